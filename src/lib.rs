@@ -1,0 +1,1 @@
+//! A blocking, embedded session store.

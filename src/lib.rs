@@ -1,1 +1,107 @@
-//! A blocking, embedded session store.
+//! A blocking, embedded session store: one redb file, blocking calls, reads at the speed of
+//! memory, commits that survive power loss, and a copied file that gives nobody a login.
+//!
+//! Link it into a desktop program or a blocking server, open a file, and there are sessions that
+//! survive a crash, expire on time, belong to users, and can be listed and ended one by one.
+//!
+//! # A first program
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use sessile::{SessionId, SessionStore};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Cart {
+//!     items: Vec<String>,
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("sessions.redb");
+//! let store = SessionStore::<Cart>::open(path)?; // or "sessions.redb"
+//!
+//! // At login: a new session, whose id becomes the cookie.
+//! let session = store.create_for_user("ann", Cart { items: vec![] })?;
+//! let cookie = session.id().encode();
+//!
+//! // At each request: read it and extend its life.
+//! let id = SessionId::parse(&cookie)?;
+//! let mut session = store.read_and_extend(&id)?.expect("logged in");
+//! session.content_mut().items.push("tea".into());
+//! store.update(&mut session)?;
+//!
+//! // At logout: gone, for good and for every request in flight.
+//! store.destroy(&id)?;
+//! assert!(store.read(&id)?.is_none());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! | to | see |
+//! |---|---|
+//! | open a store, change a setting | [`SessionStore`], [`Builder`], [`Durability`] |
+//! | set how long sessions live | [`Timeouts`], [`SessionOptions`] |
+//! | put sessions and cookies together | [`SessionId`], [`CsrfToken`] |
+//! | use typed content or named values | [`Session`], [`Attributes`] |
+//! | change the content type later | [`Builder::content_version`] |
+//! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
+//! | change one session from many threads | [`SessionStore::modify`] |
+//! | keep sessions somewhere else | [`engine::Engine`] |
+//! | handle what can go wrong | [`Error`] |
+//!
+//! # What holds
+//!
+//! - A session is expired once `now >= deadline`, and an expired session is absent: no method can
+//!   tell it from one that never was, and touching does not revive it.
+//! - Only creating creates. An update of a session that is gone changes nothing, so a request in
+//!   flight never undoes a logout.
+//! - No lost updates: [`update`](SessionStore::update) refuses a session that changed since it was
+//!   read, [`modify`](SessionStore::modify) tries again.
+//! - What was acknowledged survives a killed process and, with the default [`Durability`], power
+//!   loss.
+//! - The session id is never stored, printed or logged; the file holds digests.
+//!
+//! # What it is not
+//!
+//! No HTTP, no cookie parsing, no user accounts, no server, no async. Not a cache, and not for two
+//! processes at once: one process holds the file.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `testing` | no | a manual clock and the conformance suite for engines of your own |
+
+mod attributes;
+mod builder;
+mod clock;
+mod csrf;
+mod durability;
+pub mod engine;
+mod error;
+mod id;
+mod maintenance;
+mod random;
+mod record;
+mod session;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod timeouts;
+mod user;
+
+pub use attributes::Attributes;
+pub use builder::Builder;
+pub use clock::{Clock, SystemClock};
+pub use csrf::CsrfToken;
+pub use durability::Durability;
+pub use engine::{Engine, MemoryEngine, RedbEngine};
+pub use error::{Error, Result, Source};
+pub use id::{SessionId, SessionKey};
+pub use record::content::StoredContent;
+pub use session::{Session, SessionInfo, SessionOptions};
+pub use store::{ModifyOutcome, SessionStore, Stats};
+pub use timeouts::{InvalidTimeouts, Timeouts};
+pub use user::UserId;

@@ -1,0 +1,321 @@
+//! Every setting: its default, its range, what it changes and why it is what it is.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::{Clock, SystemClock};
+use crate::engine::{Engine, MemoryEngine, RedbEngine, RedbOptions};
+use crate::maintenance::{Intervals, Maintenance};
+use crate::random::{RandomSource, SystemRandom};
+use crate::record::content::{self, StoredContent};
+use crate::store::codec::{Codec, Migrate};
+use crate::store::core::{Core, Counters};
+use crate::{Attributes, Durability, Error, Result, SessionStore, Timeouts};
+
+/// Settings for a store. Every one has a default that is safe for production.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{SessionStore, Timeouts};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store = SessionStore::<Vec<String>>::builder()
+///     .timeouts(Timeouts::new(Duration::from_secs(1_800), Duration::from_secs(86_400))?)
+///     .content_name("shop.cart")
+///     .max_sessions(100_000)
+///     .open(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until `open`, `in_memory` or `build`"]
+pub struct Builder<C = Attributes> {
+    timeouts: Timeouts,
+    max_content_len: usize,
+    max_sessions: u64,
+    touch_interval: Duration,
+    sweep_interval: Duration,
+    manual_maintenance: bool,
+    content_name: Option<String>,
+    content_version: u32,
+    migrate: Option<Migrate<C>>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn RandomSource>,
+    redb: RedbOptions,
+    engine: Option<Arc<dyn Engine>>,
+}
+
+impl<C: Serialize + DeserializeOwned> Builder<C> {
+    pub(crate) fn new() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            max_content_len: 64 * 1024,
+            max_sessions: 10_000_000,
+            touch_interval: Duration::from_secs(1),
+            sweep_interval: Duration::from_secs(60),
+            manual_maintenance: false,
+            content_name: None,
+            content_version: 0,
+            migrate: None,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            redb: RedbOptions::new(),
+            engine: None,
+        }
+    }
+
+    /// The timeouts of sessions without their own. Default: 15 minutes and 7 days.
+    ///
+    /// They apply at once to every such session in the file. Shorter ones than the file was last
+    /// opened with cost a pass over all sessions.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// When an acknowledged write is on the disk. Default: [`Durability::Immediate`]. For
+    /// [`open`](Self::open) alone.
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { redb: self.redb.durability(durability), ..self }
+    }
+
+    /// Memory for pages of the file, in bytes. Default: 64 MiB, which holds about 150,000 sessions
+    /// of 256 bytes; at least 1 MiB. For [`open`](Self::open) alone.
+    pub fn cache_size(self, bytes: usize) -> Self {
+        Self { redb: self.redb.cache_size(bytes), ..self }
+    }
+
+    /// The most bytes that a session's encoded content may take. Default: 64 KiB, since content
+    /// is read and written whole; at most 16 MiB. Larger content is refused with
+    /// [`Error::TooLarge`]; what is stored already stays readable.
+    pub fn max_content_len(self, bytes: usize) -> Self {
+        Self { max_content_len: bytes, ..self }
+    }
+
+    /// The most sessions that may exist at once. Default: 10,000,000, some 5 GB of small sessions,
+    /// so that a flood of new sessions ends before the disk does; at least 1. Another one is
+    /// refused with [`Error::Full`].
+    pub fn max_sessions(self, sessions: u64) -> Self {
+        Self { max_sessions: sessions, ..self }
+    }
+
+    /// How often touches are written, if no other write takes them along. Default: 1 second: what
+    /// a crash may take from a deadline; 1 ms to 1 hour.
+    pub fn touch_interval(self, interval: Duration) -> Self {
+        Self { touch_interval: interval, ..self }
+    }
+
+    /// How often expired sessions are deleted. Default: 60 seconds. Expired sessions are
+    /// invisible from their very millisecond; this is about disk space alone. 1 ms to 1 day.
+    pub fn sweep_interval(self, interval: Duration) -> Self {
+        Self { sweep_interval: interval, ..self }
+    }
+
+    /// Starts no background thread. The program calls
+    /// [`clean_up_expired`](SessionStore::clean_up_expired) and [`flush`](SessionStore::flush)
+    /// itself; until then touches ride only with other writes.
+    pub fn manual_maintenance(self) -> Self {
+        Self { manual_maintenance: true, ..self }
+    }
+
+    /// Whether opening verifies every page of the file. Default: `true`, about 20 ms for 100,000
+    /// sessions. For [`open`](Self::open) alone.
+    ///
+    /// # Security
+    ///
+    /// Without it a damaged file may give wrong data, or end the process.
+    pub fn verify_on_open(self, verify: bool) -> Self {
+        Self { redb: self.redb.verify_on_open(verify), ..self }
+    }
+
+    /// A name for the content type, kept in the file and compared whenever it is opened. Default:
+    /// none, for a file without a name. Encoded content does not describe itself: the name is what
+    /// keeps one program's sessions from being read as another's.
+    pub fn content_name(self, name: impl Into<String>) -> Self {
+        Self { content_name: Some(name.into()), ..self }
+    }
+
+    /// The version of the content type, 1 or greater, and how to read earlier ones. Default: 0.
+    ///
+    /// Every record carries the version it was written with. An older one is handed to `migrate`
+    /// when it is read, and stored in its new form when it is next saved; until then it stays as
+    /// it is. One from a newer version is [`Error::ContentMismatch`].
+    ///
+    /// # Examples
+    ///
+    /// See [`StoredContent`].
+    pub fn content_version(
+        self,
+        version: u32,
+        migrate: impl Fn(StoredContent<'_>) -> Result<C> + Send + Sync + 'static,
+    ) -> Self {
+        Self { content_version: version, migrate: Some(Arc::new(migrate)), ..self }
+    }
+
+    /// Where the time comes from. Default: [`SystemClock`].
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// Where session ids come from, for tests of what happens when that fails.
+    #[cfg(feature = "testing")]
+    pub fn random_source(self, random: impl RandomSource) -> Self {
+        Self { random: Arc::new(random), ..self }
+    }
+
+    /// What holds the records, for [`build`](Self::build): an engine of your own, or one that is
+    /// shared. `Arc<E>` is an engine where `E` is.
+    pub fn engine(self, engine: impl Engine) -> Self {
+        Self { engine: Some(Arc::new(engine)), ..self }
+    }
+
+    /// Opens the store in a file; a missing or empty one is created, with mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidSetting`]: a setting is out of its range, or an engine was named.
+    /// - [`Error::AlreadyOpen`]: this process or another has the file open.
+    /// - [`Error::NotASessionStore`], [`Error::UnsupportedFormat`], [`Error::DamagedFile`]: what is
+    ///   in the file. Its bytes are untouched.
+    /// - [`Error::ContentMismatch`]: the file holds content of another name.
+    /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
+    /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
+    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused.
+    pub fn open(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
+        if self.engine.is_some() {
+            return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
+        }
+        self.check()?;
+        self.engine = Some(Arc::new(RedbEngine::open_with(path, &self.redb)?));
+        self.build()
+    }
+
+    /// A store that keeps its sessions in memory: [`build`](Self::build) with a [`MemoryEngine`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`build`](Self::build).
+    pub fn in_memory(self) -> Result<SessionStore<C>> {
+        self.engine(MemoryEngine::new()).build()
+    }
+
+    /// A store on the engine that was named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if a setting is out of its range, or no engine was named;
+    /// [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
+    /// maintenance thread cannot be started; and whatever the engine fails with.
+    pub fn build(self) -> Result<SessionStore<C>> {
+        self.check()?;
+        let Some(engine) = self.engine else {
+            return Err(Error::setting(
+                "engine",
+                "is missing: name one, or use `open(path)` or `in_memory()`",
+            ));
+        };
+        check_content_name(&*engine, self.content_name.as_deref())?;
+        adopt_timeouts(&*engine, &self.timeouts)?;
+        let core = Arc::new(Core {
+            engine,
+            clock: self.clock,
+            random: self.random,
+            timeouts: self.timeouts,
+            max_content_len: self.max_content_len,
+            max_sessions: self.max_sessions,
+            closed: false.into(),
+            counters: Counters::default(),
+        });
+        let flush = match self.redb.durability {
+            Durability::Deferred { interval } => interval.min(self.touch_interval),
+            _ => self.touch_interval,
+        };
+        let intervals = Intervals { flush, sweep: self.sweep_interval };
+        let maintenance = match self.manual_maintenance {
+            true => None,
+            false => Some(Maintenance::start(Arc::clone(&core), intervals)?),
+        };
+        let codec = Codec { version: self.content_version, migrate: self.migrate };
+        Ok(SessionStore::assemble(core, codec, maintenance))
+    }
+
+    fn check(&self) -> Result<()> {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        const HOUR: Duration = Duration::from_secs(3_600);
+        const DAY: Duration = Duration::from_secs(86_400);
+        self.redb.check()?;
+        if self.max_content_len > content::MAX_LEN {
+            return Err(Error::setting("max_content_len", "must be at most 16 MiB"));
+        }
+        if self.max_sessions == 0 {
+            return Err(Error::setting("max_sessions", "must be at least 1"));
+        }
+        if !(SHORTEST..=HOUR).contains(&self.touch_interval) {
+            return Err(Error::setting("touch_interval", "must be from 1 ms to 1 hour"));
+        }
+        if !(SHORTEST..=DAY).contains(&self.sweep_interval) {
+            return Err(Error::setting("sweep_interval", "must be from 1 ms to 1 day"));
+        }
+        if self.migrate.is_some() && self.content_version == 0 {
+            return Err(Error::setting("content_version", "must be at least 1"));
+        }
+        match self.content_name.as_deref() {
+            Some(name) if name.is_empty() || name.len() > 255 => {
+                Err(Error::setting("content_name", "must have 1 to 255 bytes"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Builder<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Builder")
+            .field("timeouts", &self.timeouts)
+            .field("redb", &self.redb)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+const CONTENT_NAME: &str = "content_name";
+const TIMEOUTS: &str = "timeouts";
+
+/// Content of one name is never read as content of another. A store without a name takes one on.
+fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()> {
+    let found = engine.load_meta(CONTENT_NAME)?;
+    match (found, expected) {
+        (Some(found), expected) if Some(found.as_slice()) != expected.map(str::as_bytes) => {
+            let found = String::from_utf8_lossy(&found).into_owned();
+            let expected = expected.map_or("none".into(), |name| format!("`{name}`"));
+            Err(Error::ContentMismatch {
+                detail: format!(
+                    "the store holds content named `{found}` and `content_name` is {expected}"
+                ),
+                source: None,
+            })
+        }
+        (None, Some(name)) => engine.store_meta(CONTENT_NAME, name.as_bytes()),
+        _ => Ok(()),
+    }
+}
+
+/// The index must not be later than the true deadlines. Longer timeouts leave it early, which is
+/// normal; under shorter ones it is rebuilt, before they are noted down as the ones in force.
+fn adopt_timeouts(engine: &dyn Engine, timeouts: &Timeouts) -> Result<()> {
+    let before = engine.load_meta(TIMEOUTS)?;
+    if before.as_deref() == Some(&timeouts.to_bytes()) {
+        return Ok(());
+    }
+    let before = before.and_then(|bytes| Timeouts::from_bytes(&bytes));
+    if before.is_none_or(|before| timeouts.is_shorter_than(&before)) {
+        engine.reindex(timeouts)?;
+    }
+    engine.store_meta(TIMEOUTS, &timeouts.to_bytes())
+}

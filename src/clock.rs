@@ -1,0 +1,145 @@
+//! Time: where the current moment comes from, and the millisecond count that is stored.
+//!
+//! The only place that asks the operating system for the time. It knows nothing of sessions.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::{Error, Result};
+
+/// Tells the time. The store asks it once for every operation.
+///
+/// Every deadline is a wall-clock time, because sessions outlive the process: a monotonic clock
+/// starts anew at every boot. A clock that jumps backwards extends nothing, since
+/// `last_active` never decreases; one that jumps forwards ends sessions early, and what was swept
+/// stays gone.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use sessile::{Clock, SessionStore};
+///
+/// /// A clock corrected by what a time server said at start-up.
+/// #[derive(Debug)]
+/// struct Corrected(Duration);
+///
+/// impl Clock for Corrected {
+///     fn now(&self) -> SystemTime {
+///         SystemTime::now() + self.0
+///     }
+/// }
+///
+/// let store: SessionStore =
+///     SessionStore::builder().clock(Corrected(Duration::from_millis(20))).in_memory()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The current time. Called from many threads at once; it should not block.
+    fn now(&self) -> SystemTime;
+}
+
+/// The operating system's clock; what a store uses unless told otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the one home of the system clock")]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+impl<T: Clock + ?Sized> Clock for std::sync::Arc<T> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+}
+
+/// A moment in milliseconds since 1970-01-01 00:00:00 UTC: the form in which times are stored.
+///
+/// Engines compare these; programs get [`SystemTime`]. Parts of a millisecond are cut off.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::Timestamp;
+///
+/// let start = Timestamp::from_millis(1_000);
+/// assert!(start < Timestamp::from_millis(1_001));
+/// assert_eq!(start.as_millis(), 1_000);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From a number of milliseconds since 1970.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The number of milliseconds since 1970.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// From the time a clock shows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ClockOutOfRange`] for a time before 1970 or past 2^64 milliseconds.
+    pub fn from_system_time(time: SystemTime) -> Result<Self> {
+        let since_epoch = time.duration_since(UNIX_EPOCH).map_err(|_| Error::ClockOutOfRange)?;
+        let millis = u64::try_from(since_epoch.as_millis()).map_err(|_| Error::ClockOutOfRange)?;
+        Ok(Self(millis))
+    }
+
+    /// As the standard library's type; a moment past what that can show is its last year, 9999.
+    #[must_use]
+    pub fn to_system_time(self) -> SystemTime {
+        const END_OF_9999: Duration = Duration::from_secs(253_402_300_799);
+        UNIX_EPOCH
+            .checked_add(Duration::from_millis(self.0))
+            .unwrap_or_else(|| UNIX_EPOCH + END_OF_9999)
+    }
+
+    pub(crate) const fn saturating_add(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    pub(crate) const fn checked_add(self, millis: u64) -> Option<Self> {
+        match self.0.checked_add(millis) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_before_1970_is_refused() {
+        let before = UNIX_EPOCH - Duration::from_millis(1);
+        assert!(matches!(Timestamp::from_system_time(before), Err(Error::ClockOutOfRange)));
+        assert_eq!(Timestamp::from_system_time(UNIX_EPOCH).unwrap(), Timestamp::from_millis(0));
+    }
+
+    #[test]
+    fn a_time_past_64_bits_of_milliseconds_is_refused() {
+        let limit = Duration::from_millis(u64::MAX);
+        let last = UNIX_EPOCH.checked_add(limit).unwrap();
+        assert_eq!(Timestamp::from_system_time(last).unwrap().as_millis(), u64::MAX);
+        let past = last + Duration::from_millis(1);
+        assert!(matches!(Timestamp::from_system_time(past), Err(Error::ClockOutOfRange)));
+    }
+
+    #[test]
+    fn parts_of_a_millisecond_are_cut_off() {
+        let time = UNIX_EPOCH + Duration::from_nanos(1_999_999);
+        assert_eq!(Timestamp::from_system_time(time).unwrap().as_millis(), 1);
+    }
+}

@@ -1,0 +1,404 @@
+//! What holds the records: the contract, and the two engines that come with the crate.
+//!
+//! An engine sees [`SessionKey`]s, [`Record`]s and moments in time. It never sees a session id,
+//! and it never decodes content: the rules of sessions are kept once, above all engines.
+
+mod memory;
+pub(crate) mod redb_engine;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use crate::clock::Timestamp;
+pub use crate::record::Record;
+pub use crate::user::UserKey;
+pub use memory::MemoryEngine;
+pub use redb_engine::{RedbEngine, RedbOptions};
+
+use crate::{Result, SessionKey, Timeouts};
+
+/// Keeps records: implement this to keep sessions somewhere else.
+///
+/// Everything about sessions that is not storage (ids and their digests, timeouts, encoding,
+/// limits on content, retries) is done by [`SessionStore`](crate::SessionStore), once, for every
+/// engine. What is left is a table of records by key with two indexes, and a few operations on it,
+/// each of them atomic. `sessile::testing::engine_conformance!` runs the conformance suite over any
+/// engine; an engine that passes it keeps every rule of the store.
+///
+/// # Contract
+///
+/// 1. **Atomic.** Each operation happens at one moment, wholly or not at all, and so in one order
+///    for all threads. The condition that an operation checks and the change it makes are one step.
+/// 2. **Read your writes.** An operation that begins after another returned sees its effect.
+/// 3. **Durable.** What returned `Ok` survives as the engine documents it. [`touch`](Self::touch)
+///    alone may be kept in memory until [`flush`](Self::flush).
+/// 4. **Honest.** An error is never reported as absence. A change that may or may not have happened
+///    is [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown).
+/// 5. **Touches merge.** Every record that an operation hands out shows the latest touch, and no
+///    operation lets [`Record::last_active`] of a key decrease.
+/// 6. **The index may be early.** An engine finds expired sessions by [`Record::index_deadline`],
+///    which it must keep no later than the true [`Record::deadline`]. Where a record's entry turns
+///    out to be early, the sweep moves it.
+/// 7. **No panics**, whatever a record's bytes hold.
+///
+/// An engine need not look at the clock: the store passes the time in.
+///
+/// # Examples
+///
+/// An engine that counts the reads of another:
+///
+/// ```
+/// # use sessile::engine::*;
+/// # use sessile::{Result, SessionKey, Timeouts};
+/// # use std::sync::atomic::{AtomicU64, Ordering};
+/// #[derive(Debug)]
+/// struct Counting<E> { inner: E, loads: AtomicU64 }
+///
+/// impl<E: Engine> Engine for Counting<E> {
+///     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+///         self.loads.fetch_add(1, Ordering::Relaxed);
+///         self.inner.load(key)
+///     }
+///     fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+///         self.inner.insert(key, record, max_sessions)
+///     }
+///     // ... and so on for the other operations.
+/// #   fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> { self.inner.replace(key, expected_revision, record) }
+/// #   fn rekey(&self, old: &SessionKey, new: &SessionKey, expected_revision: u64, record: Record) -> Result<Rekey> { self.inner.rekey(old, new, expected_revision, record) }
+/// #   fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> { self.inner.touch(key, at) }
+/// #   fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> { self.inner.remove(key) }
+/// #   fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> { self.inner.remove_user(user) }
+/// #   fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> { self.inner.remove_others(keep) }
+/// #   fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> { self.inner.scan_user(user, visit) }
+/// #   fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> { self.inner.for_each(visit) }
+/// #   fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> { self.inner.remove_expired(now, defaults, limit) }
+/// #   fn reindex(&self, defaults: &Timeouts) -> Result<()> { self.inner.reindex(defaults) }
+/// #   fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> { self.inner.count(now, defaults) }
+/// #   fn clear(&self) -> Result<()> { self.inner.clear() }
+/// #   fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> { self.inner.load_meta(name) }
+/// #   fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> { self.inner.store_meta(name, value) }
+/// #   fn flush(&self) -> Result<()> { self.inner.flush() }
+/// #   fn close(&self) -> Result<()> { self.inner.close() }
+/// #   fn stats(&self) -> Result<EngineStats> { self.inner.stats() }
+/// }
+/// ```
+pub trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Stores a record under a key that must be free.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails; nothing is stored then, or the outcome is unknown.
+    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert>;
+
+    /// The record under a key, with the latest touch, expired or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
+    fn load(&self, key: &SessionKey) -> Result<Option<Record>>;
+
+    /// Replaces the record under a key if it has the expected revision. The new record keeps the
+    /// later of both `last_active`, and moves to the user index of its own user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
+    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace>;
+
+    /// Removes the record under `old`, if it has the expected revision, and stores `record` under
+    /// `new`, in one step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
+    fn rekey(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Result<Rekey>;
+
+    /// Moves `last_active` forward to `at`, and nothing else; `false` if there is no such record.
+    ///
+    /// # Durability
+    ///
+    /// May be kept in memory until [`flush`](Self::flush), or the next write.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool>;
+
+    /// Removes the record under a key, and says what it was.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>>;
+
+    /// Removes every record of a user, in one step.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>>;
+
+    /// Removes every other record of the user whose record stands under `keep`, in one step.
+    /// `None` if `keep` is absent; nothing is removed if its record has no user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`](crate::Error::DamagedRecord) of `keep`, or when the engine fails.
+    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>>;
+
+    /// Shows every record of a user, expired or not, in the order of their keys. A damaged record
+    /// is shown as its error and stops nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first error that `visit` returns, or when the engine fails.
+    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// Shows every record as of one moment, expired or not, in the order of their keys. No lock is
+    /// held while `visit` runs: it may use the engine.
+    ///
+    /// # Errors
+    ///
+    /// The first error that `visit` returns, or when the engine fails.
+    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()>;
+
+    /// One step of a sweep: looks at up to `limit` records whose index entries have passed, removes
+    /// the expired ones and moves the entries of the others to their true deadlines.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep>;
+
+    /// Moves every index entry that is later than its record's true deadline, as happens when the
+    /// default timeouts become shorter.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn reindex(&self, defaults: &Timeouts) -> Result<()>;
+
+    /// How many records are not expired.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64>;
+
+    /// Removes every record. Metadata stays.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn clear(&self) -> Result<()>;
+
+    /// A value stored by [`store_meta`](Self::store_meta).
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Stores a small value about the store as a whole.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()>;
+
+    /// Makes everything acknowledged so far as durable as it gets, touches included.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails; what was not written stays in memory, to be tried again.
+    fn flush(&self) -> Result<()>;
+
+    /// Flushes and lets go of every resource. Later calls fail with
+    /// [`Error::Closed`](crate::Error::Closed); calls under way are answered.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails; it is closed all the same.
+    fn close(&self) -> Result<()>;
+
+    /// Numbers for people to look at.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn stats(&self) -> Result<EngineStats>;
+}
+
+/// What [`Engine::scan_user`] and [`Engine::for_each`] call for every record.
+pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<()> + 'a;
+
+/// What became of an [`Engine::insert`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Insert {
+    /// The record is stored.
+    Done,
+    /// There is a record under this key; nothing was changed.
+    Occupied,
+    /// There are `max_sessions` records already, counting expired ones; nothing was changed.
+    Full,
+}
+
+/// What became of an [`Engine::replace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Replace {
+    /// The record is replaced.
+    Done,
+    /// The stored record has another revision; nothing was changed.
+    Conflict,
+    /// There is no record under this key.
+    Missing,
+}
+
+/// What became of an [`Engine::rekey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Rekey {
+    /// The record stands under the new key.
+    Done,
+    /// The stored record has another revision; nothing was changed.
+    Conflict,
+    /// There is no record under the old key.
+    Missing,
+    /// There is a record under the new key; nothing was changed.
+    Occupied,
+}
+
+/// A record that is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It was sound; so one can tell whether it had expired.
+    Record(Record),
+    /// It was damaged.
+    Damaged,
+}
+
+impl Removed {
+    /// Whether this was a session, as far as anyone can tell: a damaged record may have been one.
+    #[must_use]
+    pub fn was_live(&self, now: Timestamp, defaults: &Timeouts) -> bool {
+        match self {
+            Self::Record(record) => !record.is_expired(now, defaults),
+            Self::Damaged => true,
+        }
+    }
+}
+
+/// What one step of a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// How many records were removed.
+    pub removed: u64,
+    /// Whether passed index entries are left for another step.
+    pub more: bool,
+}
+
+/// What an engine can tell about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// Records stored, expired ones included.
+    pub stored: u64,
+    /// The size of the file, in bytes; `None` where there is no file.
+    pub file_bytes: Option<u64>,
+    /// Touches that are in memory only.
+    pub pending_touches: u64,
+    /// Transactions committed since the engine was opened.
+    pub commits: u64,
+    /// Operations those transactions carried.
+    pub committed_operations: u64,
+}
+
+macro_rules! forward_engine {
+    ($($pointer:ident),*) => {$(
+        impl<E: Engine + ?Sized> Engine for $pointer<E> {
+            fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+                (**self).insert(key, record, max_sessions)
+            }
+            fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+                (**self).load(key)
+            }
+            fn replace(
+                &self,
+                key: &SessionKey,
+                expected_revision: u64,
+                record: Record,
+            ) -> Result<Replace> {
+                (**self).replace(key, expected_revision, record)
+            }
+            fn rekey(
+                &self,
+                old: &SessionKey,
+                new: &SessionKey,
+                expected_revision: u64,
+                record: Record,
+            ) -> Result<Rekey> {
+                (**self).rekey(old, new, expected_revision, record)
+            }
+            fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
+                (**self).touch(key, at)
+            }
+            fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
+                (**self).remove(key)
+            }
+            fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
+                (**self).remove_user(user)
+            }
+            fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
+                (**self).remove_others(keep)
+            }
+            fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+                (**self).scan_user(user, visit)
+            }
+            fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
+                (**self).for_each(visit)
+            }
+            fn remove_expired(
+                &self,
+                now: Timestamp,
+                defaults: &Timeouts,
+                limit: usize,
+            ) -> Result<Sweep> {
+                (**self).remove_expired(now, defaults, limit)
+            }
+            fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+                (**self).reindex(defaults)
+            }
+            fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+                (**self).count(now, defaults)
+            }
+            fn clear(&self) -> Result<()> {
+                (**self).clear()
+            }
+            fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+                (**self).load_meta(name)
+            }
+            fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+                (**self).store_meta(name, value)
+            }
+            fn flush(&self) -> Result<()> {
+                (**self).flush()
+            }
+            fn close(&self) -> Result<()> {
+                (**self).close()
+            }
+            fn stats(&self) -> Result<EngineStats> {
+                (**self).stats()
+            }
+        }
+    )*};
+}
+
+forward_engine!(Arc, Box);

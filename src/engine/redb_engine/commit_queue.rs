@@ -1,0 +1,277 @@
+//! Group commit: the first thread in leads, takes all that waits, commits once, wakes the rest.
+//!
+//! Invariant: every operation that was submitted is answered exactly once, whatever happens to the
+//! thread that leads; no operation runs twice; and nobody waits for company. It knows nothing of
+//! tables: what to do with a batch is the caller's.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{Error, Result};
+
+/// The most operations in one commit: enough that the cost of the sync all but vanishes, and few
+/// enough that a commit takes milliseconds.
+pub(super) const MAX_BATCH: usize = 512;
+/// The most bytes of records in one commit.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// What can wait in the queue.
+pub(super) trait Operation: Send + std::fmt::Debug {
+    /// What it is answered with.
+    type Outcome: Send + std::fmt::Debug;
+
+    /// How many bytes it will write, roughly.
+    fn weight(&self) -> usize;
+}
+
+#[derive(Debug)]
+pub(super) struct CommitQueue<O: Operation> {
+    state: Mutex<State<O>>,
+}
+
+#[derive(Debug)]
+struct State<O: Operation> {
+    waiting: VecDeque<Arc<Ticket<O>>>,
+    /// Whether some thread leads, or has been told to.
+    led: bool,
+}
+
+/// One waiting thread.
+#[derive(Debug)]
+struct Ticket<O: Operation> {
+    place: Mutex<Place<O>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum Place<O: Operation> {
+    /// Waits for a leader to take it.
+    Waiting(O),
+    /// A leader has it.
+    Taken,
+    /// Told to lead, beginning with its own operation.
+    Leading(O),
+    Answered(Result<O::Outcome>),
+    /// The answer was picked up.
+    Done,
+}
+
+impl<O: Operation> CommitQueue<O> {
+    pub(super) const fn new() -> Self {
+        Self { state: Mutex::new(State { waiting: VecDeque::new(), led: false }) }
+    }
+
+    /// Has the operation carried out, by this thread or another, and returns its outcome.
+    ///
+    /// `commit` gets a batch and returns an outcome for each of its operations, in their order. It
+    /// is called by one thread at a time.
+    pub(super) fn submit(
+        &self,
+        operation: O,
+        commit: impl FnOnce(Vec<O>) -> Vec<Result<O::Outcome>>,
+    ) -> Result<O::Outcome> {
+        let mut state = self.state.lock();
+        if !state.led {
+            state.led = true;
+            drop(state);
+            return self.lead(operation, commit);
+        }
+        let ticket = Arc::new(Ticket {
+            place: Mutex::new(Place::Waiting(operation)),
+            changed: Condvar::new(),
+        });
+        state.waiting.push_back(Arc::clone(&ticket));
+        drop(state);
+        match ticket.wait() {
+            Turn::Answered(outcome) => outcome,
+            Turn::Lead(operation) => self.lead(operation, commit),
+        }
+    }
+
+    fn lead(
+        &self,
+        own: O,
+        commit: impl FnOnce(Vec<O>) -> Vec<Result<O::Outcome>>,
+    ) -> Result<O::Outcome> {
+        let (batch, tickets) = self.take_batch(own);
+        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(batch)));
+        let mut outcomes = outcomes.unwrap_or_default().into_iter();
+        // A panic leaves the iterator empty: everybody learns that the outcome is not known.
+        let mut next = || outcomes.next().unwrap_or_else(|| Err(panicked()));
+        let own = next();
+        for ticket in tickets {
+            ticket.answer(next());
+        }
+        self.hand_over();
+        own
+    }
+
+    /// The leader's own operation and as many waiting ones as fit into a batch.
+    fn take_batch(&self, own: O) -> (Vec<O>, Vec<Arc<Ticket<O>>>) {
+        let mut bytes = own.weight();
+        let mut batch = vec![own];
+        let mut tickets = Vec::new();
+        let mut state = self.state.lock();
+        while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let Some(ticket) = state.waiting.pop_front() else { break };
+            if let Some(operation) = ticket.take() {
+                bytes = bytes.saturating_add(operation.weight());
+                batch.push(operation);
+                tickets.push(ticket);
+            }
+        }
+        (batch, tickets)
+    }
+
+    fn hand_over(&self) {
+        let mut state = self.state.lock();
+        match state.waiting.pop_front() {
+            Some(next) => next.appoint(),
+            None => state.led = false,
+        }
+    }
+}
+
+enum Turn<O: Operation> {
+    Answered(Result<O::Outcome>),
+    Lead(O),
+}
+
+impl<O: Operation> Ticket<O> {
+    fn wait(&self) -> Turn<O> {
+        let mut place = self.place.lock();
+        loop {
+            match std::mem::replace(&mut *place, Place::Done) {
+                Place::Answered(outcome) => return Turn::Answered(outcome),
+                Place::Leading(operation) => return Turn::Lead(operation),
+                unchanged => *place = unchanged,
+            }
+            self.changed.wait(&mut place);
+        }
+    }
+
+    fn take(&self) -> Option<O> {
+        let mut place = self.place.lock();
+        match std::mem::replace(&mut *place, Place::Taken) {
+            Place::Waiting(operation) => Some(operation),
+            other => {
+                *place = other;
+                None
+            }
+        }
+    }
+
+    fn answer(&self, outcome: Result<O::Outcome>) {
+        *self.place.lock() = Place::Answered(outcome);
+        self.changed.notify_one();
+    }
+
+    fn appoint(&self) {
+        let mut place = self.place.lock();
+        if let Place::Waiting(operation) = std::mem::replace(&mut *place, Place::Taken) {
+            *place = Place::Leading(operation);
+        }
+        self.changed.notify_one();
+    }
+}
+
+fn panicked() -> Error {
+    let cause = std::io::Error::other("the thread that led the commit panicked");
+    Error::OutcomeUnknown { source: Arc::new(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Number(usize);
+
+    impl Operation for Number {
+        type Outcome = usize;
+
+        fn weight(&self) -> usize {
+            1
+        }
+    }
+
+    fn double(batch: Vec<Number>) -> Vec<Result<usize>> {
+        batch.into_iter().map(|Number(number)| Ok(number * 2)).collect()
+    }
+
+    #[test]
+    fn every_operation_gets_its_own_answer() {
+        let queue = CommitQueue::new();
+        let most = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (queue, most) = (&queue, &most);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let number = thread * 1_000 + round;
+                        let outcome = queue.submit(Number(number), |batch| {
+                            most.fetch_max(batch.len(), Ordering::Relaxed);
+                            thread::yield_now();
+                            double(batch)
+                        });
+                        assert_eq!(outcome.unwrap(), number * 2);
+                    }
+                });
+            }
+        });
+        assert!(most.into_inner() > 1, "no commit was ever shared");
+        assert!(!queue.state.lock().led);
+    }
+
+    #[test]
+    fn a_leader_that_panics_answers_its_batch_and_hands_over() {
+        let queue = CommitQueue::new();
+        let unknown = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (queue, unknown) = (&queue, &unknown);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let number = thread * 1_000 + round;
+                        let outcome = queue.submit(Number(number), |batch| {
+                            thread::yield_now();
+                            if number % 7 == 0 {
+                                std::panic::resume_unwind(Box::new("on purpose"));
+                            }
+                            double(batch)
+                        });
+                        match outcome {
+                            Ok(outcome) => assert_eq!(outcome, number * 2),
+                            Err(Error::OutcomeUnknown { .. }) => {
+                                unknown.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(unknown.into_inner() > 0, "no leader panicked");
+        assert_eq!(queue.submit(Number(1), double).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_batch_stays_within_its_limit() {
+        let queue = CommitQueue::new();
+        for number in 0..MAX_BATCH + 10 {
+            queue.state.lock().waiting.push_back(Arc::new(Ticket {
+                place: Mutex::new(Place::Waiting(Number(number))),
+                changed: Condvar::new(),
+            }));
+        }
+        let (batch, tickets) = queue.take_batch(Number(0));
+        assert_eq!((batch.len(), tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
+        assert_eq!(queue.state.lock().waiting.len(), 11);
+    }
+}

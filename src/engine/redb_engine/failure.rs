@@ -1,0 +1,52 @@
+//! redb's errors as this crate's: what happened, to which file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::DatabaseError;
+
+use super::backend::LocksUnsupported;
+use crate::Error;
+use crate::error::Source;
+
+/// An error of an open database, before anything was committed.
+pub(super) fn from_redb(action: &'static str, path: &Path, error: redb::Error) -> Error {
+    let path = PathBuf::from(path);
+    match error {
+        redb::Error::Io(error) => Error::io(action, path, error),
+        redb::Error::Corrupted(_) => Error::DamagedFile { path, source: Arc::new(error) },
+        redb::Error::DatabaseClosed => Error::Closed,
+        error => Error::Io { action, path, source: Arc::new(error) },
+    }
+}
+
+/// An error of opening a file that has redb's and our own marks.
+pub(super) fn from_open(path: &Path, error: DatabaseError) -> Error {
+    let path = PathBuf::from(path);
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            Error::AlreadyOpen { path }
+        }
+        DatabaseError::Storage(redb::StorageError::Backend(cause))
+            if cause.is::<LocksUnsupported>() =>
+        {
+            Error::LocksUnsupported { path }
+        }
+        DatabaseError::Storage(redb::StorageError::Io(cause)) => match cause.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Error::DamagedFile { path, source: Arc::new(cause) }
+            }
+            _ => Error::io("open", path, cause),
+        },
+        DatabaseError::Storage(redb::StorageError::Corrupted(_))
+        | DatabaseError::RepairAborted
+        | DatabaseError::UpgradeRequired(_) => Error::DamagedFile { path, source: Arc::new(error) },
+        error => Error::Io { action: "open", path, source: Arc::new(error) },
+    }
+}
+
+/// A failed commit: what it held may be on the disk or not.
+pub(super) fn outcome_unknown(error: &Error) -> Error {
+    Error::OutcomeUnknown { source: Arc::new(error.clone()) as Source }
+}

@@ -1,0 +1,353 @@
+//! Sessions in one redb file.
+//!
+//! The main flow, top down: a read looks into the touch buffer and then into the kept snapshot. A
+//! write becomes an [`Operation`], goes through the commit queue, and is carried out by whichever
+//! thread leads: all operations of the batch on one set of tables, one commit, a new snapshot, and
+//! the touches that the commit made void are forgotten.
+
+mod backend;
+mod commit_queue;
+mod failure;
+mod file;
+mod operation;
+mod options;
+mod snapshot;
+mod tables;
+mod touch_buffer;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+
+use arc_swap::ArcSwapOption;
+
+pub use self::options::RedbOptions;
+
+use self::commit_queue::CommitQueue;
+use self::file::StoreFile;
+use self::operation::{Operation, Outcome};
+use self::snapshot::Snapshot;
+use self::tables::Outer;
+use self::touch_buffer::{Recorded, TouchBuffer};
+use self::writer::Writer;
+use super::{
+    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+};
+use crate::{Error, Result, SessionKey, Timeouts};
+
+/// How many touches, or index entries, one transaction deals with: what another writer may have
+/// to wait for.
+const STEP: usize = 1_000;
+
+/// Keeps sessions in one redb file.
+///
+/// [`SessionStore::open`](crate::SessionStore::open) makes one; open it yourself to wrap it in an
+/// engine of your own. The file is locked for as long as the engine lives.
+///
+/// # Durability
+///
+/// As the [`Durability`](crate::Durability) it was opened with says; touches on
+/// [`flush`](Engine::flush).
+///
+/// # Concurrency
+///
+/// Reads take no lock of a writer. Threads that write at the same time share commits.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+/// use sessile::engine::RedbEngine;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store: SessionStore = SessionStore::builder().engine(RedbEngine::open(path)?).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RedbEngine {
+    shared: Shared,
+    queue: CommitQueue<Operation>,
+    writer: Writer,
+}
+
+/// What readers and the writer both use.
+#[derive(Debug)]
+struct Shared {
+    file: StoreFile,
+    options: RedbOptions,
+    touches: TouchBuffer,
+    /// The last commit; `None` once closed.
+    snapshot: ArcSwapOption<Snapshot>,
+}
+
+impl RedbEngine {
+    /// Opens a file with the default options; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`](crate::Builder::open).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &RedbOptions::new())
+    }
+
+    /// Opens a file; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`](crate::Builder::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
+        options.check()?;
+        let path = path.as_ref();
+        // The program may change its folder while the file is open.
+        let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+        let (file, database) = StoreFile::open(&path, options)?;
+        let snapshot = Snapshot::of(&database)
+            .map_err(|error| failure::from_redb("read", file.path(), error))?;
+        let shared = Shared {
+            file,
+            options: options.clone(),
+            touches: TouchBuffer::new(),
+            snapshot: ArcSwapOption::from_pointee(snapshot),
+        };
+        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(database) })
+    }
+
+    /// Compares the tables of the file with one another; the list of what does not agree is empty
+    /// in every sound file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    #[cfg(feature = "testing")]
+    pub fn disagreements(&self) -> Result<Vec<String>> {
+        self.shared.look(Snapshot::disagreements)
+    }
+
+    fn submit(&self, operation: Operation) -> Result<Outcome> {
+        self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
+    }
+
+    /// Writes the pending touches, a step at a time, and with them whatever was deferred.
+    fn flush_touches(&self) -> Result<()> {
+        for step in self.shared.touches.all().chunks(STEP) {
+            self.submit(Operation::Touches(step.to_vec()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Looks at the last commit.
+    fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Result<T> {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
+        look(snapshot).map_err(|error| failure::from_redb("read", self.file.path(), error))
+    }
+
+    /// The record under a key as every caller must see it: with its pending touch.
+    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        // The buffer first: a touch leaves it only once a snapshot holds it.
+        let pending = self.touches.pending(key);
+        let record = self.look(|snapshot| snapshot.get(key))?.transpose()?;
+        Ok(match pending {
+            Some(at) => record.map(|record| record.touched(at)),
+            None => record,
+        })
+    }
+
+    fn with_pending_touch(&self, key: &SessionKey, record: Result<Record>) -> Result<Record> {
+        let record = record?;
+        Ok(match self.touches.pending(key) {
+            Some(at) => record.touched(at),
+            None => record,
+        })
+    }
+}
+
+/// An operation is answered with its own kind of outcome; anything else is a bug, reported.
+macro_rules! expect {
+    ($outcome:expr, $pattern:pat => $value:expr) => {
+        match $outcome? {
+            $pattern => Ok($value),
+            other => Err(Error::engine(std::io::Error::other(format!("answered {other:?}")))),
+        }
+    };
+}
+
+impl Engine for RedbEngine {
+    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+        let operation = Operation::Insert { key: *key, record, max_sessions };
+        expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
+    }
+
+    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.shared.load(key)
+    }
+
+    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
+        let operation = Operation::Replace { key: *key, expected_revision, record };
+        expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
+    }
+
+    fn rekey(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Result<Rekey> {
+        let operation = Operation::Rekey { old: *old, new: *new, expected_revision, record };
+        expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
+    }
+
+    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
+        loop {
+            match self.shared.touches.record(key, at) {
+                Recorded::Done => break,
+                Recorded::Full => self.flush_touches()?,
+                // The queue settles which of the two comes first.
+                Recorded::Condemned => {
+                    let operation = Operation::Touch { key: *key, at };
+                    return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
+                }
+            }
+        }
+        // Recorded first, looked at second: a removal that this look does not see yet will find
+        // the touch and forget it.
+        let there = self.shared.look(|snapshot| snapshot.contains(key));
+        if !matches!(there, Ok(true)) {
+            self.shared.touches.forget(key);
+        }
+        there
+    }
+
+    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
+        let outcome = self.submit(Operation::Remove { key: *key });
+        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default().pop())
+    }
+
+    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
+        let outcome = self.submit(Operation::RemoveUser { user: user.clone() });
+        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default())
+    }
+
+    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
+        let outcome = self.submit(Operation::RemoveOthers { keep: *keep });
+        expect!(outcome, Outcome::Removed(removed) => removed)
+    }
+
+    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| failure::from_redb("read", self.shared.file.path(), error);
+        for key in snapshot.keys_of(user).map_err(failed)? {
+            if let Some(record) = snapshot.get(&key).map_err(failed)? {
+                visit(key, self.shared.with_pending_touch(&key, record))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| failure::from_redb("read", self.shared.file.path(), error);
+        for entry in snapshot.records().map_err(failed)? {
+            let (key, record) = entry.map_err(failed)?;
+            visit(key, self.shared.with_pending_touch(&key, record))?;
+        }
+        Ok(())
+    }
+
+    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
+        // Most sweeps find nothing; that takes a look, and no transaction.
+        if self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()))? {
+            return Ok(Sweep::default());
+        }
+        let operation = Operation::Sweep { now, defaults: *defaults, limit };
+        expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)
+    }
+
+    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+        let mut after = None;
+        loop {
+            let operation = Operation::Reindex { after, defaults: *defaults, limit: STEP };
+            after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+        self.shared.look(|snapshot| {
+            let mut expired = 0;
+            for key in snapshot.passed(now)? {
+                let key = key?;
+                // The buffer first, as always.
+                let pending = self.shared.touches.pending(&key);
+                expired += match (snapshot.get(&key)?, pending) {
+                    (Some(Ok(record)), Some(at)) => {
+                        u64::from(record.touched(at).is_expired(now, defaults))
+                    }
+                    (Some(Ok(record)), None) => u64::from(record.is_expired(now, defaults)),
+                    // The next sweep takes it away.
+                    (Some(Err(_)), _) => 1,
+                    (None, _) => 0,
+                };
+            }
+            Ok(snapshot.len()?.saturating_sub(expired))
+        })
+    }
+
+    fn clear(&self) -> Result<()> {
+        expect!(self.submit(Operation::Clear), Outcome::Done => ())
+    }
+
+    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.shared.look(|snapshot| snapshot.meta(name))
+    }
+
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+        let operation = Operation::StoreMeta { name: name.into(), value: value.into() };
+        expect!(self.submit(operation), Outcome::Done => ())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.flush_touches()?;
+        if self.writer.needs_sync() {
+            self.submit(Operation::Sync)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let flushed = self.flush();
+        let closed = self.writer.close(&self.shared);
+        flushed.and(closed)
+    }
+
+    fn stats(&self) -> Result<EngineStats> {
+        Ok(EngineStats {
+            stored: self.shared.look(Snapshot::len)?,
+            file_bytes: Some(self.shared.file.len()?),
+            pending_touches: self.shared.touches.len() as u64,
+            ..self.writer.stats()
+        })
+    }
+}
+
+impl Drop for RedbEngine {
+    /// Writes what is pending. An error here has nobody to go to; `close` reports it.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for RedbEngine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RedbEngine")
+            .field("path", &self.shared.file.path())
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,361 @@
+//! What can be asked of the writer, as data, and how each is carried out on the tables.
+//!
+//! Invariant: an operation checks its condition and makes its change on the same open tables, so
+//! its neighbours in the batch see all of it or nothing. A condition that does not hold is an
+//! outcome of that operation alone.
+
+use super::commit_queue;
+use super::tables::{Outer, Tables};
+use super::touch_buffer::TouchBuffer;
+use crate::clock::Timestamp;
+use crate::engine::{Insert, Record, Rekey, Removed, Replace, Sweep, UserKey};
+use crate::{Result, SessionKey, Timeouts};
+
+#[derive(Debug)]
+pub(super) enum Operation {
+    Insert {
+        key: SessionKey,
+        record: Record,
+        max_sessions: u64,
+    },
+    Replace {
+        key: SessionKey,
+        expected_revision: u64,
+        record: Record,
+    },
+    Rekey {
+        old: SessionKey,
+        new: SessionKey,
+        expected_revision: u64,
+        record: Record,
+    },
+    Touch {
+        key: SessionKey,
+        at: Timestamp,
+    },
+    Touches(Vec<(SessionKey, Timestamp)>),
+    Remove {
+        key: SessionKey,
+    },
+    RemoveUser {
+        user: UserKey,
+    },
+    RemoveOthers {
+        keep: SessionKey,
+    },
+    Sweep {
+        now: Timestamp,
+        defaults: Timeouts,
+        limit: usize,
+    },
+    Reindex {
+        after: Option<SessionKey>,
+        defaults: Timeouts,
+        limit: usize,
+    },
+    Clear,
+    StoreMeta {
+        name: String,
+        value: Vec<u8>,
+    },
+    /// Nothing but a durable commit.
+    Sync,
+}
+
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Insert(Insert),
+    Replace(Replace),
+    Rekey(Rekey),
+    Touched(bool),
+    Removed(Option<Vec<Removed>>),
+    Swept(Sweep),
+    Reindexed { last: Option<SessionKey> },
+    Done,
+}
+
+/// Keys that a batch deals with beyond the tables, once it is committed or has failed.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Their records are gone, and so are their touches.
+    pub(super) removed: Vec<SessionKey>,
+    /// Their touches are in the committed records.
+    pub(super) touched: Vec<(SessionKey, Timestamp)>,
+    /// No touch is recorded for them until the batch is over.
+    pub(super) condemned: Vec<SessionKey>,
+    /// Whether everything pending is void.
+    pub(super) cleared: bool,
+}
+
+/// The state that a batch of operations works on.
+pub(super) struct Batch<'t, 'b> {
+    tables: Tables<'t>,
+    touches: &'b TouchBuffer,
+    pub(super) effects: &'b mut Effects,
+}
+
+impl commit_queue::Operation for Operation {
+    type Outcome = Outcome;
+
+    fn weight(&self) -> usize {
+        const SMALL: usize = 256;
+        match self {
+            Self::Insert { record, .. }
+            | Self::Replace { record, .. }
+            | Self::Rekey { record, .. } => SMALL + record.content().len(),
+            Self::Touches(touches) => touches.len() * SMALL,
+            Self::Sweep { limit, .. } | Self::Reindex { limit, .. } => limit * SMALL,
+            _ => SMALL,
+        }
+    }
+}
+
+impl<'t, 'b> Batch<'t, 'b> {
+    pub(super) fn new(
+        tables: Tables<'t>,
+        touches: &'b TouchBuffer,
+        effects: &'b mut Effects,
+    ) -> Self {
+        Self { tables, touches, effects }
+    }
+
+    pub(super) const fn changed(&self) -> bool {
+        self.tables.changed()
+    }
+
+    /// Carries out one operation. The outer error is the end of the whole batch; the inner one is
+    /// the answer to this operation.
+    pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
+        let outcome = match operation {
+            Operation::Insert { key, record, max_sessions } => {
+                self.insert(&key, &record, max_sessions)?.map(Outcome::Insert)
+            }
+            Operation::Replace { key, expected_revision, record } => {
+                self.replace(&key, expected_revision, record)?.map(Outcome::Replace)
+            }
+            Operation::Rekey { old, new, expected_revision, record } => {
+                self.rekey(&old, &new, expected_revision, record)?.map(Outcome::Rekey)
+            }
+            Operation::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
+            Operation::Touches(touches) => {
+                for (key, at) in touches {
+                    self.touch(&key, at)?;
+                }
+                Ok(Outcome::Done)
+            }
+            Operation::Remove { key } => {
+                let removed = self.remove(&key)?;
+                Ok(Outcome::Removed(removed.map(|removed| vec![removed])))
+            }
+            Operation::RemoveUser { user } => {
+                let keys = self.tables.keys_of(&user)?;
+                Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
+            }
+            Operation::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
+            Operation::Sweep { now, defaults, limit } => {
+                Ok(Outcome::Swept(self.sweep(now, &defaults, limit)?))
+            }
+            Operation::Reindex { after, defaults, limit } => {
+                let last = self.reindex(after, &defaults, limit)?;
+                Ok(Outcome::Reindexed { last })
+            }
+            Operation::Clear => {
+                self.tables = self.tables.cleared()?;
+                self.effects.cleared = true;
+                Ok(Outcome::Done)
+            }
+            Operation::StoreMeta { name, value } => {
+                self.tables.store_meta(&name, &value)?;
+                Ok(Outcome::Done)
+            }
+            Operation::Sync => Ok(Outcome::Done),
+        };
+        Ok((self, outcome))
+    }
+
+    fn insert(
+        &mut self,
+        key: &SessionKey,
+        record: &Record,
+        max_sessions: u64,
+    ) -> Outer<Result<Insert>> {
+        if self.tables.contains(key)? {
+            return Ok(Ok(Insert::Occupied));
+        }
+        if self.tables.len()? >= max_sessions {
+            return Ok(Ok(Insert::Full));
+        }
+        self.tables.insert(key, record)?;
+        Ok(Ok(Insert::Done))
+    }
+
+    fn replace(
+        &mut self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Outer<Result<Replace>> {
+        let stored = match self.load(key)? {
+            None => return Ok(Ok(Replace::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Replace::Conflict));
+        }
+        let record = record.touched(stored.last_active());
+        self.effects.touched.push((*key, record.last_active()));
+        self.tables.replace(key, &stored, record)?;
+        Ok(Ok(Replace::Done))
+    }
+
+    fn rekey(
+        &mut self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Outer<Result<Rekey>> {
+        let stored = match self.load(old)? {
+            None => return Ok(Ok(Rekey::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Rekey::Conflict));
+        }
+        if self.tables.contains(new)? {
+            return Ok(Ok(Rekey::Occupied));
+        }
+        self.remove(old)?;
+        self.tables.insert(new, &record.touched(stored.last_active()))?;
+        Ok(Ok(Rekey::Done))
+    }
+
+    /// Whether there is such a record; a damaged one is left as it is.
+    fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
+        let Some(stored) = self.tables.get(key)? else {
+            self.effects.removed.push(*key);
+            return Ok(false);
+        };
+        if let Ok(stored) = stored {
+            let touched = stored.clone().touched(at);
+            if touched != stored {
+                self.tables.replace(key, &stored, touched)?;
+            }
+        }
+        self.effects.touched.push((*key, at));
+        Ok(true)
+    }
+
+    fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
+        let pending = self.touches.pending(key);
+        let removed = self.tables.remove(key)?;
+        self.effects.removed.push(*key);
+        Ok(removed.map(|removed| match (removed, pending) {
+            (Removed::Record(record), Some(at)) => Removed::Record(record.touched(at)),
+            (removed, _) => removed,
+        }))
+    }
+
+    fn remove_all(&mut self, keys: Vec<SessionKey>) -> Outer<Vec<Removed>> {
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            all.extend(self.remove(&key)?);
+        }
+        Ok(all)
+    }
+
+    fn remove_others(&mut self, keep: &SessionKey) -> Outer<Result<Option<Vec<Removed>>>> {
+        let record = match self.tables.get(keep)? {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(record)) => record,
+        };
+        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let mut keys = self.tables.keys_of(&user)?;
+        keys.retain(|key| key != keep);
+        Ok(Ok(Some(self.remove_all(keys)?)))
+    }
+
+    fn sweep(&mut self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Outer<Sweep> {
+        let entries = self.tables.passed(now, limit)?;
+        let mut sweep = Sweep { removed: 0, more: entries.len() == limit };
+        for (deadline, key) in entries {
+            match self.tables.get(&key)? {
+                None => self.tables.remove_stray_entry(deadline, &key)?,
+                Some(Err(_)) => {
+                    // Nobody can tell more of it than that its index entry has passed.
+                    self.remove(&key)?;
+                    sweep.removed += 1;
+                }
+                Some(Ok(record)) => {
+                    if self.sweep_one(&key, record, now, defaults)? {
+                        sweep.removed += 1;
+                    }
+                }
+            }
+        }
+        Ok(sweep)
+    }
+
+    /// Removes the session if it is expired; moves its index entry to its true deadline if not.
+    fn sweep_one(
+        &mut self,
+        key: &SessionKey,
+        record: Record,
+        now: Timestamp,
+        defaults: &Timeouts,
+    ) -> Outer<bool> {
+        let mut true_record = record.clone();
+        let expired = self.touches.condemn_if(key, |pending| {
+            if let Some(at) = pending {
+                true_record = record.touched(at);
+            }
+            true_record.is_expired(now, defaults)
+        });
+        if expired {
+            self.effects.condemned.push(*key);
+            self.remove(key)?;
+        } else {
+            let deadline = true_record.deadline(defaults);
+            self.effects.touched.push((*key, true_record.last_active()));
+            self.tables.reindex(key, true_record, deadline)?;
+        }
+        Ok(expired)
+    }
+
+    /// One step of rebuilding the index under shorter timeouts; the last key looked at, if there
+    /// may be more after it.
+    fn reindex(
+        &mut self,
+        after: Option<SessionKey>,
+        defaults: &Timeouts,
+        limit: usize,
+    ) -> Outer<Option<SessionKey>> {
+        let keys = self.tables.keys_after(after, limit)?;
+        for key in &keys {
+            // A damaged record has no deadline to go by, and keeps the entry it has.
+            let Some(Ok(record)) = self.load(key)? else { continue };
+            let deadline = record.deadline(defaults);
+            if deadline < record.index_deadline() {
+                self.effects.touched.push((*key, record.last_active()));
+                self.tables.reindex(key, record, deadline)?;
+            }
+        }
+        Ok(keys.last().copied())
+    }
+
+    /// The record under a key, with its pending touch.
+    fn load(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        // The touch first: once it is gone from the buffer, it is in the table.
+        let pending = self.touches.pending(key);
+        let record = self.tables.get(key)?;
+        Ok(record.map(|record| {
+            record.map(|record| match pending {
+                Some(at) => record.touched(at),
+                None => record,
+            })
+        }))
+    }
+}

@@ -1,0 +1,68 @@
+//! The settings of a redb file: defaults, ranges, and what they change.
+
+use crate::{Durability, Error, Result};
+
+/// Settings for [`RedbEngine::open_with`](super::RedbEngine::open_with).
+///
+/// A program that opens a [`SessionStore`](crate::SessionStore) finds the same settings on its
+/// [`Builder`](crate::Builder).
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::{RedbEngine, RedbOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let engine = RedbEngine::open_with(path, &RedbOptions::new().cache_size(8 * 1024 * 1024))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `open_with` gets them"]
+pub struct RedbOptions {
+    pub(crate) durability: Durability,
+    pub(super) cache_size: usize,
+    pub(super) verify_on_open: bool,
+}
+
+const MIN_CACHE_SIZE: usize = 1024 * 1024;
+
+impl RedbOptions {
+    /// [`Durability::Immediate`], a cache of 64 MiB, verification on open.
+    pub fn new() -> Self {
+        Self {
+            durability: Durability::default(),
+            cache_size: 64 * 1024 * 1024,
+            verify_on_open: true,
+        }
+    }
+
+    /// When an acknowledged write is on the disk.
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// Memory for pages of the file, in bytes. At least 1 MiB.
+    pub fn cache_size(self, bytes: usize) -> Self {
+        Self { cache_size: bytes, ..self }
+    }
+
+    /// Whether opening verifies every page of the file.
+    pub fn verify_on_open(self, verify: bool) -> Self {
+        Self { verify_on_open: verify, ..self }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.durability.check()?;
+        if self.cache_size < MIN_CACHE_SIZE {
+            return Err(Error::setting("cache_size", "must be at least 1 MiB"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for RedbOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,84 @@
+//! The last commit, as readers see it: never behind a write that has returned, never locked.
+//!
+//! Invariant: a snapshot is replaced after every commit. One that is kept pins every page freed
+//! since, so nothing holds one for longer than a call.
+
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+
+use super::tables::{EXPIRY, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user};
+use crate::clock::Timestamp;
+use crate::engine::{Record, UserKey};
+use crate::{Result, SessionKey};
+
+pub(super) struct Snapshot {
+    transaction: ReadTransaction,
+    sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,
+}
+
+impl Snapshot {
+    pub(super) fn of(database: &Database) -> Outer<Self> {
+        let transaction = database.begin_read()?;
+        let sessions = transaction.open_table(SESSIONS)?;
+        Ok(Self { transaction, sessions })
+    }
+
+    pub(super) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        let bytes = self.sessions.get(key.as_bytes())?;
+        Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
+    }
+
+    pub(super) fn contains(&self, key: &SessionKey) -> Outer<bool> {
+        Ok(self.sessions.get(key.as_bytes())?.is_some())
+    }
+
+    pub(super) fn len(&self) -> Outer<u64> {
+        Ok(self.sessions.len()?)
+    }
+
+    pub(super) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+        let users = self.transaction.open_table(USERS)?;
+        let mut keys = Vec::new();
+        for entry in users.range(of_user(user))? {
+            keys.push(SessionKey::from_bytes(*entry?.0.value().1));
+        }
+        Ok(keys)
+    }
+
+    /// The keys whose index entries have passed.
+    pub(super) fn passed(
+        &self,
+        now: Timestamp,
+    ) -> Outer<impl Iterator<Item = Outer<SessionKey>> + use<>> {
+        let expiry = self.transaction.open_table(EXPIRY)?;
+        let entries = expiry.range(..=(now.as_millis(), &LAST_KEY))?;
+        Ok(entries.map(|entry| Ok(SessionKey::from_bytes(*entry?.0.value().1))))
+    }
+
+    /// Every record, in the order of the keys.
+    pub(super) fn records(
+        &self,
+    ) -> Outer<impl Iterator<Item = Outer<(SessionKey, Result<Record>)>> + use<>> {
+        let entries = self.sessions.range::<KeyBytes>(..)?;
+        Ok(entries.map(|entry| {
+            let (key, bytes) = entry?;
+            let key = SessionKey::from_bytes(*key.value());
+            Ok((key, Record::decode(&key, bytes.value())))
+        }))
+    }
+
+    pub(super) fn meta(&self, name: &str) -> Outer<Option<Vec<u8>>> {
+        let value = self.transaction.open_table(META)?.get(name)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn disagreements(&self) -> Outer<Vec<String>> {
+        super::tables::disagreements(&self.transaction)
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Snapshot")
+    }
+}

@@ -1,0 +1,220 @@
+//! The writing side: one batch, one transaction, one commit.
+//!
+//! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
+//! commit that failed is answered as unknown to everybody in it, and redb's handle, which does
+//! not outlive an I/O error, is opened anew before the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use redb::Database;
+
+use super::operation::{Batch, Effects, Operation, Outcome};
+use super::snapshot::Snapshot;
+use super::tables::Tables;
+use super::{Shared, failure};
+use crate::engine::EngineStats;
+use crate::{Durability, Error, Result};
+
+pub(super) struct Writer {
+    connection: Mutex<Connection>,
+    /// Whether something acknowledged is in memory only, or the handle needs opening anew.
+    needs_sync: AtomicBool,
+    opened_by: u32,
+    commits: AtomicU64,
+    operations: AtomicU64,
+}
+
+/// redb's handle, as it stands.
+enum Connection {
+    Open(Database),
+    /// An I/O error has ended it; the next commit opens it anew.
+    Broken,
+    Closed,
+}
+
+/// Why a batch did not commit.
+enum Failed {
+    /// Nothing was written.
+    Before(Error),
+    /// It may have been.
+    During(Error),
+}
+
+impl Writer {
+    pub(super) fn new(database: Database) -> Self {
+        Self {
+            connection: Mutex::new(Connection::Open(database)),
+            needs_sync: AtomicBool::new(false),
+            opened_by: std::process::id(),
+            commits: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn needs_sync(&self) -> bool {
+        self.needs_sync.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stats(&self) -> EngineStats {
+        EngineStats {
+            commits: self.commits.load(Ordering::Relaxed),
+            committed_operations: self.operations.load(Ordering::Relaxed),
+            ..EngineStats::default()
+        }
+    }
+
+    /// Carries out a batch in one transaction, and answers each operation.
+    pub(super) fn commit(&self, shared: &Shared, batch: Vec<Operation>) -> Vec<Result<Outcome>> {
+        let len = batch.len();
+        let mut effects = Effects::default();
+        let result = self.transact(shared, batch, &mut effects);
+        shared.touches.release(&effects.condemned);
+        match result {
+            Ok(outcomes) => outcomes,
+            Err(Failed::Before(error)) => (0..len).map(|_| Err(error.clone())).collect(),
+            Err(Failed::During(error)) => {
+                (0..len).map(|_| Err(failure::outcome_unknown(&error))).collect()
+            }
+        }
+    }
+
+    /// Lets go of the file. What comes later is answered with [`Error::Closed`].
+    pub(super) fn close(&self, shared: &Shared) -> Result<()> {
+        let mut connection = self.connection.lock();
+        shared.snapshot.store(None);
+        match std::mem::replace(&mut *connection, Connection::Closed) {
+            Connection::Open(database) => database
+                .close()
+                .map_err(|error| failure::from_redb("close", shared.file.path(), error.into())),
+            Connection::Broken | Connection::Closed => Ok(()),
+        }
+    }
+
+    fn transact(
+        &self,
+        shared: &Shared,
+        batch: Vec<Operation>,
+        effects: &mut Effects,
+    ) -> Result<Vec<Result<Outcome>>, Failed> {
+        let mut connection = self.connection.lock();
+        self.check(shared, &mut connection).map_err(Failed::Before)?;
+        let Connection::Open(database) = &*connection else {
+            return Err(Failed::Before(Error::Closed));
+        };
+        let operations = batch.len() as u64;
+        let result = self.run(shared, database, batch, effects);
+        match result {
+            Ok((outcomes, committed)) => {
+                if committed {
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    self.operations.fetch_add(operations, Ordering::Relaxed);
+                }
+                Ok(outcomes)
+            }
+            Err(failed) => {
+                // redb refuses everything after an I/O error; a fresh handle goes on.
+                self.needs_sync.store(true, Ordering::Release);
+                *connection = Connection::Broken;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Makes sure that a commit would go to the right file, from the right process.
+    fn check(&self, shared: &Shared, connection: &mut Connection) -> Result<()> {
+        if std::process::id() != self.opened_by {
+            return Err(Error::Forked { opened_by: self.opened_by });
+        }
+        shared.file.check_in_place()?;
+        if let Connection::Broken = connection {
+            if shared.file.sync_failed() {
+                let cause = std::io::Error::other(
+                    "an earlier sync failed, so the operating system may hold pages for written \
+                     that are not on the disk; close the store, see to the disk, and open it again",
+                );
+                return Err(Error::io("go on writing to", shared.file.path(), cause));
+            }
+            let database = shared.file.reopen(&shared.options)?;
+            publish(shared, &database)?;
+            *connection = Connection::Open(database);
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        shared: &Shared,
+        database: &Database,
+        batch: Vec<Operation>,
+        effects: &mut Effects,
+    ) -> Result<(Vec<Result<Outcome>>, bool), Failed> {
+        let path = shared.file.path();
+        let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
+        let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
+
+        let sync = batch.iter().any(|operation| matches!(operation, Operation::Sync));
+        let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
+        let durable = match shared.options.durability {
+            Durability::TwoPhase => {
+                transaction.set_two_phase_commit(true);
+                true
+            }
+            Durability::Deferred { .. } if !sync => {
+                transaction
+                    .set_durability(redb::Durability::None)
+                    .map_err(|error| before(error.into()))?;
+                false
+            }
+            _ => true,
+        };
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let tables = Tables::open(&transaction).map_err(before)?;
+        let mut state = Batch::new(tables, &shared.touches, effects);
+        for operation in batch {
+            let (next, outcome) = state.apply(operation).map_err(before)?;
+            state = next;
+            outcomes.push(outcome);
+        }
+        let changed = state.changed();
+        drop(state);
+        if !changed && !sync {
+            transaction.abort().map_err(|error| before(error.into()))?;
+            settle(shared, effects);
+            return Ok((outcomes, false));
+        }
+        transaction.commit().map_err(|error| during(error.into()))?;
+        publish(shared, database).map_err(Failed::During)?;
+        settle(shared, effects);
+        self.needs_sync.store(!durable, Ordering::Release);
+        Ok((outcomes, true))
+    }
+}
+
+/// Lets readers see the last commit.
+fn publish(shared: &Shared, database: &Database) -> Result<()> {
+    let snapshot = Snapshot::of(database)
+        .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
+    shared.snapshot.store(Some(Arc::new(snapshot)));
+    Ok(())
+}
+
+/// Forgets the touches that the published commit holds or has made void.
+fn settle(shared: &Shared, effects: &Effects) {
+    shared.touches.settle(&effects.touched);
+    for key in &effects.removed {
+        shared.touches.forget(key);
+    }
+    if effects.cleared {
+        shared.touches.forget_absent(|key| {
+            matches!(shared.look(|snapshot| snapshot.contains(key)), Ok(false))
+        });
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Writer").field("opened_by", &self.opened_by).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! The session id, which is the credential, and the session key, which is its public name.
+//!
+//! Invariant: the id has no `Display`, no `Serialize`, and a `Debug` that shows nothing of it.
+//! The key is derived from the id by a one-way function and is all that a store ever sees.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::random::{RandomSource, SystemRandom, draw};
+use crate::{Error, Result};
+
+/// The secret a client holds: 128 random bits, written as 22 characters.
+///
+/// Put [`encode`](Self::encode) into the cookie and [`parse`](Self::parse) what comes back.
+///
+/// # Security
+///
+/// Whoever has the id is logged in. It comes from the operating system's generator with 128 bits
+/// of entropy (OWASP ASVS 5.0, 7.2.3). It is never stored: the store knows a session by its
+/// [`SessionKey`], a digest, so a copied file logs nobody in. `Debug` prints a placeholder,
+/// there is no `Display`, and `==` takes the same time wherever the difference is.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionId;
+///
+/// let id = SessionId::generate()?;
+/// let cookie = id.encode();
+/// assert_eq!(cookie.len(), SessionId::ENCODED_LEN);
+/// assert_eq!(SessionId::parse(&cookie)?, id);
+/// assert_eq!(format!("{id:?}"), "SessionId(..)");
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// The length of an encoded id, in characters.
+    pub const ENCODED_LEN: usize = 22;
+
+    /// Draws a new id from the operating system's generator. The store does this for you when it
+    /// creates a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Generator`] if the operating system gives no random bytes.
+    #[doc(alias = "generateSessionID")]
+    pub fn generate() -> Result<Self> {
+        Self::draw_from(&SystemRandom)
+    }
+
+    pub(crate) fn draw_from(source: &dyn RandomSource) -> Result<Self> {
+        draw(source).map(Self)
+    }
+
+    /// Reads an id as [`encode`](Self::encode) wrote it: 22 characters of base64url
+    /// (RFC 4648, section 5) without padding. Touches no disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidId`] for anything else: another length, another alphabet, padding, or a
+    /// last character with bits that no id has. Each id has exactly one spelling. The text is not
+    /// repeated in the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionId;
+    ///
+    /// assert!(SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").is_ok());
+    /// assert!(SessionId::parse("AAAAAAAAAAAAAAAAAAAAAB").is_err()); // not canonical
+    /// assert!(SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA==").is_err());
+    /// ```
+    pub fn parse(text: &str) -> Result<Self> {
+        decode_128_bits(text).map(Self).map_err(|reason| Error::InvalidId { reason })
+    }
+
+    /// The text for the cookie: 22 characters of `A`-`Z`, `a`-`z`, `0`-`9`, `-` and `_`.
+    ///
+    /// # Security
+    ///
+    /// This is the credential itself. Send it to its owner over TLS, and nowhere else: not into a
+    /// log, a URL or an error message.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// The key under which the store knows this session. One SHA-256 of 16 bytes.
+    #[must_use]
+    pub fn key(&self) -> SessionKey {
+        SessionKey::of(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SessionId(..)")
+    }
+}
+
+impl PartialEq for SessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SessionId {}
+
+/// What the store knows a session by: the first 128 bits of SHA-256 of its [`SessionId`].
+///
+/// # Security
+///
+/// Safe to show, to log and to put into a form: no id can be computed from it, and it is not
+/// accepted where an id is expected. Its text has 32 hexadecimal digits, so that the two cannot
+/// be taken for one another. ASVS 5.0, 16.2.5 asks that session tokens be logged only hashed;
+/// this is that hash.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::{SessionId, SessionKey};
+///
+/// let key = SessionId::generate()?.key();
+/// let text = key.to_string();
+/// assert_eq!(text.len(), 32);
+/// assert_eq!(text.parse::<SessionKey>()?, key);
+/// assert!(SessionId::parse(&text).is_err());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey([u8; 16]);
+
+impl SessionKey {
+    /// The length of a key, in bytes.
+    pub const LEN: usize = 16;
+
+    fn of(id: &[u8; 16]) -> Self {
+        let digest = Sha256::digest(id);
+        let mut key = [0; 16];
+        key.copy_from_slice(digest.split_at(16).0);
+        Self(key)
+    }
+
+    /// From the bytes an engine stored.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes an engine stores.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SessionKey({self})")
+    }
+}
+
+impl FromStr for SessionKey {
+    type Err = Error;
+
+    /// Reads 32 lower-case hexadecimal digits, as `Display` writes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidKey`] for anything else.
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = |reason| Error::InvalidKey { reason };
+        if text.len() != 32 {
+            return Err(invalid("it does not have 32 characters"));
+        }
+        let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if !text.bytes().all(lower_hex) {
+            return Err(invalid("it has other characters than 0-9 and a-f"));
+        }
+        let bits = u128::from_str_radix(text, 16)
+            .map_err(|_| invalid("it has other characters than 0-9 and a-f"))?;
+        Ok(Self(bits.to_be_bytes()))
+    }
+}
+
+/// Reads 128 bits from their one spelling in base64url; the reason for a refusal otherwise.
+pub(crate) fn decode_128_bits(text: &str) -> std::result::Result<[u8; 16], &'static str> {
+    if text.len() != SessionId::ENCODED_LEN {
+        return Err("it does not have 22 characters");
+    }
+    let mut bytes = [0; 16];
+    match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+        Ok(16) => Ok(bytes),
+        _ => Err("it is not base64url as this library writes it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_the_first_half_of_the_digest() {
+        // SHA-256 of sixteen zero bytes, computed with coreutils' sha256sum.
+        let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        assert_eq!(id.key().to_string(), "374708fff7719dd5979ec875d56cd228");
+    }
+
+    #[test]
+    fn every_malformed_id_is_refused() {
+        let malformed = [
+            "",
+            "A",
+            "AAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAB",
+            "AAAAAAAAAAAAAAAAAAAAA=",
+            "AAAAAAAAAAAAAAAAAAAA==",
+            "AAAAAAAAAAAAAAAAAAAA+A",
+            "AAAAAAAAAAAAAAAAAAAA/A",
+            "AAAAAAAAAAAAAAAAAAAA\0A",
+            " AAAAAAAAAAAAAAAAAAAAA",
+            "../../../../../../../.",
+            "\u{e4}AAAAAAAAAAAAAAAAAAAA",
+            "\u{212a}AAAAAAAAAAAAAAAAAAA",
+        ];
+        for text in malformed {
+            let error = SessionId::parse(text).unwrap_err();
+            assert!(matches!(error, Error::InvalidId { .. }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let last = |text: char| {
+            let text = format!("AAAAAAAAAAAAAAAAAAAAA{text}");
+            SessionId::parse(&text).is_ok_and(|id| id.encode() == text)
+        };
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        // 22 characters hold 132 bits, so the last one carries two bits of the id.
+        assert_eq!(alphabet.chars().filter(|&c| last(c)).collect::<String>(), "AQgw");
+    }
+
+    #[test]
+    fn a_key_has_one_spelling() {
+        let key = SessionId::generate().unwrap().key();
+        let text = key.to_string();
+        assert!(text.to_uppercase().parse::<SessionKey>().is_err() || text == text.to_uppercase());
+        assert!(format!("+{}", &text[1..]).parse::<SessionKey>().is_err());
+        assert!(text[1..].parse::<SessionKey>().is_err());
+        assert!("\u{e4}".repeat(16).parse::<SessionKey>().is_err());
+    }
+}

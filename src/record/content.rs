@@ -1,0 +1,170 @@
+//! The caller's content as bincode, with every dimension of it bounded.
+//!
+//! Invariant: whatever [`encode`] accepts, [`decode`] gives back. Decoding allocates at most
+//! about sixteen times the length of its input, recurses to a fixed depth, and ends in time
+//! proportional to the input.
+
+use std::sync::Arc;
+
+use bincode::config::{self, Configuration, Limit};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::limits::{LimitedContent, LimitedSeed};
+use crate::error::Source;
+use crate::{Error, Result};
+
+/// The largest `max_content_len` a builder accepts, in bytes.
+pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;
+
+/// bincode's limit counts the width of each value in memory, and the widest type, a 128-bit
+/// integer, takes 16 times its shortest encoding. The limit is a constant of the type, so there
+/// are three sizes of it.
+const WIDTH: usize = 16;
+const SMALL: usize = 64 * 1024;
+const MEDIUM: usize = 1024 * 1024;
+
+/// Elements of a collection can take no bytes at all, as in a `Vec<()>`, so their number is
+/// limited too: to this many, or to one for each byte.
+const MIN_ELEMENTS: usize = 64 * 1024;
+
+fn elements_allowed(len: usize) -> usize {
+    len.max(MIN_ELEMENTS)
+}
+
+/// Encodes content of at most `max_len` bytes. Memory use stays at `max_len`, whatever the size.
+pub(crate) fn encode<C: Serialize>(content: &C, max_len: usize) -> Result<Vec<u8>> {
+    let mut writer = BoundedWriter { bytes: Vec::new(), len: 0, max_len };
+    let limited = LimitedContent::new(content, elements_allowed(max_len));
+    let encoded = bincode::serde::encode_into_writer(&limited, &mut writer, config::standard());
+    let BoundedWriter { bytes, len, .. } = writer;
+    if len > max_len {
+        return Err(Error::TooLarge { len, max: max_len });
+    }
+    let failed = |source: Source| Error::Encode { source };
+    encoded.map_err(|error| failed(Arc::new(error)))?;
+    let used = limited.elements_used();
+    if used > elements_allowed(len) {
+        let text = format!("it has {used} elements, most of which take no bytes");
+        return Err(failed(Arc::new(std::io::Error::other(text))));
+    }
+    Ok(bytes)
+}
+
+/// Decodes content, all of it: bytes left over are an error.
+pub(crate) fn decode<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, Source> {
+    const STANDARD: Configuration = config::standard();
+    if bytes.len() <= SMALL {
+        decode_with(bytes, STANDARD.with_limit::<{ WIDTH * SMALL }>())
+    } else if bytes.len() <= MEDIUM {
+        decode_with(bytes, STANDARD.with_limit::<{ WIDTH * MEDIUM }>())
+    } else {
+        decode_with(bytes, STANDARD.with_limit::<{ WIDTH * MAX_LEN }>())
+    }
+}
+
+type Limited<const LIMIT: usize> =
+    Configuration<config::LittleEndian, config::Varint, Limit<LIMIT>>;
+
+fn decode_with<C: DeserializeOwned, const LIMIT: usize>(
+    bytes: &[u8],
+    config: Limited<LIMIT>,
+) -> Result<C, Source> {
+    let seed = LimitedSeed::<C>::new(elements_allowed(bytes.len()));
+    let (content, read) = bincode::serde::seed_decode_from_slice(seed, bytes, config)
+        .map_err(|error| Arc::new(error) as Source)?;
+    if read == bytes.len() {
+        Ok(content)
+    } else {
+        let text = format!("{} bytes are left over after the content", bytes.len() - read);
+        Err(Arc::new(std::io::Error::other(text)))
+    }
+}
+
+/// Keeps the first `max_len` bytes and counts the rest, so that the error can tell the length.
+struct BoundedWriter {
+    bytes: Vec<u8>,
+    len: usize,
+    max_len: usize,
+}
+
+impl Writer for BoundedWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.len = self.len.saturating_add(bytes.len());
+        if self.len <= self.max_len {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Content as it was written by an earlier version of the program, handed to the migration given
+/// to [`Builder::content_version`](crate::Builder::content_version).
+///
+/// # Examples
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sessile::SessionStore;
+///
+/// #[derive(Deserialize)]
+/// struct CartV1 { items: u32 }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Cart { items: u32, currency: String }
+///
+/// let store = SessionStore::<Cart>::builder()
+///     .content_version(2, |old| {
+///         let CartV1 { items } = old.decode()?;
+///         Ok(Cart { items, currency: "EUR".into() })
+///     })
+///     .in_memory()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct StoredContent<'a> {
+    version: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> StoredContent<'a> {
+    pub(crate) const fn new(version: u32, bytes: &'a [u8]) -> Self {
+        Self { version, bytes }
+    }
+
+    /// The content version it was written with; 0 if the program named none.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The encoded content: bincode 2, `config::standard()`.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Decodes it as the type it was written from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentMismatch`] if the bytes are not a `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        decode(self.bytes).map_err(|source| Error::ContentMismatch {
+            detail: format!("content of version {} is not what was expected", self.version),
+            source: Some(source),
+        })
+    }
+}
+
+impl std::fmt::Debug for StoredContent<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoredContent")
+            .field("version", &self.version)
+            .field("len", &self.bytes.len())
+            .finish()
+    }
+}

@@ -1,0 +1,242 @@
+//! The record: a session as bytes, and back.
+//!
+//! This module owns the storage format of a session (docs/format.md) and is the only one that
+//! uses bincode. Invariant: what decodes re-encodes to the same bytes, and a record decodes under
+//! no other key than its own. It knows nothing of engines and of typed sessions.
+
+pub(crate) mod content;
+pub(crate) mod header;
+mod limits;
+
+use std::fmt;
+use std::sync::Arc;
+
+use header::Header;
+
+use crate::clock::Timestamp;
+use crate::csrf::CsrfToken;
+use crate::timeouts::OwnTimeouts;
+use crate::user::{UserId, UserKey};
+use crate::{Error, Result, SessionKey, Timeouts};
+
+const CHECKSUM_LEN: usize = 4;
+const CSRF_TOKEN_LEN: usize = 16;
+
+/// What an engine stores under a [`SessionKey`]: a header it may look at, and bytes it may not.
+///
+/// An engine keeps [`encode`](Self::encode)'s bytes and gives back what [`decode`](Self::decode)
+/// makes of them. To index a session it needs [`index_deadline`](Self::index_deadline) and
+/// [`user`](Self::user). Cloning is cheap: the bytes behind the header are shared.
+///
+/// # Security
+///
+/// A record holds no session id. It holds the user's id and the content in clear.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::{Engine, MemoryEngine, Record};
+/// use sessile::SessionStore;
+///
+/// let engine = std::sync::Arc::new(MemoryEngine::new());
+/// let store: SessionStore = SessionStore::builder().engine(engine.clone()).build()?;
+/// let key = store.create_for_user("ann", Default::default())?.key();
+///
+/// let record = engine.load(&key)?.expect("created above");
+/// assert_eq!(record.revision(), 1);
+/// let bytes = record.encode(&key);
+/// assert_eq!(Record::decode(&key, &bytes)?, record);
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    header: Header,
+    /// User, CSRF token, content: in this order, of the lengths that the header tells.
+    tail: Arc<[u8]>,
+}
+
+/// The parts of a record, before they are bytes.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) user: Option<&'a UserKey>,
+    pub(crate) csrf_token: Option<&'a CsrfToken>,
+    pub(crate) own_timeouts: OwnTimeouts,
+    pub(crate) revision: u64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_active: Timestamp,
+    pub(crate) content_version: u32,
+    pub(crate) content: &'a [u8],
+}
+
+impl Record {
+    /// Puts a record together, indexed under its true deadline.
+    pub(crate) fn new(parts: &Parts<'_>, defaults: &Timeouts) -> Result<Self> {
+        let user = parts.user.map_or(&[][..], UserKey::as_bytes);
+        let token = parts.csrf_token.map_or(&[][..], |token| token.as_bytes());
+        let too_large = || Error::TooLarge { len: parts.content.len(), max: content::MAX_LEN };
+        let header = Header {
+            has_csrf_token: parts.csrf_token.is_some(),
+            own_timeouts: parts.own_timeouts,
+            user_len: u16::try_from(user.len()).map_err(|_| too_large())?,
+            content_version: parts.content_version,
+            revision: parts.revision,
+            created_at: parts.created_at,
+            last_active: parts.last_active.max(parts.created_at),
+            index_deadline: Timestamp::default(),
+            content_len: u32::try_from(parts.content.len()).map_err(|_| too_large())?,
+        };
+        let mut record = Self { header, tail: [user, token, parts.content].concat().into() };
+        record.header.index_deadline = record.deadline(defaults);
+        Ok(record)
+    }
+
+    /// Reads a stored record. Checks, in this order: the length, the format version and the
+    /// header, the checksum over key and record, the user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`] with the rule the bytes break.
+    pub fn decode(key: &SessionKey, bytes: &[u8]) -> Result<Self> {
+        Self::parse(key, bytes).map_err(|reason| Error::DamagedRecord { key: *key, reason })
+    }
+
+    fn parse(key: &SessionKey, bytes: &[u8]) -> Result<Self, &'static str> {
+        const TOO_SHORT: &str = "it is shorter than a record can be";
+        let (head, rest) = bytes.split_first_chunk::<{ header::LEN }>().ok_or(TOO_SHORT)?;
+        let (tail, checksum) = rest.split_last_chunk::<CHECKSUM_LEN>().ok_or(TOO_SHORT)?;
+        let header = Header::read(head)?;
+        let record = Self { header, tail: Arc::default() };
+        if tail.len() != record.content_start() + header.content_len as usize {
+            return Err("its length is not the one its header tells");
+        }
+        let covered = bytes.len() - CHECKSUM_LEN;
+        let (covered, _) = bytes.split_at(covered);
+        if u32::from_le_bytes(*checksum) != checksum_of(key, covered) {
+            return Err("its checksum is wrong");
+        }
+        let record = Self { tail: tail.into(), ..record };
+        match record.user_bytes() {
+            [] => Ok(record),
+            user if UserId::from_key(user).is_some() => Ok(record),
+            _ => Err("its user is not a user id"),
+        }
+    }
+
+    /// The bytes to store under `key`, and under no other.
+    #[must_use]
+    pub fn encode(&self, key: &SessionKey) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(header::LEN + self.tail.len() + CHECKSUM_LEN);
+        self.header.write(&mut bytes);
+        bytes.extend_from_slice(&self.tail);
+        let checksum = checksum_of(key, &bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Which change of the session this is: 1 when created, one more with every update. A touch
+    /// does not count.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.header.revision
+    }
+
+    /// When the session was created; never changes.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.header.created_at
+    }
+
+    /// When the session was last active; never decreases.
+    #[must_use]
+    pub fn last_active(&self) -> Timestamp {
+        self.header.last_active
+    }
+
+    /// When the session expires, where `defaults` are the timeouts for sessions without their
+    /// own: the earlier of `last_active + inactivity` and `created_at + absolute`.
+    #[must_use]
+    pub fn deadline(&self, defaults: &Timeouts) -> Timestamp {
+        let Header { own_timeouts, created_at, last_active, .. } = self.header;
+        own_timeouts.deadline(created_at, last_active, defaults)
+    }
+
+    /// Whether the session is expired: `now >= deadline`. The one predicate of this crate.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp, defaults: &Timeouts) -> bool {
+        now >= self.deadline(defaults)
+    }
+
+    /// The deadline under which an engine finds the session when it looks for expired ones. It is
+    /// never later than [`deadline`](Self::deadline), and after a touch it may be earlier.
+    #[must_use]
+    pub fn index_deadline(&self) -> Timestamp {
+        self.header.index_deadline
+    }
+
+    /// The session's user as an index key, if it has one.
+    #[must_use]
+    pub fn user(&self) -> Option<UserKey> {
+        self.user_id().and_then(|user| user.to_key().ok())
+    }
+
+    /// The record after activity at `at`, under the same index entry. Time only moves forward: an
+    /// earlier moment changes nothing.
+    #[must_use]
+    pub fn touched(mut self, at: Timestamp) -> Self {
+        self.header.last_active = self.header.last_active.max(at);
+        self
+    }
+
+    /// The record under another index entry.
+    #[must_use]
+    pub fn indexed_under(mut self, index_deadline: Timestamp) -> Self {
+        self.header.index_deadline = index_deadline;
+        self
+    }
+
+    pub(crate) fn own_timeouts(&self) -> OwnTimeouts {
+        self.header.own_timeouts
+    }
+
+    pub(crate) fn content_version(&self) -> u32 {
+        self.header.content_version
+    }
+
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        UserId::from_key(self.user_bytes())
+    }
+
+    pub(crate) fn csrf_token(&self) -> Option<CsrfToken> {
+        let start = usize::from(self.header.user_len);
+        let token = self.tail.get(start..self.content_start())?;
+        token.try_into().ok().map(CsrfToken::from_bytes)
+    }
+
+    pub(crate) fn content(&self) -> &[u8] {
+        self.tail.get(self.content_start()..).unwrap_or_default()
+    }
+
+    fn user_bytes(&self) -> &[u8] {
+        self.tail.get(..usize::from(self.header.user_len)).unwrap_or_default()
+    }
+
+    fn content_start(&self) -> usize {
+        let token = if self.header.has_csrf_token { CSRF_TOKEN_LEN } else { 0 };
+        usize::from(self.header.user_len) + token
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Record")
+            .field("header", &self.header)
+            .field("user", &self.user_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// CRC-32C, over the key first: a record copied under another key does not pass.
+fn checksum_of(key: &SessionKey, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(key.as_bytes()), bytes)
+}

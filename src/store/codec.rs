@@ -1,0 +1,100 @@
+//! Typed content to bytes and back, with the content version and the caller's migration.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::core::Core;
+use crate::engine::Record;
+use crate::record::content::{self, StoredContent};
+use crate::session::Times;
+use crate::{Error, Result, Session, SessionId, SessionKey};
+
+/// Turns content of an earlier version into today's.
+pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
+
+pub(crate) struct Codec<C> {
+    pub(crate) version: u32,
+    pub(crate) migrate: Option<Migrate<C>>,
+}
+
+impl<C: Serialize> Codec<C> {
+    pub(crate) fn encode(&self, content: &C, max_len: usize) -> Result<Vec<u8>> {
+        content::encode(content, max_len)
+    }
+}
+
+impl<C: DeserializeOwned> Codec<C> {
+    /// The session that a record holds.
+    pub(crate) fn session(
+        &self,
+        id: SessionId,
+        key: SessionKey,
+        record: &Record,
+        core: &Core,
+    ) -> Result<Session<C>> {
+        Ok(Session {
+            id,
+            key,
+            times: Times::of(record, &core.timeouts),
+            revision: record.revision(),
+            user: record.user_id(),
+            csrf_token: record.csrf_token(),
+            content: self.decode(&key, record)?,
+            modified: false,
+        })
+    }
+
+    /// The content that a record holds, migrated if an earlier version of the program wrote it.
+    pub(crate) fn decode(&self, key: &SessionKey, record: &Record) -> Result<C> {
+        let found = record.content_version();
+        let mismatch = |expectation: String, source| Error::ContentMismatch {
+            detail: format!("session {key} holds content of version {found}, {expectation}"),
+            source,
+        };
+        if found > self.version {
+            let supported = self.version;
+            return Err(mismatch(
+                format!(
+                    "and this program reads up to {supported}; use the newer program, \
+                     or name its `content_version`"
+                ),
+                None,
+            ));
+        }
+        match &self.migrate {
+            Some(migrate) if found < self.version => {
+                migrate(StoredContent::new(found, record.content())).map_err(|error| {
+                    let expectation = format!("which could not be migrated to {}", self.version);
+                    mismatch(expectation, Some(Arc::new(error)))
+                })
+            }
+            _ => content::decode(record.content()).map_err(|source| {
+                let expectation = "which is not the content type of this store; if the type has \
+                                   changed, raise `content_version` and migrate";
+                mismatch(expectation.into(), Some(source))
+            }),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Codec<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Codec")
+            .field("version", &self.version)
+            .field("migrates", &self.migrate.is_some())
+            .finish()
+    }
+}
+
+impl<C> Session<C> {
+    /// Takes over what the store now holds of a session that was just saved.
+    pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::Timeouts) {
+        self.times = Times::of(record, timeouts);
+        self.revision = record.revision();
+        self.modified = false;
+    }
+}

@@ -1,0 +1,191 @@
+//! Looking at many sessions at once: a user's, all of them, and their number.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::SessionStore;
+use crate::user::UserId;
+use crate::{Error, Result, SessionInfo};
+
+/// Numbers about a store, for a status page or a log line.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+///
+/// let store: SessionStore = SessionStore::in_memory()?;
+/// store.create(Default::default())?;
+///
+/// let stats = store.stats()?;
+/// assert_eq!(stats.sessions, 1);
+/// assert!(stats.last_maintenance_failure.is_none());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Live sessions.
+    pub sessions: u64,
+    /// The size of the file, in bytes; `None` where there is no file.
+    pub file_bytes: Option<u64>,
+    /// Touches that are in memory only, for `touch_interval` at most.
+    pub pending_touches: u64,
+    /// Durable transactions since the store was opened.
+    pub commits: u64,
+    /// Operations those transactions carried: more than `commits` where threads shared them.
+    pub committed_operations: u64,
+    /// Expired sessions deleted since the store was opened.
+    pub swept: u64,
+    /// How often a damaged record was met since the store was opened.
+    pub damaged_records: u64,
+    /// Maintenance steps that failed since the store was opened. Each is tried again.
+    pub maintenance_failures: u64,
+    /// The last of those failures; `None` after a round without one.
+    pub last_maintenance_failure: Option<Error>,
+}
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Lists a user's sessions, in no particular order: one line each for a page on which users
+    /// see where they are logged in (ASVS 5.0, 7.5.2).
+    ///
+    /// A damaged record is left out and counted in [`Stats::damaged_records`]: it must not keep a
+    /// user from ending the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`] for a user id that is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store: SessionStore = SessionStore::in_memory()?;
+    /// let desktop = store.create_for_user("ann", Default::default())?;
+    /// let phone = store.create_for_user("ann", Default::default())?;
+    ///
+    /// for info in store.sessions_of("ann")? {
+    ///     if info.key() != desktop.key() {
+    ///         store.destroy_key(&info.key())?; // "log out this device"
+    ///     }
+    /// }
+    /// assert!(store.read(phone.id())?.is_none());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn sessions_of(&self, user: impl Into<UserId>) -> Result<Vec<SessionInfo>> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let mut sessions = Vec::new();
+        core.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
+            match core.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &core.timeouts) => {}
+                Ok(record) => sessions.push(SessionInfo::of(key, &record, &core.timeouts)),
+                Err(Error::DamagedRecord { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        Ok(sessions)
+    }
+
+    /// Calls the closure for every session, with its content, as of one moment, and returns how
+    /// many there were. Streamed: memory use does not grow with the number of sessions.
+    ///
+    /// # Concurrency
+    ///
+    /// No lock is held; the closure may use the store. What is changed meanwhile does not show.
+    /// The file cannot reuse space while this runs, so a slow closure makes it grow.
+    ///
+    /// # Errors
+    ///
+    /// A record that is damaged, or whose content is not a `C`, stops nothing: the rest is visited,
+    /// and the first such error is returned at the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// for n in 1..=3 {
+    ///     store.create(n)?;
+    /// }
+    /// let mut sum = 0;
+    /// assert_eq!(store.for_each(|_info, content| sum += content)?, 3);
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn for_each(&self, mut visit: impl FnMut(SessionInfo, C)) -> Result<u64> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let mut visited = 0;
+        let mut first_error = None;
+        core.engine.for_each(&mut |key, record| {
+            let record = match core.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &core.timeouts) => return Ok(()),
+                other => other,
+            };
+            match record.and_then(|record| {
+                let info = SessionInfo::of(key, &record, &core.timeouts);
+                Ok((info, self.shared.codec.decode(&key, &record)?))
+            }) {
+                Ok((info, content)) => {
+                    visit(info, content);
+                    visited += 1;
+                }
+                Err(error @ (Error::DamagedRecord { .. } | Error::ContentMismatch { .. })) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        first_error.map_or(Ok(visited), Err)
+    }
+
+    /// How many sessions there are. Costs a look at those whose deadline has passed since the last
+    /// sweep, not at all of them.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn len(&self) -> Result<u64> {
+        let core = &self.shared.core;
+        core.engine.count(core.begin()?, &core.timeouts)
+    }
+
+    /// Whether there is no session.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Numbers about the store. Costs what [`len`](Self::len) costs.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn stats(&self) -> Result<Stats> {
+        let core = &self.shared.core;
+        let sessions = self.len()?;
+        let engine = core.engine.stats()?;
+        let counters = &core.counters;
+        Ok(Stats {
+            sessions,
+            file_bytes: engine.file_bytes,
+            pending_touches: engine.pending_touches,
+            commits: engine.commits,
+            committed_operations: engine.committed_operations,
+            swept: counters.swept.load(Ordering::Relaxed),
+            damaged_records: counters.damaged_records.load(Ordering::Relaxed),
+            maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
+            last_maintenance_failure: counters.last_maintenance_failure.lock().clone(),
+        })
+    }
+}

@@ -1,0 +1,459 @@
+//! The store: the rules of sessions, once, for every engine. Typed content goes in, bytes go down.
+//!
+//! Invariant: only creating creates. Every other method changes a record that is there and not
+//! expired, under the condition that it is still the one that was looked at, or changes nothing.
+
+pub(crate) mod codec;
+pub(crate) mod core;
+mod listing;
+mod modify;
+mod revoke;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::listing::Stats;
+pub use self::modify::ModifyOutcome;
+
+use self::codec::Codec;
+use self::core::{Core, MAX_DRAWS};
+use crate::csrf::CsrfToken;
+use crate::engine::{Record, Rekey, Replace};
+use crate::maintenance::Maintenance;
+use crate::record::Parts;
+use crate::session::Times;
+use crate::user::UserId;
+use crate::{Attributes, Builder, Error, Result, Session, SessionId, SessionOptions, Timeouts};
+
+/// A store of sessions with content of type `C`.
+///
+/// A cheap handle: clone it into every thread. All handles share one file; the last one to go
+/// closes it.
+///
+/// # Concurrency
+///
+/// Every method takes `&self` and may be called from any number of threads at once. A read that
+/// begins after a write returned sees it. Reads do not wait for writes.
+///
+/// # Durability
+///
+/// With the default [`Durability::Immediate`](crate::Durability::Immediate), what `create`,
+/// `update`, `modify`, `regenerate_id`, `destroy` and its relatives, and `clear` have done survives
+/// power loss once they return `Ok`. A touch (`extend_lifetime`, `read_and_extend`) survives within
+/// the `touch_interval`, one second; after a crash a deadline may be earlier than it was, never
+/// later.
+///
+/// # Errors
+///
+/// An expired session is absent: no method can tell it from one that never was. Every method fails
+/// with [`Error::Io`], [`Error::StorageFull`] or [`Error::OutcomeUnknown`] when the file does, with
+/// [`Error::Closed`] after [`close`](Self::close), and with [`Error::ClockOutOfRange`] when the
+/// clock shows a time before 1970; below, only what comes on top of these is named.
+///
+/// # Examples
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sessile::SessionStore;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Cart { items: Vec<String> }
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store = SessionStore::<Cart>::open(path)?;
+/// let session = store.create_for_user("ann", Cart { items: vec![] })?;
+/// let cookie = session.id().encode();
+/// # assert_eq!(cookie.len(), 22);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SessionStore<C = Attributes> {
+    shared: Arc<Shared<C>>,
+}
+
+/// Dropped with the last handle: first the thread is stopped and joined, then the engine goes.
+struct Shared<C> {
+    maintenance: Option<Maintenance>,
+    codec: Codec<C>,
+    core: Arc<Core>,
+}
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Opens the store in a file, with every setting at its default; a missing file is created.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().open(path)
+    }
+
+    /// A builder, to change settings before opening.
+    pub fn builder() -> Builder<C> {
+        Builder::new()
+    }
+
+    /// A store that keeps its sessions in memory and loses them with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the maintenance thread cannot be started.
+    pub fn in_memory() -> Result<Self> {
+        Self::builder().in_memory()
+    }
+
+    pub(crate) fn assemble(
+        core: Arc<Core>,
+        codec: Codec<C>,
+        maintenance: Option<Maintenance>,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { maintenance, codec, core }) }
+    }
+
+    /// Creates a session and saves it. One durable commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] or [`Error::Encode`] for the content, [`Error::Full`] at `max_sessions`,
+    /// [`Error::Generator`] if the operating system gives no random bytes. Nothing is written then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<String>::in_memory()?;
+    /// let session = store.create("hello".into())?;
+    /// assert_eq!(store.read(session.id())?.expect("just created").content(), "hello");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[doc(alias = "createAndSaveSession")]
+    pub fn create(&self, content: C) -> Result<Session<C>> {
+        self.create_with(content, &SessionOptions::new())
+    }
+
+    /// Creates a session for a user and saves it. One durable commit.
+    ///
+    /// # Errors
+    ///
+    /// As for [`create`](Self::create), and [`Error::InvalidUser`] for a user id that is too long.
+    #[doc(alias = "createAndSaveSessionFromUser")]
+    pub fn create_for_user(&self, user: impl Into<UserId>, content: C) -> Result<Session<C>> {
+        self.create_with(content, &SessionOptions::new().user(user))
+    }
+
+    /// Creates a session with options and saves it. One durable commit.
+    ///
+    /// # Errors
+    ///
+    /// As for [`create`](Self::create); [`Error::InvalidUser`] for a user id that is too long;
+    /// [`Error::InvalidTimeouts`] if the session's inactivity timeout is greater than its absolute
+    /// one, or the session would outlive the last moment that can be stored.
+    #[doc(alias = "createAndSaveSession")]
+    pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let own_timeouts = options.own_timeouts()?;
+        own_timeouts.check_at_creation(now, &core.timeouts)?;
+        let user = options.user_id().map(UserId::to_key).transpose()?;
+        let bytes = self.shared.codec.encode(&content, core.max_content_len)?;
+        let csrf_token = match options.wants_csrf_token() {
+            true => Some(CsrfToken::draw_from(&*core.random)?),
+            false => None,
+        };
+        let parts = Parts {
+            user: user.as_ref(),
+            csrf_token: csrf_token.as_ref(),
+            own_timeouts,
+            revision: 1,
+            created_at: now,
+            last_active: now,
+            content_version: self.shared.codec.version,
+            content: &bytes,
+        };
+        let record = Record::new(&parts, &core.timeouts)?;
+        let id = core.insert(&record, now)?;
+        Ok(Session {
+            key: id.key(),
+            id,
+            times: Times::of(&record, &core.timeouts),
+            revision: record.revision(),
+            user: options.user_id().cloned(),
+            csrf_token,
+            content,
+            modified: false,
+        })
+    }
+
+    /// Reads a session; `None` if it is not there or expired. Does not extend its life.
+    ///
+    /// Costs no disk access while the record's page is in the cache, and never a lock of a writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
+    /// with content of type `C`.
+    pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let key = id.key();
+        match core.load_live(&key, now)? {
+            Some(record) => self.shared.codec.session(id.clone(), key, &record, core).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a session and extends its life, in one step: what a server does for every request.
+    ///
+    /// # Durability
+    ///
+    /// That of [`extend_lifetime`](Self::extend_lifetime).
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read); the life of a session that cannot be read is not extended.
+    #[doc(alias = "extendLifeTime")]
+    pub fn read_and_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let key = id.key();
+        let Some(record) = core.load_live(&key, now)? else { return Ok(None) };
+        let session = self.shared.codec.session(id.clone(), key, &record.touched(now), core)?;
+        Ok(core.engine.touch(&key, now)?.then_some(session))
+    }
+
+    /// Saves a session's content and user, and extends its life. One durable commit.
+    ///
+    /// # Concurrency
+    ///
+    /// Nothing is ever overwritten unseen: a session that somebody else updated since it was read
+    /// is refused. Touches do not count as updates.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the session is not there any more: a request in flight does not undo a
+    /// logout. [`Error::Conflict`] if it was updated since; see [`modify`](Self::modify). Then, and
+    /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], nothing is written.
+    pub fn update(&self, session: &mut Session<C>) -> Result<()> {
+        let core = &self.shared.core;
+        let key = session.key;
+        let record = self.next_record(session, session.csrf_token.as_ref())?;
+        match core.engine.replace(&key, session.revision, record.clone())? {
+            Replace::Done => {
+                session.saved_as(&record, &core.timeouts);
+                Ok(())
+            }
+            Replace::Conflict => Err(Error::Conflict { key }),
+            Replace::Missing => Err(Error::Gone { key }),
+        }
+    }
+
+    /// Extends a session's life to a full inactivity timeout from now, within its absolute one.
+    /// `false` if there is no such session: an expired one is not revived.
+    ///
+    /// Costs a read and an entry in memory, no disk access: a touch is written with the next commit
+    /// or within the `touch_interval`.
+    ///
+    /// # Durability
+    ///
+    /// Visible to every thread at once; survives a crash within the `touch_interval`, one second
+    /// by default. After a crash the deadline may be earlier, never later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`] if what is stored is not a session.
+    #[doc(alias = "extendLifeTime")]
+    pub fn extend_lifetime(&self, id: &SessionId) -> Result<bool> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let key = id.key();
+        match core.load_live(&key, now)? {
+            Some(_) => core.engine.touch(&key, now),
+            None => Ok(false),
+        }
+    }
+
+    /// Gives a session a new id and ends the old one, in one transaction, and saves the session
+    /// with whatever was changed in it. Call it at every login and change of privilege.
+    ///
+    /// The session keeps its creation time and so its absolute deadline. A CSRF token is drawn
+    /// anew as well.
+    ///
+    /// # Security
+    ///
+    /// The defence against session fixation: ASVS 5.0, 7.2.4 asks for a new session token on
+    /// authentication and the end of the old one. After a crash exactly one of the two ids is valid.
+    ///
+    /// # Errors
+    ///
+    /// As for [`update`](Self::update), and [`Error::Generator`]; the session keeps its id then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store: SessionStore = SessionStore::in_memory()?;
+    /// let mut session = store.create(Default::default())?;
+    /// let before_login = session.id().clone();
+    ///
+    /// session.set_user("ann");
+    /// store.regenerate_id(&mut session)?;
+    ///
+    /// assert!(store.read(&before_login)?.is_none());
+    /// assert_eq!(store.read(session.id())?.expect("under its new id").user(), session.user());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
+        let core = &self.shared.core;
+        let key = session.key;
+        let csrf_token = match session.csrf_token {
+            Some(_) => Some(CsrfToken::draw_from(&*core.random)?),
+            None => None,
+        };
+        let record = self.next_record(session, csrf_token.as_ref())?;
+        for _ in 0..MAX_DRAWS {
+            let id = SessionId::draw_from(&*core.random)?;
+            match core.engine.rekey(&key, &id.key(), session.revision, record.clone())? {
+                Rekey::Done => {
+                    session.key = id.key();
+                    session.id = id;
+                    session.csrf_token = csrf_token;
+                    session.saved_as(&record, &core.timeouts);
+                    return Ok(());
+                }
+                Rekey::Conflict => return Err(Error::Conflict { key }),
+                Rekey::Missing => return Err(Error::Gone { key }),
+                Rekey::Occupied => {}
+            }
+        }
+        Err(core::repeated_draws())
+    }
+
+    /// Ends a session. `false` if there was none. One durable commit.
+    ///
+    /// # Security
+    ///
+    /// Once this returned, no request revives the session (ASVS 5.0, 7.4.1).
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn destroy(&self, id: &SessionId) -> Result<bool> {
+        self.destroy_key(&id.key())
+    }
+
+    /// Ends every session of every user. One durable commit, and space proportional to nothing.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn clear(&self) -> Result<()> {
+        self.shared.core.begin()?;
+        self.shared.core.engine.clear()
+    }
+
+    /// Deletes what is expired and returns how many sessions went. The maintenance thread does
+    /// this every `sweep_interval`; there is no need to call it unless that is turned off.
+    ///
+    /// Works in steps of 1,000 sessions, each a durable commit of its own; other writers wait for
+    /// one step at most. A session that is extended while this runs lives.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. What the steps before had deleted stays deleted.
+    #[doc(alias = "cleanUpExpiredSessions")]
+    pub fn clean_up_expired(&self) -> Result<u64> {
+        self.shared.core.sweep()
+    }
+
+    /// The timeouts for sessions without their own.
+    #[must_use]
+    #[doc(alias = "getExpirationTimeouts")]
+    pub fn timeouts(&self) -> Timeouts {
+        self.shared.core.timeouts
+    }
+
+    /// Writes what is in memory only: touches, and with
+    /// [`Durability::Deferred`](crate::Durability::Deferred) the commits since the last interval.
+    ///
+    /// # Durability
+    ///
+    /// What was acknowledged before this was called survives power loss once it returned `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. What could not be written is kept and tried again.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.core.begin()?;
+        self.shared.core.engine.flush()
+    }
+
+    /// Flushes and closes the store for every handle: stops the maintenance thread, waits for it,
+    /// and reports what dropping the last handle would have to swallow.
+    ///
+    /// # Concurrency
+    ///
+    /// Calls under way in other threads are answered; later ones fail with [`Error::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// When the last flush or the closing fails. The store is closed all the same, and the file
+    /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
+    pub fn close(self) -> Result<()> {
+        let core = &self.shared.core;
+        if core.closed.swap(true, Ordering::AcqRel) {
+            return Err(Error::Closed);
+        }
+        if let Some(maintenance) = &self.shared.maintenance {
+            maintenance.stop();
+        }
+        core.engine.close()
+    }
+
+    /// The record that saves a session: what the caller holds of content and user, what the store
+    /// holds of everything else.
+    fn next_record(&self, session: &Session<C>, csrf_token: Option<&CsrfToken>) -> Result<Record> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let key = session.key;
+        let user = session.user.as_ref().map(UserId::to_key).transpose()?;
+        let content = self.shared.codec.encode(&session.content, core.max_content_len)?;
+        let stored = core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
+        if stored.revision() != session.revision {
+            return Err(Error::Conflict { key });
+        }
+        let parts = Parts {
+            user: user.as_ref(),
+            csrf_token,
+            own_timeouts: stored.own_timeouts(),
+            revision: stored.revision().saturating_add(1),
+            created_at: stored.created_at(),
+            last_active: stored.last_active().max(now),
+            content_version: self.shared.codec.version,
+            content: &content,
+        };
+        Record::new(&parts, &core.timeouts)
+    }
+}
+
+impl<C> Clone for SessionStore<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C> fmt::Debug for SessionStore<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SessionStore")
+            .field("engine", &self.shared.core.engine)
+            .field("timeouts", &self.shared.core.timeouts)
+            .finish_non_exhaustive()
+    }
+}

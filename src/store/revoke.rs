@@ -1,0 +1,82 @@
+//! Ending sessions that are not the caller's own: by user, and by key from a listing.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::SessionStore;
+use crate::engine::{Removed, Timestamp};
+use crate::user::UserId;
+use crate::{Error, Result, Session, SessionKey};
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Ends every session of a user and returns how many there were: for a changed password, or an
+    /// account that is closed (ASVS 5.0, 7.4.2 and 7.4.3). One durable commit, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`] for a user id that is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store: SessionStore = SessionStore::in_memory()?;
+    /// store.create_for_user(7, Default::default())?;
+    /// store.create_for_user(7, Default::default())?;
+    /// store.create_for_user("7", Default::default())?; // somebody else
+    ///
+    /// assert_eq!(store.destroy_all_of(7)?, 2);
+    /// assert_eq!(store.len()?, 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn destroy_all_of(&self, user: impl Into<UserId>) -> Result<u64> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let removed = core.engine.remove_user(&user.into().to_key()?)?;
+        Ok(self.live_among(&removed, now))
+    }
+
+    /// Ends every other session of this session's user and returns how many there were: "log out
+    /// everywhere else" (ASVS 5.0, 7.4.3). One durable commit, all or nothing.
+    ///
+    /// Goes by the user that the store holds for the session, not by an unsaved
+    /// [`set_user`](Session::set_user). A session without a user has no others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gone`] if the session itself is not there any more; nothing is ended then.
+    pub fn destroy_others(&self, session: &Session<C>) -> Result<u64> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let key = session.key();
+        // Whether it has expired does not change between this look and the removal, which goes by
+        // the same `now`; whether it is still there is part of the removal.
+        core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
+        let removed = core.engine.remove_others(&key)?.ok_or(Error::Gone { key })?;
+        Ok(self.live_among(&removed, now))
+    }
+
+    /// Ends the session under a key, as a listing shows it. `false` if there was none.
+    /// One durable commit.
+    ///
+    /// # Security
+    ///
+    /// Whoever may call this can end any session. Check that the key is in
+    /// [`sessions_of`](Self::sessions_of) the user who asks.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. A damaged record is removed too, and counts as a session.
+    pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
+        let core = &self.shared.core;
+        let now = core.begin()?;
+        let removed = core.engine.remove(key)?;
+        Ok(removed.is_some_and(|removed| removed.was_live(now, &core.timeouts)))
+    }
+
+    fn live_among(&self, removed: &[Removed], now: Timestamp) -> u64 {
+        let timeouts = &self.shared.core.timeouts;
+        removed.iter().filter(|removed| removed.was_live(now, timeouts)).count() as u64
+    }
+}

@@ -1,0 +1,22 @@
+//! Tools for tests: a clock that one sets, and the conformance suite for engines.
+
+mod clock;
+
+pub use clock::ManualClock;
+
+use crate::StoredContent;
+pub use crate::random::RandomSource;
+
+/// Content as a record holds it, for tests of migrations and for fuzzing the decoding.
+///
+/// # Examples
+///
+/// ```
+/// let content = sessile::testing::stored_content(1, &[5, b'h', b'e', b'l', b'l', b'o']);
+/// assert_eq!(content.decode::<String>()?, "hello");
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[must_use]
+pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
+    StoredContent::new(version, bytes)
+}

@@ -1,0 +1,234 @@
+//! The id of the user a session belongs to, and the form in which engines index it.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// Whose session it is: a number or a text of the program's own choosing.
+///
+/// A number and a text never collide: user `42` and user `"42"` are two users. Numbers compare by
+/// value, whatever integer type they came from. Texts are compared byte by byte; if `Ann` and
+/// `ann` are one user to you, fold them before they get here.
+///
+/// A user id may have up to [`MAX_LEN`](Self::MAX_LEN) bytes of text. It is stored in clear and
+/// shown by `Debug`; use an opaque identifier where names must not be at rest.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::UserId;
+///
+/// assert_eq!(UserId::from(42_u64), UserId::from(42_i64));
+/// assert_ne!(UserId::from(42), UserId::from("42"));
+/// assert_eq!(UserId::from("ann").as_text(), Some("ann"));
+/// assert_eq!(UserId::from(42).to_string(), "42");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Repr);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Repr {
+    /// Every `i64` and `u64`; nothing wider can be made from outside.
+    Number(i128),
+    Text(Box<str>),
+}
+
+const TAG_UNSIGNED: u8 = 1;
+const TAG_NEGATIVE: u8 = 2;
+const TAG_TEXT: u8 = 3;
+
+impl UserId {
+    /// The longest text, in bytes: what OpenID Connect allows a subject identifier, and one more
+    /// than the longest e-mail address.
+    pub const MAX_LEN: usize = 255;
+
+    /// The number, if it is one.
+    #[must_use]
+    pub const fn as_number(&self) -> Option<i128> {
+        match self.0 {
+            Repr::Number(number) => Some(number),
+            Repr::Text(_) => None,
+        }
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Number(_) => None,
+            Repr::Text(text) => Some(text),
+        }
+    }
+
+    /// The bytes under which engines index the user: a tag, then the number (8 bytes, big-endian)
+    /// or the text in UTF-8.
+    pub(crate) fn to_key(&self) -> Result<UserKey> {
+        let bytes = match &self.0 {
+            Repr::Number(number) => {
+                let (tag, bits) = match u64::try_from(*number) {
+                    Ok(number) => (TAG_UNSIGNED, number.to_be_bytes()),
+                    // From an `i64`, so the lower half holds all of it.
+                    Err(_) => (TAG_NEGATIVE, (*number as i64).to_be_bytes()),
+                };
+                [&[tag], bits.as_slice()].concat()
+            }
+            Repr::Text(text) if text.len() > Self::MAX_LEN => {
+                return Err(Error::InvalidUser { len: text.len(), max: Self::MAX_LEN });
+            }
+            Repr::Text(text) => [&[TAG_TEXT], text.as_bytes()].concat(),
+        };
+        Ok(UserKey(bytes.into()))
+    }
+
+    /// Reads [`to_key`](Self::to_key)'s bytes; `None` for what it never writes.
+    pub(crate) fn from_key(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        let repr = match *tag {
+            TAG_UNSIGNED => Repr::Number(u64::from_be_bytes(rest.try_into().ok()?).into()),
+            TAG_NEGATIVE => {
+                let number = i64::from_be_bytes(rest.try_into().ok()?);
+                if number >= 0 {
+                    return None;
+                }
+                Repr::Number(number.into())
+            }
+            TAG_TEXT if rest.len() <= Self::MAX_LEN => {
+                Repr::Text(std::str::from_utf8(rest).ok()?.into())
+            }
+            _ => return None,
+        };
+        Some(Self(repr))
+    }
+}
+
+/// A user as engines see it: up to [`MAX_LEN`](Self::MAX_LEN) opaque bytes, equal for equal users.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey(Box<[u8]>);
+
+impl UserKey {
+    /// The longest user key, in bytes.
+    pub const MAX_LEN: usize = UserId::MAX_LEN + 1;
+
+    /// The bytes to index by.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UserId::from_key(&self.0) {
+            Some(user) => write!(formatter, "UserKey({user:?})"),
+            None => write!(formatter, "UserKey({:?})", self.0),
+        }
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Number(number) => number.fmt(formatter),
+            Repr::Text(text) => text.fmt(formatter),
+        }
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::Number(number) => write!(formatter, "UserId({number})"),
+            Repr::Text(text) => write!(formatter, "UserId({text:?})"),
+        }
+    }
+}
+
+macro_rules! from_integers {
+    ($($integer:ty),*) => {$(
+        impl From<$integer> for UserId {
+            fn from(number: $integer) -> Self {
+                Self(Repr::Number(number.into()))
+            }
+        }
+    )*};
+}
+
+from_integers!(u8, u16, u32, u64, i8, i16, i32, i64);
+
+impl From<&str> for UserId {
+    fn from(text: &str) -> Self {
+        Self(Repr::Text(text.into()))
+    }
+}
+
+impl From<String> for UserId {
+    fn from(text: String) -> Self {
+        Self(Repr::Text(text.into()))
+    }
+}
+
+impl From<&String> for UserId {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&Self> for UserId {
+    fn from(user: &Self) -> Self {
+        user.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edges() -> Vec<UserId> {
+        vec![
+            UserId::from(0),
+            UserId::from(u64::MAX),
+            UserId::from(i64::MAX),
+            UserId::from(i64::MIN),
+            UserId::from(-1),
+            UserId::from(1),
+            UserId::from(""),
+            UserId::from("1"),
+            UserId::from("-1"),
+            UserId::from("\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{0}\u{1}"),
+            UserId::from("x".repeat(255)),
+        ]
+    }
+
+    #[test]
+    fn no_two_users_share_a_key() {
+        let users = edges();
+        for a in &users {
+            for b in &users {
+                assert_eq!(a == b, a.to_key().unwrap() == b.to_key().unwrap(), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_user_comes_back_from_its_key() {
+        for user in edges() {
+            assert_eq!(UserId::from_key(user.to_key().unwrap().as_bytes()), Some(user));
+        }
+    }
+
+    #[test]
+    fn bytes_that_no_user_has_are_refused() {
+        for bytes in [&[][..], &[0], &[1], &[1, 2], &[2, 0, 0, 0, 0, 0, 0, 0, 1], &[3, 0xff], &[9]]
+        {
+            assert_eq!(UserId::from_key(bytes), None, "{bytes:?}");
+        }
+        assert_eq!(UserId::from_key(&[3; 257]), None);
+    }
+
+    #[test]
+    fn a_text_past_the_limit_is_refused() {
+        assert!(UserId::from("x".repeat(255)).to_key().is_ok());
+        let error = UserId::from("x".repeat(256)).to_key().unwrap_err();
+        assert!(matches!(error, Error::InvalidUser { len: 256, max: 255 }));
+    }
+}

@@ -11,6 +11,7 @@ use rand::rngs::SysRng;
 use crate::error::Source;
 use crate::{Error, Result};
 
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with `testing`"))]
 /// A source of random bytes, so that tests can make it fail or repeat itself.
 pub trait RandomSource: fmt::Debug + Send + Sync + 'static {
     /// Fills the whole slice, or fails.

@@ -168,3 +168,119 @@ impl std::fmt::Debug for StoredContent<'_> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Rich {
+        text: String,
+        number: u64,
+        signed: i32,
+        wide: u128,
+        option: Option<bool>,
+        list: Vec<u16>,
+        map: BTreeMap<String, f64>,
+        letter: char,
+        choice: Choice,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Choice {
+        Unit,
+        Tuple(u8, u8),
+        Struct { a: String },
+    }
+
+    fn rich() -> Rich {
+        Rich {
+            text: "\u{e4}ther".into(),
+            number: 300,
+            signed: -2,
+            wide: u128::MAX,
+            option: Some(true),
+            list: vec![1, 250, 251, 65_535],
+            map: BTreeMap::from([("pi".into(), 3.25)]),
+            letter: '\u{20ac}',
+            choice: Choice::Struct { a: "x".into() },
+        }
+    }
+
+    /// The encoding is part of the file format: these bytes must never change.
+    #[test]
+    fn the_encoding_is_pinned() {
+        let mut expected = vec![6, 0xc3, 0xa4, b't', b'h', b'e', b'r'];
+        expected.extend([251, 44, 1]); // 300: a 16-bit number follows
+        expected.push(3); // -2, zigzag
+        expected.push(254); // a 128-bit number follows
+        expected.extend([0xff; 16]);
+        expected.extend([1, 1]);
+        expected.extend([4, 1, 250, 251, 251, 0, 251, 0xff, 0xff]);
+        expected.extend([1, 2, b'p', b'i', 0, 0, 0, 0, 0, 0, 0x0a, 0x40]);
+        expected.extend([0xe2, 0x82, 0xac]);
+        expected.extend([2, 1, b'x']);
+        assert_eq!(encode(&rich(), 1_000).unwrap(), expected);
+        assert_eq!(decode::<Rich>(&expected).unwrap(), rich());
+    }
+
+    /// bincode is no longer maintained; this is the crate to go to, and it needs no new format.
+    #[test]
+    fn bincode_next_reads_and_writes_the_same_bytes() {
+        let ours = encode(&rich(), 1_000).unwrap();
+        let config = bincode_next::config::standard();
+        assert_eq!(bincode_next::serde::encode_to_vec(rich(), config).unwrap(), ours);
+        let (read, len): (Rich, usize) =
+            bincode_next::serde::decode_from_slice(&ours, config).unwrap();
+        assert_eq!((read, len), (rich(), ours.len()));
+    }
+
+    #[test]
+    fn content_at_the_limit_is_taken_and_one_byte_more_is_refused() {
+        // One byte tells the length of the text.
+        assert_eq!(encode(&"x".repeat(99), 100).unwrap().len(), 100);
+        let error = encode(&"x".repeat(100), 100).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }));
+        assert!(encode(&(), 0).unwrap().is_empty());
+        assert!(decode::<()>(&[]).is_ok());
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        assert!(decode::<u8>(&[1, 0]).is_err());
+        assert!(decode::<()>(&[0]).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_decoded_is_not_encoded() {
+        assert!(encode(&vec![(); MIN_ELEMENTS], 100).is_ok());
+        assert!(matches!(encode(&vec![(); MIN_ELEMENTS + 1], 100), Err(Error::Encode { .. })));
+        assert!(matches!(encode(&vec![(); MIN_ELEMENTS + 1], MAX_LEN), Err(Error::Encode { .. })));
+        let at_the_limit = encode(&vec![(); MIN_ELEMENTS], 100).unwrap();
+        assert_eq!(decode::<Vec<()>>(&at_the_limit).unwrap().len(), MIN_ELEMENTS);
+    }
+
+    #[test]
+    fn every_width_of_number_fits_the_decoder_at_every_size_class() {
+        for count in [SMALL - 8, SMALL, MEDIUM - 8, MEDIUM] {
+            let narrow = vec![1_u128; count];
+            let bytes = encode(&narrow, MAX_LEN).unwrap();
+            assert_eq!(decode::<Vec<u128>>(&bytes).unwrap().len(), count);
+        }
+    }
+
+    #[test]
+    fn a_serializer_that_fails_is_an_encoding_error() {
+        struct Refuses;
+        impl Serialize for Refuses {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("on principle"))
+            }
+        }
+        assert!(matches!(encode(&Refuses, 100), Err(Error::Encode { .. })));
+    }
+}

@@ -240,3 +240,6 @@ impl fmt::Debug for Record {
 fn checksum_of(key: &SessionKey, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key.as_bytes()), bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! What each operation of a store in a file costs, at two sizes of the population.
+//!
+//! `cargo bench --bench store`. Every benchmark checks what it gets back: a wrong answer ends the
+//! run. Durable operations sync to the disk that holds the target folder.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use serde::{Deserialize, Serialize};
+use sessile::{Durability, Session, SessionId, SessionOptions, SessionStore};
+
+const SIZES: [usize; 2] = [10_000, 100_000];
+
+/// 256 bytes when encoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Content {
+    name: String,
+    roles: Vec<String>,
+    visits: u64,
+    notes: String,
+}
+
+fn content(number: usize) -> Content {
+    Content {
+        name: format!("user number {number:08}"),
+        roles: vec!["reader".into(), "writer".into()],
+        visits: number as u64 + 1_000_000,
+        notes: "n".repeat(213),
+    }
+}
+
+/// A store of a given size in a file of its own, and some ids out of it.
+struct Population {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    ids: Vec<SessionId>,
+}
+
+impl Population {
+    fn new(size: usize) -> Self {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let path = folder.path().join("sessions.redb");
+        let store = SessionStore::<Content>::builder()
+            .durability(Durability::Deferred { interval: Duration::from_secs(1) })
+            .open(&path)
+            .unwrap();
+        let create = |number| store.create(content(number)).unwrap().id().clone();
+        let ids = (0..size).map(create).collect();
+        store.close().unwrap();
+        Self { _folder: folder, path, ids }
+    }
+
+    fn open(&self) -> SessionStore<Content> {
+        open(&self.path)
+    }
+}
+
+fn open(path: &Path) -> SessionStore<Content> {
+    SessionStore::<Content>::builder().manual_maintenance().open(path).unwrap()
+}
+
+/// Goes through the ids in an order that no cache can guess.
+fn random_order(ids: &[SessionId]) -> impl FnMut() -> (usize, SessionId) + '_ {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let index = (state % ids.len() as u64) as usize;
+        (index, ids[index].clone())
+    }
+}
+
+fn reads(criterion: &mut Criterion) {
+    for size in SIZES {
+        let population = Population::new(size);
+        let store = population.open();
+        let id = |operation| format!("{operation}/redb/{size}");
+
+        let mut next = random_order(&population.ids);
+        criterion.bench_function(&id("read"), |bencher| {
+            bencher.iter_batched(
+                &mut next,
+                |(number, id)| {
+                    let session = store.read(&id).unwrap().unwrap();
+                    assert_eq!(session.content().visits, number as u64 + 1_000_000);
+                    session
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        criterion.bench_function(&id("read_unknown"), |bencher| {
+            let unknown = SessionId::generate().unwrap();
+            bencher.iter(|| assert!(store.read(black_box(&unknown)).unwrap().is_none()));
+        });
+        criterion.bench_function(&id("read_and_extend"), |bencher| {
+            bencher.iter_batched(
+                &mut next,
+                |(number, id)| {
+                    let session = store.read_and_extend(&id).unwrap().unwrap();
+                    assert_eq!(session.content().visits, number as u64 + 1_000_000);
+                    session
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        criterion.bench_function(&id("extend"), |bencher| {
+            bencher.iter_batched(
+                &mut next,
+                |(_, id)| assert!(store.extend_lifetime(&id).unwrap()),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn writes(criterion: &mut Criterion) {
+    for size in SIZES {
+        let population = Population::new(size);
+        let store = population.open();
+        let id = |operation| format!("{operation}/redb/{size}");
+
+        criterion.bench_function(&id("create"), |bencher| {
+            bencher.iter_batched(
+                || content(7),
+                |content| store.create(content).unwrap(),
+                BatchSize::SmallInput,
+            );
+        });
+        let mut next = random_order(&population.ids);
+        criterion.bench_function(&id("update"), |bencher| {
+            bencher.iter_batched(
+                || store.read(&next().1).unwrap().unwrap(),
+                |mut session: Session<Content>| {
+                    session.content_mut().roles.reverse();
+                    store.update(&mut session).unwrap();
+                    session
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        criterion.bench_function(&id("destroy"), |bencher| {
+            bencher.iter_batched(
+                || store.create(content(7)).unwrap(),
+                |session| assert!(store.destroy(session.id()).unwrap()),
+                BatchSize::PerIteration,
+            );
+        });
+        criterion.bench_function(&id("sweep_1000"), |bencher| {
+            bencher.iter_batched(
+                || create_expired(&store, 1_000),
+                |()| assert_eq!(store.clean_up_expired().unwrap(), 1_000),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// From many threads, which share commits.
+fn create_expired(store: &SessionStore<Content>, count: usize) {
+    const THREADS: usize = 50;
+    let expired = SessionOptions::new().inactivity(Duration::ZERO);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..count / THREADS {
+                    store.create_with(content(number), &expired).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn opening(criterion: &mut Criterion) {
+    for size in SIZES {
+        let population = Population::new(size);
+        criterion.bench_function(&format!("open/redb/{size}"), |bencher| {
+            bencher.iter_batched(|| (), |()| population.open(), BatchSize::PerIteration);
+        });
+        assert_eq!(population.open().len().unwrap(), size as u64);
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    targets = reads, writes, opening
+}
+criterion_main!(benches);

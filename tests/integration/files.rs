@@ -1,0 +1,326 @@
+//! The file: how it is made, who may open it, and what is not a store.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use redb::{Database, TableDefinition};
+use sessile::{Attributes, Error, SessionStore};
+
+type Store = SessionStore<Attributes>;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn refusal(path: &Path) -> Error {
+    match Store::open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains(&*path.to_string_lossy()), "no path in: {text}");
+            error
+        }
+    }
+}
+
+#[test]
+fn a_new_file_is_private_and_alone_in_its_folder() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    store.create(Attributes::new()).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(folder.names(), ["sessions.redb"]);
+}
+
+#[test]
+fn an_empty_file_becomes_a_store() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    File::create(&path).unwrap();
+    let id = Store::open(&path).unwrap().create(Attributes::new()).unwrap().id().clone();
+    assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn what_a_killed_creation_left_is_taken_away() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    fs::write(folder.path("sessions.redb.new"), b"redb half a file").unwrap();
+    fs::write(folder.path("sessions.redb.old"), b"somebody else's").unwrap();
+    drop(Store::open(&path).unwrap());
+    assert_eq!(folder.names(), ["sessions.redb", "sessions.redb.old"]);
+}
+
+#[test]
+fn a_creation_under_way_elsewhere_is_left_alone() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let theirs = File::create(folder.path("sessions.redb.new")).unwrap();
+    theirs.try_lock().unwrap();
+    assert!(matches!(refusal(&path), Error::AlreadyOpen { .. }));
+    assert_eq!(folder.names(), ["sessions.redb.new"]);
+    drop(theirs);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn two_threads_that_create_one_file_end_up_with_one_store() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let path = folder.path("sessions.redb");
+        let stores: Vec<_> = std::thread::scope(|scope| {
+            let open = || scope.spawn(|| Store::open(&path));
+            let threads = [open(), open(), open(), open()];
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let opened: Vec<_> = stores.iter().filter_map(|store| store.as_ref().ok()).collect();
+        assert_eq!(opened.len(), 1);
+        assert!(
+            stores
+                .iter()
+                .filter_map(|store| store.as_ref().err())
+                .all(|error| matches!(error, Error::AlreadyOpen { .. }))
+        );
+        let id = opened[0].create(Attributes::new()).unwrap().id().clone();
+        drop(stores);
+        assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some());
+        assert_eq!(folder.names(), ["sessions.redb"]);
+    }
+}
+
+#[test]
+fn a_symbolic_link_is_refused_even_to_a_store() {
+    let folder = Folder::new();
+    let target = folder.path("target.redb");
+    drop(Store::open(&target).unwrap());
+    let before = fs::read(&target).unwrap();
+    for (link, to) in [("link.redb", "target.redb"), ("dangling.redb", "nothing.redb")] {
+        let link = folder.path(link);
+        symlink(folder.path(to), &link).unwrap();
+        assert!(matches!(refusal(&link), Error::NotARegularFile { what: "a symbolic link", .. }));
+    }
+    assert_eq!(fs::read(&target).unwrap(), before);
+    assert!(!folder.path("nothing.redb").exists());
+}
+
+#[test]
+fn a_symbolic_link_in_the_place_of_the_temporary_file_is_refused() {
+    let folder = Folder::new();
+    let victim = folder.path("victim");
+    fs::write(&victim, b"precious").unwrap();
+    symlink(&victim, folder.path("sessions.redb.new")).unwrap();
+    assert!(Store::open(folder.path("sessions.redb")).is_err());
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = Folder::new();
+    assert!(matches!(refusal(folder.0.path()), Error::NotARegularFile { what: "a folder", .. }));
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(matches!(refusal(&pipe), Error::NotARegularFile { what: "a device or a pipe", .. }));
+}
+
+#[test]
+fn a_missing_folder_is_an_error_that_names_the_path() {
+    let folder = Folder::new();
+    assert!(matches!(refusal(&folder.path("no/such/sessions.redb")), Error::Io { .. }));
+}
+
+#[test]
+fn other_files_are_refused_and_left_as_they_are() {
+    let folder = Folder::new();
+    let foreign = folder.path("foreign.redb");
+    {
+        const TABLE: TableDefinition<'_, &str, u64> = TableDefinition::new("somebody's");
+        let database = Database::create(&foreign).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(TABLE).unwrap().insert("key", 1).unwrap();
+        transaction.commit().unwrap();
+    }
+    for (name, bytes) in [
+        ("text", b"To whom it may concern".to_vec()),
+        ("one_byte", vec![b'r']),
+        ("magic_alone", b"redb\x1A\x0A\xA9\x0D\x0A".to_vec()),
+        ("zeroes", vec![0; 100_000]),
+    ] {
+        fs::write(folder.path(name), bytes).unwrap();
+    }
+    for name in ["foreign.redb", "text", "one_byte", "magic_alone", "zeroes"] {
+        let path = folder.path(name);
+        let before = fs::read(&path).unwrap();
+        let changed = fs::metadata(&path).unwrap().mtime_nsec();
+        assert!(matches!(refusal(&path), Error::NotASessionStore { .. }), "{name}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+        assert_eq!(fs::metadata(&path).unwrap().mtime_nsec(), changed, "{name}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_as_it_is() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    drop(Store::open(&path).unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    let magic = b"sessile store\x1A\r\n";
+    let at = bytes.windows(magic.len()).position(|window| window == magic).unwrap();
+    bytes[at + magic.len()] = 2;
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(refusal(&path), Error::UnsupportedFormat { found: 2, supported: 1, .. }));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn every_truncation_is_an_error_or_a_new_store() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    {
+        let store = Store::open(&path).unwrap();
+        for _ in 0..10 {
+            store.create(Attributes::new()).unwrap();
+        }
+    }
+    let whole = fs::read(&path).unwrap();
+    // Every length of the header, and then some of each page.
+    let lengths = (1..700).chain((700..whole.len()).step_by(1_021));
+    for len in lengths {
+        let cut = folder.path("cut.redb");
+        fs::write(&cut, &whole[..len]).unwrap();
+        let error = refusal(&cut);
+        assert!(
+            matches!(error, Error::NotASessionStore { .. } | Error::DamagedFile { .. }),
+            "{len} bytes: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_is_open_once_by_whatever_name() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    let hard_link = folder.path("other_name.redb");
+    fs::hard_link(&path, &hard_link).unwrap();
+    for name in [&path, &hard_link] {
+        assert!(matches!(refusal(name), Error::AlreadyOpen { .. }));
+    }
+    drop(store);
+    Store::open(&hard_link).unwrap();
+}
+
+#[test]
+fn a_deleted_or_replaced_file_is_noticed_and_nothing_is_acknowledged() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    for replaced in [false, true] {
+        let store = Store::open(&path).unwrap();
+        let id = store.create(Attributes::new()).unwrap().id().clone();
+        fs::remove_file(&path).unwrap();
+        if replaced {
+            File::create(&path).unwrap().write_all(b"something else").unwrap();
+        }
+        let replaced_error =
+            |error: Error| assert!(matches!(error, Error::FileReplaced { .. }), "{error:?}");
+        replaced_error(store.create(Attributes::new()).unwrap_err());
+        replaced_error(store.destroy(&id).unwrap_err());
+        assert!(store.read(&id).unwrap().is_some(), "reads go on");
+        drop(store);
+        fs::remove_file(&path).or_else(|error| if replaced { Err(error) } else { Ok(()) }).unwrap();
+    }
+}
+
+#[test]
+fn a_moved_file_can_be_moved_back() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    fs::rename(&path, folder.path("moved.redb")).unwrap();
+    assert!(matches!(store.create(Attributes::new()), Err(Error::FileReplaced { .. })));
+    fs::rename(folder.path("moved.redb"), &path).unwrap();
+    store.create(Attributes::new()).unwrap();
+}
+
+#[test]
+fn a_relative_path_stays_the_same_file_when_the_program_changes_its_folder() {
+    // The folder of a process is shared by its threads, so only the stored path is looked at.
+    let store = sessile::RedbEngine::open(Path::new("target/relative.redb"));
+    match store {
+        Ok(engine) => {
+            assert!(format!("{engine:?}").contains(env!("CARGO_MANIFEST_DIR")));
+            drop(engine);
+            fs::remove_file("target/relative.redb").unwrap();
+        }
+        // A target folder elsewhere: then there is nothing to open here.
+        Err(error) => assert!(format!("{error:?}").contains(env!("CARGO_MANIFEST_DIR"))),
+    }
+}
+
+#[test]
+fn after_a_crash_what_was_acknowledged_is_there() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    // What is on the disk now is what a killed process leaves.
+    let crashed = folder.path("crashed.redb");
+    fs::copy(&path, &crashed).unwrap();
+    let recovered = Store::open(&crashed).unwrap();
+    assert!(recovered.read(&id).unwrap().is_some());
+    assert_eq!(recovered.len().unwrap(), 1);
+}
+
+#[test]
+fn every_setting_out_of_its_range_is_refused_before_anything_is_created() {
+    use std::time::Duration;
+
+    use sessile::Durability;
+
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let builder = Store::builder;
+    let too_long = Duration::from_secs(1_000_000);
+    let deferred = |interval| builder().durability(Durability::Deferred { interval });
+    for (name, settings) in [
+        ("cache_size", builder().cache_size(1_000_000)),
+        ("max_content_len", builder().max_content_len(16 * 1024 * 1024 + 1)),
+        ("max_sessions", builder().max_sessions(0)),
+        ("touch_interval", builder().touch_interval(Duration::ZERO)),
+        ("touch_interval", builder().touch_interval(too_long)),
+        ("sweep_interval", builder().sweep_interval(Duration::ZERO)),
+        ("sweep_interval", builder().sweep_interval(too_long)),
+        ("durability", deferred(Duration::ZERO)),
+        ("durability", deferred(too_long)),
+        ("content_name", builder().content_name("")),
+        ("content_version", builder().content_version(0, |old| old.decode())),
+        ("engine", builder().engine(sessile::MemoryEngine::new())),
+    ] {
+        match settings.open(&path) {
+            Err(Error::InvalidSetting { name: found, .. }) => assert_eq!(found, name),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    assert!(matches!(builder().build(), Err(Error::InvalidSetting { name: "engine", .. })));
+    assert!(folder.names().is_empty());
+}

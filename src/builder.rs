@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::engine::{Engine, MemoryEngine, RedbEngine, RedbOptions};
 use crate::maintenance::{Intervals, Maintenance};
 use crate::random::{RandomSource, SystemRandom};
@@ -220,6 +220,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             ));
         };
         check_content_name(&*engine, self.content_name.as_deref())?;
+        note_creation(&*engine, &*self.clock)?;
         adopt_timeouts(&*engine, &self.timeouts)?;
         let core = Arc::new(Core {
             engine,
@@ -286,6 +287,7 @@ impl<C> fmt::Debug for Builder<C> {
 
 const CONTENT_NAME: &str = "content_name";
 const TIMEOUTS: &str = "timeouts";
+const CREATED_AT: &str = "created_at";
 
 /// Content of one name is never read as content of another. A store without a name takes one on.
 fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()> {
@@ -304,6 +306,15 @@ fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()>
         (None, Some(name)) => engine.store_meta(CONTENT_NAME, name.as_bytes()),
         _ => Ok(()),
     }
+}
+
+/// When the store was first opened, for whoever finds the file later.
+fn note_creation(engine: &dyn Engine, clock: &dyn Clock) -> Result<()> {
+    if engine.load_meta(CREATED_AT)?.is_some() {
+        return Ok(());
+    }
+    let now = Timestamp::from_system_time(clock.now())?;
+    engine.store_meta(CREATED_AT, &now.as_millis().to_le_bytes())
 }
 
 /// The index must not be later than the true deadlines. Longer timeouts leave it early, which is

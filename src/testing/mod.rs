@@ -20,3 +20,19 @@ pub use crate::random::RandomSource;
 pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
     StoredContent::new(version, bytes)
 }
+
+/// Content as a store encodes it: the inverse of [`stored_content`].
+///
+/// # Errors
+///
+/// As for [`SessionStore::create`](crate::SessionStore::create), at the largest limit there is.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(sessile::testing::encode_content(&"hello")?, b"\x05hello");
+/// # Ok::<(), sessile::Error>(())
+/// ```
+pub fn encode_content(content: &impl serde::Serialize) -> crate::Result<Vec<u8>> {
+    crate::record::content::encode(content, crate::record::content::MAX_LEN)
+}

@@ -1,0 +1,31 @@
+//! Replays the committed corpora of the fuzz targets, so that what fuzzing once found stays found.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../../fuzz/checks/record_decode.rs"]
+mod record_decode;
+#[path = "../../fuzz/checks/session_id_parse.rs"]
+mod session_id_parse;
+
+fn replay(target: &str, check: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        check(&fs::read(path).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs >= 10, "the corpus in {} is gone", folder.display());
+}
+
+#[test]
+fn the_corpus_of_record_decode_passes() {
+    replay("record_decode", record_decode::check);
+}
+
+#[test]
+fn the_corpus_of_session_id_parse_passes() {
+    replay("session_id_parse", session_id_parse::check);
+}

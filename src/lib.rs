@@ -105,3 +105,8 @@ pub use session::{Session, SessionInfo, SessionOptions};
 pub use store::{ModifyOutcome, SessionStore, Stats};
 pub use timeouts::{InvalidTimeouts, Timeouts};
 pub use user::UserId;
+
+/// Compiles and runs the README's programs as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -125,7 +125,7 @@ impl Record {
     /// The bytes to store under `key`, and under no other.
     #[must_use]
     pub fn encode(&self, key: &SessionKey) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(header::LEN + self.tail.len() + CHECKSUM_LEN);
+        let mut bytes = Vec::with_capacity(self.stored_len());
         self.header.write(&mut bytes);
         bytes.extend_from_slice(&self.tail);
         let checksum = checksum_of(key, &bytes);
@@ -192,6 +192,11 @@ impl Record {
     pub fn indexed_under(mut self, index_deadline: Timestamp) -> Self {
         self.header.index_deadline = index_deadline;
         self
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives.
+    pub(crate) fn stored_len(&self) -> usize {
+        header::LEN + self.tail.len() + CHECKSUM_LEN
     }
 
     pub(crate) fn own_timeouts(&self) -> OwnTimeouts {

@@ -123,7 +123,7 @@ impl StoreFile {
     fn database(&self, file: File, options: &RedbOptions) -> Result<Database> {
         let backend = FileBackend::new(file).map_err(|e| failure::from_open(&self.path, e))?;
         Builder::new()
-            .set_cache_size(options.cache_size)
+            .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
             .create_with_backend(Backend::new(backend, self.sync_failed.clone()))
             .map_err(|error| failure::from_open(&self.path, error))

@@ -1,6 +1,7 @@
 //! Sessions in one redb file.
 //!
-//! The main flow, top down: a read looks into the touch buffer and then into the kept snapshot. A
+//! The main flow, top down: a read looks into the touch buffer, then into the cache of hot records,
+//! then into the kept snapshot. A
 //! write becomes an [`Operation`], goes through the commit queue, and is carried out by whichever
 //! thread leads: all operations of the batch on one set of tables, one commit, a new snapshot, and
 //! the touches that the commit made void are forgotten.
@@ -9,8 +10,10 @@ mod backend;
 mod commit_queue;
 mod failure;
 mod file;
+mod key_hasher;
 mod operation;
 mod options;
+mod record_cache;
 mod snapshot;
 mod tables;
 mod touch_buffer;
@@ -26,6 +29,7 @@ pub use self::options::RedbOptions;
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
 use self::operation::{Operation, Outcome};
+use self::record_cache::RecordCache;
 use self::snapshot::Snapshot;
 use self::tables::Outer;
 use self::touch_buffer::{Recorded, TouchBuffer};
@@ -76,6 +80,7 @@ struct Shared {
     file: StoreFile,
     options: RedbOptions,
     touches: TouchBuffer,
+    cache: RecordCache,
     /// The last commit; `None` once closed.
     snapshot: ArcSwapOption<Snapshot>,
 }
@@ -101,12 +106,13 @@ impl RedbEngine {
         // The program may change its folder while the file is open.
         let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
         let (file, database) = StoreFile::open(&path, options)?;
-        let snapshot = Snapshot::of(&database)
+        let snapshot = Snapshot::of(&database, 0)
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
             options: options.clone(),
             touches: TouchBuffer::new(),
+            cache: RecordCache::new(options.record_cache_bytes()),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
         Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(database) })
@@ -148,11 +154,31 @@ impl Shared {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         // The buffer first: a touch leaves it only once a snapshot holds it.
         let pending = self.touches.pending(key);
-        let record = self.look(|snapshot| snapshot.get(key))?.transpose()?;
+        let record = match self.cache.get(key) {
+            Some(record) => Some(record),
+            None => self.load_from_file(key)?,
+        };
         Ok(match pending {
             Some(at) => record.map(|record| record.touched(at)),
             None => record,
         })
+    }
+
+    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
+        let record = record.transpose()?;
+        if let Some(record) = &record {
+            self.cache.fill(key, record, commit);
+        }
+        Ok(record)
+    }
+
+    /// Whether the last commit holds a record under this key.
+    fn contains(&self, key: &SessionKey) -> Result<bool> {
+        match self.cache.contains(key) {
+            true => Ok(true),
+            false => self.look(|snapshot| snapshot.contains(key)),
+        }
     }
 
     fn with_pending_touch(&self, key: &SessionKey, record: Result<Record>) -> Result<Record> {
@@ -214,7 +240,7 @@ impl Engine for RedbEngine {
         }
         // Recorded first, looked at second: a removal that this look does not see yet will find
         // the touch and forget it.
-        let there = self.shared.look(|snapshot| snapshot.contains(key));
+        let there = self.shared.contains(key);
         if !matches!(there, Ok(true)) {
             self.shared.touches.forget(key);
         }

@@ -4,7 +4,10 @@
 //! its neighbours in the batch see all of it or nothing. A condition that does not hold is an
 //! outcome of that operation alone.
 
+use std::collections::HashMap;
+
 use super::commit_queue;
+use super::key_hasher::BuildKeyHasher;
 use super::tables::{Outer, Tables};
 use super::touch_buffer::TouchBuffer;
 use crate::clock::Timestamp;
@@ -74,16 +77,16 @@ pub(super) enum Outcome {
     Done,
 }
 
-/// Keys that a batch deals with beyond the tables, once it is committed or has failed.
+/// What a batch does beyond the tables, once it is committed or has failed.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
-    /// Their records are gone, and so are their touches.
-    pub(super) removed: Vec<SessionKey>,
-    /// Their touches are in the committed records.
+    /// What the batch leaves under each key it changed; `None`: nothing.
+    pub(super) changed: HashMap<SessionKey, Option<Record>, BuildKeyHasher>,
+    /// Touches that the committed records hold.
     pub(super) touched: Vec<(SessionKey, Timestamp)>,
     /// No touch is recorded for them until the batch is over.
     pub(super) condemned: Vec<SessionKey>,
-    /// Whether everything pending is void.
+    /// Whether every key that is not in `changed` is void.
     pub(super) cleared: bool,
 }
 
@@ -161,6 +164,7 @@ impl<'t, 'b> Batch<'t, 'b> {
             }
             Operation::Clear => {
                 self.tables = self.tables.cleared()?;
+                self.effects.changed.clear();
                 self.effects.cleared = true;
                 Ok(Outcome::Done)
             }
@@ -186,6 +190,7 @@ impl<'t, 'b> Batch<'t, 'b> {
             return Ok(Ok(Insert::Full));
         }
         self.tables.insert(key, record)?;
+        self.effects.changed.insert(*key, Some(record.clone()));
         Ok(Ok(Insert::Done))
     }
 
@@ -205,7 +210,8 @@ impl<'t, 'b> Batch<'t, 'b> {
         }
         let record = record.touched(stored.last_active());
         self.effects.touched.push((*key, record.last_active()));
-        self.tables.replace(key, &stored, record)?;
+        let written = self.tables.replace(key, &stored, record)?;
+        self.effects.changed.insert(*key, Some(written));
         Ok(Ok(Replace::Done))
     }
 
@@ -228,20 +234,23 @@ impl<'t, 'b> Batch<'t, 'b> {
             return Ok(Ok(Rekey::Occupied));
         }
         self.remove(old)?;
-        self.tables.insert(new, &record.touched(stored.last_active()))?;
+        let record = record.touched(stored.last_active());
+        self.tables.insert(new, &record)?;
+        self.effects.changed.insert(*new, Some(record));
         Ok(Ok(Rekey::Done))
     }
 
     /// Whether there is such a record; a damaged one is left as it is.
     fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
         let Some(stored) = self.tables.get(key)? else {
-            self.effects.removed.push(*key);
+            self.effects.changed.insert(*key, None);
             return Ok(false);
         };
         if let Ok(stored) = stored {
             let touched = stored.clone().touched(at);
             if touched != stored {
-                self.tables.replace(key, &stored, touched)?;
+                let written = self.tables.replace(key, &stored, touched)?;
+                self.effects.changed.insert(*key, Some(written));
             }
         }
         self.effects.touched.push((*key, at));
@@ -251,7 +260,7 @@ impl<'t, 'b> Batch<'t, 'b> {
     fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
         let pending = self.touches.pending(key);
         let removed = self.tables.remove(key)?;
-        self.effects.removed.push(*key);
+        self.effects.changed.insert(*key, None);
         Ok(removed.map(|removed| match (removed, pending) {
             (Removed::Record(record), Some(at)) => Removed::Record(record.touched(at)),
             (removed, _) => removed,
@@ -320,7 +329,8 @@ impl<'t, 'b> Batch<'t, 'b> {
         } else {
             let deadline = true_record.deadline(defaults);
             self.effects.touched.push((*key, true_record.last_active()));
-            self.tables.reindex(key, true_record, deadline)?;
+            let written = self.tables.reindex(key, true_record, deadline)?;
+            self.effects.changed.insert(*key, Some(written));
         }
         Ok(expired)
     }
@@ -340,7 +350,8 @@ impl<'t, 'b> Batch<'t, 'b> {
             let deadline = record.deadline(defaults);
             if deadline < record.index_deadline() {
                 self.effects.touched.push((*key, record.last_active()));
-                self.tables.reindex(key, record, deadline)?;
+                let written = self.tables.reindex(key, record, deadline)?;
+                self.effects.changed.insert(*key, Some(written));
             }
         }
         Ok(keys.last().copied())

@@ -23,6 +23,7 @@ pub struct RedbOptions {
     pub(crate) durability: Durability,
     pub(super) cache_size: usize,
     pub(super) verify_on_open: bool,
+    record_cache: bool,
 }
 
 const MIN_CACHE_SIZE: usize = 1024 * 1024;
@@ -34,6 +35,7 @@ impl RedbOptions {
             durability: Durability::default(),
             cache_size: 64 * 1024 * 1024,
             verify_on_open: true,
+            record_cache: true,
         }
     }
 
@@ -42,7 +44,7 @@ impl RedbOptions {
         Self { durability, ..self }
     }
 
-    /// Memory for pages of the file, in bytes. At least 1 MiB.
+    /// Memory for hot records and for pages of the file, in bytes. At least 1 MiB.
     pub fn cache_size(self, bytes: usize) -> Self {
         Self { cache_size: bytes, ..self }
     }
@@ -50,6 +52,19 @@ impl RedbOptions {
     /// Whether opening verifies every page of the file.
     pub fn verify_on_open(self, verify: bool) -> Self {
         Self { verify_on_open: verify, ..self }
+    }
+
+    /// Whether three quarters of the cache hold records, ready to use, rather than pages.
+    pub fn record_cache(self, keep: bool) -> Self {
+        Self { record_cache: keep, ..self }
+    }
+
+    pub(super) const fn record_cache_bytes(&self) -> usize {
+        if self.record_cache { self.cache_size / 4 * 3 } else { 0 }
+    }
+
+    pub(super) const fn page_cache_bytes(&self) -> usize {
+        self.cache_size - self.record_cache_bytes()
     }
 
     pub(crate) fn check(&self) -> Result<()> {

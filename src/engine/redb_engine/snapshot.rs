@@ -11,15 +11,21 @@ use crate::engine::{Record, UserKey};
 use crate::{Result, SessionKey};
 
 pub(super) struct Snapshot {
+    /// Which commit this shows, counted from the opening of the file.
+    commit: u64,
     transaction: ReadTransaction,
     sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,
 }
 
 impl Snapshot {
-    pub(super) fn of(database: &Database) -> Outer<Self> {
+    pub(super) fn of(database: &Database, commit: u64) -> Outer<Self> {
         let transaction = database.begin_read()?;
         let sessions = transaction.open_table(SESSIONS)?;
-        Ok(Self { transaction, sessions })
+        Ok(Self { commit, transaction, sessions })
+    }
+
+    pub(super) const fn commit(&self) -> u64 {
+        self.commit
     }
 
     pub(super) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {

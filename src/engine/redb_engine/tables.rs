@@ -73,8 +73,8 @@ impl<'t> Tables<'t> {
     }
 
     /// Stores a record in place of another. An index entry that is early enough stays, which
-    /// spares the page it is on.
-    pub(super) fn replace(&mut self, key: &SessionKey, old: &Record, new: Record) -> Outer<()> {
+    /// spares the page it is on. Returns the record as it is stored.
+    pub(super) fn replace(&mut self, key: &SessionKey, old: &Record, new: Record) -> Outer<Record> {
         self.changed = true;
         let new = if old.index_deadline() <= new.index_deadline() {
             let entry = old.index_deadline();
@@ -92,7 +92,8 @@ impl<'t> Tables<'t> {
                 self.users.insert((user.as_bytes(), key.as_bytes()), ())?;
             }
         }
-        self.write_record(key, &new)
+        self.write_record(key, &new)?;
+        Ok(new)
     }
 
     /// Moves a session's index entry to its true deadline and writes the record that says so.
@@ -101,10 +102,12 @@ impl<'t> Tables<'t> {
         key: &SessionKey,
         record: Record,
         deadline: Timestamp,
-    ) -> Outer<()> {
+    ) -> Outer<Record> {
         self.changed = true;
         self.move_index_entry(key, record.index_deadline(), deadline)?;
-        self.write_record(key, &record.indexed_under(deadline))
+        let record = record.indexed_under(deadline);
+        self.write_record(key, &record)?;
+        Ok(record)
     }
 
     pub(super) fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {

@@ -5,11 +5,11 @@
 //! the session, and the touch that finds its session condemned waits its turn in the queue.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::key_hasher::{BuildKeyHasher, shard_of};
 use crate::SessionKey;
 use crate::clock::Timestamp;
 
@@ -25,8 +25,8 @@ pub(super) struct TouchBuffer {
 
 #[derive(Debug, Default)]
 struct Shard {
-    touches: HashMap<SessionKey, Timestamp, BuildHasherDefault<KeyHasher>>,
-    condemned: HashSet<SessionKey, BuildHasherDefault<KeyHasher>>,
+    touches: HashMap<SessionKey, Timestamp, BuildKeyHasher>,
+    condemned: HashSet<SessionKey, BuildKeyHasher>,
 }
 
 /// What became of a touch.
@@ -135,26 +135,7 @@ impl TouchBuffer {
     }
 
     fn shard(&self, key: &SessionKey) -> &Mutex<Shard> {
-        let [first, ..] = key.as_bytes();
-        // The number of shards is a power of two, so the remainder is in range by construction.
-        self.shards.get(usize::from(*first) % SHARDS).unwrap_or(&self.shards[0])
-    }
-}
-
-/// Keys are halves of SHA-256 digests: their bits are as even as any hash could make them, and no
-/// client can choose them.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last_chunk() {
-            self.0 = u64::from_le_bytes(*last);
-        }
+        shard_of(&self.shards, key)
     }
 }
 

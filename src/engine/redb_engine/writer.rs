@@ -22,6 +22,8 @@ pub(super) struct Writer {
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
     opened_by: u32,
+    /// Published snapshots since the file was opened.
+    published: AtomicU64,
     commits: AtomicU64,
     operations: AtomicU64,
 }
@@ -48,6 +50,7 @@ impl Writer {
             connection: Mutex::new(Connection::Open(database)),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
+            published: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
         }
@@ -137,7 +140,9 @@ impl Writer {
                 return Err(Error::io("go on writing to", shared.file.path(), cause));
             }
             let database = shared.file.reopen(&shared.options)?;
-            publish(shared, &database)?;
+            // What the failed commit left is not known; nothing cached may outlive it.
+            let effects = Effects { cleared: true, ..Effects::default() };
+            self.publish(shared, &database, &effects)?;
             *connection = Connection::Open(database);
         }
         Ok(())
@@ -185,26 +190,41 @@ impl Writer {
             return Ok((outcomes, false));
         }
         transaction.commit().map_err(|error| during(error.into()))?;
-        publish(shared, database).map_err(Failed::During)?;
+        self.publish(shared, database, effects).map_err(Failed::During)?;
         settle(shared, effects);
         self.needs_sync.store(!durable, Ordering::Release);
         Ok((outcomes, true))
     }
-}
 
-/// Lets readers see the last commit.
-fn publish(shared: &Shared, database: &Database) -> Result<()> {
-    let snapshot = Snapshot::of(database)
-        .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
-    shared.snapshot.store(Some(Arc::new(snapshot)));
-    Ok(())
+    /// Lets readers see the last commit: first the cache forgets what has changed, then the
+    /// snapshot is replaced, then the cache learns what is written now.
+    fn publish(&self, shared: &Shared, database: &Database, effects: &Effects) -> Result<()> {
+        let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
+        let snapshot = Snapshot::of(database, commit)
+            .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
+        if effects.cleared {
+            shared.cache.invalidate_all(commit);
+        }
+        for key in effects.changed.keys() {
+            shared.cache.invalidate(key, commit);
+        }
+        shared.snapshot.store(Some(Arc::new(snapshot)));
+        for (key, record) in &effects.changed {
+            if let Some(record) = record {
+                shared.cache.fill(key, record, commit);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Forgets the touches that the published commit holds or has made void.
 fn settle(shared: &Shared, effects: &Effects) {
     shared.touches.settle(&effects.touched);
-    for key in &effects.removed {
-        shared.touches.forget(key);
+    for (key, record) in &effects.changed {
+        if record.is_none() {
+            shared.touches.forget(key);
+        }
     }
     if effects.cleared {
         shared.touches.forget_absent(|key| {

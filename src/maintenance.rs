@@ -27,6 +27,7 @@ pub(crate) struct Intervals {
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     stop: Arc<StopSignal>,
+    started_by: u32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -45,7 +46,7 @@ impl Maintenance {
             .name(THREAD_NAME.into())
             .spawn(move || run(&core, intervals, &signal))
             .map_err(|error| Error::io("start the maintenance thread of", THREAD_NAME, error))?;
-        Ok(Self { stop, thread: Mutex::new(Some(thread)) })
+        Ok(Self { stop, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
     }
 
     /// Stops the thread and waits for it; a step under way is finished first.
@@ -53,8 +54,11 @@ impl Maintenance {
         *self.stop.stopped.lock() = true;
         self.stop.changed.notify_all();
         let Some(thread) = self.thread.lock().take() else { return };
-        // A clock or an engine that drops the last handle does so on this very thread.
-        if thread.thread().id() != thread::current().id() {
+        // A clock or an engine that drops the last handle does so on this very thread; and in a
+        // process that was forked there is no such thread.
+        let joinable =
+            thread.thread().id() != thread::current().id() && std::process::id() == self.started_by;
+        if joinable {
             // It catches its panics, so there is nothing to learn from its result.
             let _ = thread.join();
         }

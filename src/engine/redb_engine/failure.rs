@@ -16,7 +16,6 @@ pub(super) fn from_redb(action: &'static str, path: &Path, error: redb::Error) -
     match error {
         redb::Error::Io(error) => Error::io(action, path, error),
         redb::Error::Corrupted(_) => Error::DamagedFile { path, source: Arc::new(error) },
-        redb::Error::DatabaseClosed => Error::Closed,
         error => Error::Io { action, path, source: Arc::new(error) },
     }
 }

@@ -147,7 +147,15 @@ impl Shared {
     fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Result<T> {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
-        look(snapshot).map_err(|error| failure::from_redb("read", self.file.path(), error))
+        look(snapshot).map_err(|error| self.failed_to_read(error))
+    }
+
+    /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
+    fn failed_to_read(&self, error: redb::Error) -> Error {
+        match self.snapshot.load().is_some() {
+            true => failure::from_redb("read", self.file.path(), error),
+            false => Error::Closed,
+        }
     }
 
     /// The record under a key as every caller must see it: with its pending touch.
@@ -264,7 +272,7 @@ impl Engine for RedbEngine {
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
         let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
-        let failed = |error| failure::from_redb("read", self.shared.file.path(), error);
+        let failed = |error| self.shared.failed_to_read(error);
         for key in snapshot.keys_of(user).map_err(failed)? {
             if let Some(record) = snapshot.get(&key).map_err(failed)? {
                 visit(key, self.shared.with_pending_touch(&key, record))?;
@@ -275,7 +283,7 @@ impl Engine for RedbEngine {
 
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
         let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
-        let failed = |error| failure::from_redb("read", self.shared.file.path(), error);
+        let failed = |error| self.shared.failed_to_read(error);
         for entry in snapshot.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
             visit(key, self.shared.with_pending_touch(&key, record))?;
@@ -375,5 +383,58 @@ impl fmt::Debug for RedbEngine {
             .field("path", &self.shared.file.path())
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Parts;
+    use crate::timeouts::OwnTimeouts;
+
+    fn record() -> Record {
+        let parts = Parts {
+            user: None,
+            csrf_token: None,
+            own_timeouts: OwnTimeouts::default(),
+            revision: 1,
+            created_at: Timestamp::from_millis(1),
+            last_active: Timestamp::from_millis(1),
+            content_version: 0,
+            content: &[],
+        };
+        Record::new(&parts, &Timeouts::default()).unwrap()
+    }
+
+    #[test]
+    fn a_forked_process_changes_nothing_and_leaves_file_and_lock_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let mut engine = RedbEngine::open(&path).unwrap();
+        let key = SessionKey::from_bytes([1; 16]);
+        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert!(engine.touch(&key, Timestamp::from_millis(2)).unwrap());
+        engine.writer.pretend_forked();
+
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(engine.remove(&key), Err(Error::Forked { .. })));
+        assert!(engine.load(&key).unwrap().is_some());
+        assert!(matches!(engine.close(), Err(Error::Forked { .. })));
+        drop(engine);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert!(matches!(RedbEngine::open(&path), Err(Error::AlreadyOpen { .. })));
+    }
+
+    #[test]
+    fn what_is_cached_is_closed_with_the_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
+        let key = SessionKey::from_bytes([1; 16]);
+        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert!(engine.load(&key).unwrap().is_some());
+        engine.close().unwrap();
+        assert!(matches!(engine.load(&key), Err(Error::Closed)));
+        assert!(matches!(engine.touch(&key, Timestamp::from_millis(2)), Err(Error::Closed)));
+        assert!(matches!(engine.for_each(&mut |_, _| Ok(())), Err(Error::Closed)));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::commit_queue;
 use super::key_hasher::BuildKeyHasher;
 use super::tables::{Outer, Tables};
-use super::touch_buffer::TouchBuffer;
+use super::touch_buffer::{Condemned, TouchBuffer};
 use crate::clock::Timestamp;
 use crate::engine::{Insert, Record, Rekey, Removed, Replace, Sweep, UserKey};
 use crate::{Result, SessionKey, Timeouts};
@@ -78,23 +78,34 @@ pub(super) enum Outcome {
 }
 
 /// What a batch does beyond the tables, once it is committed or has failed.
-#[derive(Debug, Default)]
-pub(super) struct Effects {
+#[derive(Debug)]
+pub(super) struct Effects<'b> {
     /// What the batch leaves under each key it changed; `None`: nothing.
     pub(super) changed: HashMap<SessionKey, Option<Record>, BuildKeyHasher>,
     /// Touches that the committed records hold.
     pub(super) touched: Vec<(SessionKey, Timestamp)>,
     /// No touch is recorded for them until the batch is over.
-    pub(super) condemned: Vec<SessionKey>,
+    pub(super) condemned: Condemned<'b>,
     /// Whether every key that is not in `changed` is void.
     pub(super) cleared: bool,
 }
 
+impl<'b> Effects<'b> {
+    pub(super) fn new(touches: &'b TouchBuffer) -> Self {
+        Self {
+            changed: HashMap::default(),
+            touched: Vec::new(),
+            condemned: Condemned::new(touches),
+            cleared: false,
+        }
+    }
+}
+
 /// The state that a batch of operations works on.
-pub(super) struct Batch<'t, 'b> {
+pub(super) struct Batch<'t, 'b, 'e> {
     tables: Tables<'t>,
     touches: &'b TouchBuffer,
-    pub(super) effects: &'b mut Effects,
+    effects: &'b mut Effects<'e>,
 }
 
 impl commit_queue::Operation for Operation {
@@ -113,11 +124,11 @@ impl commit_queue::Operation for Operation {
     }
 }
 
-impl<'t, 'b> Batch<'t, 'b> {
+impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     pub(super) fn new(
         tables: Tables<'t>,
         touches: &'b TouchBuffer,
-        effects: &'b mut Effects,
+        effects: &'b mut Effects<'e>,
     ) -> Self {
         Self { tables, touches, effects }
     }

@@ -13,8 +13,8 @@ use super::key_hasher::{BuildKeyHasher, shard_of};
 use crate::SessionKey;
 use crate::clock::Timestamp;
 
-/// The most touches that wait: about 5 MiB. Beyond it, who touches flushes.
-pub(super) const CAPACITY: usize = 65_536;
+/// The most touches that wait: about 13 MiB. Beyond it, who touches flushes.
+pub(super) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
 
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl TouchBuffer {
     }
 
     /// Lets a sweep decide, with the session's pending touch in view, whether it goes. If it does,
-    /// no touch is recorded for it until [`release`](Self::release).
+    /// no touch is recorded for it until it
+    /// stands in a [`Condemned`] that is dropped.
     pub(super) fn condemn_if(
         &self,
         key: &SessionKey,
@@ -88,8 +89,7 @@ impl TouchBuffer {
         expired
     }
 
-    /// The sweep that condemned these sessions is over, one way or the other.
-    pub(super) fn release(&self, keys: &[SessionKey]) {
+    fn release(&self, keys: &[SessionKey]) {
         for key in keys {
             self.shard(key).lock().condemned.remove(key);
         }
@@ -139,6 +139,29 @@ impl TouchBuffer {
     }
 }
 
+/// The sessions that a batch has condemned; released when the batch is over, one way or the other.
+#[derive(Debug)]
+pub(super) struct Condemned<'b> {
+    buffer: &'b TouchBuffer,
+    keys: Vec<SessionKey>,
+}
+
+impl<'b> Condemned<'b> {
+    pub(super) const fn new(buffer: &'b TouchBuffer) -> Self {
+        Self { buffer, keys: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, key: SessionKey) {
+        self.keys.push(key);
+    }
+}
+
+impl Drop for Condemned<'_> {
+    fn drop(&mut self) {
+        self.buffer.release(&self.keys);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,9 +195,11 @@ mod tests {
     #[test]
     fn a_condemned_session_takes_no_touch_until_it_is_released() {
         let buffer = TouchBuffer::new();
+        let mut condemned = Condemned::new(&buffer);
         assert!(buffer.condemn_if(&key(1), |pending| pending.is_none()));
+        condemned.push(key(1));
         assert_eq!(buffer.record(&key(1), at(5)), Recorded::Condemned);
-        buffer.release(&[key(1)]);
+        drop(condemned);
         assert_eq!(buffer.record(&key(1), at(5)), Recorded::Done);
         assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));
     }

@@ -31,8 +31,9 @@ pub(super) struct Writer {
 /// redb's handle, as it stands.
 enum Connection {
     Open(Database),
-    /// An I/O error has ended it; the next commit opens it anew.
-    Broken,
+    /// An I/O error has ended it. Reads of what is in memory go on; the next commit opens the file
+    /// anew, for which the old handle, and with it the lock, has to go first.
+    Broken(Option<Database>),
     Closed,
 }
 
@@ -71,10 +72,8 @@ impl Writer {
     /// Carries out a batch in one transaction, and answers each operation.
     pub(super) fn commit(&self, shared: &Shared, batch: Vec<Operation>) -> Vec<Result<Outcome>> {
         let len = batch.len();
-        let mut effects = Effects::default();
-        let result = self.transact(shared, batch, &mut effects);
-        shared.touches.release(&effects.condemned);
-        match result {
+        let mut effects = Effects::new(&shared.touches);
+        match self.transact(shared, batch, &mut effects) {
             Ok(outcomes) => outcomes,
             Err(Failed::Before(error)) => (0..len).map(|_| Err(error.clone())).collect(),
             Err(Failed::During(error)) => {
@@ -87,19 +86,36 @@ impl Writer {
     pub(super) fn close(&self, shared: &Shared) -> Result<()> {
         let mut connection = self.connection.lock();
         shared.snapshot.store(None);
-        match std::mem::replace(&mut *connection, Connection::Closed) {
+        shared.cache.invalidate_all(u64::MAX);
+        let connection = std::mem::replace(&mut *connection, Connection::Closed);
+        if self.is_forked() {
+            // Closing would write to the file, and release the lock, of the process that owns it.
+            std::mem::forget(connection);
+            return Err(Error::Forked { opened_by: self.opened_by });
+        }
+        match connection {
             Connection::Open(database) => database
                 .close()
                 .map_err(|error| failure::from_redb("close", shared.file.path(), error.into())),
-            Connection::Broken | Connection::Closed => Ok(()),
+            Connection::Broken(_) | Connection::Closed => Ok(()),
         }
+    }
+
+    /// Makes this the writer of another process, as far as it can tell.
+    #[cfg(test)]
+    pub(super) fn pretend_forked(&mut self) {
+        self.opened_by = self.opened_by.wrapping_add(1);
+    }
+
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.opened_by
     }
 
     fn transact(
         &self,
         shared: &Shared,
         batch: Vec<Operation>,
-        effects: &mut Effects,
+        effects: &mut Effects<'_>,
     ) -> Result<Vec<Result<Outcome>>, Failed> {
         let mut connection = self.connection.lock();
         self.check(shared, &mut connection).map_err(Failed::Before)?;
@@ -119,7 +135,11 @@ impl Writer {
             Err(failed) => {
                 // redb refuses everything after an I/O error; a fresh handle goes on.
                 self.needs_sync.store(true, Ordering::Release);
-                *connection = Connection::Broken;
+                if let Connection::Open(broken) =
+                    std::mem::replace(&mut *connection, Connection::Closed)
+                {
+                    *connection = Connection::Broken(Some(broken));
+                }
                 Err(failed)
             }
         }
@@ -127,11 +147,11 @@ impl Writer {
 
     /// Makes sure that a commit would go to the right file, from the right process.
     fn check(&self, shared: &Shared, connection: &mut Connection) -> Result<()> {
-        if std::process::id() != self.opened_by {
+        if self.is_forked() {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         shared.file.check_in_place()?;
-        if let Connection::Broken = connection {
+        if let Connection::Broken(broken) = connection {
             if shared.file.sync_failed() {
                 let cause = std::io::Error::other(
                     "an earlier sync failed, so the operating system may hold pages for written \
@@ -139,9 +159,11 @@ impl Writer {
                 );
                 return Err(Error::io("go on writing to", shared.file.path(), cause));
             }
+            drop(broken.take());
             let database = shared.file.reopen(&shared.options)?;
             // What the failed commit left is not known; nothing cached may outlive it.
-            let effects = Effects { cleared: true, ..Effects::default() };
+            let mut effects = Effects::new(&shared.touches);
+            effects.cleared = true;
             self.publish(shared, &database, &effects)?;
             *connection = Connection::Open(database);
         }
@@ -153,7 +175,7 @@ impl Writer {
         shared: &Shared,
         database: &Database,
         batch: Vec<Operation>,
-        effects: &mut Effects,
+        effects: &mut Effects<'_>,
     ) -> Result<(Vec<Result<Outcome>>, bool), Failed> {
         let path = shared.file.path();
         let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
@@ -198,7 +220,7 @@ impl Writer {
 
     /// Lets readers see the last commit: first the cache forgets what has changed, then the
     /// snapshot is replaced, then the cache learns what is written now.
-    fn publish(&self, shared: &Shared, database: &Database, effects: &Effects) -> Result<()> {
+    fn publish(&self, shared: &Shared, database: &Database, effects: &Effects<'_>) -> Result<()> {
         let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
         let snapshot = Snapshot::of(database, commit)
             .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
@@ -219,7 +241,7 @@ impl Writer {
 }
 
 /// Forgets the touches that the published commit holds or has made void.
-fn settle(shared: &Shared, effects: &Effects) {
+fn settle(shared: &Shared, effects: &Effects<'_>) {
     shared.touches.settle(&effects.touched);
     for (key, record) in &effects.changed {
         if record.is_none() {

@@ -9,24 +9,36 @@ use std::time::Duration;
 use sessile::{SessionKey, SessionStore};
 use tempfile::TempDir;
 
-/// The example, which `cargo test` and `cargo nextest run` build along with the tests.
+/// The example, which `cargo test` and `cargo nextest run` build along with the tests. With
+/// `--test integration` they do not, and an earlier build must not be taken for this one.
 fn example() -> Command {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
-    let example =
-        profile.join("examples").join("server").with_extension(std::env::consts::EXE_EXTENSION);
+    let example = profile.join("examples/server").with_extension(std::env::consts::EXE_EXTENSION);
+    let built = std::fs::metadata(&example).and_then(|example| example.modified()).ok();
+    let sources = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/server"));
+    let mut changes = sources.unwrap().map(|file| file.unwrap().metadata().unwrap().modified());
     assert!(
-        example.is_file(),
-        "the example is not built, as with `cargo test --test integration`: \
-         run `cargo build --example server` with the same profile first"
+        changes.all(|change| Some(change.unwrap()) <= built),
+        "the example is missing or out of date: run `cargo build --example server` first, with \
+         the profile and the features of this test"
     );
     let mut command = Command::new(example);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
+/// Runs the example where it should give up at once; one that serves instead is killed.
 fn run(arguments: &[&str]) -> Output {
-    example().args(arguments).output().unwrap()
+    let mut child = example().args(arguments).spawn().unwrap();
+    for _ in 0..400 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    panic!("the server started with {arguments:?}: {:?}", child.wait_with_output().unwrap());
 }
 
 /// A running server; killed with SIGKILL when it goes.
@@ -481,7 +493,8 @@ fn an_oversized_request_is_refused_and_the_server_lives() {
     let server = Server::start(&file);
     let mut ann = server.logged_in("ann");
     let token = ann.account().token();
-    let filler = "x".repeat(16 * 1024);
+    // So long that the server has answered before all of it is sent.
+    let filler = "x".repeat(512 * 1024);
     assert_eq!(ann.post("/click", &[("csrf", &token), ("filler", &filler)]).status, 413);
     assert_eq!(ann.account().clicks(), 0);
     let fits = "x".repeat(16_000);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example server                          # 127.0.0.1:8080, sessions.redb
-//! cargo run --release --example server -- 8081 /tmp/try.redb    # another port and file
+//! cargo run --release --example server -- 8081 other.redb      # another port and file
 //! ```
 //!
 //! Log in with any name in two browsers, end one session from the other, kill the server with

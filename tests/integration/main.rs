@@ -4,4 +4,5 @@
 mod corpus;
 mod files;
 mod fixture;
+mod server;
 mod smoke;

@@ -1,4 +1,5 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod smoke;
+mod conformance;
+mod fixtures;

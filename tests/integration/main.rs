@@ -3,3 +3,8 @@
 
 mod conformance;
 mod fixtures;
+mod history;
+mod model;
+mod property;
+mod threads;
+mod timeouts;

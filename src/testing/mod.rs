@@ -1,11 +1,26 @@
-//! Tools for tests: a clock that one sets, and the conformance suite for engines.
+//! Tools for tests: a clock that one sets, the conformance suite that any engine can run, and an
+//! engine that checks its own file when it goes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test kit reports what it finds by panicking in the test that uses it"
+)]
 
+mod checked;
 mod clock;
+#[doc(hidden)]
+pub mod conformance;
+mod fixture;
 
-pub use clock::ManualClock;
+pub use self::checked::CheckedRedbEngine;
+pub use self::clock::ManualClock;
+pub use self::fixture::{EngineFixture, MemoryFixture};
+pub use crate::engine_conformance;
+pub use crate::random::RandomSource;
 
 use crate::StoredContent;
-pub use crate::random::RandomSource;
 
 /// Content as a record holds it, for tests of migrations and for fuzzing the decoding.
 ///

@@ -1,8 +1,14 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod conformance;
 mod corpus;
 mod files;
 mod fixture;
+mod fixtures;
+mod history;
+mod model;
+mod property;
 mod server;
-mod smoke;
+mod threads;
+mod timeouts;

@@ -189,12 +189,28 @@ impl Shared {
         }
     }
 
-    fn with_pending_touch(&self, key: &SessionKey, record: Result<Record>) -> Result<Record> {
-        let record = record?;
-        Ok(match self.touches.pending(key) {
-            Some(at) => record.touched(at),
+    /// A record of a snapshot that may have been taken some time ago, with the latest touch. One
+    /// that is not in the buffer any more has been settled by a later commit; that one has it.
+    fn with_latest_touch(
+        &self,
+        snapshot: &Snapshot,
+        key: &SessionKey,
+        record: Record,
+    ) -> Result<Record> {
+        if let Some(at) = self.touches.pending(key) {
+            return Ok(record.touched(at));
+        }
+        if self.is_last(snapshot) {
+            return Ok(record);
+        }
+        Ok(match self.load(key)? {
+            Some(latest) => record.touched(latest.last_active()),
             None => record,
         })
+    }
+
+    fn is_last(&self, snapshot: &Snapshot) -> bool {
+        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == snapshot.commit())
     }
 }
 
@@ -275,7 +291,8 @@ impl Engine for RedbEngine {
         let failed = |error| self.shared.failed_to_read(error);
         for key in snapshot.keys_of(user).map_err(failed)? {
             if let Some(record) = snapshot.get(&key).map_err(failed)? {
-                visit(key, self.shared.with_pending_touch(&key, record))?;
+                let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
+                visit(key, record.and_then(latest))?;
             }
         }
         Ok(())
@@ -286,7 +303,8 @@ impl Engine for RedbEngine {
         let failed = |error| self.shared.failed_to_read(error);
         for entry in snapshot.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
-            visit(key, self.shared.with_pending_touch(&key, record))?;
+            let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
+            visit(key, record.and_then(latest))?;
         }
         Ok(())
     }
@@ -312,24 +330,22 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        self.shared.look(|snapshot| {
-            let mut expired = 0;
-            for key in snapshot.passed(now)? {
-                let key = key?;
-                // The buffer first, as always.
-                let pending = self.shared.touches.pending(&key);
-                expired += match (snapshot.get(&key)?, pending) {
-                    (Some(Ok(record)), Some(at)) => {
-                        u64::from(record.touched(at).is_expired(now, defaults))
-                    }
-                    (Some(Ok(record)), None) => u64::from(record.is_expired(now, defaults)),
-                    // The next sweep takes it away.
-                    (Some(Err(_)), _) => 1,
-                    (None, _) => 0,
-                };
-            }
-            Ok(snapshot.len()?.saturating_sub(expired))
-        })
+        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| self.shared.failed_to_read(error);
+        let mut expired = 0;
+        for key in snapshot.passed(now).map_err(failed)? {
+            let key = key.map_err(failed)?;
+            expired += match snapshot.get(&key).map_err(failed)? {
+                Some(Ok(record)) => {
+                    let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
+                    u64::from(record.is_expired(now, defaults))
+                }
+                // The next sweep takes it away.
+                Some(Err(_)) => 1,
+                None => 0,
+            };
+        }
+        Ok(snapshot.len().map_err(failed)?.saturating_sub(expired))
     }
 
     fn clear(&self) -> Result<()> {

@@ -1,0 +1,138 @@
+//! A redb engine that cannot go without its tables having been compared with one another.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::engine::{
+    Engine, EngineStats, Insert, Record, RedbOptions, Rekey, Removed, Replace, Sweep, Timestamp,
+    UserKey, Visit,
+};
+use crate::{RedbEngine, Result, SessionKey, Timeouts};
+
+/// A [`RedbEngine`] for tests: when it is closed or dropped it writes what is pending, compares
+/// `sessions` with `expiry` and `users`, and panics if they disagree.
+///
+/// # Panics
+///
+/// On closing and on dropping, unless the thread is panicking already.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+/// use sessile::engine::RedbOptions;
+/// use sessile::testing::CheckedRedbEngine;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let engine = CheckedRedbEngine::open_with(path, &RedbOptions::new())?;
+/// let store: SessionStore = SessionStore::builder().engine(engine).build()?;
+/// store.create_for_user("ann", Default::default())?;
+/// drop(store); // compares the tables
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct CheckedRedbEngine {
+    inner: RedbEngine,
+    checked: AtomicBool,
+}
+
+impl CheckedRedbEngine {
+    /// Opens a file; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RedbEngine::open_with`].
+    pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
+        let inner = RedbEngine::open_with(path, options)?;
+        Ok(Self { inner, checked: AtomicBool::new(false) })
+    }
+
+    fn check(&self) {
+        if self.checked.swap(true, Ordering::AcqRel) || std::thread::panicking() {
+            return;
+        }
+        self.compare();
+        // Once more with the touches in the records.
+        self.inner.flush().expect("a sound file takes its pending touches");
+        self.compare();
+    }
+
+    fn compare(&self) {
+        let found = self.inner.disagreements().expect("a sound file can be read");
+        assert!(found.is_empty(), "the tables disagree: {found:#?}");
+    }
+}
+
+impl Drop for CheckedRedbEngine {
+    fn drop(&mut self) {
+        self.check();
+    }
+}
+
+impl Engine for CheckedRedbEngine {
+    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+        self.inner.insert(key, record, max_sessions)
+    }
+    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        self.inner.load(key)
+    }
+    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
+        self.inner.replace(key, expected_revision, record)
+    }
+    fn rekey(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Result<Rekey> {
+        self.inner.rekey(old, new, expected_revision, record)
+    }
+    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
+        self.inner.touch(key, at)
+    }
+    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
+        self.inner.remove(key)
+    }
+    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
+        self.inner.remove_user(user)
+    }
+    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
+        self.inner.remove_others(keep)
+    }
+    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+        self.inner.scan_user(user, visit)
+    }
+    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
+        self.inner.for_each(visit)
+    }
+    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
+        self.inner.remove_expired(now, defaults, limit)
+    }
+    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+        self.inner.reindex(defaults)
+    }
+    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+        self.inner.count(now, defaults)
+    }
+    fn clear(&self) -> Result<()> {
+        self.inner.clear()
+    }
+    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.inner.load_meta(name)
+    }
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.inner.store_meta(name, value)
+    }
+    fn flush(&self) -> Result<()> {
+        self.inner.flush()
+    }
+    fn close(&self) -> Result<()> {
+        self.check();
+        self.inner.close()
+    }
+    fn stats(&self) -> Result<EngineStats> {
+        self.inner.stats()
+    }
+}

@@ -1,0 +1,174 @@
+//! What the cases share: a store on a fixture with a clock that stands still, content of two
+//! kinds, and the one question that most cases end with.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::testing::{EngineFixture, ManualClock};
+use crate::{
+    Attributes, Builder, Error, Result, Session, SessionId, SessionInfo, SessionOptions,
+    SessionStore, Timeouts, UserId,
+};
+
+pub(super) const INACTIVITY: Duration = Duration::from_secs(10);
+pub(super) const ABSOLUTE: Duration = Duration::from_secs(60);
+pub(super) const MS: Duration = Duration::from_millis(1);
+
+pub(super) struct Setup<F> {
+    pub(super) fixture: F,
+    pub(super) clock: ManualClock,
+}
+
+impl<F: EngineFixture> Setup<F> {
+    pub(super) fn new() -> Self {
+        Self { fixture: F::new(), clock: ManualClock::new() }
+    }
+
+    /// A store on a newly opened engine, without a thread of its own.
+    pub(super) fn builder<C: Serialize + DeserializeOwned>(&self) -> Builder<C> {
+        SessionStore::builder()
+            .engine(self.fixture.open())
+            .clock(self.clock.clone())
+            .timeouts(Timeouts::new(INACTIVITY, ABSOLUTE).unwrap())
+            .manual_maintenance()
+    }
+
+    pub(super) fn store<C: Serialize + DeserializeOwned>(&self) -> SessionStore<C> {
+        self.builder().build().unwrap()
+    }
+
+    pub(super) fn store_with(&self, timeouts: Timeouts) -> SessionStore<u64> {
+        self.builder().timeouts(timeouts).build().unwrap()
+    }
+}
+
+/// Content of which a case needs to know no more than a number.
+pub(super) trait Sample:
+    Serialize + DeserializeOwned + Clone + Send + Sync + 'static
+{
+    fn sample(number: u64) -> Self;
+    fn number(&self) -> u64;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cart {
+    owner: Option<String>,
+    items: Vec<(u32, String)>,
+    total: u64,
+}
+
+impl Sample for Cart {
+    fn sample(number: u64) -> Self {
+        Self { owner: Some("Ann".into()), items: vec![(1, "tea".into())], total: number }
+    }
+    fn number(&self) -> u64 {
+        assert_eq!(*self, Self::sample(self.total), "the rest came back as well");
+        self.total
+    }
+}
+
+impl Sample for Attributes {
+    fn sample(number: u64) -> Self {
+        let mut attributes = Self::new();
+        attributes.set("number", number).unwrap();
+        attributes.set("list", ["a", "b"]).unwrap();
+        attributes
+    }
+    fn number(&self) -> u64 {
+        let list: Option<Vec<String>> = self.get("list").unwrap();
+        assert_eq!(list.unwrap(), ["a", "b"], "the rest came back as well");
+        self.get("number").unwrap().unwrap()
+    }
+}
+
+impl Sample for u64 {
+    fn sample(number: u64) -> Self {
+        number
+    }
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+pub(super) fn created<C: Sample>(store: &SessionStore<C>, number: u64) -> Session<C> {
+    store.create(C::sample(number)).unwrap()
+}
+
+pub(super) fn created_for<C: Sample>(
+    store: &SessionStore<C>,
+    user: impl Into<UserId>,
+    number: u64,
+) -> Session<C> {
+    store.create_for_user(user, C::sample(number)).unwrap()
+}
+
+pub(super) fn options() -> SessionOptions {
+    SessionOptions::new()
+}
+
+/// The session under an id, which must be there.
+pub(super) fn stored<C: Sample>(store: &SessionStore<C>, id: &SessionId) -> Session<C> {
+    store.read(id).unwrap().expect("the session is there")
+}
+
+pub(super) fn listed<C: Sample>(
+    store: &SessionStore<C>,
+    user: impl Into<UserId>,
+) -> Vec<SessionInfo> {
+    let mut sessions = store.sessions_of(user).unwrap();
+    sessions.sort_by_key(SessionInfo::key);
+    sessions
+}
+
+pub(super) fn keys_listed<C: Sample>(
+    store: &SessionStore<C>,
+    user: impl Into<UserId>,
+) -> Vec<crate::SessionKey> {
+    listed(store, user).iter().map(SessionInfo::key).collect()
+}
+
+/// What `for_each` shows, by key.
+pub(super) fn visited<C: Sample>(store: &SessionStore<C>) -> Vec<(crate::SessionKey, u64)> {
+    let mut all = Vec::new();
+    let count = store.for_each(|info, content| all.push((info.key(), content.number()))).unwrap();
+    assert_eq!(count, all.len() as u64, "`for_each` returns how many it showed");
+    all.sort_unstable();
+    all
+}
+
+/// A change for `modify` where there is nothing to change.
+pub(super) fn never_called<C>(session: &mut Session<C>) {
+    panic!("there is nothing to modify, and yet there is {session:?}");
+}
+
+/// Asks every method, and each must say that there is no such session.
+pub(super) fn assert_absent<C: Sample>(store: &SessionStore<C>, session: &Session<C>) {
+    let (id, key) = (session.id(), session.key());
+    assert!(store.read(id).unwrap().is_none(), "read");
+    assert!(store.read_and_extend(id).unwrap().is_none(), "read_and_extend");
+    assert!(!store.extend_lifetime(id).unwrap(), "extend_lifetime");
+    assert_gone(store.update(&mut session.clone()), "update");
+    let modified = store.modify(id, never_called).unwrap();
+    assert!(modified.is_none(), "modify");
+    let mut regenerated = session.clone();
+    assert_gone(store.regenerate_id(&mut regenerated), "regenerate_id");
+    assert_eq!(regenerated.id(), id, "a failed regeneration leaves the session its id");
+    if let Some(user) = session.user() {
+        assert!(!keys_listed(store, user).contains(&key), "sessions_of");
+    }
+    assert!(visited(store).iter().all(|(shown, _)| *shown != key), "for_each");
+    assert_gone(store.destroy_others(session), "destroy_others");
+    assert!(!store.destroy(id).unwrap(), "destroy");
+    assert!(!store.destroy_key(&key).unwrap(), "destroy_key");
+    assert!(store.read(id).unwrap().is_none(), "none of these brought it back");
+}
+
+pub(super) fn assert_gone<T: std::fmt::Debug>(result: Result<T>, method: &str) {
+    assert!(matches!(result, Err(Error::Gone { .. })), "{method}: {result:?}");
+}
+
+pub(super) fn assert_conflict<T: std::fmt::Debug>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::Conflict { .. })), "{result:?}");
+}

@@ -1,0 +1,115 @@
+//! Looking at all sessions: counting, visiting, clearing, and the numbers about a store.
+
+use super::kit::*;
+use crate::testing::EngineFixture;
+use crate::{Attributes, SessionStore};
+
+fn shows_all<C: Sample, F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<C>();
+    assert_eq!((store.len().unwrap(), visited(&store)), (0, vec![]));
+    assert!(store.is_empty().unwrap());
+    let mut expected: Vec<_> = (0..10)
+        .map(|number| {
+            let session = match number % 2 {
+                0 => created(&store, number),
+                _ => created_for(&store, "ann", number),
+            };
+            (session.key(), number)
+        })
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(visited(&store), expected);
+    assert_eq!((store.len().unwrap(), store.is_empty().unwrap()), (10, false));
+    store
+        .for_each(|info, content| {
+            let owner = (content.number() % 2 == 1).then(|| "ann".into());
+            assert_eq!(info.user(), owner.as_ref());
+            assert_eq!(info.expires_at(), info.created_at() + INACTIVITY);
+        })
+        .unwrap();
+}
+
+pub fn for_each_shows_every_session_with_its_content<F: EngineFixture>() {
+    shows_all::<Cart, F>();
+    shows_all::<Attributes, F>();
+}
+
+pub fn for_each_shows_one_moment_whatever_its_closure_does<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let sessions: Vec<_> = (0..20).map(|number| created(&store, number)).collect();
+    let mut shown = Vec::new();
+    store
+        .for_each(|info, number| {
+            if shown.is_empty() {
+                for session in &sessions[..10] {
+                    assert!(store.destroy(session.id()).unwrap());
+                }
+                for session in &sessions[10..] {
+                    store.modify(session.id(), |session| *session.content_mut() = 99).unwrap();
+                }
+                created(&store, 100);
+            }
+            shown.push((info.key(), number));
+        })
+        .unwrap();
+    let mut expected: Vec<_> =
+        sessions.iter().map(|session| (session.key(), *session.content())).collect();
+    expected.sort_unstable();
+    shown.sort_unstable();
+    assert_eq!(shown, expected);
+    assert_eq!(store.len().unwrap(), 11);
+}
+
+pub fn clear_ends_every_session_and_the_store_goes_on<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<Attributes>();
+    let one = created_for(&store, "ann", 1);
+    let two = created(&store, 2);
+    setup.clock.advance(MS);
+    assert!(store.extend_lifetime(one.id()).unwrap());
+    store.clear().unwrap();
+    assert_eq!(store.len().unwrap(), 0);
+    assert_eq!(store.stats().unwrap().pending_touches, 0);
+    for session in [&one, &two] {
+        assert_absent(&store, session);
+    }
+    store.clear().expect("an empty store may be cleared");
+    let three = created_for(&store, "ann", 3);
+    assert_eq!(visited(&store), [(three.key(), 3)]);
+    assert_eq!(keys_listed(&store, "ann"), [three.key()]);
+    setup.clock.advance(INACTIVITY);
+    assert_eq!(store.clean_up_expired().unwrap(), 1, "what was cleared is not swept again");
+}
+
+pub fn the_store_tells_its_timeouts_and_numbers<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    assert_eq!(
+        (store.timeouts().inactivity(), store.timeouts().absolute()),
+        (INACTIVITY, ABSOLUTE)
+    );
+    created(&store, 1);
+    let expiring = created(&store, 2);
+    setup.clock.advance(INACTIVITY - MS);
+    created(&store, 3);
+    setup.clock.advance(MS);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.sessions, stats.swept, stats.damaged_records), (1, 0, 0));
+    assert_eq!(store.clean_up_expired().unwrap(), 2);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.sessions, stats.swept), (1, 2));
+    assert!(stats.maintenance_failures == 0 && stats.last_maintenance_failure.is_none());
+    assert_absent(&store, &expiring);
+}
+
+pub fn every_handle_of_a_store_is_the_same_store<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let other: SessionStore<u64> = store.clone();
+    let session = created(&store, 1);
+    drop(store);
+    assert!(other.read(session.id()).unwrap().is_some(), "one handle that goes closes nothing");
+    assert!(other.destroy(session.id()).unwrap());
+}

@@ -1,0 +1,246 @@
+//! The conformance suite: every rule of sessions, as cases that any engine can run.
+//!
+//! Each case is a function of an [`EngineFixture`](crate::testing::EngineFixture), in a module
+//! named after what it is about. [`engine_conformance!`](crate::testing::engine_conformance) makes
+//! one test of each; its list is the only one there is, and a test below holds it complete.
+
+pub mod clocks;
+pub mod creation;
+pub mod engine;
+pub mod lifetimes;
+pub mod listing;
+pub mod migrations;
+pub mod misfortune;
+pub mod regeneration;
+pub mod reopening;
+pub mod secrets;
+pub mod sharing;
+pub mod sweeping;
+pub mod updates;
+pub mod users;
+
+mod kit;
+mod records;
+
+/// Runs the conformance suite over an engine: one `#[test]` for each case, in modules named after
+/// what they are about.
+///
+/// It takes the type of an [`EngineFixture`](crate::testing::EngineFixture). Each case begins with
+/// a new one. Use it at the top of a test module of its own; the tests are then found as
+/// `module::lifetimes::extending_an_expired_session_does_not_revive_it` and so on.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::testing::{EngineFixture, MemoryFixture};
+///
+/// /// The memory engine once more, behind a pointer.
+/// struct Shared(MemoryFixture);
+///
+/// impl EngineFixture for Shared {
+///     type Engine = std::sync::Arc<<MemoryFixture as EngineFixture>::Engine>;
+///
+///     fn new() -> Self {
+///         Self(MemoryFixture::new())
+///     }
+///     fn open(&self) -> Self::Engine {
+///         self.0.open().into()
+///     }
+/// }
+///
+/// mod behind_a_pointer {
+///     sessile::testing::engine_conformance!(super::Shared);
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! engine_conformance {
+    ($fixture:path) => {
+        type ConformanceFixture = $fixture;
+        $crate::engine_conformance! { @cases
+            lifetimes {
+                every_method_finds_a_session_in_its_last_millisecond
+                no_method_finds_a_session_at_its_deadline
+                an_expired_session_is_absent_before_and_after_it_is_swept
+                extending_an_expired_session_does_not_revive_it
+                extending_gives_a_full_inactivity_timeout_from_now
+                an_extension_holds_whether_flushed_or_not
+                reading_and_listing_do_not_extend
+                reading_with_extension_shows_the_extended_life
+                saving_extends
+                extending_stops_at_the_absolute_deadline
+                a_timeout_of_zero_ends_a_session_at_once
+                own_timeouts_override_the_stores_one_by_one
+                own_timeouts_survive_every_change
+                own_timeouts_are_checked_as_the_stores_are
+            }
+            clocks {
+                a_clock_that_goes_back_extends_nothing
+                last_active_never_decreases_and_created_at_never_changes
+                a_stale_handle_does_not_move_time_back
+                what_was_swept_under_a_fast_clock_stays_gone
+                a_session_from_the_future_lives_by_its_own_times
+                before_1970_every_method_fails_and_nothing_changes
+                a_deadline_past_the_end_of_time_is_refused_at_creation
+                timeouts_without_end_do_not_wrap_around
+            }
+            creation {
+                a_created_session_is_read_as_it_was
+                an_encoded_id_leads_back_to_its_session
+                an_unknown_id_finds_nothing_and_creates_nothing
+                a_stored_key_is_no_id
+                two_sessions_with_the_same_content_are_two
+                content_up_to_the_limit_is_stored_and_beyond_it_nothing_is
+                content_of_no_bytes_is_content
+                max_sessions_is_a_limit_that_expired_sessions_do_not_count_against
+                attributes_keep_their_types_and_their_names
+            }
+            updates {
+                update_saves_the_content
+                a_stale_update_is_a_conflict_and_changes_nothing
+                an_update_without_a_change_still_makes_others_stale
+                a_touch_is_no_conflict
+                updating_what_is_gone_changes_nothing
+                modify_saves_what_the_closure_changed
+                modify_tries_again_after_a_conflict
+                modify_does_not_bring_back_what_its_closure_saw_go
+                an_error_of_the_closure_is_returned_and_nothing_is_written
+                what_a_session_says_of_its_times_is_ignored
+            }
+            regeneration {
+                regenerating_moves_a_session_to_a_new_id
+                the_absolute_deadline_outlives_any_number_of_ids
+                of_two_handles_that_regenerate_one_wins
+                the_csrf_token_changes_with_the_id_and_with_nothing_else
+                a_login_gives_the_session_its_user_and_a_new_id_in_one_step
+                a_touch_moves_along_to_the_new_id
+            }
+            users {
+                a_user_sees_all_their_sessions_and_no_others
+                users_who_look_alike_are_different_users
+                a_user_id_past_the_limit_is_refused_and_nothing_is_written
+                a_session_moves_between_listings_with_its_user
+                ending_the_others_leaves_the_session_itself
+                ending_the_others_goes_by_the_stored_user
+                ending_the_others_of_what_is_gone_ends_nothing
+                ending_counts_live_sessions_alone
+                a_session_is_ended_by_its_key_alone
+                a_user_may_have_ten_thousand_sessions
+                ten_thousand_sessions_of_a_user_end_at_once
+            }
+            listing {
+                for_each_shows_every_session_with_its_content
+                for_each_shows_one_moment_whatever_its_closure_does
+                clear_ends_every_session_and_the_store_goes_on
+                the_store_tells_its_timeouts_and_numbers
+                every_handle_of_a_store_is_the_same_store
+            }
+            sweeping {
+                a_sweep_deletes_the_expired_and_counts_them
+                a_sweep_spares_what_was_extended_again_and_again
+                a_sweep_knows_each_sessions_own_timeouts
+                a_sweep_takes_as_many_steps_as_it_needs
+            }
+            reopening {
+                everything_is_there_after_reopening
+                a_touch_survives_a_drop_as_it_does_a_close
+                other_handles_learn_that_the_store_is_closed
+                a_store_closed_while_it_is_visited_fails_or_finishes
+                shorter_timeouts_apply_at_once_to_stored_sessions
+                longer_timeouts_apply_at_once_to_stored_sessions
+                content_of_another_name_is_refused
+                a_store_without_a_name_takes_one_on
+            }
+            migrations {
+                content_of_an_earlier_version_is_migrated_when_read
+                reading_alone_leaves_content_in_its_earlier_version
+                content_that_does_not_fit_is_refused_and_nothing_is_lost
+                content_of_a_newer_version_is_refused_and_nothing_is_lost
+                a_migration_that_fails_is_an_error_and_nothing_is_lost
+            }
+            misfortune {
+                without_random_bytes_no_session_is_made
+                an_id_that_is_taken_is_drawn_again
+                a_source_that_repeats_itself_is_given_up_on
+                content_that_cannot_be_encoded_fails_that_call_alone
+                a_visitor_that_panics_leaves_the_store_usable
+            }
+            secrets {
+                nothing_that_is_printed_shows_an_id_or_a_token
+                no_error_shows_an_id
+                no_id_is_stored_in_any_form
+            }
+            sharing {
+                a_read_that_begins_after_a_write_returned_sees_it
+                every_thread_sees_a_created_and_a_destroyed_session_at_once
+                threads_that_count_through_modify_lose_no_count
+                of_many_updates_of_one_revision_one_is_saved
+                of_many_regenerations_one_wins
+                creation_stops_at_max_sessions_however_many_ask
+            }
+            engine {
+                insert_needs_a_free_key
+                insert_counts_every_record_against_the_limit
+                replace_goes_by_the_revision
+                replace_keeps_the_later_activity
+                replace_moves_a_record_to_its_own_user
+                rekey_moves_a_record_in_one_step
+                touches_merge_into_whatever_is_handed_out
+                removals_say_what_went
+                scans_go_in_the_order_of_the_keys_and_stop_at_an_error
+                a_sweep_takes_limited_steps_and_moves_early_entries
+                reindex_finds_what_shorter_timeouts_have_ended
+                metadata_is_kept_through_clear_and_reopening
+                a_closed_engine_answers_that_it_is_closed
+                every_part_of_a_record_comes_back
+            }
+        }
+    };
+    (@cases $($module:ident { $($case:ident)* })*) => {$(
+        mod $module {
+            $(
+                #[test]
+                fn $case() {
+                    $crate::testing::conformance::$module::$case::<super::ConformanceFixture>();
+                }
+            )*
+        }
+    )*};
+}
+
+#[cfg(test)]
+mod tests {
+    const SOURCES: &[(&str, &str)] = &[
+        ("lifetimes", include_str!("lifetimes.rs")),
+        ("clocks", include_str!("clocks.rs")),
+        ("creation", include_str!("creation.rs")),
+        ("updates", include_str!("updates.rs")),
+        ("regeneration", include_str!("regeneration.rs")),
+        ("users", include_str!("users.rs")),
+        ("listing", include_str!("listing.rs")),
+        ("sweeping", include_str!("sweeping.rs")),
+        ("reopening", include_str!("reopening.rs")),
+        ("migrations", include_str!("migrations.rs")),
+        ("misfortune", include_str!("misfortune.rs")),
+        ("secrets", include_str!("secrets.rs")),
+        ("sharing", include_str!("sharing.rs")),
+        ("engine", include_str!("engine.rs")),
+    ];
+
+    #[test]
+    fn every_case_is_on_the_list() {
+        let list = include_str!("mod.rs");
+        for (module, source) in SOURCES {
+            let start = format!("            {module} {{");
+            let (_, cases) = list.split_once(&start).unwrap();
+            let (cases, _) = cases.split_once('}').unwrap();
+            let listed: Vec<_> = cases.split_whitespace().collect();
+            let written: Vec<_> = source
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub fn ")?.split_once("<F: EngineFixture>"))
+                .map(|(name, _)| name)
+                .collect();
+            assert_eq!(listed, written, "{module}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What is there after the store was closed and opened again, and what closing does.
+
+use super::kit::*;
+use crate::engine::Engine as _;
+use crate::testing::EngineFixture;
+use crate::{Attributes, Error, SessionStore, Timeouts};
+use std::time::Duration;
+
+fn survives<C: Sample, F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<C>();
+    let mut updated = created_for(&store, "ann", 1);
+    let touched = store.create_with(C::sample(2), &options().csrf_token()).unwrap();
+    let mut regenerated = created_for(&store, "ann", 3);
+    let destroyed = created_for(&store, "ann", 4);
+    let before = regenerated.clone();
+    setup.clock.advance(INACTIVITY / 2);
+    *updated.content_mut() = C::sample(10);
+    store.update(&mut updated).unwrap();
+    assert!(store.extend_lifetime(touched.id()).unwrap());
+    store.regenerate_id(&mut regenerated).unwrap();
+    assert!(store.destroy(destroyed.id()).unwrap());
+    store.close().unwrap();
+
+    let store = setup.store::<C>();
+    assert_eq!(stored(&store, updated.id()).content().number(), 10);
+    let read = stored(&store, touched.id());
+    assert_eq!(read.last_active(), touched.last_active() + INACTIVITY / 2, "closing flushes");
+    let token = touched.csrf_token().unwrap().encode();
+    assert!(read.csrf_token().unwrap().verify(&token));
+    assert_eq!(stored(&store, regenerated.id()).created_at(), regenerated.created_at());
+    assert_absent(&store, &before);
+    assert_absent(&store, &destroyed);
+    assert_eq!(listed(&store, "ann").len(), 2);
+    store.update(&mut updated).expect("a handle outlives the store it came from");
+    drop(store);
+
+    let store = setup.store::<C>();
+    assert_eq!(store.len().unwrap(), 3);
+    store.clear().unwrap();
+    drop(store);
+    assert_eq!(setup.store::<C>().len().unwrap(), 0);
+}
+
+pub fn everything_is_there_after_reopening<F: EngineFixture>() {
+    survives::<Cart, F>();
+    survives::<Attributes, F>();
+}
+
+pub fn a_touch_survives_a_drop_as_it_does_a_close<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let session = created(&store, 1);
+    setup.clock.advance(INACTIVITY - MS);
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    drop(store);
+    setup.clock.advance(MS);
+    let store = setup.store::<u64>();
+    assert_eq!(store.clean_up_expired().unwrap(), 0);
+    assert!(store.read(session.id()).unwrap().is_some());
+}
+
+pub fn other_handles_learn_that_the_store_is_closed<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let session = created_for(&store, "ann", 1);
+    let (mut copy, other) = (session.clone(), store.clone());
+    store.close().unwrap();
+
+    fn closed<T>(result: crate::Result<T>) -> bool {
+        matches!(result, Err(Error::Closed))
+    }
+    let id = session.id();
+    let answers = [
+        closed(other.create(2)),
+        closed(other.create_with(2, &options())),
+        closed(other.create_for_user("ann", 2)),
+        closed(other.read(id)),
+        closed(other.read_and_extend(id)),
+        closed(other.update(&mut copy)),
+        closed(other.modify(id, |_| ())),
+        closed(other.extend_lifetime(id)),
+        closed(other.regenerate_id(&mut copy)),
+        closed(other.destroy(id)),
+        closed(other.clear()),
+        closed(other.clean_up_expired()),
+        closed(other.sessions_of("ann")),
+        closed(other.destroy_all_of("ann")),
+        closed(other.destroy_others(&session)),
+        closed(other.destroy_key(&session.key())),
+        closed(other.for_each(|_, _| ())),
+        closed(other.len()),
+        closed(other.is_empty()),
+        closed(other.flush()),
+        closed(other.stats()),
+        closed(other.clone().close()),
+    ];
+    assert_eq!(answers, [true; 22]);
+    assert_eq!(other.timeouts().inactivity(), INACTIVITY, "this needs no engine");
+    drop(other);
+    let store = setup.store::<u64>();
+    assert_eq!(visited(&store), [(session.key(), 1)]);
+}
+
+pub fn a_store_closed_while_it_is_visited_fails_or_finishes<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    (0..10).for_each(|number| drop(created(&store, number)));
+    let mut handle = Some(store.clone());
+    let mut seen = 0;
+    let result = store.for_each(|_, _| {
+        seen += 1;
+        if let Some(store) = handle.take() {
+            store.close().unwrap();
+        }
+    });
+    assert!(matches!(result, Ok(10) | Err(Error::Closed)), "{result:?} after {seen}");
+    drop(store);
+    assert_eq!(setup.store::<u64>().len().unwrap(), 10);
+}
+
+fn minutes(inactivity: u64, absolute: u64) -> Timeouts {
+    Timeouts::new(Duration::from_secs(60 * inactivity), Duration::from_secs(60 * absolute)).unwrap()
+}
+
+pub fn shorter_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(minutes(30, 60));
+    let old = created_for(&store, "ann", 1);
+    let own = store
+        .create_with(2, &options().inactivity(Duration::from_secs(1_800)).user("ann"))
+        .unwrap();
+    setup.clock.advance(Duration::from_secs(600));
+    let young = created_for(&store, "ann", 3);
+    store.close().unwrap();
+
+    let store = setup.store_with(minutes(10, 60));
+    assert_eq!(store.len().unwrap(), 2, "`old` is over, by the new inactivity timeout");
+    assert!(store.read(old.id()).unwrap().is_none());
+    assert_eq!(keys_listed(&store, "ann").len(), 2);
+    assert_eq!(stored(&store, young.id()).expires_at(), young.created_at() + 60 * 10_000 * MS);
+    assert_eq!(stored(&store, own.id()).expires_at(), own.expires_at());
+    assert_eq!(store.clean_up_expired().unwrap(), 1);
+    assert_absent(&store, &old);
+    store.close().unwrap();
+
+    let store = setup.store_with(minutes(5, 5));
+    setup.clock.advance(Duration::from_secs(300) - MS);
+    assert_eq!(store.len().unwrap(), 1, "`own` ended with the new absolute timeout");
+    assert_absent(&store, &own);
+    setup.clock.advance(MS);
+    assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 1));
+}
+
+pub fn longer_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(minutes(1, 2));
+    let session = created_for(&store, "ann", 1);
+    let own = store.create_with(2, &options().inactivity(Duration::from_secs(30))).unwrap();
+    store.close().unwrap();
+
+    let store = setup.store_with(minutes(10, 20));
+    assert_eq!(stored(&store, session.id()).expires_at(), session.created_at() + 600_000 * MS);
+    setup.clock.advance(Duration::from_secs(600) - MS);
+    assert_eq!((store.len().unwrap(), visited(&store).len()), (1, 1));
+    assert_eq!(store.clean_up_expired().unwrap(), 1, "the one with its own");
+    assert_absent(&store, &own);
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    setup.clock.advance(Duration::from_secs(600) - MS);
+    assert_eq!(store.clean_up_expired().unwrap(), 0);
+    assert_eq!(keys_listed(&store, "ann"), [session.key()]);
+    store.close().unwrap();
+
+    // And back: the index was made under longer ones by now.
+    let store = setup.store_with(minutes(1, 20));
+    assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 1));
+    assert_absent(&store, &session);
+}
+
+pub fn content_of_another_name_is_refused<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store: SessionStore<u64> = setup.builder().content_name("shop.cart").build().unwrap();
+    let session = created(&store, 1);
+    store.close().unwrap();
+    for other in [Some("shop.card"), None] {
+        let builder = setup.builder::<u64>();
+        let refused = match other {
+            Some(name) => builder.content_name(name).build(),
+            None => builder.build(),
+        };
+        assert!(matches!(refused, Err(Error::ContentMismatch { .. })));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("shop.cart"), "{text}");
+    }
+    let store: SessionStore<u64> = setup.builder().content_name("shop.cart").build().unwrap();
+    assert_eq!(*stored(&store, session.id()).content(), 1);
+}
+
+pub fn a_store_without_a_name_takes_one_on<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let session = created(&setup.store::<u64>(), 1);
+    let store: SessionStore<u64> = setup.builder().content_name("counter").build().unwrap();
+    assert_eq!(*stored(&store, session.id()).content(), 1);
+    drop(store);
+    assert!(setup.builder::<u64>().build().is_err(), "and keeps it");
+    assert!(setup.fixture.open().load_meta("content_name").unwrap().is_some());
+}

@@ -1,0 +1,93 @@
+//! The engines that the suites run on, each in a place of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sessile::Durability;
+use sessile::engine::{Engine, RedbOptions};
+use sessile::testing::{CheckedRedbEngine, EngineFixture, MemoryFixture};
+use tempfile::TempDir;
+
+/// A redb file in a folder of its own. Its engines compare their tables when they go.
+pub(crate) struct Redb<D = Immediate> {
+    folder: TempDir,
+    durability: std::marker::PhantomData<D>,
+}
+
+pub(crate) trait AtDurability {
+    const DURABILITY: Durability;
+}
+
+pub(crate) struct Immediate;
+pub(crate) struct TwoPhase;
+pub(crate) struct Deferred;
+
+impl AtDurability for Immediate {
+    const DURABILITY: Durability = Durability::Immediate;
+}
+impl AtDurability for TwoPhase {
+    const DURABILITY: Durability = Durability::TwoPhase;
+}
+impl AtDurability for Deferred {
+    const DURABILITY: Durability = Durability::Deferred { interval: Duration::from_secs(60) };
+}
+
+impl<D> Redb<D> {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("sessions.redb")
+    }
+}
+
+impl<D: AtDurability> EngineFixture for Redb<D> {
+    type Engine = CheckedRedbEngine;
+
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), durability: std::marker::PhantomData }
+    }
+
+    fn open(&self) -> CheckedRedbEngine {
+        let options = RedbOptions::new().durability(D::DURABILITY);
+        CheckedRedbEngine::open_with(self.path(), &options).unwrap()
+    }
+
+    fn stored_bytes(&self) -> Vec<u8> {
+        std::fs::read(self.path()).unwrap()
+    }
+}
+
+/// Another fixture's engine as `Box<dyn Engine>`.
+pub(crate) struct Boxed<F>(F);
+
+impl<F: EngineFixture> EngineFixture for Boxed<F> {
+    type Engine = Box<dyn Engine>;
+
+    fn new() -> Self {
+        Self(F::new())
+    }
+    fn open(&self) -> Box<dyn Engine> {
+        Box::new(self.0.open())
+    }
+    fn stored_bytes(&self) -> Vec<u8> {
+        self.0.stored_bytes()
+    }
+}
+
+/// Another fixture's engine as `Arc<E>`.
+pub(crate) struct Shared<F>(F);
+
+impl<F: EngineFixture> EngineFixture for Shared<F> {
+    type Engine = Arc<F::Engine>;
+
+    fn new() -> Self {
+        Self(F::new())
+    }
+    fn open(&self) -> Arc<F::Engine> {
+        Arc::new(self.0.open())
+    }
+    fn stored_bytes(&self) -> Vec<u8> {
+        self.0.stored_bytes()
+    }
+}
+
+pub(crate) type Memory = MemoryFixture;

@@ -1,0 +1,140 @@
+//! What a store does, as the rules say it: one list of sessions, looked through from end to end.
+
+/// Milliseconds.
+pub(crate) type Millis = u64;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Defaults {
+    pub(crate) inactivity: Millis,
+    pub(crate) absolute: Millis,
+}
+
+/// A session, known by the order in which its id was made.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Modelled {
+    pub(crate) id: usize,
+    pub(crate) user: Option<u8>,
+    pub(crate) content: u32,
+    pub(crate) revision: u64,
+    pub(crate) created_at: Millis,
+    pub(crate) last_active: Millis,
+    pub(crate) own: (Option<Millis>, Option<Millis>),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Refused {
+    Gone,
+    Conflict,
+    Full,
+    InvalidTimeouts,
+}
+
+/// Sessions that are stored, expired ones included until they are swept.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) sessions: Vec<Modelled>,
+    pub(crate) defaults: Defaults,
+    pub(crate) max_sessions: usize,
+    pub(crate) now: Millis,
+    pub(crate) ids: usize,
+}
+
+impl Model {
+    pub(crate) fn deadline(&self, session: &Modelled) -> Millis {
+        let inactivity = session.own.0.unwrap_or(self.defaults.inactivity);
+        let absolute = session.own.1.unwrap_or(self.defaults.absolute);
+        (session.last_active + inactivity).min(session.created_at + absolute)
+    }
+
+    fn is_live(&self, session: &Modelled) -> bool {
+        self.now < self.deadline(session)
+    }
+
+    pub(crate) fn live(&self) -> Vec<&Modelled> {
+        self.sessions.iter().filter(|session| self.is_live(session)).collect()
+    }
+
+    pub(crate) fn read(&self, id: usize) -> Option<&Modelled> {
+        self.live().into_iter().find(|session| session.id == id)
+    }
+
+    fn live_mut(&mut self, id: usize) -> Option<&mut Modelled> {
+        self.read(id)?;
+        self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    pub(crate) fn create(
+        &mut self,
+        user: Option<u8>,
+        content: u32,
+        own: (Option<Millis>, Option<Millis>),
+    ) -> Result<usize, Refused> {
+        let inactivity = own.0.unwrap_or(self.defaults.inactivity);
+        if inactivity > own.1.unwrap_or(self.defaults.absolute) {
+            return Err(Refused::InvalidTimeouts);
+        }
+        if self.sessions.len() >= self.max_sessions {
+            self.sweep();
+        }
+        if self.sessions.len() >= self.max_sessions {
+            return Err(Refused::Full);
+        }
+        let (id, now) = (self.ids, self.now);
+        self.ids += 1;
+        let times = (now, now);
+        let (created_at, last_active) = times;
+        let revision = 1;
+        self.sessions.push(Modelled { id, user, content, revision, created_at, last_active, own });
+        Ok(id)
+    }
+
+    pub(crate) fn extend(&mut self, id: usize) -> bool {
+        let now = self.now;
+        let Some(session) = self.live_mut(id) else { return false };
+        session.last_active = session.last_active.max(now);
+        true
+    }
+
+    /// Saves what a handle holds, if it holds the stored revision; then moves it to a new id.
+    pub(crate) fn save(
+        &mut self,
+        handle: &Modelled,
+        under_new_id: bool,
+    ) -> Result<Modelled, Refused> {
+        let (now, new_id) = (self.now, self.ids);
+        let session = self.live_mut(handle.id).ok_or(Refused::Gone)?;
+        if session.revision != handle.revision {
+            return Err(Refused::Conflict);
+        }
+        session.revision += 1;
+        session.user = handle.user;
+        session.content = handle.content;
+        session.last_active = session.last_active.max(now);
+        if under_new_id {
+            session.id = new_id;
+        }
+        let saved = session.clone();
+        self.ids += usize::from(under_new_id);
+        Ok(saved)
+    }
+
+    /// Removes sessions, and counts those that were not expired.
+    pub(crate) fn remove(&mut self, which: impl Fn(&Modelled) -> bool) -> u64 {
+        let live = self.live().into_iter().filter(|session| which(session)).count();
+        self.sessions.retain(|session| !which(session));
+        live as u64
+    }
+
+    pub(crate) fn destroy_others(&mut self, id: usize) -> Result<u64, Refused> {
+        match self.read(id).ok_or(Refused::Gone)?.user {
+            None => Ok(0),
+            user => Ok(self.remove(|session| session.user == user && session.id != id)),
+        }
+    }
+
+    pub(crate) fn sweep(&mut self) -> u64 {
+        let before = self.sessions.len();
+        self.sessions = self.live().into_iter().cloned().collect();
+        (before - self.sessions.len()) as u64
+    }
+}

@@ -1,0 +1,452 @@
+//! Threads that get in each other's way. Each case runs on the memory engine and on redb.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sessile::testing::{EngineFixture, ManualClock};
+use sessile::{Error, Session, SessionId, SessionStore, Timeouts};
+
+use crate::fixtures::{Deferred, Memory, Redb};
+use crate::history::{Answer, Call, Event, is_linearizable};
+
+const INACTIVITY: Duration = Duration::from_secs(10);
+const MS: Duration = Duration::from_millis(1);
+
+macro_rules! on_every_engine {
+    ($($case:ident)*) => {
+        mod memory {
+            $(#[test] fn $case() { super::$case::<super::Memory>(); })*
+        }
+        mod redb {
+            $(#[test] fn $case() { super::$case::<super::Redb>(); })*
+        }
+        mod redb_deferred {
+            $(#[test] fn $case() { super::$case::<super::Redb<super::Deferred>>(); })*
+        }
+    };
+}
+
+on_every_engine! {
+    once_destroyed_a_session_is_gone_for_every_thread
+    of_a_regeneration_and_a_destruction_one_comes_first
+    a_session_extended_while_it_is_swept_lives
+    an_extended_session_is_counted_and_listed_while_its_touch_is_written
+    a_thread_that_panics_in_a_closure_holds_up_nobody
+    closing_answers_every_caller
+    dropping_handles_in_many_threads_closes_the_store_once
+    a_storm_of_writes_with_readers_keeps_the_file_bounded
+    concurrent_operations_on_one_session_are_linearizable
+}
+
+fn opened<F: EngineFixture>(fixture: &F, clock: &ManualClock) -> SessionStore<u64> {
+    SessionStore::builder()
+        .engine(fixture.open())
+        .clock(clock.clone())
+        .timeouts(Timeouts::new(INACTIVITY, 1_000 * INACTIVITY).unwrap())
+        .manual_maintenance()
+        .build()
+        .unwrap()
+}
+
+/// Sets a flag when dropped, so that a thread that panics stops the others too.
+struct Sets<'a>(&'a AtomicBool);
+
+impl Drop for Sets<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn once_destroyed_a_session_is_gone_for_every_thread<F: EngineFixture>() {
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    for round in 0..30 {
+        let session = store.create_for_user("ann", round).unwrap();
+        let id = session.id();
+        let destroyed = AtomicBool::new(false);
+        let start = Barrier::new(5);
+        // Asks until it is told that the session is gone; once destroyed, it must be the answer.
+        let until_gone = |ask: &mut dyn FnMut() -> bool| {
+            start.wait();
+            loop {
+                let was_destroyed = destroyed.load(Ordering::SeqCst);
+                let found = ask();
+                assert!(!(found && was_destroyed), "found after it was destroyed");
+                if !found {
+                    return;
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| until_gone(&mut || store.extend_lifetime(id).unwrap()));
+            scope.spawn(|| until_gone(&mut || store.read_and_extend(id).unwrap().is_some()));
+            scope.spawn(|| {
+                until_gone(&mut || store.modify(id, |s| *s.content_mut() += 1).unwrap().is_some());
+            });
+            scope.spawn(|| {
+                let mut handle = session.clone();
+                until_gone(&mut || match store.update(&mut handle) {
+                    Err(Error::Gone { .. }) => false,
+                    Ok(()) => true,
+                    Err(Error::Conflict { .. }) => {
+                        if let Some(fresh) = store.read(id).unwrap() {
+                            handle = fresh;
+                        }
+                        true
+                    }
+                    Err(other) => panic!("{other}"),
+                });
+            });
+            start.wait();
+            assert!(store.destroy(id).unwrap());
+            destroyed.store(true, Ordering::SeqCst);
+        });
+        store.flush().unwrap();
+        assert!(store.read(id).unwrap().is_none());
+        assert_eq!(store.sessions_of("ann").unwrap(), []);
+        assert_eq!(store.stats().unwrap().pending_touches, 0);
+    }
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+fn of_a_regeneration_and_a_destruction_one_comes_first<F: EngineFixture>() {
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    for round in 0..40 {
+        let before = store.create_for_user("ann", round).unwrap();
+        let mut session = before.clone();
+        let start = Barrier::new(2);
+        let (regenerated, destroyed) = thread::scope(|scope| {
+            let regeneration = scope.spawn(|| {
+                start.wait();
+                store.regenerate_id(&mut session)
+            });
+            start.wait();
+            let destroyed = store.destroy(before.id()).unwrap();
+            (regeneration.join().unwrap(), destroyed)
+        });
+        match regenerated {
+            Ok(()) => assert!(!destroyed, "there was no session under the old id any more"),
+            Err(Error::Gone { .. }) => assert!(destroyed),
+            Err(other) => panic!("{other}"),
+        }
+        assert!(store.read(before.id()).unwrap().is_none());
+        assert_eq!(store.destroy_all_of("ann").unwrap(), u64::from(!destroyed));
+    }
+}
+
+/// Sessions in their last millisecond: one thread moves the clock, one sweeps, two extend.
+fn a_session_extended_while_it_is_swept_lives<F: EngineFixture>() {
+    const SESSIONS: u64 = 60;
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    let (mut lived, mut went) = (0, 0);
+    for round in 0..60_u64 {
+        let ids: Vec<SessionId> = thread::scope(|scope| {
+            let makers: Vec<_> = (0..4)
+                .map(|_| {
+                    let make = || (0..SESSIONS / 4).map(|n| store.create(n).unwrap().id().clone());
+                    scope.spawn(move || make().collect::<Vec<_>>())
+                })
+                .collect();
+            makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+        });
+        clock.advance(INACTIVITY - MS);
+        let start = Barrier::new(4);
+        let extended: Vec<(SessionId, bool)> = thread::scope(|scope| {
+            let extenders: Vec<_> = ids
+                .chunks(SESSIONS as usize / 2)
+                .map(|ids| {
+                    let (store, start) = (&store, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let extend =
+                            |id: &SessionId| (id.clone(), store.extend_lifetime(id).unwrap());
+                        ids.iter().map(extend).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..round * 20 {
+                    std::hint::spin_loop();
+                }
+                clock.advance(MS);
+            });
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..10 {
+                    store.clean_up_expired().unwrap();
+                }
+            });
+            extenders.into_iter().flat_map(|extender| extender.join().unwrap()).collect()
+        });
+        for sweep in [false, true] {
+            if sweep {
+                store.clean_up_expired().unwrap();
+            }
+            for (id, extended) in &extended {
+                assert_eq!(store.read(id).unwrap().is_some(), *extended, "swept: {sweep}");
+            }
+        }
+        let alive = extended.iter().filter(|(_, extended)| *extended).count() as u64;
+        assert_eq!(store.len().unwrap(), alive);
+        lived += alive;
+        went += SESSIONS - alive;
+        store.clear().unwrap();
+    }
+    assert!(lived > 0 && went > 0, "the clock was moved in the midst: {lived} and {went}");
+}
+
+fn an_extended_session_is_counted_and_listed_while_its_touch_is_written<F: EngineFixture>() {
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    let sessions: Vec<_> = (0..8).map(|n| store.create_for_user("ann", n).unwrap()).collect();
+    for _ in 0..100 {
+        clock.advance(INACTIVITY - 2 * MS);
+        for session in &sessions {
+            assert!(store.extend_lifetime(session.id()).unwrap());
+        }
+        clock.advance(MS);
+        let written = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _written = Sets(&written);
+                store.flush().unwrap();
+            });
+            let mut last_look = false;
+            while !last_look {
+                last_look = written.load(Ordering::SeqCst);
+                assert_eq!(store.len().unwrap(), 8);
+                assert_eq!(store.sessions_of("ann").unwrap().len(), 8);
+                assert_eq!(store.for_each(|_, _| ()).unwrap(), 8);
+            }
+        });
+    }
+}
+
+fn a_thread_that_panics_in_a_closure_holds_up_nobody<F: EngineFixture>() {
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    let session = store.create(0).unwrap();
+    let id = session.id();
+    thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for count in 0..25 {
+                    let change = |session: &mut Session<u64>| {
+                        *session.content_mut() += 1;
+                        if count % 5 == thread {
+                            std::panic::resume_unwind(Box::new("on purpose"));
+                        }
+                    };
+                    let result = catch_unwind(AssertUnwindSafe(|| store.modify(id, change)));
+                    match count % 5 == thread {
+                        true => assert!(result.is_err()),
+                        false => assert!(result.unwrap().unwrap().is_some()),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(*store.read(id).unwrap().unwrap().content(), 4 * 20);
+    store.close().unwrap();
+    assert_eq!(*opened(&fixture, &clock).read(id).unwrap().unwrap().content(), 4 * 20);
+}
+
+fn closing_answers_every_caller<F: EngineFixture>() {
+    const CALLERS: usize = 6;
+    for _ in 0..8 {
+        let (fixture, clock) = (F::new(), ManualClock::new());
+        let store = opened(&fixture, &clock);
+        let counter = store.create(0).unwrap();
+        let start = Barrier::new(CALLERS + 1);
+        let made = thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|caller| {
+                    let (store, start, id) = (store.clone(), &start, counter.id());
+                    scope.spawn(move || {
+                        start.wait();
+                        let mut made = Vec::new();
+                        let result = loop {
+                            let result = match caller % 3 {
+                                0 => store.create(1).map(|session| made.push(session.id().clone())),
+                                1 => store.modify(id, |s| *s.content_mut() += 1).map(drop),
+                                _ => store.read_and_extend(id).map(drop),
+                            };
+                            if let Err(error) = result {
+                                break error;
+                            }
+                        };
+                        assert!(matches!(result, Error::Closed), "{result:?}");
+                        made
+                    })
+                })
+                .collect();
+            start.wait();
+            for _ in 0..3 {
+                store.create(2).unwrap();
+            }
+            store.close().unwrap();
+            callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect::<Vec<_>>()
+        });
+        let store = opened(&fixture, &clock);
+        for id in &made {
+            assert!(store.read(id).unwrap().is_some(), "acknowledged, and lost");
+        }
+        assert!(store.len().unwrap() >= made.len() as u64 + 4);
+    }
+}
+
+fn dropping_handles_in_many_threads_closes_the_store_once<F: EngineFixture>() {
+    for _ in 0..5 {
+        let (fixture, clock) = (F::new(), ManualClock::new());
+        let store = SessionStore::<u64>::builder()
+            .engine(fixture.open())
+            .clock(clock.clone())
+            .touch_interval(MS)
+            .sweep_interval(MS)
+            .build()
+            .unwrap();
+        let threads: Vec<_> = (0..6)
+            .map(|number| {
+                let store = store.clone();
+                thread::Builder::new().spawn(move || {
+                    let session = store.create(number).unwrap();
+                    assert!(store.extend_lifetime(session.id()).unwrap());
+                    session.id().clone()
+                })
+            })
+            .collect();
+        drop(store);
+        let ids: Vec<_> =
+            threads.into_iter().map(|thread| thread.unwrap().join().unwrap()).collect();
+        let store = opened(&fixture, &clock);
+        assert_eq!(store.len().unwrap(), 6);
+        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
+    }
+}
+
+fn a_storm_of_writes_with_readers_keeps_the_file_bounded<F: EngineFixture>() {
+    const SESSIONS: u64 = 40;
+    const WRITES: u64 = 600;
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store: SessionStore<Vec<u8>> = SessionStore::builder()
+        .engine(fixture.open())
+        .clock(clock.clone())
+        .manual_maintenance()
+        .build()
+        .unwrap();
+    let ids: Vec<_> = (0..SESSIONS)
+        .map(|_| store.create_for_user("ann", vec![0; 4_096]).unwrap().id().clone())
+        .collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for reader in 0..3 {
+            let (store, ids, over) = (&store, &ids, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    match reader {
+                        0 => assert!(ids.iter().all(|id| store.read(id).unwrap().is_some())),
+                        1 => assert_eq!(store.for_each(|_, _| ()).unwrap(), SESSIONS),
+                        _ => assert_eq!(store.sessions_of("ann").unwrap().len() as u64, SESSIONS),
+                    }
+                }
+            });
+        }
+        let _over = Sets(&over);
+        for write in 0..WRITES {
+            let id = &ids[(write % SESSIONS) as usize];
+            store.modify(id, |session| session.content_mut()[0] = write as u8).unwrap().unwrap();
+        }
+    });
+    store.flush().unwrap();
+    // 160 KiB of sessions; every write rewrote pages of 4 KiB, so 600 kept ones would be over 5 MB.
+    if let Some(bytes) = store.stats().unwrap().file_bytes {
+        assert!(bytes < 4 * 1024 * 1024, "{bytes} bytes");
+    }
+}
+
+/// Four threads, a few calls each, on one session that one of them ends.
+fn concurrent_operations_on_one_session_are_linearizable<F: EngineFixture>() {
+    const THREADS: u64 = 4;
+    const CALLS: u64 = 6;
+    let (fixture, clock) = (F::new(), ManualClock::new());
+    let store = opened(&fixture, &clock);
+    for round in 0..60 {
+        let session = store.create(0).unwrap();
+        let id = session.id();
+        let (ticks, start) = (AtomicU64::new(0), Barrier::new(THREADS as usize));
+        let events: Vec<Event> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS)
+                .map(|thread| {
+                    let (store, ticks, start) = (&store, &ticks, &start);
+                    let mut handle = session.clone();
+                    scope.spawn(move || {
+                        start.wait();
+                        let call = |number: u64| {
+                            let began = ticks.fetch_add(1, Ordering::SeqCst);
+                            let new = 1 + thread * 100 + number;
+                            let call = match (thread + number + round) % 6 {
+                                0 | 1 => update(store, &mut handle, new),
+                                2 => Call::Modify {
+                                    new,
+                                    found: store
+                                        .modify(id, |session| *session.content_mut() = new)
+                                        .unwrap()
+                                        .is_some(),
+                                },
+                                3 => Call::Extend(store.extend_lifetime(id).unwrap()),
+                                4 if number + 2 > CALLS => {
+                                    Call::Destroy(store.destroy(id).unwrap())
+                                }
+                                _ => {
+                                    let read = store.read(id).unwrap();
+                                    handle = read.clone().unwrap_or(handle.clone());
+                                    Call::Read(read.map(Session::into_content))
+                                }
+                            };
+                            Event { began, ended: ticks.fetch_add(1, Ordering::SeqCst), call }
+                        };
+                        (0..CALLS).map(call).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(is_linearizable(&events, Some(0)), "no order explains {events:#?}");
+    }
+}
+
+fn update(store: &SessionStore<u64>, handle: &mut Session<u64>, new: u64) -> Call {
+    let base = *handle.content();
+    *handle.content_mut() = new;
+    let answer = match store.update(handle) {
+        Ok(()) => Answer::Saved,
+        Err(Error::Conflict { .. }) => Answer::Conflict,
+        Err(Error::Gone { .. }) => Answer::Gone,
+        Err(other) => panic!("{other}"),
+    };
+    if answer != Answer::Saved {
+        *handle.content_mut() = base;
+    }
+    Call::Update { base, new, answer }
+}
+
+#[test]
+fn ids_drawn_in_many_threads_never_repeat() {
+    const THREADS: usize = 8;
+    const EACH: usize = 15_000;
+    let draw = || (0..EACH).map(|_| SessionId::generate().unwrap().encode()).collect::<Vec<_>>();
+    let mut ids: Vec<String> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(draw)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), THREADS * EACH);
+}

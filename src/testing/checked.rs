@@ -1,6 +1,6 @@
 //! A redb engine that cannot go without its tables having been compared with one another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{
@@ -9,8 +9,9 @@ use crate::engine::{
 };
 use crate::{RedbEngine, Result, SessionKey, Timeouts};
 
-/// A [`RedbEngine`] for tests: when it is closed or dropped it writes what is pending, compares
-/// `sessions` with `expiry` and `users`, and panics if they disagree.
+/// A [`RedbEngine`] for tests: when it is closed or dropped it compares `sessions` with `expiry`
+/// and `users`, opens the file once more to compare them as they were left, and panics if they
+/// disagree.
 ///
 /// # Panics
 ///
@@ -34,6 +35,14 @@ use crate::{RedbEngine, Result, SessionKey, Timeouts};
 #[derive(Debug)]
 pub struct CheckedRedbEngine {
     inner: RedbEngine,
+    /// Dropped after the engine, so that it finds what that left.
+    file: File,
+}
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    options: RedbOptions,
     checked: AtomicBool,
 }
 
@@ -44,27 +53,37 @@ impl CheckedRedbEngine {
     ///
     /// As for [`RedbEngine::open_with`].
     pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
-        let inner = RedbEngine::open_with(path, options)?;
-        Ok(Self { inner, checked: AtomicBool::new(false) })
+        let path = path.as_ref().to_owned();
+        let inner = RedbEngine::open_with(&path, options)?;
+        let file = File { path, options: options.clone(), checked: AtomicBool::new(false) };
+        Ok(Self { inner, file })
     }
+}
 
+fn compare(engine: &RedbEngine) {
+    let found = engine.disagreements().expect("a sound file can be read");
+    assert!(found.is_empty(), "the tables disagree: {found:#?}");
+}
+
+impl File {
+    /// Looks at the file once, after its engine has let go of it.
     fn check(&self) {
-        if self.checked.swap(true, Ordering::AcqRel) || std::thread::panicking() {
-            return;
+        if !self.checked.swap(true, Ordering::AcqRel) && !std::thread::panicking() {
+            let engine = RedbEngine::open_with(&self.path, &self.options);
+            compare(&engine.expect("a file that was let go of can be opened"));
         }
-        self.compare();
-        // Once more with the touches in the records.
-        self.inner.flush().expect("a sound file takes its pending touches");
-        self.compare();
-    }
-
-    fn compare(&self) {
-        let found = self.inner.disagreements().expect("a sound file can be read");
-        assert!(found.is_empty(), "the tables disagree: {found:#?}");
     }
 }
 
 impl Drop for CheckedRedbEngine {
+    fn drop(&mut self) {
+        if !self.file.checked.load(Ordering::Acquire) && !std::thread::panicking() {
+            compare(&self.inner);
+        }
+    }
+}
+
+impl Drop for File {
     fn drop(&mut self) {
         self.check();
     }
@@ -129,8 +148,12 @@ impl Engine for CheckedRedbEngine {
         self.inner.flush()
     }
     fn close(&self) -> Result<()> {
-        self.check();
-        self.inner.close()
+        if !self.file.checked.load(Ordering::Acquire) {
+            compare(&self.inner);
+        }
+        let closed = self.inner.close();
+        self.file.check();
+        closed
     }
     fn stats(&self) -> Result<EngineStats> {
         self.inner.stats()

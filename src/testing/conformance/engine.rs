@@ -60,6 +60,11 @@ pub fn replace_goes_by_the_revision<F: EngineFixture>() {
 pub fn replace_keeps_the_later_activity<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
     let _ = engine.insert(&key(1), record(1), MANY).unwrap();
+    assert!(engine.touch(&key(1), at(4_000)).unwrap());
+    engine.flush().unwrap();
+    let earlier = Draft { revision: 1, last_active: 2_000, ..Draft::new(1) }.record();
+    assert_eq!(engine.replace(&key(1), 1, earlier).unwrap(), Replace::Done);
+    assert_eq!(stored(&engine, 1).last_active(), at(4_000));
     assert!(engine.touch(&key(1), at(5_000)).unwrap());
     let earlier = Draft { revision: 2, last_active: 3_000, ..Draft::new(1) }.record();
     assert_eq!(engine.replace(&key(1), 1, earlier).unwrap(), Replace::Done);

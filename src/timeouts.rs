@@ -108,7 +108,7 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`] if the inactivity timeout is greater than the absolute one, or
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if the inactivity timeout is greater than the absolute one, or
     /// if one of them does not fit 64 bits of milliseconds.
     pub fn new(inactivity: Duration, absolute: Duration) -> Result<Self> {
         Ok(Self::checked(millis(inactivity)?, millis(absolute)?)?)
@@ -118,7 +118,7 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`], with a variant of its own for a negative inactivity timeout,
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a variant of its own for a negative inactivity timeout,
     /// a negative absolute timeout, and an inactivity timeout greater than the absolute one.
     ///
     /// # Examples
@@ -140,7 +140,7 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`] as for [`from_seconds`](Self::from_seconds), and for a value
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) as for [`from_seconds`](Self::from_seconds), and for a value
     /// that is not a whole number.
     ///
     /// # Examples

@@ -7,6 +7,8 @@ use std::path::Path;
 mod record_decode;
 #[path = "../../fuzz/checks/session_id_parse.rs"]
 mod session_id_parse;
+#[path = "../../fuzz/checks/store_operations.rs"]
+mod store_operations;
 
 fn replay(target: &str, check: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -28,4 +30,9 @@ fn the_corpus_of_record_decode_passes() {
 #[test]
 fn the_corpus_of_session_id_parse_passes() {
     replay("session_id_parse", session_id_parse::check);
+}
+
+#[test]
+fn the_corpus_of_store_operations_passes() {
+    replay("store_operations", store_operations::check);
 }

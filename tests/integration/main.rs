@@ -8,6 +8,7 @@ mod fixture;
 mod fixtures;
 mod history;
 mod model;
+mod operations;
 mod property;
 mod server;
 mod threads;

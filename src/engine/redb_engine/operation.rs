@@ -244,8 +244,11 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         if self.tables.contains(new)? {
             return Ok(Ok(Rekey::Occupied));
         }
-        self.remove(old)?;
-        let record = record.touched(stored.last_active());
+        let record = match self.remove(old)? {
+            // With every touch up to this moment; a later one waits and finds the old id gone.
+            Some(Removed::Record(removed)) => record.touched(removed.last_active()),
+            _ => record,
+        };
         self.tables.insert(new, &record)?;
         self.effects.changed.insert(*new, Some(record));
         Ok(Ok(Rekey::Done))
@@ -269,13 +272,25 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     }
 
     fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
-        let pending = self.touches.pending(key);
+        let pending = self.condemn(key);
         let removed = self.tables.remove(key)?;
         self.effects.changed.insert(*key, None);
         Ok(removed.map(|removed| match (removed, pending) {
             (Removed::Record(record), Some(at)) => Removed::Record(record.touched(at)),
             (removed, _) => removed,
         }))
+    }
+
+    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
+    /// whoever was told that the session lives on was told so before it ended.
+    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
+        let mut pending = None;
+        self.touches.condemn_if(key, |touch| {
+            pending = touch;
+            true
+        });
+        self.effects.condemned.push(*key);
+        pending
     }
 
     fn remove_all(&mut self, keys: Vec<SessionKey>) -> Outer<Vec<Removed>> {
@@ -335,7 +350,6 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
             true_record.is_expired(now, defaults)
         });
         if expired {
-            self.effects.condemned.push(*key);
             self.remove(key)?;
         } else {
             let deadline = true_record.deadline(defaults);

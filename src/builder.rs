@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::context::{Context, Counters};
 use crate::engine::{Engine, MemoryEngine, RedbEngine, RedbOptions};
 use crate::maintenance::{Intervals, Maintenance};
 use crate::random::{RandomSource, SystemRandom};
 use crate::record::content::{self, StoredContent};
 use crate::store::codec::{Codec, Migrate};
-use crate::store::core::{Core, Counters};
 use crate::{Attributes, Durability, Error, Result, SessionStore, Timeouts};
 
 /// Settings for a store. Every one has a default that is safe for production.
@@ -51,8 +51,34 @@ pub struct Builder<C = Attributes> {
     engine: Option<Arc<dyn Engine>>,
 }
 
+/// The ways to a store. They stand with the settings, so that the store need not know of them.
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Opens the store in a file, with every setting at its default; a missing file is created.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().open(path)
+    }
+
+    /// A builder, to change settings before opening.
+    pub fn builder() -> Builder<C> {
+        Builder::new()
+    }
+
+    /// A store that keeps its sessions in memory and loses them with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the maintenance thread cannot be started.
+    pub fn in_memory() -> Result<Self> {
+        Self::builder().in_memory()
+    }
+}
+
 impl<C: Serialize + DeserializeOwned> Builder<C> {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             timeouts: Timeouts::default(),
             max_content_len: 64 * 1024,
@@ -230,7 +256,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         check_content_name(&*engine, self.content_name.as_deref())?;
         note_creation(&*engine, &*self.clock)?;
         adopt_timeouts(&*engine, &self.timeouts)?;
-        let core = Arc::new(Core {
+        let context = Arc::new(Context {
             engine,
             clock: self.clock,
             random: self.random,
@@ -247,10 +273,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         let intervals = Intervals { flush, sweep: self.sweep_interval };
         let maintenance = match self.manual_maintenance {
             true => None,
-            false => Some(Maintenance::start(Arc::clone(&core), intervals)?),
+            false => Some(Maintenance::start(Arc::clone(&context), intervals)?),
         };
         let codec = Codec { version: self.content_version, migrate: self.migrate };
-        Ok(SessionStore::assemble(core, codec, maintenance))
+        Ok(SessionStore::assemble(context, codec, maintenance))
     }
 
     fn check(&self) -> Result<()> {

@@ -77,6 +77,7 @@
 mod attributes;
 mod builder;
 mod clock;
+mod context;
 mod csrf;
 mod durability;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! The background thread: flushes touches, sweeps expired sessions, and never gives up.
 //!
-//! Invariant: it holds the store's core and nothing above it, so the last handle can stop it; and
+//! Invariant: it holds the store's context and nothing above it, so the last handle can stop it; and
 //! no failure, not even a panic, ends it: the step is counted and tried again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::store::core::Core;
+use crate::context::Context;
 use crate::{Error, Result};
 
 const THREAD_NAME: &str = "sessile-maintenance";
@@ -39,12 +39,12 @@ struct StopSignal {
 
 impl Maintenance {
     #[allow(clippy::disallowed_methods, reason = "the one home of background threads")]
-    pub(crate) fn start(core: Arc<Core>, intervals: Intervals) -> Result<Self> {
+    pub(crate) fn start(context: Arc<Context>, intervals: Intervals) -> Result<Self> {
         let stop = Arc::new(StopSignal::default());
         let signal = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name(THREAD_NAME.into())
-            .spawn(move || run(&core, intervals, &signal))
+            .spawn(move || run(&context, intervals, &signal))
             .map_err(|error| Error::io("start the maintenance thread of", THREAD_NAME, error))?;
         Ok(Self { stop, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
     }
@@ -71,7 +71,7 @@ impl Drop for Maintenance {
     }
 }
 
-fn run(core: &Core, intervals: Intervals, signal: &StopSignal) {
+fn run(context: &Context, intervals: Intervals, signal: &StopSignal) {
     let mut flush_due = now() + intervals.flush;
     let mut sweep_due = now() + intervals.sweep;
     loop {
@@ -85,20 +85,20 @@ fn run(core: &Core, intervals: Intervals, signal: &StopSignal) {
         drop(stopped);
         let mut failure = None;
         if now() >= flush_due {
-            failure = guarded(|| core.engine.flush()).err();
+            failure = guarded(|| context.engine.flush()).err();
             flush_due = now() + intervals.flush;
         }
         if now() >= sweep_due {
-            let result = guarded(|| core.sweep());
+            let result = guarded(|| context.sweep());
             // A failed sweep is due again with the next flush, rather than a whole interval later.
             let pause = if result.is_ok() { intervals.sweep } else { intervals.flush };
             sweep_due = now() + pause.min(intervals.sweep);
             failure = failure.or(result.err());
         }
         if failure.is_some() {
-            core.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
+            context.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
         }
-        *core.counters.last_maintenance_failure.lock() = failure;
+        *context.counters.last_maintenance_failure.lock() = failure;
     }
 }
 

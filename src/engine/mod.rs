@@ -3,16 +3,18 @@
 //! An engine sees [`SessionKey`]s, [`Record`]s and moments in time. It never sees a session id,
 //! and it never decodes content: the rules of sessions are kept once, above all engines.
 
+mod forward;
 mod memory;
+mod outcome;
 pub(crate) mod redb_engine;
 
 use std::fmt;
-use std::sync::Arc;
 
 pub use crate::clock::Timestamp;
 pub use crate::record::Record;
 pub use crate::user::UserKey;
 pub use memory::MemoryEngine;
+pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 pub use redb_engine::{RedbEngine, RedbOptions};
 
 use crate::{Result, SessionKey, Timeouts};
@@ -234,171 +236,3 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails.
     fn stats(&self) -> Result<EngineStats>;
 }
-
-/// What [`Engine::scan_user`] and [`Engine::for_each`] call for every record.
-pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<()> + 'a;
-
-/// What became of an [`Engine::insert`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Insert {
-    /// The record is stored.
-    Done,
-    /// There is a record under this key; nothing was changed.
-    Occupied,
-    /// There are `max_sessions` records already, counting expired ones; nothing was changed.
-    Full,
-}
-
-/// What became of an [`Engine::replace`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Replace {
-    /// The record is replaced.
-    Done,
-    /// The stored record has another revision; nothing was changed.
-    Conflict,
-    /// There is no record under this key.
-    Missing,
-}
-
-/// What became of an [`Engine::rekey`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Rekey {
-    /// The record stands under the new key.
-    Done,
-    /// The stored record has another revision; nothing was changed.
-    Conflict,
-    /// There is no record under the old key.
-    Missing,
-    /// There is a record under the new key; nothing was changed.
-    Occupied,
-}
-
-/// A record that is no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// It was sound; so one can tell whether it had expired.
-    Record(Record),
-    /// It was damaged.
-    Damaged,
-}
-
-impl Removed {
-    /// Whether this was a session, as far as anyone can tell: a damaged record may have been one.
-    #[must_use]
-    pub fn was_live(&self, now: Timestamp, defaults: &Timeouts) -> bool {
-        match self {
-            Self::Record(record) => !record.is_expired(now, defaults),
-            Self::Damaged => true,
-        }
-    }
-}
-
-/// What one step of a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sweep {
-    /// How many records were removed.
-    pub removed: u64,
-    /// Whether passed index entries are left for another step.
-    pub more: bool,
-}
-
-/// What an engine can tell about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EngineStats {
-    /// Records stored, expired ones included.
-    pub stored: u64,
-    /// The size of the file, in bytes; `None` where there is no file.
-    pub file_bytes: Option<u64>,
-    /// Touches that are in memory only.
-    pub pending_touches: u64,
-    /// Transactions committed since the engine was opened.
-    pub commits: u64,
-    /// Operations those transactions carried.
-    pub committed_operations: u64,
-}
-
-macro_rules! forward_engine {
-    ($($pointer:ident),*) => {$(
-        impl<E: Engine + ?Sized> Engine for $pointer<E> {
-            fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-                (**self).insert(key, record, max_sessions)
-            }
-            fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-                (**self).load(key)
-            }
-            fn replace(
-                &self,
-                key: &SessionKey,
-                expected_revision: u64,
-                record: Record,
-            ) -> Result<Replace> {
-                (**self).replace(key, expected_revision, record)
-            }
-            fn rekey(
-                &self,
-                old: &SessionKey,
-                new: &SessionKey,
-                expected_revision: u64,
-                record: Record,
-            ) -> Result<Rekey> {
-                (**self).rekey(old, new, expected_revision, record)
-            }
-            fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-                (**self).touch(key, at)
-            }
-            fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-                (**self).remove(key)
-            }
-            fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-                (**self).remove_user(user)
-            }
-            fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-                (**self).remove_others(keep)
-            }
-            fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-                (**self).scan_user(user, visit)
-            }
-            fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-                (**self).for_each(visit)
-            }
-            fn remove_expired(
-                &self,
-                now: Timestamp,
-                defaults: &Timeouts,
-                limit: usize,
-            ) -> Result<Sweep> {
-                (**self).remove_expired(now, defaults, limit)
-            }
-            fn reindex(&self, defaults: &Timeouts) -> Result<()> {
-                (**self).reindex(defaults)
-            }
-            fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-                (**self).count(now, defaults)
-            }
-            fn clear(&self) -> Result<()> {
-                (**self).clear()
-            }
-            fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-                (**self).load_meta(name)
-            }
-            fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-                (**self).store_meta(name, value)
-            }
-            fn flush(&self) -> Result<()> {
-                (**self).flush()
-            }
-            fn close(&self) -> Result<()> {
-                (**self).close()
-            }
-            fn stats(&self) -> Result<EngineStats> {
-                (**self).stats()
-            }
-        }
-    )*};
-}
-
-forward_engine!(Arc, Box);

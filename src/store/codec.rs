@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::Core;
+use crate::context::Context;
 use crate::engine::Record;
 use crate::record::content::{self, StoredContent};
 use crate::session::Times;
@@ -33,12 +33,12 @@ impl<C: DeserializeOwned> Codec<C> {
         id: SessionId,
         key: SessionKey,
         record: &Record,
-        core: &Core,
+        context: &Context,
     ) -> Result<Session<C>> {
         Ok(Session {
             id,
             key,
-            times: Times::of(record, &core.timeouts),
+            times: Times::of(record, &context.timeouts),
             revision: record.revision(),
             user: record.user_id(),
             csrf_token: record.csrf_token(),

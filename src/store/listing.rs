@@ -76,13 +76,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn sessions_of(&self, user: impl Into<UserId>) -> Result<Vec<SessionInfo>> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let mut sessions = Vec::new();
-        core.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
-            match core.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &core.timeouts) => {}
-                Ok(record) => sessions.push(SessionInfo::of(key, &record, &core.timeouts)),
+        context.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
+            match context.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &context.timeouts) => {}
+                Ok(record) => sessions.push(SessionInfo::of(key, &record, &context.timeouts)),
                 Err(Error::DamagedRecord { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -119,17 +119,17 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn for_each(&self, mut visit: impl FnMut(SessionInfo, C)) -> Result<u64> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let mut visited = 0;
         let mut first_error = None;
-        core.engine.for_each(&mut |key, record| {
-            let record = match core.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &core.timeouts) => return Ok(()),
+        context.engine.for_each(&mut |key, record| {
+            let record = match context.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &context.timeouts) => return Ok(()),
                 other => other,
             };
             match record.and_then(|record| {
-                let info = SessionInfo::of(key, &record, &core.timeouts);
+                let info = SessionInfo::of(key, &record, &context.timeouts);
                 Ok((info, self.shared.codec.decode(&key, &record)?))
             }) {
                 Ok((info, content)) => {
@@ -153,8 +153,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn len(&self) -> Result<u64> {
-        let core = &self.shared.core;
-        core.engine.count(core.begin()?, &core.timeouts)
+        let context = &self.shared.context;
+        context.engine.count(context.begin()?, &context.timeouts)
     }
 
     /// Whether there is no session.
@@ -172,10 +172,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn stats(&self) -> Result<Stats> {
-        let core = &self.shared.core;
+        let context = &self.shared.context;
         let sessions = self.len()?;
-        let engine = core.engine.stats()?;
-        let counters = &core.counters;
+        let engine = context.engine.stats()?;
+        let counters = &context.counters;
         Ok(Stats {
             sessions,
             file_bytes: engine.file_bytes,

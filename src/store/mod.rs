@@ -4,15 +4,13 @@
 //! expired, under the condition that it is still the one that was looked at, or changes nothing.
 
 pub(crate) mod codec;
-pub(crate) mod core;
 mod listing;
 mod modify;
 mod revoke;
+mod upkeep;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,14 +19,14 @@ pub use self::listing::Stats;
 pub use self::modify::ModifyOutcome;
 
 use self::codec::Codec;
-use self::core::{Core, MAX_DRAWS};
+use crate::context::{Context, MAX_DRAWS, repeated_draws};
 use crate::csrf::CsrfToken;
 use crate::engine::{Record, Rekey, Replace};
 use crate::maintenance::Maintenance;
 use crate::record::Parts;
 use crate::session::Times;
 use crate::user::UserId;
-use crate::{Attributes, Builder, Error, Result, Session, SessionId, SessionOptions, Timeouts};
+use crate::{Attributes, Error, Result, Session, SessionId, SessionOptions};
 
 /// A store of sessions with content of type `C`.
 ///
@@ -80,39 +78,16 @@ pub struct SessionStore<C = Attributes> {
 struct Shared<C> {
     maintenance: Option<Maintenance>,
     codec: Codec<C>,
-    core: Arc<Core>,
+    context: Arc<Context>,
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Opens the store in a file, with every setting at its default; a missing file is created.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Builder::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::builder().open(path)
-    }
-
-    /// A builder, to change settings before opening.
-    pub fn builder() -> Builder<C> {
-        Builder::new()
-    }
-
-    /// A store that keeps its sessions in memory and loses them with the process.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the maintenance thread cannot be started.
-    pub fn in_memory() -> Result<Self> {
-        Self::builder().in_memory()
-    }
-
     pub(crate) fn assemble(
-        core: Arc<Core>,
+        context: Arc<Context>,
         codec: Codec<C>,
         maintenance: Option<Maintenance>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { maintenance, codec, core }) }
+        Self { shared: Arc::new(Shared { maintenance, codec, context }) }
     }
 
     /// Creates a session and saves it. One durable commit.
@@ -156,14 +131,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// one, or the session would outlive the last moment that can be stored.
     #[doc(alias = "createAndSaveSession")]
     pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let own_timeouts = options.own_timeouts()?;
-        own_timeouts.check_at_creation(now, &core.timeouts)?;
+        own_timeouts.check_at_creation(now, &context.timeouts)?;
         let user = options.user_id().map(UserId::to_key).transpose()?;
-        let bytes = self.shared.codec.encode(&content, core.max_content_len)?;
+        let bytes = self.shared.codec.encode(&content, context.max_content_len)?;
         let csrf_token = match options.wants_csrf_token() {
-            true => Some(CsrfToken::draw_from(&*core.random)?),
+            true => Some(CsrfToken::draw_from(&*context.random)?),
             false => None,
         };
         let parts = Parts {
@@ -176,12 +151,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             content_version: self.shared.codec.version,
             content: &bytes,
         };
-        let record = Record::new(&parts, &core.timeouts)?;
-        let id = core.insert(&record, now)?;
+        let record = Record::new(&parts, &context.timeouts)?;
+        let id = context.insert(&record, now)?;
         Ok(Session {
             key: id.key(),
             id,
-            times: Times::of(&record, &core.timeouts),
+            times: Times::of(&record, &context.timeouts),
             revision: record.revision(),
             user: options.user_id().cloned(),
             csrf_token,
@@ -199,11 +174,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
     /// with content of type `C`.
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let key = id.key();
-        match core.load_live(&key, now)? {
-            Some(record) => self.shared.codec.session(id.clone(), key, &record, core).map(Some),
+        match context.load_live(&key, now)? {
+            Some(record) => self.shared.codec.session(id.clone(), key, &record, context).map(Some),
             None => Ok(None),
         }
     }
@@ -219,12 +194,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// As for [`read`](Self::read); the life of a session that cannot be read is not extended.
     #[doc(alias = "extendLifeTime")]
     pub fn read_and_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let key = id.key();
-        let Some(record) = core.load_live(&key, now)? else { return Ok(None) };
-        let session = self.shared.codec.session(id.clone(), key, &record.touched(now), core)?;
-        Ok(core.engine.touch(&key, now)?.then_some(session))
+        let Some(record) = context.load_live(&key, now)? else { return Ok(None) };
+        let session = self.shared.codec.session(id.clone(), key, &record.touched(now), context)?;
+        Ok(context.engine.touch(&key, now)?.then_some(session))
     }
 
     /// Saves a session's content and user, and extends its life. One durable commit.
@@ -240,12 +215,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// logout. [`Error::Conflict`] if it was updated since; see [`modify`](Self::modify). Then, and
     /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], nothing is written.
     pub fn update(&self, session: &mut Session<C>) -> Result<()> {
-        let core = &self.shared.core;
+        let context = &self.shared.context;
         let key = session.key;
         let record = self.next_record(session, session.csrf_token.as_ref())?;
-        match core.engine.replace(&key, session.revision, record.clone())? {
+        match context.engine.replace(&key, session.revision, record.clone())? {
             Replace::Done => {
-                session.saved_as(&record, &core.timeouts);
+                session.saved_as(&record, &context.timeouts);
                 Ok(())
             }
             Replace::Conflict => Err(Error::Conflict { key }),
@@ -269,11 +244,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] if what is stored is not a session.
     #[doc(alias = "extendLifeTime")]
     pub fn extend_lifetime(&self, id: &SessionId) -> Result<bool> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let key = id.key();
-        match core.load_live(&key, now)? {
-            Some(_) => core.engine.touch(&key, now),
+        match context.load_live(&key, now)? {
+            Some(_) => context.engine.touch(&key, now),
             None => Ok(false),
         }
     }
@@ -310,21 +285,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
-        let core = &self.shared.core;
+        let context = &self.shared.context;
         let key = session.key;
         let csrf_token = match session.csrf_token {
-            Some(_) => Some(CsrfToken::draw_from(&*core.random)?),
+            Some(_) => Some(CsrfToken::draw_from(&*context.random)?),
             None => None,
         };
         let record = self.next_record(session, csrf_token.as_ref())?;
         for _ in 0..MAX_DRAWS {
-            let id = SessionId::draw_from(&*core.random)?;
-            match core.engine.rekey(&key, &id.key(), session.revision, record.clone())? {
+            let id = SessionId::draw_from(&*context.random)?;
+            match context.engine.rekey(&key, &id.key(), session.revision, record.clone())? {
                 Rekey::Done => {
                     session.key = id.key();
                     session.id = id;
                     session.csrf_token = csrf_token;
-                    session.saved_as(&record, &core.timeouts);
+                    session.saved_as(&record, &context.timeouts);
                     return Ok(());
                 }
                 Rekey::Conflict => return Err(Error::Conflict { key }),
@@ -332,7 +307,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 Rekey::Occupied => {}
             }
         }
-        Err(core::repeated_draws())
+        Err(repeated_draws())
     }
 
     /// Ends a session. `false` if there was none. One durable commit.
@@ -354,77 +329,19 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn clear(&self) -> Result<()> {
-        self.shared.core.begin()?;
-        self.shared.core.engine.clear()
-    }
-
-    /// Deletes what is expired and returns how many sessions went. The maintenance thread does
-    /// this every `sweep_interval`; there is no need to call it unless that is turned off.
-    ///
-    /// Works in steps of 1,000 sessions, each a durable commit of its own; other writers wait for
-    /// one step at most. A session that is extended while this runs lives.
-    ///
-    /// # Errors
-    ///
-    /// None besides the general ones. What the steps before had deleted stays deleted.
-    #[doc(alias = "cleanUpExpiredSessions")]
-    pub fn clean_up_expired(&self) -> Result<u64> {
-        self.shared.core.sweep()
-    }
-
-    /// The timeouts for sessions without their own.
-    #[must_use]
-    #[doc(alias = "getExpirationTimeouts")]
-    pub fn timeouts(&self) -> Timeouts {
-        self.shared.core.timeouts
-    }
-
-    /// Writes what is in memory only: touches, and with
-    /// [`Durability::Deferred`](crate::Durability::Deferred) the commits since the last interval.
-    ///
-    /// # Durability
-    ///
-    /// What was acknowledged before this was called survives power loss once it returned `Ok`.
-    ///
-    /// # Errors
-    ///
-    /// None besides the general ones. What could not be written is kept and tried again.
-    pub fn flush(&self) -> Result<()> {
-        self.shared.core.begin()?;
-        self.shared.core.engine.flush()
-    }
-
-    /// Flushes and closes the store for every handle: stops the maintenance thread, waits for it,
-    /// and reports what dropping the last handle would have to swallow.
-    ///
-    /// # Concurrency
-    ///
-    /// Calls under way in other threads are answered; later ones fail with [`Error::Closed`].
-    ///
-    /// # Errors
-    ///
-    /// When the last flush or the closing fails. The store is closed all the same, and the file
-    /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
-    pub fn close(self) -> Result<()> {
-        let core = &self.shared.core;
-        if core.closed.swap(true, Ordering::AcqRel) {
-            return Err(Error::Closed);
-        }
-        if let Some(maintenance) = &self.shared.maintenance {
-            maintenance.stop();
-        }
-        core.engine.close()
+        self.shared.context.begin()?;
+        self.shared.context.engine.clear()
     }
 
     /// The record that saves a session: what the caller holds of content and user, what the store
     /// holds of everything else.
     fn next_record(&self, session: &Session<C>, csrf_token: Option<&CsrfToken>) -> Result<Record> {
-        let core = &self.shared.core;
-        let now = core.begin()?;
+        let context = &self.shared.context;
+        let now = context.begin()?;
         let key = session.key;
         let user = session.user.as_ref().map(UserId::to_key).transpose()?;
-        let content = self.shared.codec.encode(&session.content, core.max_content_len)?;
-        let stored = core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
+        let content = self.shared.codec.encode(&session.content, context.max_content_len)?;
+        let stored = context.load_live(&key, now)?.ok_or(Error::Gone { key })?;
         if stored.revision() != session.revision {
             return Err(Error::Conflict { key });
         }
@@ -438,7 +355,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             content_version: self.shared.codec.version,
             content: &content,
         };
-        Record::new(&parts, &core.timeouts)
+        Record::new(&parts, &context.timeouts)
     }
 }
 
@@ -452,8 +369,8 @@ impl<C> fmt::Debug for SessionStore<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SessionStore")
-            .field("engine", &self.shared.core.engine)
-            .field("timeouts", &self.shared.core.timeouts)
+            .field("engine", &self.shared.context.engine)
+            .field("timeouts", &self.shared.context.timeouts)
             .finish_non_exhaustive()
     }
 }

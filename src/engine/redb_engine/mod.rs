@@ -7,15 +7,20 @@
 //! the touches that the commit made void are forgotten.
 
 mod backend;
+mod batch;
 mod commit_queue;
 mod failure;
 mod file;
 mod key_hasher;
+mod marks;
 mod operation;
 mod options;
+mod platform;
 mod record_cache;
+mod shared;
 mod snapshot;
 mod tables;
+mod temporary;
 mod touch_buffer;
 mod writer;
 
@@ -30,8 +35,8 @@ use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
 use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
+use self::shared::Shared;
 use self::snapshot::Snapshot;
-use self::tables::Outer;
 use self::touch_buffer::{Recorded, TouchBuffer};
 use self::writer::Writer;
 use super::{
@@ -72,17 +77,6 @@ pub struct RedbEngine {
     shared: Shared,
     queue: CommitQueue<Operation>,
     writer: Writer,
-}
-
-/// What readers and the writer both use.
-#[derive(Debug)]
-struct Shared {
-    file: StoreFile,
-    options: RedbOptions,
-    touches: TouchBuffer,
-    cache: RecordCache,
-    /// The last commit; `None` once closed.
-    snapshot: ArcSwapOption<Snapshot>,
 }
 
 impl RedbEngine {
@@ -139,78 +133,6 @@ impl RedbEngine {
             self.submit(Operation::Touches(step.to_vec()))?;
         }
         Ok(())
-    }
-}
-
-impl Shared {
-    /// Looks at the last commit.
-    fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Result<T> {
-        let snapshot = self.snapshot.load();
-        let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
-        look(snapshot).map_err(|error| self.failed_to_read(error))
-    }
-
-    /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
-    fn failed_to_read(&self, error: redb::Error) -> Error {
-        match self.snapshot.load().is_some() {
-            true => failure::from_redb("read", self.file.path(), error),
-            false => Error::Closed,
-        }
-    }
-
-    /// The record under a key as every caller must see it: with its pending touch.
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        // The buffer first: a touch leaves it only once a snapshot holds it.
-        let pending = self.touches.pending(key);
-        let record = match self.cache.get(key) {
-            Some(record) => Some(record),
-            None => self.load_from_file(key)?,
-        };
-        Ok(match pending {
-            Some(at) => record.map(|record| record.touched(at)),
-            None => record,
-        })
-    }
-
-    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
-        let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
-        let record = record.transpose()?;
-        if let Some(record) = &record {
-            self.cache.fill(key, record, commit);
-        }
-        Ok(record)
-    }
-
-    /// Whether the last commit holds a record under this key.
-    fn contains(&self, key: &SessionKey) -> Result<bool> {
-        match self.cache.contains(key) {
-            true => Ok(true),
-            false => self.look(|snapshot| snapshot.contains(key)),
-        }
-    }
-
-    /// A record of a snapshot that may have been taken some time ago, with the latest touch. One
-    /// that is not in the buffer any more has been settled by a later commit; that one has it.
-    fn with_latest_touch(
-        &self,
-        snapshot: &Snapshot,
-        key: &SessionKey,
-        record: Record,
-    ) -> Result<Record> {
-        if let Some(at) = self.touches.pending(key) {
-            return Ok(record.touched(at));
-        }
-        if self.is_last(snapshot) {
-            return Ok(record);
-        }
-        Ok(match self.load(key)? {
-            Some(latest) => record.touched(latest.last_active()),
-            None => record,
-        })
-    }
-
-    fn is_last(&self, snapshot: &Snapshot) -> bool {
-        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == snapshot.commit())
     }
 }
 

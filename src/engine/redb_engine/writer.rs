@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use redb::Database;
 
-use super::operation::{Batch, Effects, Operation, Outcome};
+use super::batch::{Batch, Effects};
+use super::failure;
+use super::operation::{Operation, Outcome};
+use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
-use super::{Shared, failure};
 use crate::engine::EngineStats;
 use crate::{Durability, Error, Result};
 

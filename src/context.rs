@@ -27,7 +27,7 @@ pub(crate) fn repeated_draws() -> Error {
 }
 
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Context {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
@@ -38,7 +38,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
 }
 
-/// What [`Stats`](super::Stats) reports besides the engine's own numbers.
+/// What [`Stats`](crate::Stats) reports besides the engine's own numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) swept: AtomicU64,
@@ -47,7 +47,7 @@ pub(crate) struct Counters {
     pub(crate) last_maintenance_failure: Mutex<Option<Error>>,
 }
 
-impl Core {
+impl Context {
     /// The time of an operation, asked once; an error on a closed store.
     pub(crate) fn begin(&self) -> Result<Timestamp> {
         if self.closed.load(Ordering::Acquire) {

@@ -1,0 +1,90 @@
+//! A pointer to an engine is an engine.
+
+use std::sync::Arc;
+
+use super::{
+    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+};
+use crate::{Result, SessionKey, Timeouts};
+
+macro_rules! forward_engine {
+    ($($pointer:ident),*) => {$(
+        impl<E: Engine + ?Sized> Engine for $pointer<E> {
+            fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+                (**self).insert(key, record, max_sessions)
+            }
+            fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+                (**self).load(key)
+            }
+            fn replace(
+                &self,
+                key: &SessionKey,
+                expected_revision: u64,
+                record: Record,
+            ) -> Result<Replace> {
+                (**self).replace(key, expected_revision, record)
+            }
+            fn rekey(
+                &self,
+                old: &SessionKey,
+                new: &SessionKey,
+                expected_revision: u64,
+                record: Record,
+            ) -> Result<Rekey> {
+                (**self).rekey(old, new, expected_revision, record)
+            }
+            fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
+                (**self).touch(key, at)
+            }
+            fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
+                (**self).remove(key)
+            }
+            fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
+                (**self).remove_user(user)
+            }
+            fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
+                (**self).remove_others(keep)
+            }
+            fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+                (**self).scan_user(user, visit)
+            }
+            fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
+                (**self).for_each(visit)
+            }
+            fn remove_expired(
+                &self,
+                now: Timestamp,
+                defaults: &Timeouts,
+                limit: usize,
+            ) -> Result<Sweep> {
+                (**self).remove_expired(now, defaults, limit)
+            }
+            fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+                (**self).reindex(defaults)
+            }
+            fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+                (**self).count(now, defaults)
+            }
+            fn clear(&self) -> Result<()> {
+                (**self).clear()
+            }
+            fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+                (**self).load_meta(name)
+            }
+            fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+                (**self).store_meta(name, value)
+            }
+            fn flush(&self) -> Result<()> {
+                (**self).flush()
+            }
+            fn close(&self) -> Result<()> {
+                (**self).close()
+            }
+            fn stats(&self) -> Result<EngineStats> {
+                (**self).stats()
+            }
+        }
+    )*};
+}
+
+forward_engine!(Arc, Box);

@@ -1,0 +1,318 @@
+//! How each operation of a batch is carried out on the tables.
+//!
+//! Invariant: an operation checks its condition and makes its change on the same open tables, so
+//! its neighbours in the batch see all of it or nothing. A condition that does not hold is an
+//! outcome of that operation alone.
+
+use std::collections::HashMap;
+
+use super::key_hasher::BuildKeyHasher;
+use super::operation::{Operation, Outcome};
+use super::tables::{Outer, Tables};
+use super::touch_buffer::{Condemned, TouchBuffer};
+use crate::clock::Timestamp;
+use crate::engine::{Insert, Record, Rekey, Removed, Replace, Sweep};
+use crate::{Result, SessionKey, Timeouts};
+
+/// What a batch does beyond the tables, once it is committed or has failed.
+#[derive(Debug)]
+pub(super) struct Effects<'b> {
+    /// What the batch leaves under each key it changed; `None`: nothing.
+    pub(super) changed: HashMap<SessionKey, Option<Record>, BuildKeyHasher>,
+    /// Touches that the committed records hold.
+    pub(super) touched: Vec<(SessionKey, Timestamp)>,
+    /// No touch is recorded for them until the batch is over.
+    pub(super) condemned: Condemned<'b>,
+    /// Whether every key that is not in `changed` is void.
+    pub(super) cleared: bool,
+}
+
+impl<'b> Effects<'b> {
+    pub(super) fn new(touches: &'b TouchBuffer) -> Self {
+        Self {
+            changed: HashMap::default(),
+            touched: Vec::new(),
+            condemned: Condemned::new(touches),
+            cleared: false,
+        }
+    }
+}
+
+/// The state that a batch of operations works on.
+pub(super) struct Batch<'t, 'b, 'e> {
+    tables: Tables<'t>,
+    touches: &'b TouchBuffer,
+    effects: &'b mut Effects<'e>,
+}
+
+impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
+    pub(super) fn new(
+        tables: Tables<'t>,
+        touches: &'b TouchBuffer,
+        effects: &'b mut Effects<'e>,
+    ) -> Self {
+        Self { tables, touches, effects }
+    }
+
+    pub(super) const fn changed(&self) -> bool {
+        self.tables.changed()
+    }
+
+    /// Carries out one operation. The outer error is the end of the whole batch; the inner one is
+    /// the answer to this operation.
+    pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
+        let outcome = match operation {
+            Operation::Insert { key, record, max_sessions } => {
+                self.insert(&key, &record, max_sessions)?.map(Outcome::Insert)
+            }
+            Operation::Replace { key, expected_revision, record } => {
+                self.replace(&key, expected_revision, record)?.map(Outcome::Replace)
+            }
+            Operation::Rekey { old, new, expected_revision, record } => {
+                self.rekey(&old, &new, expected_revision, record)?.map(Outcome::Rekey)
+            }
+            Operation::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
+            Operation::Touches(touches) => {
+                for (key, at) in touches {
+                    self.touch(&key, at)?;
+                }
+                Ok(Outcome::Done)
+            }
+            Operation::Remove { key } => {
+                let removed = self.remove(&key)?;
+                Ok(Outcome::Removed(removed.map(|removed| vec![removed])))
+            }
+            Operation::RemoveUser { user } => {
+                let keys = self.tables.keys_of(&user)?;
+                Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
+            }
+            Operation::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
+            Operation::Sweep { now, defaults, limit } => {
+                Ok(Outcome::Swept(self.sweep(now, &defaults, limit)?))
+            }
+            Operation::Reindex { after, defaults, limit } => {
+                let last = self.reindex(after, &defaults, limit)?;
+                Ok(Outcome::Reindexed { last })
+            }
+            Operation::Clear => {
+                self.tables = self.tables.cleared()?;
+                self.effects.changed.clear();
+                self.effects.cleared = true;
+                Ok(Outcome::Done)
+            }
+            Operation::StoreMeta { name, value } => {
+                self.tables.store_meta(&name, &value)?;
+                Ok(Outcome::Done)
+            }
+            Operation::Sync => Ok(Outcome::Done),
+        };
+        Ok((self, outcome))
+    }
+
+    fn insert(
+        &mut self,
+        key: &SessionKey,
+        record: &Record,
+        max_sessions: u64,
+    ) -> Outer<Result<Insert>> {
+        if self.tables.contains(key)? {
+            return Ok(Ok(Insert::Occupied));
+        }
+        if self.tables.len()? >= max_sessions {
+            return Ok(Ok(Insert::Full));
+        }
+        self.tables.insert(key, record)?;
+        self.effects.changed.insert(*key, Some(record.clone()));
+        Ok(Ok(Insert::Done))
+    }
+
+    fn replace(
+        &mut self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Outer<Result<Replace>> {
+        let stored = match self.load(key)? {
+            None => return Ok(Ok(Replace::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Replace::Conflict));
+        }
+        let record = record.touched(stored.last_active());
+        self.effects.touched.push((*key, record.last_active()));
+        let written = self.tables.replace(key, &stored, record)?;
+        self.effects.changed.insert(*key, Some(written));
+        Ok(Ok(Replace::Done))
+    }
+
+    fn rekey(
+        &mut self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+    ) -> Outer<Result<Rekey>> {
+        let stored = match self.load(old)? {
+            None => return Ok(Ok(Rekey::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Rekey::Conflict));
+        }
+        if self.tables.contains(new)? {
+            return Ok(Ok(Rekey::Occupied));
+        }
+        let record = match self.remove(old)? {
+            // With every touch up to this moment; a later one waits and finds the old id gone.
+            Some(Removed::Record(removed)) => record.touched(removed.last_active()),
+            _ => record,
+        };
+        self.tables.insert(new, &record)?;
+        self.effects.changed.insert(*new, Some(record));
+        Ok(Ok(Rekey::Done))
+    }
+
+    /// Whether there is such a record; a damaged one is left as it is.
+    fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
+        let Some(stored) = self.tables.get(key)? else {
+            self.effects.changed.insert(*key, None);
+            return Ok(false);
+        };
+        if let Ok(stored) = stored {
+            let touched = stored.clone().touched(at);
+            if touched != stored {
+                let written = self.tables.replace(key, &stored, touched)?;
+                self.effects.changed.insert(*key, Some(written));
+            }
+        }
+        self.effects.touched.push((*key, at));
+        Ok(true)
+    }
+
+    fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
+        let pending = self.condemn(key);
+        let removed = self.tables.remove(key)?;
+        self.effects.changed.insert(*key, None);
+        Ok(removed.map(|removed| match (removed, pending) {
+            (Removed::Record(record), Some(at)) => Removed::Record(record.touched(at)),
+            (removed, _) => removed,
+        }))
+    }
+
+    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
+    /// whoever was told that the session lives on was told so before it ended.
+    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
+        let mut pending = None;
+        self.touches.condemn_if(key, |touch| {
+            pending = touch;
+            true
+        });
+        self.effects.condemned.push(*key);
+        pending
+    }
+
+    fn remove_all(&mut self, keys: Vec<SessionKey>) -> Outer<Vec<Removed>> {
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            all.extend(self.remove(&key)?);
+        }
+        Ok(all)
+    }
+
+    fn remove_others(&mut self, keep: &SessionKey) -> Outer<Result<Option<Vec<Removed>>>> {
+        let record = match self.tables.get(keep)? {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(record)) => record,
+        };
+        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let mut keys = self.tables.keys_of(&user)?;
+        keys.retain(|key| key != keep);
+        Ok(Ok(Some(self.remove_all(keys)?)))
+    }
+
+    fn sweep(&mut self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Outer<Sweep> {
+        let entries = self.tables.passed(now, limit)?;
+        let mut sweep = Sweep { removed: 0, more: entries.len() == limit };
+        for (deadline, key) in entries {
+            match self.tables.get(&key)? {
+                None => self.tables.remove_stray_entry(deadline, &key)?,
+                Some(Err(_)) => {
+                    // Nobody can tell more of it than that its index entry has passed.
+                    self.remove(&key)?;
+                    sweep.removed += 1;
+                }
+                Some(Ok(record)) => {
+                    if self.sweep_one(&key, record, now, defaults)? {
+                        sweep.removed += 1;
+                    }
+                }
+            }
+        }
+        Ok(sweep)
+    }
+
+    /// Removes the session if it is expired; moves its index entry to its true deadline if not.
+    fn sweep_one(
+        &mut self,
+        key: &SessionKey,
+        record: Record,
+        now: Timestamp,
+        defaults: &Timeouts,
+    ) -> Outer<bool> {
+        let mut true_record = record.clone();
+        let expired = self.touches.condemn_if(key, |pending| {
+            if let Some(at) = pending {
+                true_record = record.touched(at);
+            }
+            true_record.is_expired(now, defaults)
+        });
+        if expired {
+            self.remove(key)?;
+        } else {
+            let deadline = true_record.deadline(defaults);
+            self.effects.touched.push((*key, true_record.last_active()));
+            let written = self.tables.reindex(key, true_record, deadline)?;
+            self.effects.changed.insert(*key, Some(written));
+        }
+        Ok(expired)
+    }
+
+    /// One step of rebuilding the index under shorter timeouts; the last key looked at, if there
+    /// may be more after it.
+    fn reindex(
+        &mut self,
+        after: Option<SessionKey>,
+        defaults: &Timeouts,
+        limit: usize,
+    ) -> Outer<Option<SessionKey>> {
+        let keys = self.tables.keys_after(after, limit)?;
+        for key in &keys {
+            // A damaged record has no deadline to go by, and keeps the entry it has.
+            let Some(Ok(record)) = self.load(key)? else { continue };
+            let deadline = record.deadline(defaults);
+            if deadline < record.index_deadline() {
+                self.effects.touched.push((*key, record.last_active()));
+                let written = self.tables.reindex(key, record, deadline)?;
+                self.effects.changed.insert(*key, Some(written));
+            }
+        }
+        Ok(keys.last().copied())
+    }
+
+    /// The record under a key, with its pending touch.
+    fn load(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        // The touch first: once it is gone from the buffer, it is in the table.
+        let pending = self.touches.pending(key);
+        let record = self.tables.get(key)?;
+        Ok(record.map(|record| {
+            record.map(|record| match pending {
+                Some(at) => record.touched(at),
+                None => record,
+            })
+        }))
+    }
+}

@@ -1,0 +1,92 @@
+//! What differs between operating systems: links, modes, and which file a name leads to.
+
+#[cfg(unix)]
+use std::fs::File;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use crate::Error;
+
+/// Which file this is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+pub(super) fn refused(action: &'static str, path: &Path, error: io::Error) -> Error {
+    if is_link_error(&error) {
+        return Error::NotARegularFile { path: path.into(), what: "a symbolic link" };
+    }
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            Error::NotARegularFile { path: path.into(), what: "a folder" }
+        }
+        _ => Error::io(action, path, error),
+    }
+}
+
+/// What opening a symbolic link without following it fails with.
+#[cfg(unix)]
+fn is_link_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
+#[cfg(unix)]
+pub(super) fn no_follow(open: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    open.custom_flags(libc::O_NOFOLLOW)
+}
+
+#[cfg(unix)]
+pub(super) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    open.mode(0o600).custom_flags(libc::O_NOFOLLOW)
+}
+
+#[cfg(unix)]
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(unix)]
+impl Identity {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+// Elsewhere a file's access follows its folder's, a link is not told apart once it is open, and
+// the standard library has no stable identity of a file.
+#[cfg(not(unix))]
+fn is_link_error(_: &io::Error) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+pub(super) fn no_follow(open: &mut OpenOptions) -> &mut OpenOptions {
+    open
+}
+
+#[cfg(not(unix))]
+pub(super) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
+    open
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+impl Identity {
+    pub(super) fn of(_: &fs::Metadata) -> Self {
+        Self { device: 0, inode: 0 }
+    }
+}

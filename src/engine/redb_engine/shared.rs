@@ -1,0 +1,99 @@
+//! What readers and the writer both use, and the look-up of one session.
+//!
+//! Invariant: the touch buffer is asked first, then the cache, then the snapshot. A touch leaves
+//! the buffer only once a snapshot that holds it was published, so it is never missed.
+
+use arc_swap::ArcSwapOption;
+
+use super::failure;
+use super::file::StoreFile;
+use super::options::RedbOptions;
+use super::record_cache::RecordCache;
+use super::snapshot::Snapshot;
+use super::tables::Outer;
+use super::touch_buffer::TouchBuffer;
+use crate::engine::Record;
+use crate::{Error, Result, SessionKey};
+
+/// An open file, as readers see it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) file: StoreFile,
+    pub(super) options: RedbOptions,
+    pub(super) touches: TouchBuffer,
+    pub(super) cache: RecordCache,
+    /// The last commit; `None` once closed.
+    pub(super) snapshot: ArcSwapOption<Snapshot>,
+}
+
+impl Shared {
+    /// Looks at the last commit.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Result<T> {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
+        look(snapshot).map_err(|error| self.failed_to_read(error))
+    }
+
+    /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
+    pub(super) fn failed_to_read(&self, error: redb::Error) -> Error {
+        match self.snapshot.load().is_some() {
+            true => failure::from_redb("read", self.file.path(), error),
+            false => Error::Closed,
+        }
+    }
+
+    /// The record under a key as every caller must see it: with its pending touch.
+    pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        // The buffer first: a touch leaves it only once a snapshot holds it.
+        let pending = self.touches.pending(key);
+        let record = match self.cache.get(key) {
+            Some(record) => Some(record),
+            None => self.load_from_file(key)?,
+        };
+        Ok(match pending {
+            Some(at) => record.map(|record| record.touched(at)),
+            None => record,
+        })
+    }
+
+    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
+        let record = record.transpose()?;
+        if let Some(record) = &record {
+            self.cache.fill(key, record, commit);
+        }
+        Ok(record)
+    }
+
+    /// Whether the last commit holds a record under this key.
+    pub(super) fn contains(&self, key: &SessionKey) -> Result<bool> {
+        match self.cache.contains(key) {
+            true => Ok(true),
+            false => self.look(|snapshot| snapshot.contains(key)),
+        }
+    }
+
+    /// A record of a snapshot that may have been taken some time ago, with the latest touch. One
+    /// that is not in the buffer any more has been settled by a later commit; that one has it.
+    pub(super) fn with_latest_touch(
+        &self,
+        snapshot: &Snapshot,
+        key: &SessionKey,
+        record: Record,
+    ) -> Result<Record> {
+        if let Some(at) = self.touches.pending(key) {
+            return Ok(record.touched(at));
+        }
+        if self.is_last(snapshot) {
+            return Ok(record);
+        }
+        Ok(match self.load(key)? {
+            Some(latest) => record.touched(latest.last_active()),
+            None => record,
+        })
+    }
+
+    fn is_last(&self, snapshot: &Snapshot) -> bool {
+        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == snapshot.commit())
+    }
+}

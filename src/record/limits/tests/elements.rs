@@ -1,0 +1,134 @@
+//! How many elements a value may have, and what is allocated for the claim of more.
+
+use super::*;
+
+fn claims(elements: u64) -> Vec<u8> {
+    bincode::encode_to_vec(elements, CONFIG).unwrap()
+}
+
+#[test]
+fn a_billion_zero_sized_elements_fail_within_the_budget() {
+    let bytes = claims(1_000_000_000);
+    assert_eq!(decode::<Vec<()>>(&bytes, 10_000), too_many(10_000));
+    assert_eq!(decode::<BTreeMap<(), ()>>(&bytes, 10_000), too_many(10_000));
+    assert_eq!(decode::<Vec<Vec<Marker>>>(&[&[9][..], &bytes].concat(), 10_000), too_many(10_000));
+    assert_eq!(encode(&vec![(); 1_000_000_000], 10_000), too_many(10_000));
+}
+
+/// Shows that `value` costs exactly `elements`, in both directions.
+fn assert_elements<T>(elements: usize, value: T)
+where
+    T: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let name = std::any::type_name::<T>();
+    let bytes = encode(&value, elements).expect(name);
+    assert_eq!(decode::<T>(&bytes, elements).expect(name), value);
+    if let Some(fewer) = elements.checked_sub(1) {
+        assert_eq!(encode(&value, fewer), too_many(fewer), "encoding {name}");
+        let decoded = decode::<T>(&bytes, fewer);
+        assert_eq!(decoded, too_many(fewer), "decoding {name}");
+    }
+}
+
+#[test]
+fn elements_at_the_limit_round_trip_and_one_more_is_refused_in_both_directions() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Named {
+        a: u8,
+        b: u8,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Variants {
+        Tuple(u8, u8, u8),
+        Struct { a: u8, b: u8 },
+    }
+
+    assert_elements(0, 7u64);
+    assert_elements(0, "text".to_owned());
+    assert_elements(0, Bytes(vec![1; 100]));
+    assert_elements(0, Some(Some(7u8)));
+    assert_elements(0, Meters(7));
+    assert_elements(0, Shape::Newtype(Box::new(Shape::Unit)));
+    assert_elements(0, Vec::<u8>::new());
+    assert_elements(5, vec![(); 5]);
+    assert_elements(5, vec![1u8; 5]);
+    assert_elements(3, (1u8, 2u8, 3u8));
+    assert_elements(2, Pair(1, String::new()));
+    assert_elements(2, Named { a: 1, b: 2 });
+    assert_elements(3, Variants::Tuple(1, 2, 3));
+    assert_elements(2, Variants::Struct { a: 1, b: 2 });
+    assert_elements(4, BTreeMap::from([(1u8, 1u8), (2, 2)]));
+    assert_elements(4, PieceByPiece(BTreeMap::from([(1, String::new()), (2, String::new())])));
+    // The levels share one budget: two outer elements and six inner ones.
+    assert_elements(8, vec![vec![1u8; 3], vec![2; 3]]);
+}
+
+#[test]
+fn one_wrapper_encodes_twice_because_each_encoding_has_the_whole_budget() {
+    let value = vec![1u8; 5];
+    let limited = LimitedContent::new(&value, 5);
+    for _ in 0..2 {
+        let bytes = bincode::serde::encode_to_vec(&limited, CONFIG).unwrap();
+        assert_eq!(bytes, plain(&value));
+    }
+}
+
+/// Reads the size hint and nothing else.
+#[derive(Debug, PartialEq)]
+struct Hint<K>(Option<usize>, PhantomData<K>);
+
+macro_rules! hint {
+    ($kind:ty, $ask:ident, $visit:ident, $access:path) => {
+        impl<'de> Deserialize<'de> for Hint<$kind> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct HintVisitor;
+                impl<'de> Visitor<'de> for HintVisitor {
+                    type Value = Hint<$kind>;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a length")
+                    }
+                    fn $visit<A: $access>(self, access: A) -> Result<Self::Value, A::Error> {
+                        Ok(Hint(access.size_hint(), PhantomData))
+                    }
+                }
+                deserializer.$ask(HintVisitor)
+            }
+        }
+    };
+}
+
+struct OfSeq;
+struct OfMap;
+hint!(OfSeq, deserialize_seq, visit_seq, SeqAccess<'de>);
+hint!(OfMap, deserialize_map, visit_map, MapAccess<'de>);
+
+impl Debug for OfSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OfSeq")
+    }
+}
+
+#[test]
+fn a_size_hint_is_the_claimed_length_up_to_what_the_budget_can_pay() {
+    let seq = |claimed, budget| decode::<Hint<OfSeq>>(&claims(claimed), budget).unwrap().0;
+    assert_eq!(seq(10, 100), Some(10));
+    assert_eq!(seq(1_000_000_000, 100), Some(100));
+    let map = |claimed, budget| decode::<Hint<OfMap>>(&claims(claimed), budget).unwrap().0;
+    assert_eq!(map(10, 100), Some(10));
+    assert_eq!(map(1_000_000_000, 100), Some(50));
+}
+
+#[test]
+fn a_claimed_length_of_a_string_or_of_bytes_is_not_allocated() {
+    fn refused<T: DeserializeOwned>(bytes: &[u8]) -> bool {
+        let seed = LimitedSeed::<T>::new(PLENTY);
+        let decoded = bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG);
+        matches!(decoded, Err(DecodeError::UnexpectedEnd { .. }))
+    }
+    // The first is more than a vector can hold, which would panic; the second is more than a
+    // machine has, which would abort.
+    for claimed in [1 << 63, 1 << 46] {
+        assert!(refused::<String>(&claims(claimed)));
+        assert!(refused::<Bytes>(&claims(claimed)));
+    }
+}

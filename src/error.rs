@@ -23,6 +23,12 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// `Ok(false)` or [`Error::Gone`], and everything else here means that the question could not be
 /// answered. No message and no `Debug` output contains a session id.
 ///
+/// In a server, three kinds of errors are answers to a client rather than failures of the store:
+/// [`InvalidId`](Self::InvalidId) is a client without a session, and [`Gone`](Self::Gone) and
+/// [`Conflict`](Self::Conflict) are a second click, or a form from before a logout. A
+/// [`DamagedRecord`](Self::DamagedRecord) or a [`ContentMismatch`](Self::ContentMismatch) stays
+/// until somebody acts: log it with its key, and give the client a new session.
+///
 /// The enum is `#[non_exhaustive]`: keep a catch-all arm.
 ///
 /// # Examples

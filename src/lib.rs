@@ -37,6 +37,39 @@
 //! # }
 //! ```
 //!
+//! # Login, step by step
+//!
+//! A login form needs a CSRF token before anybody is logged in, so there is a session first:
+//!
+//! ```
+//! use sessile::{Error, SessionId, SessionOptions, SessionStore};
+//!
+//! # fn main() -> Result<(), Error> {
+//! let store = SessionStore::<u32>::in_memory()?;
+//!
+//! // GET /login: a session of nobody, its id in the cookie, its token in the form.
+//! let session = store.create_with(0, &SessionOptions::new().csrf_token())?;
+//! let cookie = session.id().encode();
+//! let form_field = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
+//!
+//! // POST /login: check the token, then the password; then a new id, which saves the session.
+//! let id = SessionId::parse(&cookie)?;
+//! let mut session = store.read(&id)?.expect("a fresh form");
+//! assert!(session.csrf_token().is_some_and(|token| token.verify(&form_field)));
+//! session.set_user("ann");
+//! store.regenerate_id(&mut session)?;
+//! let cookie = session.id().encode(); // Set-Cookie: …; HttpOnly; Secure; SameSite=Lax; Path=/
+//!
+//! // Whoever knew the id from before the login holds nothing.
+//! assert!(store.read(&id)?.is_none());
+//! # assert!(store.read(&SessionId::parse(&cookie)?)?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The repository's `examples/server` is a whole server in this manner, to be copied;
+//! `examples/server/site.rs` is the part about sessions.
+//!
 //! # Where to look
 //!
 //! | to | see |

@@ -91,7 +91,8 @@ impl<C> Session<C> {
 
     /// Gives the session to a user. Follow it with
     /// [`regenerate_id`](crate::SessionStore::regenerate_id), which also saves it: whoever knew the
-    /// id before the login must not know it afterwards (ASVS 5.0, 7.2.4).
+    /// id before the login must not know it afterwards (ASVS 5.0, 7.2.4). The session keeps its
+    /// creation time, and so its absolute deadline, from before the login.
     pub fn set_user(&mut self, user: impl Into<UserId>) {
         self.user = Some(user.into());
         self.modified = true;
@@ -121,7 +122,8 @@ impl<C> Session<C> {
         self.times.expires_at.to_system_time()
     }
 
-    /// The token for this session's forms, if it was created with one.
+    /// The token for this session's forms, if it was created with one. A session without a token
+    /// cannot have sent a form that needs one: refuse it.
     #[must_use]
     pub const fn csrf_token(&self) -> Option<&CsrfToken> {
         self.csrf_token.as_ref()

@@ -63,7 +63,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Security
     ///
     /// Whoever may call this can end any session. Check that the key is in
-    /// [`sessions_of`](Self::sessions_of) the user who asks.
+    /// [`sessions_of`](Self::sessions_of) the user who asks:
+    ///
+    /// ```
+    /// # use sessile::{SessionKey, SessionStore, UserId};
+    /// # fn end(store: &SessionStore, user: &UserId, form_field: &str) -> sessile::Result<bool> {
+    /// let key: SessionKey = form_field.parse()?;
+    /// let theirs = store.sessions_of(user)?.iter().any(|info| info.key() == key);
+    /// Ok(theirs && store.destroy_key(&key)?)
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

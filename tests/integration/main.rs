@@ -6,6 +6,7 @@ mod corpus;
 mod files;
 mod fixture;
 mod fixtures;
+mod full_disk;
 mod history;
 mod model;
 mod operations;

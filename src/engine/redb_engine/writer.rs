@@ -1,8 +1,8 @@
 //! The writing side: one batch, one transaction, one commit.
 //!
 //! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
-//! commit that failed is answered as unknown to everybody in it, and redb's handle, which does
-//! not outlive an I/O error, is opened anew before the next one.
+//! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
+//! back; and redb's handle, which does not outlive an I/O error, is opened anew.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -142,9 +142,34 @@ impl Writer {
                 {
                     *connection = Connection::Broken(Some(broken));
                 }
-                Err(failed)
+                Err(self.recover(shared, &mut connection, effects, failed))
             }
         }
+    }
+
+    /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
+    /// A commit is all or nothing: one key that is not as the batch would have left it shows that
+    /// nothing of it is there, nor ever will be.
+    fn recover(
+        &self,
+        shared: &Shared,
+        connection: &mut Connection,
+        effects: &Effects<'_>,
+        failed: Failed,
+    ) -> Failed {
+        let Failed::During(error) = failed else {
+            // Whether this works or not, nothing was written; the next commit tries again.
+            let _ = self.check(shared, connection);
+            return failed;
+        };
+        if self.check(shared, connection).is_err() {
+            return Failed::During(error);
+        }
+        let rolled_back = effects.changed.iter().any(|(key, record)| {
+            let stored = shared.look(|snapshot| snapshot.get(key));
+            matches!(stored.and_then(Option::transpose), Ok(stored) if stored != *record)
+        });
+        if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
 
     /// Makes sure that a commit would go to the right file, from the right process.

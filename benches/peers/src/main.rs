@@ -1,0 +1,6 @@
+mod contender;
+mod contenders;
+mod session;
+#[cfg(test)]
+mod model;
+fn main(){}

@@ -4,8 +4,8 @@
 //! Opening and memory are measured in child processes of this same program, because what a process has done before
 //! would show in both. The files are in the page cache of the operating system all the while.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,8 @@ use crate::contender::{Contender, Kind};
 use crate::lines::{Alone, Mode, Scale};
 use crate::race::Spread;
 use crate::report::Row;
-use crate::session::{Content, Id, Outcome, RECORD_BYTES, Random};
+use crate::session::{Content, Id, Outcome, RECORD_BYTES};
 
-/// The number of the first content that a process writes which is going to be killed.
-const FIRST_KILLED: u64 = 1 << 32;
-/// How many sessions are read before the memory is looked at.
-const READ_BEFORE_MEMORY: u64 = 10_000;
 const TURNOVER_THREADS: usize = 32;
 const TURNOVERS: u64 = 10;
 
@@ -50,7 +46,10 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
         std::fs::remove_dir_all(&home)?;
     }
     if wanted('l') {
-        rows.push((Alone::FileSize, Spread::of(&[file_after_turnovers(kind, scale, &data.join("turnover"))?])));
+        rows.push((
+            Alone::FileSize,
+            Spread::of(&[file_after_turnovers(kind, scale, &data.join("turnover"))?]),
+        ));
     }
     let lines = crate::lines::lines_alone(scale);
     let row = |(measured, spread): (Alone, Spread)| {
@@ -129,72 +128,6 @@ fn kill_while_writing(kind: Kind, home: &Path, scale: &Scale) -> Outcome<()> {
         return Err("the process that was to be killed had written nothing".into());
     }
     Ok(std::fs::write(home.join("acknowledged"), acknowledged)?)
-}
-
-/// What a process does that was started as a child of this race.
-pub fn be_a_child(words: &[String]) -> Outcome<()> {
-    let [role, word, home, sessions] = words else { return Err("a child needs four words".into()) };
-    let (kind, home, sessions) = (Kind::from_word(word)?, PathBuf::from(home), sessions.parse::<u64>()?);
-    match role.as_str() {
-        "fill" => {
-            let store = kind.open(&home.join("store"))?;
-            let live = store.populate(0, sessions, 0)?.live;
-            std::fs::write(home.join("ids"), live.concat())?;
-            store.close()
-        }
-        "write" => {
-            let store = kind.open(&home.join("store"))?;
-            for index in FIRST_KILLED.. {
-                let id = u128::from_be_bytes(store.create(&Content::of(index, 0))?);
-                let mut output = std::io::stdout().lock();
-                writeln!(output, "{index} {id}")?;
-                output.flush()?;
-            }
-            Ok(())
-        }
-        "open" => open_and_look(kind, &home, sessions),
-        _ => Err("a child has no such role".into()),
-    }
-}
-
-fn open_and_look(kind: Kind, home: &Path, sessions: u64) -> Outcome<()> {
-    let ids = std::fs::read(home.join("ids"))?;
-    let acknowledged = std::fs::read_to_string(home.join("acknowledged")).unwrap_or_default();
-    let resident_before = resident_bytes()?;
-    let check = |store: &dyn Contender, id: &Id, index: u64| -> Outcome<()> {
-        if store.read(id)? == Some(Content::of(index, 0)) {
-            return Ok(());
-        }
-        Err(format!("{} lost a session over a restart", kind.name()).into())
-    };
-    let id_at = |index: u64| -> Outcome<Id> {
-        let start = index as usize * 16;
-        Ok(ids.get(start..start + 16).ok_or("an id is missing")?.try_into()?)
-    };
-    let start = Instant::now();
-    let store = kind.open(&home.join("store"))?;
-    check(store.as_ref(), &id_at(0)?, 0)?;
-    let spent = start.elapsed();
-
-    let mut random = Random::new(1);
-    for _ in 0..READ_BEFORE_MEMORY {
-        let index = random.next() % sessions;
-        check(store.as_ref(), &id_at(index)?, index)?;
-    }
-    let resident = resident_bytes()?.saturating_sub(resident_before);
-    for line in acknowledged.lines() {
-        let (index, id) = line.split_once(' ').ok_or("a line is cut short")?;
-        check(store.as_ref(), &id.parse::<u128>()?.to_be_bytes(), index.parse()?)?;
-    }
-    println!("{} {}", spent.as_nanos(), resident.saturating_sub(store.cache_bytes().min(resident)));
-    store.close()
-}
-
-fn resident_bytes() -> Outcome<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no resident memory is told")?;
-    let kibibytes = line.trim().trim_end_matches("kB").trim().parse::<u64>()?;
-    Ok(kibibytes * 1024)
 }
 
 /// The bytes of all files, over the bytes of the records, after each session was destroyed and another created ten

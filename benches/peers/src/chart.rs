@@ -40,8 +40,12 @@ pub fn draw(rows: &[Row], ours: Option<Kind>, directory: &Path) -> Outcome<()> {
             std::fs::write(directory.join(format!("peers-{file}.svg")), bar_chart(&title, bars, ours)?)?;
         }
         if curves.values().any(|points| points.len() > 2) {
-            let title = format!("{operation}, one thread, median time per call against the number of sessions");
-            std::fs::write(directory.join(format!("peers-{file}-by-size.svg")), line_chart(&title, &curves)?)?;
+            let title =
+                format!("{operation}, one thread, median time per call against the number of sessions");
+            std::fs::write(
+                directory.join(format!("peers-{file}-by-size.svg")),
+                line_chart(&title, &curves)?,
+            )?;
         }
     }
     Ok(())
@@ -93,7 +97,12 @@ fn bar_chart(title: &str, mut bars: Vec<(&str, f64)>, ours: Option<&str>) -> Out
     for power in axis.powers() {
         let x = axis.place(power);
         writeln!(svg, r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="40" y2="{bottom}"/>"#)?;
-        writeln!(svg, r#"<text x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#, bottom + 18, round(power))?;
+        writeln!(
+            svg,
+            r#"<text x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#,
+            bottom + 18,
+            round(power)
+        )?;
     }
     for (place, (name, time)) in bars.iter().enumerate() {
         let y = 46 + place * 28;
@@ -166,5 +175,48 @@ fn count_in_words(count: f64) -> String {
         count if count < 1e3 => format!("{count:.0}"),
         count if count < 1e6 => format!("{:.0} k", count / 1e3),
         count => format!("{:.0} M", count / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(sessions: u64, ours: f64, peer: &str, time: f64) -> Row {
+        Row {
+            operation: "read".to_owned(),
+            sessions,
+            threads: 1,
+            ours_ns: Some(ours),
+            peer: Some(peer.to_owned()),
+            peer_ns: Some(time),
+            ratio: Some(ours / time),
+            ratio_min: None,
+            ratio_max: None,
+            line: None,
+        }
+    }
+
+    #[test]
+    fn bars_and_curves_are_drawn_with_every_side_named() -> Outcome<()> {
+        let mut rows = Vec::new();
+        for (step, sessions) in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().enumerate() {
+            let slower = 1.0 + step as f64 / 4.0;
+            rows.push(row(sessions, 800.0 * slower, "LMDB", 1800.0 * slower));
+            rows.push(row(sessions, 800.0 * slower, "SQLite", 6000.0 * slower));
+        }
+        let directory = std::env::temp_dir().join(format!("sessile-charts-{}", std::process::id()));
+        draw(&rows, Some(Kind::Ours), &directory)?;
+        let bars = std::fs::read_to_string(directory.join("peers-read.svg"))?;
+        let curves = std::fs::read_to_string(directory.join("peers-read-by-size.svg"))?;
+        if std::env::var_os("KEEP_CHARTS").is_none() {
+            std::fs::remove_dir_all(&directory)?;
+        }
+        for name in ["sessile", "LMDB", "SQLite"] {
+            assert!(bars.contains(name) && curves.contains(name));
+        }
+        assert_eq!(bars.matches("<rect").count(), 3);
+        assert_eq!(curves.matches("<circle").count(), 12);
+        Ok(())
     }
 }

@@ -49,7 +49,8 @@ pub trait Contender: Send + Sync {
     /// Removes all sessions whose deadline has passed, and says how many there were.
     fn delete_expired(&self) -> Outcome<u64>;
 
-    /// How much memory this side was told to use as a cache of its file. It is subtracted from the resident memory.
+    /// How much of this side's memory is a cache of its file: what the cache holds now where the side can tell,
+    /// otherwise the most that it may hold. Line m subtracts it from the resident memory, to no less than nothing.
     fn cache_bytes(&self) -> u64 {
         0
     }
@@ -72,7 +73,8 @@ pub fn in_batches(
     let mut start = first;
     while start < end {
         let stop = end.min(start + BATCH);
-        let batch: Vec<Planned> = (start..stop).map(|index| session::plan(index, index >= first + live)).collect();
+        let batch: Vec<Planned> =
+            (start..stop).map(|index| session::plan(index, index >= first + live)).collect();
         write(&batch)?;
         for (index, planned) in (start..stop).zip(&batch) {
             let ids = if index < first + live { &mut population.live } else { &mut population.expired };

@@ -67,12 +67,17 @@ impl Scale {
             Mode::Usual | Mode::Full => usual,
             Mode::Quick => Self {
                 rounds: 3,
-                pace: Pace { read: milliseconds(30), write: milliseconds(50), tail: milliseconds(300), tail_creates: 200 },
+                pace: Pace {
+                    read: milliseconds(30),
+                    write: milliseconds(50),
+                    tail: milliseconds(300),
+                    tail_creates: 200,
+                },
                 swept: 1_000,
                 fewer: 10_000,
                 more: 100_000,
                 opened: 100_000,
-                turned_over: 2_000,
+                turned_over: 1_000,
                 largest: 100_000,
                 ..usual
             },
@@ -121,56 +126,70 @@ pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 4] {
 
 /// The lines that are contests, a to j and n.
 pub fn lines(scale: &Scale) -> Vec<Contest> {
-    use Call::{Create, Destroy, Extend, Read, ReadAndExtend, ReadUnknown, Update};
-    use Kind::{Floor, Lmdb, LmdbKept, Memory, Ours, PlainRedb, Sqlite};
-    use Measure::{CreateTail, CreateTailDuringSweep, Each, ReadTail, ReadTailDuringWrites, Sweep, Writes};
+    [read_lines(scale), write_lines(scale), lines_of_many(scale)].concat()
+}
 
-    let at = |kind, measure, sessions, threads| Side { kind, measure, sessions, threads };
-    let one = |kind, measure| at(kind, measure, scale.sessions, 1);
-    let (fewer, more) = (scale.fewer, scale.more);
-    let (swept, meanwhile) = (Sweep(scale.swept), CreateTailDuringSweep(scale.swept_meanwhile));
+fn read_lines(scale: &Scale) -> Vec<Contest> {
+    use Call::{Extend, Read, ReadAndExtend, ReadUnknown};
+    use Kind::{Lmdb, LmdbKept, Memory, Ours, Sqlite};
+    let one = |kind, call| Side { kind, measure: Measure::Each(call), sessions: scale.sessions, threads: 1 };
+    let two = Side { threads: 2, ..one(Ours, Read) };
     let throughput = |contest| Contest { throughput: true, ..contest };
-
     vec![
-        line('a', "read", one(Ours, Each(Read)), &[one(Lmdb, Each(Read)), one(LmdbKept, Each(Read))]),
-        line('a', "read", one(Ours, Each(Read)), &[one(Memory, Each(Read))]),
-        throughput(line(
-            'b',
-            "read, two threads / one (throughput)",
-            at(Ours, Each(Read), scale.sessions, 2),
-            &[one(Ours, Each(Read))],
-        )),
-        line('c', "read of an unknown id / of a hit", one(Ours, Each(ReadUnknown)), &[one(Ours, Each(Read))]),
-        line('d', "extend", one(Ours, Each(Extend)), &[one(Sqlite, Each(Extend))]),
-        line('d', "read_and_extend / read", one(Ours, Each(ReadAndExtend)), &[one(Ours, Each(Read))]),
-        line('e', "create", one(Ours, Each(Create)), &[one(Sqlite, Each(Create))]),
-        line('e', "update", one(Ours, Each(Update)), &[one(Sqlite, Each(Update))]),
-        line('e', "destroy", one(Ours, Each(Destroy)), &[one(Sqlite, Each(Destroy))]),
-        line('e', "create", one(Ours, Each(Create)), &[one(Floor, Each(Create))]),
-        line('e', "update", one(Ours, Each(Update)), &[one(Floor, Each(Update))]),
-        line('e', "destroy", one(Ours, Each(Destroy)), &[one(Floor, Each(Destroy))]),
-        line(
-            'f',
-            "create, 32 threads, per create",
-            at(Ours, Each(Create), scale.sessions, 32),
-            &[at(Sqlite, Each(Create), scale.sessions, 32), one(Sqlite, Each(Create))],
-        ),
-        line('g', "writes of all kinds", one(Ours, Writes), &[one(PlainRedb, Writes)]),
-        line('h', "sweep among more / fewer, per expired", at(Ours, swept, more, 1), &[at(Ours, swept, fewer, 1)]),
-        line('h', "sweep, per expired", at(Ours, swept, more, 1), &[at(Sqlite, swept, more, 1)]),
-        line('i', "p99 of create during a sweep / idle", one(Ours, meanwhile), &[one(Ours, CreateTail)]),
-        line('j', "p99 of read while 4 write / idle", one(Ours, ReadTailDuringWrites(4)), &[one(Ours, ReadTail)]),
-        line(
-            'n',
-            "read among most / fewest sessions",
-            at(Ours, Each(Read), scale.largest, 1),
-            &[at(Ours, Each(Read), scale.smallest, 1)],
-        ),
+        line('a', "read", one(Ours, Read), &[one(Lmdb, Read), one(LmdbKept, Read)]),
+        line('a', "read", one(Ours, Read), &[one(Memory, Read)]),
+        throughput(line('b', "read, two threads / one (throughput)", two, &[one(Ours, Read)])),
+        line('c', "read of an unknown id / of a hit", one(Ours, ReadUnknown), &[one(Ours, Read)]),
+        line('d', "extend", one(Ours, Extend), &[one(Sqlite, Extend)]),
+        line('d', "read_and_extend / read", one(Ours, ReadAndExtend), &[one(Ours, Read)]),
+    ]
+}
+
+fn write_lines(scale: &Scale) -> Vec<Contest> {
+    use Call::{Create, Destroy, Update};
+    use Kind::{Floor, Ours, PlainRedb, Sqlite};
+    let one = |kind, measure| Side { kind, measure, sessions: scale.sessions, threads: 1 };
+    let each = |kind, call| one(kind, Measure::Each(call));
+    let crowd = |kind| Side { threads: 32, ..each(kind, Create) };
+    let writes = |kind| one(kind, Measure::Writes);
+    vec![
+        line('e', "create", each(Ours, Create), &[each(Sqlite, Create)]),
+        line('e', "update", each(Ours, Update), &[each(Sqlite, Update)]),
+        line('e', "destroy", each(Ours, Destroy), &[each(Sqlite, Destroy)]),
+        line('e', "create", each(Ours, Create), &[each(Floor, Create)]),
+        line('e', "update", each(Ours, Update), &[each(Floor, Update)]),
+        line('e', "destroy", each(Ours, Destroy), &[each(Floor, Destroy)]),
+        line('f', "create, 32 threads, per create", crowd(Ours), &[crowd(Sqlite), each(Sqlite, Create)]),
+        line('g', "writes of all kinds", writes(Ours), &[writes(PlainRedb)]),
+    ]
+}
+
+fn lines_of_many(scale: &Scale) -> Vec<Contest> {
+    use Kind::{Ours, Sqlite};
+    let at = |kind, measure, sessions| Side { kind, measure, sessions, threads: 1 };
+    let usual = |measure| at(Ours, measure, scale.sessions);
+    let sweep = |kind, sessions| at(kind, Measure::Sweep(scale.swept), sessions);
+    let read = |sessions| at(Ours, Measure::Each(Call::Read), sessions);
+    let swept_meanwhile = usual(Measure::CreateTailDuringSweep(scale.swept_meanwhile));
+    let read_meanwhile = usual(Measure::ReadTailDuringWrites(4));
+    let (more, fewer, largest) = (scale.more, scale.fewer, read(scale.largest));
+    vec![
+        line('h', "sweep among more / fewer, per expired", sweep(Ours, more), &[sweep(Ours, fewer)]),
+        line('h', "sweep, per expired", sweep(Ours, more), &[sweep(Sqlite, more)]),
+        line('i', "p99 of create during a sweep / idle", swept_meanwhile, &[usual(Measure::CreateTail)]),
+        line('j', "p99 of read while 4 write / idle", read_meanwhile, &[usual(Measure::ReadTail)]),
+        line('n', "read among most / fewest sessions", largest, &[read(scale.smallest)]),
     ]
 }
 
 fn line(letter: char, operation: &str, ours: Side, peers: &[Side]) -> Contest {
-    Contest { line: Some(letter), operation: operation.to_owned(), ours, peers: peers.to_vec(), throughput: false }
+    Contest {
+        line: Some(letter),
+        operation: operation.to_owned(),
+        ours,
+        peers: peers.to_vec(),
+        throughput: false,
+    }
 }
 
 /// Contests without a letter, which show every peer beside us: the plain calls, one thread, at one size.

@@ -6,6 +6,7 @@
 
 mod alone;
 mod chart;
+mod child;
 mod contender;
 mod contenders;
 mod lines;
@@ -17,6 +18,7 @@ mod options;
 mod race;
 mod report;
 mod session;
+mod subject;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,7 +46,7 @@ const PEERS: [Kind; 8] = [
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
-        Some((first, words)) if first == "--child" => alone::be_a_child(words),
+        Some((first, words)) if first == "--child" => child::run(words),
         _ => Options::parse(&arguments).and_then(|options| run(&options)),
     };
     match outcome {
@@ -114,7 +116,9 @@ fn describe(options: &Options, scale: &Scale) {
         "{} alternated rounds; ratio = our time / the peer's, of each pair of rounds: median, least and most.",
         scale.rounds
     );
-    println!("In line b the ratio is one of throughputs. Of several peers in a line the fastest has the letter.");
+    println!(
+        "In line b the ratio is one of throughputs. Of several peers in a line the fastest has the letter."
+    );
     if options.mode == Mode::Quick {
         println!(
             "Quick: line h sweeps {} among {} and {}, lines k and m have {} sessions, l {}, n {} against {}.",

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::operation::{Call, Subject};
+use crate::operation::Call;
 use crate::session::{Content, Id, Outcome};
+use crate::subject::Subject;
 
 /// Everything that a round of the race can measure on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +49,10 @@ impl Measure {
             Self::Each(call) => subject.time(call, threads, pace.write),
             Self::Writes => {
                 let calls = [Call::Create, Call::Extend, Call::Update, Call::Destroy];
-                let each: Vec<f64> =
-                    calls.iter().map(|call| subject.time(*call, threads, pace.write / 3)).collect::<Outcome<_>>()?;
+                let each: Vec<f64> = calls
+                    .iter()
+                    .map(|call| subject.time(*call, threads, pace.write / 3))
+                    .collect::<Outcome<_>>()?;
                 Ok(each.iter().sum::<f64>() / each.len() as f64)
             }
             Self::Sweep(expired) => sweep(subject, expired),
@@ -114,7 +117,8 @@ fn check_made(subject: &Subject, made: Vec<(Id, Content)>) -> Outcome<()> {
 
 fn create_tail(subject: &Subject, pace: Pace) -> Outcome<f64> {
     let mut made = Vec::new();
-    let latencies = (0..pace.tail_creates).map(|_| one_create(subject, &mut made)).collect::<Outcome<Vec<u64>>>()?;
+    let latencies =
+        (0..pace.tail_creates).map(|_| one_create(subject, &mut made)).collect::<Outcome<Vec<u64>>>()?;
     check_made(subject, made)?;
     Ok(percentile_99(latencies))
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::contender::{Contender, Kind};
-use crate::session::{self, ABSOLUTE, CONTENT_BYTES, Content, INACTIVITY, Outcome, Times};
+use crate::session::{self, ABSOLUTE, CONTENT_BYTES, Content, INACTIVITY, Id, Outcome, Times};
 
 /// A directory of one test, removed when the test ends.
 struct Scratch(PathBuf);
@@ -64,18 +64,18 @@ fn follows_the_model(store: &dyn Contender) -> Outcome<()> {
 fn keeps_what_threads_create(kind: Kind, test: &str) -> Outcome<()> {
     let scratch = Scratch::new(kind, test);
     let store = kind.open(&scratch.0)?;
-    let created: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4u64)
-            .map(|thread| {
-                let store = &store;
-                scope.spawn(move || {
-                    let numbers = thread * 10..thread * 10 + 10;
-                    numbers.map(|index| Ok((index, store.create(&Content::of(index, 0))?))).collect::<Outcome<Vec<_>>>()
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic").expect("no failure")).collect()
-    });
+    let create_ten = &|thread: u64| -> Outcome<Vec<(u64, Id)>> {
+        let numbers = thread * 10..thread * 10 + 10;
+        numbers.map(|index| Ok((index, store.create(&Content::of(index, 0))?))).collect()
+    };
+    let mut created = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || create_ten(thread))).collect();
+        for thread in threads {
+            created.extend(thread.join().map_err(|_| "a thread panicked")??);
+        }
+        Outcome::Ok(())
+    })?;
     assert_eq!(created.len(), 40);
     let store = if kind == Kind::Memory {
         store
@@ -89,53 +89,53 @@ fn keeps_what_threads_create(kind: Kind, test: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn check(kind: Kind) {
+fn check(kind: Kind) -> Outcome<()> {
     let scratch = Scratch::new(kind, "model");
-    let store = kind.open(&scratch.0).expect("the store opens");
-    follows_the_model(store.as_ref()).expect("no operation fails");
+    let store = kind.open(&scratch.0)?;
+    follows_the_model(store.as_ref())?;
     drop(store);
-    keeps_what_threads_create(kind, "threads").expect("no operation fails");
+    keeps_what_threads_create(kind, "threads")
 }
 
 #[test]
 #[cfg(feature = "ours")]
-fn ours() {
-    check(Kind::Ours);
+fn ours() -> Outcome<()> {
+    check(Kind::Ours)
 }
 
 #[test]
-fn lmdb() {
-    check(Kind::Lmdb);
+fn lmdb() -> Outcome<()> {
+    check(Kind::Lmdb)
 }
 
 #[test]
-fn lmdb_with_a_kept_transaction() {
-    check(Kind::LmdbKept);
+fn lmdb_with_a_kept_transaction() -> Outcome<()> {
+    check(Kind::LmdbKept)
 }
 
 #[test]
-fn sqlite() {
-    check(Kind::Sqlite);
+fn sqlite() -> Outcome<()> {
+    check(Kind::Sqlite)
 }
 
 #[test]
-fn fjall() {
-    check(Kind::Fjall);
+fn fjall() -> Outcome<()> {
+    check(Kind::Fjall)
 }
 
 #[test]
-fn plain_redb() {
-    check(Kind::PlainRedb);
+fn plain_redb() -> Outcome<()> {
+    check(Kind::PlainRedb)
 }
 
 #[test]
-fn memory() {
-    check(Kind::Memory);
+fn memory() -> Outcome<()> {
+    check(Kind::Memory)
 }
 
 #[test]
-fn tower() {
-    check(Kind::Tower);
+fn tower() -> Outcome<()> {
+    check(Kind::Tower)
 }
 
 #[test]

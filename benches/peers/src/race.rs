@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::contender::Kind;
 use crate::lines::{Contest, Scale, Side};
 use crate::measure::Pace;
-use crate::operation::Subject;
 use crate::report::Row;
 use crate::session::Outcome;
+use crate::subject::Subject;
 
 /// The race as it goes on, with the sides that are open.
 pub struct Race {
@@ -18,6 +19,7 @@ pub struct Race {
     /// Where the stores are kept.
     pub data: PathBuf,
     subjects: BTreeMap<(Kind, u64), Subject>,
+    began: Instant,
 }
 
 /// All times of one side, one for each round.
@@ -28,16 +30,17 @@ struct Timed {
 
 impl Race {
     pub fn new(scale: Scale, ours: Option<Kind>, data: PathBuf) -> Self {
-        Self { scale, ours, data, subjects: BTreeMap::new() }
+        Self { scale, ours, data, subjects: BTreeMap::new(), began: Instant::now() }
     }
 
     /// Runs all contests in their order; a side is closed and its files are removed after its last one.
     pub fn run(&mut self, contests: &[Contest]) -> Outcome<Vec<Row>> {
-        let contests: Vec<Contest> = contests.iter().filter_map(|contest| self.with_our_side(contest)).collect();
+        let contests: Vec<Contest> =
+            contests.iter().filter_map(|contest| self.with_our_side(contest)).collect();
         let mut rows: Vec<Row> = Vec::new();
         for (place, contest) in contests.iter().enumerate() {
             for row in self.contest(contest)? {
-                eprintln!("{}", row.line_of_text());
+                eprintln!("{:4.0} s {}", self.began.elapsed().as_secs_f64(), row.line_of_text());
                 rows.push(row);
             }
             let later = contests.get(place + 1..).unwrap_or_default();
@@ -66,12 +69,15 @@ impl Race {
     }
 
     fn contest(&mut self, contest: &Contest) -> Outcome<Vec<Row>> {
-        let all: Vec<Side> = sides(contest).filter(|side| side.kind != Kind::Ours || self.ours.is_some()).collect();
+        let all: Vec<Side> =
+            sides(contest).filter(|side| side.kind != Kind::Ours || self.ours.is_some()).collect();
         for side in &all {
             self.open(side.kind, side.sessions)?;
         }
-        let short = Pace { read: self.scale.pace.read / 4, write: self.scale.pace.write / 4, ..self.scale.pace };
-        let mut timed: Vec<Timed> = all.iter().map(|side| Timed { side: *side, rounds: Vec::new() }).collect();
+        let short =
+            Pace { read: self.scale.pace.read / 4, write: self.scale.pace.write / 4, ..self.scale.pace };
+        let mut timed: Vec<Timed> =
+            all.iter().map(|side| Timed { side: *side, rounds: Vec::new() }).collect();
         for timed in &timed {
             // The first calls after the population pay for caches that every later call finds filled.
             if !timed.side.measure.is_long() {
@@ -106,7 +112,8 @@ impl Race {
     }
 
     fn close_unless(&mut self, needed: impl Fn(Kind, u64) -> bool) -> Outcome<()> {
-        let ended: Vec<_> = self.subjects.keys().copied().filter(|(kind, sessions)| !needed(*kind, *sessions)).collect();
+        let ended: Vec<_> =
+            self.subjects.keys().copied().filter(|(kind, sessions)| !needed(*kind, *sessions)).collect();
         for (kind, sessions) in ended {
             if let Some(subject) = self.subjects.remove(&(kind, sessions)) {
                 subject.store.close()?;
@@ -123,7 +130,8 @@ fn sides(contest: &Contest) -> impl Iterator<Item = Side> {
 
 /// One row for each peer; the fastest peer's carries the letter.
 fn rows(contest: &Contest, ours: Option<&Timed>, peers: &[Timed]) -> Vec<Row> {
-    let fastest = (0..peers.len()).min_by(|a, b| median(&peers[*a].rounds).total_cmp(&median(&peers[*b].rounds)));
+    let fastest =
+        (0..peers.len()).min_by(|a, b| median(&peers[*a].rounds).total_cmp(&median(&peers[*b].rounds)));
     let row = |(place, peer): (usize, &Timed)| {
         let ratios: Vec<f64> = match ours {
             Some(ours) if contest.throughput => pairs(&peer.rounds, &ours.rounds),
@@ -189,5 +197,17 @@ pub fn median(values: &[f64]) -> f64 {
         0 => f64::NAN,
         odd if odd % 2 == 1 => sorted[odd / 2],
         even => (sorted[even / 2 - 1] + sorted[even / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_and_a_spread_has_the_ends() {
+        let spread = Spread::of(&[5.0, 1.0, 3.0]);
+        assert_eq!((spread.median, spread.least, spread.most), (3.0, 1.0, 5.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
     }
 }

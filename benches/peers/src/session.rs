@@ -66,8 +66,13 @@ impl Content {
             cart: (0..4u8).map(|count| CartLine { article: wide(random.next() >> 32), count }).collect(),
             last_page: random.letters(51),
             locale: random.letters(5),
-            dark: index % 2 == 0,
+            dark: index.is_multiple_of(2),
         }
+    }
+
+    /// The number of updates that this content has had.
+    pub fn revision(&self) -> u64 {
+        self.revision & ((1 << 40) - 1)
     }
 }
 

@@ -46,8 +46,12 @@ impl Fjall {
     fn extend_and(&self, id: &Id, decode: bool) -> Outcome<Option<Option<Content>>> {
         let key = session::key_of(id);
         let _only = self.only_writer();
-        let Some(record) = self.sessions.get(key)? else { return Ok(None) };
-        let Some(extended) = session::extend_record(&record, session::now())? else { return Ok(None) };
+        let Some(record) = self.sessions.get(key)? else {
+            return Ok(None);
+        };
+        let Some(extended) = session::extend_record(&record, session::now())? else {
+            return Ok(None);
+        };
         let mut batch = self.durable_batch();
         batch.insert(&self.sessions, key, extended.record);
         batch.remove(&self.expiry, expiry_key(extended.old_deadline, &key));
@@ -107,8 +111,12 @@ impl Contender for Fjall {
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         let key = session::key_of(id);
         let _only = self.only_writer();
-        let Some(record) = self.sessions.get(key)? else { return Ok(false) };
-        let Some(updated) = session::update_record(&record, content)? else { return Ok(false) };
+        let Some(record) = self.sessions.get(key)? else {
+            return Ok(false);
+        };
+        let Some(updated) = session::update_record(&record, content)? else {
+            return Ok(false);
+        };
         let mut batch = self.durable_batch();
         batch.insert(&self.sessions, key, updated);
         batch.commit()?;
@@ -118,7 +126,9 @@ impl Contender for Fjall {
     fn destroy(&self, id: &Id) -> Outcome<bool> {
         let key = session::key_of(id);
         let _only = self.only_writer();
-        let Some(record) = self.sessions.get(key)? else { return Ok(false) };
+        let Some(record) = self.sessions.get(key)? else {
+            return Ok(false);
+        };
         let (times, _) = session::open_record(&record)?;
         let mut batch = self.durable_batch();
         batch.remove(&self.sessions, key);

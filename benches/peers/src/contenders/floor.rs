@@ -75,7 +75,9 @@ impl Contender for Floor {
     }
 
     fn extend(&self, id: &Id) -> Outcome<bool> {
-        let Some(content) = self.read(id)? else { return Ok(false) };
+        let Some(content) = self.read(id)? else {
+            return Ok(false);
+        };
         self.write(id, &session::encode_content(&content)?)?;
         Ok(true)
     }

@@ -1,15 +1,16 @@
 //! LMDB through heed: one named database for the records and one for the deadlines, both changed in one
 //! transaction, and a sync on every commit, which is LMDB's own default.
 //!
-//! A reader that begins a transaction for each read is what heed offers safely and what sees every commit. A kept
-//! transaction reads faster but shows the past, so here it is kept only until this process commits again.
+//! A reader that begins a transaction for each read sees every commit; with thread-local storage each thread keeps
+//! its place in LMDB's table of readers, so that beginning takes no lock. A kept transaction reads faster but shows
+//! the past, so here it is kept only until this process commits again; to be kept it must not belong to a thread.
 
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heed::types::{Bytes, Unit};
-use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
+use heed::{AnyTls, Database, Env, EnvOpenOptions, RoTxn, RwTxn, TlsUsage, WithTls, WithoutTls};
 
 use crate::contender::{self, Contender, Population};
 use crate::session::{self, Content, Id, Key, Outcome, Times};
@@ -24,13 +25,17 @@ pub enum Reading {
     KeptWhileUnchanged,
 }
 
+/// The environment, opened for the one or the other way of reading.
+enum Environment {
+    PerGet(Env<WithTls>),
+    // The transaction stands before the environment, so that it ends before the environment does.
+    Kept(Mutex<Option<RoTxn<'static, WithoutTls>>>, Env<WithoutTls>),
+}
+
 pub struct Lmdb {
-    // Declared before the environment, so that it ends before the environment does.
-    kept: Mutex<Option<RoTxn<'static, WithoutTls>>>,
-    environment: Env<WithoutTls>,
+    environment: Environment,
     sessions: Database<Bytes, Bytes>,
     expiry: Database<Bytes, Unit>,
-    reading: Reading,
 }
 
 /// An entry in the index of deadlines: the deadline so that bytes sort as numbers do, then the key.
@@ -41,39 +46,76 @@ fn expiry_key(deadline: u64, key: &Key) -> [u8; 24] {
     entry
 }
 
+#[allow(unsafe_code)]
+fn open_environment<T: TlsUsage>(mut options: EnvOpenOptions<T>, directory: &Path) -> Outcome<Env<T>> {
+    options.map_size(MAP_BYTES).max_dbs(2).max_readers(256);
+    // SAFETY: the directory belongs to this race alone, nothing else changes or truncates the mapped file, and a
+    // process opens it once.
+    Ok(unsafe { options.open(directory)? })
+}
+
+fn create_databases<T>(environment: &Env<T>) -> Outcome<(Database<Bytes, Bytes>, Database<Bytes, Unit>)> {
+    let mut transaction = environment.write_txn()?;
+    let sessions = environment.create_database(&mut transaction, Some("sessions"))?;
+    let expiry = environment.create_database(&mut transaction, Some("expiry"))?;
+    transaction.commit()?;
+    Ok((sessions, expiry))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Lmdb {
-    #[allow(unsafe_code)]
     pub fn open(directory: &Path, reading: Reading) -> Outcome<Self> {
-        let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(MAP_BYTES).max_dbs(2).max_readers(256);
-        // SAFETY: the directory belongs to this race alone, nothing else changes or truncates the mapped file, and
-        // a process opens it once.
-        let environment = unsafe { options.open(directory)? };
-        let mut transaction = environment.write_txn()?;
-        let sessions = environment.create_database(&mut transaction, Some("sessions"))?;
-        let expiry = environment.create_database(&mut transaction, Some("expiry"))?;
-        transaction.commit()?;
-        Ok(Self { kept: Mutex::new(None), environment, sessions, expiry, reading })
+        let options = EnvOpenOptions::new();
+        let (environment, (sessions, expiry)) = match reading {
+            Reading::TransactionPerGet => {
+                let environment = open_environment(options.read_txn_with_tls(), directory)?;
+                let databases = create_databases(&environment)?;
+                (Environment::PerGet(environment), databases)
+            }
+            Reading::KeptWhileUnchanged => {
+                let environment = open_environment(options.read_txn_without_tls(), directory)?;
+                let databases = create_databases(&environment)?;
+                (Environment::Kept(Mutex::new(None), environment), databases)
+            }
+        };
+        Ok(Self { environment, sessions, expiry })
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<RoTxn<'static, WithoutTls>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn write_transaction(&self) -> Outcome<RwTxn<'_>> {
+        Ok(match &self.environment {
+            Environment::PerGet(environment) => environment.write_txn()?,
+            Environment::Kept(_, environment) => environment.write_txn()?,
+        })
     }
 
     /// Ends the kept read transaction once a commit has made it stale, before the write is acknowledged.
     fn commit(&self, transaction: RwTxn<'_>) -> Outcome<()> {
         transaction.commit()?;
-        if self.reading == Reading::KeptWhileUnchanged {
-            *self.kept() = None;
+        if let Environment::Kept(kept, _) = &self.environment {
+            *locked(kept) = None;
         }
         Ok(())
     }
 
+    fn read_in(&self, transaction: &RoTxn<'_, AnyTls>, key: &Key) -> Outcome<Option<Content>> {
+        match self.sessions.get(transaction, key)? {
+            Some(record) => session::read_record(record),
+            None => Ok(None),
+        }
+    }
+
     fn extend_and(&self, id: &Id, decode: bool) -> Outcome<Option<Option<Content>>> {
         let key = session::key_of(id);
-        let mut transaction = self.environment.write_txn()?;
-        let Some(record) = self.sessions.get(&transaction, &key)? else { return Ok(None) };
-        let Some(extended) = session::extend_record(record, session::now())? else { return Ok(None) };
+        let mut transaction = self.write_transaction()?;
+        let Some(record) = self.sessions.get(&transaction, &key)? else {
+            return Ok(None);
+        };
+        let Some(extended) = session::extend_record(record, session::now())? else {
+            return Ok(None);
+        };
         let content = if decode { session::read_record(record)? } else { None };
         self.sessions.put(&mut transaction, &key, &extended.record)?;
         self.expiry.delete(&mut transaction, &expiry_key(extended.old_deadline, &key))?;
@@ -86,7 +128,7 @@ impl Lmdb {
 impl Contender for Lmdb {
     fn populate(&self, first: u64, live: u64, expired: u64) -> Outcome<Population> {
         contender::in_batches(first, live, expired, |batch| {
-            let mut transaction = self.environment.write_txn()?;
+            let mut transaction = self.write_transaction()?;
             for planned in batch {
                 let record = session::encode_record(planned.times, &planned.content)?;
                 self.sessions.put(&mut transaction, &planned.key, &record)?;
@@ -99,24 +141,22 @@ impl Contender for Lmdb {
 
     fn read(&self, id: &Id) -> Outcome<Option<Content>> {
         let key = session::key_of(id);
-        if self.reading == Reading::TransactionPerGet {
-            let transaction = self.environment.read_txn()?;
-            return match self.sessions.get(&transaction, &key)? {
-                Some(record) => session::read_record(record),
-                None => Ok(None),
-            };
+        match &self.environment {
+            Environment::PerGet(environment) => {
+                let transaction = environment.read_txn()?;
+                self.read_in(&transaction, &key)
+            }
+            Environment::Kept(kept, environment) => {
+                let mut kept = locked(kept);
+                let transaction = match kept.take() {
+                    Some(transaction) => transaction,
+                    None => environment.clone().static_read_txn()?,
+                };
+                let content = self.read_in(&transaction, &key);
+                *kept = Some(transaction);
+                content
+            }
         }
-        let mut kept = self.kept();
-        let transaction = match kept.take() {
-            Some(transaction) => transaction,
-            None => self.environment.clone().static_read_txn()?,
-        };
-        let content = match self.sessions.get(&transaction, &key)? {
-            Some(record) => session::read_record(record)?,
-            None => None,
-        };
-        *kept = Some(transaction);
-        Ok(content)
     }
 
     fn extend(&self, id: &Id) -> Outcome<bool> {
@@ -132,7 +172,7 @@ impl Contender for Lmdb {
         let key = session::key_of(&id);
         let times = Times::starting(session::now());
         let record = session::encode_record(times, content)?;
-        let mut transaction = self.environment.write_txn()?;
+        let mut transaction = self.write_transaction()?;
         self.sessions.put(&mut transaction, &key, &record)?;
         self.expiry.put(&mut transaction, &expiry_key(times.deadline(), &key), &())?;
         self.commit(transaction)?;
@@ -141,9 +181,13 @@ impl Contender for Lmdb {
 
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         let key = session::key_of(id);
-        let mut transaction = self.environment.write_txn()?;
-        let Some(record) = self.sessions.get(&transaction, &key)? else { return Ok(false) };
-        let Some(updated) = session::update_record(record, content)? else { return Ok(false) };
+        let mut transaction = self.write_transaction()?;
+        let Some(record) = self.sessions.get(&transaction, &key)? else {
+            return Ok(false);
+        };
+        let Some(updated) = session::update_record(record, content)? else {
+            return Ok(false);
+        };
         self.sessions.put(&mut transaction, &key, &updated)?;
         self.commit(transaction)?;
         Ok(true)
@@ -151,8 +195,10 @@ impl Contender for Lmdb {
 
     fn destroy(&self, id: &Id) -> Outcome<bool> {
         let key = session::key_of(id);
-        let mut transaction = self.environment.write_txn()?;
-        let Some(record) = self.sessions.get(&transaction, &key)? else { return Ok(false) };
+        let mut transaction = self.write_transaction()?;
+        let Some(record) = self.sessions.get(&transaction, &key)? else {
+            return Ok(false);
+        };
         let (times, _) = session::open_record(record)?;
         self.sessions.delete(&mut transaction, &key)?;
         self.expiry.delete(&mut transaction, &expiry_key(times.deadline(), &key))?;
@@ -163,7 +209,7 @@ impl Contender for Lmdb {
     fn delete_expired(&self) -> Outcome<u64> {
         let end = expiry_key(session::now() + 1, &Key::default());
         let passed = (Bound::Unbounded, Bound::Excluded(end.as_slice()));
-        let mut transaction = self.environment.write_txn()?;
+        let mut transaction = self.write_transaction()?;
         let mut keys: Vec<Key> = Vec::new();
         for entry in self.expiry.range(&transaction, &passed)? {
             keys.push(entry?.0[8..].try_into()?);

@@ -61,7 +61,9 @@ impl Contender for Memory {
 
     fn read_and_extend(&self, id: &Id) -> Outcome<Option<Content>> {
         let mut records = self.writing();
-        let Some(record) = records.get_mut(&session::key_of(id)) else { return Ok(None) };
+        let Some(record) = records.get_mut(&session::key_of(id)) else {
+            return Ok(None);
+        };
         if extend_in_place(record)? { session::read_record(record) } else { Ok(None) }
     }
 
@@ -74,8 +76,12 @@ impl Contender for Memory {
 
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         let mut records = self.writing();
-        let Some(record) = records.get_mut(&session::key_of(id)) else { return Ok(false) };
-        let Some(updated) = session::update_record(record, content)? else { return Ok(false) };
+        let Some(record) = records.get_mut(&session::key_of(id)) else {
+            return Ok(false);
+        };
+        let Some(updated) = session::update_record(record, content)? else {
+            return Ok(false);
+        };
         *record = updated;
         Ok(true)
     }
@@ -88,7 +94,8 @@ impl Contender for Memory {
         let now = session::now();
         let mut records = self.writing();
         let before = records.len();
-        records.retain(|_, record| session::open_record(record).is_ok_and(|(times, _)| times.deadline() > now));
+        records
+            .retain(|_, record| session::open_record(record).is_ok_and(|(times, _)| times.deadline() > now));
         Ok((before - records.len()) as u64)
     }
 }

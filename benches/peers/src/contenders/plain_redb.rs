@@ -33,8 +33,12 @@ impl PlainRedb {
         let content = {
             let mut sessions = transaction.open_table(SESSIONS)?;
             let mut expiry = transaction.open_table(EXPIRY)?;
-            let Some(record) = sessions.get(key)?.map(|record| record.value().to_vec()) else { return Ok(None) };
-            let Some(extended) = session::extend_record(&record, session::now())? else { return Ok(None) };
+            let Some(record) = sessions.get(key)?.map(|record| record.value().to_vec()) else {
+                return Ok(None);
+            };
+            let Some(extended) = session::extend_record(&record, session::now())? else {
+                return Ok(None);
+            };
             sessions.insert(key, extended.record.as_slice())?;
             expiry.remove((extended.old_deadline, key))?;
             expiry.insert((extended.new_deadline, key), ())?;
@@ -100,7 +104,9 @@ impl Contender for PlainRedb {
                 Some(record) => session::update_record(record.value(), content)?,
                 None => None,
             };
-            let Some(updated) = updated else { return Ok(false) };
+            let Some(updated) = updated else {
+                return Ok(false);
+            };
             sessions.insert(key, updated.as_slice())?;
         }
         transaction.commit()?;
@@ -112,7 +118,9 @@ impl Contender for PlainRedb {
         let transaction = self.database.begin_write()?;
         {
             let mut sessions = transaction.open_table(SESSIONS)?;
-            let Some(record) = sessions.remove(key)? else { return Ok(false) };
+            let Some(record) = sessions.remove(key)? else {
+                return Ok(false);
+            };
             let (times, _) = session::open_record(record.value())?;
             transaction.open_table(EXPIRY)?.remove((times.deadline(), key))?;
         }

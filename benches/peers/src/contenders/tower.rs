@@ -111,7 +111,9 @@ impl Contender for Tower {
 
     fn read_and_extend(&self, id: &Id) -> Outcome<Option<Content>> {
         self.runtime().block_on(async {
-            let Some(mut record) = self.load(id).await? else { return Ok(None) };
+            let Some(mut record) = self.load(id).await? else {
+                return Ok(None);
+            };
             record.expiry_date = in_a_day();
             self.store.save(&record).await?;
             content(&record).map(Some)
@@ -126,7 +128,9 @@ impl Contender for Tower {
 
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         self.runtime().block_on(async {
-            let Some(before) = self.load(id).await? else { return Ok(false) };
+            let Some(before) = self.load(id).await? else {
+                return Ok(false);
+            };
             self.store.save(&record(before.id, content, before.expiry_date)?).await?;
             Ok(true)
         })

@@ -44,7 +44,7 @@ pub fn draw(rows: &[Row], ours: Option<Kind>, directory: &Path) -> Outcome<()> {
                 format!("{operation}, one thread, median time per call against the number of sessions");
             std::fs::write(
                 directory.join(format!("peers-{file}-by-size.svg")),
-                line_chart(&title, &curves)?,
+                line_chart(&title, &curves, ours)?,
             )?;
         }
     }
@@ -91,7 +91,8 @@ impl Axis {
 
 fn bar_chart(title: &str, mut bars: Vec<(&str, f64)>, ours: Option<&str>) -> Outcome<String> {
     bars.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let axis = Axis::new(bars.iter().map(|bar| bar.1), 190.0, 430.0);
+    // The axis begins below the least time, because a bar that begins at its own end could not be seen.
+    let axis = Axis::new(bars.iter().map(|bar| bar.1 * 0.7), 190.0, 430.0);
     let bottom = 48 + bars.len() * 28;
     let mut svg = opening(720, bottom + 28, title)?;
     for power in axis.powers() {
@@ -116,7 +117,7 @@ fn bar_chart(title: &str, mut bars: Vec<(&str, f64)>, ours: Option<&str>) -> Out
     Ok(svg)
 }
 
-fn line_chart(title: &str, curves: &Curves) -> Outcome<String> {
+fn line_chart(title: &str, curves: &Curves, ours: Option<&str>) -> Outcome<String> {
     let points = || curves.values().flatten();
     let across = Axis::new(points().map(|(sessions, _)| *sessions as f64), 80.0, 430.0);
     let up = Axis::new(points().map(|(_, time)| *time), 360.0, -310.0);
@@ -132,8 +133,10 @@ fn line_chart(title: &str, curves: &Curves) -> Outcome<String> {
         writeln!(svg, r#"<text x="{x:.1}" y="380" text-anchor="middle">{}</text>"#, count_in_words(power))?;
     }
     svg.push_str("<text x=\"295\" y=\"402\" text-anchor=\"middle\">sessions</text>\n");
-    let named = curves.iter().filter(|(_, points)| points.len() > 1);
-    for (place, ((name, points), colour)) in named.zip(COLOURS.iter().cycle()).enumerate() {
+    let mut named: Vec<_> = curves.iter().filter(|(_, points)| points.len() > 1).collect();
+    // Ours comes first, and so it always has the same colour.
+    named.sort_by_key(|(name, _)| ours != Some(name.as_str()));
+    for (place, ((name, points), colour)) in named.into_iter().zip(COLOURS.iter().cycle()).enumerate() {
         let path: Vec<String> = points
             .iter()
             .map(|(sessions, time)| format!("{:.1},{:.1}", across.place(*sessions as f64), up.place(*time)))

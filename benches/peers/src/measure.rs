@@ -35,6 +35,8 @@ pub struct Pace {
     pub tail: Duration,
     /// How many latencies a 99th percentile is taken from, at least.
     pub tail_creates: usize,
+    /// How many sweeps may be made at most to come to that number while a sweep goes on.
+    pub tail_sweeps: usize,
 }
 
 impl Measure {
@@ -125,9 +127,8 @@ fn create_tail(subject: &Subject, pace: Pace) -> Outcome<f64> {
 
 fn create_tail_during_sweep(subject: &Subject, expired: u64, pace: Pace) -> Outcome<f64> {
     let (mut latencies, mut made) = (Vec::new(), Vec::new());
-    // A store that sweeps in one step lets few creates end meanwhile, so it is swept until there are enough, or
-    // until a fourth sweep has not been enough either.
-    for _ in 0..4 {
+    // A store that sweeps in one step lets few creates end meanwhile, so it may have to be swept again.
+    for _ in 0..pace.tail_sweeps {
         if latencies.len() >= pace.tail_creates {
             break;
         }

@@ -1,4 +1,4 @@
-//! The lines that stand alone, each measured on a store of its own: opening after a clean close and after SIGKILL,
+//! The lines that stand alone, each measured on a store of its own: how many operations share a commit, opening after a clean close and after SIGKILL,
 //! the memory that an open store takes, and the file after the whole population has changed ten times.
 //!
 //! Opening and memory are measured in child processes of this same program, because what a process has done before
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use crate::contender::{Contender, Kind};
 use crate::lines::{Alone, Mode, Scale};
+use crate::operation::Call;
 use crate::race::Spread;
 use crate::report::Row;
 use crate::session::{Content, Id, Outcome, RECORD_BYTES};
+use crate::subject::Subject;
 
-const TURNOVER_THREADS: usize = 32;
+/// The threads that change a store together.
+const CROWD: usize = 32;
 const TURNOVERS: u64 = 10;
 
 /// What a child that opened the store has to say.
@@ -27,6 +30,9 @@ struct Opened {
 /// Measures the lines among k, l and m that `wanted` lets through.
 pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
+    if wanted('f') {
+        rows.extend(operations_per_commit(kind, scale, &data.join("crowd"))?);
+    }
     let home = data.join("alone");
     if wanted('k') || wanted('m') {
         std::fs::create_dir_all(&home)?;
@@ -46,10 +52,7 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
         std::fs::remove_dir_all(&home)?;
     }
     if wanted('l') {
-        rows.push((
-            Alone::FileSize,
-            Spread::of(&[file_after_turnovers(kind, scale, &data.join("turnover"))?]),
-        ));
+        rows.push((Alone::FileSize, file_after_turnovers(kind, scale, &data.join("turnover"))?));
     }
     let lines = crate::lines::lines_alone(scale);
     let row = |(measured, spread): (Alone, Spread)| {
@@ -58,7 +61,7 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
         let row = Row {
             operation: words.to_owned(),
             sessions,
-            threads: 1,
+            threads: if measured == Alone::OperationsPerCommit { CROWD } else { 1 },
             ours_ns: is_time.then_some(spread.median),
             peer: None,
             peer_ns: None,
@@ -71,6 +74,21 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
         wanted(letter).then_some(row)
     };
     Ok(rows.into_iter().filter_map(row).collect())
+}
+
+/// How many operations one commit held on average while threads created sessions, if the side can tell.
+fn operations_per_commit(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Option<(Alone, Spread)>> {
+    let subject = Subject::new(kind, kind.open(directory)?, 0)?;
+    let mut averages = Vec::new();
+    for _ in 0..scale.rounds {
+        let Some(before) = subject.store.commits()? else { break };
+        subject.time(Call::Create, CROWD, scale.pace.write)?;
+        let after = subject.store.commits()?.unwrap_or(before);
+        averages.push((after.1 - before.1) as f64 / (after.0 - before.0).max(1) as f64);
+    }
+    subject.store.close()?;
+    std::fs::remove_dir_all(directory)?;
+    Ok((!averages.is_empty()).then(|| (Alone::OperationsPerCommit, Spread::of(&averages))))
 }
 
 /// A child process that is killed and waited for if this one gives up before it has ended.
@@ -131,13 +149,15 @@ fn kill_while_writing(kind: Kind, home: &Path, scale: &Scale) -> Outcome<()> {
 }
 
 /// The bytes of all files, over the bytes of the records, after each session was destroyed and another created ten
-/// times over.
-fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<f64> {
+/// times over; its ends are the least and the most that they were after any of the ten.
+fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Spread> {
     let sessions = scale.turned_over;
+    let ratio = || Outcome::Ok(bytes_below(directory)? as f64 / (sessions * RECORD_BYTES as u64) as f64);
+    let mut ratios = Vec::new();
     let store = kind.open(directory)?;
     let mut ids = store.populate(0, sessions, 0)?.live;
     for turnover in 1..=TURNOVERS {
-        let share = ids.len().div_ceil(TURNOVER_THREADS);
+        let share = ids.len().div_ceil(CROWD);
         std::thread::scope(|scope| {
             let threads: Vec<_> = ids
                 .chunks_mut(share)
@@ -150,6 +170,7 @@ fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<
                 .collect();
             threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
         })?;
+        ratios.push(ratio()?);
     }
     for (index, id) in (TURNOVERS * sessions..).zip(&ids) {
         if store.read(id)? != Some(Content::of(index, 0)) {
@@ -157,9 +178,9 @@ fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<
         }
     }
     store.close()?;
-    let bytes = bytes_below(directory)?;
+    let last = ratio()?;
     std::fs::remove_dir_all(directory)?;
-    Ok(bytes as f64 / (sessions * RECORD_BYTES as u64) as f64)
+    Ok(Spread { median: last, ..Spread::of(&ratios) })
 }
 
 fn replace(store: &dyn Contender, first: u64, ids: &mut [Id]) -> Outcome<()> {

@@ -27,9 +27,9 @@ const COLOURS: [&str; 8] =
 type Curves = BTreeMap<String, BTreeMap<u64, f64>>;
 
 /// Draws whatever the rows have enough numbers for.
-pub fn draw(rows: &[Row], ours: Option<Kind>, directory: &Path) -> Outcome<()> {
+pub fn draw(rows: &[Row], ours: Kind, directory: &Path) -> Outcome<()> {
     std::fs::create_dir_all(directory)?;
-    let ours = ours.map(Kind::name);
+    let ours = Some(ours.name());
     for (operation, file) in [("read", "read"), ("extend", "extend"), ("create", "create")] {
         let curves = curves(rows, operation, ours);
         let at = 100_000;
@@ -209,7 +209,7 @@ mod tests {
             rows.push(row(sessions, 800.0 * slower, "SQLite", 6000.0 * slower));
         }
         let directory = std::env::temp_dir().join(format!("sessile-charts-{}", std::process::id()));
-        draw(&rows, Some(Kind::Ours), &directory)?;
+        draw(&rows, Kind::Ours, &directory)?;
         let bars = std::fs::read_to_string(directory.join("peers-read.svg"))?;
         let curves = std::fs::read_to_string(directory.join("peers-read-by-size.svg"))?;
         if std::env::var_os("KEEP_CHARTS").is_none() {

@@ -10,8 +10,8 @@ use crate::session::{Content, Id, Outcome, Random};
 
 /// The number of the first content that a process writes which is going to be killed.
 const FIRST_KILLED: u64 = 1 << 32;
-/// How many sessions are read before the memory is looked at.
-const READ_BEFORE_MEMORY: u64 = 10_000;
+/// How many sessions are read before the memory is looked at: as many as fill the caches, or all there are.
+const READ_BEFORE_MEMORY: u64 = 200_000;
 
 /// What a process does that was started as a child of this race.
 pub fn run(words: &[String]) -> Outcome<()> {
@@ -23,13 +23,14 @@ pub fn run(words: &[String]) -> Outcome<()> {
         "fill" => {
             let store = kind.open(&home.join("store"))?;
             let live = store.populate(0, sessions, 0)?.live;
-            std::fs::write(home.join("ids"), live.concat())?;
+            let words: Vec<String> = live.iter().map(Id::encode).collect();
+            std::fs::write(home.join("ids"), words.join("\n"))?;
             store.close()
         }
         "write" => {
             let store = kind.open(&home.join("store"))?;
             for index in FIRST_KILLED.. {
-                let id = u128::from_be_bytes(store.create(&Content::of(index, 0))?);
+                let id = store.create(&Content::of(index, 0))?.encode();
                 let mut output = std::io::stdout().lock();
                 writeln!(output, "{index} {id}")?;
                 output.flush()?;
@@ -42,7 +43,8 @@ pub fn run(words: &[String]) -> Outcome<()> {
 }
 
 fn open_and_look(kind: Kind, home: &Path, sessions: u64) -> Outcome<()> {
-    let ids = std::fs::read(home.join("ids"))?;
+    let ids =
+        std::fs::read_to_string(home.join("ids"))?.lines().map(Id::parse).collect::<Outcome<Vec<Id>>>()?;
     let acknowledged = std::fs::read_to_string(home.join("acknowledged")).unwrap_or_default();
     let resident_before = resident_bytes()?;
     let check = |store: &dyn Contender, id: &Id, index: u64| -> Outcome<()> {
@@ -51,24 +53,21 @@ fn open_and_look(kind: Kind, home: &Path, sessions: u64) -> Outcome<()> {
         }
         Err(format!("{} lost a session over a restart", kind.name()).into())
     };
-    let id_at = |index: u64| -> Outcome<Id> {
-        let start = index as usize * 16;
-        Ok(ids.get(start..start + 16).ok_or("an id is missing")?.try_into()?)
-    };
+    let id_at = |index: u64| ids.get(index as usize).ok_or("an id is missing");
     let start = Instant::now();
     let store = kind.open(&home.join("store"))?;
-    check(store.as_ref(), &id_at(0)?, 0)?;
+    check(store.as_ref(), id_at(0)?, 0)?;
     let spent = start.elapsed();
 
     let mut random = Random::new(1);
-    for _ in 0..READ_BEFORE_MEMORY {
+    for _ in 0..READ_BEFORE_MEMORY.min(sessions) {
         let index = random.next() % sessions;
-        check(store.as_ref(), &id_at(index)?, index)?;
+        check(store.as_ref(), id_at(index)?, index)?;
     }
     let resident = resident_bytes()?.saturating_sub(resident_before);
     for line in acknowledged.lines() {
         let (index, id) = line.split_once(' ').ok_or("a line is cut short")?;
-        check(store.as_ref(), &id.parse::<u128>()?.to_be_bytes(), index.parse()?)?;
+        check(store.as_ref(), &Id::parse(id)?, index.parse()?)?;
     }
     println!("{} {}", spent.as_nanos(), resident.saturating_sub(store.cache_bytes().min(resident)));
     store.close()

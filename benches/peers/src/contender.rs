@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use sessile::Durability;
+
 use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite, tower};
 use crate::session::{self, Content, Id, Outcome, Planned};
 
@@ -37,6 +39,11 @@ pub trait Contender: Send + Sync {
     /// Both of the above in one step.
     fn read_and_extend(&self, id: &Id) -> Outcome<Option<Content>>;
 
+    /// An id that no session has.
+    fn draw_unknown(&self) -> Outcome<Id> {
+        session::draw_id()
+    }
+
     /// Starts a session with a fresh id.
     fn create(&self, content: &Content) -> Outcome<Id>;
 
@@ -53,6 +60,11 @@ pub trait Contender: Send + Sync {
     /// otherwise the most that it may hold. Line m subtracts it from the resident memory, to no less than nothing.
     fn cache_bytes(&self) -> u64 {
         0
+    }
+
+    /// How many commits this side has made, and how many operations they held, where it can tell.
+    fn commits(&self) -> Outcome<Option<(u64, u64)>> {
+        Ok(None)
     }
 
     /// Closes the store as a program does that ends in good order.
@@ -78,7 +90,7 @@ pub fn in_batches(
         write(&batch)?;
         for (index, planned) in (start..stop).zip(&batch) {
             let ids = if index < first + live { &mut population.live } else { &mut population.expired };
-            ids.push(planned.id);
+            ids.push(planned.id.clone());
         }
         start = stop;
     }
@@ -89,6 +101,10 @@ pub fn in_batches(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Ours,
+    /// The crate with commits that are on the disk within a second.
+    OursDeferred,
+    /// The crate with commits in two phases.
+    OursTwoPhase,
     /// LMDB with one read transaction for each read.
     Lmdb,
     /// LMDB with a read transaction that is kept until the next commit of this process.
@@ -102,8 +118,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ours,
+        Self::OursDeferred,
+        Self::OursTwoPhase,
         Self::Lmdb,
         Self::LmdbKept,
         Self::Sqlite,
@@ -117,6 +135,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "sessile",
+            Self::OursDeferred => "sessile, deferred",
+            Self::OursTwoPhase => "sessile, two-phase",
             Self::Lmdb => "LMDB",
             Self::LmdbKept => "LMDB, kept transaction",
             Self::Sqlite => "SQLite",
@@ -132,6 +152,8 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursDeferred => "ours-deferred",
+            Self::OursTwoPhase => "ours-two-phase",
             Self::Lmdb => "lmdb",
             Self::LmdbKept => "lmdb-kept",
             Self::Sqlite => "sqlite",
@@ -152,7 +174,9 @@ impl Kind {
     pub fn open(self, directory: &Path) -> Outcome<Box<dyn Contender>> {
         std::fs::create_dir_all(directory)?;
         Ok(match self {
-            Self::Ours => ours::open(directory)?,
+            Self::Ours => Box::new(ours::Ours::new(directory, Durability::Immediate)),
+            Self::OursDeferred => Box::new(ours::Ours::new(directory, ours::DEFERRED)),
+            Self::OursTwoPhase => Box::new(ours::Ours::new(directory, Durability::TwoPhase)),
             Self::Lmdb => Box::new(lmdb::Lmdb::open(directory, lmdb::Reading::TransactionPerGet)?),
             Self::LmdbKept => Box::new(lmdb::Lmdb::open(directory, lmdb::Reading::KeptWhileUnchanged)?),
             Self::Sqlite => Box::new(sqlite::Sqlite::open(directory)?),

@@ -46,13 +46,13 @@ impl Scale {
         let milliseconds = Duration::from_millis;
         let usual = Self {
             mode,
-            rounds: 7,
+            rounds: 5,
             pace: Pace {
                 read: milliseconds(200),
                 write: milliseconds(300),
                 tail: milliseconds(2000),
                 tail_creates: 500,
-                tail_sweeps: 4,
+                tail_sweeps: 1,
             },
             sessions: 100_000,
             swept: 10_000,
@@ -70,11 +70,12 @@ impl Scale {
                 rounds: 3,
                 pace: Pace {
                     read: milliseconds(30),
-                    write: milliseconds(50),
+                    write: milliseconds(30),
                     tail: milliseconds(300),
-                    tail_creates: 200,
+                    tail_creates: 100,
                     tail_sweeps: 1,
                 },
+                swept_meanwhile: 5_000,
                 swept: 1_000,
                 fewer: 10_000,
                 more: 100_000,
@@ -110,6 +111,7 @@ pub struct Contest {
 /// What is measured in processes of their own and compared with nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alone {
+    OperationsPerCommit,
     OpenClean,
     OpenAfterKill,
     FileSize,
@@ -117,8 +119,9 @@ pub enum Alone {
 }
 
 /// The lines that stand alone: letter, words, measurement and number of sessions.
-pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 4] {
+pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 5] {
     [
+        ('f', "operations per commit, 32 threads create", Alone::OperationsPerCommit, 0),
         ('k', "open after a clean close, seconds in ns", Alone::OpenClean, scale.opened),
         ('k', "open after SIGKILL, seconds in ns", Alone::OpenAfterKill, scale.opened),
         ('l', "file after ten turnovers / bytes of records", Alone::FileSize, scale.turned_over),
@@ -202,7 +205,9 @@ pub fn around(sessions: u64, kinds: &[Kind], calls: &[Call]) -> Vec<Contest> {
             let knows = match kind {
                 // A kept transaction changes nothing about writes.
                 Kind::LmdbKept => matches!(call, Call::Read | Call::ReadUnknown),
-                Kind::Floor => matches!(call, Call::Create | Call::Update | Call::Destroy),
+                Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => {
+                    matches!(call, Call::Create | Call::Update | Call::Destroy)
+                }
                 _ => true,
             };
             if knows {

@@ -1,8 +1,9 @@
 //! The race of sessile against other ways to keep sessions.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --quick` takes less than a minute; without
-//! `--quick` every line has its full size and more rounds; `--full` adds the sizes from 10,000 to 10,000,000.
-//! It prints a table, writes `target/peers.json` and draws into `docs/`, all below the current directory.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml` is the whole race, with every line at its full
+//! size; `-- --quick` takes less than a minute, with smaller sizes and fewer rounds; `-- --full` adds the sizes from
+//! 10,000 to 10,000,000. It prints a table, writes `target/peers.json` and draws into `docs/`, or after a quick run
+//! into `target/peers-charts/`, all below the current directory.
 
 mod alone;
 mod chart;
@@ -32,7 +33,7 @@ use race::Race;
 use session::Outcome;
 
 /// Every peer, in the order in which they are run.
-const PEERS: [Kind; 8] = [
+const PEERS: [Kind; 10] = [
     Kind::Lmdb,
     Kind::LmdbKept,
     Kind::Memory,
@@ -41,6 +42,8 @@ const PEERS: [Kind; 8] = [
     Kind::PlainRedb,
     Kind::Fjall,
     Kind::Tower,
+    Kind::OursDeferred,
+    Kind::OursTwoPhase,
 ];
 
 fn main() -> ExitCode {
@@ -66,9 +69,7 @@ fn run(options: &Options) -> Outcome<()> {
 
     let mut race = Race::new(scale, options.ours, data.0.clone());
     let mut rows = race.run(&contests(options, &scale))?;
-    if let Some(ours) = options.ours {
-        rows.extend(alone::run(ours, &scale, &data.0, |letter| options.wants(Some(letter)))?);
-    }
+    rows.extend(alone::run(options.ours, &scale, &data.0, |letter| options.wants(Some(letter)))?);
 
     report::print_table(&rows);
     let (json, charts) = options.places();
@@ -88,7 +89,13 @@ fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
     };
     let (largest, mut all): (Vec<_>, Vec<_>) =
         lines::lines(scale).into_iter().partition(|contest| contest.line == Some('n'));
-    for contest in lines::around(scale.sessions, &PEERS, calls) {
+    // A quick run populates no large store for rows without a letter.
+    let (small, usual): (Vec<Kind>, Vec<Kind>) = PEERS.into_iter().partition(|kind| {
+        let has_lines = all.iter().any(|contest| contest.peers.iter().any(|side| side.kind == *kind));
+        options.mode == Mode::Quick && !has_lines
+    });
+    let around = [lines::around(scale.sessions, &usual, calls), lines::around(scale.smallest, &small, calls)];
+    for contest in around.into_iter().flatten() {
         if !all.iter().any(|other| other.ours == contest.ours && other.peers.contains(&contest.peers[0])) {
             all.push(contest);
         }
@@ -97,7 +104,7 @@ fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
         let calls = [Call::Read, Call::ReadUnknown, Call::Extend, Call::Create];
         for sessions in [10_000, 1_000_000, 10_000_000] {
             let fits = |kind: &Kind| match kind {
-                Kind::Floor => false,
+                Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => false,
                 // Its population alone would take longer than all the rest.
                 Kind::Tower => sessions <= 1_000_000,
                 _ => true,
@@ -121,10 +128,11 @@ fn describe(options: &Options, scale: &Scale) {
     );
     if options.mode == Mode::Quick {
         println!(
-            "Quick: line h sweeps {} among {} and {}, lines k and m have {} sessions, l {}, n {} against {}.",
+            "Quick: line h sweeps {} among {} and {}, i {}, lines k and m have {} sessions, l {}, n {} against {}.",
             scale.swept,
             scale.more,
             scale.fewer,
+            scale.swept_meanwhile,
             scale.opened,
             scale.turned_over,
             scale.largest,
@@ -132,9 +140,8 @@ fn describe(options: &Options, scale: &Scale) {
         );
     }
     match options.ours {
-        None => println!("The crate is not built in (feature `ours`), so the peers run alone."),
-        Some(Kind::Ours) => {}
-        Some(kind) => println!("{} stands in for the crate: these are no results of the crate.", kind.name()),
+        Kind::Ours => {}
+        kind => println!("{} stands in for the crate: these are no results of the crate.", kind.name()),
     }
 }
 

@@ -34,7 +34,7 @@ fn follows_the_model(store: &dyn Contender) -> Outcome<()> {
         assert_eq!(store.read_and_extend(id)?, None);
         assert!(!store.update(id, &Content::of(1, 1))?);
     }
-    let unknown = session::draw_id()?;
+    let unknown = store.draw_unknown()?;
     assert_eq!(store.read(&unknown)?, None);
     assert!(!store.extend(&unknown)?);
     assert!(!store.update(&unknown, &Content::of(1, 1))?);
@@ -98,9 +98,18 @@ fn check(kind: Kind) -> Outcome<()> {
 }
 
 #[test]
-#[cfg(feature = "ours")]
 fn ours() -> Outcome<()> {
     check(Kind::Ours)
+}
+
+#[test]
+fn ours_deferred() -> Outcome<()> {
+    check(Kind::OursDeferred)
+}
+
+#[test]
+fn ours_in_two_phases() -> Outcome<()> {
+    check(Kind::OursTwoPhase)
 }
 
 #[test]

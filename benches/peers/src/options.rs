@@ -7,7 +7,7 @@ use crate::lines::Mode;
 use crate::session::Outcome;
 
 const USAGE: &str = "usage: [--quick | --full] [--only LETTERS] [--stand-in SIDE]
-  --quick          under a minute, with lines h and k to n at smaller sizes
+  --quick          under a minute, with lines h, i and k to n at smaller sizes
   --full           adds the sizes from 10,000 to 10,000,000
   --only LETTERS   only these lines, for example --only ae
   --stand-in SIDE  a peer in the crate's place: lmdb, sqlite, fjall, redb or tower";
@@ -16,21 +16,21 @@ const USAGE: &str = "usage: [--quick | --full] [--only LETTERS] [--stand-in SIDE
 #[derive(Clone, Debug)]
 pub struct Options {
     pub mode: Mode,
-    pub ours: Option<Kind>,
+    /// Who runs as our side: the crate, or a peer that stands in for it.
+    pub ours: Kind,
     only: Option<String>,
 }
 
 impl Options {
     pub fn parse(arguments: &[String]) -> Outcome<Self> {
-        let ours = cfg!(feature = "ours").then_some(Kind::Ours);
-        let mut options = Self { mode: Mode::Usual, ours, only: None };
+        let mut options = Self { mode: Mode::Usual, ours: Kind::Ours, only: None };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => options.mode = Mode::Quick,
                 "--full" => options.mode = Mode::Full,
                 "--only" => options.only = Some(arguments.next().ok_or(USAGE)?.clone()),
-                "--stand-in" => options.ours = Some(Kind::from_word(arguments.next().ok_or(USAGE)?)?),
+                "--stand-in" => options.ours = Kind::from_word(arguments.next().ok_or(USAGE)?)?,
                 _ => return Err(USAGE.into()),
             }
         }
@@ -46,15 +46,16 @@ impl Options {
         }
     }
 
-    /// Where the JSON and the charts go. Only a whole run with the crate in it may replace the published ones.
+    /// Where the JSON and the charts go. Only a whole run at full size with the crate in it may replace the published
+    /// charts.
     pub fn places(&self) -> (PathBuf, PathBuf) {
         let directory = match self.ours {
-            Some(Kind::Ours) if self.only.is_none() => "docs",
+            Kind::Ours if self.only.is_none() && self.mode != Mode::Quick => "docs",
             _ => "target/peers-charts",
         };
         let json = match self.ours {
-            None | Some(Kind::Ours) => "target/peers.json",
-            Some(_) => "target/peers-stand-in.json",
+            Kind::Ours => "target/peers.json",
+            _ => "target/peers-stand-in.json",
         };
         (json.into(), directory.into())
     }

@@ -14,8 +14,8 @@ use crate::subject::Subject;
 /// The race as it goes on, with the sides that are open.
 pub struct Race {
     pub scale: Scale,
-    /// Who runs as our side: the crate, a peer that stands in for it, or nobody.
-    pub ours: Option<Kind>,
+    /// Who runs as our side: the crate, or a peer that stands in for it.
+    pub ours: Kind,
     /// Where the stores are kept.
     pub data: PathBuf,
     subjects: BTreeMap<(Kind, u64), Subject>,
@@ -29,14 +29,13 @@ struct Timed {
 }
 
 impl Race {
-    pub fn new(scale: Scale, ours: Option<Kind>, data: PathBuf) -> Self {
+    pub fn new(scale: Scale, ours: Kind, data: PathBuf) -> Self {
         Self { scale, ours, data, subjects: BTreeMap::new(), began: Instant::now() }
     }
 
     /// Runs all contests in their order; a side is closed and its files are removed after its last one.
     pub fn run(&mut self, contests: &[Contest]) -> Outcome<Vec<Row>> {
-        let contests: Vec<Contest> =
-            contests.iter().filter_map(|contest| self.with_our_side(contest)).collect();
+        let contests: Vec<Contest> = contests.iter().map(|contest| self.with_our_side(contest)).collect();
         let mut rows: Vec<Row> = Vec::new();
         for (place, contest) in contests.iter().enumerate() {
             for row in self.contest(contest)? {
@@ -51,26 +50,19 @@ impl Race {
         Ok(rows)
     }
 
-    /// The contest with the actual side in our place, or nothing when it has no other side than ours and we are not
-    /// there.
-    fn with_our_side(&self, contest: &Contest) -> Option<Contest> {
+    /// The contest with the actual side in our place.
+    fn with_our_side(&self, contest: &Contest) -> Contest {
         let mut contest = contest.clone();
-        match self.ours {
-            Some(ours) => {
-                for side in std::iter::once(&mut contest.ours).chain(&mut contest.peers) {
-                    if side.kind == Kind::Ours {
-                        side.kind = ours;
-                    }
-                }
+        for side in std::iter::once(&mut contest.ours).chain(&mut contest.peers) {
+            if side.kind == Kind::Ours {
+                side.kind = self.ours;
             }
-            None => contest.peers.retain(|side| side.kind != Kind::Ours),
         }
-        (!contest.peers.is_empty()).then_some(contest)
+        contest
     }
 
     fn contest(&mut self, contest: &Contest) -> Outcome<Vec<Row>> {
-        let all: Vec<Side> =
-            sides(contest).filter(|side| side.kind != Kind::Ours || self.ours.is_some()).collect();
+        let all: Vec<Side> = sides(contest).collect();
         for side in &all {
             self.open(side.kind, side.sessions)?;
         }
@@ -90,8 +82,8 @@ impl Race {
                 timed.rounds.push(time);
             }
         }
-        let ours = if self.ours.is_some() { Some(timed.remove(0)) } else { None };
-        Ok(rows(contest, ours.as_ref(), &timed))
+        let ours = timed.remove(0);
+        Ok(rows(contest, &ours, &timed))
     }
 
     fn measure(&self, side: &Side, pace: Pace) -> Outcome<f64> {
@@ -129,26 +121,25 @@ fn sides(contest: &Contest) -> impl Iterator<Item = Side> {
 }
 
 /// One row for each peer; the fastest peer's carries the letter.
-fn rows(contest: &Contest, ours: Option<&Timed>, peers: &[Timed]) -> Vec<Row> {
+fn rows(contest: &Contest, ours: &Timed, peers: &[Timed]) -> Vec<Row> {
     let fastest =
         (0..peers.len()).min_by(|a, b| median(&peers[*a].rounds).total_cmp(&median(&peers[*b].rounds)));
     let row = |(place, peer): (usize, &Timed)| {
-        let ratios: Vec<f64> = match ours {
-            Some(ours) if contest.throughput => pairs(&peer.rounds, &ours.rounds),
-            Some(ours) => pairs(&ours.rounds, &peer.rounds),
-            None => Vec::new(),
+        let ratios: Vec<f64> = match contest.throughput {
+            true => pairs(&peer.rounds, &ours.rounds),
+            false => pairs(&ours.rounds, &peer.rounds),
         };
-        let spread = (!ratios.is_empty()).then(|| Spread::of(&ratios));
+        let spread = Spread::of(&ratios);
         Row {
             operation: contest.operation.clone(),
             sessions: contest.ours.sessions,
             threads: contest.ours.threads,
-            ours_ns: ours.map(|ours| median(&ours.rounds)),
+            ours_ns: Some(median(&ours.rounds)),
             peer: Some(side_name(contest, &peer.side)),
             peer_ns: Some(median(&peer.rounds)),
-            ratio: spread.map(|spread| spread.median),
-            ratio_min: spread.map(|spread| spread.least),
-            ratio_max: spread.map(|spread| spread.most),
+            ratio: Some(spread.median),
+            ratio_min: Some(spread.least),
+            ratio_max: Some(spread.most),
             line: contest.line.filter(|_| fastest == Some(place)),
         }
     };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::session::Outcome;
 
-/// One result. For lines l and m, which are no times, only `ratio` and its two ends are set.
+/// One result. For those that are no times, lines l and m among them, only `ratio` and its two ends are set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub operation: String,

@@ -6,14 +6,45 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use sessile::SessionId;
 use sha2::{Digest, Sha256};
 
 /// The one error type of the race: whatever goes wrong ends the run with its words.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What every step of the race returns.
 pub type Outcome<T> = Result<T, Failure>;
-/// What the client holds.
-pub type Id = [u8; 16];
+/// What the client holds. The crate has a type for it that gives nothing of its bytes away, so each side gets its
+/// ids back as it gave them out, and none has to turn them into something else against the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    Raw([u8; 16]),
+    Ours(SessionId),
+}
+
+impl Default for Id {
+    fn default() -> Self {
+        Self::Raw([0; 16])
+    }
+}
+
+impl Id {
+    /// The id as one word of text.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Raw(bytes) => format!("{:032x}", u128::from_be_bytes(*bytes)),
+            Self::Ours(id) => id.encode(),
+        }
+    }
+
+    /// The id that [`encode`](Self::encode) wrote.
+    pub fn parse(word: &str) -> Outcome<Self> {
+        Ok(match word.len() {
+            32 => Self::Raw(u128::from_str_radix(word, 16)?.to_be_bytes()),
+            _ => Self::Ours(SessionId::parse(word)?),
+        })
+    }
+}
+
 /// What the store keeps in place of the id.
 pub type Key = [u8; 16];
 
@@ -101,7 +132,10 @@ pub fn now() -> u64 {
 
 /// The key under which a session is kept: the first half of its id's SHA-256.
 pub fn key_of(id: &Id) -> Key {
-    let digest: [u8; 32] = Sha256::digest(id).into();
+    let digest: [u8; 32] = match id {
+        Id::Raw(bytes) => Sha256::digest(bytes).into(),
+        Id::Ours(id) => return *id.key().as_bytes(),
+    };
     let mut key = Key::default();
     key.copy_from_slice(&digest[..16]);
     key
@@ -109,9 +143,9 @@ pub fn key_of(id: &Id) -> Key {
 
 /// An id that nobody can guess, drawn as a store has to draw it.
 pub fn draw_id() -> Outcome<Id> {
-    let mut id = Id::default();
+    let mut id = [0; 16];
     getrandom::fill(&mut id)?;
-    Ok(id)
+    Ok(Id::Raw(id))
 }
 
 /// A content as bytes, in the format that all sides but tower-sessions use.
@@ -192,13 +226,14 @@ pub struct Planned {
 /// Session number `index` of a population, in the past beyond its deadline when `expired` is set.
 pub fn plan(index: u64, expired: bool) -> Planned {
     let mut random = Random::new(index ^ 0x5e55_1013_5e55_1013);
-    let mut id = Id::default();
-    id[..8].copy_from_slice(&random.next().to_le_bytes());
-    id[8..].copy_from_slice(&random.next().to_le_bytes());
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&random.next().to_le_bytes());
+    bytes[8..].copy_from_slice(&random.next().to_le_bytes());
+    let id = Id::Raw(bytes);
     // The last uses are spread over half a day, so that the index of deadlines has the order of real life.
     let age = random.next() % (INACTIVITY / 2) + if expired { INACTIVITY } else { 0 };
     let times = Times::starting(now() - age - 1);
-    Planned { id, key: key_of(&id), times, content: Content::of(index, 0) }
+    Planned { key: key_of(&id), id, times, content: Content::of(index, 0) }
 }
 
 /// A small generator of numbers (SplitMix64) that gives the same draws in each run.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::contender::{Contender, Kind};
 use crate::operation::Call;
-use crate::session::{self, Content, Failure, Id, Outcome, Random};
+use crate::session::{Content, Failure, Id, Outcome, Random};
 
 /// One opened side with the sessions it holds.
 pub struct Subject {
@@ -65,7 +65,7 @@ impl Subject {
 
     pub fn prepare(&self, call: Call) -> Outcome<Task> {
         Ok(match call {
-            Call::ReadUnknown => Task { id: session::draw_id()?, index: 0, content: None },
+            Call::ReadUnknown => Task { id: self.store.draw_unknown()?, index: 0, content: None },
             Call::Create => {
                 let index = self.take_numbers(1);
                 Task { id: Id::default(), index, content: Some(Content::of(index, 0)) }
@@ -85,7 +85,7 @@ impl Subject {
                 let index = locked(&self.random).next() % self.live.len() as u64;
                 let revision = locked(&self.revisions).get(&index).copied().unwrap_or(0);
                 let content = Content::of(index, revision + u64::from(call == Call::Update));
-                Task { id: self.live[index as usize], index, content: Some(content) }
+                Task { id: self.live[index as usize].clone(), index, content: Some(content) }
             }
         })
     }
@@ -103,7 +103,7 @@ impl Subject {
                 done && reads_back(&task.id)?
             }
             Answer::Created(id) => {
-                locked(&self.created).push((id, task.index));
+                locked(&self.created).push((id.clone(), task.index));
                 reads_back(&id)?
             }
         };

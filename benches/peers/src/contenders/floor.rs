@@ -34,14 +34,17 @@ impl Floor {
     /// An id here is the number of the slot, since there is nothing to look up.
     fn slot(id: &Id) -> u64 {
         let mut slot = [0; 8];
-        slot.copy_from_slice(&id[..8]);
+        if let Id::Raw(bytes) = id {
+            slot.copy_from_slice(&bytes[..8]);
+        }
         u64::from_le_bytes(slot) % SLOTS * CONTENT_BYTES as u64
     }
 
     fn take_slot(&self) -> Id {
-        let mut id = Id::default();
-        id[..8].copy_from_slice(&self.next.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        id
+        let slot = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&slot.to_le_bytes());
+        Id::Raw(id)
     }
 
     fn write(&self, id: &Id, bytes: &[u8]) -> Outcome<()> {

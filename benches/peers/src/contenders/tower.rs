@@ -27,7 +27,11 @@ pub struct Tower {
 }
 
 fn tower_id(id: &Id) -> TowerId {
-    TowerId(i128::from_le_bytes(*id))
+    match id {
+        Id::Raw(bytes) => TowerId(i128::from_le_bytes(*bytes)),
+        // Nobody has this one.
+        Id::Ours(_) => TowerId::default(),
+    }
 }
 
 fn in_a_day() -> OffsetDateTime {
@@ -123,7 +127,7 @@ impl Contender for Tower {
     fn create(&self, content: &Content) -> Outcome<Id> {
         let mut record = record(TowerId::default(), content, in_a_day())?;
         self.runtime().block_on(self.store.create(&mut record))?;
-        Ok(record.id.0.to_le_bytes())
+        Ok(Id::Raw(record.id.0.to_le_bytes()))
     }
 
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {

@@ -221,10 +221,7 @@ fn compare() -> ExitCode {
             "\nA path became shorter by more than {TOLERANCE} %. Move the baseline, so that it stays so."
         );
     }
-    println!(
-        "\nTo move the baseline, which keeps the reason in {}:",
-        "benches/instructions.baseline"
-    );
+    println!("\nTo move the baseline, which keeps the reason in benches/instructions.baseline:");
     println!("cargo bench --bench instructions --features testing -- --move-baseline 'why'");
     if grown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

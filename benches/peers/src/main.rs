@@ -126,6 +126,9 @@ fn describe(options: &Options, scale: &Scale) {
     println!(
         "In line b the ratio is one of throughputs. Of several peers in a line the fastest has the letter."
     );
+    println!(
+        "Our extend and read_and_extend are on the disk within a second; those of the peers with a file, at once."
+    );
     if options.mode == Mode::Quick {
         println!(
             "Quick: line h sweeps {} among {} and {}, i {}, lines k and m have {} sessions, l {}, n {} against {}.",

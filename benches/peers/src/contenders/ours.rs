@@ -1,14 +1,15 @@
 //! The crate itself: a store on its engine for redb, with the defaults that its builder documents.
 //!
-//! What is set is what a user of this race's sessions would set: the two timeouts, the name of nothing else. The
-//! maintenance thread runs and flushes every second, as it does by default; only its sweeps are put off for a day,
-//! because lines h and i count what a sweep of theirs deletes. An extension of a session's life returns once every
-//! thread sees it and is on the disk within that second: that is the crate's promise, and line d is about it.
+//! What is set is what a user with this race's sessions would set: the two timeouts, the durability, and a higher
+//! limit to the number of sessions. The maintenance thread runs and flushes every second, as it does by default; only
+//! its sweeps are put off for a day, because lines h and i count what a sweep of theirs deletes. An extension of a
+//! session's life returns once every thread sees it, and is on the disk within that second: that is the crate's
+//! promise, and line d is about it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redb::{Database, TableDefinition};
@@ -35,6 +36,8 @@ pub struct Ours {
     path: PathBuf,
     durability: Durability,
     store: OnceLock<SessionStore<Content>>,
+    /// Held by the thread that opens the store, so that no other does.
+    opening: Mutex<()>,
 }
 
 fn timeouts() -> Outcome<Timeouts> {
@@ -50,7 +53,12 @@ fn known(id: &Id) -> Outcome<&SessionId> {
 
 impl Ours {
     pub fn new(directory: &Path, durability: Durability) -> Self {
-        Self { path: directory.join("sessions.redb"), durability, store: OnceLock::new() }
+        Self {
+            path: directory.join("sessions.redb"),
+            durability,
+            store: OnceLock::new(),
+            opening: Mutex::default(),
+        }
     }
 
     fn open(&self) -> Outcome<SessionStore<Content>> {
@@ -62,8 +70,16 @@ impl Ours {
     fn store(&self) -> Outcome<&SessionStore<Content>> {
         match self.store.get() {
             Some(store) => Ok(store),
+            None => self.open_once(),
+        }
+    }
+
+    #[cold]
+    fn open_once(&self) -> Outcome<&SessionStore<Content>> {
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.store.get() {
+            Some(store) => Ok(store),
             None => {
-                // Should two threads come here at once, the file's lock refuses the second.
                 let opened = self.open()?;
                 Ok(self.store.get_or_init(|| opened))
             }

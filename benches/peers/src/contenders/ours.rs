@@ -86,18 +86,23 @@ impl Ours {
         }
     }
 
-    /// Writes a population into the file of a store that is not open, 50,000 sessions in one transaction as for
-    /// the other sides. The crate makes the records, in memory, and they are copied as they are.
+    /// Writes a population into the file of a store that is not open. The crate makes the records, in memory, and
+    /// they are copied as they are. A transaction holds 50,000 of them, as for the other sides, or as many as are there
+    /// already: ten million would otherwise take minutes, since each transaction writes most pages anew.
     fn fill(&self, first: u64, live: u64, expired: u64) -> Outcome<Population> {
         // This makes the file, and notes its timeouts.
         self.open()?.close()?;
         let database = redb::Builder::new().set_cache_size(1 << 30).open(&self.path)?;
-        let mut ids = Vec::new();
+        let (mut ids, mut waiting, mut written) = (Vec::new(), Vec::new(), 0);
         let mut population = contender::in_batches(first, live, expired, |batch| {
-            let (made, records) = make_records(batch)?;
-            ids.extend(made);
-            write_records(&database, &records)
+            make_records(batch, &mut ids, &mut waiting)?;
+            if waiting.len() >= written {
+                written += waiting.len();
+                write_records(&database, std::mem::take(&mut waiting))?;
+            }
+            Ok(())
         })?;
+        write_records(&database, waiting)?;
         drop(database);
         population.expired = ids.split_off(population.live.len());
         population.live = ids;
@@ -142,39 +147,35 @@ impl Clock for SetClock {
 /// A record's key, its place in the index of deadlines, and its bytes.
 type Stored = ([u8; 16], u64, Vec<u8>);
 
-/// Creates the planned sessions in memory, each at the time it was last used, and returns the records in the order
-/// of their keys.
-fn make_records(batch: &[Planned]) -> Outcome<(Vec<Id>, Vec<Stored>)> {
+/// Creates the planned sessions in memory, each at the time it was last used, and adds their ids and records.
+fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>) -> Outcome<()> {
     let (clock, engine) = (SetClock::default(), Arc::new(MemoryEngine::new()));
     let builder = SessionStore::<Content>::builder().timeouts(timeouts()?).clock(clock.clone());
     let store = builder.manual_maintenance().engine(Arc::clone(&engine)).build()?;
-    let mut ids = Vec::with_capacity(batch.len());
     for planned in batch {
         clock.0.store(planned.times.created_at, Ordering::Relaxed);
         ids.push(Id::Ours(store.create(planned.content.clone())?.id().clone()));
     }
-    let mut records = Vec::with_capacity(batch.len());
-    engine.for_each(&mut |key, record| {
+    Ok(engine.for_each(&mut |key, record| {
         let record = record?;
         records.push((*key.as_bytes(), record.index_deadline().as_millis(), record.encode(&key)));
         Ok(())
-    })?;
-    records.sort_unstable();
-    Ok((ids, records))
+    })?)
 }
 
-fn write_records(database: &Database, records: &[Stored]) -> Outcome<()> {
+/// Writes records in one transaction, each table in the order of its keys, which is the order of its pages.
+fn write_records(database: &Database, mut records: Vec<Stored>) -> Outcome<()> {
     let transaction = database.begin_write()?;
     {
         let mut sessions = transaction.open_table(SESSIONS)?;
-        for (key, _, record) in records {
+        records.sort_unstable();
+        for (key, _, record) in &records {
             sessions.insert(key, record.as_slice())?;
         }
-        let mut entries: Vec<_> = records.iter().map(|(key, deadline, _)| (*deadline, key)).collect();
-        entries.sort_unstable();
         let mut expiry = transaction.open_table(EXPIRY)?;
-        for entry in entries {
-            expiry.insert(entry, ())?;
+        records.sort_unstable_by_key(|(key, deadline, _)| (*deadline, *key));
+        for (key, deadline, _) in &records {
+            expiry.insert((*deadline, key), ())?;
         }
     }
     Ok(transaction.commit()?)

@@ -1,0 +1,227 @@
+//! How many instructions the hot paths take, compared with the numbers in `instructions.baseline`.
+//!
+//! `cargo bench --bench instructions --features testing`. Unlike times, these numbers are the same on a busy
+//! machine, so a change that makes a path longer is seen even where it cannot be timed. The program starts itself
+//! under `valgrind --tool=callgrind`, once for each path and once for what comes before all of them; the difference,
+//! divided by the number of calls, is what one call takes. So nothing depends on the names of functions, on what
+//! was inlined, or on a runner that has to match.
+//!
+//! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are at hand in memory,
+//! with 256 bytes of content; and the whole of a `create` with `Durability::Deferred`, which is encoding, the queue,
+//! redb's transaction and the new snapshot, but not the writing to the file. Valgrind hides the processor's
+//! instructions for SHA-256, so its portable code is counted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sessile::testing::{ManualClock, RandomSource};
+use sessile::{Durability, SessionId, SessionStore, Source};
+
+const SESSIONS: usize = 300;
+/// The paths, and how many calls of each are counted.
+const OPERATIONS: [(&str, usize); 4] =
+    [("read", 10_000), ("read_and_extend", 10_000), ("extend", 10_000), ("create", 500)];
+/// By how many percent a number may differ from its baseline.
+const TOLERANCE: f64 = 5.0;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["--counted", operation, folder] => {
+            run(operation, Path::new(folder));
+            ExitCode::SUCCESS
+        }
+        ["--move-baseline", reason] if !reason.trim().is_empty() => {
+            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            std::fs::write(baseline_path(), baseline(&count_all(), &reason)).unwrap();
+            println!("benches/instructions.baseline is written; commit it with the change.");
+            ExitCode::SUCCESS
+        }
+        [] => compare(),
+        _ => {
+            eprintln!("usage: cargo bench --bench instructions --features testing");
+            eprintln!("       the same with -- --move-baseline 'why the numbers change'");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// 256 bytes when encoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Content {
+    name: String,
+    roles: Vec<String>,
+    visits: u64,
+    notes: String,
+}
+
+fn content(number: usize) -> Content {
+    Content {
+        name: format!("user number {number:08}"),
+        roles: vec!["reader".into(), "writer".into()],
+        visits: number as u64 + 1_000_000,
+        notes: "n".repeat(213),
+    }
+}
+
+/// The same ids in every run: SplitMix64.
+#[derive(Debug, Default)]
+struct SameIds(AtomicU64);
+
+impl RandomSource for SameIds {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Source> {
+        for part in bytes.chunks_mut(8) {
+            let step = 0x9e37_79b9_7f4a_7c15;
+            let mut drawn = self.0.fetch_add(step, Ordering::Relaxed).wrapping_add(step);
+            drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            drawn ^= drawn >> 31;
+            part.copy_from_slice(drawn.to_le_bytes().split_at(part.len()).0);
+        }
+        Ok(())
+    }
+}
+
+/// What is counted: a population, one pass that warms the caches, and the calls of one path.
+fn run(operation: &str, folder: &Path) {
+    let clock = ManualClock::new();
+    let store = SessionStore::<Content>::builder()
+        .durability(Durability::Deferred { interval: Duration::from_secs(3_600) })
+        .clock(clock.clone())
+        .random_source(SameIds::default())
+        .manual_maintenance()
+        .open(folder.join("sessions.redb"))
+        .unwrap();
+    let ids: Vec<SessionId> =
+        (0..SESSIONS).map(|number| store.create(content(number)).unwrap().id().clone()).collect();
+    for id in &ids {
+        assert!(store.read_and_extend(id).unwrap().is_some());
+    }
+    clock.advance(Duration::from_millis(1));
+    let calls =
+        OPERATIONS.iter().find(|(name, _)| *name == operation).map_or(0, |(_, calls)| *calls);
+    let each = ids.iter().cycle().take(calls);
+    match operation {
+        "read" => each.for_each(|id| assert!(black_box(store.read(id).unwrap()).is_some())),
+        "read_and_extend" => {
+            each.for_each(|id| assert!(black_box(store.read_and_extend(id).unwrap()).is_some()));
+        }
+        "extend" => each.for_each(|id| assert!(store.extend_lifetime(id).unwrap())),
+        "create" => {
+            let content = content(SESSIONS);
+            (0..calls).for_each(|_| drop(black_box(store.create(content.clone()).unwrap())));
+        }
+        _ => assert_eq!(operation, "nothing"),
+    }
+    // Closing would write the touches, which are not part of any of these paths.
+    std::process::exit(0);
+}
+
+/// The name of each path with the instructions that one call of it takes.
+fn count_all() -> Vec<(&'static str, f64)> {
+    let before = count("nothing");
+    let each = |(name, calls): (&'static str, usize)| {
+        (name, (count(name) as f64 - before as f64) / calls as f64)
+    };
+    OPERATIONS.into_iter().map(each).collect()
+}
+
+/// The instructions of a whole run.
+fn count(operation: &str) -> u64 {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--counted", operation])
+        .arg(folder.path())
+        // The environment lies on the stack, and must not shift what follows it.
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .output()
+        .expect("valgrind has to be installed: apt-get install valgrind");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{operation} failed under valgrind:\n{said}");
+    let collected = said.lines().find_map(|line| line.split_once("Collected :"));
+    collected.and_then(|(_, number)| number.trim().parse().ok()).expect("callgrind tells the total")
+}
+
+fn baseline_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.baseline")
+}
+
+/// What the numbers depend on besides the code.
+fn tools() -> String {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    format!("{}, {}", version(&compiler), version("valgrind"))
+}
+
+fn baseline(counted: &[(&str, f64)], reason: &str) -> String {
+    let mut text = String::from(
+        "# Instructions of one call, as `cargo bench --bench instructions --features testing` counts them.\n\
+         # A call that takes over 5 % more fails the build. To move the baseline, say why:\n\
+         # cargo bench --bench instructions --features testing -- --move-baseline 'why'\n",
+    );
+    writeln!(text, "reason: {reason}\ntools: {}", tools()).unwrap();
+    for (name, instructions) in counted {
+        writeln!(text, "{name} {instructions:.0}").unwrap();
+    }
+    text
+}
+
+fn compare() -> ExitCode {
+    let baseline = std::fs::read_to_string(baseline_path()).unwrap();
+    let value = |name: &str| {
+        let lines = baseline.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| line.split_once(' ')).find(|(word, _)| *word == name)
+    };
+    let (then, now) = (value("tools:").map_or("", |(_, tools)| tools), tools());
+    if then != now {
+        println!("The baseline was counted with {then}; this is {now}.");
+        println!(
+            "The numbers depend on both. They are compared all the same, so that the guard never sleeps;"
+        );
+        println!(
+            "if nothing else has changed, move the baseline and give the new version as the reason.\n"
+        );
+    }
+    println!("{:16} {:>10} {:>10} {:>8}", "one call of", "baseline", "now", "change");
+    let (mut grown, mut shrunk) = (Vec::new(), false);
+    for (name, instructions) in count_all() {
+        let Some(Ok(before)) = value(name).map(|(_, number)| number.trim().parse::<f64>()) else {
+            grown.push(format!("{name} has no baseline"));
+            continue;
+        };
+        let change = (instructions / before - 1.0) * 100.0;
+        println!("{name:16} {before:>10.0} {instructions:>10.0} {change:>+7.2}%");
+        shrunk |= change < -TOLERANCE;
+        if change > TOLERANCE {
+            grown.push(format!("{name} takes {change:.1} % more instructions than its baseline"));
+        }
+    }
+    if grown.is_empty() && !shrunk {
+        return ExitCode::SUCCESS;
+    }
+    for line in &grown {
+        println!("\n{line}.");
+    }
+    if shrunk {
+        println!(
+            "\nA path became shorter by more than {TOLERANCE} %. Move the baseline, so that it stays so."
+        );
+    }
+    println!("\nTo move the baseline, which keeps the reason in benches/instructions.baseline:");
+    println!("cargo bench --bench instructions --features testing -- --move-baseline 'why'");
+    if grown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,190 @@
+//! What a side of the race has to be able to do, and the list of all sides.
+//!
+//! A method answers only when its work is finished; on a side that promises durability, "finished" means that the
+//! bytes are on the disk.
+
+use std::path::Path;
+
+use sessile::Durability;
+
+use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite, tower};
+use crate::session::{self, Content, Id, Outcome, Planned};
+
+/// How many sessions are added in one transaction while a side is populated.
+const BATCH: u64 = 50_000;
+
+/// The sessions that a side was given before the clock starts.
+#[derive(Clone, Debug, Default)]
+pub struct Population {
+    /// The ids of the live sessions, in the order of their numbers.
+    pub live: Vec<Id>,
+    /// The ids of the sessions whose deadline has already passed.
+    pub expired: Vec<Id>,
+}
+
+/// One way to keep sessions. All methods may be called from several threads at once.
+pub trait Contender: Send + Sync {
+    /// Adds `live` sessions, the first with the content `Content::of(first, 0)`, the next with that of
+    /// `first + 1` and so on, then `expired` more in the same count whose deadline has passed. This is never
+    /// timed, so it may use whatever is fastest, but it has to leave the store settled: no work may be left over
+    /// for the clock to pay.
+    fn populate(&self, first: u64, live: u64, expired: u64) -> Outcome<Population>;
+
+    /// The decoded content of a session whose deadline lies ahead.
+    fn read(&self, id: &Id) -> Outcome<Option<Content>>;
+
+    /// Notes a use of the session, which moves its deadline; false when there is no such session.
+    fn extend(&self, id: &Id) -> Outcome<bool>;
+
+    /// Both of the above in one step.
+    fn read_and_extend(&self, id: &Id) -> Outcome<Option<Content>>;
+
+    /// An id that no session has.
+    fn draw_unknown(&self) -> Outcome<Id> {
+        session::draw_id()
+    }
+
+    /// Starts a session with a fresh id.
+    fn create(&self, content: &Content) -> Outcome<Id>;
+
+    /// Replaces the content and leaves the deadline; false when there is no such session.
+    fn update(&self, id: &Id, content: &Content) -> Outcome<bool>;
+
+    /// Ends a session; false when there is no such session.
+    fn destroy(&self, id: &Id) -> Outcome<bool>;
+
+    /// Removes all sessions whose deadline has passed, and says how many there were.
+    fn delete_expired(&self) -> Outcome<u64>;
+
+    /// How much of this side's memory is a cache of its file: what the cache holds now where the side can tell,
+    /// otherwise the most that it may hold. Line m subtracts it from the resident memory, to no less than nothing.
+    fn cache_bytes(&self) -> u64 {
+        0
+    }
+
+    /// How many commits this side has made, and how many operations they held, where it can tell.
+    fn commits(&self) -> Outcome<Option<(u64, u64)>> {
+        Ok(None)
+    }
+
+    /// Closes the store as a program does that ends in good order.
+    fn close(self: Box<Self>) -> Outcome<()> {
+        Ok(())
+    }
+}
+
+/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to keep.
+pub fn in_batches(
+    first: u64,
+    live: u64,
+    expired: u64,
+    mut write: impl FnMut(&[Planned]) -> Outcome<()>,
+) -> Outcome<Population> {
+    let mut population = Population::default();
+    let end = first + live + expired;
+    let mut start = first;
+    while start < end {
+        let stop = end.min(start + BATCH);
+        let batch: Vec<Planned> =
+            (start..stop).map(|index| session::plan(index, index >= first + live)).collect();
+        write(&batch)?;
+        for (index, planned) in (start..stop).zip(&batch) {
+            let ids = if index < first + live { &mut population.live } else { &mut population.expired };
+            ids.push(planned.id.clone());
+        }
+        start = stop;
+    }
+    Ok(population)
+}
+
+/// The sides by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Ours,
+    /// The crate with commits that are on the disk within a second.
+    OursDeferred,
+    /// The crate with commits in two phases.
+    OursTwoPhase,
+    /// LMDB with one read transaction for each read.
+    Lmdb,
+    /// LMDB with a read transaction that is kept until the next commit of this process.
+    LmdbKept,
+    Sqlite,
+    Fjall,
+    PlainRedb,
+    Memory,
+    Floor,
+    Tower,
+}
+
+impl Kind {
+    pub const ALL: [Self; 11] = [
+        Self::Ours,
+        Self::OursDeferred,
+        Self::OursTwoPhase,
+        Self::Lmdb,
+        Self::LmdbKept,
+        Self::Sqlite,
+        Self::Fjall,
+        Self::PlainRedb,
+        Self::Memory,
+        Self::Floor,
+        Self::Tower,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "sessile",
+            Self::OursDeferred => "sessile, deferred",
+            Self::OursTwoPhase => "sessile, two-phase",
+            Self::Lmdb => "LMDB",
+            Self::LmdbKept => "LMDB, kept transaction",
+            Self::Sqlite => "SQLite",
+            Self::Fjall => "fjall",
+            Self::PlainRedb => "redb used plainly",
+            Self::Memory => "HashMap",
+            Self::Floor => "write + fdatasync",
+            Self::Tower => "tower-sessions",
+        }
+    }
+
+    /// The word for this side on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::OursDeferred => "ours-deferred",
+            Self::OursTwoPhase => "ours-two-phase",
+            Self::Lmdb => "lmdb",
+            Self::LmdbKept => "lmdb-kept",
+            Self::Sqlite => "sqlite",
+            Self::Fjall => "fjall",
+            Self::PlainRedb => "redb",
+            Self::Memory => "memory",
+            Self::Floor => "floor",
+            Self::Tower => "tower",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Outcome<Self> {
+        let known = Self::ALL.into_iter().find(|kind| kind.word() == word);
+        known.ok_or_else(|| format!("there is no side called {word}").into())
+    }
+
+    /// Opens this side's store in a directory that is its own, creating what is not there yet.
+    pub fn open(self, directory: &Path) -> Outcome<Box<dyn Contender>> {
+        std::fs::create_dir_all(directory)?;
+        Ok(match self {
+            Self::Ours => Box::new(ours::Ours::new(directory, Durability::Immediate)),
+            Self::OursDeferred => Box::new(ours::Ours::new(directory, ours::DEFERRED)),
+            Self::OursTwoPhase => Box::new(ours::Ours::new(directory, Durability::TwoPhase)),
+            Self::Lmdb => Box::new(lmdb::Lmdb::open(directory, lmdb::Reading::TransactionPerGet)?),
+            Self::LmdbKept => Box::new(lmdb::Lmdb::open(directory, lmdb::Reading::KeptWhileUnchanged)?),
+            Self::Sqlite => Box::new(sqlite::Sqlite::open(directory)?),
+            Self::Fjall => Box::new(fjall::Fjall::open(directory)?),
+            Self::PlainRedb => Box::new(plain_redb::PlainRedb::open(directory)?),
+            Self::Memory => Box::new(memory::Memory::default()),
+            Self::Floor => Box::new(floor::Floor::open(directory)?),
+            Self::Tower => Box::new(tower::Tower::open(directory)?),
+        })
+    }
+}

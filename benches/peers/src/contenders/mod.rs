@@ -1,0 +1,10 @@
+//! The sides of the race, one file each.
+
+pub mod fjall;
+pub mod floor;
+pub mod lmdb;
+pub mod memory;
+pub mod ours;
+pub mod plain_redb;
+pub mod sqlite;
+pub mod tower;

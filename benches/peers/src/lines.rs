@@ -1,0 +1,226 @@
+//! The lines of the race, in one place: what is measured, on how many sessions, against whom.
+//!
+//! Every line is a ratio of our time to the peer's, so less is better, except line b, where it is our throughput
+//! with two threads over that with one, so more is better. Where several sides stand on the right, all are measured
+//! and the letter goes to the fastest of them.
+
+use std::time::Duration;
+
+use crate::contender::Kind;
+use crate::measure::{Measure, Pace};
+use crate::operation::Call;
+
+/// How large the race is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Quick,
+    Usual,
+    Full,
+}
+
+/// The numbers that a mode stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub mode: Mode,
+    pub rounds: usize,
+    pub pace: Pace,
+    /// The sessions of every line for which nothing else is said.
+    pub sessions: u64,
+    /// Line h sweeps so many expired sessions among the fewer and among the more.
+    pub swept: u64,
+    pub fewer: u64,
+    pub more: u64,
+    /// Line i sweeps so many meanwhile.
+    pub swept_meanwhile: u64,
+    /// Lines k and m.
+    pub opened: u64,
+    /// Line l.
+    pub turned_over: u64,
+    /// Line n compares these two.
+    pub smallest: u64,
+    pub largest: u64,
+}
+
+impl Scale {
+    pub fn of(mode: Mode) -> Self {
+        let milliseconds = Duration::from_millis;
+        let usual = Self {
+            mode,
+            rounds: 5,
+            pace: Pace {
+                read: milliseconds(200),
+                write: milliseconds(300),
+                tail: milliseconds(2000),
+                tail_creates: 500,
+                tail_sweeps: 1,
+            },
+            sessions: 100_000,
+            swept: 10_000,
+            fewer: 100_000,
+            more: 1_000_000,
+            swept_meanwhile: 100_000,
+            opened: 1_000_000,
+            turned_over: 20_000,
+            smallest: 10_000,
+            largest: 10_000_000,
+        };
+        match mode {
+            Mode::Usual | Mode::Full => usual,
+            Mode::Quick => Self {
+                rounds: 3,
+                pace: Pace {
+                    read: milliseconds(30),
+                    write: milliseconds(30),
+                    tail: milliseconds(300),
+                    tail_creates: 100,
+                    tail_sweeps: 1,
+                },
+                swept_meanwhile: 5_000,
+                swept: 1_000,
+                fewer: 10_000,
+                more: 100_000,
+                opened: 100_000,
+                turned_over: 1_000,
+                largest: 100_000,
+                ..usual
+            },
+        }
+    }
+}
+
+/// One side of a contest: who does what, on how many sessions, with how many threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    pub kind: Kind,
+    pub measure: Measure,
+    pub sessions: u64,
+    pub threads: usize,
+}
+
+/// One contest: our side, and the sides it is compared with.
+#[derive(Clone, Debug)]
+pub struct Contest {
+    pub line: Option<char>,
+    pub operation: String,
+    pub ours: Side,
+    pub peers: Vec<Side>,
+    /// Set where the ratio is one of throughputs and not of times.
+    pub throughput: bool,
+}
+
+/// What is measured in processes of their own and compared with nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    OperationsPerCommit,
+    OpenClean,
+    OpenAfterKill,
+    FileSize,
+    Memory,
+}
+
+/// The lines that stand alone: letter, words, measurement and number of sessions.
+pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 5] {
+    [
+        ('f', "operations per commit, 32 threads create", Alone::OperationsPerCommit, 0),
+        ('k', "open after a clean close, seconds in ns", Alone::OpenClean, scale.opened),
+        ('k', "open after SIGKILL, seconds in ns", Alone::OpenAfterKill, scale.opened),
+        ('l', "file after ten turnovers / bytes of records", Alone::FileSize, scale.turned_over),
+        ('m', "resident memory less cache, bytes per session", Alone::Memory, scale.opened),
+    ]
+}
+
+/// The lines that are contests, a to j and n.
+pub fn lines(scale: &Scale) -> Vec<Contest> {
+    [read_lines(scale), write_lines(scale), lines_of_many(scale)].concat()
+}
+
+fn read_lines(scale: &Scale) -> Vec<Contest> {
+    use Call::{Extend, Read, ReadAndExtend, ReadUnknown};
+    use Kind::{Lmdb, LmdbKept, Memory, Ours, Sqlite};
+    let one = |kind, call| Side { kind, measure: Measure::Each(call), sessions: scale.sessions, threads: 1 };
+    let two = Side { threads: 2, ..one(Ours, Read) };
+    let throughput = |contest| Contest { throughput: true, ..contest };
+    vec![
+        line('a', "read", one(Ours, Read), &[one(Lmdb, Read), one(LmdbKept, Read)]),
+        line('a', "read", one(Ours, Read), &[one(Memory, Read)]),
+        throughput(line('b', "read, two threads / one (throughput)", two, &[one(Ours, Read)])),
+        line('c', "read of an unknown id / of a hit", one(Ours, ReadUnknown), &[one(Ours, Read)]),
+        line('d', "extend", one(Ours, Extend), &[one(Sqlite, Extend)]),
+        line('d', "read_and_extend / read", one(Ours, ReadAndExtend), &[one(Ours, Read)]),
+    ]
+}
+
+fn write_lines(scale: &Scale) -> Vec<Contest> {
+    use Call::{Create, Destroy, Update};
+    use Kind::{Floor, Ours, PlainRedb, Sqlite};
+    let one = |kind, measure| Side { kind, measure, sessions: scale.sessions, threads: 1 };
+    let each = |kind, call| one(kind, Measure::Each(call));
+    let crowd = |kind| Side { threads: 32, ..each(kind, Create) };
+    let writes = |kind| one(kind, Measure::Writes);
+    vec![
+        line('e', "create", each(Ours, Create), &[each(Sqlite, Create)]),
+        line('e', "update", each(Ours, Update), &[each(Sqlite, Update)]),
+        line('e', "destroy", each(Ours, Destroy), &[each(Sqlite, Destroy)]),
+        line('e', "create", each(Ours, Create), &[each(Floor, Create)]),
+        line('e', "update", each(Ours, Update), &[each(Floor, Update)]),
+        line('e', "destroy", each(Ours, Destroy), &[each(Floor, Destroy)]),
+        line('f', "create, 32 threads, per create", crowd(Ours), &[crowd(Sqlite), each(Sqlite, Create)]),
+        line('g', "writes of all kinds", writes(Ours), &[writes(PlainRedb)]),
+    ]
+}
+
+fn lines_of_many(scale: &Scale) -> Vec<Contest> {
+    use Kind::{Ours, Sqlite};
+    let at = |kind, measure, sessions| Side { kind, measure, sessions, threads: 1 };
+    let usual = |measure| at(Ours, measure, scale.sessions);
+    let sweep = |kind, sessions| at(kind, Measure::Sweep(scale.swept), sessions);
+    let read = |sessions| at(Ours, Measure::Each(Call::Read), sessions);
+    let swept_meanwhile = usual(Measure::CreateTailDuringSweep(scale.swept_meanwhile));
+    let read_meanwhile = usual(Measure::ReadTailDuringWrites(4));
+    let (more, fewer, largest) = (scale.more, scale.fewer, read(scale.largest));
+    vec![
+        line('h', "sweep among more / fewer, per expired", sweep(Ours, more), &[sweep(Ours, fewer)]),
+        line('h', "sweep, per expired", sweep(Ours, more), &[sweep(Sqlite, more)]),
+        line('i', "p99 of create during a sweep / idle", swept_meanwhile, &[usual(Measure::CreateTail)]),
+        line('j', "p99 of read while 4 write / idle", read_meanwhile, &[usual(Measure::ReadTail)]),
+        line('n', "read among most / fewest sessions", largest, &[read(scale.smallest)]),
+    ]
+}
+
+fn line(letter: char, operation: &str, ours: Side, peers: &[Side]) -> Contest {
+    Contest {
+        line: Some(letter),
+        operation: operation.to_owned(),
+        ours,
+        peers: peers.to_vec(),
+        throughput: false,
+    }
+}
+
+/// Contests without a letter, which show every peer beside us: the plain calls, one thread, at one size.
+pub fn around(sessions: u64, kinds: &[Kind], calls: &[Call]) -> Vec<Contest> {
+    let mut contests = Vec::new();
+    for kind in kinds {
+        for call in calls {
+            let knows = match kind {
+                // A kept transaction changes nothing about writes.
+                Kind::LmdbKept => matches!(call, Call::Read | Call::ReadUnknown),
+                Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => {
+                    matches!(call, Call::Create | Call::Update | Call::Destroy)
+                }
+                _ => true,
+            };
+            if knows {
+                let side = |kind| Side { kind, measure: Measure::Each(*call), sessions, threads: 1 };
+                contests.push(Contest {
+                    line: None,
+                    operation: call.name().to_owned(),
+                    ours: side(Kind::Ours),
+                    peers: vec![side(*kind)],
+                    throughput: false,
+                });
+            }
+        }
+    }
+    contests
+}

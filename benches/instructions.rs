@@ -1,6 +1,6 @@
 //! How many instructions the hot paths take, compared with the numbers in `instructions.baseline`.
 //!
-//! `cargo bench --bench instructions --features testing`. Unlike times, these numbers are the same on a busy
+//! `cargo bench --bench instructions`. Unlike times, these numbers are the same on a busy
 //! machine, so a change that makes a path longer is seen even where it cannot be timed. The program starts itself
 //! under `valgrind --tool=callgrind`, once for each path and once for what comes before all of them; the difference,
 //! divided by the number of calls, is what one call takes. So nothing depends on the names of functions, on what
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         }
         [] => compare(),
         _ => {
-            eprintln!("usage: cargo bench --bench instructions --features testing");
+            eprintln!("usage: cargo bench --bench instructions");
             eprintln!("       the same with -- --move-baseline 'why the numbers change'");
             ExitCode::FAILURE
         }
@@ -183,10 +183,10 @@ fn tools() -> String {
 
 fn baseline(counted: &[(&str, f64)], reason: &str) -> String {
     let mut text = String::from(
-        "# Instructions of one call, as `cargo bench --bench instructions --features testing` counts them;\n\
+        "# Instructions of one call, as `cargo bench --bench instructions` counts them;\n\
          # those of the key, which is a digest of the id, are taken off the other lines.\n\
          # A call that takes over 5 % more fails the build. To move the baseline, say why:\n\
-         # cargo bench --bench instructions --features testing -- --move-baseline 'why'\n",
+         # cargo bench --bench instructions -- --move-baseline 'why'\n",
     );
     writeln!(text, "reason: {reason}\ntools: {}", tools()).unwrap();
     for (name, instructions) in counted {
@@ -237,6 +237,6 @@ fn compare() -> ExitCode {
         );
     }
     println!("\nTo move the baseline, which keeps the reason in benches/instructions.baseline:");
-    println!("cargo bench --bench instructions --features testing -- --move-baseline 'why'");
+    println!("cargo bench --bench instructions -- --move-baseline 'why'");
     if grown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -117,9 +117,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Whether three quarters of [`cache_size`](Self::cache_size) hold records that are ready to
-    /// use. Default: `true`; a read that finds its record there costs less than half. With `false`
-    /// all of it holds pages, which suits sessions that are rarely read twice. For
-    /// [`open`](Self::open) alone.
+    /// use. Default: `true`; a read that finds its record there walks no tree and checks no
+    /// checksum. With `false` all of it holds pages, which suits sessions that are rarely read
+    /// twice. For [`open`](Self::open) alone.
     pub fn record_cache(self, keep: bool) -> Self {
         Self { redb: self.redb.record_cache(keep), ..self }
     }
@@ -157,8 +157,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { manual_maintenance: true, ..self }
     }
 
-    /// Whether opening verifies every page of the file. Default: `true`, about 20 ms for 100,000
-    /// sessions. For [`open`](Self::open) alone.
+    /// Whether opening verifies every page of the file. Default: `true`; it costs about as much as
+    /// reading the file once. For [`open`](Self::open) alone.
     ///
     /// # Security
     ///

@@ -13,8 +13,8 @@ use crate::engine::{Engine, Insert, Record, Timestamp};
 use crate::random::RandomSource;
 use crate::{Error, Result, SessionId, SessionKey, Timeouts};
 
-/// How many sessions one step of a sweep looks at: a writer waits for one step at most, which
-/// takes some 15 ms on the slowest disks we measured.
+/// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
+/// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
 const SWEEP_STEP: usize = 1_000;
 
 /// How many ids are drawn for one session. Two sound draws in a row that are both taken happen

@@ -8,6 +8,7 @@ mod fixture;
 mod fixtures;
 mod full_disk;
 mod history;
+mod maintenance;
 mod model;
 mod operations;
 mod property;

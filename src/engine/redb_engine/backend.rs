@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
+use super::write_ahead_log::Disk;
+
 /// Whether a sync has failed; shared between a backend and the engine that opened it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SyncFailed(Arc<AtomicBool>);
@@ -19,12 +21,16 @@ impl SyncFailed {
     pub(super) fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
+/// What redb takes for the file.
 #[derive(Debug)]
-pub(super) struct Backend<B> {
-    inner: B,
-    sync_failed: SyncFailed,
+pub(super) struct Backend {
+    disk: Arc<Disk>,
 }
 
 /// The error by which redb's open reports that the file system has no locks.
@@ -32,9 +38,9 @@ pub(super) struct Backend<B> {
 #[error("the file system does not support locks")]
 pub(super) struct LocksUnsupported;
 
-impl<B: StorageBackend> Backend<B> {
-    pub(super) fn new(inner: B, sync_failed: SyncFailed) -> Self {
-        Self { inner, sync_failed }
+impl Backend {
+    pub(super) const fn new(disk: Arc<Disk>) -> Self {
+        Self { disk }
     }
 }
 
@@ -53,37 +59,33 @@ fn refuse_without_locks(
     }
 }
 
-impl<B: StorageBackend> StorageBackend for Backend<B> {
+impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        self.disk.database_len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
+        self.disk.inner().read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
+        self.disk.set_database_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let result = self.inner.sync_data();
-        if result.is_err() {
-            self.sync_failed.0.store(true, Ordering::Release);
-        }
-        result
+        self.disk.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data)
+        self.disk.inner().write(offset, data)
     }
 
     fn close(&self) -> io::Result<()> {
-        self.inner.close()
+        self.disk.close()
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        refuse_without_locks(self.inner.try_lock_range(start, end), start, end)
+        refuse_without_locks(self.disk.inner().try_lock_range(start, end), start, end)
     }
 
     fn try_lock_shared_range(
@@ -91,22 +93,22 @@ impl<B: StorageBackend> StorageBackend for Backend<B> {
         start: Bound<u64>,
         end: Bound<u64>,
     ) -> Result<bool, BackendError> {
-        refuse_without_locks(self.inner.try_lock_shared_range(start, end), start, end)
+        refuse_without_locks(self.disk.inner().try_lock_shared_range(start, end), start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
+        self.disk.inner().lock_range(start, end)
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
+        self.disk.inner().lock_shared_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
+        self.disk.inner().unlock_range(start, end)
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
+        self.disk.inner().query_lock_range(start, end)
     }
 }

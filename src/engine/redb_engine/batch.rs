@@ -25,6 +25,10 @@ pub(super) struct Effects<'b> {
     pub(super) condemned: Condemned<'b>,
     /// Whether every key that is not in `changed` is void.
     pub(super) cleared: bool,
+    /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
+    pub(super) in_bulk: bool,
+    /// Whether everything has to be in redb's part of the file afterwards.
+    pub(super) sync: bool,
 }
 
 impl<'b> Effects<'b> {
@@ -34,6 +38,8 @@ impl<'b> Effects<'b> {
             touched: Vec::new(),
             condemned: Condemned::new(touches),
             cleared: false,
+            in_bulk: false,
+            sync: false,
         }
     }
 }
@@ -54,13 +60,14 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         Self { tables, touches, effects }
     }
 
-    pub(super) const fn changed(&self) -> bool {
-        self.tables.changed()
+    pub(super) fn into_tables(self) -> Tables<'t> {
+        self.tables
     }
 
     /// Carries out one operation. The outer error is the end of the whole batch; the inner one is
     /// the answer to this operation.
     pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
+        self.effects.in_bulk |= operation.is_in_bulk();
         let outcome = match operation {
             Operation::Insert { key, record, max_sessions } => {
                 self.insert(&key, &record, max_sessions)?.map(Outcome::Insert)
@@ -104,7 +111,10 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
                 self.tables.store_meta(&name, &value)?;
                 Ok(Outcome::Done)
             }
-            Operation::Sync => Ok(Outcome::Done),
+            Operation::Sync => {
+                self.effects.sync = true;
+                Ok(Outcome::Done)
+            }
         };
         Ok((self, outcome))
     }

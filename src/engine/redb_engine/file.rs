@@ -6,9 +6,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database};
+use redb::{Builder, Database, DatabaseError};
 
 use super::backend::{Backend, SyncFailed};
 use super::failure;
@@ -16,7 +17,14 @@ use super::marks::{check_marks, write_marks};
 use super::options::RedbOptions;
 use super::platform::{Identity, no_follow, refused};
 use super::temporary::Temporary;
+use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
+
+/// What a commit goes through: the database, and the log in front of it.
+pub(super) struct Connection {
+    pub(super) database: Database,
+    pub(super) log: WriteAheadLog,
+}
 
 /// An open file.
 #[derive(Debug)]
@@ -28,7 +36,7 @@ pub(super) struct StoreFile {
 
 impl StoreFile {
     /// Opens the store at a path; creates it where there is nothing, or an empty file.
-    pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
+    pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
         match look(path)? {
             Found::Store => Self::open_existing(path, options),
             Found::Nothing => Self::create(path, options),
@@ -61,16 +69,16 @@ impl StoreFile {
     }
 
     /// Opens the file anew after an I/O error, which redb's handle does not outlive.
-    pub(super) fn reopen(&self, options: &RedbOptions) -> Result<Database> {
+    pub(super) fn reopen(&self, options: &RedbOptions) -> Result<Connection> {
         self.check_in_place()?;
-        let (file, database) = Self::open_existing(&self.path, options)?;
+        let (file, connection) = Self::open_existing(&self.path, options)?;
         match file.identity == self.identity {
-            true => Ok(database),
+            true => Ok(connection),
             false => Err(Error::FileReplaced { path: self.path.clone() }),
         }
     }
 
-    fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
+    fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
         let file = no_follow(&mut open).open(path).map_err(|e| refused("open", path, e))?;
@@ -81,12 +89,12 @@ impl StoreFile {
             sync_failed: SyncFailed::default(),
         };
         check_marks(path, &file)?;
-        let database = store.database(file, options)?;
-        Ok((store, database))
+        let connection = store.connect(file, options)?;
+        Ok((store, connection))
     }
 
     /// Builds a whole store under another name, and gives it its own once it is on the disk.
-    fn create(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
+    fn create(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
         let temporary = Temporary::create(path)?;
         let file = temporary.file()?;
         let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
@@ -95,23 +103,29 @@ impl StoreFile {
             identity: Identity::of(&metadata),
             sync_failed: SyncFailed::default(),
         };
-        let database = store.database(file, options)?;
-        write_marks(&database).map_err(|error| failure::from_redb("create", path, error))?;
+        let connection = store.connect(file, options)?;
+        write_marks(&connection.database).map_err(|error| failure::from_redb("create", path, error))?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
         if let Found::Store = look(path)? {
             return Err(Error::AlreadyOpen { path: path.into() });
         }
         temporary.move_to(path)?;
-        Ok((store, database))
+        Ok((store, connection))
     }
 
-    fn database(&self, file: File, options: &RedbOptions) -> Result<Database> {
-        let backend = FileBackend::new(file).map_err(|e| failure::from_open(&self.path, e))?;
-        Builder::new()
+    fn connect(&self, file: File, options: &RedbOptions) -> Result<Connection> {
+        let failed = |error| failure::from_open(&self.path, error);
+        let backend = FileBackend::new(file).map_err(failed)?;
+        let disk = Disk::open(Box::new(backend), self.sync_failed.clone());
+        let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
+        let database = Builder::new()
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
-            .create_with_backend(Backend::new(backend, self.sync_failed.clone()))
-            .map_err(|error| failure::from_open(&self.path, error))
+            .create_with_backend(Backend::new(Arc::clone(&disk)))
+            .map_err(failed)?;
+        let log = WriteAheadLog::recover(disk, &database)
+            .map_err(|error| failure::from_redb("recover", &self.path, error))?;
+        Ok(Connection { database, log })
     }
 }
 

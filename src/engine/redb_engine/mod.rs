@@ -22,6 +22,7 @@ mod snapshot;
 mod tables;
 mod temporary;
 mod touch_buffer;
+mod write_ahead_log;
 mod writer;
 
 use std::fmt;
@@ -99,8 +100,8 @@ impl RedbEngine {
         let path = path.as_ref();
         // The program may change its folder while the file is open.
         let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let (file, database) = StoreFile::open(&path, options)?;
-        let snapshot = Snapshot::of(&database, 0)
+        let (file, connection) = StoreFile::open(&path, options)?;
+        let snapshot = Snapshot::of(&connection.database, 0)
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
@@ -109,7 +110,7 @@ impl RedbEngine {
             cache: RecordCache::new(options.record_cache_bytes()),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
-        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(database) })
+        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(connection) })
     }
 
     /// Compares the tables of the file with one another; the list of what does not agree is empty
@@ -293,6 +294,11 @@ impl Engine for RedbEngine {
 
     fn close(&self) -> Result<()> {
         let flushed = self.flush();
+        if self.writer.uses_log() {
+            // Everything into the database, so that the log need not stay. If that fails, it stays,
+            // and nothing is lost.
+            let _ = self.submit(Operation::Sync);
+        }
         let closed = self.writer.close(&self.shared);
         flushed.and(closed)
     }

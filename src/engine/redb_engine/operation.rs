@@ -56,6 +56,21 @@ pub(super) enum Operation {
     Sync,
 }
 
+impl Operation {
+    /// Whether it changes many records, or something that is not a record.
+    pub(super) const fn is_in_bulk(&self) -> bool {
+        matches!(
+            self,
+            Self::Touches(_)
+                | Self::Sweep { .. }
+                | Self::Reindex { .. }
+                | Self::Clear
+                | Self::StoreMeta { .. }
+                | Self::Sync
+        )
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Outcome {
     Insert(Insert),

@@ -96,6 +96,12 @@ impl<'t> Tables<'t> {
         Ok(new)
     }
 
+    /// Stores a record, exactly as it is, in place of whatever is there.
+    pub(super) fn put(&mut self, key: &SessionKey, record: &Record) -> Outer<()> {
+        self.remove(key)?;
+        self.insert(key, record)
+    }
+
     /// Moves a session's index entry to its true deadline and writes the record that says so.
     pub(super) fn reindex(
         &mut self,

@@ -8,21 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use redb::Database;
-
 use super::batch::{Batch, Effects};
 use super::failure;
+use super::file::Connection;
 use super::operation::{Operation, Outcome};
+use super::options::RedbOptions;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
+use super::write_ahead_log::{Entry, WriteAheadLog};
 use crate::engine::EngineStats;
 use crate::{Durability, Error, Result};
 
 pub(super) struct Writer {
-    connection: Mutex<Connection>,
+    state: Mutex<State>,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
+    /// Whether something acknowledged is in the log, and not yet in redb's part of the file.
+    uses_log: AtomicBool,
     opened_by: u32,
     /// Published snapshots since the file was opened.
     published: AtomicU64,
@@ -30,12 +33,12 @@ pub(super) struct Writer {
     operations: AtomicU64,
 }
 
-/// redb's handle, as it stands.
-enum Connection {
-    Open(Database),
+/// The way to the file, as it stands.
+enum State {
+    Open(Connection),
     /// An I/O error has ended it. Reads of what is in memory go on; the next commit opens the file
     /// anew, for which the old handle, and with it the lock, has to go first.
-    Broken(Option<Database>),
+    Broken(Option<Connection>),
     Closed,
 }
 
@@ -48,9 +51,10 @@ enum Failed {
 }
 
 impl Writer {
-    pub(super) fn new(database: Database) -> Self {
+    pub(super) fn new(connection: Connection) -> Self {
         Self {
-            connection: Mutex::new(Connection::Open(database)),
+            uses_log: AtomicBool::new(connection.log.is_in_use()),
+            state: Mutex::new(State::Open(connection)),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
             published: AtomicU64::new(0),
@@ -61,6 +65,10 @@ impl Writer {
 
     pub(super) fn needs_sync(&self) -> bool {
         self.needs_sync.load(Ordering::Acquire)
+    }
+
+    pub(super) fn uses_log(&self) -> bool {
+        self.uses_log.load(Ordering::Acquire)
     }
 
     pub(super) fn stats(&self) -> EngineStats {
@@ -86,20 +94,27 @@ impl Writer {
 
     /// Lets go of the file. What comes later is answered with [`Error::Closed`].
     pub(super) fn close(&self, shared: &Shared) -> Result<()> {
-        let mut connection = self.connection.lock();
+        let mut state = self.state.lock();
         shared.snapshot.store(None);
         shared.cache.invalidate_all(u64::MAX);
-        let connection = std::mem::replace(&mut *connection, Connection::Closed);
+        let state = std::mem::replace(&mut *state, State::Closed);
         if self.is_forked() {
             // Closing would write to the file, and release the lock, of the process that owns it.
-            std::mem::forget(connection);
+            std::mem::forget(state);
             return Err(Error::Forked { opened_by: self.opened_by });
         }
-        match connection {
-            Connection::Open(database) => database
-                .close()
-                .map_err(|error| failure::from_redb("close", shared.file.path(), error.into())),
-            Connection::Broken(_) | Connection::Closed => Ok(()),
+        match state {
+            State::Open(Connection { database, log }) => {
+                log.retire();
+                let closed = database.close();
+                let path = shared.file.path();
+                match closed.map_err(|error| failure::from_redb("close", path, error.into())) {
+                    // What did not find room in the database is in the log.
+                    Err(Error::StorageFull { .. }) if log.is_in_use() => Ok(()),
+                    closed => closed,
+                }
+            }
+            State::Broken(_) | State::Closed => Ok(()),
         }
     }
 
@@ -119,13 +134,14 @@ impl Writer {
         batch: Vec<Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Vec<Result<Outcome>>, Failed> {
-        let mut connection = self.connection.lock();
-        self.check(shared, &mut connection).map_err(Failed::Before)?;
-        let Connection::Open(database) = &*connection else {
+        let mut state = self.state.lock();
+        self.check(shared, &mut state).map_err(Failed::Before)?;
+        let State::Open(connection) = &mut *state else {
             return Err(Failed::Before(Error::Closed));
         };
         let operations = batch.len() as u64;
-        let result = self.run(shared, database, batch, effects);
+        let result = self.run(shared, connection, batch, effects);
+        self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
         match result {
             Ok((outcomes, committed)) => {
                 if committed {
@@ -137,12 +153,10 @@ impl Writer {
             Err(failed) => {
                 // redb refuses everything after an I/O error; a fresh handle goes on.
                 self.needs_sync.store(true, Ordering::Release);
-                if let Connection::Open(broken) =
-                    std::mem::replace(&mut *connection, Connection::Closed)
-                {
-                    *connection = Connection::Broken(Some(broken));
+                if let State::Open(broken) = std::mem::replace(&mut *state, State::Closed) {
+                    *state = State::Broken(Some(broken));
                 }
-                Err(self.recover(shared, &mut connection, effects, failed))
+                Err(self.recover(shared, &mut state, effects, failed))
             }
         }
     }
@@ -153,16 +167,16 @@ impl Writer {
     fn recover(
         &self,
         shared: &Shared,
-        connection: &mut Connection,
+        state: &mut State,
         effects: &Effects<'_>,
         failed: Failed,
     ) -> Failed {
         let Failed::During(error) = failed else {
             // Whether this works or not, nothing was written; the next commit tries again.
-            let _ = self.check(shared, connection);
+            let _ = self.check(shared, state);
             return failed;
         };
-        if self.check(shared, connection).is_err() {
+        if self.check(shared, state).is_err() {
             return Failed::During(error);
         }
         let rolled_back = effects.changed.iter().any(|(key, record)| {
@@ -173,12 +187,12 @@ impl Writer {
     }
 
     /// Makes sure that a commit would go to the right file, from the right process.
-    fn check(&self, shared: &Shared, connection: &mut Connection) -> Result<()> {
+    fn check(&self, shared: &Shared, state: &mut State) -> Result<()> {
         if self.is_forked() {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         shared.file.check_in_place()?;
-        if let Connection::Broken(broken) = connection {
+        if let State::Broken(broken) = state {
             if shared.file.sync_failed() {
                 let cause = std::io::Error::other(
                     "an earlier sync failed, so the operating system may hold pages for written \
@@ -187,12 +201,14 @@ impl Writer {
                 return Err(Error::io("go on writing to", shared.file.path(), cause));
             }
             drop(broken.take());
-            let database = shared.file.reopen(&shared.options)?;
+            let connection = shared.file.reopen(&shared.options)?;
             // What the failed commit left is not known; nothing cached may outlive it.
             let mut effects = Effects::new(&shared.touches);
             effects.cleared = true;
-            self.publish(shared, &database, &effects)?;
-            *connection = Connection::Open(database);
+            self.publish(shared, &connection.database, &effects)?;
+            self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
+            self.needs_sync.store(false, Ordering::Release);
+            *state = State::Open(connection);
         }
         Ok(())
     }
@@ -200,54 +216,57 @@ impl Writer {
     fn run(
         &self,
         shared: &Shared,
-        database: &Database,
+        connection: &mut Connection,
         batch: Vec<Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<(Vec<Result<Outcome>>, bool), Failed> {
         let path = shared.file.path();
         let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
         let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
+        let Connection { database, log } = connection;
 
-        let sync = batch.iter().any(|operation| matches!(operation, Operation::Sync));
         let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
-        let durable = match shared.options.durability {
-            Durability::TwoPhase => {
-                transaction.set_two_phase_commit(true);
-                true
-            }
-            Durability::Deferred { .. } if !sync => {
-                transaction
-                    .set_durability(redb::Durability::None)
-                    .map_err(|error| before(error.into()))?;
-                false
-            }
-            _ => true,
-        };
-        let mut outcomes = Vec::with_capacity(batch.len());
         let tables = Tables::open(&transaction).map_err(before)?;
         let mut state = Batch::new(tables, &shared.touches, effects);
+        let mut outcomes = Vec::with_capacity(batch.len());
         for operation in batch {
             let (next, outcome) = state.apply(operation).map_err(before)?;
             state = next;
             outcomes.push(outcome);
         }
-        let changed = state.changed();
-        drop(state);
-        if !changed && !sync {
+        let mut tables = state.into_tables();
+        if !tables.changed() && !effects.sync {
+            drop(tables);
             transaction.abort().map_err(|error| before(error.into()))?;
             settle(shared, effects);
             return Ok((outcomes, false));
         }
+        let way = Way::of(&shared.options, log, effects)
+            .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
+        if way == Way::Database && log.is_in_use() {
+            log.note_sequence(&mut tables).map_err(before)?;
+        }
+        drop(tables);
+        match way {
+            Way::Database => transaction
+                .set_two_phase_commit(shared.options.durability == Durability::TwoPhase),
+            Way::Log | Way::Memory => transaction
+                .set_durability(redb::Durability::None)
+                .map_err(|error| during(error.into()))?,
+        }
         transaction.commit().map_err(|error| during(error.into()))?;
+        if way == Way::Database {
+            log.restart();
+        }
         self.publish(shared, database, effects).map_err(Failed::During)?;
         settle(shared, effects);
-        self.needs_sync.store(!durable, Ordering::Release);
+        self.needs_sync.store(way == Way::Memory, Ordering::Release);
         Ok((outcomes, true))
     }
 
     /// Lets readers see the last commit: first the cache forgets what has changed, then the
     /// snapshot is replaced, then the cache learns what is written now.
-    fn publish(&self, shared: &Shared, database: &Database, effects: &Effects<'_>) -> Result<()> {
+    fn publish(&self, shared: &Shared, database: &redb::Database, effects: &Effects<'_>) -> Result<()> {
         let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
         let snapshot = Snapshot::of(database, commit)
             .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
@@ -264,6 +283,41 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// How a commit gets to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In the log, already; redb keeps it in memory until a later commit takes it along.
+    Log,
+    /// In redb's pages, with everything that was in the log or in memory only.
+    Database,
+    /// Not at all, until a later commit takes it along.
+    Memory,
+}
+
+impl Way {
+    /// Decides, and writes what goes into the log.
+    fn of(
+        options: &RedbOptions,
+        log: &mut WriteAheadLog,
+        effects: &Effects<'_>,
+    ) -> std::io::Result<Self> {
+        match options.durability {
+            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
+            Durability::Immediate if !effects.in_bulk => {}
+            _ => return Ok(Self::Database),
+        }
+        let changes = effects.changed.iter().map(|(key, record)| {
+            let bytes = record.as_ref().map(|record| record.encode(key));
+            (*key, bytes)
+        });
+        let logged = match Entry::of(changes) {
+            Some(entry) => log.append(entry)?,
+            None => false,
+        };
+        Ok(if logged { Self::Log } else { Self::Database })
     }
 }
 

@@ -1,0 +1,112 @@
+//! Where in the file the log stands: one sector of the file's first page, which redb leaves alone.
+//!
+//! Invariant: the sector is written whole, in one piece that no disk tears, and only after what it
+//! points to is on the disk. All zeroes mean that there is no log, and the whole file is redb's.
+
+use sha2::{Digest, Sha256};
+
+/// The sector's offset; redb's own header ends at 320 and it writes nothing else of its page 0.
+pub(super) const OFFSET: u64 = 2_048;
+pub(super) const SECTOR: usize = 512;
+
+const MAGIC: &[u8; 8] = b"sess-log";
+const SALT_LEN: usize = 16;
+const DIGEST_LEN: usize = 16;
+
+/// The log's place, and what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    /// How much of the file is redb's, from its beginning.
+    pub(super) database_len: u64,
+    /// Where the log begins: at the end of redb's part, or somewhat behind it.
+    pub(super) start: u64,
+    pub(super) capacity: u64,
+    /// Drawn anew for each log. Entries are digested with it, so that no content, however it was
+    /// made up, can pass for an entry.
+    pub(super) salt: [u8; SALT_LEN],
+}
+
+/// A sector that is neither empty nor the log's.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the place of the write-ahead log is damaged")]
+pub(super) struct DamagedArea;
+
+impl Area {
+    pub(super) const fn end(&self) -> u64 {
+        self.start.saturating_add(self.capacity)
+    }
+
+    pub(super) fn to_sector(self) -> [u8; SECTOR] {
+        let mut bytes = MAGIC.to_vec();
+        for number in [self.database_len, self.start, self.capacity] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.salt);
+        let digest = digest_of(&bytes);
+        bytes.extend_from_slice(&digest);
+        bytes.resize(SECTOR, 0);
+        let mut sector = [0; SECTOR];
+        sector.copy_from_slice(&bytes);
+        sector
+    }
+
+    /// The area that a sector tells of; `None` where it tells of none.
+    pub(super) fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
+        if sector.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let mut fields = sector.as_slice();
+        let mut take = || {
+            let (field, rest) = fields.split_first_chunk::<8>()?;
+            fields = rest;
+            Some(*field)
+        };
+        let parse = || {
+            let _magic = take()?;
+            let [database_len, start, capacity] =
+                [u64::from_le_bytes(take()?), u64::from_le_bytes(take()?), u64::from_le_bytes(take()?)];
+            let mut salt = [0; SALT_LEN];
+            let (first, second) = salt.split_at_mut(8);
+            first.copy_from_slice(&take()?);
+            second.copy_from_slice(&take()?);
+            Some(Self { database_len, start, capacity, salt })
+        };
+        // Written back it must be the same to the last byte: magic, digest and padding included.
+        let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
+        let sound = area.database_len <= area.start && area.end() < u64::MAX;
+        if sound { Ok(Some(area)) } else { Err(DamagedArea) }
+    }
+}
+
+/// Half a SHA-256.
+pub(super) fn digest_of(bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    let mut half = [0; DIGEST_LEN];
+    for (to, from) in half.iter_mut().zip(Sha256::digest(bytes)) {
+        *to = from;
+    }
+    half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn area() -> Area {
+        Area { database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
+    }
+
+    #[test]
+    fn a_sector_is_read_back_as_it_was_written() {
+        assert_eq!(Area::from_sector(&area().to_sector()).unwrap(), Some(area()));
+        assert_eq!(Area::from_sector(&[0; SECTOR]).unwrap(), None);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        for bit in 0..SECTOR * 8 {
+            let mut sector = area().to_sector();
+            sector[bit / 8] ^= 1 << (bit % 8);
+            assert!(Area::from_sector(&sector).is_err(), "bit {bit}");
+        }
+    }
+}

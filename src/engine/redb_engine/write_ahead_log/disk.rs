@@ -1,0 +1,202 @@
+//! The file, shared by the database at its beginning and the log at its end.
+//!
+//! Invariant: redb sees its own part and no more. When its part grows or shrinks the log moves: its
+//! entries are on the disk in the new place before the sector that points to them is written, and
+//! the old place is not given away before that sector is on the disk.
+
+use std::io;
+
+use parking_lot::Mutex;
+use redb::StorageBackend;
+
+use super::super::backend::SyncFailed;
+use super::area::{self, Area, DamagedArea};
+use super::entry::Entry;
+use crate::random::{RandomSource, SystemRandom};
+
+const PAGE: u64 = 4_096;
+/// A log as long as a part of the database, within these bounds: long enough that a page which many
+/// commits change is written once for all of them, short enough that opening the file after a crash
+/// takes no longer for it.
+const SHARE: u64 = 16;
+const MIN_CAPACITY: u64 = 256 * 1024;
+const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
+
+/// An open file with a database and, once something was logged, a log.
+pub(in super::super) struct Disk {
+    inner: Box<dyn StorageBackend>,
+    sync_failed: SyncFailed,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    area: Option<Area>,
+    /// How many of the area's bytes are entries that are needed.
+    used: u64,
+    /// Whether the area is to be given back when the file is closed.
+    retired: bool,
+}
+
+impl Disk {
+    /// Takes the file over, with the log it has.
+    pub(in super::super) fn open(
+        inner: Box<dyn StorageBackend>,
+        sync_failed: SyncFailed,
+    ) -> io::Result<Self> {
+        let len = inner.len()?;
+        let mut area = None;
+        if len >= PAGE {
+            let mut sector = [0; area::SECTOR];
+            inner.read(area::OFFSET, &mut sector)?;
+            area = Area::from_sector(&sector).map_err(damaged)?;
+        }
+        // The file is never shorter than its log's end: it was cut.
+        if area.is_some_and(|area| area.end() > len) {
+            return Err(damaged(DamagedArea));
+        }
+        // Until it is read, all of it may be needed.
+        let used = area.map_or(0, |area| area.capacity);
+        Ok(Self { inner, sync_failed, log: Mutex::new(Log { area, used, retired: false }) })
+    }
+
+    pub(in super::super) fn inner(&self) -> &dyn StorageBackend {
+        &*self.inner
+    }
+
+    /// How much of the file is the database's.
+    pub(in super::super) fn database_len(&self) -> io::Result<u64> {
+        match self.log.lock().area {
+            Some(area) => Ok(area.database_len),
+            None => self.inner.len(),
+        }
+    }
+
+    /// Makes the database's part longer or shorter, and moves the log out of its way.
+    pub(in super::super) fn set_database_len(&self, len: u64) -> io::Result<()> {
+        let mut log = self.log.lock();
+        match log.area {
+            Some(old) => self.move_log(&mut log, old, len),
+            None => self.inner.set_len(len),
+        }
+    }
+
+    pub(in super::super) fn sync(&self) -> io::Result<()> {
+        let result = self.inner.sync_data();
+        if result.is_err() {
+            self.sync_failed.set();
+        }
+        result
+    }
+
+    /// The last call: gives back the log's room if it is retired.
+    pub(in super::super) fn close(&self) -> io::Result<()> {
+        let mut log = self.log.lock();
+        let given_back = match log.area.take() {
+            Some(area) if log.retired => self.give_back(area),
+            _ => Ok(()),
+        };
+        given_back.and(self.inner.close())
+    }
+
+    /// The whole log as it is on the disk, and its salt; `None` if there is none.
+    pub(super) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
+        let Some(area) = self.log.lock().area else { return Ok(None) };
+        let len = usize::try_from(area.capacity).map_err(|_| damaged(DamagedArea))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len)?;
+        bytes.resize(len, 0);
+        self.inner.read(area.start, &mut bytes)?;
+        Ok(Some((bytes, area.salt)))
+    }
+
+    /// Writes an entry behind the others and syncs it; `false` if there is no room for it.
+    pub(super) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
+        let mut log = self.log.lock();
+        let area = match log.area {
+            Some(area) => area,
+            None => self.make_room(&mut log)?,
+        };
+        let (start, len) = (log.used, entry.len());
+        if start.saturating_add(len) > area.capacity {
+            return Ok(false);
+        }
+        self.inner.write(area.start + start, &entry.numbered(number, &area.salt))?;
+        self.sync()?;
+        log.used = start + len;
+        Ok(true)
+    }
+
+    /// Lets the next entry follow the first `used` bytes.
+    pub(super) fn resume(&self, used: u64) {
+        self.log.lock().used = used;
+    }
+
+    pub(super) fn retire(&self) {
+        self.log.lock().retired = true;
+    }
+
+    /// Adds a log to a file that has none.
+    fn make_room(&self, log: &mut Log) -> io::Result<Area> {
+        let database_len = self.inner.len()?;
+        let mut salt = [0; 16];
+        SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
+        let capacity = capacity_beside(database_len);
+        let area = Area { database_len, start: database_len, capacity, salt };
+        self.settle(log, area, &[])?;
+        Ok(area)
+    }
+
+    fn move_log(&self, log: &mut Log, old: Area, database_len: u64) -> io::Result<()> {
+        let capacity = capacity_beside(database_len).max(log.used.next_multiple_of(PAGE));
+        // Entries that are needed stay where they are until the sector points elsewhere.
+        let overlaps = log.used > 0
+            && database_len < old.start.saturating_add(log.used)
+            && database_len.saturating_add(capacity) > old.start;
+        let start = if overlaps { database_len.max(old.end()) } else { database_len };
+        let mut entries = vec![0; usize::try_from(log.used).map_err(io::Error::other)?];
+        self.inner.read(old.start, &mut entries)?;
+        self.settle(log, Area { database_len, start, capacity, ..old }, &entries)?;
+        self.cut_behind(start + capacity)
+    }
+
+    /// Puts the log into an area, and then on record. The whole area is written once, so that no
+    /// later entry waits for the file system to find room.
+    fn settle(&self, log: &mut Log, area: Area, entries: &[u8]) -> io::Result<()> {
+        if self.inner.len()? < area.end() {
+            self.inner.set_len(area.end())?;
+        }
+        let mut bytes = entries.to_vec();
+        bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
+        self.inner.write(area.start, &bytes)?;
+        self.sync()?;
+        self.inner.write(area::OFFSET, &area.to_sector())?;
+        self.sync()?;
+        log.area = Some(area);
+        Ok(())
+    }
+
+    fn give_back(&self, area: Area) -> io::Result<()> {
+        self.inner.write(area::OFFSET, &[0; area::SECTOR])?;
+        self.sync()?;
+        self.cut_behind(area.database_len)
+    }
+
+    fn cut_behind(&self, len: u64) -> io::Result<()> {
+        if self.inner.len()? > len { self.inner.set_len(len) } else { Ok(()) }
+    }
+}
+
+fn capacity_beside(database_len: u64) -> u64 {
+    (database_len / SHARE).clamp(MIN_CAPACITY, MAX_CAPACITY).next_multiple_of(PAGE)
+}
+
+fn damaged(error: DamagedArea) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Disk").field("log", &self.log).finish_non_exhaustive()
+    }
+}

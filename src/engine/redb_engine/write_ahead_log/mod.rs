@@ -1,0 +1,164 @@
+//! The write-ahead log: a commit is on the disk once its changes are, in one write and one sync.
+//!
+//! redb writes a dozen pages all over the file for every durable commit. The log takes the changes
+//! themselves, one entry a commit, one behind the other, at the end of the same file; redb keeps
+//! the commit in memory, and writes it with many others once the log is full. What a crash finds in
+//! the log is applied again when the file is opened.
+//!
+//! Invariant: the entries' numbers follow one another without a gap, the first one follows the
+//! number that redb's last durable commit holds, and an entry is whole or it is the last. So
+//! applying the entries in their order to that commit gives what was acknowledged.
+
+mod area;
+mod disk;
+mod entry;
+
+use std::io;
+use std::sync::Arc;
+
+use redb::Database;
+
+pub(super) use self::disk::Disk;
+pub(super) use self::entry::{Change, Entry};
+use self::entry::Found;
+use super::tables::{Outer, Tables};
+use crate::engine::Record;
+
+/// In `meta`: the number of the last entry that the commit holds.
+const SEQUENCE: &str = "log_sequence";
+
+/// An entry in the middle of the log cannot be read, though later ones can.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the write-ahead log is damaged: entry {number} cannot be read, and later ones can")]
+pub(super) struct DamagedLog {
+    number: u64,
+}
+
+/// The log of an open file.
+#[derive(Debug)]
+pub(super) struct WriteAheadLog {
+    disk: Arc<Disk>,
+    /// The number of the last entry.
+    last: u64,
+    /// The number of the last entry that redb holds on the disk.
+    folded: u64,
+}
+
+impl WriteAheadLog {
+    /// Applies what the last process left in the log to the database. In memory: the log stays as
+    /// it is until a durable commit holds it, so that a full disk does not stand in the way.
+    pub(super) fn recover(disk: Arc<Disk>, database: &Database) -> Outer<Self> {
+        let folded = stored_sequence(database)?;
+        let (entries, used) = match disk.read_log()? {
+            Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
+            None => (Vec::new(), 0),
+        };
+        disk.resume(used as u64);
+        // A log that comes to be later goes on from the number of the one before.
+        let last = folded + entries.len() as u64;
+        if last > folded {
+            apply(database, entries)?;
+        }
+        Ok(Self { disk, last, folded })
+    }
+
+    /// Whether the log holds what redb does not hold on the disk.
+    pub(super) const fn is_in_use(&self) -> bool {
+        self.last != self.folded
+    }
+
+    /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
+    /// After an error the log's end is not known, and the file must be opened anew.
+    pub(super) fn append(&mut self, entry: Entry) -> io::Result<bool> {
+        let written = self.disk.append(entry, self.last + 1)?;
+        self.last += u64::from(written);
+        Ok(written)
+    }
+
+    /// Puts the number of the last entry into a transaction that will be durable.
+    pub(super) fn note_sequence(&self, tables: &mut Tables<'_>) -> Outer<()> {
+        tables.store_meta(SEQUENCE, &self.last.to_le_bytes())
+    }
+
+    /// A durable commit holds everything: the log begins again.
+    pub(super) fn restart(&mut self) {
+        self.folded = self.last;
+        self.disk.resume(0);
+    }
+
+    /// The database is about to be closed for good; if the log is not in use, the file gives back
+    /// its room.
+    pub(super) fn retire(&self) {
+        if !self.is_in_use() {
+            self.disk.retire();
+        }
+    }
+}
+
+fn apply(database: &Database, entries: Vec<Vec<Change>>) -> Outer<()> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(redb::Durability::None)?;
+    let mut tables = Tables::open(&transaction)?;
+    for (key, record) in entries.into_iter().flatten() {
+        match record.map(|bytes| Record::decode(&key, &bytes)).transpose() {
+            Ok(Some(record)) => tables.put(&key, &record)?,
+            Ok(None) => {
+                tables.remove(&key)?;
+            }
+            Err(error) => return Err(damaged(error).into()),
+        }
+    }
+    drop(tables);
+    Ok(transaction.commit()?)
+}
+
+fn stored_sequence(database: &Database) -> Outer<u64> {
+    use redb::{ReadableDatabase, TableError};
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(super::tables::META) {
+        Ok(meta) => meta,
+        // A file that is only being created.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let value = meta.get(SEQUENCE)?;
+    Ok(value.map_or(0, |value| value.value().first_chunk().map_or(0, |n| u64::from_le_bytes(*n))))
+}
+
+/// The changes of the entries after `folded`, in their order, up to the first one that is not
+/// whole, and how many bytes they take.
+fn entries_after(
+    folded: u64,
+    log: &[u8],
+    salt: &[u8; 16],
+) -> io::Result<(Vec<Vec<Change>>, usize)> {
+    let mut entries = Vec::new();
+    let mut rest = log;
+    loop {
+        let number = folded + 1 + entries.len() as u64;
+        let found = Found::at_start_of(rest, salt).filter(|found| found.number == number);
+        let Some(found) = found else {
+            // One that was being written when the power went is the last. Later ones behind it
+            // mean that it was acknowledged, and is damaged.
+            return match is_behind(number, rest, salt) {
+                true => Err(damaged(DamagedLog { number })),
+                false => Ok((entries, log.len() - rest.len())),
+            };
+        };
+        entries.push(found.changes().ok_or_else(|| damaged(DamagedLog { number }))?);
+        rest = rest.get(found.len..).unwrap_or_default();
+    }
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Whether an entry after this number stands anywhere in the bytes.
+fn is_behind(number: u64, bytes: &[u8], salt: &[u8; 16]) -> bool {
+    let sectors = bytes.len() / area::SECTOR;
+    (0..sectors).any(|sector| {
+        let rest = bytes.get(sector * area::SECTOR..).unwrap_or_default();
+        Found::at_start_of(rest, salt).is_some_and(|found| found.number > number)
+    })
+}

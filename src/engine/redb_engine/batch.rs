@@ -245,8 +245,10 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     }
 
     fn sweep(&mut self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Outer<Sweep> {
-        let entries = self.tables.passed(now, limit)?;
+        let mut entries = self.tables.passed(now, limit)?;
         let mut sweep = Sweep { removed: 0, more: entries.len() == limit };
+        // In the order of their records: neighbours share a page.
+        entries.sort_unstable_by_key(|(_, key)| *key);
         for (deadline, key) in entries {
             match self.tables.get(&key)? {
                 None => self.tables.remove_stray_entry(deadline, &key)?,

@@ -91,6 +91,11 @@ impl<O: Operation> CommitQueue<O> {
         }
     }
 
+    /// Whether some thread commits or waits just now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state.lock().led
+    }
+
     fn lead(
         &self,
         own: O,

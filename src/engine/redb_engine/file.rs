@@ -123,7 +123,7 @@ impl StoreFile {
             .set_check_integrity_on_open(options.verify_on_open)
             .create_with_backend(Backend::new(Arc::clone(&disk)))
             .map_err(failed)?;
-        let log = WriteAheadLog::recover(disk, &database)
+        let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
             .map_err(|error| failure::from_redb("recover", &self.path, error))?;
         Ok(Connection { database, log })
     }

@@ -19,6 +19,7 @@ mod platform;
 mod record_cache;
 mod shared;
 mod snapshot;
+mod sweep_pace;
 mod tables;
 mod temporary;
 mod touch_buffer;
@@ -38,6 +39,7 @@ use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
+use self::sweep_pace::SweepPace;
 use self::touch_buffer::{Recorded, TouchBuffer};
 use self::writer::Writer;
 use super::{
@@ -78,6 +80,7 @@ pub struct RedbEngine {
     shared: Shared,
     queue: CommitQueue<Operation>,
     writer: Writer,
+    sweep_pace: SweepPace,
 }
 
 impl RedbEngine {
@@ -110,7 +113,7 @@ impl RedbEngine {
             cache: RecordCache::new(options.record_cache_bytes()),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
-        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(connection) })
+        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(connection), sweep_pace: SweepPace::new() })
     }
 
     /// Compares the tables of the file with one another; the list of what does not agree is empty
@@ -237,8 +240,12 @@ impl Engine for RedbEngine {
         if self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()))? {
             return Ok(Sweep::default());
         }
-        let operation = Operation::Sweep { now, defaults: *defaults, limit };
-        expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)
+        let step = self.sweep_pace.step(limit);
+        let operation = Operation::Sweep { now, defaults: *defaults, limit: step };
+        let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep);
+        let operations = self.writer.stats().committed_operations;
+        self.sweep_pace.adapt(self.queue.is_busy(), operations, limit);
+        sweep
     }
 
     fn reindex(&self, defaults: &Timeouts) -> Result<()> {

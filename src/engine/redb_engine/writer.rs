@@ -16,7 +16,7 @@ use super::options::RedbOptions;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
-use super::write_ahead_log::{Entry, WriteAheadLog};
+use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
 use crate::{Durability, Error, Result};
 
@@ -313,11 +313,7 @@ impl Way {
             let bytes = record.as_ref().map(|record| record.encode(key));
             (*key, bytes)
         });
-        let logged = match Entry::of(changes) {
-            Some(entry) => log.append(entry)?,
-            None => false,
-        };
-        Ok(if logged { Self::Log } else { Self::Database })
+        Ok(if log.append(changes)? { Self::Log } else { Self::Database })
     }
 }
 

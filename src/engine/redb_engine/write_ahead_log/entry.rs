@@ -14,11 +14,11 @@ const HEAD: usize = DIGEST_LEN + 8 + 4;
 const REMOVED: u32 = u32::MAX;
 
 /// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
-pub(in super::super) type Change = (SessionKey, Option<Vec<u8>>);
+pub(super) type Change = (SessionKey, Option<Vec<u8>>);
 
 /// The changes of one commit as bytes, without the number that they get when they are written.
 #[derive(Debug)]
-pub(in super::super) struct Entry {
+pub(super) struct Entry {
     /// Room for the head, the changes, and padding.
     bytes: Vec<u8>,
     changes_len: u32,
@@ -26,7 +26,7 @@ pub(in super::super) struct Entry {
 
 impl Entry {
     /// `None` if the changes are more than any log could hold.
-    pub(in super::super) fn of(changes: impl Iterator<Item = Change>) -> Option<Self> {
+    pub(super) fn of(changes: impl Iterator<Item = Change>) -> Option<Self> {
         let mut bytes = vec![0; HEAD];
         for (key, record) in changes {
             bytes.extend_from_slice(key.as_bytes());
@@ -39,7 +39,7 @@ impl Entry {
         Some(Self { bytes, changes_len })
     }
 
-    pub(in super::super) fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 

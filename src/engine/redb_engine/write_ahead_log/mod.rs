@@ -19,13 +19,15 @@ use std::sync::Arc;
 use redb::Database;
 
 pub(super) use self::disk::Disk;
-pub(super) use self::entry::{Change, Entry};
-use self::entry::Found;
+use self::entry::{Change, Entry, Found};
 use super::tables::{Outer, Tables};
 use crate::engine::Record;
 
 /// In `meta`: the number of the last entry that the commit holds.
 const SEQUENCE: &str = "log_sequence";
+const PAGE: usize = 4_096;
+/// A record that is written changes its own page and, now and then, one above it.
+const PAGES_PER_CHANGE: usize = 2;
 
 /// An entry in the middle of the log cannot be read, though later ones can.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -42,12 +44,21 @@ pub(super) struct WriteAheadLog {
     last: u64,
     /// The number of the last entry that redb holds on the disk.
     folded: u64,
+    /// How many records the entries since then have changed, and how many they may.
+    changes: usize,
+    max_changes: usize,
 }
 
 impl WriteAheadLog {
     /// Applies what the last process left in the log to the database. In memory: the log stays as
     /// it is until a durable commit holds it, so that a full disk does not stand in the way.
-    pub(super) fn recover(disk: Arc<Disk>, database: &Database) -> Outer<Self> {
+    ///
+    /// redb keeps the pages of what is in the log only; `page_cache_bytes` is its room for them.
+    pub(super) fn recover(
+        disk: Arc<Disk>,
+        database: &Database,
+        page_cache_bytes: usize,
+    ) -> Outer<Self> {
         let folded = stored_sequence(database)?;
         let (entries, used) = match disk.read_log()? {
             Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
@@ -56,10 +67,14 @@ impl WriteAheadLog {
         disk.resume(used as u64);
         // A log that comes to be later goes on from the number of the one before.
         let last = folded + entries.len() as u64;
+        let changes = entries.iter().map(Vec::len).sum();
         if last > folded {
             apply(database, entries)?;
         }
-        Ok(Self { disk, last, folded })
+        // redb has half of its cache for pages that it did not write yet. Beyond it they go into
+        // the file one by one, and every sync of the log has to wait for them.
+        let max_changes = page_cache_bytes / 2 / PAGE / PAGES_PER_CHANGE;
+        Ok(Self { disk, last, folded, changes, max_changes })
     }
 
     /// Whether the log holds what redb does not hold on the disk.
@@ -69,9 +84,17 @@ impl WriteAheadLog {
 
     /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
     /// After an error the log's end is not known, and the file must be opened anew.
-    pub(super) fn append(&mut self, entry: Entry) -> io::Result<bool> {
+    pub(super) fn append(&mut self, changes: impl ExactSizeIterator<Item = Change>) -> io::Result<bool> {
+        let count = self.changes + changes.len();
+        if count > self.max_changes {
+            return Ok(false);
+        }
+        let Some(entry) = Entry::of(changes) else { return Ok(false) };
         let written = self.disk.append(entry, self.last + 1)?;
-        self.last += u64::from(written);
+        if written {
+            self.last += 1;
+            self.changes = count;
+        }
         Ok(written)
     }
 
@@ -83,6 +106,7 @@ impl WriteAheadLog {
     /// A durable commit holds everything: the log begins again.
     pub(super) fn restart(&mut self) {
         self.folded = self.last;
+        self.changes = 0;
         self.disk.resume(0);
     }
 

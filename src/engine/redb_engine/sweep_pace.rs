@@ -1,0 +1,60 @@
+//! How large the steps of a sweep are: large while nobody writes, small as soon as somebody does.
+//!
+//! A commit costs the same whether it removes one session or many, and removals of neighbouring keys
+//! share pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The step while others write: a commit of about a millisecond.
+const LEAST: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct SweepPace {
+    step: AtomicUsize,
+    /// How many operations had been committed after the step before.
+    operations: AtomicU64,
+}
+
+impl SweepPace {
+    pub(super) const fn new() -> Self {
+        Self { step: AtomicUsize::new(LEAST), operations: AtomicU64::new(0) }
+    }
+
+    pub(super) fn step(&self, limit: usize) -> usize {
+        self.step.load(Ordering::Relaxed).min(limit)
+    }
+
+    /// After a step: whether somebody waits now, and how many operations have been committed, the
+    /// step itself among them.
+    pub(super) fn adapt(&self, somebody_waits: bool, operations: u64, limit: usize) {
+        let before = self.operations.swap(operations, Ordering::Relaxed);
+        let alone = !somebody_waits && operations.saturating_sub(before) <= 1;
+        let step = match alone {
+            true => (self.step(limit) * 2).clamp(LEAST, limit.max(LEAST)),
+            false => LEAST,
+        };
+        self.step.store(step, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_double_while_nobody_writes_and_fall_at_once_when_somebody_does() {
+        let pace = SweepPace::new();
+        let mut steps = Vec::new();
+        for operation in 1..=7 {
+            steps.push(pace.step(1_000));
+            pace.adapt(false, operation, 1_000);
+        }
+        assert_eq!(steps, [32, 64, 128, 256, 512, 1_000, 1_000]);
+        pace.adapt(true, 8, 1_000);
+        assert_eq!((pace.step(1_000), pace.step(10)), (LEAST, 10));
+        pace.adapt(false, 9, 1_000);
+        assert_eq!(pace.step(1_000), 2 * LEAST);
+        pace.adapt(false, 11, 1_000);
+        assert_eq!(pace.step(1_000), LEAST, "another operation shared the commit");
+    }
+}

@@ -59,8 +59,8 @@ impl StoreFile {
     /// Whether the path still leads to the open file. A commit to a file that nobody can open
     /// again must not be acknowledged.
     pub(super) fn check_in_place(&self) -> Result<()> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(metadata) if Identity::of(&metadata) == self.identity => Ok(()),
+        match Identity::at(&self.path) {
+            Ok(identity) if identity == self.identity => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("look at", &self.path, error))
             }

@@ -11,6 +11,8 @@ mod batch;
 mod commit_queue;
 mod failure;
 mod file;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod key_hasher;
 mod marks;
 mod operation;
@@ -27,8 +29,6 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 
-use arc_swap::ArcSwapOption;
-
 pub use self::options::RedbOptions;
 
 use self::commit_queue::CommitQueue;
@@ -42,6 +42,7 @@ use self::writer::Writer;
 use super::{
     Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
 };
+use crate::sync::ArcSwapOption;
 use crate::{Error, Result, SessionKey, Timeouts};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have

@@ -5,9 +5,7 @@
 //! back; and redb's handle, which does not outlive an I/O error, is opened anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use redb::Database;
 
 use super::batch::{Batch, Effects};
@@ -17,6 +15,8 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use crate::engine::EngineStats;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::{Durability, Error, Result};
 
 pub(super) struct Writer {

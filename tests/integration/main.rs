@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod child;
 mod conformance;
 mod corpus;
 mod files;
@@ -8,6 +9,7 @@ mod fixture;
 mod fixtures;
 mod full_disk;
 mod history;
+mod kill;
 mod maintenance;
 mod model;
 mod operations;

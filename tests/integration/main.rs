@@ -1,6 +1,8 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_files;
+mod bad_records;
 mod child;
 mod conformance;
 mod corpus;
@@ -13,6 +15,7 @@ mod kill;
 mod maintenance;
 mod model;
 mod operations;
+mod other_processes;
 mod property;
 mod server;
 mod threads;

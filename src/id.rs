@@ -220,6 +220,18 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_differ_in_one_bit_have_keys_that_share_no_prefix() {
+        // What a lookup compares is the key, so its time says nothing of a guess that comes close.
+        let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        for bit in 0..128 {
+            let close = SessionId((1_u128 << bit).to_be_bytes());
+            let keys = [*id.key().as_bytes(), *close.key().as_bytes()];
+            let shared = keys[0].iter().zip(&keys[1]).take_while(|(a, b)| a == b).count();
+            assert!(shared < 3, "bit {bit}: {shared} bytes");
+        }
+    }
+
+    #[test]
     fn every_malformed_id_is_refused() {
         let malformed = [
             "",

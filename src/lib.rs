@@ -121,6 +121,7 @@ mod random;
 mod record;
 mod session;
 mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timeouts;

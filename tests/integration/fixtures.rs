@@ -91,3 +91,20 @@ impl<F: EngineFixture> EngineFixture for Shared<F> {
 }
 
 pub(crate) type Memory = MemoryFixture;
+
+/// Makes tests of a function that takes a fixture: one for each engine.
+macro_rules! on_every_engine {
+    ($($case:ident)*) => {
+        mod memory {
+            $(#[test] fn $case() { super::$case::<crate::fixtures::Memory>(); })*
+        }
+        mod redb {
+            $(#[test] fn $case() { super::$case::<crate::fixtures::Redb>(); })*
+        }
+        mod redb_deferred {
+            $(#[test] fn $case() { super::$case::<crate::fixtures::Redb<crate::fixtures::Deferred>>(); })*
+        }
+    };
+}
+
+pub(crate) use on_every_engine;

@@ -1,17 +1,25 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_files;
+mod bad_records;
+mod child;
 mod conformance;
 mod corpus;
+mod documents;
 mod files;
 mod fixture;
 mod fixtures;
 mod full_disk;
 mod history;
+mod kill;
 mod maintenance;
 mod model;
 mod operations;
+mod other_processes;
+mod panics;
 mod property;
+mod resources;
 mod server;
 mod threads;
 mod timeouts;

@@ -3,32 +3,17 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sessile::testing::{EngineFixture, ManualClock};
 use sessile::{Clock, Error, Session, SessionId, SessionStore, Timeouts};
 
-use crate::fixtures::{Deferred, Memory, Redb};
-use crate::history::{Answer, Call, Event, is_linearizable};
+use crate::fixtures::on_every_engine;
 
 const INACTIVITY: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
-
-macro_rules! on_every_engine {
-    ($($case:ident)*) => {
-        mod memory {
-            $(#[test] fn $case() { super::$case::<super::Memory>(); })*
-        }
-        mod redb {
-            $(#[test] fn $case() { super::$case::<super::Redb>(); })*
-        }
-        mod redb_deferred {
-            $(#[test] fn $case() { super::$case::<super::Redb<super::Deferred>>(); })*
-        }
-    };
-}
 
 on_every_engine! {
     once_destroyed_a_session_is_gone_for_every_thread
@@ -40,7 +25,6 @@ on_every_engine! {
     closing_answers_every_caller
     dropping_handles_in_many_threads_closes_the_store_once
     a_storm_of_writes_with_readers_keeps_the_file_bounded
-    concurrent_operations_on_one_session_are_linearizable
 }
 
 fn opened<F: EngineFixture>(fixture: &F, clock: &ManualClock) -> SessionStore<u64> {
@@ -419,72 +403,6 @@ fn a_storm_of_writes_with_readers_keeps_the_file_bounded<F: EngineFixture>() {
     if let Some(bytes) = store.stats().unwrap().file_bytes {
         assert!(bytes < 8 * 1024 * 1024, "{bytes} bytes");
     }
-}
-
-/// Four threads, a few calls each, on one session that one of them ends.
-fn concurrent_operations_on_one_session_are_linearizable<F: EngineFixture>() {
-    const THREADS: u64 = 4;
-    const CALLS: u64 = 6;
-    let (fixture, clock) = (F::new(), ManualClock::new());
-    let store = opened(&fixture, &clock);
-    for round in 0..60 {
-        let session = store.create(0).unwrap();
-        let id = session.id();
-        let (ticks, start) = (AtomicU64::new(0), Barrier::new(THREADS as usize));
-        let events: Vec<Event> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS)
-                .map(|thread| {
-                    let (store, ticks, start) = (&store, &ticks, &start);
-                    let mut handle = session.clone();
-                    scope.spawn(move || {
-                        start.wait();
-                        let call = |number: u64| {
-                            let began = ticks.fetch_add(1, Ordering::SeqCst);
-                            let new = 1 + thread * 100 + number;
-                            let call = match (thread + number + round) % 6 {
-                                0 | 1 => update(store, &mut handle, new),
-                                2 => Call::Modify {
-                                    new,
-                                    found: store
-                                        .modify(id, |session| *session.content_mut() = new)
-                                        .unwrap()
-                                        .is_some(),
-                                },
-                                3 => Call::Extend(store.extend_lifetime(id).unwrap()),
-                                4 if number + 2 > CALLS => {
-                                    Call::Destroy(store.destroy(id).unwrap())
-                                }
-                                _ => {
-                                    let read = store.read(id).unwrap();
-                                    handle = read.clone().unwrap_or(handle.clone());
-                                    Call::Read(read.map(Session::into_content))
-                                }
-                            };
-                            Event { began, ended: ticks.fetch_add(1, Ordering::SeqCst), call }
-                        };
-                        (0..CALLS).map(call).collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(is_linearizable(&events, Some(0)), "no order explains {events:#?}");
-    }
-}
-
-fn update(store: &SessionStore<u64>, handle: &mut Session<u64>, new: u64) -> Call {
-    let base = *handle.content();
-    *handle.content_mut() = new;
-    let answer = match store.update(handle) {
-        Ok(()) => Answer::Saved,
-        Err(Error::Conflict { .. }) => Answer::Conflict,
-        Err(Error::Gone { .. }) => Answer::Gone,
-        Err(other) => panic!("{other}"),
-    };
-    if answer != Answer::Saved {
-        *handle.content_mut() = base;
-    }
-    Call::Update { base, new, answer }
 }
 
 #[test]

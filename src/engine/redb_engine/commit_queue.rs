@@ -8,8 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 /// The most operations in one commit: enough that the cost of the sync all but vanishes, and few

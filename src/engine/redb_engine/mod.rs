@@ -11,6 +11,8 @@ mod batch;
 mod commit_queue;
 mod failure;
 mod file;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod key_hasher;
 mod marks;
 mod operation;
@@ -29,8 +31,6 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 
-use arc_swap::ArcSwapOption;
-
 pub use self::options::RedbOptions;
 
 use self::commit_queue::CommitQueue;
@@ -45,6 +45,7 @@ use self::writer::Writer;
 use super::{
     Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
 };
+use crate::sync::ArcSwapOption;
 use crate::{Error, Result, SessionKey, Timeouts};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have

@@ -7,13 +7,12 @@
 //! last came by makes room.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::RwLock;
 
 use super::key_hasher::{BuildKeyHasher, shard_of};
 use crate::SessionKey;
 use crate::engine::Record;
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 const SHARDS: usize = 64;
 /// What an entry takes besides its record's own bytes: slot, map entry, allocator.

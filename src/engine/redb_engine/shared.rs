@@ -3,8 +3,6 @@
 //! Invariant: the touch buffer is asked first, then the cache, then the snapshot. A touch leaves
 //! the buffer only once a snapshot that holds it was published, so it is never missed.
 
-use arc_swap::ArcSwapOption;
-
 use super::failure;
 use super::file::StoreFile;
 use super::options::RedbOptions;
@@ -13,6 +11,7 @@ use super::snapshot::Snapshot;
 use super::tables::Outer;
 use super::touch_buffer::TouchBuffer;
 use crate::engine::Record;
+use crate::sync::ArcSwapOption;
 use crate::{Error, Result, SessionKey};
 
 /// An open file, as readers see it.

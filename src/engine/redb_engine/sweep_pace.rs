@@ -3,7 +3,7 @@
 //! A commit costs the same whether it removes one session or many, and removals of neighbouring keys
 //! share pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The step while others write: a commit of about a millisecond.
 const LEAST: usize = 32;

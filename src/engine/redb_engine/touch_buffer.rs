@@ -5,13 +5,12 @@
 //! the session, and the touch that finds its session condemned waits its turn in the queue.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use parking_lot::Mutex;
 
 use super::key_hasher::{BuildKeyHasher, shard_of};
 use crate::SessionKey;
 use crate::clock::Timestamp;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most touches that wait: about 13 MiB. Beyond it, who touches flushes.
 pub(super) const CAPACITY: usize = 262_144;

@@ -5,9 +5,7 @@
 //! back; and redb's handle, which does not outlive an I/O error, is opened anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use super::batch::{Batch, Effects};
 use super::failure;
 use super::file::Connection;
@@ -18,6 +16,8 @@ use super::snapshot::Snapshot;
 use super::tables::Tables;
 use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::{Durability, Error, Result};
 
 pub(super) struct Writer {

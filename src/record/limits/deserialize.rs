@@ -215,8 +215,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Within<'_, A> {
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        let hint = self.inner.size_hint()?;
-        Some(hint.min(self.limits.elements_left()))
+        Some(self.limits.promise(self.inner.size_hint()?, 1))
     }
 }
 
@@ -250,8 +249,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Within<'_, A> {
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        let hint = self.inner.size_hint()?;
-        Some(hint.min(self.limits.elements_left() / 2))
+        Some(self.limits.promise(self.inner.size_hint()?, 2))
     }
 }
 

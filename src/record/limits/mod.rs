@@ -82,12 +82,14 @@ impl<T> LimitedSeed<T> {
 struct Elements {
     allowed: usize,
     left: Cell<usize>,
+    /// How many of them no size hint has been given for.
+    unpromised: Cell<usize>,
 }
 
 impl Elements {
     #[inline]
     fn new(allowed: usize) -> Self {
-        Self { allowed, left: Cell::new(allowed) }
+        Self { allowed, left: Cell::new(allowed), unpromised: Cell::new(allowed) }
     }
 
     fn used(&self) -> usize {
@@ -130,9 +132,16 @@ impl<'a> Limits<'a> {
         }
     }
 
+    /// How many items, of so many elements each, a collection may make room for before it has seen
+    /// one. All the hints of one value together stay within the budget, as the elements of sound
+    /// content do: otherwise each level of nesting could claim, and be given, all of it anew.
     #[inline]
-    fn elements_left(self) -> usize {
-        self.elements.left.get()
+    fn promise(self, claimed: usize, elements_each: usize) -> usize {
+        let Elements { left, unpromised, .. } = self.elements;
+        let payable = left.get().min(unpromised.get()) / elements_each;
+        let items = claimed.min(payable);
+        unpromised.set(unpromised.get() - items * elements_each);
+        items
     }
 }
 

@@ -6,13 +6,13 @@
 
 use std::io;
 
-use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::super::backend::SyncFailed;
 use super::area::{self, Area, DamagedArea};
 use super::entry::Entry;
 use crate::random::{RandomSource, SystemRandom};
+use crate::sync::Mutex;
 
 const PAGE: u64 = 4_096;
 /// A log as long as a part of the database, within these bounds: long enough that a page which many

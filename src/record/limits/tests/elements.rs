@@ -119,6 +119,19 @@ fn a_size_hint_is_the_claimed_length_up_to_what_the_budget_can_pay() {
 }
 
 #[test]
+fn size_hints_at_all_levels_together_stay_within_the_budget() {
+    type Two = (Hint<OfSeq>, Hint<OfSeq>);
+    let both = |first, second| {
+        let bytes = [claims(first), claims(second)].concat();
+        let (first, second) = decode::<Two>(&bytes, 100).unwrap();
+        (first.0.unwrap(), second.0.unwrap())
+    };
+    assert_eq!(both(10, 20), (10, 20));
+    assert_eq!(both(90, 90), (90, 10));
+    assert_eq!(both(1_000, 1_000), (99, 1), "the pair itself takes two, of which one is left");
+}
+
+#[test]
 fn a_claimed_length_of_a_string_or_of_bytes_is_not_allocated() {
     fn refused<T: DeserializeOwned>(bytes: &[u8]) -> bool {
         let seed = LimitedSeed::<T>::new(PLENTY);

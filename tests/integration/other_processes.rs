@@ -1,0 +1,99 @@
+//! A file that another process has, or that this one may not touch.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sessile::{Attributes, SessionStore};
+
+use crate::child;
+
+/// Names the file that a child process opens, and tells what it got.
+const FILE: &str = "SESSILE_TEST_OPEN";
+const SAYS: &str = "opening: ";
+
+/// The child's part.
+fn open_and_tell(path: &Path) {
+    match SessionStore::<Attributes>::open(path) {
+        Ok(_) => println!("{SAYS}a store"),
+        Err(error) => println!("{SAYS}{error} ({error:?})"),
+    }
+}
+
+/// What a child process was told when it opened a file.
+fn told(mut child: Command, path: &Path) -> Option<String> {
+    let Output { stdout, .. } = child.env(FILE, path).output().ok()?;
+    let text = String::from_utf8(stdout).unwrap();
+    Some(text.split_once(SAYS)?.1.lines().next()?.into())
+}
+
+#[test]
+fn a_file_that_is_open_here_is_refused_in_another_process() {
+    if let Some(path) = std::env::var_os(FILE) {
+        return open_and_tell(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let store = SessionStore::<Attributes>::open(&path).unwrap();
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    let test = "other_processes::a_file_that_is_open_here_is_refused_in_another_process";
+    let refused = told(child::running(test), &path).unwrap();
+    assert!(refused.contains("AlreadyOpen") && refused.contains(path.to_str().unwrap()));
+    assert!(store.read(&id).unwrap().is_some());
+    store.close().unwrap();
+    assert_eq!(told(child::running(test), &path).unwrap(), "a store");
+}
+
+/// A child that may do no more than files say: this user's, or nobody's where this user is root,
+/// whom no file stops.
+fn without_privileges(test: &str, folder: &Path) -> Command {
+    const NOBODY: u32 = 65_534;
+    let mut child = child::running(test);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        let everything = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in everything.chain([folder.to_owned()]) {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        child.uid(NOBODY).gid(NOBODY);
+    }
+    child
+}
+
+#[test]
+fn a_file_that_permissions_keep_closed_is_an_error_that_names_it() {
+    if let Some(path) = std::env::var_os(FILE) {
+        return open_and_tell(Path::new(&path));
+    }
+    let test = "other_processes::a_file_that_permissions_keep_closed_is_an_error_that_names_it";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    drop(SessionStore::<Attributes>::open(&path).unwrap());
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let tell = |path: &Path| told(without_privileges(test, folder.path()), path);
+    let Some(told) = tell(&path) else {
+        println!("not run: nobody may not run this binary where it is");
+        return;
+    };
+    assert_eq!(told, "a store", "with the permissions that it is made with");
+    let before = fs::read(&path).unwrap();
+    for mode in [0o400, 0o200, 0o000] {
+        set(&path, mode);
+        let told = tell(&path).unwrap();
+        assert!(told.starts_with(&format!("could not open {}", path.display())), "{told}");
+        assert!(told.contains("PermissionDenied"), "{told}");
+    }
+    set(&path, 0o600);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // Nor may one be made in a folder that is closed to writing.
+    let new = folder.path().join("new.redb");
+    tell(&path).unwrap();
+    set(folder.path(), 0o500);
+    let told = tell(&new).unwrap();
+    assert!(told.contains(new.to_str().unwrap()) && told.contains("PermissionDenied"), "{told}");
+    assert!(!new.exists());
+    set(folder.path(), 0o700);
+}

@@ -1,0 +1,151 @@
+//! Panics in whatever of the caller's runs inside a call: that call alone fails, and every other
+//! thread gets its answers. The leader of a commit is the commit queue's own test.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sessile::engine::{
+    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+};
+use sessile::testing::{EngineFixture, ManualClock};
+use sessile::{Clock, Result, SessionId, SessionKey, SessionStore, Timeouts};
+
+use crate::fixtures::on_every_engine;
+
+on_every_engine! {
+    a_panic_in_any_role_fails_that_call_alone
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    Clock,
+    Serialize,
+    Deserialize,
+    Closure,
+    Visitor,
+    Engine,
+}
+
+const ROLES: [Role; 6] =
+    [Role::Clock, Role::Serialize, Role::Deserialize, Role::Closure, Role::Visitor, Role::Engine];
+
+thread_local! {
+    /// Which role panics in this thread.
+    static PANICS_AS: Cell<Option<Role>> = const { Cell::new(None) };
+}
+
+fn play(role: Role) {
+    if PANICS_AS.get() == Some(role) {
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[derive(Debug)]
+struct Content(u64);
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        play(Role::Serialize);
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        play(Role::Deserialize);
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+#[derive(Debug)]
+struct Fragile<T>(T);
+
+impl Clock for Fragile<ManualClock> {
+    fn now(&self) -> SystemTime {
+        play(Role::Clock);
+        self.0.now()
+    }
+}
+
+macro_rules! fragile {
+    ($($operation:ident($($argument:ident: $kind:ty),*) -> $outcome:ty;)*) => {
+        impl<E: Engine> Engine for Fragile<E> {
+            $(fn $operation(&self, $($argument: $kind),*) -> Result<$outcome> {
+                play(Role::Engine);
+                self.0.$operation($($argument),*)
+            })*
+        }
+    };
+}
+
+fragile! {
+    insert(key: &SessionKey, record: Record, max_sessions: u64) -> Insert;
+    load(key: &SessionKey) -> Option<Record>;
+    replace(key: &SessionKey, expected_revision: u64, record: Record) -> Replace;
+    rekey(old: &SessionKey, new: &SessionKey, revision: u64, record: Record) -> Rekey;
+    touch(key: &SessionKey, at: Timestamp) -> bool;
+    remove(key: &SessionKey) -> Option<Removed>;
+    remove_user(user: &UserKey) -> Vec<Removed>;
+    remove_others(keep: &SessionKey) -> Option<Vec<Removed>>;
+    scan_user(user: &UserKey, visit: &mut Visit<'_>) -> ();
+    for_each(visit: &mut Visit<'_>) -> ();
+    remove_expired(now: Timestamp, defaults: &Timeouts, limit: usize) -> Sweep;
+    reindex(defaults: &Timeouts) -> ();
+    count(now: Timestamp, defaults: &Timeouts) -> u64;
+    clear() -> ();
+    load_meta(name: &str) -> Option<Vec<u8>>;
+    store_meta(name: &str, value: &[u8]) -> ();
+    flush() -> ();
+    close() -> ();
+    stats() -> EngineStats;
+}
+
+fn opened<F: EngineFixture>(fixture: &F) -> SessionStore<Content> {
+    SessionStore::builder()
+        .engine(Fragile(fixture.open()))
+        .clock(Fragile(ManualClock::new()))
+        .manual_maintenance()
+        .build()
+        .unwrap()
+}
+
+fn count(store: &SessionStore<Content>, id: &SessionId) {
+    let counted = store.modify(id, |session| {
+        play(Role::Closure);
+        session.content_mut().0 += 1;
+    });
+    assert!(counted.unwrap().is_some());
+}
+
+fn a_panic_in_any_role_fails_that_call_alone<F: EngineFixture>() {
+    const THREADS: u64 = 4;
+    const ROUNDS: u64 = 5;
+    let fixture = F::new();
+    let store = opened(&fixture);
+    let session = store.create(Content(0)).unwrap();
+    let id = session.id();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for role in ROLES.repeat(ROUNDS as usize) {
+                    PANICS_AS.set(Some(role));
+                    let fails = catch_unwind(AssertUnwindSafe(|| match role {
+                        Role::Visitor => drop(store.for_each(|_, _| play(Role::Visitor))),
+                        _ => count(&store, id),
+                    }));
+                    PANICS_AS.set(None);
+                    assert!(fails.is_err(), "{role:?}");
+                    count(&store, id);
+                }
+            });
+        }
+    });
+    let counted = THREADS * ROUNDS * ROLES.len() as u64;
+    assert_eq!(store.read(id).unwrap().unwrap().content().0, counted, "and nothing else");
+    assert_eq!(store.len().unwrap(), 1);
+    store.close().unwrap();
+    assert_eq!(opened(&fixture).read(id).unwrap().unwrap().content().0, counted);
+}

@@ -131,12 +131,13 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
 pub use csrf::CsrfToken;
 pub use durability::Durability;
-pub use engine::{Engine, MemoryEngine, RedbEngine};
+pub use engine::redb_engine::Recovery;
+pub use engine::{Engine, MemoryEngine, Problem, RedbEngine, UserLimit};
 pub use error::{Error, Result, Source};
 pub use id::{SessionId, SessionKey};
 pub use record::content::StoredContent;
 pub use session::{Session, SessionInfo, SessionOptions};
-pub use store::{ModifyOutcome, SessionStore, Stats};
+pub use store::{CheckReport, ModifyOutcome, SessionStore, Stats};
 pub use timeouts::{InvalidTimeouts, Timeouts};
 pub use user::UserId;
 

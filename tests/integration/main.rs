@@ -11,6 +11,7 @@ mod history;
 mod maintenance;
 mod model;
 mod operations;
+mod operators;
 mod property;
 mod server;
 mod threads;

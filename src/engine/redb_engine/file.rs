@@ -11,6 +11,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database};
 
 use super::backend::{Backend, SyncFailed};
+use super::compaction::compact_if_mostly_empty;
 use super::failure;
 use super::marks::{check_marks, write_marks};
 use super::options::RedbOptions;
@@ -30,8 +31,11 @@ impl StoreFile {
     /// Opens the store at a path; creates it where there is nothing, or an empty file.
     pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
         match look(path)? {
-            Found::Store => Self::open_existing(path, options),
-            Found::Nothing => Self::create(path, options),
+            Found::Store => Self::open_compact(path, options),
+            Found::Nothing => {
+                let (store, database, ()) = Self::create_filled(path, options, |_| Ok(()))?;
+                Ok((store, database))
+            }
         }
     }
 
@@ -70,6 +74,23 @@ impl StoreFile {
         }
     }
 
+    /// Opens a file, and gives back its space if it is mostly empty.
+    fn open_compact(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
+        let (store, mut database) = Self::open_existing(path, options)?;
+        if !options.compact_on_open {
+            return Ok((store, database));
+        }
+        match compact_if_mostly_empty(&mut database, store.len()?) {
+            Ok(_) => Ok((store, database)),
+            Err(error) if store.sync_failed() => Err(failure::from_redb("compact", path, error)),
+            // A disk that is too full to be made emptier must not keep the store closed.
+            Err(_) => {
+                drop(database);
+                Self::open_existing(path, options)
+            }
+        }
+    }
+
     fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
@@ -85,8 +106,13 @@ impl StoreFile {
         Ok((store, database))
     }
 
-    /// Builds a whole store under another name, and gives it its own once it is on the disk.
-    fn create(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
+    /// Builds a whole store under another name, with what `fill` puts into it, and gives it its own
+    /// name once it is on the disk.
+    pub(super) fn create_filled<T>(
+        path: &Path,
+        options: &RedbOptions,
+        fill: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<(Self, Database, T)> {
         let temporary = Temporary::create(path)?;
         let file = temporary.file()?;
         let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
@@ -97,19 +123,22 @@ impl StoreFile {
         };
         let database = store.database(file, options)?;
         write_marks(&database).map_err(|error| failure::from_redb("create", path, error))?;
+        let filled = fill(&database)?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
         if let Found::Store = look(path)? {
             return Err(Error::AlreadyOpen { path: path.into() });
         }
         temporary.move_to(path)?;
-        Ok((store, database))
+        Ok((store, database, filled))
     }
 
     fn database(&self, file: File, options: &RedbOptions) -> Result<Database> {
+        let on_recovery = options.on_recovery.for_file(&file);
         let backend = FileBackend::new(file).map_err(|e| failure::from_open(&self.path, e))?;
         Builder::new()
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
+            .set_repair_callback(on_recovery)
             .create_with_backend(Backend::new(backend, self.sync_failed.clone()))
             .map_err(|error| failure::from_open(&self.path, error))
     }

@@ -8,7 +8,9 @@
 
 mod backend;
 mod batch;
+mod check;
 mod commit_queue;
+mod compaction;
 mod failure;
 mod file;
 mod key_hasher;
@@ -17,6 +19,7 @@ mod operation;
 mod options;
 mod platform;
 mod record_cache;
+mod recovery;
 mod shared;
 mod snapshot;
 mod tables;
@@ -30,6 +33,7 @@ use std::path::Path;
 use arc_swap::ArcSwapOption;
 
 pub use self::options::RedbOptions;
+pub use self::recovery::Recovery;
 
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
@@ -40,7 +44,8 @@ use self::snapshot::Snapshot;
 use self::touch_buffer::{Recorded, TouchBuffer};
 use self::writer::Writer;
 use super::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
+    Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::{Error, Result, SessionKey, Timeouts};
 
@@ -104,7 +109,7 @@ impl RedbEngine {
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
-            options: options.clone(),
+            options: options.for_reopening(),
             touches: TouchBuffer::new(),
             cache: RecordCache::new(options.record_cache_bytes()),
             snapshot: ArcSwapOption::from_pointee(snapshot),
@@ -112,15 +117,23 @@ impl RedbEngine {
         Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(database) })
     }
 
-    /// Compares the tables of the file with one another; the list of what does not agree is empty
-    /// in every sound file.
+    /// What [`check`](Engine::check) finds wrong, under the timeouts that the file's index was made
+    /// under: an empty list in every sound file.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
     #[cfg(feature = "testing")]
     pub fn disagreements(&self) -> Result<Vec<String>> {
-        self.shared.look(Snapshot::disagreements)
+        let timeouts = self.load_meta("timeouts")?.and_then(|bytes| Timeouts::from_bytes(&bytes));
+        let mut found = Vec::new();
+        self.check(&timeouts.unwrap_or(Timeouts::ENDLESS), &mut |finding| {
+            if let Finding::Problem(problem) = finding {
+                found.push(problem.to_string());
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn submit(&self, operation: Operation) -> Result<Outcome> {
@@ -147,8 +160,8 @@ macro_rules! expect {
 }
 
 impl Engine for RedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-        let operation = Operation::Insert { key: *key, record, max_sessions };
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+        let operation = Operation::Insert { key: *key, record, limits };
         expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
     }
 
@@ -156,8 +169,14 @@ impl Engine for RedbEngine {
         self.shared.load(key)
     }
 
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
-        let operation = Operation::Replace { key: *key, expected_revision, record };
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace> {
+        let operation = Operation::Replace { key: *key, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
     }
 
@@ -167,8 +186,10 @@ impl Engine for RedbEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey> {
-        let operation = Operation::Rekey { old: *old, new: *new, expected_revision, record };
+        let operation =
+            Operation::Rekey { old: *old, new: *new, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
     }
 
@@ -270,6 +291,19 @@ impl Engine for RedbEngine {
         Ok(snapshot.len().map_err(failed)?.saturating_sub(expired))
     }
 
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let mut latest = |finding| match finding {
+            Finding::Record(key, record) => {
+                let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
+                inspect(Finding::Record(key, record))
+            }
+            problem => inspect(problem),
+        };
+        let failed = |error| self.shared.failed_to_read(error);
+        check::check(&snapshot, defaults, &mut latest, &failed)
+    }
+
     fn clear(&self) -> Result<()> {
         expect!(self.submit(Operation::Clear), Outcome::Done => ())
     }
@@ -350,7 +384,7 @@ mod tests {
         let path = folder.path().join("sessions.redb");
         let mut engine = RedbEngine::open(&path).unwrap();
         let key = SessionKey::from_bytes([1; 16]);
-        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
         assert!(engine.touch(&key, Timestamp::from_millis(2)).unwrap());
         engine.writer.pretend_forked();
 
@@ -368,7 +402,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
         let key = SessionKey::from_bytes([1; 16]);
-        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
         assert!(engine.load(&key).unwrap().is_some());
         engine.close().unwrap();
         assert!(matches!(engine.load(&key), Err(Error::Closed)));

@@ -131,7 +131,7 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
 pub use csrf::CsrfToken;
 pub use durability::Durability;
-pub use engine::redb_engine::Recovery;
+pub use engine::redb_engine::{Recovery, Salvage, SalvageReport, salvage};
 pub use engine::{Engine, MemoryEngine, Problem, RedbEngine, UserLimit};
 pub use error::{Error, Result, Source};
 pub use id::{SessionId, SessionKey};

@@ -29,7 +29,8 @@ pub struct Checked {
 /// Something wrong in a store, by the key it concerns.
 ///
 /// None of these makes a store unusable, and none can show a session that is not there: reading
-/// goes by the record alone.
+/// goes by the record alone. A file with problems in its indexes is made right by
+/// [`salvage`](crate::salvage()), which copies the records and builds the indexes anew.
 ///
 /// # Examples
 ///

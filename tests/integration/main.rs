@@ -13,6 +13,7 @@ mod model;
 mod operations;
 mod operators;
 mod property;
+mod salvage;
 mod server;
 mod threads;
 mod timeouts;

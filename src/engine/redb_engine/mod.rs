@@ -20,6 +20,7 @@ mod options;
 mod platform;
 mod record_cache;
 mod recovery;
+mod salvage;
 mod shared;
 mod snapshot;
 mod tables;
@@ -34,6 +35,7 @@ use arc_swap::ArcSwapOption;
 
 pub use self::options::RedbOptions;
 pub use self::recovery::Recovery;
+pub use self::salvage::{Salvage, SalvageReport, salvage};
 
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;

@@ -81,6 +81,8 @@
 //! | change the content type later | [`Builder::content_version`] |
 //! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
 //! | change one session from many threads | [`SessionStore::modify`] |
+//! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
+//! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
 //! | keep sessions somewhere else | [`engine::Engine`] |
 //! | handle what can go wrong | [`Error`] |
 //!

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sessile::{Error, Salvage, SalvageReport, SessionId, SessionStore, salvage};
 
@@ -305,6 +306,10 @@ fn a_salvage_replaces_nothing_and_leaves_nothing_behind() {
         assert!(matches!(error, Error::NotASessionStore { .. }), "{error:?}");
         assert_eq!(file.names(), ["sessions.redb"]);
     }
+    let pipe = file.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(matches!(salvage(&pipe, &new), Err(Error::NotARegularFile { .. })));
+    fs::remove_file(pipe).unwrap();
     let error = salvage(file.folder.path().join("missing.redb"), &new).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert_eq!(file.names(), ["sessions.redb"]);

@@ -144,13 +144,13 @@ impl StoreFile {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     Nothing,
     Store,
 }
 
 /// What is at the path, without following a link, and without opening what is no file.
-fn look(path: &Path) -> Result<Found> {
+pub(super) fn look(path: &Path) -> Result<Found> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),

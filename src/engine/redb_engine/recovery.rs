@@ -42,9 +42,11 @@ impl Recovery {
     }
 }
 
+type Callback = dyn Fn(&mut Recovery) + Send + Sync;
+
 /// What to call, if anything.
 #[derive(Clone, Default)]
-pub(super) struct OnRecovery(Option<Arc<dyn Fn(&mut Recovery) + Send + Sync>>);
+pub(super) struct OnRecovery(Option<Arc<Callback>>);
 
 impl OnRecovery {
     pub(super) fn new(callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {

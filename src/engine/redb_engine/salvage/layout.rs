@@ -110,13 +110,13 @@ pub(super) enum Page<'a> {
 
 /// Reads a page that must be the one its parent leads to.
 pub(super) fn read_page<'a>(bytes: &'a [u8], link: Link, widths: Widths) -> Option<Page<'a>> {
-    let (page, len) = match bytes.first()? {
-        &LEAF => {
+    let (page, len) = match *bytes.first()? {
+        LEAF => {
             let leaf = Leaf::read(bytes, widths)?;
             let len = leaf.len;
             (Page::Leaf(leaf), len)
         }
-        &BRANCH => read_branch(bytes, widths)?,
+        BRANCH => read_branch(bytes, widths)?,
         _ => return None,
     };
     (checksum(bytes.get(..len)?)? == link.checksum).then_some(page)

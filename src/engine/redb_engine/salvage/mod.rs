@@ -156,31 +156,16 @@ impl Salvage {
         if source.is_empty() {
             return Err(not_a_store(damaged, "it is empty"));
         }
-        let opened = PrivateCopy::of(source.file(), new)?;
-        let opened = opened.map(|copy| (open(&copy), copy));
-        let options = RedbOptions::new();
-        if let Some((Ok(engine), _copy)) = &opened {
-            let filled = StoreFile::create_filled(new, &options, |database| {
-                guarded(|| from_store(engine, Sink::new(database, new)))
-            });
-            match filled {
-                Ok((_, _, report)) => return Ok(report),
-                Err(error) if is_final(&error) => return Err(error),
-                Err(_) => {}
-            }
+        if let Some(report) = from_copy(&source, new)? {
+            return Ok(report);
         }
-        if let Some((Err(error), _)) = opened
-            && is_final(&error)
-        {
-            return Err(error);
-        }
-        let (_, _, report) = StoreFile::create_filled(new, &options, |database| {
-            guarded(|| self.from_pages(&mut source, damaged, Sink::new(database, new)))
+        let (_, _, report) = StoreFile::create_filled(new, &RedbOptions::new(), |database| {
+            guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
         })?;
         Ok(report)
     }
 
-    fn from_pages(
+    fn read_pages(
         &self,
         source: &mut Source,
         damaged: &Path,
@@ -223,10 +208,21 @@ impl Salvage {
     }
 }
 
-/// Opens the private copy with everything that makes a store of what a crash has left.
-fn open(copy: &PrivateCopy) -> Result<RedbEngine> {
+/// Opens a private copy with everything that makes a store of what a crash has left; `None` if
+/// that does not work and the pages have to be read one by one.
+fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
+    let Some(copy) = PrivateCopy::of(source.file(), new)? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
-    guarded(|| RedbEngine::open_with(copy.path(), &options))
+    let salvaged = guarded(|| RedbEngine::open_with(copy.path(), &options)).and_then(|engine| {
+        StoreFile::create_filled(new, &options, |database| {
+            guarded(|| from_store(&engine, Sink::new(database, new)))
+        })
+    });
+    match salvaged {
+        Ok((_, _, report)) => Ok(Some(report)),
+        Err(error) if is_final(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Copies what an opened store shows.

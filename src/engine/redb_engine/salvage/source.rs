@@ -12,6 +12,7 @@ use super::layout::{
     Geometry, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_header, read_page,
 };
 use crate::engine::Record;
+use crate::engine::redb_engine::file::look;
 use crate::engine::redb_engine::platform::{no_follow, refused};
 use crate::{Error, Result, SessionKey};
 
@@ -38,6 +39,8 @@ pub(super) struct Source {
 impl Source {
     /// Opens a file for reading, and keeps stores from writing to it.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        // Opening a pipe to read from it would wait for somebody to write.
+        look(path)?;
         let mut open = OpenOptions::new();
         let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
         match file.try_lock_shared() {
@@ -49,9 +52,6 @@ impl Source {
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
         }
         let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        if !metadata.is_file() {
-            return Err(Error::NotARegularFile { path: path.into(), what: "not a file" });
-        }
         let len = metadata.len();
         let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };
         source.find_tables()?;

@@ -200,7 +200,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// than twice what its sessions need, as one mass deletion can leave it. Default: `true`, since
     /// nobody else has the file then, and a file that is compact stays as it is after a look at
     /// 256 records. Compacting costs about as much as writing the live sessions once; with `false`
-    /// opening never takes that long, and the file keeps its size. For [`open`](Self::open) alone.
+    /// opening never takes that long, and the file keeps its size, as it does without
+    /// [`verify_on_open`](Self::verify_on_open). For [`open`](Self::open) alone.
     pub fn compact_on_open(self, compact: bool) -> Self {
         Self { redb: self.redb.compact_on_open(compact), ..self }
     }

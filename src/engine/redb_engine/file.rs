@@ -77,7 +77,8 @@ impl StoreFile {
     /// Opens a file, and gives back its space if it is mostly empty.
     fn open_compact(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
         let (store, mut database) = Self::open_existing(path, options)?;
-        if !options.compact_on_open {
+        // Damage that nobody looked for must not be moved about.
+        if !(options.compact_on_open && options.verify_on_open) {
             return Ok((store, database));
         }
         match compact_if_mostly_empty(&mut database, store.len()?) {

@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::context::{Context, Counters};
-use crate::engine::{Engine, MemoryEngine, RedbEngine, RedbOptions};
+use crate::engine::{Engine, MemoryEngine, RedbEngine, RedbOptions, UserLimit};
 use crate::maintenance::{Intervals, Maintenance};
 use crate::random::{RandomSource, SystemRandom};
 use crate::record::content::{self, StoredContent};
 use crate::store::codec::{Codec, Migrate};
-use crate::{Attributes, Durability, Error, Result, SessionStore, Timeouts};
+use crate::{Attributes, Durability, Error, Recovery, Result, SessionStore, Timeouts};
 
 /// Settings for a store. Every one has a default that is safe for production.
 ///
@@ -39,6 +39,7 @@ pub struct Builder<C = Attributes> {
     timeouts: Timeouts,
     max_content_len: usize,
     max_sessions: u64,
+    user_limit: Option<(u64, UserLimit)>,
     touch_interval: Duration,
     sweep_interval: Duration,
     manual_maintenance: bool,
@@ -83,6 +84,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             timeouts: Timeouts::default(),
             max_content_len: 64 * 1024,
             max_sessions: 10_000_000,
+            user_limit: None,
             touch_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(60),
             manual_maintenance: false,
@@ -138,6 +140,33 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { max_sessions: sessions, ..self }
     }
 
+    /// The most live sessions that one user may have at once, and what becomes of one more: it is
+    /// refused, or the user's least recently active session ends (ASVS 5.0, 7.1.2). Default: no
+    /// limit; at least 1.
+    ///
+    /// It holds whenever a session comes to a user, by `create_for_user` or by
+    /// [`set_user`](crate::Session::set_user) and a save, and is part of the transaction that
+    /// stores it: no number of threads gets past it. Sessions that are there already when a limit
+    /// is set or lowered stay until their user gets another one.
+    ///
+    /// A login then looks at all stored sessions of its user.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::{Error, SessionStore, UserLimit};
+    ///
+    /// let builder = SessionStore::<u32>::builder();
+    /// let store = builder.max_sessions_per_user(2, UserLimit::Refuse).in_memory()?;
+    /// store.create_for_user("ann", 1)?;
+    /// store.create_for_user("ann", 2)?;
+    /// assert!(matches!(store.create_for_user("ann", 3), Err(Error::UserFull { max: 2 })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn max_sessions_per_user(self, sessions: u64, policy: UserLimit) -> Self {
+        Self { user_limit: Some((sessions, policy)), ..self }
+    }
+
     /// How often touches are written, if no other write takes them along. Default: 1 second: what
     /// a crash may take from a deadline; 1 ms to 1 hour.
     pub fn touch_interval(self, interval: Duration) -> Self {
@@ -165,6 +194,39 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Without it a damaged file may give wrong data, or end the process.
     pub fn verify_on_open(self, verify: bool) -> Self {
         Self { redb: self.redb.verify_on_open(verify), ..self }
+    }
+
+    /// Whether opening gives back the space of a file that is mostly empty: longer than 16 MiB and
+    /// than twice what its sessions need, as one mass deletion can leave it. Default: `true`, since
+    /// nobody else has the file then, and a file that is compact stays as it is after a look at
+    /// 256 records. Compacting costs about as much as writing the live sessions once; with `false`
+    /// opening never takes that long, and the file keeps its size, as it does without
+    /// [`verify_on_open`](Self::verify_on_open). For [`open`](Self::open) alone.
+    pub fn compact_on_open(self, compact: bool) -> Self {
+        Self { redb: self.redb.compact_on_open(compact), ..self }
+    }
+
+    /// What to call while the file of a store that was not closed, because its process was killed
+    /// or the power was cut, is recovered: to show progress where there are millions of sessions,
+    /// or to call it off. Default: nothing. For [`open`](Self::open) alone.
+    ///
+    /// It is called by the thread that opens, a few times, with a growing
+    /// [`progress`](Recovery::progress); not at all for a file that was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let store = SessionStore::<u32>::builder()
+    ///     .on_recovery(|recovery| eprintln!("recovering: {:.0} %", recovery.progress() * 100.0))
+    ///     .open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
+        Self { redb: self.redb.on_recovery(callback), ..self }
     }
 
     /// A name for the content type, kept in the file and compared whenever it is opened. Default:
@@ -218,6 +280,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///   in the file. Its bytes are untouched.
     /// - [`Error::ContentMismatch`]: the file holds content of another name.
     /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
+    /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) said so.
     /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
     /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused.
     pub fn open(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
@@ -263,6 +326,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             timeouts: self.timeouts,
             max_content_len: self.max_content_len,
             max_sessions: self.max_sessions,
+            user_limit: self.user_limit,
             closed: false.into(),
             counters: Counters::default(),
         });
@@ -289,6 +353,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         }
         if self.max_sessions == 0 {
             return Err(Error::setting("max_sessions", "must be at least 1"));
+        }
+        if self.user_limit.is_some_and(|(max, _)| max == 0) {
+            return Err(Error::setting("max_sessions_per_user", "must be at least 1"));
         }
         if !(SHORTEST..=HOUR).contains(&self.touch_interval) {
             return Err(Error::setting("touch_interval", "must be from 1 ms to 1 hour"));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::engine::{Engine, Insert, Record, Timestamp};
+use crate::engine::{Engine, Insert, Limits, PerUser, Record, Timestamp, UserLimit};
 use crate::random::RandomSource;
 use crate::{Error, Result, SessionId, SessionKey, Timeouts};
 
@@ -34,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) timeouts: Timeouts,
     pub(crate) max_content_len: usize,
     pub(crate) max_sessions: u64,
+    pub(crate) user_limit: Option<(u64, UserLimit)>,
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
 }
@@ -56,6 +57,22 @@ impl Context {
         Timestamp::from_system_time(self.clock.now())
     }
 
+    /// What an operation at `now` has to keep to.
+    pub(crate) fn limits(&self, now: Timestamp) -> Limits {
+        let per_user = self.user_limit.map(|(max, policy)| PerUser {
+            max,
+            policy,
+            now,
+            defaults: self.timeouts,
+        });
+        Limits { max_sessions: self.max_sessions, per_user }
+    }
+
+    /// The error of a user who may have no more sessions.
+    pub(crate) fn user_full(&self) -> Error {
+        Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
+    }
+
     /// The record of a session that is there and not expired: the two are told apart nowhere.
     pub(crate) fn load_live(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
         let record = self.counting_damage(self.engine.load(key))?;
@@ -65,12 +82,14 @@ impl Context {
     /// Stores a new record under a new id. Another id is drawn if the first is taken, and expired
     /// sessions make room before the store says that it is full.
     pub(crate) fn insert(&self, record: &Record, now: Timestamp) -> Result<SessionId> {
+        let limits = self.limits(now);
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*self.random)?;
             loop {
-                match self.engine.insert(&id.key(), record.clone(), self.max_sessions)? {
+                match self.engine.insert(&id.key(), record.clone(), limits)? {
                     Insert::Done => return Ok(id),
                     Insert::Occupied => break,
+                    Insert::UserFull => return Err(self.user_full()),
                     Insert::Full => {
                         let sweep = self.sweep_step(now)?;
                         if sweep.removed == 0 && !sweep.more {

@@ -147,6 +147,15 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// The user has as many live sessions as one user may. Nothing was written.
+    #[error(
+        "the user has {max} sessions, the limit of one user; \
+         end one of them, or let `max_sessions_per_user` end the least recently active"
+    )]
+    UserFull {
+        /// The limit.
+        max: u64,
+    },
     /// The clock shows a time before 1970, or one that milliseconds in 64 bits cannot hold.
     #[error("the clock is outside the years this store can represent; set the system time")]
     ClockOutOfRange,
@@ -173,6 +182,16 @@ pub enum Error {
         /// What the check found.
         #[source]
         source: Source,
+    },
+    /// The callback of [`Builder::on_recovery`](crate::Builder::on_recovery) called the recovery
+    /// off. The next opening begins it anew.
+    #[error(
+        "{path} was not closed and its recovery was called off; open it again to recover it",
+        path = .path.display()
+    )]
+    RecoveryAborted {
+        /// The file.
+        path: PathBuf,
     },
     /// The file was written by a newer version of this library.
     #[error(

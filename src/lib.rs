@@ -81,6 +81,8 @@
 //! | change the content type later | [`Builder::content_version`] |
 //! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
 //! | change one session from many threads | [`SessionStore::modify`] |
+//! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
+//! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
 //! | keep sessions somewhere else | [`engine::Engine`] |
 //! | handle what can go wrong | [`Error`] |
 //!
@@ -132,12 +134,13 @@ pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
 pub use csrf::CsrfToken;
 pub use durability::Durability;
-pub use engine::{Engine, MemoryEngine, RedbEngine};
+pub use engine::redb_engine::{Recovery, Salvage, SalvageReport, salvage};
+pub use engine::{Engine, MemoryEngine, Problem, RedbEngine, UserLimit};
 pub use error::{Error, Result, Source};
 pub use id::{SessionId, SessionKey};
 pub use record::content::StoredContent;
 pub use session::{Session, SessionInfo, SessionOptions};
-pub use store::{ModifyOutcome, SessionStore, Stats};
+pub use store::{CheckReport, ModifyOutcome, SessionStore, Stats};
 pub use timeouts::{InvalidTimeouts, Timeouts};
 pub use user::UserId;
 

@@ -193,6 +193,10 @@ impl Timeouts {
         bytes
     }
 
+    /// Timeouts under which no index entry is late but for a session's own.
+    #[cfg(feature = "testing")]
+    pub(crate) const ENDLESS: Self = Self { inactivity_ms: u64::MAX, absolute_ms: u64::MAX };
+
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (inactivity, absolute) = bytes.split_first_chunk()?;
         Some(Self {

@@ -109,6 +109,10 @@ impl UserKey {
     /// The longest user key, in bytes.
     pub const MAX_LEN: usize = UserId::MAX_LEN + 1;
 
+    pub(crate) fn to_id(&self) -> Option<UserId> {
+        UserId::from_key(&self.0)
+    }
+
     /// The bytes to index by.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

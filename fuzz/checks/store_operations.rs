@@ -58,8 +58,18 @@ impl Bytes<'_> {
     }
 
     fn defaults(&mut self) -> Option<Defaults> {
-        let (a, b) = (self.millis()?, self.millis()?);
-        Some(Defaults { inactivity: a.min(b).max(5), absolute: a.max(b).max(5) * 3 })
+        use sessile::UserLimit::{EndLeastRecentlyActive, Refuse};
+        // 60 values are timeouts; what is above them chooses the limit of a user.
+        let (a, b) = (self.millis()?, self.byte()?);
+        let per_user = match b / 60 {
+            0 => None,
+            1 => Some((2, Refuse)),
+            2 => Some((1, EndLeastRecentlyActive)),
+            _ => Some((2, EndLeastRecentlyActive)),
+        };
+        let b = Millis::from(b % 60);
+        let (inactivity, absolute) = (a.min(b).max(5), a.max(b).max(5) * 3);
+        Some(Defaults { inactivity, absolute, per_user })
     }
 
     fn operation(&mut self) -> Option<Operation> {

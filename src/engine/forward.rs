@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
+    Timestamp, UserKey, Visit,
 };
 use crate::{Result, SessionKey, Timeouts};
 
 macro_rules! forward_engine {
     ($($pointer:ident),*) => {$(
         impl<E: Engine + ?Sized> Engine for $pointer<E> {
-            fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-                (**self).insert(key, record, max_sessions)
+            fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+                (**self).insert(key, record, limits)
             }
             fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
                 (**self).load(key)
@@ -21,8 +22,9 @@ macro_rules! forward_engine {
                 key: &SessionKey,
                 expected_revision: u64,
                 record: Record,
+                limits: Limits,
             ) -> Result<Replace> {
-                (**self).replace(key, expected_revision, record)
+                (**self).replace(key, expected_revision, record, limits)
             }
             fn rekey(
                 &self,
@@ -30,8 +32,9 @@ macro_rules! forward_engine {
                 new: &SessionKey,
                 expected_revision: u64,
                 record: Record,
+                limits: Limits,
             ) -> Result<Rekey> {
-                (**self).rekey(old, new, expected_revision, record)
+                (**self).rekey(old, new, expected_revision, record, limits)
             }
             fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
                 (**self).touch(key, at)
@@ -64,6 +67,9 @@ macro_rules! forward_engine {
             }
             fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
                 (**self).count(now, defaults)
+            }
+            fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+                (**self).check(defaults, inspect)
             }
             fn clear(&self) -> Result<()> {
                 (**self).clear()

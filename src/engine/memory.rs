@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use parking_lot::RwLock;
 
 use super::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Problem, Record, Rekey,
+    Removed, Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::{Error, Result, SessionKey, Timeouts};
 
@@ -90,22 +91,46 @@ impl Tables {
         keys.into_iter().filter_map(|key| self.take(&key)).map(Removed::Record).collect()
     }
 
+    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
+    fn make_room(&self, record: &Record, limits: Limits) -> Option<Vec<SessionKey>> {
+        let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
+            return Some(Vec::new());
+        };
+        let keys = self.keys_of(&user).into_iter();
+        per_user.make_room(keys.filter_map(|key| Some((key, self.sessions.get(&key)?.clone()))))
+    }
+
+    /// The same for a record in place of another: one that stays with its user needs no room.
+    fn make_room_after(
+        &self,
+        stored: &Record,
+        record: &Record,
+        limits: Limits,
+    ) -> Option<Vec<SessionKey>> {
+        match stored.user() == record.user() {
+            true => Some(Vec::new()),
+            false => self.make_room(record, limits),
+        }
+    }
+
     fn passed(&self, now: Timestamp) -> impl Iterator<Item = &SessionKey> {
         self.expiry.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, key)| key)
     }
 }
 
 impl Engine for MemoryEngine {
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
         self.write(|tables| {
             if tables.sessions.contains_key(key) {
-                Insert::Occupied
-            } else if tables.sessions.len() as u64 >= max_sessions {
-                Insert::Full
-            } else {
-                tables.put(*key, record);
-                Insert::Done
+                return Insert::Occupied;
             }
+            let Some(ending) = tables.make_room(&record, limits) else { return Insert::UserFull };
+            if (tables.sessions.len() - ending.len()) as u64 >= limits.max_sessions {
+                return Insert::Full;
+            }
+            tables.take_all(ending);
+            tables.put(*key, record);
+            Insert::Done
         })
     }
 
@@ -113,12 +138,22 @@ impl Engine for MemoryEngine {
         self.read(|tables| tables.sessions.get(key).cloned())
     }
 
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace> {
         self.write(|tables| match tables.sessions.get(key) {
             None => Replace::Missing,
             Some(stored) if stored.revision() != expected_revision => Replace::Conflict,
             Some(stored) => {
                 let last_active = stored.last_active();
+                let Some(ending) = tables.make_room_after(stored, &record, limits) else {
+                    return Replace::UserFull;
+                };
+                tables.take_all(ending);
                 tables.put(*key, record.touched(last_active));
                 Replace::Done
             }
@@ -131,6 +166,7 @@ impl Engine for MemoryEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey> {
         self.write(|tables| match tables.sessions.get(old) {
             None => Rekey::Missing,
@@ -138,6 +174,10 @@ impl Engine for MemoryEngine {
             Some(_) if tables.sessions.contains_key(new) => Rekey::Occupied,
             Some(stored) => {
                 let last_active = stored.last_active();
+                let Some(ending) = tables.make_room_after(stored, &record, limits) else {
+                    return Rekey::UserFull;
+                };
+                tables.take_all(ending);
                 tables.take(old);
                 tables.put(*new, record.touched(last_active));
                 Rekey::Done
@@ -223,6 +263,41 @@ impl Engine for MemoryEngine {
             };
             (tables.sessions.len() - tables.passed(now).filter(expired).count()) as u64
         })
+    }
+
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        let (sessions, expiry, users) = self.read(|tables| {
+            (tables.sessions.clone(), tables.expiry.clone(), tables.users.clone())
+        })?;
+        let mut problem = |problem| inspect(Finding::Problem(problem));
+        for (deadline, key) in &expiry {
+            if sessions.get(key).is_none_or(|record| record.index_deadline() != *deadline) {
+                problem(Problem::StrayInExpiry { key: *key, deadline: *deadline })?;
+            }
+        }
+        for (user, key) in &users {
+            if sessions.get(key).is_none_or(|record| record.user().as_ref() != Some(user)) {
+                problem(Problem::StrayInUsers { key: *key, user: user.to_id() })?;
+            }
+        }
+        for (key, record) in &sessions {
+            let deadline = record.index_deadline();
+            if !expiry.contains(&(deadline, *key)) {
+                problem(Problem::NotInExpiry { key: *key, deadline })?;
+            }
+            if let Some(late) = Problem::of_deadline(*key, record, defaults) {
+                problem(late)?;
+            }
+            if let (Some(user), Some(id)) = (record.user(), record.user_id())
+                && !users.contains(&(user, *key))
+            {
+                problem(Problem::NotInUsers { key: *key, user: id })?;
+            }
+        }
+        let checked =
+            Checked { expiry_entries: expiry.len() as u64, user_entries: users.len() as u64 };
+        sessions.into_iter().try_for_each(|(key, record)| inspect(Finding::Record(key, record)))?;
+        Ok(checked)
     }
 
     fn clear(&self) -> Result<()> {

@@ -3,7 +3,9 @@
 //! An engine sees [`SessionKey`]s, [`Record`]s and moments in time. It never sees a session id,
 //! and it never decodes content: the rules of sessions are kept once, above all engines.
 
+mod check;
 mod forward;
+mod limits;
 mod memory;
 mod outcome;
 pub(crate) mod redb_engine;
@@ -13,6 +15,8 @@ use std::fmt;
 pub use crate::clock::Timestamp;
 pub use crate::record::Record;
 pub use crate::user::UserKey;
+pub use check::{Checked, Finding, Inspect, Problem};
+pub use limits::{Limits, PerUser, UserLimit};
 pub use memory::MemoryEngine;
 pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 pub use redb_engine::{RedbEngine, RedbOptions};
@@ -61,12 +65,12 @@ use crate::{Result, SessionKey, Timeouts};
 ///         self.loads.fetch_add(1, Ordering::Relaxed);
 ///         self.inner.load(key)
 ///     }
-///     fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-///         self.inner.insert(key, record, max_sessions)
+///     fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+///         self.inner.insert(key, record, limits)
 ///     }
 ///     // ... and so on for the other operations.
-/// #   fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> { self.inner.replace(key, expected_revision, record) }
-/// #   fn rekey(&self, old: &SessionKey, new: &SessionKey, expected_revision: u64, record: Record) -> Result<Rekey> { self.inner.rekey(old, new, expected_revision, record) }
+/// #   fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record, limits: Limits) -> Result<Replace> { self.inner.replace(key, expected_revision, record, limits) }
+/// #   fn rekey(&self, old: &SessionKey, new: &SessionKey, expected_revision: u64, record: Record, limits: Limits) -> Result<Rekey> { self.inner.rekey(old, new, expected_revision, record, limits) }
 /// #   fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> { self.inner.touch(key, at) }
 /// #   fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> { self.inner.remove(key) }
 /// #   fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> { self.inner.remove_user(user) }
@@ -76,6 +80,7 @@ use crate::{Result, SessionKey, Timeouts};
 /// #   fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> { self.inner.remove_expired(now, defaults, limit) }
 /// #   fn reindex(&self, defaults: &Timeouts) -> Result<()> { self.inner.reindex(defaults) }
 /// #   fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> { self.inner.count(now, defaults) }
+/// #   fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> { self.inner.check(defaults, inspect) }
 /// #   fn clear(&self) -> Result<()> { self.inner.clear() }
 /// #   fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> { self.inner.load_meta(name) }
 /// #   fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> { self.inner.store_meta(name, value) }
@@ -85,12 +90,13 @@ use crate::{Result, SessionKey, Timeouts};
 /// }
 /// ```
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Stores a record under a key that must be free.
+    /// Stores a record under a key that must be free, within the limits. Where a limit ends other
+    /// sessions of the record's user, they end in the same step.
     ///
     /// # Errors
     ///
     /// When the engine fails; nothing is stored then, or the outcome is unknown.
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert>;
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert>;
 
     /// The record under a key, with the latest touch, expired or not.
     ///
@@ -100,15 +106,22 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn load(&self, key: &SessionKey) -> Result<Option<Record>>;
 
     /// Replaces the record under a key if it has the expected revision. The new record keeps the
-    /// later of both `last_active`, and moves to the user index of its own user.
+    /// later of both `last_active`, and moves to the user index of its own user; one that comes to
+    /// a user it was not stored under counts against that user's limit.
     ///
     /// # Errors
     ///
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace>;
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace>;
 
     /// Removes the record under `old`, if it has the expected revision, and stores `record` under
-    /// `new`, in one step.
+    /// `new`, in one step. A user's limit counts as for [`replace`](Self::replace).
     ///
     /// # Errors
     ///
@@ -119,6 +132,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey>;
 
     /// Moves `last_active` forward to `at`, and nothing else; `false` if there is no such record.
@@ -192,6 +206,15 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the engine fails.
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64>;
+
+    /// Compares every record with every index entry, as of one moment, and shows each finding:
+    /// sound records in the order of their keys, and what is wrong. Memory use does not grow with
+    /// the number of records, and no lock is held while `inspect` runs.
+    ///
+    /// # Errors
+    ///
+    /// The first error that `inspect` returns, or when the engine fails. A problem is no error.
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked>;
 
     /// Removes every record. Metadata stays.
     ///

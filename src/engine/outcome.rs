@@ -16,6 +16,8 @@ pub enum Insert {
     Occupied,
     /// There are `max_sessions` records already, counting expired ones; nothing was changed.
     Full,
+    /// The user has as many live sessions as they may; nothing was changed.
+    UserFull,
 }
 
 /// What became of an [`Engine::replace`](super::Engine::replace).
@@ -28,6 +30,8 @@ pub enum Replace {
     Conflict,
     /// There is no record under this key.
     Missing,
+    /// The record's new user has as many live sessions as they may; nothing was changed.
+    UserFull,
 }
 
 /// What became of an [`Engine::rekey`](super::Engine::rekey).
@@ -42,6 +46,8 @@ pub enum Rekey {
     Missing,
     /// There is a record under the new key; nothing was changed.
     Occupied,
+    /// The record's new user has as many live sessions as they may; nothing was changed.
+    UserFull,
 }
 
 /// A record that is no more.

@@ -3,6 +3,7 @@
 //! Invariant: only creating creates. Every other method changes a record that is there and not
 //! expired, under the condition that it is still the one that was looked at, or changes nothing.
 
+mod check;
 pub(crate) mod codec;
 mod listing;
 mod modify;
@@ -15,13 +16,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::check::CheckReport;
 pub use self::listing::Stats;
 pub use self::modify::ModifyOutcome;
 
 use self::codec::Codec;
 use crate::context::{Context, MAX_DRAWS, repeated_draws};
 use crate::csrf::CsrfToken;
-use crate::engine::{Record, Rekey, Replace};
+use crate::engine::{Record, Rekey, Replace, Timestamp};
 use crate::maintenance::Maintenance;
 use crate::record::Parts;
 use crate::session::Times;
@@ -116,7 +118,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`create`](Self::create), and [`Error::InvalidUser`] for a user id that is too long.
+    /// As for [`create`](Self::create), and [`Error::InvalidUser`] for a user id that is too long,
+    /// [`Error::UserFull`] at `max_sessions_per_user` where its policy is to refuse.
     #[doc(alias = "createAndSaveSessionFromUser")]
     pub fn create_for_user(&self, user: impl Into<UserId>, content: C) -> Result<Session<C>> {
         self.create_with(content, &SessionOptions::new().user(user))
@@ -126,7 +129,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`create`](Self::create); [`Error::InvalidUser`] for a user id that is too long;
+    /// As for [`create_for_user`](Self::create_for_user);
     /// [`Error::InvalidTimeouts`] if the session's inactivity timeout is greater than its absolute
     /// one, or the session would outlive the last moment that can be stored.
     #[doc(alias = "createAndSaveSession")]
@@ -213,18 +216,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// [`Error::Gone`] if the session is not there any more: a request in flight does not undo a
     /// logout. [`Error::Conflict`] if it was updated since; see [`modify`](Self::modify). Then, and
-    /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], nothing is written.
+    /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], or
+    /// [`Error::UserFull`] if the session comes to a user who may have no more, nothing is written.
     pub fn update(&self, session: &mut Session<C>) -> Result<()> {
         let context = &self.shared.context;
-        let key = session.key;
-        let record = self.next_record(session, session.csrf_token.as_ref())?;
-        match context.engine.replace(&key, session.revision, record.clone())? {
+        let (key, now) = (session.key, context.begin()?);
+        let record = self.next_record(session, session.csrf_token.as_ref(), now)?;
+        let limits = context.limits(now);
+        match context.engine.replace(&key, session.revision, record.clone(), limits)? {
             Replace::Done => {
                 session.saved_as(&record, &context.timeouts);
                 Ok(())
             }
             Replace::Conflict => Err(Error::Conflict { key }),
             Replace::Missing => Err(Error::Gone { key }),
+            Replace::UserFull => Err(context.user_full()),
         }
     }
 
@@ -286,15 +292,17 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
         let context = &self.shared.context;
-        let key = session.key;
+        let (key, now) = (session.key, context.begin()?);
         let csrf_token = match session.csrf_token {
             Some(_) => Some(CsrfToken::draw_from(&*context.random)?),
             None => None,
         };
-        let record = self.next_record(session, csrf_token.as_ref())?;
+        let record = self.next_record(session, csrf_token.as_ref(), now)?;
+        let limits = context.limits(now);
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*context.random)?;
-            match context.engine.rekey(&key, &id.key(), session.revision, record.clone())? {
+            let (new, revision) = (id.key(), session.revision);
+            match context.engine.rekey(&key, &new, revision, record.clone(), limits)? {
                 Rekey::Done => {
                     session.key = id.key();
                     session.id = id;
@@ -304,6 +312,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 }
                 Rekey::Conflict => return Err(Error::Conflict { key }),
                 Rekey::Missing => return Err(Error::Gone { key }),
+                Rekey::UserFull => return Err(context.user_full()),
                 Rekey::Occupied => {}
             }
         }
@@ -335,9 +344,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
     /// The record that saves a session: what the caller holds of content and user, what the store
     /// holds of everything else.
-    fn next_record(&self, session: &Session<C>, csrf_token: Option<&CsrfToken>) -> Result<Record> {
+    fn next_record(
+        &self,
+        session: &Session<C>,
+        csrf_token: Option<&CsrfToken>,
+        now: Timestamp,
+    ) -> Result<Record> {
         let context = &self.shared.context;
-        let now = context.begin()?;
         let key = session.key;
         let user = session.user.as_ref().map(UserId::to_key).transpose()?;
         let content = self.shared.codec.encode(&session.content, context.max_content_len)?;

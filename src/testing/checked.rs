@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{
-    Engine, EngineStats, Insert, Record, RedbOptions, Rekey, Removed, Replace, Sweep, Timestamp,
-    UserKey, Visit,
+    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, RedbOptions, Rekey, Removed,
+    Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::{RedbEngine, Result, SessionKey, Timeouts};
 
@@ -90,14 +90,20 @@ impl Drop for File {
 }
 
 impl Engine for CheckedRedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-        self.inner.insert(key, record, max_sessions)
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+        self.inner.insert(key, record, limits)
     }
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         self.inner.load(key)
     }
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
-        self.inner.replace(key, expected_revision, record)
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace> {
+        self.inner.replace(key, expected_revision, record, limits)
     }
     fn rekey(
         &self,
@@ -105,8 +111,9 @@ impl Engine for CheckedRedbEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey> {
-        self.inner.rekey(old, new, expected_revision, record)
+        self.inner.rekey(old, new, expected_revision, record, limits)
     }
     fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
         self.inner.touch(key, at)
@@ -134,6 +141,9 @@ impl Engine for CheckedRedbEngine {
     }
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
         self.inner.count(now, defaults)
+    }
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        self.inner.check(defaults, inspect)
     }
     fn clear(&self) -> Result<()> {
         self.inner.clear()

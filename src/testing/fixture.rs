@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
+    Timestamp, UserKey, Visit,
 };
 use crate::{Error, MemoryEngine, Result, SessionKey, Timeouts};
 
@@ -92,14 +93,20 @@ impl MemoryHandle {
 }
 
 impl Engine for MemoryHandle {
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-        self.inner()?.insert(key, record, max_sessions)
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+        self.inner()?.insert(key, record, limits)
     }
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         self.inner()?.load(key)
     }
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
-        self.inner()?.replace(key, expected_revision, record)
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace> {
+        self.inner()?.replace(key, expected_revision, record, limits)
     }
     fn rekey(
         &self,
@@ -107,8 +114,9 @@ impl Engine for MemoryHandle {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey> {
-        self.inner()?.rekey(old, new, expected_revision, record)
+        self.inner()?.rekey(old, new, expected_revision, record, limits)
     }
     fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
         self.inner()?.touch(key, at)
@@ -136,6 +144,9 @@ impl Engine for MemoryHandle {
     }
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
         self.inner()?.count(now, defaults)
+    }
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        self.inner()?.check(defaults, inspect)
     }
     fn clear(&self) -> Result<()> {
         self.inner()?.clear()

@@ -295,7 +295,7 @@ fn after_a_crash_what_was_acknowledged_is_there() {
 fn every_setting_out_of_its_range_is_refused_before_anything_is_created() {
     use std::time::Duration;
 
-    use sessile::Durability;
+    use sessile::{Durability, UserLimit};
 
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
@@ -306,6 +306,7 @@ fn every_setting_out_of_its_range_is_refused_before_anything_is_created() {
         ("cache_size", builder().cache_size(1_000_000)),
         ("max_content_len", builder().max_content_len(16 * 1024 * 1024 + 1)),
         ("max_sessions", builder().max_sessions(0)),
+        ("max_sessions_per_user", builder().max_sessions_per_user(0, UserLimit::Refuse)),
         ("touch_interval", builder().touch_interval(Duration::ZERO)),
         ("touch_interval", builder().touch_interval(too_long)),
         ("sweep_interval", builder().sweep_interval(Duration::ZERO)),

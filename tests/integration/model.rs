@@ -1,5 +1,7 @@
 //! What a store does, as the rules say it: one list of sessions, looked through from end to end.
 
+use sessile::{SessionKey, UserLimit};
+
 /// Milliseconds.
 pub(crate) type Millis = u64;
 
@@ -7,6 +9,8 @@ pub(crate) type Millis = u64;
 pub(crate) struct Defaults {
     pub(crate) inactivity: Millis,
     pub(crate) absolute: Millis,
+    /// How many sessions a user may have, and whether one more ends another.
+    pub(crate) per_user: Option<(usize, UserLimit)>,
 }
 
 /// A session, known by the order in which its id was made.
@@ -26,6 +30,7 @@ pub(crate) enum Refused {
     Gone,
     Conflict,
     Full,
+    UserFull,
     InvalidTimeouts,
 }
 
@@ -37,6 +42,8 @@ pub(crate) struct Model {
     pub(crate) max_sessions: usize,
     pub(crate) now: Millis,
     pub(crate) ids: usize,
+    /// The keys of the real ids, which decide between sessions that are alike in everything else.
+    pub(crate) keys: Vec<SessionKey>,
 }
 
 impl Model {
@@ -73,12 +80,14 @@ impl Model {
         if inactivity > own.1.unwrap_or(self.defaults.absolute) {
             return Err(Refused::InvalidTimeouts);
         }
-        if self.sessions.len() >= self.max_sessions {
+        let ending = self.ending_for(user)?;
+        if self.sessions.len() - ending.len() >= self.max_sessions {
             self.sweep();
         }
-        if self.sessions.len() >= self.max_sessions {
+        if self.sessions.len() - ending.len() >= self.max_sessions {
             return Err(Refused::Full);
         }
+        self.sessions.retain(|session| !ending.contains(&session.id));
         let (id, now) = (self.ids, self.now);
         self.ids += 1;
         let times = (now, now);
@@ -86,6 +95,28 @@ impl Model {
         let revision = 1;
         self.sessions.push(Modelled { id, user, content, revision, created_at, last_active, own });
         Ok(id)
+    }
+
+    /// Whose sessions have to go before the user gets another one: the same one at a time.
+    fn ending_for(&self, user: Option<u8>) -> Result<Vec<usize>, Refused> {
+        let (Some((max, policy)), Some(user)) = (self.defaults.per_user, user) else {
+            return Ok(vec![]);
+        };
+        let mut ending = vec![];
+        loop {
+            let mut left = self.live();
+            left.retain(|session| session.user == Some(user) && !ending.contains(&session.id));
+            if left.len() < max {
+                return Ok(ending);
+            }
+            if policy == UserLimit::Refuse {
+                return Err(Refused::UserFull);
+            }
+            let key = |session: &&&Modelled| {
+                (session.last_active, session.created_at, self.keys[session.id])
+            };
+            ending.push(left.iter().min_by_key(key).unwrap().id);
+        }
     }
 
     pub(crate) fn extend(&mut self, id: usize) -> bool {
@@ -106,6 +137,11 @@ impl Model {
         if session.revision != handle.revision {
             return Err(Refused::Conflict);
         }
+        if session.user != handle.user {
+            let ending = self.ending_for(handle.user)?;
+            self.sessions.retain(|session| !ending.contains(&session.id));
+        }
+        let session = self.live_mut(handle.id).ok_or(Refused::Gone)?;
         session.revision += 1;
         session.user = handle.user;
         session.content = handle.content;

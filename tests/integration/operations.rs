@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use sessile::testing::{EngineFixture, ManualClock};
-use sessile::{Error, Session, SessionId, SessionInfo, SessionOptions, SessionStore, Timeouts};
+use sessile::{
+    Error, Session, SessionId, SessionInfo, SessionOptions, SessionStore, Timeouts, UserLimit,
+};
 
 use crate::model::{Defaults, Millis, Model, Modelled, Refused};
 
@@ -45,8 +47,17 @@ fn timeout() -> impl Strategy<Value = Millis> {
 }
 
 fn defaults() -> impl Strategy<Value = Defaults> {
-    (timeout(), timeout())
-        .prop_map(|(a, b)| Defaults { inactivity: a.min(b).max(5), absolute: a.max(b).max(5) * 3 })
+    use UserLimit::{EndLeastRecentlyActive, Refuse};
+    let per_user = prop_oneof![
+        2 => Just(None),
+        1 => (1..4_usize).prop_map(|max| Some((max, Refuse))),
+        2 => (1..4_usize).prop_map(|max| Some((max, EndLeastRecentlyActive))),
+    ];
+    (timeout(), timeout(), per_user).prop_map(|(a, b, per_user)| Defaults {
+        inactivity: a.min(b).max(5),
+        absolute: a.max(b).max(5) * 3,
+        per_user,
+    })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -99,6 +110,7 @@ fn refusal<T: std::fmt::Debug>(result: sessile::Result<T>) -> Result<T, Refused>
         Error::Gone { .. } => Refused::Gone,
         Error::Conflict { .. } => Refused::Conflict,
         Error::Full { .. } => Refused::Full,
+        Error::UserFull { .. } => Refused::UserFull,
         Error::InvalidTimeouts(_) => Refused::InvalidTimeouts,
         other => panic!("{other}: {other:?}"),
     })
@@ -108,8 +120,14 @@ impl<F: EngineFixture> Pair<F> {
     fn new(defaults: Defaults) -> Self {
         let clock = ManualClock::new();
         clock.set_millis(START);
-        let model =
-            Model { sessions: vec![], defaults, max_sessions: MAX_SESSIONS, now: START, ids: 0 };
+        let model = Model {
+            sessions: vec![],
+            defaults,
+            max_sessions: MAX_SESSIONS,
+            now: START,
+            ids: 0,
+            keys: vec![],
+        };
         let fixture = F::new();
         let mut pair = Self { fixture, clock, store: None, model, ids: vec![], handles: vec![] };
         pair.open();
@@ -117,19 +135,19 @@ impl<F: EngineFixture> Pair<F> {
     }
 
     fn open(&mut self) {
-        let Defaults { inactivity, absolute } = self.model.defaults;
+        let Defaults { inactivity, absolute, per_user } = self.model.defaults;
         let timeouts =
             Timeouts::new(Duration::from_millis(inactivity), Duration::from_millis(absolute));
-        self.store = Some(
-            SessionStore::builder()
-                .engine(self.fixture.open())
-                .clock(self.clock.clone())
-                .timeouts(timeouts.unwrap())
-                .max_sessions(MAX_SESSIONS as u64)
-                .manual_maintenance()
-                .build()
-                .unwrap(),
-        );
+        let mut builder = SessionStore::builder()
+            .engine(self.fixture.open())
+            .clock(self.clock.clone())
+            .timeouts(timeouts.unwrap())
+            .max_sessions(MAX_SESSIONS as u64)
+            .manual_maintenance();
+        if let Some((max, policy)) = per_user {
+            builder = builder.max_sessions_per_user(max as u64, policy);
+        }
+        self.store = Some(builder.build().unwrap());
     }
 
     fn store(&self) -> SessionStore<u32> {
@@ -144,6 +162,7 @@ impl<F: EngineFixture> Pair<F> {
         );
         let (Ok(session), Ok(_)) = (real, modelled) else { return };
         self.ids.push(session.id().clone());
+        self.model.keys.push(session.key());
         let newest = self.model.sessions.last().unwrap().clone();
         self.same(&session, &newest);
         self.handles.push((session, newest));
@@ -274,15 +293,18 @@ impl<F: EngineFixture> Pair<F> {
             Operation::Modify(_, content, user) => {
                 let modelled = self.model.read(number).cloned().map(|mut session| {
                     (session.content, session.user) = (*content, *user);
-                    self.model.save(&session, false).unwrap()
+                    self.model.save(&session, false)
                 });
-                let modified = store
-                    .modify(&id, |session| {
-                        *session.content_mut() = *content;
-                        set_user(session, *user);
-                    })
-                    .unwrap();
-                self.same_or_neither(modified.as_ref(), modelled.as_ref());
+                let modified = refusal(store.modify(&id, |session| {
+                    *session.content_mut() = *content;
+                    set_user(session, *user);
+                }));
+                match (modified, modelled.transpose()) {
+                    (Ok(real), Ok(modelled)) => {
+                        self.same_or_neither(real.as_ref(), modelled.as_ref());
+                    }
+                    (real, modelled) => assert_eq!(real.unwrap_err(), modelled.unwrap_err()),
+                }
             }
             Operation::Destroy(_) => {
                 let modelled = self.model.remove(|session| session.id == number);
@@ -321,12 +343,14 @@ impl<F: EngineFixture> Pair<F> {
                     refusal(result),
                     saved.as_ref().map(|_| ()).map_err(|e| match e {
                         Refused::Gone => Refused::Gone,
+                        Refused::UserFull => Refused::UserFull,
                         _ => Refused::Conflict,
                     })
                 );
                 if let Ok(saved) = saved {
                     if regenerate {
                         self.ids.push(real.id().clone());
+                        self.model.keys.push(real.key());
                     }
                     self.same(&real, &saved);
                     assert!(!real.is_modified());
@@ -348,6 +372,13 @@ impl<F: EngineFixture> Pair<F> {
         let mut all = Vec::new();
         store.for_each(|info, content| all.push((info, content))).unwrap();
         self.same_lines(all.iter().map(|(info, _)| info), &live);
+        let report = store.check().unwrap();
+        assert!(report.is_sound(), "{:?}", report.problems);
+        let stored = self.model.sessions.len();
+        assert_eq!(
+            (report.sessions, report.sessions + report.expired),
+            (live.len() as u64, stored as u64)
+        );
         for (info, content) in &all {
             let modelled = live.iter().find(|session| self.ids[session.id].key() == info.key());
             assert_eq!(*content, modelled.unwrap().content);

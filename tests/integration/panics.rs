@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sessile::engine::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
+    Timestamp, UserKey, Visit,
 };
 use sessile::testing::{EngineFixture, ManualClock};
 use sessile::{Clock, Result, SessionId, SessionKey, SessionStore, Timeouts};
@@ -82,10 +83,10 @@ macro_rules! fragile {
 }
 
 fragile! {
-    insert(key: &SessionKey, record: Record, max_sessions: u64) -> Insert;
+    insert(key: &SessionKey, record: Record, limits: Limits) -> Insert;
     load(key: &SessionKey) -> Option<Record>;
-    replace(key: &SessionKey, expected_revision: u64, record: Record) -> Replace;
-    rekey(old: &SessionKey, new: &SessionKey, revision: u64, record: Record) -> Rekey;
+    replace(key: &SessionKey, revision: u64, record: Record, limits: Limits) -> Replace;
+    rekey(old: &SessionKey, new: &SessionKey, revision: u64, record: Record, limits: Limits) -> Rekey;
     touch(key: &SessionKey, at: Timestamp) -> bool;
     remove(key: &SessionKey) -> Option<Removed>;
     remove_user(user: &UserKey) -> Vec<Removed>;
@@ -95,6 +96,7 @@ fragile! {
     remove_expired(now: Timestamp, defaults: &Timeouts, limit: usize) -> Sweep;
     reindex(defaults: &Timeouts) -> ();
     count(now: Timestamp, defaults: &Timeouts) -> u64;
+    check(defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Checked;
     clear() -> ();
     load_meta(name: &str) -> Option<Vec<u8>>;
     store_meta(name: &str, value: &[u8]) -> ();

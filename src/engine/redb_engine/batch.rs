@@ -11,7 +11,7 @@ use super::operation::{Operation, Outcome};
 use super::tables::{Outer, Tables};
 use super::touch_buffer::{Condemned, TouchBuffer};
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Record, Rekey, Removed, Replace, Sweep};
+use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, Sweep};
 use crate::{Result, SessionKey, Timeouts};
 
 /// What a batch does beyond the tables, once it is committed or has failed.
@@ -69,14 +69,14 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
         self.effects.in_bulk |= operation.is_in_bulk();
         let outcome = match operation {
-            Operation::Insert { key, record, max_sessions } => {
-                self.insert(&key, &record, max_sessions)?.map(Outcome::Insert)
+            Operation::Insert { key, record, limits } => {
+                self.insert(&key, &record, limits)?.map(Outcome::Insert)
             }
-            Operation::Replace { key, expected_revision, record } => {
-                self.replace(&key, expected_revision, record)?.map(Outcome::Replace)
+            Operation::Replace { key, expected_revision, record, limits } => {
+                self.replace(&key, expected_revision, record, limits)?.map(Outcome::Replace)
             }
-            Operation::Rekey { old, new, expected_revision, record } => {
-                self.rekey(&old, &new, expected_revision, record)?.map(Outcome::Rekey)
+            Operation::Rekey { old, new, expected_revision, record, limits } => {
+                self.rekey(&old, &new, expected_revision, record, limits)?.map(Outcome::Rekey)
             }
             Operation::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
             Operation::Touches(touches) => {
@@ -123,14 +123,18 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         &mut self,
         key: &SessionKey,
         record: &Record,
-        max_sessions: u64,
+        limits: Limits,
     ) -> Outer<Result<Insert>> {
         if self.tables.contains(key)? {
             return Ok(Ok(Insert::Occupied));
         }
-        if self.tables.len()? >= max_sessions {
+        let Some(ending) = self.make_room(record, limits)? else {
+            return Ok(Ok(Insert::UserFull));
+        };
+        if self.tables.len()?.saturating_sub(ending.len() as u64) >= limits.max_sessions {
             return Ok(Ok(Insert::Full));
         }
+        self.remove_all(ending)?;
         self.tables.insert(key, record)?;
         self.effects.changed.insert(*key, Some(record.clone()));
         Ok(Ok(Insert::Done))
@@ -141,6 +145,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         key: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Outer<Result<Replace>> {
         let stored = match self.load(key)? {
             None => return Ok(Ok(Replace::Missing)),
@@ -150,6 +155,10 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         if stored.revision() != expected_revision {
             return Ok(Ok(Replace::Conflict));
         }
+        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
+            return Ok(Ok(Replace::UserFull));
+        };
+        self.remove_all(ending)?;
         let record = record.touched(stored.last_active());
         self.effects.touched.push((*key, record.last_active()));
         let written = self.tables.replace(key, &stored, record)?;
@@ -163,6 +172,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Outer<Result<Rekey>> {
         let stored = match self.load(old)? {
             None => return Ok(Ok(Rekey::Missing)),
@@ -175,6 +185,10 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         if self.tables.contains(new)? {
             return Ok(Ok(Rekey::Occupied));
         }
+        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
+            return Ok(Ok(Rekey::UserFull));
+        };
+        self.remove_all(ending)?;
         let record = match self.remove(old)? {
             // With every touch up to this moment; a later one waits and finds the old id gone.
             Some(Removed::Record(removed)) => record.touched(removed.last_active()),
@@ -183,6 +197,33 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         self.tables.insert(new, &record)?;
         self.effects.changed.insert(*new, Some(record));
         Ok(Ok(Rekey::Done))
+    }
+
+    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
+    fn make_room(&self, record: &Record, limits: Limits) -> Outer<Option<Vec<SessionKey>>> {
+        let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
+            return Ok(Some(Vec::new()));
+        };
+        let mut others = Vec::new();
+        for key in self.tables.keys_of(&user)? {
+            if let Some(Ok(other)) = self.load(&key)? {
+                others.push((key, other));
+            }
+        }
+        Ok(per_user.make_room(others))
+    }
+
+    /// The same for a record in place of another: one that stays with its user needs no room.
+    fn make_room_after(
+        &self,
+        stored: &Record,
+        record: &Record,
+        limits: Limits,
+    ) -> Outer<Option<Vec<SessionKey>>> {
+        match stored.user() == record.user() {
+            true => Ok(Some(Vec::new())),
+            false => self.make_room(record, limits),
+        }
     }
 
     /// Whether there is such a record; a damaged one is left as it is.

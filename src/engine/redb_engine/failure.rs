@@ -38,8 +38,8 @@ pub(super) fn from_open(path: &Path, error: DatabaseError) -> Error {
             }
             _ => Error::io("open", path, cause),
         },
+        DatabaseError::RepairAborted => Error::RecoveryAborted { path },
         DatabaseError::Storage(redb::StorageError::Corrupted(_))
-        | DatabaseError::RepairAborted
         | DatabaseError::UpgradeRequired(_) => Error::DamagedFile { path, source: Arc::new(error) },
         error => Error::Io { action: "open", path, source: Arc::new(error) },
     }

@@ -12,6 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError};
 
 use super::backend::{Backend, SyncFailed};
+use super::compaction::compact_if_mostly_empty;
 use super::failure;
 use super::marks::{check_marks, write_marks};
 use super::options::RedbOptions;
@@ -38,8 +39,11 @@ impl StoreFile {
     /// Opens the store at a path; creates it where there is nothing, or an empty file.
     pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
         match look(path)? {
-            Found::Store => Self::open_existing(path, options),
-            Found::Nothing => Self::create(path, options),
+            Found::Store => Self::open_compact(path, options),
+            Found::Nothing => {
+                let (store, connection, ()) = Self::create_filled(path, options, |_| Ok(()))?;
+                Ok((store, connection))
+            }
         }
     }
 
@@ -78,6 +82,24 @@ impl StoreFile {
         }
     }
 
+    /// Opens a file, and gives back its space if it is mostly empty.
+    fn open_compact(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
+        let (store, mut connection) = Self::open_existing(path, options)?;
+        // Damage that nobody looked for must not be moved about.
+        if !(options.compact_on_open && options.verify_on_open) {
+            return Ok((store, connection));
+        }
+        match compact_if_mostly_empty(&mut connection.database, store.len()?) {
+            Ok(_) => Ok((store, connection)),
+            Err(error) if store.sync_failed() => Err(failure::from_redb("compact", path, error)),
+            // A disk that is too full to be made emptier must not keep the store closed.
+            Err(_) => {
+                drop(connection);
+                Self::open_existing(path, options)
+            }
+        }
+    }
+
     fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
@@ -93,8 +115,13 @@ impl StoreFile {
         Ok((store, connection))
     }
 
-    /// Builds a whole store under another name, and gives it its own once it is on the disk.
-    fn create(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
+    /// Builds a whole store under another name, with what `fill` puts into it, and gives it its own
+    /// name once it is on the disk.
+    pub(super) fn create_filled<T>(
+        path: &Path,
+        options: &RedbOptions,
+        fill: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<(Self, Connection, T)> {
         let temporary = Temporary::create(path)?;
         let file = temporary.file()?;
         let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
@@ -104,23 +131,27 @@ impl StoreFile {
             sync_failed: SyncFailed::default(),
         };
         let connection = store.connect(file, options)?;
-        write_marks(&connection.database).map_err(|error| failure::from_redb("create", path, error))?;
+        write_marks(&connection.database)
+            .map_err(|error| failure::from_redb("create", path, error))?;
+        let filled = fill(&connection.database)?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
         if let Found::Store = look(path)? {
             return Err(Error::AlreadyOpen { path: path.into() });
         }
         temporary.move_to(path)?;
-        Ok((store, connection))
+        Ok((store, connection, filled))
     }
 
     fn connect(&self, file: File, options: &RedbOptions) -> Result<Connection> {
         let failed = |error| failure::from_open(&self.path, error);
+        let on_recovery = options.on_recovery.for_file(&file);
         let backend = FileBackend::new(file).map_err(failed)?;
         let disk = Disk::open(Box::new(backend), self.sync_failed.clone());
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
         let database = Builder::new()
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
+            .set_repair_callback(on_recovery)
             .create_with_backend(Backend::new(Arc::clone(&disk)))
             .map_err(failed)?;
         let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
@@ -129,13 +160,13 @@ impl StoreFile {
     }
 }
 
-enum Found {
+pub(super) enum Found {
     Nothing,
     Store,
 }
 
 /// What is at the path, without following a link, and without opening what is no file.
-fn look(path: &Path) -> Result<Found> {
+pub(super) fn look(path: &Path) -> Result<Found> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),

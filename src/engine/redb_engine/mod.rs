@@ -8,7 +8,9 @@
 
 mod backend;
 mod batch;
+mod check;
 mod commit_queue;
+mod compaction;
 mod failure;
 mod file;
 #[cfg(all(test, shuttle))]
@@ -19,6 +21,8 @@ mod operation;
 mod options;
 mod platform;
 mod record_cache;
+mod recovery;
+mod salvage;
 mod shared;
 mod snapshot;
 mod sweep_pace;
@@ -32,6 +36,8 @@ use std::fmt;
 use std::path::Path;
 
 pub use self::options::RedbOptions;
+pub use self::recovery::Recovery;
+pub use self::salvage::{Salvage, SalvageReport, salvage};
 
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
@@ -43,7 +49,8 @@ use self::sweep_pace::SweepPace;
 use self::touch_buffer::{Recorded, TouchBuffer};
 use self::writer::Writer;
 use super::{
-    Engine, EngineStats, Insert, Record, Rekey, Removed, Replace, Sweep, Timestamp, UserKey, Visit,
+    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
+    Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::sync::ArcSwapOption;
 use crate::{Error, Result, SessionKey, Timeouts};
@@ -109,23 +116,36 @@ impl RedbEngine {
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
-            options: options.clone(),
+            options: options.for_reopening(),
             touches: TouchBuffer::new(),
             cache: RecordCache::new(options.record_cache_bytes()),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
-        Ok(Self { shared, queue: CommitQueue::new(), writer: Writer::new(connection), sweep_pace: SweepPace::new() })
+        Ok(Self {
+            shared,
+            queue: CommitQueue::new(),
+            writer: Writer::new(connection),
+            sweep_pace: SweepPace::new(),
+        })
     }
 
-    /// Compares the tables of the file with one another; the list of what does not agree is empty
-    /// in every sound file.
+    /// What [`check`](Engine::check) finds wrong, under the timeouts that the file's index was made
+    /// under: an empty list in every sound file.
     ///
     /// # Errors
     ///
     /// When the file cannot be read.
     #[cfg(feature = "testing")]
     pub fn disagreements(&self) -> Result<Vec<String>> {
-        self.shared.look(Snapshot::disagreements)
+        let timeouts = self.load_meta("timeouts")?.and_then(|bytes| Timeouts::from_bytes(&bytes));
+        let mut found = Vec::new();
+        self.check(&timeouts.unwrap_or(Timeouts::ENDLESS), &mut |finding| {
+            if let Finding::Problem(problem) = finding {
+                found.push(problem.to_string());
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn submit(&self, operation: Operation) -> Result<Outcome> {
@@ -152,8 +172,8 @@ macro_rules! expect {
 }
 
 impl Engine for RedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, max_sessions: u64) -> Result<Insert> {
-        let operation = Operation::Insert { key: *key, record, max_sessions };
+    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+        let operation = Operation::Insert { key: *key, record, limits };
         expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
     }
 
@@ -161,8 +181,14 @@ impl Engine for RedbEngine {
         self.shared.load(key)
     }
 
-    fn replace(&self, key: &SessionKey, expected_revision: u64, record: Record) -> Result<Replace> {
-        let operation = Operation::Replace { key: *key, expected_revision, record };
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Result<Replace> {
+        let operation = Operation::Replace { key: *key, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
     }
 
@@ -172,8 +198,10 @@ impl Engine for RedbEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     ) -> Result<Rekey> {
-        let operation = Operation::Rekey { old: *old, new: *new, expected_revision, record };
+        let operation =
+            Operation::Rekey { old: *old, new: *new, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
     }
 
@@ -279,6 +307,19 @@ impl Engine for RedbEngine {
         Ok(snapshot.len().map_err(failed)?.saturating_sub(expired))
     }
 
+    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let mut latest = |finding| match finding {
+            Finding::Record(key, record) => {
+                let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
+                inspect(Finding::Record(key, record))
+            }
+            problem => inspect(problem),
+        };
+        let failed = |error| self.shared.failed_to_read(error);
+        check::check(&snapshot, defaults, &mut latest, &failed)
+    }
+
     fn clear(&self) -> Result<()> {
         expect!(self.submit(Operation::Clear), Outcome::Done => ())
     }
@@ -364,7 +405,7 @@ mod tests {
         let path = folder.path().join("sessions.redb");
         let mut engine = RedbEngine::open(&path).unwrap();
         let key = SessionKey::from_bytes([1; 16]);
-        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
         assert!(engine.touch(&key, Timestamp::from_millis(2)).unwrap());
         engine.writer.pretend_forked();
 
@@ -382,7 +423,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
         let key = SessionKey::from_bytes([1; 16]);
-        assert_eq!(engine.insert(&key, record(), 10).unwrap(), Insert::Done);
+        assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
         assert!(engine.load(&key).unwrap().is_some());
         engine.close().unwrap();
         assert!(matches!(engine.load(&key), Err(Error::Closed)));

@@ -2,7 +2,7 @@
 
 use super::commit_queue;
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Record, Rekey, Removed, Replace, Sweep, UserKey};
+use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, Sweep, UserKey};
 use crate::{SessionKey, Timeouts};
 
 #[derive(Debug)]
@@ -10,18 +10,20 @@ pub(super) enum Operation {
     Insert {
         key: SessionKey,
         record: Record,
-        max_sessions: u64,
+        limits: Limits,
     },
     Replace {
         key: SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     },
     Rekey {
         old: SessionKey,
         new: SessionKey,
         expected_revision: u64,
         record: Record,
+        limits: Limits,
     },
     Touch {
         key: SessionKey,

@@ -1,5 +1,6 @@
 //! The settings of a redb file: defaults, ranges, and what they change.
 
+use super::recovery::{OnRecovery, Recovery};
 use crate::{Durability, Error, Result};
 
 /// Settings for [`RedbEngine::open_with`](super::RedbEngine::open_with).
@@ -23,18 +24,22 @@ pub struct RedbOptions {
     pub(crate) durability: Durability,
     pub(super) cache_size: usize,
     pub(super) verify_on_open: bool,
+    pub(super) compact_on_open: bool,
+    pub(super) on_recovery: OnRecovery,
     record_cache: bool,
 }
 
 const MIN_CACHE_SIZE: usize = 1024 * 1024;
 
 impl RedbOptions {
-    /// [`Durability::Immediate`], a cache of 64 MiB, verification on open.
+    /// [`Durability::Immediate`], a cache of 64 MiB, verification and compaction on open.
     pub fn new() -> Self {
         Self {
             durability: Durability::default(),
             cache_size: 64 * 1024 * 1024,
             verify_on_open: true,
+            compact_on_open: true,
+            on_recovery: OnRecovery::default(),
             record_cache: true,
         }
     }
@@ -52,6 +57,23 @@ impl RedbOptions {
     /// Whether opening verifies every page of the file.
     pub fn verify_on_open(self, verify: bool) -> Self {
         Self { verify_on_open: verify, ..self }
+    }
+
+    /// Whether opening gives back the space of a file that is mostly empty; see
+    /// [`Builder::compact_on_open`](crate::Builder::compact_on_open).
+    pub fn compact_on_open(self, compact: bool) -> Self {
+        Self { compact_on_open: compact, ..self }
+    }
+
+    /// What to call while a file that was not closed is recovered; see
+    /// [`Builder::on_recovery`](crate::Builder::on_recovery).
+    pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
+        Self { on_recovery: OnRecovery::new(callback), ..self }
+    }
+
+    /// The options for opening the same file again after a failed write, unseen by the caller.
+    pub(super) fn for_reopening(&self) -> Self {
+        Self { compact_on_open: false, on_recovery: OnRecovery::default(), ..self.clone() }
     }
 
     /// Whether three quarters of the cache hold records, ready to use, rather than pages.

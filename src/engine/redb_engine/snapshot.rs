@@ -77,9 +77,9 @@ impl Snapshot {
         Ok(value.map(|value| value.value().to_vec()))
     }
 
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn disagreements(&self) -> Outer<Vec<String>> {
-        super::tables::disagreements(&self.transaction)
+    /// The transaction behind it, for a look at all tables as of one moment.
+    pub(super) const fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
     }
 }
 

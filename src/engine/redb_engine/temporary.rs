@@ -67,7 +67,7 @@ impl Drop for Temporary {
 }
 
 /// Removes what a killed creation left behind. What a living one holds is locked, and stays.
-fn remove_abandoned(path: &Path, temporary: &Path) -> Result<()> {
+pub(super) fn remove_abandoned(path: &Path, temporary: &Path) -> Result<()> {
     let mut open = OpenOptions::new();
     open.read(true).write(true);
     match no_follow(&mut open).open(temporary) {

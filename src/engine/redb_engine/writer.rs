@@ -248,8 +248,9 @@ impl Writer {
         }
         drop(tables);
         match way {
-            Way::Database => transaction
-                .set_two_phase_commit(shared.options.durability == Durability::TwoPhase),
+            Way::Database => {
+                transaction.set_two_phase_commit(shared.options.durability == Durability::TwoPhase)
+            }
             Way::Log | Way::Memory => transaction
                 .set_durability(redb::Durability::None)
                 .map_err(|error| during(error.into()))?,
@@ -266,7 +267,12 @@ impl Writer {
 
     /// Lets readers see the last commit: first the cache forgets what has changed, then the
     /// snapshot is replaced, then the cache learns what is written now.
-    fn publish(&self, shared: &Shared, database: &redb::Database, effects: &Effects<'_>) -> Result<()> {
+    fn publish(
+        &self,
+        shared: &Shared,
+        database: &redb::Database,
+        effects: &Effects<'_>,
+    ) -> Result<()> {
         let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
         let snapshot = Snapshot::of(database, commit)
             .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;

@@ -2,7 +2,7 @@
 
 use super::kit::Setup;
 use super::records::{Draft, at, defaults, key, listed, meta_of, record, stored};
-use crate::engine::{Engine, Insert, Rekey, Removed, Replace, Sweep};
+use crate::engine::{Engine, Insert, Limits, Rekey, Removed, Replace, Sweep};
 use crate::testing::EngineFixture;
 use crate::{Error, UserId};
 use std::thread;
@@ -13,7 +13,11 @@ fn opened<F: EngineFixture>() -> (Setup<F>, F::Engine) {
     (setup, engine)
 }
 
-const MANY: u64 = u64::MAX;
+const MANY: Limits = Limits::NONE;
+
+fn up_to(max_sessions: u64) -> Limits {
+    Limits { max_sessions, ..MANY }
+}
 
 pub fn insert_needs_a_free_key<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
@@ -28,33 +32,40 @@ pub fn insert_needs_a_free_key<F: EngineFixture>() {
 
 pub fn insert_counts_every_record_against_the_limit<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
-    assert_eq!(engine.insert(&key(1), record(1), 0).unwrap(), Insert::Full);
-    assert_eq!(engine.insert(&key(1), record(1), 2).unwrap(), Insert::Done);
-    assert_eq!(engine.insert(&key(2), record(1), 2).unwrap(), Insert::Done);
-    assert_eq!(engine.insert(&key(3), record(1), 2).unwrap(), Insert::Full);
-    assert_eq!(engine.insert(&key(2), record(1), 2).unwrap(), Insert::Occupied, "before full");
+    assert_eq!(engine.insert(&key(1), record(1), up_to(0)).unwrap(), Insert::Full);
+    assert_eq!(engine.insert(&key(1), record(1), up_to(2)).unwrap(), Insert::Done);
+    assert_eq!(engine.insert(&key(2), record(1), up_to(2)).unwrap(), Insert::Done);
+    assert_eq!(engine.insert(&key(3), record(1), up_to(2)).unwrap(), Insert::Full);
+    assert_eq!(
+        engine.insert(&key(2), record(1), up_to(2)).unwrap(),
+        Insert::Occupied,
+        "before full"
+    );
     assert!(engine.load(&key(3)).unwrap().is_none());
     assert!(engine.remove(&key(1)).unwrap().is_some());
-    assert_eq!(engine.insert(&key(3), record(1), 2).unwrap(), Insert::Done);
+    assert_eq!(engine.insert(&key(3), record(1), up_to(2)).unwrap(), Insert::Done);
     assert_eq!(engine.stats().unwrap().stored, 2);
 }
 
 pub fn replace_goes_by_the_revision<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
     let (first, second) = (record(1), Draft { revision: 2, ..Draft::new(2) }.record());
-    assert_eq!(engine.replace(&key(1), 1, second.clone()).unwrap(), Replace::Missing);
+    assert_eq!(engine.replace(&key(1), 1, second.clone(), MANY).unwrap(), Replace::Missing);
     assert!(engine.load(&key(1)).unwrap().is_none(), "replacing does not insert");
     let _ = engine.insert(&key(1), first.clone(), MANY).unwrap();
     for wrong in [0, 2, u64::MAX] {
-        assert_eq!(engine.replace(&key(1), wrong, second.clone()).unwrap(), Replace::Conflict);
+        assert_eq!(
+            engine.replace(&key(1), wrong, second.clone(), MANY).unwrap(),
+            Replace::Conflict
+        );
     }
     assert_eq!(stored(&engine, 1), first);
-    assert_eq!(engine.replace(&key(1), 1, second.clone()).unwrap(), Replace::Done);
+    assert_eq!(engine.replace(&key(1), 1, second.clone(), MANY).unwrap(), Replace::Done);
     assert_eq!(
         (stored(&engine, 1).revision(), stored(&engine, 1).content()),
         (2, second.content())
     );
-    assert_eq!(engine.replace(&key(1), 1, second).unwrap(), Replace::Conflict);
+    assert_eq!(engine.replace(&key(1), 1, second, MANY).unwrap(), Replace::Conflict);
 }
 
 pub fn replace_keeps_the_later_activity<F: EngineFixture>() {
@@ -63,14 +74,14 @@ pub fn replace_keeps_the_later_activity<F: EngineFixture>() {
     assert!(engine.touch(&key(1), at(4_000)).unwrap());
     engine.flush().unwrap();
     let earlier = Draft { revision: 1, last_active: 2_000, ..Draft::new(1) }.record();
-    assert_eq!(engine.replace(&key(1), 1, earlier).unwrap(), Replace::Done);
+    assert_eq!(engine.replace(&key(1), 1, earlier, MANY).unwrap(), Replace::Done);
     assert_eq!(stored(&engine, 1).last_active(), at(4_000));
     assert!(engine.touch(&key(1), at(5_000)).unwrap());
     let earlier = Draft { revision: 2, last_active: 3_000, ..Draft::new(1) }.record();
-    assert_eq!(engine.replace(&key(1), 1, earlier).unwrap(), Replace::Done);
+    assert_eq!(engine.replace(&key(1), 1, earlier, MANY).unwrap(), Replace::Done);
     assert_eq!(stored(&engine, 1).last_active(), at(5_000));
     let later = Draft { revision: 3, last_active: 7_000, ..Draft::new(1) }.record();
-    assert_eq!(engine.replace(&key(1), 2, later).unwrap(), Replace::Done);
+    assert_eq!(engine.replace(&key(1), 2, later, MANY).unwrap(), Replace::Done);
     assert_eq!(stored(&engine, 1).last_active(), at(7_000));
     engine.flush().unwrap();
     assert_eq!(stored(&engine, 1).last_active(), at(7_000));
@@ -84,7 +95,7 @@ pub fn replace_moves_a_record_to_its_own_user<F: EngineFixture>() {
     let _ = engine.insert(&key(1), of(None, 1), MANY).unwrap();
     for (revision, user) in [(1, Some("ann")), (2, Some("bob")), (3, None), (4, Some("ann"))] {
         let new = of(user, revision + 1);
-        assert_eq!(engine.replace(&key(1), revision, new).unwrap(), Replace::Done);
+        assert_eq!(engine.replace(&key(1), revision, new, MANY).unwrap(), Replace::Done);
         for name in ["ann", "bob"] {
             assert_eq!(listed(&engine, name).len(), usize::from(user == Some(name)));
         }
@@ -94,7 +105,7 @@ pub fn replace_moves_a_record_to_its_own_user<F: EngineFixture>() {
 pub fn rekey_moves_a_record_in_one_step<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
     let moved = Draft { revision: 2, user: Some("ann".into()), ..Draft::new(1) }.record();
-    let rekey = |revision| engine.rekey(&key(1), &key(2), revision, moved.clone()).unwrap();
+    let rekey = |revision| engine.rekey(&key(1), &key(2), revision, moved.clone(), MANY).unwrap();
     assert_eq!(rekey(1), Rekey::Missing);
     assert!(engine.load(&key(2)).unwrap().is_none());
     let _ = engine.insert(&key(1), record(1), MANY).unwrap();
@@ -112,7 +123,7 @@ pub fn rekey_moves_a_record_in_one_step<F: EngineFixture>() {
     assert_eq!(listed(&engine, "ann"), [key(2)]);
     assert_eq!(engine.stats().unwrap().stored, 1);
     assert_eq!(rekey(1), Rekey::Missing);
-    let own = engine.rekey(&key(2), &key(2), 2, moved.clone()).unwrap();
+    let own = engine.rekey(&key(2), &key(2), 2, moved.clone(), MANY).unwrap();
     assert_eq!(own, Rekey::Occupied, "its own key is not free either");
 }
 
@@ -287,8 +298,8 @@ pub fn a_closed_engine_answers_that_it_is_closed<F: EngineFixture>() {
     let answers = [
         closed(engine.insert(&key(2), record(1), MANY)),
         closed(engine.load(&key(1))),
-        closed(engine.replace(&key(1), 1, record(1))),
-        closed(engine.rekey(&key(1), &key(2), 1, record(1))),
+        closed(engine.replace(&key(1), 1, record(1), MANY)),
+        closed(engine.rekey(&key(1), &key(2), 1, record(1), MANY)),
         closed(engine.touch(&key(1), at(6_000))),
         closed(engine.remove(&key(1))),
         closed(engine.remove_user(&ann)),
@@ -298,12 +309,13 @@ pub fn a_closed_engine_answers_that_it_is_closed<F: EngineFixture>() {
         closed(engine.remove_expired(at(99_000), &defaults(), 10)),
         closed(engine.reindex(&defaults())),
         closed(engine.count(at(0), &defaults())),
+        closed(engine.check(&defaults(), &mut |_| Ok(()))),
         closed(engine.clear()),
         closed(engine.load_meta("color")),
         closed(engine.store_meta("color", b"red")),
         closed(engine.stats()),
     ];
-    assert_eq!(answers, [true; 17]);
+    assert_eq!(answers, [true; 18]);
     drop(engine);
     let engine = setup.fixture.open();
     assert_eq!(stored(&engine, 1).last_active(), at(5_000), "closing writes what was pending");

@@ -113,3 +113,41 @@ pub fn every_handle_of_a_store_is_the_same_store<F: EngineFixture>() {
     assert!(other.read(session.id()).unwrap().is_some(), "one handle that goes closes nothing");
     assert!(other.destroy(session.id()).unwrap());
 }
+
+pub fn a_check_of_a_sound_store_counts_everything_and_finds_nothing<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<Attributes>();
+    assert_eq!(store.check().unwrap(), crate::CheckReport::default());
+    created(&store, 1);
+    let expiring = created_for(&store, "ann", 2);
+    let extended = created_for(&store, "ann", 3);
+    setup.clock.advance(INACTIVITY - MS);
+    assert!(store.extend_lifetime(extended.id()).unwrap());
+    created_for(&store, 7, 4);
+    store.flush().unwrap();
+    setup.clock.advance(MS);
+    let report = store.check().unwrap();
+    assert!(report.is_sound() && report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!((report.sessions, report.expired), (2, 2));
+    assert_eq!((report.expiry_entries, report.user_entries), (4, 3));
+    assert_absent(&store, &expiring);
+    store.clean_up_expired().unwrap();
+    let report = store.check().unwrap();
+    assert_eq!((report.sessions, report.expired), (2, 0));
+    assert_eq!((report.expiry_entries, report.user_entries, report.problem_count), (2, 2, 0));
+}
+
+pub fn a_check_reports_content_that_does_not_fit<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<String>();
+    let text = store.create("four".into()).unwrap();
+    store.close().unwrap();
+    let store = setup.store::<u64>();
+    created(&store, 1);
+    let report = store.check().unwrap();
+    assert_eq!((report.problem_count, report.sessions), (1, 2));
+    let [crate::Problem::UnreadableContent { key, .. }] = &report.problems[..] else {
+        panic!("{:?}", report.problems);
+    };
+    assert_eq!(*key, text.key());
+}

@@ -127,6 +127,12 @@ macro_rules! engine_conformance {
                 a_session_is_ended_by_its_key_alone
                 a_user_may_have_ten_thousand_sessions
                 ten_thousand_sessions_of_a_user_end_at_once
+                a_user_with_as_many_sessions_as_they_may_have_is_refused_another
+                one_session_too_many_ends_the_least_recently_active
+                the_limit_of_a_user_holds_for_sessions_that_change_their_user
+                expired_sessions_do_not_count_against_the_limit_of_a_user
+                a_limit_that_is_lowered_waits_for_the_next_session
+                a_full_store_ends_nothing_for_a_session_it_refuses
             }
             listing {
                 for_each_shows_every_session_with_its_content
@@ -134,6 +140,8 @@ macro_rules! engine_conformance {
                 clear_ends_every_session_and_the_store_goes_on
                 the_store_tells_its_timeouts_and_numbers
                 every_handle_of_a_store_is_the_same_store
+                a_check_of_a_sound_store_counts_everything_and_finds_nothing
+                a_check_reports_content_that_does_not_fit
             }
             sweeping {
                 a_sweep_deletes_the_expired_and_counts_them
@@ -177,6 +185,7 @@ macro_rules! engine_conformance {
                 of_many_updates_of_one_revision_one_is_saved
                 of_many_regenerations_one_wins
                 creation_stops_at_max_sessions_however_many_ask
+                no_number_of_threads_gets_a_user_past_their_limit
             }
             engine {
                 insert_needs_a_free_key

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::kit::*;
-use crate::Error;
 use crate::testing::EngineFixture;
+use crate::{Error, UserLimit};
 
 pub fn a_read_that_begins_after_a_write_returned_sees_it<F: EngineFixture>() {
     const ROUNDS: u64 = 200;
@@ -148,4 +148,46 @@ pub fn creation_stops_at_max_sessions_however_many_ask<F: EngineFixture>() {
         }
     });
     assert_eq!((made.into_inner(), store.len().unwrap()), (MAX, MAX));
+}
+
+pub fn no_number_of_threads_gets_a_user_past_their_limit<F: EngineFixture>() {
+    const MAX: u64 = 5;
+    for policy in [UserLimit::Refuse, UserLimit::EndLeastRecentlyActive] {
+        let setup = Setup::<F>::new();
+        let store = setup.builder::<u64>().max_sessions_per_user(MAX, policy).build().unwrap();
+        let start = Barrier::new(32);
+        let created: u64 = thread::scope(|scope| {
+            let threads: Vec<_> = (0..32)
+                .map(|number| {
+                    let (store, start) = (&store, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let mut created = 0;
+                        for _ in 0..4 {
+                            // Half of them log in to a session that was nobody's.
+                            let result = match number % 2 {
+                                0 => store.create_for_user("ann", number).map(drop),
+                                _ => {
+                                    let mut session = store.create(number).unwrap();
+                                    session.set_user("ann");
+                                    store.regenerate_id(&mut session)
+                                }
+                            };
+                            assert!(listed(store, "ann").len() as u64 <= MAX);
+                            match result {
+                                Ok(()) => created += 1,
+                                Err(Error::UserFull { max: MAX }) => {}
+                                Err(error) => panic!("{error:?}"),
+                            }
+                        }
+                        created
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(listed(&store, "ann").len() as u64, MAX);
+        let expected = if policy == UserLimit::Refuse { MAX } else { 32 * 4 };
+        assert_eq!(created, expected, "{policy:?}");
+    }
 }

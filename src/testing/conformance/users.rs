@@ -2,7 +2,7 @@
 
 use super::kit::*;
 use crate::testing::EngineFixture;
-use crate::{Attributes, Error, SessionInfo, SessionStore, UserId};
+use crate::{Attributes, Error, SessionInfo, SessionStore, UserId, UserLimit};
 use std::thread;
 
 fn sorted<C>(sessions: &[&crate::Session<C>]) -> Vec<crate::SessionKey> {
@@ -242,4 +242,148 @@ pub fn ten_thousand_sessions_of_a_user_end_at_once<F: EngineFixture>() {
     created_for(&store, "annie", 0);
     assert_eq!(store.destroy_all_of("ann").unwrap(), CROWD);
     assert_eq!((store.len().unwrap(), listed(&store, "ann").len()), (1, 0));
+}
+
+fn limited<F: EngineFixture>(
+    setup: &Setup<F>,
+    sessions: u64,
+    policy: UserLimit,
+) -> SessionStore<u64> {
+    setup.builder().max_sessions_per_user(sessions, policy).build().unwrap()
+}
+
+fn assert_user_full<T: std::fmt::Debug>(result: crate::Result<T>, limit: u64) {
+    assert!(matches!(result, Err(Error::UserFull { max }) if max == limit), "{result:?}");
+}
+
+pub fn a_user_with_as_many_sessions_as_they_may_have_is_refused_another<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = limited(&setup, 2, UserLimit::Refuse);
+    let one = created_for(&store, "ann", 1);
+    let two = created_for(&store, "ann", 2);
+    assert_user_full(store.create_for_user("ann", 3), 2);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&one, &two]));
+    created_for(&store, "bob", 4);
+    for nobodys in 5..10 {
+        created(&store, nobodys);
+    }
+    assert!(store.destroy(one.id()).unwrap());
+    let three = created_for(&store, "ann", 3);
+    assert_user_full(store.create_for_user("ann", 4), 2);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&two, &three]));
+}
+
+pub fn one_session_too_many_ends_the_least_recently_active<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = limited(&setup, 3, UserLimit::EndLeastRecentlyActive);
+    let sessions: Vec<_> = (0..3)
+        .map(|number| {
+            setup.clock.advance(MS);
+            created_for(&store, "ann", number)
+        })
+        .collect();
+    let bobs = created_for(&store, "bob", 9);
+    setup.clock.advance(MS);
+    // Whether the touch is written yet or not: the first one is now the latest.
+    assert!(store.extend_lifetime(sessions[0].id()).unwrap());
+    let fourth = created_for(&store, "ann", 3);
+    assert_absent(&store, &sessions[1]);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&sessions[0], &sessions[2], &fourth]));
+    setup.clock.advance(MS);
+    store.flush().unwrap();
+    let fifth = created_for(&store, "ann", 4);
+    assert_absent(&store, &sessions[2]);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&sessions[0], &fourth, &fifth]));
+    assert_eq!(keys_listed(&store, "bob"), [bobs.key()]);
+    assert_eq!(store.len().unwrap(), 4);
+}
+
+pub fn the_limit_of_a_user_holds_for_sessions_that_change_their_user<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = limited(&setup, 1, UserLimit::Refuse);
+    let anns = created_for(&store, "ann", 1);
+    let mut session = created(&store, 2);
+    session.set_user("ann");
+    assert_user_full(store.update(&mut session), 1);
+    assert_user_full(store.regenerate_id(&mut session), 1);
+    assert_user_full(store.modify(session.id(), |session| session.set_user("ann")), 1);
+    assert_eq!(stored(&store, session.id()).user(), None, "nothing was written");
+    let mut own = stored(&store, anns.id());
+    store.update(&mut own).expect("it counts once");
+    store.regenerate_id(&mut own).expect("and once under a new id");
+    assert_eq!(keys_listed(&store, "ann"), [own.key()]);
+    store.close().unwrap();
+
+    let store = limited(&setup, 1, UserLimit::EndLeastRecentlyActive);
+    setup.clock.advance(MS);
+    let mut session = stored(&store, session.id());
+    session.set_user("ann");
+    store.update(&mut session).unwrap();
+    assert_absent(&store, &own);
+    let mut login = created(&store, 3);
+    login.set_user("ann");
+    store.regenerate_id(&mut login).unwrap();
+    assert_absent(&store, &session);
+    assert_eq!(keys_listed(&store, "ann"), [login.key()]);
+}
+
+pub fn expired_sessions_do_not_count_against_the_limit_of_a_user<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = limited(&setup, 2, UserLimit::Refuse);
+    created_for(&store, "ann", 1);
+    let kept = created_for(&store, "ann", 2);
+    setup.clock.advance(INACTIVITY - MS);
+    assert!(store.extend_lifetime(kept.id()).unwrap());
+    assert_user_full(store.create_for_user("ann", 3), 2);
+    setup.clock.advance(MS);
+    let new = created_for(&store, "ann", 3);
+    assert_user_full(store.create_for_user("ann", 4), 2);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&kept, &new]));
+    store.close().unwrap();
+
+    let store = limited(&setup, 2, UserLimit::EndLeastRecentlyActive);
+    setup.clock.advance(INACTIVITY - MS);
+    let newer = created_for(&store, "ann", 4);
+    assert_eq!(keys_listed(&store, "ann"), sorted(&[&new, &newer]), "the kept one had expired");
+}
+
+pub fn a_limit_that_is_lowered_waits_for_the_next_session<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let mut sessions = Vec::new();
+    for number in 0..5 {
+        setup.clock.advance(MS);
+        sessions.push(created_for(&store, "ann", number));
+    }
+    store.close().unwrap();
+    let store = limited(&setup, 2, UserLimit::EndLeastRecentlyActive);
+    assert_eq!(keys_listed(&store, "ann").len(), 5);
+    let mut first = stored(&store, sessions[0].id());
+    store.update(&mut first).expect("it is there already");
+    assert_eq!(keys_listed(&store, "ann").len(), 5);
+    setup.clock.advance(MS);
+    let new = created_for(&store, "ann", 5);
+    assert_eq!(keys_listed(&store, "ann").len(), 2);
+    assert!(keys_listed(&store, "ann").contains(&new.key()));
+}
+
+pub fn a_full_store_ends_nothing_for_a_session_it_refuses<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let build = |max| {
+        let builder = setup.builder().max_sessions(max);
+        builder.max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive).build().unwrap()
+    };
+    let store: SessionStore<u64> = build(3);
+    let anns = created_for(&store, "ann", 1);
+    setup.clock.advance(MS);
+    created_for(&store, "ann", 2);
+    let bobs = created_for(&store, "bob", 3);
+    assert!(matches!(store.create_for_user("bob", 4), Err(Error::Full { max: 3 })));
+    assert_eq!(keys_listed(&store, "bob"), [bobs.key()]);
+    created_for(&store, "ann", 4);
+    assert_absent(&store, &anns);
+    store.close().unwrap();
+    let store: SessionStore<u64> = build(2);
+    assert!(matches!(store.create_for_user("ann", 5), Err(Error::Full { max: 2 })));
+    assert_eq!(keys_listed(&store, "ann").len(), 2, "none of them ended for nothing");
 }

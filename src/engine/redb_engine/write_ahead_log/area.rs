@@ -63,8 +63,11 @@ impl Area {
         };
         let parse = || {
             let _magic = take()?;
-            let [database_len, start, capacity] =
-                [u64::from_le_bytes(take()?), u64::from_le_bytes(take()?), u64::from_le_bytes(take()?)];
+            let [database_len, start, capacity] = [
+                u64::from_le_bytes(take()?),
+                u64::from_le_bytes(take()?),
+                u64::from_le_bytes(take()?),
+            ];
             let mut salt = [0; SALT_LEN];
             let (first, second) = salt.split_at_mut(8);
             first.copy_from_slice(&take()?);

@@ -84,7 +84,10 @@ impl WriteAheadLog {
 
     /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
     /// After an error the log's end is not known, and the file must be opened anew.
-    pub(super) fn append(&mut self, changes: impl ExactSizeIterator<Item = Change>) -> io::Result<bool> {
+    pub(super) fn append(
+        &mut self,
+        changes: impl ExactSizeIterator<Item = Change>,
+    ) -> io::Result<bool> {
         let count = self.changes + changes.len();
         if count > self.max_changes {
             return Ok(false);

@@ -1,0 +1,99 @@
+//! What a store allows, handed to the engine with each operation that could exceed it.
+//!
+//! Invariant: which sessions count, and which have to end, is decided here, once for every engine;
+//! an engine decides nothing but applies it in the transaction that makes the change.
+
+use super::{Record, Timestamp};
+use crate::{SessionKey, Timeouts};
+
+/// What happens when a user who has as many sessions as they may gets another one; see
+/// [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user).
+///
+/// # Examples
+///
+/// ```
+/// use sessile::{SessionStore, UserLimit};
+///
+/// let builder = SessionStore::<u32>::builder();
+/// let store = builder.max_sessions_per_user(1, UserLimit::EndLeastRecentlyActive).in_memory()?;
+/// let desktop = store.create_for_user("ann", 1)?;
+/// let phone = store.create_for_user("ann", 2)?;
+///
+/// assert!(store.read(desktop.id())?.is_none());
+/// assert!(store.read(phone.id())?.is_some());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserLimit {
+    /// The new session is refused with [`Error::UserFull`](crate::Error::UserFull). Whoever holds a
+    /// user's sessions can keep that user out until one of them ends.
+    Refuse,
+    /// The user's session that was active longest ago ends, in the transaction that stores the new
+    /// one; of those active at the same time the one created first. Logging in always works.
+    EndLeastRecentlyActive,
+}
+
+/// The limits that an operation has to keep.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::Limits;
+///
+/// let limits = Limits { max_sessions: 1_000, ..Limits::NONE };
+/// assert!(limits.per_user.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most records that may be stored, expired ones included.
+    pub max_sessions: u64,
+    /// The limit on the sessions of one user, if there is one.
+    pub per_user: Option<PerUser>,
+}
+
+impl Limits {
+    /// Everything is allowed.
+    pub const NONE: Self = Self { max_sessions: u64::MAX, per_user: None };
+}
+
+/// How many live sessions one user may have, as of a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerUser {
+    /// The most sessions of one user; at least 1.
+    pub max: u64,
+    /// What happens to one more.
+    pub policy: UserLimit,
+    /// The time that decides which of the user's sessions are expired, and so do not count.
+    pub now: Timestamp,
+    /// The timeouts of sessions without their own.
+    pub defaults: Timeouts,
+}
+
+impl PerUser {
+    /// Which of a user's other sessions have to end before one more is stored; `None` if it is
+    /// refused. Expired sessions do not count, nor end; damaged records, which nobody can use,
+    /// are left out by the caller.
+    ///
+    /// Costs memory and time in proportion to the user's sessions.
+    #[must_use]
+    pub fn make_room(
+        &self,
+        others: impl IntoIterator<Item = (SessionKey, Record)>,
+    ) -> Option<Vec<SessionKey>> {
+        let mut live: Vec<_> = others
+            .into_iter()
+            .filter(|(_, record)| !record.is_expired(self.now, &self.defaults))
+            .map(|(key, record)| (record.last_active(), record.created_at(), key))
+            .collect();
+        let excess = (live.len() as u64).saturating_add(1).saturating_sub(self.max);
+        match self.policy {
+            _ if excess == 0 => Some(Vec::new()),
+            UserLimit::Refuse => None,
+            UserLimit::EndLeastRecentlyActive => {
+                live.sort_unstable();
+                let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+                Some(live.into_iter().take(excess).map(|(.., key)| key).collect())
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What operators do with a store: check it, recover it, make its file smaller.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redb::{Database, ReadableTable, TableDefinition};
+use sessile::engine::{Engine, Record, Timestamp};
+use sessile::{CheckReport, Durability, Error, Problem, RedbEngine, Session, SessionStore, UserId};
+
+type Key = &'static [u8; 16];
+const SESSIONS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("sessions");
+const EXPIRY: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("expiry");
+const USERS: TableDefinition<'_, (&[u8], Key), ()> = TableDefinition::new("users");
+
+fn store_at(path: &Path) -> SessionStore<u64> {
+    SessionStore::builder().manual_maintenance().open(path).unwrap()
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    (folder, path)
+}
+
+/// The deadline under which a session stands in the index.
+fn deadline_of(path: &Path, session: &Session<u64>) -> u64 {
+    let engine = RedbEngine::open(path).unwrap();
+    engine.load(&session.key()).unwrap().unwrap().index_deadline().as_millis()
+}
+
+#[test]
+fn a_check_finds_each_kind_of_damage_by_its_key() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    let sessions: Vec<_> =
+        (0..7).map(|number| store.create_for_user("ann", number).unwrap()).collect();
+    store.close().unwrap();
+    let key = |number: usize| sessions[number].key();
+    let deadlines: Vec<_> = sessions.iter().map(|session| deadline_of(&path, session)).collect();
+    let ann = [&[3][..], b"ann"].concat();
+    let mut expected = Vec::new();
+
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(SESSIONS).unwrap();
+        let mut expiry = transaction.open_table(EXPIRY).unwrap();
+        let mut users = transaction.open_table(USERS).unwrap();
+        let bytes_of = |table: &redb::Table<'_, Key, &[u8]>, number: usize| {
+            table.get(key(number).as_bytes()).unwrap().unwrap().value().to_vec()
+        };
+
+        let mut bytes = bytes_of(&table, 0);
+        bytes[30] ^= 1;
+        table.insert(key(0).as_bytes(), bytes.as_slice()).unwrap();
+        let reason = "its checksum is wrong";
+        expected.push(Problem::DamagedRecord { key: key(0), reason });
+
+        expiry.remove((deadlines[1], key(1).as_bytes())).unwrap();
+        let deadline = Timestamp::from_millis(deadlines[1]);
+        expected.push(Problem::NotInExpiry { key: key(1), deadline });
+
+        let late = Timestamp::from_millis(deadlines[2] + 1);
+        let record = Record::decode(&key(2), &bytes_of(&table, 2)).unwrap().indexed_under(late);
+        table.insert(key(2).as_bytes(), record.encode(&key(2)).as_slice()).unwrap();
+        expiry.remove((deadlines[2], key(2).as_bytes())).unwrap();
+        expiry.insert((deadlines[2] + 1, key(2).as_bytes()), ()).unwrap();
+        let deadline = Timestamp::from_millis(deadlines[2]);
+        expected.push(Problem::LateInExpiry { key: key(2), indexed_under: late, deadline });
+
+        // Its record goes, and leaves both entries behind.
+        table.remove(key(3).as_bytes()).unwrap();
+        let deadline = Timestamp::from_millis(deadlines[3]);
+        expected.push(Problem::StrayInExpiry { key: key(3), deadline });
+        expected.push(Problem::StrayInUsers { key: key(3), user: Some("ann".into()) });
+
+        users.remove((ann.as_slice(), key(4).as_bytes())).unwrap();
+        expected.push(Problem::NotInUsers { key: key(4), user: UserId::from("ann") });
+
+        // Entries of a session that stands elsewhere, and of no user at all.
+        expiry.insert((7, key(5).as_bytes()), ()).unwrap();
+        let deadline = Timestamp::from_millis(7);
+        expected.push(Problem::StrayInExpiry { key: key(5), deadline });
+        users.insert((&[3, b'b'][..], key(5).as_bytes()), ()).unwrap();
+        expected.push(Problem::StrayInUsers { key: key(5), user: Some("b".into()) });
+        users.insert((&[9][..], key(5).as_bytes()), ()).unwrap();
+        expected.push(Problem::StrayInUsers { key: key(5), user: None });
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = store_at(&path);
+    let report = store.check().unwrap();
+    assert_eq!(report.problem_count, expected.len() as u64);
+    assert!(!report.is_sound());
+    for problem in &expected {
+        assert!(report.problems.contains(problem), "{problem} is not in {:#?}", report.problems);
+        assert!(problem.to_string().contains(&problem.key().to_string()), "{problem}");
+    }
+    assert_eq!((report.sessions, report.expiry_entries, report.user_entries), (5, 7, 8));
+    assert!(store.read(sessions[6].id()).unwrap().is_some());
+}
+
+#[test]
+fn a_report_holds_so_many_problems_and_counts_the_rest() {
+    let (_folder, path) = folder();
+    drop(store_at(&path));
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut expiry = transaction.open_table(EXPIRY).unwrap();
+        for number in 0..1_500_u128 {
+            expiry.insert((1, &number.to_be_bytes()), ()).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let report = store_at(&path).check().unwrap();
+    assert_eq!(report.problem_count, 1_500);
+    assert_eq!(report.problems.len(), CheckReport::MAX_PROBLEMS);
+}
+
+#[test]
+fn a_check_shows_one_moment_while_others_write() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 0..300 {
+                let session = store.create_for_user(number % 3, number).unwrap();
+                if number % 2 == 0 {
+                    store.destroy(session.id()).unwrap();
+                }
+            }
+        });
+        while !writer.is_finished() {
+            let report = store.check().unwrap();
+            assert!(report.is_sound(), "{:?}", report.problems);
+            assert_eq!(report.sessions, report.expiry_entries);
+            assert_eq!(report.sessions, report.user_entries);
+        }
+    });
+}
+
+#[test]
+fn recovery_is_reported_after_an_unclean_end_and_can_be_called_off() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    let id = store.create(1).unwrap().id().clone();
+    // What is on the disk now is what a killed process leaves.
+    let crashed = folder.path().join("crashed.redb");
+    fs::copy(&path, &crashed).unwrap();
+    store.close().unwrap();
+
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let open = |path: &Path, abort: bool| {
+        seen.lock().unwrap().clear();
+        let seen = Arc::clone(&seen);
+        let callback = move |recovery: &mut sessile::Recovery| {
+            seen.lock().unwrap().push(recovery.progress());
+            if abort {
+                recovery.abort();
+            }
+        };
+        SessionStore::<u64>::builder().manual_maintenance().on_recovery(callback).open(path)
+    };
+    drop(open(&path, true).expect("a file that was closed needs none"));
+    drop(open(&folder.path().join("new.redb"), true).expect("nor does a new one"));
+    assert!(seen.lock().unwrap().is_empty());
+
+    let error = open(&crashed, true).unwrap_err();
+    assert!(matches!(&error, Error::RecoveryAborted { path } if *path == crashed), "{error:?}");
+    assert_eq!(*seen.lock().unwrap(), [0.0]);
+
+    let store = open(&crashed, false).unwrap();
+    let progress = seen.lock().unwrap().clone();
+    assert!(progress.len() > 1 && progress.is_sorted(), "{progress:?}");
+    assert!(progress.iter().all(|done| (0.0..1.0).contains(done)), "{progress:?}");
+    assert!(store.read(&id).unwrap().is_some());
+    store.close().unwrap();
+    drop(open(&crashed, true).expect("it was recovered and closed"));
+}
+
+/// A store of 8,000 large sessions, of which all but a few have ended.
+fn mostly_empty(path: &Path) -> Vec<sessile::SessionId> {
+    let durability = Durability::Deferred { interval: Duration::from_secs(60) };
+    let store = SessionStore::<Vec<u8>>::builder()
+        .durability(durability)
+        .manual_maintenance()
+        .open(path)
+        .unwrap();
+    let kept = AtomicU64::new(0);
+    let ids = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16_u64)
+            .map(|thread| {
+                let (store, kept) = (&store, &kept);
+                scope.spawn(move || {
+                    let mut ids = Vec::new();
+                    for number in 0..500_u64 {
+                        let user = if number % 50 == 0 { "kept" } else { "crowd" };
+                        let content = vec![(thread + number) as u8; 3_000];
+                        let session = store.create_for_user(user, content).unwrap();
+                        if user == "kept" {
+                            kept.fetch_add(1, Ordering::Relaxed);
+                            ids.push(session.id().clone());
+                        }
+                    }
+                    ids
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(store.destroy_all_of("crowd").unwrap(), 8_000 - kept.load(Ordering::Relaxed));
+    store.close().unwrap();
+    ids
+}
+
+#[test]
+fn a_mostly_empty_file_gives_back_its_space_when_it_is_opened() {
+    let (_folder, path) = folder();
+    let ids = mostly_empty(&path);
+    let len = || fs::metadata(&path).unwrap().len();
+    let full = len();
+    assert!(full > 16 * 1024 * 1024, "{full}");
+
+    let builder = SessionStore::<Vec<u8>>::builder;
+    for builder in [builder().compact_on_open(false), builder().verify_on_open(false)] {
+        builder.open(&path).unwrap().close().unwrap();
+    }
+    assert!(len() > full / 2, "only where it is wanted: {} of {full}", len());
+
+    let store = SessionStore::<Vec<u8>>::builder().manual_maintenance().open(&path).unwrap();
+    assert!(len() < full / 8, "{} of {full}", len());
+    assert_eq!(store.len().unwrap(), ids.len() as u64);
+    for id in &ids {
+        assert!(store.read(id).unwrap().is_some());
+    }
+    assert!(store.check().unwrap().is_sound());
+    let session = store.create(vec![1]).unwrap();
+    store.close().unwrap();
+    let store = SessionStore::<Vec<u8>>::open(&path).unwrap();
+    assert!(store.read(session.id()).unwrap().is_some());
+}

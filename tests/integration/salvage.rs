@@ -1,0 +1,353 @@
+//! Rescuing the sessions of damaged files: every kind of damage, and what must not come back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sessile::{Error, Salvage, SalvageReport, SessionId, SessionStore, salvage};
+
+const PAGE: usize = 4096;
+
+type Store = SessionStore<Vec<u8>>;
+
+struct Damaged {
+    folder: tempfile::TempDir,
+    /// Sessions that live, and sessions that were ended before the store was closed.
+    live: Vec<SessionId>,
+    ended: Vec<SessionId>,
+    /// The file before any of them was ended.
+    before: Vec<u8>,
+}
+
+fn open(path: &Path) -> Store {
+    SessionStore::builder().content_name("test").manual_maintenance().open(path).unwrap()
+}
+
+impl Damaged {
+    /// A store of some hundred sessions of all sizes, a third of them ended.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder.path().join("sessions.redb"));
+        let mut sessions: Vec<_> = (0..300_usize)
+            .map(|number| {
+                let len = if number % 50 == 7 { 20_000 } else { number };
+                store.create_for_user(number as u64 % 7, vec![number as u8; len]).unwrap()
+            })
+            .collect();
+        for session in sessions.iter_mut().step_by(4) {
+            session.content_mut().push(1);
+            store.update(session).unwrap();
+        }
+        let before = fs::read(folder.path().join("sessions.redb")).unwrap();
+        let (mut live, mut ended) = (Vec::new(), Vec::new());
+        for (number, session) in sessions.iter().enumerate() {
+            let id = session.id().clone();
+            if number % 3 == 0 {
+                assert!(store.destroy(&id).unwrap());
+                ended.push(id);
+            } else {
+                live.push(id);
+            }
+        }
+        store.close().unwrap();
+        Self { folder, live, ended, before }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sessions.redb")
+    }
+
+    fn new_path(&self) -> PathBuf {
+        self.folder.path().join("new.redb")
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.path()).unwrap();
+        change(&mut bytes);
+        fs::write(self.path(), bytes).unwrap();
+    }
+
+    /// Has old pages lie in the file, as free ones do until they are used again.
+    fn keep_old_pages(&self) {
+        self.change(|bytes| bytes.extend(&self.before));
+    }
+
+    /// Salvages, and checks what must hold of every salvage.
+    fn salvaged(&self, how: &Salvage) -> (SalvageReport, Store) {
+        let _ = fs::remove_file(self.new_path());
+        let before = fs::read(self.path()).unwrap();
+        let report = how.run(self.path(), self.new_path()).unwrap();
+        assert!(fs::read(self.path()).unwrap() == before, "the damaged file is left as it is");
+        assert_eq!(fs::metadata(self.new_path()).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(self.names(), ["new.redb", "sessions.redb"]);
+        let store = open(&self.new_path());
+        let checked = store.check().unwrap();
+        assert!(checked.is_sound(), "{:?}", checked.problems);
+        assert_eq!(checked.sessions, report.kept);
+        (report, store)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn count(&self, store: &Store, ids: &[SessionId]) -> usize {
+        ids.iter().filter(|id| store.read(id).unwrap().is_some()).count()
+    }
+
+    /// Where the leaves are that hold sessions that live.
+    fn pages_with(&self, id: &SessionId) -> Vec<usize> {
+        let bytes = fs::read(self.path()).unwrap();
+        let key = *id.key().as_bytes();
+        let positions = (0..bytes.len() - 16).filter(|at| bytes[*at..at + 16] == key);
+        positions.map(|at| at / PAGE).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+#[test]
+fn a_sound_file_is_copied_whole() {
+    let file = Damaged::new();
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(report.opened && report.has_metadata);
+    assert_eq!(report.kept as usize, file.live.len());
+    assert_eq!((report.stale, report.lost_count, report.unreadable_pages), (0, 0, 0));
+    for id in &file.live {
+        assert!(store.read(id).unwrap().is_some());
+    }
+    assert_eq!(file.count(&store, &file.ended), 0);
+}
+
+#[test]
+fn page_by_page_a_sound_tree_gives_every_session_and_no_other() {
+    let file = Damaged::new();
+    file.keep_old_pages();
+    // Our own mark is all that is destroyed: no store opens it, and yet every page verifies.
+    file.change(|bytes| {
+        let mark = b"sessile store\x1A\r\n";
+        while let Some(at) = bytes.windows(mark.len()).position(|window| window == mark) {
+            bytes[at] ^= 1;
+        }
+    });
+    assert!(matches!(Store::open(file.path()), Err(Error::NotASessionStore { .. })));
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened);
+    assert_eq!(report.kept as usize, file.live.len());
+    assert_eq!(file.count(&store, &file.live), file.live.len());
+    assert_eq!(file.count(&store, &file.ended), 0, "a logout is not undone");
+    assert_eq!((report.lost_count, report.damaged_records), (0, 0));
+    assert_eq!(report.stale as usize, file.ended.len(), "old pages hold them still");
+}
+
+#[test]
+fn a_damaged_page_costs_the_sessions_in_it_and_names_them() {
+    let file = Damaged::new();
+    let pages = file.pages_with(&file.live[0]);
+    file.keep_old_pages();
+    for page in pages {
+        assert!(page > 0);
+        file.change(|bytes| bytes[page * PAGE + 100] ^= 0x40);
+    }
+    assert!(Store::open(file.path()).is_err());
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened && report.unreadable_pages > 0);
+    let kept = file.count(&store, &file.live);
+    assert_eq!(report.kept as usize, kept);
+    assert!(kept < file.live.len() && kept > file.live.len() / 2, "{kept}");
+    assert_eq!(file.count(&store, &file.ended), 0);
+
+    // With what is stale, the older versions come back, and so do ended sessions.
+    let (with_stale, store) = file.salvaged(&Salvage::new().include_stale(true));
+    assert_eq!(with_stale.stale, report.stale);
+    assert_eq!(with_stale.kept, report.kept + report.stale);
+    assert_eq!(file.count(&store, &file.live), file.live.len());
+    assert_eq!(file.count(&store, &file.ended), file.ended.len());
+}
+
+#[test]
+fn lost_sessions_are_named_by_the_index() {
+    let file = Damaged::new();
+    // Only the leaf of `sessions` is hit: the one in which the key is followed by its record.
+    let key = *file.live[0].key().as_bytes();
+    let bytes = fs::read(file.path()).unwrap();
+    let content_at = bytes.windows(16).enumerate().filter(|(_, window)| *window == key);
+    let pages: BTreeSet<_> = content_at.map(|(at, _)| at / PAGE).collect();
+    for page in pages {
+        // A leaf of `sessions` says where its values end; those of the indexes have none.
+        let start = page * PAGE;
+        let pairs = usize::from(u16::from_le_bytes([bytes[start + 2], bytes[start + 3]]));
+        let first_end =
+            u32::from_le_bytes(bytes[start + 4..start + 8].try_into().unwrap()) as usize;
+        if bytes[start] == 1 && first_end > 4 + pairs * 20 && first_end < 4 + pairs * 20 + 400 {
+            file.change(|bytes| bytes[start + 4 + pairs * 20 + 40] ^= 1);
+        }
+    }
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened);
+    let gone: Vec<_> = file
+        .live
+        .iter()
+        .filter(|id| store.read(id).unwrap().is_none())
+        .map(SessionId::key)
+        .collect();
+    assert!(!gone.is_empty());
+    assert_eq!(report.lost_count as usize, gone.len());
+    assert_eq!(report.lost.iter().collect::<BTreeSet<_>>(), gone.iter().collect());
+}
+
+#[test]
+fn without_its_header_a_file_gives_nothing_unless_what_is_stale_is_asked_for() {
+    let file = Damaged::new();
+    file.change(|bytes| bytes[..PAGE].fill(0));
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert_eq!((report.kept, report.opened), (0, false));
+    assert!(report.stale as usize >= file.live.len());
+    drop(store);
+    let (report, store) = file.salvaged(&Salvage::new().include_stale(true));
+    assert_eq!(report.kept, report.stale);
+    assert_eq!(file.count(&store, &file.live), file.live.len());
+    // Of each session the latest version.
+    for id in &file.live {
+        let session = store.read(id).unwrap().unwrap();
+        let content = session.content();
+        assert!(content.is_empty() || content.len() < 300 || content.len() >= 20_000);
+    }
+}
+
+#[test]
+fn the_latest_version_of_a_session_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("sessions.redb"), folder.path().join("new.redb"));
+    let store = open(&path);
+    let mut session = store.create(vec![1]).unwrap();
+    let first = fs::read(&path).unwrap();
+    *session.content_mut() = vec![2];
+    store.update(&mut session).unwrap();
+    store.close().unwrap();
+    let last = fs::read(&path).unwrap();
+    // Both versions lie in the file, in either order, and no header leads to one of them.
+    for parts in [[&first, &last], [&last, &first]] {
+        let mut bytes = parts.map(Vec::as_slice).concat();
+        bytes[..PAGE].fill(0);
+        fs::write(&path, bytes).unwrap();
+        let _ = fs::remove_file(&new);
+        let report = Salvage::new().include_stale(true).run(&path, &new).unwrap();
+        assert_eq!((report.kept, report.stale), (1, 1));
+        let store = Store::open(&new).unwrap();
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), [2]);
+    }
+}
+
+#[test]
+fn an_old_page_in_the_place_of_a_newer_one_brings_no_session_back() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    let ended = store.create(vec![1]).unwrap().id().clone();
+    let before = fs::read(file.path()).unwrap();
+    let old = file.pages_with(&ended);
+    store.destroy(&ended).unwrap();
+    store.close().unwrap();
+    let is_leaf_of_sessions = |page: &usize| {
+        let start = page * PAGE;
+        let pairs = usize::from(u16::from_le_bytes([before[start + 2], before[start + 3]]));
+        let first_end = u32::from_le_bytes(before[start + 4..start + 8].try_into().unwrap());
+        before[start] == 1
+            && (first_end as usize).checked_sub(4 + pairs * 20).is_some_and(|len| len < 400)
+    };
+    let old: Vec<_> = old.into_iter().filter(is_leaf_of_sessions).collect();
+    assert!(!old.is_empty());
+    // As if the disk had lost the writes of every page since.
+    file.change(|bytes| {
+        for page in 1..bytes.len() / PAGE {
+            if bytes[page * PAGE] == 1 {
+                bytes[page * PAGE..][..PAGE].copy_from_slice(&before[old[0] * PAGE..][..PAGE]);
+            }
+        }
+    });
+    let new = file.new_path();
+    let report = salvage(file.path(), &new).unwrap();
+    assert!(report.stale > 0 && report.unreadable_pages > 0, "{report:?}");
+    assert!(open(&new).read(&ended).unwrap().is_none());
+}
+
+#[test]
+fn what_a_crash_left_is_recovered_first() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    let session = store.create(vec![5]).unwrap();
+    // What is on the disk now is what a killed process leaves.
+    let crashed = file.folder.path().join("crashed.redb");
+    fs::copy(file.path(), &crashed).unwrap();
+    let new = file.new_path();
+    assert!(matches!(salvage(file.path(), &new), Err(Error::AlreadyOpen { .. })));
+    store.close().unwrap();
+    let report = salvage(&crashed, &new).unwrap();
+    assert!(report.opened);
+    assert!(open(&new).read(session.id()).unwrap().is_some());
+}
+
+#[test]
+fn a_salvage_replaces_nothing_and_leaves_nothing_behind() {
+    let file = Damaged::new();
+    let new = file.new_path();
+    fs::write(&new, b"precious").unwrap();
+    assert!(matches!(salvage(file.path(), &new), Err(Error::Io { .. })));
+    assert_eq!(fs::read(&new).unwrap(), b"precious");
+    fs::remove_file(&new).unwrap();
+
+    for bytes in [vec![], b"To whom it may concern".to_vec(), vec![0; 100_000]] {
+        fs::write(file.path(), bytes).unwrap();
+        let error = salvage(file.path(), &new).unwrap_err();
+        assert!(matches!(error, Error::NotASessionStore { .. }), "{error:?}");
+        assert_eq!(file.names(), ["sessions.redb"]);
+    }
+    let pipe = file.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(matches!(salvage(&pipe, &new), Err(Error::NotARegularFile { .. })));
+    fs::remove_file(pipe).unwrap();
+    let error = salvage(file.folder.path().join("missing.redb"), &new).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    assert_eq!(file.names(), ["sessions.redb"]);
+}
+
+#[test]
+fn no_damage_makes_a_salvage_panic_or_bring_back_an_ended_session() {
+    let file = Damaged::new();
+    let whole = fs::read(file.path()).unwrap();
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |below: usize| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % below
+    };
+    for round in 0..60 {
+        let mut bytes = whole.clone();
+        match round % 5 {
+            0 => (0..=round).for_each(|_| bytes[next(whole.len())] ^= 1 << next(8)),
+            1 => bytes[next(whole.len() / PAGE) * PAGE..][..PAGE].fill(0),
+            2 => bytes.truncate(next(whole.len())),
+            3 => {
+                let (from, to) = (next(whole.len() / PAGE), next(whole.len() / PAGE));
+                bytes.copy_within(from * PAGE..(from + 1) * PAGE, to * PAGE);
+            }
+            _ => (0..20).for_each(|_| bytes[next(400)] = next(256) as u8),
+        }
+        fs::write(file.path(), &bytes).unwrap();
+        let _ = fs::remove_file(file.new_path());
+        match salvage(file.path(), file.new_path()) {
+            Ok(report) => {
+                let store = open(&file.new_path());
+                assert!(store.check().unwrap().is_sound());
+                assert_eq!(store.len().unwrap(), report.kept);
+                assert_eq!(file.count(&store, &file.ended), 0, "round {round}");
+            }
+            Err(Error::NotASessionStore { .. } | Error::UnsupportedFormat { .. }) => {}
+            Err(error) => panic!("round {round}: {error:?}"),
+        }
+    }
+}

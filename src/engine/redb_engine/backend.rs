@@ -22,8 +22,8 @@ impl SyncFailed {
 }
 
 #[derive(Debug)]
-pub(super) struct Backend<B> {
-    inner: B,
+pub(super) struct Backend {
+    inner: Box<dyn StorageBackend>,
     sync_failed: SyncFailed,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Backend<B> {
 #[error("the file system does not support locks")]
 pub(super) struct LocksUnsupported;
 
-impl<B: StorageBackend> Backend<B> {
-    pub(super) fn new(inner: B, sync_failed: SyncFailed) -> Self {
+impl Backend {
+    pub(super) fn new(inner: Box<dyn StorageBackend>, sync_failed: SyncFailed) -> Self {
         Self { inner, sync_failed }
     }
 }
@@ -53,7 +53,7 @@ fn refuse_without_locks(
     }
 }
 
-impl<B: StorageBackend> StorageBackend for Backend<B> {
+impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }

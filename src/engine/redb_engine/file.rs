@@ -1,42 +1,44 @@
 //! The file's life: created whole or not at all, opened only if it is ours, watched while open.
 //!
-//! Invariant: nothing at the path is written to before its marks have been seen; a new store
-//! appears there only once it is complete and on the disk.
+//! Invariant: nothing that is found is written to before its marks have been seen; a new store
+//! is in its place only once it is complete and on the disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database};
+use redb::{Builder, Database, StorageBackend};
 
 use super::backend::{Backend, SyncFailed};
 use super::failure;
 use super::marks::{check_marks, write_marks};
+use super::medium::{Found, Medium, Opened};
 use super::options::RedbOptions;
-use super::platform::{Identity, no_follow, refused};
-use super::temporary::Temporary;
+use super::platform::Identity;
 use crate::{Error, Result};
 
 /// An open file.
 #[derive(Debug)]
 pub(super) struct StoreFile {
-    path: PathBuf,
+    medium: Box<dyn Medium>,
     identity: Identity,
     sync_failed: SyncFailed,
 }
 
 impl StoreFile {
-    /// Opens the store at a path; creates it where there is nothing, or an empty file.
-    pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
-        match look(path)? {
-            Found::Store => Self::open_existing(path, options),
-            Found::Nothing => Self::create(path, options),
+    /// Opens the store on a medium; creates it where there is nothing, or an empty file.
+    pub(super) fn open(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Database)> {
+        match medium.found()? {
+            Found::File => {
+                let Opened { backend, identity } = medium.open()?;
+                let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+                let database = store.existing(backend, options)?;
+                Ok((store, database))
+            }
+            Found::Nothing => Self::create(medium, options),
         }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.medium.path()
     }
 
     pub(super) fn sync_failed(&self) -> bool {
@@ -44,100 +46,63 @@ impl StoreFile {
     }
 
     pub(super) fn len(&self) -> Result<u64> {
-        let metadata = fs::metadata(&self.path);
-        Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
+        self.medium.len()
     }
 
     /// Whether the path still leads to the open file. A commit to a file that nobody can open
     /// again must not be acknowledged.
     pub(super) fn check_in_place(&self) -> Result<()> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(metadata) if Identity::of(&metadata) == self.identity => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("look at", &self.path, error))
-            }
-            _ => Err(Error::FileReplaced { path: self.path.clone() }),
+        match self.medium.identity()? {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
 
-    /// Opens the file anew after an I/O error, which redb's handle does not outlive.
+    /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
+    /// fails on the new handle counts as one on the old.
     pub(super) fn reopen(&self, options: &RedbOptions) -> Result<Database> {
         self.check_in_place()?;
-        let (file, database) = Self::open_existing(&self.path, options)?;
-        match file.identity == self.identity {
-            true => Ok(database),
-            false => Err(Error::FileReplaced { path: self.path.clone() }),
+        let Opened { backend, identity } = self.medium.open()?;
+        match identity == self.identity {
+            true => self.existing(backend, options),
+            false => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
 
-    fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
-        let mut open = OpenOptions::new();
-        open.read(true).write(true);
-        let file = no_follow(&mut open).open(path).map_err(|e| refused("open", path, e))?;
-        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        let store = Self {
-            path: path.into(),
-            identity: Identity::of(&metadata),
-            sync_failed: SyncFailed::default(),
-        };
-        check_marks(path, &file)?;
-        let database = store.database(file, options)?;
-        Ok((store, database))
-    }
-
-    /// Builds a whole store under another name, and gives it its own once it is on the disk.
-    fn create(path: &Path, options: &RedbOptions) -> Result<(Self, Database)> {
-        let temporary = Temporary::create(path)?;
-        let file = temporary.file()?;
-        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        let store = Self {
-            path: path.into(),
-            identity: Identity::of(&metadata),
-            sync_failed: SyncFailed::default(),
-        };
-        let database = store.database(file, options)?;
-        write_marks(&database).map_err(|error| failure::from_redb("create", path, error))?;
+    /// Builds a whole store beside its place, and moves it there once it is on the disk.
+    fn create(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Database)> {
+        let draft = medium.create()?;
+        let Opened { backend, identity } = draft.open()?;
+        let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+        let database = store.database(backend, options)?;
+        let marked = write_marks(&database);
+        marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
-        if let Found::Store = look(path)? {
-            return Err(Error::AlreadyOpen { path: path.into() });
+        if store.medium.found()? == Found::File {
+            return Err(Error::AlreadyOpen { path: store.path().into() });
         }
-        temporary.move_to(path)?;
+        draft.move_in_place()?;
         Ok((store, database))
     }
 
-    fn database(&self, file: File, options: &RedbOptions) -> Result<Database> {
-        let backend = FileBackend::new(file).map_err(|e| failure::from_open(&self.path, e))?;
+    fn existing(
+        &self,
+        backend: Box<dyn StorageBackend>,
+        options: &RedbOptions,
+    ) -> Result<Database> {
+        check_marks(self.path(), &*backend)?;
+        self.database(backend, options)
+    }
+
+    fn database(
+        &self,
+        backend: Box<dyn StorageBackend>,
+        options: &RedbOptions,
+    ) -> Result<Database> {
         Builder::new()
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
             .create_with_backend(Backend::new(backend, self.sync_failed.clone()))
-            .map_err(|error| failure::from_open(&self.path, error))
+            .map_err(|error| failure::from_open(self.path(), error))
     }
-}
-
-enum Found {
-    Nothing,
-    Store,
-}
-
-/// What is at the path, without following a link, and without opening what is no file.
-fn look(path: &Path) -> Result<Found> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(Error::io("look at", path, error)),
-    };
-    let kind = metadata.file_type();
-    let what = if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_dir() {
-        "a folder"
-    } else if !kind.is_file() {
-        "a device or a pipe"
-    } else if metadata.len() == 0 {
-        return Ok(Found::Nothing);
-    } else {
-        return Ok(Found::Store);
-    };
-    Err(Error::NotARegularFile { path: path.into(), what })
 }

@@ -11,11 +11,13 @@ mod batch;
 mod commit_queue;
 mod failure;
 mod file;
+mod folder;
 mod key_hasher;
 mod marks;
+pub(crate) mod medium;
 mod operation;
 mod options;
-mod platform;
+pub(crate) mod platform;
 mod record_cache;
 mod shared;
 mod snapshot;
@@ -33,6 +35,8 @@ pub use self::options::RedbOptions;
 
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
+use self::folder::InFolder;
+use self::medium::Medium;
 use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
@@ -95,11 +99,12 @@ impl RedbEngine {
     ///
     /// As for [`Builder::open`](crate::Builder::open).
     pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
+        Self::open_medium(Box::new(InFolder::at(path.as_ref())?), options)
+    }
+
+    pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
-        let path = path.as_ref();
-        // The program may change its folder while the file is open.
-        let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let (file, database) = StoreFile::open(&path, options)?;
+        let (file, database) = StoreFile::open(medium, options)?;
         let snapshot = Snapshot::of(&database, 0)
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {

@@ -15,6 +15,14 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
+#[cfg(feature = "testing")]
+impl Identity {
+    /// That of a file on a simulated disk.
+    pub(crate) const fn simulated(number: u64) -> Self {
+        Self { device: 0, inode: number }
+    }
+}
+
 pub(super) fn refused(action: &'static str, path: &Path, error: io::Error) -> Error {
     if is_link_error(&error) {
         return Error::NotARegularFile { path: path.into(), what: "a symbolic link" };

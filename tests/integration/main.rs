@@ -3,6 +3,7 @@
 
 mod conformance;
 mod corpus;
+mod crash;
 mod files;
 mod fixture;
 mod fixtures;

@@ -20,7 +20,7 @@ const FORMAT_VERSION: u64 = 1;
 
 /// Reads the file, and nothing but reads it, until it has seen that it is a store of ours.
 pub(super) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> {
-    const CHUNK: u64 = 1024 * 1024;
+    const CHUNK: u64 = 64 * 1024;
     const MARK_LEN: usize = STORE_MAGIC.len() + size_of::<u64>();
     let not_a_store =
         |reason: &str| Error::NotASessionStore { path: path.into(), reason: reason.into() };
@@ -29,10 +29,10 @@ pub(super) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> 
     let mut window = Vec::new();
     let mut read = 0;
     while read < len {
-        let kept = window.len();
         let more = CHUNK.min(len - read);
-        window.resize(kept + usize::try_from(more).unwrap_or_default(), 0);
-        file.read(read, window.get_mut(kept..).unwrap_or_default()).map_err(failed)?;
+        let mut chunk = vec![0; usize::try_from(more).unwrap_or_default()];
+        file.read(read, &mut chunk).map_err(failed)?;
+        window.append(&mut chunk);
         if read == 0 && !window.starts_with(REDB_MAGIC) {
             break;
         }

@@ -129,6 +129,13 @@ impl SimulatedDisk {
         self.state.lock().reads
     }
 
+    /// How long the store's file was after the first `operations`, in bytes; 0 without a file.
+    #[must_use]
+    pub fn bytes_at(&self, operations: u64) -> u64 {
+        let seen = self.state.lock().history.at(operations).0.seen();
+        seen.store.and_then(|store| seen.files.get(&store)).map_or(0, |image| image.len())
+    }
+
     /// What is on the disk if the power is cut after the first `operations`: what was synced, and
     /// whatever the seed chooses of the rest and of the operation under way.
     #[must_use]

@@ -3,19 +3,24 @@
 //! It promises what docs/durability.md assumes of a medium, and not a byte more.
 
 mod coin;
+mod fault;
 mod file;
 mod history;
 mod image;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use self::fault::DiskFault;
+
 use self::coin::Coin;
+use self::fault::Planned;
 use self::file::Locks;
 use self::history::{Contents, Durable, Event, History};
 use crate::engine::RedbOptions;
@@ -63,20 +68,6 @@ pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
 }
 
-/// What fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DiskFault {
-    /// There is no room: writes, changes of length and new files fail, perhaps half way.
-    Full,
-    /// Writes and changes of lengths and names fail, perhaps half way.
-    Write,
-    /// Syncs fail, and drop what they covered.
-    Sync,
-    /// Reads fail.
-    Read,
-}
-
 #[derive(Debug)]
 struct State {
     seen: Contents,
@@ -87,13 +78,6 @@ struct State {
     dropped: BTreeSet<(u64, u64)>,
     locks: Locks,
     files: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Planned {
-    fault: DiskFault,
-    from: u64,
-    lasting: bool,
 }
 
 impl SimulatedDisk {
@@ -207,42 +191,6 @@ impl RedbEngine {
     /// See [`SimulatedDisk`].
     pub fn open_on(disk: &SimulatedDisk, options: &RedbOptions) -> Result<Self> {
         Self::open_medium(Box::new(disk.clone()), options)
-    }
-}
-
-impl State {
-    /// Whether an operation of these kinds fails now.
-    fn strike(&mut self, kinds: &[DiskFault]) -> Option<io::Error> {
-        let planned = self.fault.filter(|planned| kinds.contains(&planned.fault))?;
-        let count = match planned.fault {
-            DiskFault::Read => self.reads,
-            _ => self.history.len(),
-        };
-        if count < planned.from {
-            return None;
-        }
-        if !planned.lasting {
-            self.fault = None;
-        }
-        Some(match planned.fault {
-            DiskFault::Full => io::ErrorKind::StorageFull.into(),
-            fault => io::Error::other(format!("simulated: {fault:?}")),
-        })
-    }
-
-    /// Carries out an operation, or lets it fail and do nothing.
-    fn change(&mut self, event: Event, kinds: &[DiskFault]) -> io::Result<()> {
-        match self.strike(kinds) {
-            None => {
-                self.seen.apply(&event);
-                self.history.push(event);
-                Ok(())
-            }
-            Some(error) => {
-                self.history.push(Event::Nothing);
-                Err(error)
-            }
-        }
     }
 }
 

@@ -6,8 +6,8 @@ use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{Durability, Error};
 
 use super::DURABILITIES;
+use super::opened::{Opened, beginning_of_time};
 use super::oracle::{Content, look};
-use super::world::{Opened, beginning_of_time};
 
 const DURABILITY: Durability = DURABILITIES[0];
 

@@ -6,10 +6,11 @@ use std::thread;
 
 use sessile::testing::SimulatedDisk;
 
+use super::opened::{Opened, beginning_of_time};
 use super::oracle::{Found, Touches, disagreement, look};
 use super::recording::Recording;
 use super::workload::Step;
-use super::world::{Opened, World, beginning_of_time};
+use super::world::World;
 use super::{Choices, DURABILITIES};
 
 const THREADS: u32 = 3;

@@ -12,6 +12,7 @@ mod creation;
 mod faults;
 mod groups;
 mod killed;
+mod opened;
 mod oracle;
 mod reads;
 mod recording;

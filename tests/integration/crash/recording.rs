@@ -7,9 +7,10 @@ use sessile::testing::SimulatedDisk;
 use sessile::{Durability, SessionId, SessionKey};
 
 use super::Choices;
+use super::opened::{Opened, beginning_of_time};
 use super::oracle::{Content, Row, Touches, disagreement, look};
 use super::workload::Step;
-use super::world::{Call, Opened, World, beginning_of_time};
+use super::world::{Call, World};
 
 #[derive(Debug)]
 pub(super) struct Recording {

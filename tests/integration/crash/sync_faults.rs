@@ -4,10 +4,11 @@
 use sessile::Error;
 use sessile::testing::{DiskFault, SimulatedDisk};
 
+use super::opened::{Opened, beginning_of_time};
 use super::oracle::{Row, Touches, disagreement, look};
 use super::recording::Recording;
 use super::workload::Step;
-use super::world::{Opened, World, beginning_of_time};
+use super::world::World;
 use super::{Choices, DURABILITIES};
 
 fn steps(seed: u64) -> Vec<Step> {

@@ -136,7 +136,7 @@ impl Recording {
 
     /// A crash, and a second one while what it left is being opened.
     pub(super) fn check_twice(&self, operation: u64, seed: u64, what: &dyn Display) {
-        let killed = seed % 3 == 0;
+        let killed = seed.is_multiple_of(3);
         let first = || match killed {
             true => self.disk.after_kill(operation, seed),
             false => self.disk.after_power_loss(operation, seed),

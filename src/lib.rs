@@ -107,7 +107,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `testing` | no | a manual clock and the conformance suite for engines of your own |
+//! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 
 mod attributes;
 mod builder;

@@ -1,5 +1,5 @@
-//! Tools for tests: a clock that one sets, the conformance suite that any engine can run, and an
-//! engine that checks its own file when it goes.
+//! Tools for tests: a clock that one sets, the conformance suite that any engine can run, an engine
+//! that checks its own file when it goes, and a disk that crashes and fails when it is told to.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,10 +12,12 @@ mod checked;
 mod clock;
 #[doc(hidden)]
 pub mod conformance;
+mod disk;
 mod fixture;
 
 pub use self::checked::CheckedRedbEngine;
 pub use self::clock::ManualClock;
+pub use self::disk::{DiskFault, SimulatedDisk};
 pub use self::fixture::{EngineFixture, MemoryFixture};
 pub use crate::engine_conformance;
 pub use crate::random::RandomSource;

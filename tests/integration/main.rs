@@ -6,6 +6,7 @@ mod bad_records;
 mod child;
 mod conformance;
 mod corpus;
+mod crash;
 mod documents;
 mod files;
 mod fixture;

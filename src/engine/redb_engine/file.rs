@@ -1,23 +1,20 @@
 //! The file's life: created whole or not at all, opened only if it is ours, watched while open.
 //!
-//! Invariant: nothing at the path is written to before its marks have been seen; a new store
-//! appears there only once it is complete and on the disk.
+//! Invariant: nothing that is found is written to before its marks have been seen; a new store
+//! is in its place only once it is complete and on the disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError};
+use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::backend::{Backend, SyncFailed};
 use super::compaction::compact_if_mostly_empty;
 use super::failure;
 use super::marks::{check_marks, write_marks};
+use super::medium::{Found, Medium, Opened};
 use super::options::RedbOptions;
-use super::platform::{Identity, no_follow, refused};
-use super::temporary::Temporary;
+use super::platform::Identity;
 use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
 
@@ -30,25 +27,28 @@ pub(super) struct Connection {
 /// An open file.
 #[derive(Debug)]
 pub(super) struct StoreFile {
-    path: PathBuf,
+    medium: Box<dyn Medium>,
     identity: Identity,
     sync_failed: SyncFailed,
 }
 
 impl StoreFile {
-    /// Opens the store at a path; creates it where there is nothing, or an empty file.
-    pub(super) fn open(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
-        match look(path)? {
-            Found::Store => Self::open_compact(path, options),
+    /// Opens the store on a medium; creates it where there is nothing, or an empty file.
+    pub(super) fn open(
+        medium: Box<dyn Medium>,
+        options: &RedbOptions,
+    ) -> Result<(Self, Connection)> {
+        match medium.found()? {
+            Found::File => Self::open_compact(medium, options),
             Found::Nothing => {
-                let (store, connection, ()) = Self::create_filled(path, options, |_| Ok(()))?;
+                let (store, connection, ()) = Self::create_filled(medium, options, |_| Ok(()))?;
                 Ok((store, connection))
             }
         }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.medium.path()
     }
 
     pub(super) fn sync_failed(&self) -> bool {
@@ -56,97 +56,91 @@ impl StoreFile {
     }
 
     pub(super) fn len(&self) -> Result<u64> {
-        let metadata = fs::metadata(&self.path);
-        Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
+        self.medium.len()
     }
 
     /// Whether the path still leads to the open file. A commit to a file that nobody can open
     /// again must not be acknowledged.
     pub(super) fn check_in_place(&self) -> Result<()> {
-        match Identity::at(&self.path) {
-            Ok(identity) if identity == self.identity => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("look at", &self.path, error))
-            }
-            _ => Err(Error::FileReplaced { path: self.path.clone() }),
+        match self.medium.identity()? {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
 
-    /// Opens the file anew after an I/O error, which redb's handle does not outlive.
+    /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
+    /// fails on the new handle counts as one on the old.
     pub(super) fn reopen(&self, options: &RedbOptions) -> Result<Connection> {
         self.check_in_place()?;
-        let (file, connection) = Self::open_existing(&self.path, options)?;
-        match file.identity == self.identity {
-            true => Ok(connection),
-            false => Err(Error::FileReplaced { path: self.path.clone() }),
+        let Opened { backend, identity } = self.medium.open()?;
+        match identity == self.identity {
+            true => self.existing(backend, options),
+            false => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
 
     /// Opens a file, and gives back its space if it is mostly empty.
-    fn open_compact(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
-        let (store, mut connection) = Self::open_existing(path, options)?;
+    fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Connection)> {
+        let Opened { backend, identity } = medium.open()?;
+        let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+        let mut connection = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
             return Ok((store, connection));
         }
         match compact_if_mostly_empty(&mut connection.database, store.len()?) {
             Ok(_) => Ok((store, connection)),
-            Err(error) if store.sync_failed() => Err(failure::from_redb("compact", path, error)),
+            Err(error) if store.sync_failed() => {
+                Err(failure::from_redb("compact", store.path(), error))
+            }
             // A disk that is too full to be made emptier must not keep the store closed.
             Err(_) => {
                 drop(connection);
-                Self::open_existing(path, options)
+                let connection = store.reopen(options)?;
+                Ok((store, connection))
             }
         }
     }
 
-    fn open_existing(path: &Path, options: &RedbOptions) -> Result<(Self, Connection)> {
-        let mut open = OpenOptions::new();
-        open.read(true).write(true);
-        let file = no_follow(&mut open).open(path).map_err(|e| refused("open", path, e))?;
-        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        let store = Self {
-            path: path.into(),
-            identity: Identity::of(&metadata),
-            sync_failed: SyncFailed::default(),
-        };
-        check_marks(path, &file)?;
-        let connection = store.connect(file, options)?;
-        Ok((store, connection))
-    }
-
-    /// Builds a whole store under another name, with what `fill` puts into it, and gives it its own
-    /// name once it is on the disk.
+    /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
+    /// once it is on the disk.
     pub(super) fn create_filled<T>(
-        path: &Path,
+        medium: Box<dyn Medium>,
         options: &RedbOptions,
         fill: impl FnOnce(&Database) -> Result<T>,
     ) -> Result<(Self, Connection, T)> {
-        let temporary = Temporary::create(path)?;
-        let file = temporary.file()?;
-        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        let store = Self {
-            path: path.into(),
-            identity: Identity::of(&metadata),
-            sync_failed: SyncFailed::default(),
-        };
-        let connection = store.connect(file, options)?;
-        write_marks(&connection.database)
-            .map_err(|error| failure::from_redb("create", path, error))?;
+        let draft = medium.create()?;
+        let Opened { backend, identity } = draft.open()?;
+        let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+        let connection = store.connect(backend, options)?;
+        let marked = write_marks(&connection.database);
+        marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
         let filled = fill(&connection.database)?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
-        if let Found::Store = look(path)? {
-            return Err(Error::AlreadyOpen { path: path.into() });
+        if store.medium.found()? == Found::File {
+            return Err(Error::AlreadyOpen { path: store.path().into() });
         }
-        temporary.move_to(path)?;
+        draft.move_in_place()?;
         Ok((store, connection, filled))
     }
 
-    fn connect(&self, file: File, options: &RedbOptions) -> Result<Connection> {
-        let failed = |error| failure::from_open(&self.path, error);
-        let on_recovery = options.on_recovery.for_file(&file);
-        let backend = FileBackend::new(file).map_err(failed)?;
-        let disk = Disk::open(Box::new(backend), self.sync_failed.clone());
+    fn existing(
+        &self,
+        backend: Box<dyn StorageBackend>,
+        options: &RedbOptions,
+    ) -> Result<Connection> {
+        check_marks(self.path(), &*backend)?;
+        self.connect(backend, options)
+    }
+
+    fn connect(
+        &self,
+        backend: Box<dyn StorageBackend>,
+        options: &RedbOptions,
+    ) -> Result<Connection> {
+        let failed = |error| failure::from_open(self.path(), error);
+        let on_recovery = options.on_recovery.for_file(&*backend);
+        let disk = Disk::open(backend, self.sync_failed.clone());
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
         let database = Builder::new()
             .set_cache_size(options.page_cache_bytes())
@@ -155,34 +149,7 @@ impl StoreFile {
             .create_with_backend(Backend::new(Arc::clone(&disk)))
             .map_err(failed)?;
         let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
-            .map_err(|error| failure::from_redb("recover", &self.path, error))?;
+            .map_err(|error| failure::from_redb("recover", self.path(), error))?;
         Ok(Connection { database, log })
     }
-}
-
-pub(super) enum Found {
-    Nothing,
-    Store,
-}
-
-/// What is at the path, without following a link, and without opening what is no file.
-pub(super) fn look(path: &Path) -> Result<Found> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(Error::io("look at", path, error)),
-    };
-    let kind = metadata.file_type();
-    let what = if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_dir() {
-        "a folder"
-    } else if !kind.is_file() {
-        "a device or a pipe"
-    } else if metadata.len() == 0 {
-        return Ok(Found::Nothing);
-    } else {
-        return Ok(Found::Store);
-    };
-    Err(Error::NotARegularFile { path: path.into(), what })
 }

@@ -2,11 +2,9 @@
 //!
 //! Invariant: they are looked for by reading alone; redb writes to every file it opens.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use redb::Database;
+use redb::{Database, StorageBackend};
 
 use super::tables::{META, Outer, Tables};
 use crate::{Error, Result};
@@ -21,23 +19,24 @@ const FORMAT: &str = "format";
 const FORMAT_VERSION: u64 = 1;
 
 /// Reads the file, and nothing but reads it, until it has seen that it is a store of ours.
-pub(super) fn check_marks(path: &Path, mut file: &File) -> Result<()> {
-    const CHUNK: usize = 1024 * 1024;
+pub(super) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> {
+    const CHUNK: u64 = 64 * 1024;
     const MARK_LEN: usize = STORE_MAGIC.len() + size_of::<u64>();
     let not_a_store =
         |reason: &str| Error::NotASessionStore { path: path.into(), reason: reason.into() };
     let failed = |error| Error::io("read", path, error);
-    let mut window = Vec::with_capacity(CHUNK + MARK_LEN);
-    file.take(REDB_MAGIC.len() as u64).read_to_end(&mut window).map_err(failed)?;
-    if window != REDB_MAGIC {
-        return Err(not_a_store("it does not begin as a redb database does"));
-    }
-    loop {
-        let before = window.len();
-        (&mut file).take(CHUNK as u64).read_to_end(&mut window).map_err(failed)?;
-        if window.len() == before {
-            return Err(not_a_store("it is a redb database without sessions, or cut short"));
+    let len = file.len().map_err(failed)?;
+    let mut window = Vec::new();
+    let mut read = 0;
+    while read < len {
+        let more = CHUNK.min(len - read);
+        let mut chunk = vec![0; usize::try_from(more).unwrap_or_default()];
+        file.read(read, &mut chunk).map_err(failed)?;
+        window.append(&mut chunk);
+        if read == 0 && !window.starts_with(REDB_MAGIC) {
+            break;
         }
+        read += more;
         if let Some(at) = memchr::memmem::find(&window, STORE_MAGIC) {
             let mark = window.get(at + STORE_MAGIC.len()..).unwrap_or_default();
             if let Some(version) = mark.first_chunk() {
@@ -47,6 +46,10 @@ pub(super) fn check_marks(path: &Path, mut file: &File) -> Result<()> {
         // A mark may lie across two chunks.
         window.drain(..window.len().saturating_sub(MARK_LEN));
     }
+    Err(not_a_store(match read {
+        0 => "it does not begin as a redb database does",
+        _ => "it is a redb database without sessions, or cut short",
+    }))
 }
 
 fn check_version(path: &Path, found: u64) -> Result<()> {

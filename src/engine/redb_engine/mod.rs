@@ -13,13 +13,15 @@ mod commit_queue;
 mod compaction;
 mod failure;
 mod file;
+mod folder;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod key_hasher;
 mod marks;
+pub(crate) mod medium;
 mod operation;
 mod options;
-mod platform;
+pub(crate) mod platform;
 mod record_cache;
 mod recovery;
 mod salvage;
@@ -41,6 +43,8 @@ pub use self::salvage::{Salvage, SalvageReport, salvage};
 
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
+use self::folder::InFolder;
+use self::medium::Medium;
 use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
@@ -107,11 +111,12 @@ impl RedbEngine {
     ///
     /// As for [`Builder::open`](crate::Builder::open).
     pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
+        Self::open_medium(Box::new(InFolder::at(path.as_ref())?), options)
+    }
+
+    pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
-        let path = path.as_ref();
-        // The program may change its folder while the file is open.
-        let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let (file, connection) = StoreFile::open(&path, options)?;
+        let (file, connection) = StoreFile::open(medium, options)?;
         let snapshot = Snapshot::of(&connection.database, 0)
             .map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {

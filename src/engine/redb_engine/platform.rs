@@ -10,9 +10,17 @@ use crate::Error;
 
 /// Which file this is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
+}
+
+#[cfg(feature = "testing")]
+impl Identity {
+    /// That of a file on a simulated disk.
+    pub(crate) const fn simulated(number: u64) -> Self {
+        Self { device: 0, inode: number }
+    }
 }
 
 pub(super) fn refused(action: &'static str, path: &Path, error: io::Error) -> Error {

@@ -1,11 +1,9 @@
 //! What a caller sees of the recovery of a file that was not closed.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::sync::Arc;
 
-use redb::RepairSession;
+use redb::{RepairSession, StorageBackend};
 
 /// The recovery of a file, as [`Builder::on_recovery`](crate::Builder::on_recovery)'s callback sees
 /// it.
@@ -54,7 +52,10 @@ impl OnRecovery {
     }
 
     /// The callback for redb, which also calls it when it verifies a file that was closed.
-    pub(super) fn for_file(&self, file: &File) -> impl Fn(&mut RepairSession) + use<> {
+    pub(super) fn for_file(
+        &self,
+        file: &dyn StorageBackend,
+    ) -> impl Fn(&mut RepairSession) + use<> {
         let callback = match was_closed(file) {
             true => None,
             false => self.0.clone(),
@@ -77,11 +78,10 @@ impl fmt::Debug for OnRecovery {
 }
 
 /// Whether redb's header says so. What cannot be read is left to redb to fail on.
-fn was_closed(mut file: &File) -> bool {
+fn was_closed(file: &dyn StorageBackend) -> bool {
     /// Behind the magic number; its second bit is set for as long as the file is open.
     const FLAGS: usize = 9;
     const OPEN: u8 = 2;
     let mut header = [0; FLAGS + 1];
-    let read = file.rewind().and_then(|()| file.read_exact(&mut header));
-    read.is_err() || header.last().is_some_and(|flags| flags & OPEN == 0)
+    file.read(0, &mut header).is_err() || header.last().is_some_and(|flags| flags & OPEN == 0)
 }

@@ -18,6 +18,8 @@ use self::copy::PrivateCopy;
 use self::sink::Sink;
 use self::source::Source;
 use super::file::StoreFile;
+use super::folder::InFolder;
+use super::medium::Medium;
 use super::{RedbEngine, RedbOptions};
 use crate::engine::Engine;
 use crate::{Error, Result, SessionKey};
@@ -159,9 +161,10 @@ impl Salvage {
         if let Some(report) = from_copy(&source, new)? {
             return Ok(report);
         }
-        let (_, _, report) = StoreFile::create_filled(new, &RedbOptions::new(), |database| {
-            guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
-        })?;
+        let (_, _, report) =
+            StoreFile::create_filled(medium(new)?, &RedbOptions::new(), |database| {
+                guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
+            })?;
         Ok(report)
     }
 
@@ -214,7 +217,7 @@ fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
     let Some(copy) = PrivateCopy::of(source.file(), new)? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
     let salvaged = guarded(|| RedbEngine::open_with(copy.path(), &options)).and_then(|engine| {
-        StoreFile::create_filled(new, &options, |database| {
+        StoreFile::create_filled(medium(new)?, &options, |database| {
             guarded(|| from_store(&engine, Sink::new(database, new)))
         })
     });
@@ -223,6 +226,10 @@ fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
         Err(error) if is_final(&error) => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+fn medium(path: &Path) -> Result<Box<dyn Medium>> {
+    Ok(Box::new(InFolder::at(path)?))
 }
 
 /// Copies what an opened store shows.

@@ -12,7 +12,8 @@ use super::layout::{
     Geometry, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_header, read_page,
 };
 use crate::engine::Record;
-use crate::engine::redb_engine::file::look;
+use crate::engine::redb_engine::folder::InFolder;
+use crate::engine::redb_engine::medium::Medium;
 use crate::engine::redb_engine::platform::{no_follow, refused};
 use crate::{Error, Result, SessionKey};
 
@@ -40,7 +41,7 @@ impl Source {
     /// Opens a file for reading, and keeps stores from writing to it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         // Opening a pipe to read from it would wait for somebody to write.
-        look(path)?;
+        InFolder::at(path)?.found()?;
         let mut open = OpenOptions::new();
         let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
         match file.try_lock_shared() {

@@ -1,0 +1,103 @@
+//! A store's file in a folder of the operating system.
+//!
+//! Invariant: no link is followed, and nothing is opened that is not a regular file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+
+use super::failure;
+use super::medium::{Draft, Found, Medium, Opened};
+use super::platform::{Identity, no_follow, refused};
+use super::temporary::Temporary;
+use crate::{Error, Result};
+
+/// A path under which a store is, or shall be.
+#[derive(Debug)]
+pub(super) struct InFolder {
+    path: PathBuf,
+}
+
+impl InFolder {
+    /// The program may change its folder while the file is open, so the whole path is kept.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
+        Ok(Self { path })
+    }
+}
+
+impl Medium for InFolder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn found(&self) -> Result<Found> {
+        let path = &self.path;
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(Error::io("look at", path, error)),
+        };
+        let kind = metadata.file_type();
+        let what = if kind.is_symlink() {
+            "a symbolic link"
+        } else if kind.is_dir() {
+            "a folder"
+        } else if !kind.is_file() {
+            "a device or a pipe"
+        } else if metadata.len() == 0 {
+            return Ok(Found::Nothing);
+        } else {
+            return Ok(Found::File);
+        };
+        Err(Error::NotARegularFile { path: path.into(), what })
+    }
+
+    fn open(&self) -> Result<Opened> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true);
+        let file = no_follow(&mut open).open(&self.path);
+        opened(&self.path, file.map_err(|error| refused("open", &self.path, error))?)
+    }
+
+    fn create(&self) -> Result<Box<dyn Draft>> {
+        Ok(Box::new(New { file: Temporary::create(&self.path)?, path: self.path.clone() }))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        match Identity::at(&self.path) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", &self.path, error)),
+        }
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = fs::metadata(&self.path);
+        Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
+    }
+}
+
+/// A new store under its temporary name.
+struct New {
+    file: Temporary,
+    path: PathBuf,
+}
+
+impl Draft for New {
+    fn open(&self) -> Result<Opened> {
+        opened(&self.path, self.file.file()?)
+    }
+
+    fn move_in_place(self: Box<Self>) -> Result<()> {
+        self.file.move_to(&self.path)
+    }
+}
+
+fn opened(path: &Path, file: File) -> Result<Opened> {
+    let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
+    let backend = FileBackend::new(file).map_err(|error| failure::from_open(path, error))?;
+    Ok(Opened { backend: Box::new(backend), identity: Identity::of(&metadata) })
+}

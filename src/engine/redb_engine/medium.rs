@@ -1,0 +1,56 @@
+//! What a store's file is kept on: a folder of the operating system, or a disk of a test's making.
+//!
+//! A medium knows names, identities and bytes. It knows neither marks nor redb's handle, and it
+//! never writes to what it opens.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use redb::StorageBackend;
+
+use super::platform::Identity;
+use crate::Result;
+
+/// The place of one store, by its name; it may be empty.
+pub(crate) trait Medium: Debug + Send + Sync {
+    /// What error texts call the store.
+    fn path(&self) -> &Path;
+
+    /// What is there now, without opening it.
+    fn found(&self) -> Result<Found>;
+
+    /// Opens what is there.
+    fn open(&self) -> Result<Opened>;
+
+    /// Begins a new store beside the place, which goes away again unless it is moved there.
+    fn create(&self) -> Result<Box<dyn Draft>>;
+
+    /// Which file the name leads to now; `None` where it leads to none.
+    fn identity(&self) -> Result<Option<Identity>>;
+
+    /// How many bytes the file has now.
+    fn len(&self) -> Result<u64>;
+}
+
+/// A new store that is not in its place yet.
+pub(crate) trait Draft {
+    fn open(&self) -> Result<Opened>;
+
+    /// Puts everything written so far on the disk, and then the store in its place.
+    fn move_in_place(self: Box<Self>) -> Result<()>;
+}
+
+/// An open file: its bytes, and which file it is whatever its name.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) backend: Box<dyn StorageBackend>,
+    pub(crate) identity: Identity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, or a file without a byte.
+    Nothing,
+    /// A file; whether it is a store of ours shows when it is opened.
+    File,
+}

@@ -1,0 +1,231 @@
+//! What was done to the disk, and what of it there is after a crash.
+//!
+//! Invariant: what a sync returned from is there. Of everything else any part may be, in units of
+//! a sector; names change in the order in which they were changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::coin::Coin;
+use super::image::Image;
+
+/// What power loss writes whole or not at all.
+const SECTOR: usize = 512;
+
+/// One operation, in the order of the disk's count.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// It failed before it did anything.
+    Nothing,
+    /// Where it went past the end, the file grew to `grown_to`.
+    Write {
+        file: u64,
+        offset: u64,
+        data: Arc<[u8]>,
+        grown_to: Option<u64>,
+    },
+    SetLen {
+        file: u64,
+        len: u64,
+    },
+    Sync {
+        file: u64,
+    },
+    /// The pages it covered count as written; the seed says which really were.
+    SyncFailed {
+        file: u64,
+        seed: u64,
+    },
+    CreateDraft {
+        file: u64,
+    },
+    RemoveDraft,
+    MoveInPlace,
+    SyncFolder,
+}
+
+impl Event {
+    /// The file whose content it changes; `None` where it changes none.
+    fn changes(&self) -> Option<u64> {
+        match self {
+            Self::Write { file, .. } | Self::SetLen { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+
+    fn renames(&self) -> bool {
+        matches!(self, Self::CreateDraft { .. } | Self::RemoveDraft | Self::MoveInPlace)
+    }
+}
+
+/// Files and names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contents {
+    pub(super) files: BTreeMap<u64, Image>,
+    pub(super) store: Option<u64>,
+    pub(super) draft: Option<u64>,
+}
+
+impl Contents {
+    pub(super) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Write { file, offset, data, grown_to } => {
+                let image = self.files.entry(*file).or_default();
+                if let Some(len) = grown_to {
+                    image.set_len(image.len().max(*len));
+                }
+                image.write(*offset, data);
+            }
+            Event::SetLen { file, len } => self.files.entry(*file).or_default().set_len(*len),
+            Event::CreateDraft { file } => self.draft = Some(*file),
+            Event::RemoveDraft => self.draft = None,
+            Event::MoveInPlace => self.store = self.draft.take(),
+            Event::Nothing | Event::Sync { .. } | Event::SyncFailed { .. } | Event::SyncFolder => {}
+        }
+    }
+
+    /// Applies each sector of a write, or all of anything else, if the coin says so.
+    fn apply_torn(&mut self, event: &Event, coin: &mut Coin) {
+        let Event::Write { file, offset, data, grown_to } = event else {
+            return self.apply(event);
+        };
+        let image = self.files.entry(*file).or_default();
+        if let Some(len) = grown_to.filter(|_| coin.flip()) {
+            image.set_len(image.len().max(len));
+        }
+        let mut at = 0;
+        while at < data.len() {
+            let within = (*offset as usize + at) % SECTOR;
+            let end = data.len().min(at + SECTOR - within);
+            if coin.flip() {
+                image.write(offset + at as u64, &data[at..end]);
+            }
+            at = end;
+        }
+    }
+}
+
+/// What is on the medium for sure, and what has been done since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Durable {
+    pub(super) contents: Contents,
+    pub(super) pending: Vec<Event>,
+}
+
+impl Durable {
+    pub(super) fn push(&mut self, event: &Event) {
+        match event {
+            Event::Nothing => {}
+            Event::Sync { file } => {
+                let contents = &mut self.contents;
+                // A file without a byte is there once it is synced.
+                contents.files.entry(*file).or_default();
+                self.pending.retain(|pending| {
+                    let covered = pending.changes() == Some(*file);
+                    if covered {
+                        contents.apply(pending);
+                    }
+                    !covered
+                });
+            }
+            Event::SyncFailed { file, seed } => {
+                let (contents, mut coin) = (&mut self.contents, Coin::new(*seed));
+                self.pending.retain(|pending| {
+                    // The length is not of a page; it stays to be written.
+                    let dropped = matches!(pending, Event::Write { file: of, .. } if of == file);
+                    if dropped && coin.flip() {
+                        contents.apply_torn(pending, &mut coin);
+                    }
+                    !dropped
+                });
+            }
+            Event::SyncFolder => {
+                let contents = &mut self.contents;
+                self.pending.retain(|pending| {
+                    if pending.renames() {
+                        contents.apply(pending);
+                    }
+                    !pending.renames()
+                });
+            }
+            change => self.pending.push(change.clone()),
+        }
+    }
+
+    /// What power loss leaves: what is durable, and any part of the rest.
+    pub(super) fn after_power_loss(mut self, seed: u64) -> Contents {
+        let mut coin = Coin::new(seed);
+        // All, nothing, few, half or most of it: each finds other mistakes.
+        let eighths = [0, 8, 1, 4, 7][coin.below(5) as usize];
+        let mut names_go_on = true;
+        for event in &self.pending {
+            let lands = coin.below(8) < eighths;
+            if event.renames() {
+                names_go_on &= lands;
+                if names_go_on {
+                    self.contents.apply(event);
+                }
+            } else if lands && coin.below(4) > 0 {
+                self.contents.apply(event);
+            } else if lands {
+                self.contents.apply_torn(event, &mut coin);
+            }
+        }
+        self.contents
+    }
+
+    /// What everybody sees while there is power.
+    pub(super) fn seen(&self) -> Contents {
+        let mut contents = self.contents.clone();
+        for event in &self.pending {
+            contents.apply(event);
+        }
+        contents
+    }
+}
+
+/// Every operation since the disk was made, and the durable state at some of them.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    events: Vec<Event>,
+    current: Durable,
+    /// With the number of events before it.
+    checkpoints: Vec<(usize, Durable)>,
+}
+
+impl History {
+    pub(super) fn of(current: Durable) -> Self {
+        Self { events: Vec::new(), checkpoints: vec![(0, current.clone())], current }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    pub(super) fn pending(&self) -> &[Event] {
+        &self.current.pending
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.current.push(&event);
+        let synced = matches!(event, Event::Sync { .. } | Event::SyncFailed { .. });
+        self.events.push(event);
+        if synced || self.checkpoints.is_empty() {
+            self.checkpoints.push((self.events.len(), self.current.clone()));
+        }
+    }
+
+    /// The state after the first `count` operations, and the one that was to come next.
+    pub(super) fn at(&self, count: u64) -> (Durable, Option<&Event>) {
+        let count = self.events.len().min(count as usize);
+        let after = self.checkpoints.partition_point(|(events, _)| *events <= count);
+        let (from, mut durable) = match after.checked_sub(1) {
+            Some(index) => self.checkpoints[index].clone(),
+            None => (0, Durable::default()),
+        };
+        for event in &self.events[from..count] {
+            durable.push(event);
+        }
+        (durable, self.events.get(count))
+    }
+}

@@ -1,0 +1,203 @@
+//! A disk in memory that crashes and fails when it is told to.
+//!
+//! It promises what docs/durability.md assumes of a medium, and not a byte more.
+
+mod coin;
+mod fault;
+mod file;
+mod history;
+mod image;
+mod place;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use self::fault::DiskFault;
+
+use self::coin::Coin;
+use self::fault::Planned;
+use self::file::Locks;
+use self::history::{Contents, Durable, Event, History};
+use crate::engine::RedbOptions;
+use crate::{RedbEngine, Result};
+
+/// A disk in memory, with room for one store, that remembers everything that was done to it.
+///
+/// Clones are handles of one disk. [`RedbEngine::open_on`] opens the store on it, or creates it.
+/// Writes, changes of length, syncs and changes of names are counted, and
+/// [`after_power_loss`](Self::after_power_loss) and [`after_kill`](Self::after_kill) make a new disk
+/// of what a crash before any of them would have left: so a program runs once, and is then crashed
+/// at each of its operations, as often as one likes. [`fail_once`](Self::fail_once) and
+/// [`fail_from`](Self::fail_from) make the disk fail while the program runs.
+///
+/// # What it promises
+///
+/// - What was written before a [sync](redb::StorageBackend::sync_data) that succeeded is there.
+/// - Of what was written since, any part may be there after power loss, in sectors of 512 bytes, and
+///   in any order; a change of length may be there or not. A killed process loses nothing that it
+///   wrote.
+/// - A sync that fails drops what it covered, as Linux does: it reads back, but is not written until
+///   something else is written to the same page.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::RedbOptions;
+/// use sessile::testing::SimulatedDisk;
+/// use sessile::{RedbEngine, SessionStore};
+///
+/// let disk = SimulatedDisk::new();
+/// let open = |disk: &SimulatedDisk| {
+///     SessionStore::<String>::builder().engine(RedbEngine::open_on(disk, &RedbOptions::new())?).build()
+/// };
+/// let store = open(&disk)?;
+/// let session = store.create("hello".into())?;
+///
+/// // The power goes; what was acknowledged is there, whatever becomes of the rest.
+/// let disk = disk.after_power_loss(disk.operations(), 7);
+/// assert!(open(&disk)?.read(session.id())?.is_some());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SimulatedDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    seen: Contents,
+    history: History,
+    reads: u64,
+    fault: Option<Planned>,
+    /// Pages that a failed sync dropped: (file, page).
+    dropped: BTreeSet<(u64, u64)>,
+    locks: Locks,
+    files: u64,
+}
+
+impl SimulatedDisk {
+    /// A disk with nothing on it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of(Durable::default())
+    }
+
+    fn of(durable: Durable) -> Self {
+        let seen = durable.seen();
+        let state = State {
+            files: seen.files.keys().max().map_or(0, |last| last + 1),
+            seen,
+            history: History::of(durable),
+            reads: 0,
+            fault: None,
+            dropped: BTreeSet::new(),
+            locks: Locks::default(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// How many operations there have been that change the disk or sync it, failed ones included.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state.lock().history.len()
+    }
+
+    /// How many reads there have been, failed ones included.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.state.lock().reads
+    }
+
+    /// How long the store's file was after the first `operations`, in bytes; 0 without a file.
+    #[must_use]
+    pub fn bytes_at(&self, operations: u64) -> u64 {
+        let seen = self.state.lock().history.at(operations).0.seen();
+        seen.store.and_then(|store| seen.files.get(&store)).map_or(0, |image| image.len())
+    }
+
+    /// What is on the disk if the power is cut after the first `operations`: what was synced, and
+    /// whatever the seed chooses of the rest and of the operation under way.
+    #[must_use]
+    pub fn after_power_loss(&self, operations: u64, seed: u64) -> Self {
+        let state = self.state.lock();
+        let (mut durable, next) = state.history.at(operations);
+        if let Some(under_way @ (Event::Write { .. } | Event::SetLen { .. })) = next {
+            durable.push(under_way);
+        }
+        let contents = durable.after_power_loss(seed);
+        Self::of(Durable { contents, pending: Vec::new() })
+    }
+
+    /// What is on the disk if the process is killed after the first `operations`: all they wrote,
+    /// and a beginning, which the seed chooses, of a write under way. What was not synced can still
+    /// be lost with the power.
+    #[must_use]
+    pub fn after_kill(&self, operations: u64, seed: u64) -> Self {
+        let state = self.state.lock();
+        let (mut durable, next) = state.history.at(operations);
+        if let Some(Event::Write { file, offset, data, grown_to }) = next {
+            durable.push(&beginning(*file, *offset, data, *grown_to, seed));
+        }
+        Self::of(durable)
+    }
+
+    /// Makes the first fitting operation fail that is not among the first `operations`; for
+    /// [`DiskFault::Read`], the first that is not among so many [`reads`](Self::reads).
+    pub fn fail_once(&self, fault: DiskFault, operations: u64) {
+        self.state.lock().fault = Some(Planned { fault, from: operations, lasting: false });
+    }
+
+    /// As [`fail_once`](Self::fail_once), and every fitting operation after it, until
+    /// [`repair`](Self::repair).
+    pub fn fail_from(&self, fault: DiskFault, operations: u64) {
+        self.state.lock().fault = Some(Planned { fault, from: operations, lasting: true });
+    }
+
+    /// Ends the fault. Whether there was one left: one that strikes once ends by itself.
+    pub fn repair(&self) -> bool {
+        self.state.lock().fault.take().is_some()
+    }
+}
+
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SimulatedDisk")
+            .field("operations", &self.operations())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedbEngine {
+    /// Opens the store on a simulated disk; creates it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`](crate::Builder::open).
+    ///
+    /// # Examples
+    ///
+    /// See [`SimulatedDisk`].
+    pub fn open_on(disk: &SimulatedDisk, options: &RedbOptions) -> Result<Self> {
+        Self::open_medium(Box::new(disk.clone()), options)
+    }
+}
+
+/// A beginning of a write, as long as the seed says.
+fn beginning(file: u64, offset: u64, data: &[u8], grown_to: Option<u64>, seed: u64) -> Event {
+    let len = Coin::new(seed).below(data.len() as u64 + 1) as usize;
+    let data: Arc<[u8]> = data[..len].into();
+    let grown_to = grown_to.map(|_| offset + len as u64);
+    Event::Write { file, offset, data, grown_to }
+}

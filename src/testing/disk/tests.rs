@@ -1,0 +1,114 @@
+//! That the disk keeps what it promises, and loses what it may.
+
+use std::collections::BTreeSet;
+
+use redb::StorageBackend;
+
+use super::file::OpenFile;
+use super::{DiskFault, SimulatedDisk};
+use crate::engine::redb_engine::medium::Medium;
+
+/// A disk with a store of 4 KiB of ones, synced, and the store opened.
+fn with_ones() -> (SimulatedDisk, OpenFile) {
+    let disk = SimulatedDisk::new();
+    let draft = disk.create().unwrap();
+    let backend = draft.open().unwrap().backend;
+    backend.set_len(4_096).unwrap();
+    backend.write(0, &[1; 4_096]).unwrap();
+    draft.move_in_place().unwrap();
+    let store = disk.state.lock().seen.store.unwrap();
+    let file = OpenFile::new(&disk, store);
+    (disk, file)
+}
+
+fn bytes(disk: &SimulatedDisk) -> Vec<u8> {
+    let backend = disk.open().unwrap().backend;
+    let mut bytes = vec![0; backend.len().unwrap() as usize];
+    backend.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn power_loss_takes_any_sectors_that_were_not_synced_and_no_others() {
+    let (disk, file) = with_ones();
+    file.write(1_024, &[2; 1_024]).unwrap();
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let bytes = bytes(&disk.after_power_loss(disk.operations(), seed));
+        let sectors: Vec<u8> = bytes.chunks(512).map(|sector| sector[0]).collect();
+        assert!(bytes.chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
+        assert_eq!((&sectors[..2], &sectors[4..]), (&[1, 1][..], &[1; 4][..]));
+        seen.insert(sectors);
+    }
+    assert_eq!(seen.len(), 4, "each of both sectors with and without the other");
+    file.sync_data().unwrap();
+    for seed in 0..50 {
+        assert_eq!(
+            bytes(&disk.after_power_loss(disk.operations(), seed))[1_024..2_048],
+            [2; 1_024]
+        );
+    }
+}
+
+#[test]
+fn a_kill_takes_nothing_that_was_written_until_the_power_goes_too() {
+    let (disk, file) = with_ones();
+    file.write(0, &[2; 4_096]).unwrap();
+    let killed = disk.after_kill(disk.operations(), 3);
+    assert_eq!(bytes(&killed), [2; 4_096]);
+    let lost = (0..20).any(|seed| bytes(&killed.after_power_loss(0, seed)) == [1; 4_096]);
+    assert!(lost, "what was not synced is not on the disk");
+}
+
+#[test]
+fn what_a_failed_sync_dropped_reads_back_and_is_lost_until_it_is_written_again() {
+    let mut lost = 0;
+    // The seed of what the failing sync has written is the number of operations.
+    for more in 0..20 {
+        let (disk, file) = with_ones();
+        for _ in 0..more {
+            file.sync_data().unwrap();
+        }
+        file.write(0, &[2; 512]).unwrap();
+        disk.fail_once(DiskFault::Sync, 0);
+        assert!(file.sync_data().is_err());
+        file.sync_data().unwrap();
+        assert_eq!(bytes(&disk)[..512], [2; 512], "it reads back");
+        lost += u32::from(bytes(&disk.after_power_loss(disk.operations(), 1))[..512] == [1; 512]);
+        file.write(4_095, &[3]).unwrap();
+        file.sync_data().unwrap();
+        let after = bytes(&disk.after_power_loss(disk.operations(), 1));
+        assert_eq!((&after[..512], after[4_095]), (&[2; 512][..], 3), "all of the page");
+    }
+    assert!((1..20).contains(&lost), "some reach the disk all the same, not all: {lost}");
+}
+
+#[test]
+fn a_full_disk_fails_what_needs_room_and_nothing_else_until_it_is_repaired() {
+    let (disk, file) = with_ones();
+    disk.fail_from(DiskFault::Full, disk.operations() + 1);
+    file.write(0, &[2; 8]).unwrap();
+    for _ in 0..2 {
+        let error = file.write(8, &[2; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    }
+    assert!(file.set_len(8_192).is_err());
+    file.sync_data().unwrap();
+    assert!(disk.repair());
+    file.set_len(8_192).unwrap();
+    assert!(!disk.repair());
+}
+
+#[test]
+fn a_store_is_locked_by_one_handle_until_that_is_closed() {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+
+    let (disk, file) = with_ones();
+    let other = disk.open().unwrap().backend;
+    assert!(file.try_lock_range(Unbounded, Excluded(10)).unwrap());
+    assert!(!other.try_lock_range(Included(9), Unbounded).unwrap());
+    assert!(other.query_lock_range(Included(9), Unbounded).unwrap());
+    assert!(other.try_lock_range(Included(10), Unbounded).unwrap());
+    file.close().unwrap();
+    assert!(other.try_lock_shared_range(Included(9), Included(9)).unwrap());
+}

@@ -1,0 +1,193 @@
+//! A disk that is full, or fails to write, at every operation: each call says so, nothing that
+//! was acknowledged is lost, and the same store goes on once the cause is gone.
+
+use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::{Durability, Error};
+
+use super::opened::{Opened, beginning_of_time};
+use super::oracle::{Row, Touches, disagreement, look};
+use super::recording::Recording;
+use super::workload::Step;
+use super::world::World;
+use super::{Choices, DURABILITIES};
+
+const STEPS: u32 = 25;
+/// A lasting fault is repaired after as many calls that failed.
+const PATIENCE: u32 = 4;
+
+fn steps(seed: u64) -> impl Iterator<Item = Step> {
+    let mut choices = Choices(seed);
+    (0..STEPS).map(move |number| Step::any(&mut choices, number))
+}
+
+fn is_documented(error: &Error, fault: DiskFault) -> bool {
+    match error {
+        Error::OutcomeUnknown { .. } => true,
+        Error::StorageFull { .. } => fault == DiskFault::Full,
+        // With a full disk it is what cannot be read until the file can be opened anew.
+        Error::Io { .. } => true,
+        _ => false,
+    }
+}
+
+/// A run of a workload on a failing disk, and what the rows may be besides those of the world.
+struct Run {
+    world: World,
+    /// What a call would have left whose outcome is not known, until the store writes again.
+    undecided: Option<Vec<Row>>,
+    /// What was acknowledged since the last flush and may go with an error: `Deferred` alone.
+    deferred: Vec<Vec<Row>>,
+    /// Whether the disk is expected to fail still.
+    failing: bool,
+    what: String,
+}
+
+impl Run {
+    fn on(durability: Durability, what: String) -> Self {
+        let world = World::on(SimulatedDisk::new(), durability);
+        Self { world, undecided: None, deferred: Vec::new(), failing: false, what }
+    }
+
+    /// Makes a call, and holds what is stored then against what it answered.
+    fn call(&mut self, step: Step) -> Option<Error> {
+        if self.undecided.is_some() {
+            // Nothing is decided before the store can write again.
+            if let Err(error) = self.world.call(Step::Flush).result {
+                return Some(error);
+            }
+            self.settle();
+            self.undecided = None;
+        }
+        let before = self.world.rows.clone();
+        let call = self.world.call(step);
+        match call.result {
+            Ok(()) => self.deferred.push(before),
+            Err(Error::OutcomeUnknown { .. }) => self.undecided = Some(call.after),
+            // Its last commit is known to have failed, and there may have been others before.
+            Err(_) if step.flushes() => self.undecided = Some(call.after),
+            Err(_) => {}
+        }
+        if self.world.opened.is_some() {
+            self.settle();
+        }
+        if call.result.is_ok() && step.flushes() {
+            self.deferred.clear();
+        }
+        call.result.err()
+    }
+
+    /// What is stored must be what the answers say; of what they leave open, it is taken over.
+    fn settle(&mut self) {
+        let opened = self.world.opened.as_ref().unwrap();
+        let found = match look(&opened.everything) {
+            Ok(found) => found,
+            // While it cannot be opened anew, what is not in memory cannot be read.
+            Err(Error::Io { .. }) if self.failing => return,
+            Err(error) => panic!("{}: {error:?}", self.what),
+        };
+        let mut possible = vec![self.world.rows.clone()];
+        possible.extend(self.undecided.clone());
+        if matches!(self.world.durability, Durability::Deferred { .. }) {
+            possible.extend(self.deferred.iter().rev().cloned());
+        }
+        for rows in &mut possible {
+            for row in rows {
+                row.key = row.key.or_else(|| found.get(&row.tag).map(|found| found.key));
+            }
+        }
+        let reasons: Vec<_> =
+            possible.iter().map(|rows| disagreement(&found, rows, &[], Touches::All)).collect();
+        let Some(agrees) = reasons.iter().position(Option::is_none) else {
+            panic!("{}: {reasons:#?}", self.what)
+        };
+        self.world.rows.clone_from(&possible[agrees]);
+    }
+
+    /// What the disk holds once the power was lost: the rows, to the touches that must be there.
+    fn check_after_power_loss(&self) {
+        let Self { world: World { disk, rows, durability, .. }, what, .. } = self;
+        for seed in 0..2 {
+            let crashed = disk.after_power_loss(disk.operations(), seed);
+            let opened = Opened::on(&crashed, *durability, &beginning_of_time())
+                .unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            let found = look(&opened.store).unwrap();
+            assert_eq!(disagreement(&found, rows, &[], Touches::Durable), None, "{what}");
+            assert_eq!(opened.engine.disagreements().unwrap(), Vec::<String>::new(), "{what}");
+        }
+    }
+}
+
+fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
+    let what = format!("workload {seed}, {fault:?} at {operation}, lasting: {lasting}");
+    let mut run = Run::on(DURABILITIES[(seed % 3) as usize], what.clone());
+    let disk = run.world.disk.clone();
+    match lasting {
+        true => disk.fail_from(fault, operation),
+        false => disk.fail_once(fault, operation),
+    }
+    run.failing = lasting;
+    let mut failed = 0;
+    for step in steps(seed) {
+        let Some(error) = run.call(step) else { continue };
+        assert!(is_documented(&error, fault), "{what}: {step:?}: {error:?}");
+        failed += 1;
+        assert!(failed <= PATIENCE, "{what}: {step:?}: {error:?} after the repair");
+        let repaired = failed == PATIENCE || run.world.opened.is_none();
+        if repaired {
+            disk.repair();
+            run.failing = false;
+        }
+        if run.world.opened.is_none() {
+            // It could be closed and not opened; that is tried again once it can work.
+            let opened = Opened::on(&disk, run.world.durability, &run.world.clock);
+            run.world.opened = Some(opened.unwrap_or_else(|error| panic!("{what}: {error:?}")));
+            run.settle();
+        } else if repaired {
+            // As the background thread does within the touch interval.
+            let error = run.call(Step::Flush);
+            assert!(error.is_none(), "{what}: {error:?}");
+        }
+    }
+    disk.repair();
+    let error = run.call(Step::Flush);
+    assert!(error.is_none(), "{what}: {error:?}");
+    let engine = &run.world.opened.as_ref().unwrap().engine;
+    assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new(), "{what}");
+    run.check_after_power_loss();
+}
+
+/// Every operation of a few workloads, one fault each.
+fn at_every_operation(fault: DiskFault, lasting: bool) {
+    let mut runs = 0;
+    for seed in 1..=6 {
+        let recording = Recording::of(
+            World::on(SimulatedDisk::new(), DURABILITIES[(seed % 3) as usize]),
+            steps(seed),
+        );
+        for operation in recording.opened..recording.disk.operations() {
+            run(seed, fault, lasting, operation);
+            runs += 1;
+        }
+    }
+    println!("{runs} runs");
+}
+
+#[test]
+fn a_disk_that_is_full_once_at_any_operation_loses_nothing_acknowledged() {
+    at_every_operation(DiskFault::Full, false);
+}
+
+#[test]
+fn a_disk_that_is_full_until_there_is_room_needs_no_restart() {
+    at_every_operation(DiskFault::Full, true);
+}
+
+#[test]
+fn a_write_error_at_any_operation_loses_nothing_acknowledged() {
+    at_every_operation(DiskFault::Write, false);
+}
+
+#[test]
+fn a_disk_that_cannot_write_until_it_is_repaired_needs_no_restart() {
+    at_every_operation(DiskFault::Write, true);
+}

@@ -1,0 +1,51 @@
+//! What a crash or a failing disk leaves, judged by what the calls promised and by nothing else.
+//!
+//! A workload runs once on a simulated disk, call by call beside a model; then it is crashed at its
+//! operations, one state after the other, and each state is opened and compared with the model.
+//!
+//! `SESSILE_CRASH_STATES=1000000 cargo test --release --test integration crash::campaign --
+//! --nocapture` tries a million states, and prints how many, from which seed and in what time;
+//! `SESSILE_CRASH_SEED` chooses the first workload.
+
+mod campaign;
+mod creation;
+mod faults;
+mod groups;
+mod killed;
+mod opened;
+mod oracle;
+mod reads;
+mod recording;
+mod sweeps;
+mod sync_faults;
+mod triples;
+mod workload;
+mod world;
+
+use std::time::Duration;
+
+use sessile::Durability;
+
+const DURABILITIES: [Durability; 3] = [
+    Durability::Immediate,
+    Durability::TwoPhase,
+    Durability::Deferred { interval: Duration::from_secs(3_600) },
+];
+
+/// SplitMix64, for choices and for ids: a seed gives the same run on every machine.
+#[derive(Debug)]
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}

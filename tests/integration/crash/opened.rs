@@ -1,0 +1,76 @@
+//! Stores on a simulated disk: how they are opened, so that a seed gives the same run again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sessile::engine::RedbOptions;
+use sessile::testing::{ManualClock, RandomSource, SimulatedDisk};
+use sessile::{Durability, RedbEngine, Result, SessionStore, Source, Timeouts};
+
+use super::Choices;
+use super::oracle::{ABSOLUTE, Content, INACTIVITY, START};
+
+pub(super) type Store = SessionStore<Content>;
+
+/// Ids from a seed.
+#[derive(Debug)]
+struct Seeded(AtomicU64);
+
+impl RandomSource for Seeded {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Source> {
+        for part in bytes.chunks_mut(8) {
+            let mut choices = Choices(self.0.fetch_add(1, Ordering::Relaxed));
+            part.copy_from_slice(&choices.next().to_le_bytes()[..part.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// How engines are opened: a small cache, everything verified.
+fn options(durability: Durability) -> RedbOptions {
+    RedbOptions::new().durability(durability).cache_size(1024 * 1024)
+}
+
+/// A store on an engine, at a time at which nothing that it holds has expired.
+fn store_on(engine: Arc<RedbEngine>, clock: ManualClock, seed: u64) -> Result<Store> {
+    let (inactivity, absolute) =
+        (Duration::from_millis(INACTIVITY), Duration::from_millis(ABSOLUTE));
+    Store::builder()
+        .engine(engine)
+        .clock(clock)
+        .timeouts(Timeouts::new(inactivity, absolute).unwrap())
+        .random_source(Seeded(AtomicU64::new(seed << 20)))
+        .manual_maintenance()
+        .build()
+}
+
+pub(super) fn beginning_of_time() -> ManualClock {
+    let clock = ManualClock::new();
+    clock.set_millis(START);
+    clock
+}
+
+/// An open store, and another on the same engine that sees expired sessions too.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) engine: Arc<RedbEngine>,
+    pub(super) store: Store,
+    pub(super) everything: Store,
+}
+
+impl Opened {
+    pub(super) fn on(
+        disk: &SimulatedDisk,
+        durability: Durability,
+        clock: &ManualClock,
+    ) -> Result<Self> {
+        let engine = Arc::new(RedbEngine::open_on(disk, &options(durability))?);
+        let seed = disk.operations() + 1;
+        Ok(Self {
+            store: store_on(Arc::clone(&engine), clock.clone(), seed)?,
+            everything: store_on(Arc::clone(&engine), beginning_of_time(), seed + (1 << 30))?,
+            engine,
+        })
+    }
+}

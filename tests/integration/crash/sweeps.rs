@@ -1,0 +1,59 @@
+//! A sweep in steps, and a store that grows and shrinks, at a size that takes more than one step.
+
+use std::time::Duration;
+
+use sessile::testing::SimulatedDisk;
+
+use super::DURABILITIES;
+use super::oracle::INACTIVITY;
+use super::recording::Recording;
+use super::workload::Step;
+use super::world::World;
+
+/// More than two steps of a sweep.
+const EXPIRED: u32 = 2_100;
+/// At as many of the operations, and at the last.
+const SAMPLES: u64 = 60;
+
+fn check(recording: &Recording, what: &str) {
+    let (first, last) = (recording.opened, recording.disk.operations());
+    for sample in 0..=SAMPLES {
+        let operation = first + (last - first) * sample / SAMPLES;
+        recording.check_power_loss(operation, sample, &what);
+        recording.check_kill(operation, sample, &what);
+    }
+}
+
+#[test]
+fn a_crash_in_any_step_of_a_sweep_leaves_each_session_whole_or_gone() {
+    // Quickly filled, and then swept as durably as by default.
+    let mut world = World::on(SimulatedDisk::new(), DURABILITIES[2]);
+    for tag in 0..EXPIRED {
+        assert!(
+            world.call(Step::CreateForUser { user: (tag % 3) as u8, tag: 16 * tag }).result.is_ok()
+        );
+    }
+    world.durability = DURABILITIES[0];
+    assert!(world.call(Step::Reopen).result.is_ok());
+    world.clock.advance(Duration::from_millis(INACTIVITY));
+    for tag in EXPIRED..EXPIRED + 5 {
+        assert!(world.call(Step::Create { tag: 16 * tag }).result.is_ok());
+    }
+    let recording = Recording::of(world, [Step::Sweep, Step::Reopen]);
+    check(&recording, "a sweep");
+}
+
+#[test]
+fn a_crash_while_the_file_grows_or_shrinks_keeps_everything_acknowledged() {
+    let world = World::on(SimulatedDisk::new(), DURABILITIES[0]);
+    let before = world.opened.as_ref().unwrap().store.stats().unwrap().file_bytes;
+    // The tags of the largest contents.
+    let grow = (0..150).map(|number| Step::CreateForUser { user: 0, tag: 16 * number + 3 });
+    let shrink =
+        [Step::DestroyAllOf { user: 0 }, Step::Flush, Step::Reopen, Step::Create { tag: 1 }];
+    let recording = Recording::of(world, grow.chain(shrink));
+    let after_growing = recording.disk.bytes_at(recording.calls[149].ended);
+    let at_the_end = recording.disk.bytes_at(recording.disk.operations());
+    assert!(Some(after_growing) > before && at_the_end < after_growing);
+    check(&recording, "growth");
+}

@@ -185,7 +185,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()>;
 
     /// One step of a sweep: looks at up to `limit` records whose index entries have passed, removes
-    /// the expired ones and moves the entries of the others to their true deadlines.
+    /// the expired ones and moves the entries of the others to their true deadlines. A step may be
+    /// smaller, so that writers need not wait; [`Sweep::more`] says whether to go on.
     ///
     /// # Errors
     ///

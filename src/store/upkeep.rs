@@ -12,8 +12,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Deletes what is expired and returns how many sessions went. The maintenance thread does
     /// this every `sweep_interval`; there is no need to call it unless that is turned off.
     ///
-    /// Works in steps of 1,000 sessions, each a durable commit of its own; other writers wait for
-    /// one step at most. A session that is extended while this runs lives.
+    /// Works in steps, each a durable commit of its own: of up to 1,000 sessions while nobody else
+    /// writes, and of 32 as soon as somebody does, who waits for one step at most. A session that is extended while this runs lives.
     ///
     /// # Errors
     ///

@@ -40,7 +40,10 @@ impl Damaged {
             session.content_mut().push(1);
             store.update(session).unwrap();
         }
+        // Closing puts everything into the pages.
+        store.close().unwrap();
         let before = fs::read(folder.path().join("sessions.redb")).unwrap();
+        let store = open(&folder.path().join("sessions.redb"));
         let (mut live, mut ended) = (Vec::new(), Vec::new());
         for (number, session) in sessions.iter().enumerate() {
             let id = session.id().clone();
@@ -248,8 +251,10 @@ fn an_old_page_in_the_place_of_a_newer_one_brings_no_session_back() {
     let file = Damaged::new();
     let store = open(&file.path());
     let ended = store.create(vec![1]).unwrap().id().clone();
+    store.close().unwrap();
     let before = fs::read(file.path()).unwrap();
     let old = file.pages_with(&ended);
+    let store = open(&file.path());
     store.destroy(&ended).unwrap();
     store.close().unwrap();
     let is_leaf_of_sessions = |page: &usize| {

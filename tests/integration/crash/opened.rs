@@ -65,8 +65,25 @@ impl Opened {
         durability: Durability,
         clock: &ManualClock,
     ) -> Result<Self> {
+        Self::drawing_from(disk.operations() + 1, disk, durability, clock)
+    }
+
+    /// As `on`, with other ids than any store that is opened by that.
+    pub(super) fn again(
+        disk: &SimulatedDisk,
+        durability: Durability,
+        clock: &ManualClock,
+    ) -> Result<Self> {
+        Self::drawing_from(1 << 40, disk, durability, clock)
+    }
+
+    fn drawing_from(
+        seed: u64,
+        disk: &SimulatedDisk,
+        durability: Durability,
+        clock: &ManualClock,
+    ) -> Result<Self> {
         let engine = Arc::new(RedbEngine::open_on(disk, &options(durability))?);
-        let seed = disk.operations() + 1;
         Ok(Self {
             store: store_on(Arc::clone(&engine), clock.clone(), seed)?,
             everything: store_on(Arc::clone(&engine), beginning_of_time(), seed + (1 << 30))?,

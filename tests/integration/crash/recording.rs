@@ -100,7 +100,7 @@ impl Recording {
         candidates: &[Candidate<'_>],
         crash: &dyn Display,
     ) -> u64 {
-        let opened = Opened::on(disk, self.durability, &beginning_of_time());
+        let opened = Opened::again(disk, self.durability, &beginning_of_time());
         let opened = opened.unwrap_or_else(|error| panic!("{crash}: {error}: {error:?}"));
         let operations = disk.operations();
         let found = look(&opened.store).unwrap();
@@ -145,7 +145,9 @@ impl Recording {
         let candidates = self.candidates(operation);
         let disk = first();
         let opened = self.check(&disk, &candidates, &crash);
-        let second = Choices(seed).below(opened + 1);
+        // What is under way then is of the recovery still, or there was nothing to recover.
+        let Some(last) = opened.checked_sub(1) else { return };
+        let second = Choices(seed).below(last + 1);
         let disk = disk.after_power_loss(second, seed);
         let crash = format!("{crash}, and power lost at {second} of the recovery");
         self.check(&disk, &candidates, &crash);

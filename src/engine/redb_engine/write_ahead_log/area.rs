@@ -1,12 +1,14 @@
-//! Where in the file the log stands: one sector of the file's first page, which redb leaves alone.
+//! Where in the file the log stands: two sectors of the file's first page, which redb leaves alone.
 //!
-//! Invariant: the sector is written whole, in one piece that no disk tears, and only after what it
-//! points to is on the disk. All zeroes mean that there is no log, and the whole file is redb's.
+//! Invariant: both sectors say the same, but while the log moves: then one is written, synced, and
+//! only then the other. So a sector that is torn by a crash has a sound one beside it, or it is the
+//! first that was written, and there is no log yet. Two sectors of zeroes mean that there is none,
+//! and the whole file is redb's.
 
 use sha2::{Digest, Sha256};
 
-/// The sector's offset; redb's own header ends at 320 and it writes nothing else of its page 0.
-pub(super) const OFFSET: u64 = 2_048;
+/// The sectors' offsets; redb's own header ends at 320 and it writes nothing else of its page 0.
+pub(super) const OFFSETS: [u64; 2] = [2_048, 2_560];
 pub(super) const SECTOR: usize = 512;
 
 const MAGIC: &[u8; 8] = b"sess-log";
@@ -16,6 +18,8 @@ const DIGEST_LEN: usize = 16;
 /// The log's place, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Area {
+    /// How often the log has moved: of two sectors that differ, the later one holds.
+    pub(super) moves: u64,
     /// How much of the file is redb's, from its beginning.
     pub(super) database_len: u64,
     /// Where the log begins: at the end of redb's part, or somewhat behind it.
@@ -38,7 +42,7 @@ impl Area {
 
     pub(super) fn to_sector(self) -> [u8; SECTOR] {
         let mut bytes = MAGIC.to_vec();
-        for number in [self.database_len, self.start, self.capacity] {
+        for number in [self.moves, self.database_len, self.start, self.capacity] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.salt);
@@ -50,8 +54,24 @@ impl Area {
         sector
     }
 
+    /// What two sectors tell of together; `None` where they tell of none.
+    pub(super) fn from_sectors(
+        first: &[u8; SECTOR],
+        second: &[u8; SECTOR],
+    ) -> Result<Option<Self>, DamagedArea> {
+        match (Self::from_sector(first), Self::from_sector(second)) {
+            (Ok(Some(first)), Ok(Some(second))) => {
+                Ok(Some(if first.moves >= second.moves { first } else { second }))
+            }
+            // The other one is torn, or not written yet, or gone already.
+            (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
+            (Ok(None), _) | (_, Ok(None)) => Ok(None),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
     /// The area that a sector tells of; `None` where it tells of none.
-    pub(super) fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
+    fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -63,16 +83,14 @@ impl Area {
         };
         let parse = || {
             let _magic = take()?;
-            let [database_len, start, capacity] = [
-                u64::from_le_bytes(take()?),
-                u64::from_le_bytes(take()?),
-                u64::from_le_bytes(take()?),
-            ];
+            let mut number = || take().map(u64::from_le_bytes);
+            let [moves, database_len, start, capacity] =
+                [number()?, number()?, number()?, number()?];
             let mut salt = [0; SALT_LEN];
             let (first, second) = salt.split_at_mut(8);
             first.copy_from_slice(&take()?);
             second.copy_from_slice(&take()?);
-            Some(Self { database_len, start, capacity, salt })
+            Some(Self { moves, database_len, start, capacity, salt })
         };
         // Written back it must be the same to the last byte: magic, digest and padding included.
         let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
@@ -95,7 +113,7 @@ mod tests {
     use super::*;
 
     fn area() -> Area {
-        Area { database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
+        Area { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
     }
 
     #[test]
@@ -110,6 +128,21 @@ mod tests {
             let mut sector = area().to_sector();
             sector[bit / 8] ^= 1 << (bit % 8);
             assert!(Area::from_sector(&sector).is_err(), "bit {bit}");
+            assert!(Area::from_sectors(&sector, &sector).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_sector_that_is_torn_leaves_the_word_to_the_other() {
+        let (old, new) = (area(), Area { moves: 4, start: 16_384, ..area() });
+        let (none, mut torn) = ([0; SECTOR], new.to_sector());
+        torn[40..].fill(0);
+        let of = |first: &_, second: &_| Area::from_sectors(first, second).unwrap();
+        assert_eq!(of(&torn, &none), None, "the first log is being added");
+        assert_eq!(of(&new.to_sector(), &none), Some(new));
+        assert_eq!(of(&torn, &old.to_sector()), Some(old), "the log is about to move");
+        assert_eq!(of(&new.to_sector(), &old.to_sector()), Some(new), "it has moved");
+        assert_eq!(of(&new.to_sector(), &torn), Some(new));
+        assert_eq!(of(&none, &torn), None, "it is being given back");
     }
 }

@@ -19,7 +19,7 @@ const PAGE: u64 = 4_096;
 /// commits change is written once for all of them, short enough that opening the file after a crash
 /// takes no longer for it.
 const SHARE: u64 = 16;
-const MIN_CAPACITY: u64 = 256 * 1024;
+const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// An open file with a database and, once something was logged, a log.
@@ -36,6 +36,17 @@ struct Log {
     used: u64,
     /// Whether the area is to be given back when the file is closed.
     retired: bool,
+    /// Whether a move failed half way: only who opens the file anew can tell where the log is.
+    astray: bool,
+}
+
+impl Log {
+    fn check(&self) -> io::Result<()> {
+        match self.astray {
+            true => Err(io::Error::other("an earlier move of the write-ahead log failed")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Disk {
@@ -47,9 +58,12 @@ impl Disk {
         let len = inner.len()?;
         let mut area = None;
         if len >= PAGE {
-            let mut sector = [0; area::SECTOR];
-            inner.read(area::OFFSET, &mut sector)?;
-            area = Area::from_sector(&sector).map_err(damaged)?;
+            let mut sectors = [[0; area::SECTOR]; 2];
+            for (sector, offset) in sectors.iter_mut().zip(area::OFFSETS) {
+                inner.read(offset, sector)?;
+            }
+            let [first, second] = &sectors;
+            area = Area::from_sectors(first, second).map_err(damaged)?;
         }
         // The file is never shorter than its log's end: it was cut.
         if area.is_some_and(|area| area.end() > len) {
@@ -57,7 +71,7 @@ impl Disk {
         }
         // Until it is read, all of it may be needed.
         let used = area.map_or(0, |area| area.capacity);
-        Ok(Self { inner, sync_failed, log: Mutex::new(Log { area, used, retired: false }) })
+        Ok(Self { inner, sync_failed, log: Mutex::new(Log { area, used, ..Log::default() }) })
     }
 
     pub(in super::super) fn inner(&self) -> &dyn StorageBackend {
@@ -75,6 +89,7 @@ impl Disk {
     /// Makes the database's part longer or shorter, and moves the log out of its way.
     pub(in super::super) fn set_database_len(&self, len: u64) -> io::Result<()> {
         let mut log = self.log.lock();
+        log.check()?;
         match log.area {
             Some(old) => self.move_log(&mut log, old, len),
             None => self.inner.set_len(len),
@@ -93,7 +108,7 @@ impl Disk {
     pub(in super::super) fn close(&self) -> io::Result<()> {
         let mut log = self.log.lock();
         let given_back = match log.area.take() {
-            Some(area) if log.retired => self.give_back(area),
+            Some(area) if log.retired && !log.astray => self.give_back(area),
             _ => Ok(()),
         };
         given_back.and(self.inner.close())
@@ -113,6 +128,7 @@ impl Disk {
     /// Writes an entry behind the others and syncs it; `false` if there is no room for it.
     pub(super) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
         let mut log = self.log.lock();
+        log.check()?;
         let area = match log.area {
             Some(area) => area,
             None => self.make_room(&mut log)?,
@@ -142,7 +158,7 @@ impl Disk {
         let mut salt = [0; 16];
         SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
         let capacity = capacity_beside(database_len);
-        let area = Area { database_len, start: database_len, capacity, salt };
+        let area = Area { moves: 0, database_len, start: database_len, capacity, salt };
         self.settle(log, area, &[])?;
         Ok(area)
     }
@@ -156,13 +172,18 @@ impl Disk {
         let start = if overlaps { database_len.max(old.end()) } else { database_len };
         let mut entries = vec![0; usize::try_from(log.used).map_err(io::Error::other)?];
         self.inner.read(old.start, &mut entries)?;
-        self.settle(log, Area { database_len, start, capacity, ..old }, &entries)?;
+        self.settle(
+            log,
+            Area { moves: old.moves + 1, database_len, start, capacity, ..old },
+            &entries,
+        )?;
         self.cut_behind(start + capacity)
     }
 
     /// Puts the log into an area, and then on record. The whole area is written once, so that no
     /// later entry waits for the file system to find room.
     fn settle(&self, log: &mut Log, area: Area, entries: &[u8]) -> io::Result<()> {
+        log.astray = true;
         if self.inner.len()? < area.end() {
             self.inner.set_len(area.end())?;
         }
@@ -170,15 +191,22 @@ impl Disk {
         bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
         self.inner.write(area.start, &bytes)?;
         self.sync()?;
-        self.inner.write(area::OFFSET, &area.to_sector())?;
-        self.sync()?;
+        self.write_sectors(&area.to_sector())?;
         log.area = Some(area);
+        log.astray = false;
+        Ok(())
+    }
+
+    fn write_sectors(&self, sector: &[u8; area::SECTOR]) -> io::Result<()> {
+        for offset in area::OFFSETS {
+            self.inner.write(offset, sector)?;
+            self.sync()?;
+        }
         Ok(())
     }
 
     fn give_back(&self, area: Area) -> io::Result<()> {
-        self.inner.write(area::OFFSET, &[0; area::SECTOR])?;
-        self.sync()?;
+        self.write_sectors(&[0; area::SECTOR])?;
         self.cut_behind(area.database_len)
     }
 

@@ -4,6 +4,8 @@
 //! entry's number, is right; and its length is a multiple of the sector's, so that writing one
 //! never writes over a part of another.
 
+use std::ops::RangeInclusive;
+
 use super::area::{SECTOR, digest_of};
 use crate::SessionKey;
 
@@ -60,22 +62,28 @@ impl Entry {
 /// An entry as it was found.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
-    pub(super) number: u64,
     pub(super) len: usize,
     changes: &'a [u8],
 }
 
 impl<'a> Found<'a> {
-    /// The entry that begins where these bytes do, if a whole one does.
-    pub(super) fn at_start_of(bytes: &'a [u8], salt: &[u8; 16]) -> Option<Self> {
+    /// The entry that begins where these bytes do, if a whole one of these numbers does.
+    pub(super) fn at_start_of(
+        bytes: &'a [u8],
+        salt: &[u8; 16],
+        numbers: RangeInclusive<u64>,
+    ) -> Option<Self> {
         let (digest, rest) = bytes.split_first_chunk::<DIGEST_LEN>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
+        let number = u64::from_le_bytes(*number);
+        if !numbers.contains(&number) {
+            return None;
+        }
         let (changes_len, rest) = rest.split_first_chunk::<4>()?;
         let changes = rest.get(..u32::from_le_bytes(*changes_len) as usize)?;
         let len = (HEAD + changes.len()).next_multiple_of(SECTOR);
         let covered = bytes.get(DIGEST_LEN..len)?;
-        let number = u64::from_le_bytes(*number);
-        (digest_with(salt, covered) == *digest).then_some(Self { number, len, changes })
+        (digest_with(salt, covered) == *digest).then_some(Self { len, changes })
     }
 
     /// Its changes; `None` if they are not what [`Entry::of`] makes, which the digest rules out.
@@ -126,24 +134,25 @@ mod tests {
         assert_eq!(bytes.len() % SECTOR, 0);
         let len = bytes.len();
         bytes.extend([0xee; 100]);
-        let found = Found::at_start_of(&bytes, &SALT).unwrap();
-        assert_eq!((found.number, found.len, found.changes()), (4, len, Some(changes())));
+        let found = Found::at_start_of(&bytes, &SALT, 4..=4).unwrap();
+        assert_eq!((found.len, found.changes()), (len, Some(changes())));
     }
 
     #[test]
     fn what_is_torn_flipped_or_salted_otherwise_is_no_entry() {
         let bytes = written();
-        assert!(Found::at_start_of(&bytes, &[8; 16]).is_none());
+        assert!(Found::at_start_of(&bytes, &SALT, 5..=6).is_none(), "another number");
+        assert!(Found::at_start_of(&bytes, &[8; 16], 4..=4).is_none());
         for sector in 0..bytes.len() / SECTOR {
             let mut torn = bytes.clone();
             torn[sector * SECTOR..][..SECTOR].fill(0);
-            assert!(Found::at_start_of(&torn, &SALT).is_none(), "sector {sector}");
-            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT).is_none());
+            assert!(Found::at_start_of(&torn, &SALT, 4..=4).is_none(), "sector {sector}");
+            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT, 4..=4).is_none());
         }
         for byte in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[byte] ^= 1;
-            assert!(Found::at_start_of(&flipped, &SALT).is_none(), "byte {byte}");
+            assert!(Found::at_start_of(&flipped, &SALT, 0..=9).is_none(), "byte {byte}");
         }
     }
 }

@@ -163,8 +163,7 @@ fn entries_after(
     let mut rest = log;
     loop {
         let number = folded + 1 + entries.len() as u64;
-        let found = Found::at_start_of(rest, salt).filter(|found| found.number == number);
-        let Some(found) = found else {
+        let Some(found) = Found::at_start_of(rest, salt, number..=number) else {
             // One that was being written when the power went is the last. Later ones behind it
             // mean that it was acknowledged, and is damaged.
             return match is_behind(number, rest, salt) {
@@ -184,8 +183,47 @@ fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 /// Whether an entry after this number stands anywhere in the bytes.
 fn is_behind(number: u64, bytes: &[u8], salt: &[u8; 16]) -> bool {
     let sectors = bytes.len() / area::SECTOR;
+    // One sector an entry is the least; what is behind that many is of an earlier round.
+    let later = number + 1..=number + sectors as u64;
     (0..sectors).any(|sector| {
         let rest = bytes.get(sector * area::SECTOR..).unwrap_or_default();
-        Found::at_start_of(rest, salt).is_some_and(|found| found.number > number)
+        Found::at_start_of(rest, salt, later.clone()).is_some()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionKey;
+
+    const SALT: [u8; 16] = [9; 16];
+
+    fn entry(number: u64) -> Vec<u8> {
+        let change = (SessionKey::from_bytes([number as u8; 16]), Some(vec![1; 600]));
+        Entry::of([change].into_iter()).unwrap().numbered(number, &SALT)
+    }
+
+    #[test]
+    fn entries_are_read_up_to_the_first_that_is_not_the_next() {
+        let log = [entry(5), entry(6), entry(3), vec![0; 512]].concat();
+        let (entries, used) = entries_after(4, &log, &SALT).unwrap();
+        assert_eq!((entries.len(), used), (2, 2 * entry(5).len()));
+        assert!(entries_after(7, &log, &SALT).unwrap().0.is_empty(), "all of an earlier round");
+    }
+
+    #[test]
+    fn a_torn_last_entry_was_never_acknowledged() {
+        let mut log = [entry(5), entry(6)].concat();
+        let len = log.len();
+        log[len - 600..].fill(0);
+        assert_eq!(entries_after(4, &log, &SALT).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn damage_with_later_entries_behind_it_is_an_error_and_not_the_end() {
+        let mut log = [entry(5), entry(6), entry(7)].concat();
+        log[entry(5).len() + 40] ^= 1;
+        let error = entries_after(4, &log, &SALT).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -72,7 +72,8 @@ impl Drop for Maintenance {
 }
 
 fn run(context: &Context, intervals: Intervals, signal: &StopSignal) {
-    let mut flush_due = now() + intervals.flush;
+    // The first flush is the time for what an engine prepares in the background.
+    let mut flush_due = now();
     let mut sweep_due = now() + intervals.sweep;
     loop {
         let mut stopped = signal.stopped.lock();

@@ -199,6 +199,11 @@ impl Record {
         header::LEN + self.tail.len() + CHECKSUM_LEN
     }
 
+    /// How many bytes are on the heap.
+    pub(crate) fn tail_len(&self) -> usize {
+        self.tail.len()
+    }
+
     pub(crate) fn own_timeouts(&self) -> OwnTimeouts {
         self.header.own_timeouts
     }

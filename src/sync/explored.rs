@@ -77,6 +77,10 @@ impl<T> RwLock<T> {
 pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
 impl<T> ArcSwapOption<T> {
+    pub(crate) fn empty() -> Self {
+        Self(Mutex::new(None))
+    }
+
     pub(crate) fn from_pointee(value: T) -> Self {
         Self(Mutex::new(Some(Arc::new(value))))
     }

@@ -16,6 +16,7 @@ mod file;
 mod folder;
 #[cfg(all(test, shuttle))]
 mod interleavings;
+mod key_filter;
 mod key_hasher;
 mod marks;
 pub(crate) mod medium;
@@ -44,6 +45,7 @@ pub use self::salvage::{Salvage, SalvageReport, salvage};
 use self::commit_queue::CommitQueue;
 use self::file::StoreFile;
 use self::folder::InFolder;
+use self::key_filter::KeyFilter;
 use self::medium::Medium;
 use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
@@ -124,6 +126,7 @@ impl RedbEngine {
             options: options.for_reopening(),
             touches: TouchBuffer::new(),
             cache: RecordCache::new(options.record_cache_bytes()),
+            filter: KeyFilter::new(),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
         Ok(Self {
@@ -155,6 +158,15 @@ impl RedbEngine {
 
     fn submit(&self, operation: Operation) -> Result<Outcome> {
         self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
+    }
+
+    /// Writes everything that is in memory only.
+    fn write_pending(&self) -> Result<()> {
+        self.flush_touches()?;
+        if self.writer.needs_sync() {
+            self.submit(Operation::Sync)?;
+        }
+        Ok(())
     }
 
     /// Writes the pending touches, a step at a time, and with them whatever was deferred.
@@ -339,15 +351,14 @@ impl Engine for RedbEngine {
     }
 
     fn flush(&self) -> Result<()> {
-        self.flush_touches()?;
-        if self.writer.needs_sync() {
-            self.submit(Operation::Sync)?;
-        }
+        self.write_pending()?;
+        // Without a filter reads are slower, and as right.
+        let _ = self.writer.renew_filter(&self.shared);
         Ok(())
     }
 
     fn close(&self) -> Result<()> {
-        let flushed = self.flush();
+        let flushed = self.write_pending();
         if self.writer.uses_log() {
             // Everything into the database, so that the log need not stay. If that fails, it stays,
             // and nothing is lost.

@@ -81,6 +81,10 @@ impl RedbOptions {
         Self { record_cache: keep, ..self }
     }
 
+    pub(super) const fn keeps_records(&self) -> bool {
+        self.record_cache
+    }
+
     pub(super) const fn record_cache_bytes(&self) -> usize {
         if self.record_cache { self.cache_size / 4 * 3 } else { 0 }
     }

@@ -15,8 +15,10 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 const SHARDS: usize = 64;
-/// What an entry takes besides its record's own bytes: slot, map entry, allocator.
-const OVERHEAD: usize = 192;
+/// What an entry takes besides its record's tail: a slot and a place in the map, both with the
+/// quarter and the half that vectors and maps are larger than what they hold, on average; the
+/// counts in front of the tail, and what the allocator adds.
+const OVERHEAD: usize = size_of::<Slot>() * 5 / 4 + size_of::<(SessionKey, usize)>() * 3 / 2 + 32;
 
 #[derive(Debug)]
 pub(super) struct RecordCache {
@@ -150,7 +152,7 @@ impl Shard {
 }
 
 fn weight(record: &Record) -> usize {
-    OVERHEAD + record.stored_len()
+    OVERHEAD + record.tail_len()
 }
 
 #[cfg(test)]

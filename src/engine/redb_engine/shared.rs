@@ -5,6 +5,7 @@
 
 use super::failure;
 use super::file::StoreFile;
+use super::key_filter::KeyFilter;
 use super::options::RedbOptions;
 use super::record_cache::RecordCache;
 use super::snapshot::Snapshot;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) options: RedbOptions,
     pub(super) touches: TouchBuffer,
     pub(super) cache: RecordCache,
+    pub(super) filter: KeyFilter,
     /// The last commit; `None` once closed.
     pub(super) snapshot: ArcSwapOption<Snapshot>,
 }
@@ -56,6 +58,9 @@ impl Shared {
     }
 
     fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
+        if !self.filter.may_contain(key) {
+            return Ok(None);
+        }
         let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
         let record = record.transpose()?;
         if let Some(record) = &record {
@@ -68,6 +73,7 @@ impl Shared {
     pub(super) fn contains(&self, key: &SessionKey) -> Result<bool> {
         match self.cache.contains(key) {
             true => Ok(true),
+            false if !self.filter.may_contain(key) => Ok(false),
             false => self.look(|snapshot| snapshot.contains(key)),
         }
     }

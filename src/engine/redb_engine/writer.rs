@@ -97,6 +97,7 @@ impl Writer {
         let mut state = self.state.lock();
         shared.snapshot.store(None);
         shared.cache.invalidate_all(u64::MAX);
+        shared.filter.forget();
         let state = std::mem::replace(&mut *state, State::Closed);
         if self.is_forked() {
             // Closing would write to the file, and release the lock, of the process that owns it.
@@ -116,6 +117,29 @@ impl Writer {
             }
             State::Broken(_) | State::Closed => Ok(()),
         }
+    }
+
+    /// Builds the filter of keys anew if it is worn out: a walk over every key, during which
+    /// readers and writers go on.
+    pub(super) fn renew_filter(&self, shared: &Shared) -> Result<()> {
+        if !shared.options.keeps_records() || !shared.filter.is_worn_out() {
+            return Ok(());
+        }
+        // Nothing is published between the beginning of the filter and the look at the snapshot.
+        let state = self.state.lock();
+        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| shared.failed_to_read(error);
+        let bits = shared.filter.begin(snapshot.len().map_err(failed)?);
+        drop(state);
+        for key in snapshot.keys().map_err(failed)? {
+            bits.add(&key.map_err(failed)?);
+        }
+        let state = self.state.lock();
+        if shared.snapshot.load().is_some() {
+            shared.filter.finish(bits);
+        }
+        drop(state);
+        Ok(())
     }
 
     /// Makes this the writer of another process, as far as it can tell.
@@ -279,8 +303,11 @@ impl Writer {
         if effects.cleared {
             shared.cache.invalidate_all(commit);
         }
-        for key in effects.changed.keys() {
+        for (key, record) in &effects.changed {
             shared.cache.invalidate(key, commit);
+            if record.is_some() {
+                shared.filter.add(key);
+            }
         }
         shared.snapshot.store(Some(Arc::new(snapshot)));
         for (key, record) in &effects.changed {

@@ -6,7 +6,7 @@
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The step while others write: a commit of about a millisecond.
-const LEAST: usize = 32;
+const LEAST: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct SweepPace {
@@ -45,16 +45,16 @@ mod tests {
     fn steps_double_while_nobody_writes_and_fall_at_once_when_somebody_does() {
         let pace = SweepPace::new();
         let mut steps = Vec::new();
-        for operation in 1..=7 {
+        for operation in 1..=9 {
             steps.push(pace.step(1_000));
             pace.adapt(false, operation, 1_000);
         }
-        assert_eq!(steps, [32, 64, 128, 256, 512, 1_000, 1_000]);
-        pace.adapt(true, 8, 1_000);
-        assert_eq!((pace.step(1_000), pace.step(10)), (LEAST, 10));
-        pace.adapt(false, 9, 1_000);
-        assert_eq!(pace.step(1_000), 2 * LEAST);
+        assert_eq!(steps, [8, 16, 32, 64, 128, 256, 512, 1_000, 1_000]);
+        pace.adapt(true, 10, 1_000);
+        assert_eq!((pace.step(1_000), pace.step(5)), (LEAST, 5));
         pace.adapt(false, 11, 1_000);
+        assert_eq!(pace.step(1_000), 2 * LEAST);
+        pace.adapt(false, 13, 1_000);
         assert_eq!(pace.step(1_000), LEAST, "another operation shared the commit");
     }
 }

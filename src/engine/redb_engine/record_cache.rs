@@ -74,6 +74,15 @@ impl RecordCache {
         }
     }
 
+    /// As [`fill`](Self::fill), but nothing has to make room for it.
+    pub(super) fn fill_spare_room(&self, key: &SessionKey, record: &Record, commit: u64) {
+        let mut shard = self.shard(key).write();
+        let has_room = shard.bytes + weight(record) <= shard.budget;
+        if commit >= shard.changed_by && has_room && !shard.places.contains_key(key) {
+            shard.put(*key, record);
+        }
+    }
+
     /// A commit changes this key and is about to be published.
     pub(super) fn invalidate(&self, key: &SessionKey, commit: u64) {
         let mut shard = self.shard(key).write();
@@ -212,6 +221,21 @@ mod tests {
             assert!(shard.bytes <= shard.budget);
             assert!(shard.slots.len() <= 11 && shard.places.len() <= 10);
         }
+    }
+
+    #[test]
+    fn spare_room_is_filled_and_nothing_goes_for_it() {
+        let cache = cache_of(10);
+        for number in 0..10 {
+            cache.fill_spare_room(&key(number), &record(number), 1);
+        }
+        cache.fill_spare_room(&key(0), &record(99), 1);
+        cache.fill_spare_room(&key(10), &record(10), 1);
+        assert!((0..10).all(|number| cache.get(&key(number)) == Some(record(number))));
+        assert!(!cache.contains(&key(10)));
+        cache.invalidate(&key(3), 2);
+        cache.fill_spare_room(&key(3), &record(3), 1);
+        assert!(!cache.contains(&key(3)), "an older commit's record is not taken in");
     }
 
     #[test]

@@ -72,12 +72,6 @@ impl Snapshot {
         }))
     }
 
-    /// Every key, in order.
-    pub(super) fn keys(&self) -> Outer<impl Iterator<Item = Outer<SessionKey>> + use<>> {
-        let entries = self.sessions.range::<KeyBytes>(..)?;
-        Ok(entries.map(|entry| Ok(SessionKey::from_bytes(*entry?.0.value()))))
-    }
-
     pub(super) fn meta(&self, name: &str) -> Outer<Option<Vec<u8>>> {
         let value = self.transaction.open_table(META)?.get(name)?;
         Ok(value.map(|value| value.value().to_vec()))

@@ -119,8 +119,9 @@ impl Writer {
         }
     }
 
-    /// Builds the filter of keys anew if it is worn out: a walk over every key, during which
-    /// readers and writers go on.
+    /// Builds the filter of keys anew if it is worn out: a walk over the whole table, during which
+    /// readers and writers go on. What it comes by fills the spare room of the record cache, so
+    /// that a store is as fast soon after it was opened as it will ever be.
     pub(super) fn renew_filter(&self, shared: &Shared) -> Result<()> {
         if !shared.options.keeps_records() || !shared.filter.is_worn_out() {
             return Ok(());
@@ -131,8 +132,12 @@ impl Writer {
         let failed = |error| shared.failed_to_read(error);
         let bits = shared.filter.begin(snapshot.len().map_err(failed)?);
         drop(state);
-        for key in snapshot.keys().map_err(failed)? {
-            bits.add(&key.map_err(failed)?);
+        for entry in snapshot.records().map_err(failed)? {
+            let (key, record) = entry.map_err(failed)?;
+            bits.add(&key);
+            if let Ok(record) = record {
+                shared.cache.fill_spare_room(&key, &record, snapshot.commit());
+            }
         }
         let state = self.state.lock();
         if shared.snapshot.load().is_some() {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
+use super::medium::Medium;
 use super::write_ahead_log::Disk;
 
 /// Whether a sync has failed; shared between a backend and the engine that opened it.
@@ -31,6 +32,7 @@ impl SyncFailed {
 #[derive(Debug)]
 pub(super) struct Backend {
     disk: Arc<Disk>,
+    medium: Arc<dyn Medium>,
 }
 
 /// The error by which redb's open reports that the file system has no locks.
@@ -39,8 +41,8 @@ pub(super) struct Backend {
 pub(super) struct LocksUnsupported;
 
 impl Backend {
-    pub(super) const fn new(disk: Arc<Disk>) -> Self {
-        Self { disk }
+    pub(super) const fn new(disk: Arc<Disk>, medium: Arc<dyn Medium>) -> Self {
+        Self { disk, medium }
     }
 }
 
@@ -77,11 +79,19 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.disk.inner().write(offset, data)
+        self.disk.write(offset, data)
     }
 
+    /// The last call. Whoever opens the file next, which the locks allow only afterwards, must not
+    /// be shown pages that a failed sync left in memory alone: it would build on them.
     fn close(&self) -> io::Result<()> {
-        self.disk.close()
+        let given_back = self.disk.give_back_retired();
+        let forgotten = match self.disk.sync_failed() {
+            true => self.medium.forget_cached(),
+            false => Ok(()),
+        };
+        let closed = self.disk.inner().close();
+        given_back.and(forgotten).and(closed)
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {

@@ -27,7 +27,7 @@ pub(super) struct Connection {
 /// An open file.
 #[derive(Debug)]
 pub(super) struct StoreFile {
-    medium: Box<dyn Medium>,
+    medium: Arc<dyn Medium>,
     identity: Identity,
     sync_failed: SyncFailed,
 }
@@ -82,7 +82,7 @@ impl StoreFile {
     /// Opens a file, and gives back its space if it is mostly empty.
     fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Connection)> {
         let Opened { backend, identity } = medium.open()?;
-        let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
         let mut connection = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
@@ -111,7 +111,7 @@ impl StoreFile {
     ) -> Result<(Self, Connection, T)> {
         let draft = medium.create()?;
         let Opened { backend, identity } = draft.open()?;
-        let store = Self { medium, identity, sync_failed: SyncFailed::default() };
+        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
         let connection = store.connect(backend, options)?;
         let marked = write_marks(&connection.database);
         marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
@@ -146,7 +146,7 @@ impl StoreFile {
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
             .set_repair_callback(on_recovery)
-            .create_with_backend(Backend::new(Arc::clone(&disk)))
+            .create_with_backend(Backend::new(Arc::clone(&disk), Arc::clone(&self.medium)))
             .map_err(failed)?;
         let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
             .map_err(|error| failure::from_redb("recover", self.path(), error))?;

@@ -10,7 +10,7 @@ use redb::backends::FileBackend;
 
 use super::failure;
 use super::medium::{Draft, Found, Medium, Opened};
-use super::platform::{Identity, no_follow, refused};
+use super::platform::{Identity, forget_cached, no_follow, refused};
 use super::temporary::Temporary;
 use crate::{Error, Result};
 
@@ -78,6 +78,16 @@ impl Medium for InFolder {
         let metadata = fs::metadata(&self.path);
         Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
     }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        let mut open = OpenOptions::new();
+        open.read(true);
+        match no_follow(&mut open).open(&self.path) {
+            Ok(file) => forget_cached(&file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// A new store under its temporary name.
@@ -100,4 +110,20 @@ fn opened(path: &Path, file: File) -> Result<Opened> {
     let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
     let backend = FileBackend::new(file).map_err(|error| failure::from_open(path, error))?;
     Ok(Opened { backend: Box::new(backend), identity: Identity::of(&metadata) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgetting_what_is_cached_loses_nothing_that_was_written_and_needs_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let medium = InFolder::at(&path).unwrap();
+        medium.forget_cached().unwrap();
+        fs::write(&path, [7; 10_000]).unwrap();
+        medium.forget_cached().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [7; 10_000]);
+    }
 }

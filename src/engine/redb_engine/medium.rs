@@ -4,6 +4,7 @@
 //! never writes to what it opens.
 
 use std::fmt::Debug;
+use std::io;
 use std::path::Path;
 
 use redb::StorageBackend;
@@ -30,6 +31,10 @@ pub(crate) trait Medium: Debug + Send + Sync {
 
     /// How many bytes the file has now.
     fn len(&self) -> Result<u64>;
+
+    /// Gives up what the operating system keeps in memory of the file and holds for written, so
+    /// that it is read from the disk again. Does nothing where there is no file, or no way to do it.
+    fn forget_cached(&self) -> io::Result<()>;
 }
 
 /// A new store that is not in its place yet.

@@ -1,8 +1,6 @@
 //! What differs between operating systems: links, modes, and which file a name leads to.
 
-#[cfg(unix)]
-use std::fs::File;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -71,6 +69,19 @@ impl Identity {
         use std::os::unix::fs::MetadataExt;
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
+}
+
+/// Drops the file's pages from memory, but those that are still to be written.
+#[cfg(target_os = "linux")]
+pub(super) fn forget_cached(file: &File) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+    Ok(fadvise(file, 0, None, Advice::DontNeed)?)
+}
+
+/// Other systems have no such call that is known to do it.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forget_cached(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]

@@ -176,6 +176,12 @@ impl StorageBackend for OpenFile {
 }
 
 impl State {
+    /// What a failed sync dropped is read from the disk again; what is to be written stays.
+    pub(super) fn forget_cached(&mut self) {
+        self.seen = self.history.seen();
+        self.dropped.clear();
+    }
+
     /// A write to a page that a failed sync dropped makes all of the page wait to be written.
     fn rewrite_dropped(&mut self, event: &mut Event) {
         let Event::Write { file, offset, data, .. } = event else { return };

@@ -206,6 +206,10 @@ impl History {
         &self.current.pending
     }
 
+    pub(super) fn seen(&self) -> Contents {
+        self.current.seen()
+    }
+
     pub(super) fn push(&mut self, event: Event) {
         self.current.push(&event);
         let synced = matches!(event, Event::Sync { .. } | Event::SyncFailed { .. });

@@ -42,7 +42,8 @@ use crate::{RedbEngine, Result};
 ///   in any order; a change of length may be there or not. A killed process loses nothing that it
 ///   wrote.
 /// - A sync that fails drops what it covered, as Linux does: it reads back, but is not written until
-///   something else is written to the same page.
+///   something else is written to the same page, or until it is forgotten: a store whose sync has
+///   failed has that done when it is closed.
 ///
 /// # Examples
 ///

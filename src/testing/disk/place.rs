@@ -1,5 +1,6 @@
 //! The place of the store on the disk: its name, and the name of one that is being made.
 
+use std::io;
 use std::path::Path;
 
 use super::file::OpenFile;
@@ -40,7 +41,7 @@ impl Medium for SimulatedDisk {
 
     fn open(&self) -> Result<Opened> {
         let store = self.state.lock().seen.store;
-        let missing = || Error::io("open", NAME, std::io::ErrorKind::NotFound.into());
+        let missing = || Error::io("open", NAME, io::ErrorKind::NotFound.into());
         Ok(self.opened(store.ok_or_else(missing)?))
     }
 
@@ -65,6 +66,11 @@ impl Medium for SimulatedDisk {
         let state = self.state.lock();
         let image = state.seen.store.and_then(|store| state.seen.files.get(&store));
         Ok(image.map_or(0, |image| image.len()))
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.state.lock().forget_cached();
+        Ok(())
     }
 }
 

@@ -84,6 +84,29 @@ fn what_a_failed_sync_dropped_reads_back_and_is_lost_until_it_is_written_again()
 }
 
 #[test]
+fn what_is_forgotten_reads_as_power_loss_would_leave_it_and_what_waits_to_be_written_stays() {
+    let mut lost = 0;
+    for more in 0..20 {
+        let (disk, file) = with_ones();
+        for _ in 0..more {
+            file.sync_data().unwrap();
+        }
+        file.write(0, &[2; 512]).unwrap();
+        disk.fail_once(DiskFault::Sync, 0);
+        assert!(file.sync_data().is_err());
+        file.set_len(8_192).unwrap();
+        file.write(4_096, &[3; 512]).unwrap();
+        disk.forget_cached().unwrap();
+        let read = bytes(&disk);
+        assert_eq!(read[4_096..4_608], [3; 512]);
+        file.sync_data().unwrap();
+        assert_eq!(bytes(&disk.after_power_loss(disk.operations(), 1)), read);
+        lost += u32::from(read[..512] == [1; 512]);
+    }
+    assert!((1..20).contains(&lost), "some reach the disk all the same, not all: {lost}");
+}
+
+#[test]
 fn a_full_disk_fails_what_needs_room_and_nothing_else_until_it_is_repaired() {
     let (disk, file) = with_ones();
     disk.fail_from(DiskFault::Full, disk.operations() + 1);

@@ -68,7 +68,7 @@ pub(super) struct Found {
     pub(super) key: SessionKey,
     user: Option<UserId>,
     created_at: Millis,
-    last_active: Millis,
+    pub(super) last_active: Millis,
     expires_at: Millis,
 }
 

@@ -12,15 +12,21 @@ use super::world::World;
 use super::{Choices, DURABILITIES};
 
 fn steps(seed: u64) -> Vec<Step> {
+    steps_from(0, seed)
+}
+
+/// Their tags begin with `first`.
+fn steps_from(first: u32, seed: u64) -> Vec<Step> {
     let mut choices = Choices(seed);
-    let steps = (0..40).map(|number| Step::any(&mut choices, number));
+    let steps = (first..first + 40).map(|number| Step::any(&mut choices, number));
     // What is reopened by the program is another matter.
     steps.filter(|step| !matches!(step, Step::Reopen)).collect()
 }
 
 /// What the disk holds after power loss must be one of these.
-fn check(disk: &SimulatedDisk, world: &World, possible: &[Vec<Row>], what: &str) {
-    for seed in 0..8 {
+fn check(world: &World, crashes: u64, possible: &[Vec<Row>], what: &str) {
+    let disk = &world.disk;
+    for seed in 0..crashes {
         let crashed = disk.after_power_loss(disk.operations(), seed);
         let opened = Opened::on(&crashed, world.durability, &beginning_of_time())
             .unwrap_or_else(|error| panic!("{what}: {error:?}"));
@@ -32,8 +38,8 @@ fn check(disk: &SimulatedDisk, world: &World, possible: &[Vec<Row>], what: &str)
     }
 }
 
-/// A sync fails, once; further calls are made until the workload ends.
-fn run(seed: u64, operation: u64, before: Option<DiskFault>) {
+/// A sync fails, once; further calls are made until the workload ends. What there may be then.
+fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<Row>>, String) {
     let what = format!("workload {seed}, a sync fails after {operation}");
     let mut world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
     if let Some(fault) = before {
@@ -70,25 +76,80 @@ fn run(seed: u64, operation: u64, before: Option<DiskFault>) {
         assert!(matches!(world.call(Step::Clear).result, Err(Error::Io { .. })), "{what}");
     }
     possible.extend(undecided);
-    check(&world.disk, &world, &possible, &what);
+    (world, possible, what)
 }
 
-fn at_every_operation(before: Option<DiskFault>) {
+/// The program closes the store and opens it again, as the error told it to, on a system that
+/// still runs, and goes on. Then the power goes.
+fn go_on(mut world: World, possible: Vec<Vec<Row>>, seed: u64, what: &str) {
+    let what = format!("{what}, the store is opened again");
+    let struck = !world.disk.repair();
+    if !struck {
+        // The workload had no sync left to fail: one of closing or opening the store does.
+        world.disk.fail_once(DiskFault::Sync, 0);
+    }
+    if let Some(opened) = world.opened.take() {
+        // Whether it can be closed in good order is another matter.
+        let _ = opened.store.close();
+    }
+    let open = || Opened::again(&world.disk, world.durability, &world.clock);
+    let opened = match open() {
+        Err(Error::Io { .. }) if !struck => open(),
+        opened => opened,
+    };
+    let opened = opened.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    let found = look(&opened.everything).unwrap();
+    let is_found = |rows: &Vec<Row>| disagreement(&found, rows, &[], Touches::Durable).is_none();
+    let rows = possible.into_iter().find(is_found);
+    world.rows = rows.unwrap_or_else(|| panic!("{what}: {found:#?}"));
+    for row in &mut world.rows {
+        // Touches that were in memory went with the store.
+        row.last_active = found[&row.tag].last_active;
+    }
+    world.opened = Some(opened);
+    let mut written = false;
+    for step in steps_from(2_000, seed + 100).into_iter().chain([Step::Flush]) {
+        let call = world.call(step);
+        assert!(call.result.is_ok(), "{what}: {call:?}");
+        if call.ended > call.began && !written {
+            check(&world, 2, &[world.rows.clone()], &what);
+            written = true;
+        }
+    }
+    check(&world, 2, &[world.rows.clone()], &what);
+}
+
+fn at_every_operation(before: Option<DiskFault>, then: impl Fn(World, Vec<Vec<Row>>, u64, &str)) {
     for seed in 1..=4 {
         let world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
         let recording = Recording::of(world, steps(seed));
         for operation in recording.opened..recording.disk.operations() {
-            run(seed, operation, before);
+            let (world, possible, what) = run(seed, operation, before);
+            then(world, possible, seed, &what);
         }
     }
 }
 
+fn lose_power(world: World, possible: Vec<Vec<Row>>, _: u64, what: &str) {
+    check(&world, 8, &possible, what);
+}
+
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_acknowledged_is_lost() {
-    at_every_operation(None);
+    at_every_operation(None, lose_power);
 }
 
 #[test]
 fn a_sync_that_fails_after_the_file_was_opened_anew_is_not_forgotten() {
-    at_every_operation(Some(DiskFault::Write));
+    at_every_operation(Some(DiskFault::Write), lose_power);
+}
+
+#[test]
+fn a_store_that_is_opened_again_after_a_failed_sync_loses_nothing_to_a_power_cut() {
+    at_every_operation(None, go_on);
+}
+
+#[test]
+fn a_store_that_failed_to_write_and_to_sync_can_be_opened_again_too() {
+    at_every_operation(Some(DiskFault::Write), go_on);
 }

@@ -96,7 +96,26 @@ impl Disk {
         }
     }
 
+    /// Writes to the database's part.
+    pub(in super::super) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check_synced()?;
+        self.inner.write(offset, data)
+    }
+
+    pub(in super::super) fn sync_failed(&self) -> bool {
+        self.sync_failed.get()
+    }
+
+    /// What is written after a failed sync may rest on what that sync did not write.
+    fn check_synced(&self) -> io::Result<()> {
+        match self.sync_failed() {
+            true => Err(io::Error::other("an earlier sync failed")),
+            false => Ok(()),
+        }
+    }
+
     pub(in super::super) fn sync(&self) -> io::Result<()> {
+        self.check_synced()?;
         let result = self.inner.sync_data();
         if result.is_err() {
             self.sync_failed.set();
@@ -104,14 +123,13 @@ impl Disk {
         result
     }
 
-    /// The last call: gives back the log's room if it is retired.
-    pub(in super::super) fn close(&self) -> io::Result<()> {
+    /// Gives back the log's room if it is retired. Nothing but closing the file comes after it.
+    pub(in super::super) fn give_back_retired(&self) -> io::Result<()> {
         let mut log = self.log.lock();
-        let given_back = match log.area.take() {
-            Some(area) if log.retired && !log.astray => self.give_back(area),
+        match log.area.take() {
+            Some(area) if log.retired && !log.astray && !self.sync_failed() => self.give_back(area),
             _ => Ok(()),
-        };
-        given_back.and(self.inner.close())
+        }
     }
 
     /// The whole log as it is on the disk, and its salt; `None` if there is none.

@@ -356,3 +356,22 @@ fn no_damage_makes_a_salvage_panic_or_bring_back_an_ended_session() {
         }
     }
 }
+
+#[test]
+fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    let created = store.create(vec![5]).unwrap().id().clone();
+    assert!(store.destroy(&file.live[0]).unwrap());
+    // As a killed process leaves it, and a page damaged.
+    let mut bytes = fs::read(file.path()).unwrap();
+    store.close().unwrap();
+    for page in file.pages_with(&file.live[5]) {
+        bytes[page * PAGE + 100] ^= 0x40;
+    }
+    fs::write(file.path(), bytes).unwrap();
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened);
+    assert!(store.read(&created).unwrap().is_some());
+    assert!(store.read(&file.live[0]).unwrap().is_none(), "a logout is not undone");
+}

@@ -14,6 +14,9 @@ use crate::error::Source;
 pub(super) fn from_redb(action: &'static str, path: &Path, error: redb::Error) -> Error {
     let path = PathBuf::from(path);
     match error {
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Error::DamagedFile { path, source: Arc::new(error) }
+        }
         redb::Error::Io(error) => Error::io(action, path, error),
         redb::Error::Corrupted(_) => Error::DamagedFile { path, source: Arc::new(error) },
         error => Error::Io { action, path, source: Arc::new(error) },

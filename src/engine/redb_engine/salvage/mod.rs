@@ -176,6 +176,7 @@ impl Salvage {
     ) -> Result<SalvageReport> {
         let mut report = SalvageReport::default();
         let mut meta = source.meta()?;
+        let logged = source.logged(&meta);
         meta.retain(|(name, _)| META.contains(&name.as_str()));
         report.has_metadata = !meta.is_empty();
         source.sessions(&mut |key, record| match record {
@@ -185,6 +186,7 @@ impl Salvage {
                 Ok(())
             }
         })?;
+        sink.apply(logged)?;
         let mut stale = HashSet::new();
         source.records_anywhere(&mut |key, _| {
             if stale.len() < MAX_STALE && !stale.contains(&key) && !sink.contains(&key)? {

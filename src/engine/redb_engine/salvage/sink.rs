@@ -10,6 +10,7 @@ use redb::{Database, Durability, ReadableDatabase};
 use crate::engine::Record;
 use crate::engine::redb_engine::failure;
 use crate::engine::redb_engine::tables::{Outer, SESSIONS, Tables};
+use crate::engine::redb_engine::write_ahead_log::{Change, put_changes};
 use crate::{Result, SessionKey};
 
 const BATCH: usize = 1_000;
@@ -45,6 +46,19 @@ impl<'d> Sink<'d> {
         self.guarded(|| {
             let transaction = self.database.begin_read()?;
             Ok(transaction.open_table(SESSIONS)?.get(key.as_bytes())?.is_some())
+        })
+    }
+
+    /// Writes what a log says on top of everything that came in so far.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
+        self.write_waiting(&[])?;
+        self.guarded(|| {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(Durability::None)?;
+            let mut tables = Tables::open(&transaction)?;
+            put_changes(&mut tables, changes)?;
+            drop(tables);
+            Ok(transaction.commit()?)
         })
     }
 

@@ -15,6 +15,7 @@ use crate::engine::Record;
 use crate::engine::redb_engine::folder::InFolder;
 use crate::engine::redb_engine::medium::Medium;
 use crate::engine::redb_engine::platform::{no_follow, refused};
+use crate::engine::redb_engine::write_ahead_log::{Change, SEQUENCE, readable_changes};
 use crate::{Error, Result, SessionKey};
 
 /// No tree is deeper: redb's own bound.
@@ -100,6 +101,19 @@ impl Source {
             Ok(())
         })?;
         Ok(entries)
+    }
+
+    /// What the log says after the last durable commit of the pages, as far as it can be read.
+    pub(super) fn logged(&mut self, meta: &[(String, Vec<u8>)]) -> Vec<Change> {
+        let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
+        // A store that never filled its log has no number yet.
+        let folded = match sequence {
+            Some((_, value)) => number(value),
+            None if meta.is_empty() => None,
+            None => Some(0),
+        };
+        readable_changes(&mut |offset, bytes| self.read(offset, bytes), folded)
     }
 
     /// Every sound record in any leaf at the place of a page, whether a tree leads there or not.

@@ -16,7 +16,7 @@ const HEAD: usize = DIGEST_LEN + 8 + 4;
 const REMOVED: u32 = u32::MAX;
 
 /// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
-pub(super) type Change = (SessionKey, Option<Vec<u8>>);
+pub(in super::super) type Change = (SessionKey, Option<Vec<u8>>);
 
 /// The changes of one commit as bytes, without the number that they get when they are written.
 #[derive(Debug)]

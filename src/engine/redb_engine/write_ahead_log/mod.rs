@@ -18,13 +18,15 @@ use std::sync::Arc;
 
 use redb::Database;
 
+use self::area::Area;
 pub(super) use self::disk::Disk;
-use self::entry::{Change, Entry, Found};
+pub(super) use self::entry::Change;
+use self::entry::{Entry, Found};
 use super::tables::{Outer, Tables};
 use crate::engine::Record;
 
 /// In `meta`: the number of the last entry that the commit holds.
-const SEQUENCE: &str = "log_sequence";
+pub(super) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
 /// A record that is written changes its own page and, now and then, one above it.
 const PAGES_PER_CHANGE: usize = 2;
@@ -122,11 +124,40 @@ impl WriteAheadLog {
     }
 }
 
-fn apply(database: &Database, entries: Vec<Vec<Change>>) -> Outer<()> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(redb::Durability::None)?;
-    let mut tables = Tables::open(&transaction)?;
-    for (key, record) in entries.into_iter().flatten() {
+/// What can be read of the log of a file that cannot be opened: the changes of every whole entry
+/// after `folded`. Where that is not known, only what was removed, because an entry of an earlier
+/// round may say of a session what has been over for long.
+pub(super) fn readable_changes(
+    read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
+    folded: Option<u64>,
+) -> Vec<Change> {
+    let mut sectors = [[0; area::SECTOR]; 2];
+    for (sector, offset) in sectors.iter_mut().zip(area::OFFSETS) {
+        read(offset, sector);
+    }
+    let [first, second] = &sectors;
+    let Ok(Some(area)) = Area::from_sectors(first, second) else { return Vec::new() };
+    let numbers = folded.map_or(0, |folded| folded + 1)..=u64::MAX;
+    let mut changes = Vec::new();
+    let mut rest = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
+    // A log that is cut is read as far as it goes.
+    for (number, sector) in rest.chunks_mut(area::SECTOR).enumerate() {
+        read(area.start + (number * area::SECTOR) as u64, sector);
+    }
+    let mut rest = rest.as_slice();
+    while !rest.is_empty() {
+        let found = Found::at_start_of(rest, &area.salt, numbers.clone());
+        let len = found.as_ref().map_or(area::SECTOR, |found| found.len);
+        changes.extend(found.and_then(|found| found.changes()).unwrap_or_default());
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    changes.retain(|(_, record)| folded.is_some() || record.is_none());
+    changes
+}
+
+/// Puts changes into tables, in their order. A record that cannot be read is an error.
+pub(super) fn put_changes(tables: &mut Tables<'_>, changes: Vec<Change>) -> Outer<()> {
+    for (key, record) in changes {
         match record.map(|bytes| Record::decode(&key, &bytes)).transpose() {
             Ok(Some(record)) => tables.put(&key, &record)?,
             Ok(None) => {
@@ -135,6 +166,14 @@ fn apply(database: &Database, entries: Vec<Vec<Change>>) -> Outer<()> {
             Err(error) => return Err(damaged(error).into()),
         }
     }
+    Ok(())
+}
+
+fn apply(database: &Database, entries: Vec<Vec<Change>>) -> Outer<()> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(redb::Durability::None)?;
+    let mut tables = Tables::open(&transaction)?;
+    put_changes(&mut tables, entries.into_iter().flatten().collect())?;
     drop(tables);
     Ok(transaction.commit()?)
 }

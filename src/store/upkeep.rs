@@ -13,7 +13,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// this every `sweep_interval`; there is no need to call it unless that is turned off.
     ///
     /// Works in steps, each a durable commit of its own: of up to 1,000 sessions while nobody else
-    /// writes, and of 8 as soon as somebody does, who waits for one step at most. A session that is extended while this runs lives.
+    /// writes, and of 8 as soon as somebody does, who waits for one step at most. A session that is
+    /// extended while this runs lives.
     ///
     /// # Errors
     ///

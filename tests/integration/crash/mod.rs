@@ -8,6 +8,7 @@
 //! `SESSILE_CRASH_SEED` chooses the first workload.
 
 mod campaign;
+mod compaction;
 mod creation;
 mod faults;
 mod groups;

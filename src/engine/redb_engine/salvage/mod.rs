@@ -60,7 +60,7 @@ pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<Salva
 ///
 /// The pages of a file hold not only its sessions but also what they were before: a page that is
 /// free keeps its bytes until it is used again, **ended sessions included**. By default only what
-/// the checksums prove to be part of the last commit is kept. With
+/// the checksums prove to be part of the last commit, or of the log behind it, is kept. With
 /// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and
 /// with them some that their users have logged out of, up to their deadlines.
 ///

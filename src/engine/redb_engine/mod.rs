@@ -143,7 +143,7 @@ impl RedbEngine {
     /// # Errors
     ///
     /// When the file cannot be read.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub fn disagreements(&self) -> Result<Vec<String>> {
         let timeouts = self.load_meta("timeouts")?.and_then(|bytes| Timeouts::from_bytes(&bytes));
         let mut found = Vec::new();

@@ -9,9 +9,8 @@ use shuttle::thread;
 use tempfile::TempDir;
 
 use super::explore;
-use crate::engine::redb_engine::snapshot::Snapshot;
 use crate::engine::redb_engine::{RedbEngine, RedbOptions};
-use crate::engine::{Engine, Insert, Record, Replace, Timestamp};
+use crate::engine::{Engine, Insert, Limits, Record, Replace, Timestamp};
 use crate::record::Parts;
 use crate::timeouts::OwnTimeouts;
 use crate::{Durability, Error, SessionKey, Timeouts};
@@ -82,7 +81,7 @@ impl Scene {
         let folder = folder();
         new_file(&path(&folder));
         let engine = Arc::new(RedbEngine::open_with(path(&folder), &options()).unwrap());
-        assert_eq!(engine.insert(&key(1), record(1), 10).unwrap(), Insert::Done);
+        assert_eq!(engine.insert(&key(1), record(1), Limits::NONE).unwrap(), Insert::Done);
         Self { engine, folder }
     }
 
@@ -95,7 +94,7 @@ impl Scene {
     }
 
     fn assert_tables_agree(&self) {
-        assert!(self.engine.shared.look(Snapshot::disagreements).unwrap().is_empty());
+        assert!(self.engine.disagreements().unwrap().is_empty());
     }
 }
 
@@ -149,7 +148,8 @@ fn what_an_older_snapshot_held_never_hides_a_later_commit() {
         scene.engine.shared.cache.invalidate_all(1);
         let write = scene.spawn(|engine| {
             for revision in 2..4 {
-                let replaced = engine.replace(&key(1), revision - 1, record(revision)).unwrap();
+                let replaced =
+                    engine.replace(&key(1), revision - 1, record(revision), Limits::NONE).unwrap();
                 assert_eq!(replaced, Replace::Done);
                 let read = engine.load(&key(1)).unwrap().unwrap().revision();
                 assert_eq!(read, revision, "the writer reads its own write");
@@ -212,7 +212,7 @@ fn closing_answers_every_waiter_and_keeps_what_was_acknowledged() {
     explore(EXECUTIONS, || {
         let scene = Scene::new();
         let writers = [2, 3, 4].map(|number| {
-            scene.spawn(move |engine| match engine.insert(&key(number), record(1), 10) {
+            scene.spawn(move |engine| match engine.insert(&key(number), record(1), Limits::NONE) {
                 Ok(outcome) => {
                     assert_eq!(outcome, Insert::Done);
                     Some(number)
@@ -226,7 +226,7 @@ fn closing_answers_every_waiter_and_keeps_what_was_acknowledged() {
             writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect();
         close.join().unwrap();
         let Scene { engine, folder } = scene;
-        assert!(matches!(engine.insert(&key(5), record(1), 10), Err(Error::Closed)));
+        assert!(matches!(engine.insert(&key(5), record(1), Limits::NONE), Err(Error::Closed)));
         drop(engine);
         let engine = RedbEngine::open_with(path(&folder), &options()).unwrap();
         for number in &inserted {
@@ -241,7 +241,11 @@ fn of_two_inserts_into_the_last_place_one_is_told_that_the_store_is_full() {
     explore(EXECUTIONS, || {
         let scene = Scene::new();
         let writers = [2, 3].map(|number| {
-            scene.spawn(move |engine| engine.insert(&key(number), record(1), 2).unwrap())
+            scene.spawn(move |engine| {
+                engine
+                    .insert(&key(number), record(1), Limits { max_sessions: 2, ..Limits::NONE })
+                    .unwrap()
+            })
         });
         let mut outcomes = writers.map(|writer| writer.join().unwrap());
         outcomes.sort_by_key(|outcome| *outcome == Insert::Full);

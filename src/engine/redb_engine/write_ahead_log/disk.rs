@@ -246,3 +246,44 @@ impl std::fmt::Debug for Disk {
         formatter.debug_struct("Disk").field("log", &self.log).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+    use crate::SessionKey;
+
+    fn disk() -> Disk {
+        let inner = InMemoryBackend::new();
+        inner.set_len(64 * 1024).unwrap();
+        Disk::open(Box::new(inner), SyncFailed::default()).unwrap()
+    }
+
+    fn entry() -> Entry {
+        Entry::of([(SessionKey::from_bytes([1; 16]), Some(vec![2; 9_000]))].into_iter()).unwrap()
+    }
+
+    #[test]
+    fn a_log_in_use_never_moves_onto_itself() {
+        let disk = disk();
+        assert!(disk.append(entry(), 1).unwrap());
+        let old = disk.log.lock().area.unwrap();
+        let before = disk.read_log().unwrap().unwrap().0;
+        disk.set_database_len(old.database_len + PAGE).unwrap();
+        let new = disk.log.lock().area.unwrap();
+        assert!(new.start >= old.end(), "a crash on the way finds the old one whole");
+        assert_eq!(disk.database_len().unwrap(), old.database_len + PAGE);
+        let after = disk.read_log().unwrap().unwrap().0;
+        assert_eq!(after[..9_728], before[..9_728]);
+    }
+
+    #[test]
+    fn a_log_that_nobody_needs_goes_where_the_database_ends() {
+        let disk = disk();
+        assert!(disk.append(entry(), 1).unwrap());
+        disk.resume(0);
+        disk.set_database_len(64 * 1024 + PAGE).unwrap();
+        assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);
+    }
+}

@@ -129,15 +129,17 @@ class Browser:
 
     def _wait_until_gone(self, element):
         deadline = time.monotonic() + 20
+        said = "it is still there"
         while time.monotonic() < deadline:
             try:
                 self._get(f"/element/{element}/name")
             except WebDriverError as error:
-                if "stale element" in str(error) or "no such element" in str(error):
+                said = str(error)
+                if "stale element" in said or "no such element" in said:
                     return
-                raise
+                # Between two pages the browser has other words for it; a moment later it has these.
             time.sleep(0.02)
-        raise WebDriverError("the page did not change")
+        raise WebDriverError(f"the page did not change: {said}")
 
     def cookie(self, name):
         return self._get(f"/cookie/{name}")

@@ -1,9 +1,10 @@
 //! Which keys are certainly not in the store, so that an id nobody ever had costs no look into the
 //! file.
 //!
-//! Invariant: every key of the last published commit is in the filter. A key is added before the
-//! commit that brings it is published, and never taken out; the filter is built anew once it has
-//! taken in more than it was made for. While that goes on, new keys go into both.
+//! Invariant: every key of the last published commit is in the filter that is in use. A key is added
+//! before the commit that brings it is published, and never taken out; the filter is built anew once
+//! it has taken in more than it was made for. While that goes on, new keys go into both. What a
+//! commit brought that failed half way is not known here, so after one the filter is forgotten.
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub(super) struct KeyFilter {
 pub(super) struct Bits {
     blocks: Vec<[AtomicU64; 8]>,
     capacity: u64,
+    /// How many keys have set a bit that was not set before.
     added: AtomicU64,
 }
 
@@ -58,18 +60,27 @@ impl KeyFilter {
             .is_none_or(|bits| bits.added.load(Ordering::Relaxed) > bits.capacity)
     }
 
-    /// Begins a filter for so many keys. From now on new ones go into it; the caller adds those
-    /// that are there already, and no commit may be published in between.
+    /// Begins a filter for so many keys, in place of any that was begun before. From now on new
+    /// keys go into it; the caller adds those that are there already. No commit may be published
+    /// meanwhile.
     pub(super) fn begin(&self, keys: u64) -> Arc<Bits> {
         let bits = Arc::new(Bits::for_keys(keys));
         self.next.store(Some(Arc::clone(&bits)));
         bits
     }
 
-    /// The filter that was begun holds every key.
+    /// Whether this is the filter that was begun last, and is not forgotten.
+    pub(super) fn is_next(&self, bits: &Arc<Bits>) -> bool {
+        self.next.load_full().is_some_and(|next| Arc::ptr_eq(&next, bits))
+    }
+
+    /// The filter that was begun holds every key. No commit may be published meanwhile. One that
+    /// is not the next any more has missed keys, and is dropped.
     pub(super) fn finish(&self, bits: Arc<Bits>) {
-        self.current.store(Some(bits));
-        self.next.store(None);
+        if self.is_next(&bits) {
+            self.current.store(Some(bits));
+            self.next.store(None);
+        }
     }
 
     /// Knows nothing from now on.
@@ -88,13 +99,12 @@ impl Bits {
     }
 
     pub(super) fn add(&self, key: &SessionKey) {
-        self.added.fetch_add(1, Ordering::Relaxed);
         let Some((block, masks)) = self.place(key) else { return };
+        let mut is_new = false;
         for (word, mask) in block.iter().zip(masks) {
-            if mask != 0 {
-                word.fetch_or(mask, Ordering::Relaxed);
-            }
+            is_new |= mask != 0 && word.fetch_or(mask, Ordering::Relaxed) & mask != mask;
         }
+        self.added.fetch_add(u64::from(is_new), Ordering::Relaxed);
     }
 
     fn may_contain(&self, key: &SessionKey) -> bool {
@@ -147,5 +157,28 @@ mod tests {
         assert!(filter.is_worn_out());
         filter.forget();
         assert!(filter.may_contain(&key(30_000)));
+    }
+
+    #[test]
+    fn a_key_that_is_written_again_and_again_wears_nothing_out() {
+        let filter = KeyFilter::new();
+        let bits = filter.begin(10);
+        filter.finish(bits);
+        (0..100_000).for_each(|_| filter.add(&key(1)));
+        assert!(!filter.is_worn_out());
+    }
+
+    #[test]
+    fn a_filter_that_missed_keys_is_never_used() {
+        let filter = KeyFilter::new();
+        let first = filter.begin(10);
+        let second = filter.begin(10);
+        filter.add(&key(1));
+        filter.finish(first);
+        assert!(filter.may_contain(&key(1)), "the first one did not get the key");
+        filter.forget();
+        filter.add(&key(2));
+        filter.finish(second);
+        assert!(filter.may_contain(&key(2)), "the second one was forgotten");
     }
 }

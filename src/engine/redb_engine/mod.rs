@@ -34,6 +34,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 mod touch_buffer;
+mod warm_up;
 mod write_ahead_log;
 mod writer;
 
@@ -55,6 +56,7 @@ use self::shared::Shared;
 use self::snapshot::Snapshot;
 use self::sweep_pace::SweepPace;
 use self::touch_buffer::{Recorded, TouchBuffer};
+use self::warm_up::WarmUp;
 use self::writer::Writer;
 use super::{
     Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
@@ -97,6 +99,7 @@ pub struct RedbEngine {
     queue: CommitQueue<Operation>,
     writer: Writer,
     sweep_pace: SweepPace,
+    warm_up: WarmUp,
 }
 
 impl RedbEngine {
@@ -136,6 +139,7 @@ impl RedbEngine {
             queue: CommitQueue::new(),
             writer: Writer::new(connection),
             sweep_pace: SweepPace::new(),
+            warm_up: WarmUp::new(),
         })
     }
 
@@ -355,7 +359,7 @@ impl Engine for RedbEngine {
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
         // Without a filter reads are slower, and as right.
-        let _ = self.writer.renew_filter(&self.shared);
+        let _ = self.warm_up.step(&self.shared, &self.writer);
         Ok(())
     }
 

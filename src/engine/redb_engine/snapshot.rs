@@ -10,6 +10,9 @@ use crate::clock::Timestamp;
 use crate::engine::{Record, UserKey};
 use crate::{Result, SessionKey};
 
+/// A key and its record; the inner error is one damaged record.
+type Stored = Outer<(SessionKey, Result<Record>)>;
+
 pub(super) struct Snapshot {
     /// Which commit this shows, counted from the opening of the file.
     commit: u64,
@@ -61,10 +64,18 @@ impl Snapshot {
     }
 
     /// Every record, in the order of the keys.
-    pub(super) fn records(
+    pub(super) fn records(&self) -> Outer<impl Iterator<Item = Stored> + use<>> {
+        self.records_after(None)
+    }
+
+    /// Every record after a key, in the order of the keys.
+    pub(super) fn records_after(
         &self,
-    ) -> Outer<impl Iterator<Item = Outer<(SessionKey, Result<Record>)>> + use<>> {
-        let entries = self.sessions.range::<KeyBytes>(..)?;
+        key: Option<SessionKey>,
+    ) -> Outer<impl Iterator<Item = Stored> + use<>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = key.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
+        let entries = self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?;
         Ok(entries.map(|entry| {
             let (key, bytes) = entry?;
             let key = SessionKey::from_bytes(*key.value());

@@ -36,8 +36,8 @@ pub(super) struct Writer {
 /// The way to the file, as it stands.
 enum State {
     Open(Connection),
-    /// An I/O error has ended it. Reads of what is in memory go on; the next commit opens the file
-    /// anew, for which the old handle, and with it the lock, has to go first.
+    /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next commit
+    /// opens the file anew, for which the old handle, and with it the lock, has to go first.
     Broken(Option<Connection>),
     Closed,
 }
@@ -119,32 +119,10 @@ impl Writer {
         }
     }
 
-    /// Builds the filter of keys anew if it is worn out: a walk over the whole table, during which
-    /// readers and writers go on. What it comes by fills the spare room of the record cache, so
-    /// that a store is as fast soon after it was opened as it will ever be.
-    pub(super) fn renew_filter(&self, shared: &Shared) -> Result<()> {
-        if !shared.options.keeps_records() || !shared.filter.is_worn_out() {
-            return Ok(());
-        }
-        // Nothing is published between the beginning of the filter and the look at the snapshot.
-        let state = self.state.lock();
-        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
-        let failed = |error| shared.failed_to_read(error);
-        let bits = shared.filter.begin(snapshot.len().map_err(failed)?);
-        drop(state);
-        for entry in snapshot.records().map_err(failed)? {
-            let (key, record) = entry.map_err(failed)?;
-            bits.add(&key);
-            if let Ok(record) = record {
-                shared.cache.fill_spare_room(&key, &record, snapshot.commit());
-            }
-        }
-        let state = self.state.lock();
-        if shared.snapshot.load().is_some() {
-            shared.filter.finish(bits);
-        }
-        drop(state);
-        Ok(())
+    /// Does something while no commit is under way.
+    pub(super) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _state = self.state.lock();
+        act()
     }
 
     /// Makes this the writer of another process, as far as it can tell.
@@ -165,11 +143,16 @@ impl Writer {
     ) -> Result<Vec<Result<Outcome>>, Failed> {
         let mut state = self.state.lock();
         self.check(shared, &mut state).map_err(Failed::Before)?;
-        let State::Open(connection) = &mut *state else {
-            return Err(Failed::Before(Error::Closed));
+        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
+        let mut connection = match std::mem::replace(&mut *state, State::Broken(None)) {
+            State::Open(connection) => connection,
+            other => {
+                *state = other;
+                return Err(Failed::Before(Error::Closed));
+            }
         };
         let operations = batch.len() as u64;
-        let result = self.run(shared, connection, batch, effects);
+        let result = self.run(shared, &mut connection, batch, effects);
         self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
         match result {
             Ok((outcomes, committed)) => {
@@ -177,14 +160,13 @@ impl Writer {
                     self.commits.fetch_add(1, Ordering::Relaxed);
                     self.operations.fetch_add(operations, Ordering::Relaxed);
                 }
+                *state = State::Open(connection);
                 Ok(outcomes)
             }
             Err(failed) => {
                 // redb refuses everything after an I/O error; a fresh handle goes on.
                 self.needs_sync.store(true, Ordering::Release);
-                if let State::Open(broken) = std::mem::replace(&mut *state, State::Closed) {
-                    *state = State::Broken(Some(broken));
-                }
+                *state = State::Broken(Some(connection));
                 Err(self.recover(shared, &mut state, effects, failed))
             }
         }
@@ -232,6 +214,7 @@ impl Writer {
             drop(broken.take());
             let connection = shared.file.reopen(&shared.options)?;
             // What the failed commit left is not known; nothing cached may outlive it.
+            shared.filter.forget();
             let mut effects = Effects::new(&shared.touches);
             effects.cleared = true;
             self.publish(shared, &connection.database, &effects)?;

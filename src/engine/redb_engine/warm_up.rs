@@ -1,0 +1,77 @@
+//! What is prepared in the background once a file is open: the filter of keys, and the record cache.
+//!
+//! Invariant: a step is short, so that a store can be closed at any time, and it holds no snapshot
+//! when it is over. The walk goes by the order of the keys; a key that comes meanwhile is put into
+//! the filter by the commit that brings it, wherever the walk stands.
+
+use std::sync::Arc;
+
+use super::key_filter::Bits;
+use super::shared::Shared;
+use super::writer::Writer;
+use crate::sync::Mutex;
+use crate::{Error, Result, SessionKey};
+
+/// How many records a step walks over: about a tenth of a second.
+const STEP: usize = 100_000;
+
+/// How far the preparation has come, if one is under way.
+#[derive(Debug)]
+pub(super) struct WarmUp {
+    walk: Mutex<Option<Walk>>,
+}
+
+#[derive(Debug)]
+struct Walk {
+    bits: Arc<Bits>,
+    /// The last key that was walked over.
+    last: Option<SessionKey>,
+}
+
+impl WarmUp {
+    pub(super) const fn new() -> Self {
+        Self { walk: Mutex::new(None) }
+    }
+
+    /// Goes on by a step, if there is anything to prepare.
+    pub(super) fn step(&self, shared: &Shared, writer: &Writer) -> Result<()> {
+        let mut current = self.walk.lock();
+        let going_on = current.take().filter(|walk| shared.filter.is_next(&walk.bits));
+        let mut walk = match going_on {
+            Some(walk) => walk,
+            None if !shared.options.keeps_records() || !shared.filter.is_worn_out() => {
+                return Ok(());
+            }
+            None => Walk { bits: writer.between_commits(|| begin(shared))?, last: None },
+        };
+        match walk.go_on(shared)? {
+            true => *current = Some(walk),
+            false => writer.between_commits(|| shared.filter.finish(walk.bits)),
+        }
+        Ok(())
+    }
+}
+
+fn begin(shared: &Shared) -> Result<Arc<Bits>> {
+    let keys = shared.look(|snapshot| snapshot.len())?;
+    Ok(shared.filter.begin(keys))
+}
+
+impl Walk {
+    /// Whether there is more to walk over.
+    fn go_on(&mut self, shared: &Shared) -> Result<bool> {
+        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| shared.failed_to_read(error);
+        let mut walked = 0;
+        for record in snapshot.records_after(self.last).map_err(failed)?.take(STEP) {
+            let (key, record) = record.map_err(failed)?;
+            self.bits.add(&key);
+            if let Ok(record) = record {
+                shared.cache.fill_spare_room(&key, &record, snapshot.commit());
+            }
+            self.last = Some(key);
+            walked += 1;
+        }
+        Ok(walked == STEP)
+    }
+}

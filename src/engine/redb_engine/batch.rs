@@ -4,12 +4,10 @@
 //! its neighbours in the batch see all of it or nothing. A condition that does not hold is an
 //! outcome of that operation alone.
 
-use std::collections::HashMap;
-
-use super::key_hasher::BuildKeyHasher;
 use super::operation::{Operation, Outcome};
+use super::overlay::Changes;
 use super::tables::{Outer, Tables};
-use super::touch_buffer::{Condemned, TouchBuffer};
+use super::touch_buffer::{Condemned, TouchBuffer, Touches};
 use crate::clock::Timestamp;
 use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, Sweep};
 use crate::{Result, SessionKey, Timeouts};
@@ -17,29 +15,34 @@ use crate::{Result, SessionKey, Timeouts};
 /// What a batch does beyond the tables, once it is committed or has failed.
 #[derive(Debug)]
 pub(super) struct Effects<'b> {
-    /// What the batch leaves under each key it changed; `None`: nothing.
-    pub(super) changed: HashMap<SessionKey, Option<Record>, BuildKeyHasher>,
+    pub(super) changed: Changes,
     /// Touches that the committed records hold.
-    pub(super) touched: Vec<(SessionKey, Timestamp)>,
+    pub(super) touched: Touches,
     /// No touch is recorded for them until the batch is over.
     pub(super) condemned: Condemned<'b>,
     /// Whether every key that is not in `changed` is void.
     pub(super) cleared: bool,
     /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
     pub(super) in_bulk: bool,
+    /// Whether anything of it has to be on the disk before it is answered.
+    pub(super) promised: bool,
     /// Whether everything has to be in redb's part of the file afterwards.
     pub(super) sync: bool,
+    /// Whether a snapshot has to show everything afterwards.
+    pub(super) publish: bool,
 }
 
 impl<'b> Effects<'b> {
     pub(super) fn new(touches: &'b TouchBuffer) -> Self {
         Self {
-            changed: HashMap::default(),
-            touched: Vec::new(),
+            changed: Changes::default(),
+            touched: Touches::default(),
             condemned: Condemned::new(touches),
             cleared: false,
             in_bulk: false,
+            promised: false,
             sync: false,
+            publish: false,
         }
     }
 }
@@ -68,6 +71,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     /// the answer to this operation.
     pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
         self.effects.in_bulk |= operation.is_in_bulk();
+        self.effects.promised |= operation.is_promised();
         let outcome = match operation {
             Operation::Insert { key, record, limits } => {
                 self.insert(&key, &record, limits)?.map(Outcome::Insert)
@@ -115,6 +119,10 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
                 self.effects.sync = true;
                 Ok(Outcome::Done)
             }
+            Operation::Publish => {
+                self.effects.publish = true;
+                Ok(Outcome::Published)
+            }
         };
         Ok((self, outcome))
     }
@@ -160,7 +168,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
         };
         self.remove_all(ending)?;
         let record = record.touched(stored.last_active());
-        self.effects.touched.push((*key, record.last_active()));
+        self.effects.touched.insert(*key, record.last_active());
         let written = self.tables.replace(key, &stored, record)?;
         self.effects.changed.insert(*key, Some(written));
         Ok(Ok(Replace::Done))
@@ -239,7 +247,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
                 self.effects.changed.insert(*key, Some(written));
             }
         }
-        self.effects.touched.push((*key, at));
+        self.effects.touched.insert(*key, at);
         Ok(true)
     }
 
@@ -327,7 +335,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
             self.remove(key)?;
         } else {
             let deadline = true_record.deadline(defaults);
-            self.effects.touched.push((*key, true_record.last_active()));
+            self.effects.touched.insert(*key, true_record.last_active());
             let written = self.tables.reindex(key, true_record, deadline)?;
             self.effects.changed.insert(*key, Some(written));
         }
@@ -348,7 +356,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
             let Some(Ok(record)) = self.load(key)? else { continue };
             let deadline = record.deadline(defaults);
             if deadline < record.index_deadline() {
-                self.effects.touched.push((*key, record.last_active()));
+                self.effects.touched.insert(*key, record.last_active());
                 let written = self.tables.reindex(key, record, deadline)?;
                 self.effects.changed.insert(*key, Some(written));
             }

@@ -10,6 +10,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::backend::{Backend, SyncFailed};
 use super::compaction::compact_if_mostly_empty;
+use super::connection::Connection;
 use super::failure;
 use super::marks::{check_marks, write_marks};
 use super::medium::{Found, Medium, Opened};
@@ -17,12 +18,6 @@ use super::options::RedbOptions;
 use super::platform::Identity;
 use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
-
-/// What a commit goes through: the database, and the log in front of it.
-pub(super) struct Connection {
-    pub(super) database: Database,
-    pub(super) log: WriteAheadLog,
-}
 
 /// An open file.
 #[derive(Debug)]
@@ -150,6 +145,6 @@ impl StoreFile {
             .map_err(failed)?;
         let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
             .map_err(|error| failure::from_redb("recover", self.path(), error))?;
-        Ok(Connection { database, log })
+        Ok(Connection::new(database, log))
     }
 }

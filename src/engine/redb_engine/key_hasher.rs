@@ -23,10 +23,15 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// One of as many parts as there are, by the first byte, which no map's hash depends on.
+/// One of as many parts as there are.
 pub(super) fn shard_of<'a, T, const N: usize>(shards: &'a [T; N], key: &SessionKey) -> &'a T {
+    // A number of N is below N; the first one stands in for an impossible other case.
+    shards.get(shard_number::<N>(key)).unwrap_or(&shards[0])
+}
+
+/// Which of N parts, by the first byte, which no map's hash depends on.
+pub(super) fn shard_number<const N: usize>(key: &SessionKey) -> usize {
     const { assert!(N.is_power_of_two() && N <= 256) };
     let [first, ..] = key.as_bytes();
-    // A remainder of N is below N; the first one stands in for an impossible other case.
-    shards.get(usize::from(*first) % N).unwrap_or(&shards[0])
+    usize::from(*first) % N
 }

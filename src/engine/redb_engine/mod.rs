@@ -11,6 +11,7 @@ mod batch;
 mod check;
 mod commit_queue;
 mod compaction;
+mod connection;
 mod failure;
 mod file;
 mod folder;
@@ -22,13 +23,14 @@ mod marks;
 pub(crate) mod medium;
 mod operation;
 mod options;
+mod overlay;
+mod pace;
 pub(crate) mod platform;
 mod record_cache;
 mod recovery;
 mod salvage;
 mod shared;
 mod snapshot;
-mod sweep_pace;
 mod tables;
 mod temporary;
 #[cfg(test)]
@@ -40,8 +42,11 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::options::RedbOptions;
+use self::overlay::Overlay;
+use self::pace::Pace;
 pub use self::recovery::Recovery;
 pub use self::salvage::{Salvage, SalvageReport, salvage};
 
@@ -54,7 +59,6 @@ use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
-use self::sweep_pace::SweepPace;
 use self::touch_buffer::{Recorded, TouchBuffer};
 use self::warm_up::WarmUp;
 use self::writer::Writer;
@@ -98,7 +102,8 @@ pub struct RedbEngine {
     shared: Shared,
     queue: CommitQueue<Operation>,
     writer: Writer,
-    sweep_pace: SweepPace,
+    sweep_pace: Pace,
+    touch_pace: Pace,
     warm_up: WarmUp,
 }
 
@@ -132,13 +137,15 @@ impl RedbEngine {
             touches: TouchBuffer::new(),
             cache: RecordCache::new(options.record_cache_bytes()),
             filter: KeyFilter::new(),
+            overlay: Overlay::new(),
             snapshot: ArcSwapOption::from_pointee(snapshot),
         };
         Ok(Self {
             shared,
             queue: CommitQueue::new(),
             writer: Writer::new(connection),
-            sweep_pace: SweepPace::new(),
+            sweep_pace: Pace::new(),
+            touch_pace: Pace::new(),
             warm_up: WarmUp::new(),
         })
     }
@@ -162,6 +169,14 @@ impl RedbEngine {
         Ok(found)
     }
 
+    /// The store as it is now, as one whole.
+    fn latest(&self) -> Result<Arc<Snapshot>> {
+        if !self.shared.overlay.is_empty() {
+            self.submit(Operation::Publish)?;
+        }
+        self.shared.snapshot.load_full().ok_or(Error::Closed)
+    }
+
     fn submit(&self, operation: Operation) -> Result<Outcome> {
         self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
     }
@@ -175,12 +190,23 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Writes the pending touches, a step at a time, and with them whatever was deferred.
+    /// Writes the pending touches, a step at a time.
     fn flush_touches(&self) -> Result<()> {
-        for step in self.shared.touches.all().chunks(STEP) {
+        let touches = self.shared.touches.all();
+        let mut rest = touches.as_slice();
+        while !rest.is_empty() {
+            let (step, later) = rest.split_at(self.touch_pace.step(STEP).min(rest.len()));
             self.submit(Operation::Touches(step.to_vec()))?;
+            self.adapt(&self.touch_pace, STEP);
+            rest = later;
         }
         Ok(())
+    }
+
+    /// Chooses the size of the next step of work in the background.
+    fn adapt(&self, pace: &Pace, limit: usize) {
+        let operations = self.writer.stats().committed_operations;
+        pace.adapt(self.queue.is_busy(), operations, limit);
     }
 }
 
@@ -232,7 +258,7 @@ impl Engine for RedbEngine {
         loop {
             match self.shared.touches.record(key, at) {
                 Recorded::Done => break,
-                Recorded::Full => self.flush_touches()?,
+                Recorded::Full => self.write_pending()?,
                 // The queue settles which of the two comes first.
                 Recorded::Condemned => {
                     let operation = Operation::Touch { key: *key, at };
@@ -265,7 +291,7 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.latest()?;
         let failed = |error| self.shared.failed_to_read(error);
         for key in snapshot.keys_of(user).map_err(failed)? {
             if let Some(record) = snapshot.get(&key).map_err(failed)? {
@@ -277,7 +303,7 @@ impl Engine for RedbEngine {
     }
 
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.latest()?;
         let failed = |error| self.shared.failed_to_read(error);
         for entry in snapshot.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
@@ -288,15 +314,15 @@ impl Engine for RedbEngine {
     }
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        // Most sweeps find nothing; that takes a look, and no transaction.
-        if self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()))? {
+        // Most sweeps find nothing; that takes a look, and no place in the queue.
+        let is_idle = |snapshot: &Snapshot| Ok(snapshot.passed(now)?.next().is_none());
+        if self.shared.overlay.is_empty() && self.shared.look(is_idle)? {
             return Ok(Sweep::default());
         }
         let step = self.sweep_pace.step(limit);
         let operation = Operation::Sweep { now, defaults: *defaults, limit: step };
         let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep);
-        let operations = self.writer.stats().committed_operations;
-        self.sweep_pace.adapt(self.queue.is_busy(), operations, limit);
+        self.adapt(&self.sweep_pace, limit);
         sweep
     }
 
@@ -312,7 +338,7 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.latest()?;
         let failed = |error| self.shared.failed_to_read(error);
         let mut expired = 0;
         for key in snapshot.passed(now).map_err(failed)? {
@@ -331,7 +357,7 @@ impl Engine for RedbEngine {
     }
 
     fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.latest()?;
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
                 let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
@@ -358,6 +384,8 @@ impl Engine for RedbEngine {
 
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
+        // Reads of a snapshot are faster than those that ask for what has changed since, too.
+        self.latest()?;
         // Without a filter reads are slower, and as right.
         let _ = self.warm_up.step(&self.shared, &self.writer);
         Ok(())
@@ -365,18 +393,13 @@ impl Engine for RedbEngine {
 
     fn close(&self) -> Result<()> {
         let flushed = self.write_pending();
-        if self.writer.uses_log() {
-            // Everything into the database, so that the log need not stay. If that fails, it stays,
-            // and nothing is lost.
-            let _ = self.submit(Operation::Sync);
-        }
         let closed = self.writer.close(&self.shared);
         flushed.and(closed)
     }
 
     fn stats(&self) -> Result<EngineStats> {
         Ok(EngineStats {
-            stored: self.shared.look(Snapshot::len)?,
+            stored: self.latest()?.len().map_err(|error| self.shared.failed_to_read(error))?,
             file_bytes: Some(self.shared.file.len()?),
             pending_touches: self.shared.touches.len() as u64,
             ..self.writer.stats()

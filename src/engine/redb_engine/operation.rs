@@ -56,15 +56,21 @@ pub(super) enum Operation {
     },
     /// Nothing but a durable commit.
     Sync,
+    /// Nothing but a snapshot that holds what is committed.
+    Publish,
 }
 
 impl Operation {
+    /// Whether somebody was promised that its outcome is on the disk. A touch may take its time.
+    pub(super) const fn is_promised(&self) -> bool {
+        !matches!(self, Self::Touch { .. } | Self::Touches(_) | Self::Publish)
+    }
+
     /// Whether it changes many records, or something that is not a record.
     pub(super) const fn is_in_bulk(&self) -> bool {
         matches!(
             self,
-            Self::Touches(_)
-                | Self::Sweep { .. }
+            Self::Sweep { .. }
                 | Self::Reindex { .. }
                 | Self::Clear
                 | Self::StoreMeta { .. }
@@ -82,6 +88,7 @@ pub(super) enum Outcome {
     Removed(Option<Vec<Removed>>),
     Swept(Sweep),
     Reindexed { last: Option<SessionKey> },
+    Published,
     Done,
 }
 

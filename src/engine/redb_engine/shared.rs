@@ -1,12 +1,14 @@
 //! What readers and the writer both use, and the look-up of one session.
 //!
-//! Invariant: the touch buffer is asked first, then the cache, then the snapshot. A touch leaves
-//! the buffer only once a snapshot that holds it was published, so it is never missed.
+//! Invariant: the touch buffer is asked first, then the overlay, then the cache, then the snapshot. A
+//! touch leaves the buffer only once the overlay or a snapshot holds it, and a change leaves the
+//! overlay only once a snapshot does, so neither is ever missed.
 
 use super::failure;
 use super::file::StoreFile;
 use super::key_filter::KeyFilter;
 use super::options::RedbOptions;
+use super::overlay::Overlay;
 use super::record_cache::RecordCache;
 use super::snapshot::Snapshot;
 use super::tables::Outer;
@@ -23,12 +25,14 @@ pub(super) struct Shared {
     pub(super) touches: TouchBuffer,
     pub(super) cache: RecordCache,
     pub(super) filter: KeyFilter,
-    /// The last commit; `None` once closed.
+    /// What was committed since the snapshot was taken.
+    pub(super) overlay: Overlay,
+    /// The store as it was some commits ago; `None` once closed.
     pub(super) snapshot: ArcSwapOption<Snapshot>,
 }
 
 impl Shared {
-    /// Looks at the last commit.
+    /// Looks at the snapshot.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Result<T> {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
@@ -45,11 +49,13 @@ impl Shared {
 
     /// The record under a key as every caller must see it: with its pending touch.
     pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        // The buffer first: a touch leaves it only once a snapshot holds it.
         let pending = self.touches.pending(key);
-        let record = match self.cache.get(key) {
-            Some(record) => Some(record),
-            None => self.load_from_file(key)?,
+        let record = match self.overlay.get(key) {
+            Some(changed) => changed,
+            None => match self.cache.get(key) {
+                Some(record) => Some(record),
+                None => self.load_from_file(key)?,
+            },
         };
         Ok(match pending {
             Some(at) => record.map(|record| record.touched(at)),
@@ -71,10 +77,11 @@ impl Shared {
 
     /// Whether the last commit holds a record under this key.
     pub(super) fn contains(&self, key: &SessionKey) -> Result<bool> {
-        match self.cache.contains(key) {
-            true => Ok(true),
-            false if !self.filter.may_contain(key) => Ok(false),
-            false => self.look(|snapshot| snapshot.contains(key)),
+        match self.overlay.contains(key) {
+            Some(there) => Ok(there),
+            None if self.cache.contains(key) => Ok(true),
+            None if !self.filter.may_contain(key) => Ok(false),
+            None => self.look(|snapshot| snapshot.contains(key)),
         }
     }
 
@@ -89,7 +96,8 @@ impl Shared {
         if let Some(at) = self.touches.pending(key) {
             return Ok(record.touched(at));
         }
-        if self.is_last(snapshot) {
+        // In this order: what has left the overlay is in a snapshot.
+        if self.overlay.contains(key).is_none() && self.is_last(snapshot) {
             return Ok(record);
         }
         Ok(match self.load(key)? {

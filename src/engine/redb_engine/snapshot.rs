@@ -1,7 +1,7 @@
-//! The last commit, as readers see it: never behind a write that has returned, never locked.
+//! The store as one of the last commits left it; what has changed since is in the overlay.
 //!
-//! Invariant: a snapshot is replaced after every commit. One that is kept pins every page freed
-//! since, so nothing holds one for longer than a call.
+//! Invariant: a snapshot is replaced, never changed. One that is kept pins every page freed since,
+//! so nothing holds one for longer than a call.
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
@@ -14,7 +14,7 @@ use crate::{Result, SessionKey};
 type Stored = Outer<(SessionKey, Result<Record>)>;
 
 pub(super) struct Snapshot {
-    /// Which commit this shows, counted from the opening of the file.
+    /// The how many-th snapshot this is since the file was opened.
     commit: u64,
     transaction: ReadTransaction,
     sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,

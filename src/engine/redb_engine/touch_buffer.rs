@@ -1,8 +1,9 @@
 //! Touches that are not on the disk yet: by key, the latest moment of activity.
 //!
-//! Invariant: an entry goes away only once a published commit holds it, or its record is gone. A
-//! sweep and a touch of one session meet at its shard's lock: the sweep that finds a touch spares
-//! the session, and the touch that finds its session condemned waits its turn in the queue.
+//! Invariant: an entry goes away only once a published commit that is on the disk holds it, or its
+//! record is gone. A sweep and a touch of one session meet at its shard's lock: the sweep that finds
+//! a touch spares the session, and the touch that finds its session condemned waits its turn in the
+//! queue.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,9 +23,12 @@ pub(super) struct TouchBuffer {
     len: AtomicUsize,
 }
 
+/// By key, the latest moment of activity.
+pub(super) type Touches = HashMap<SessionKey, Timestamp, BuildKeyHasher>;
+
 #[derive(Debug, Default)]
 struct Shard {
-    touches: HashMap<SessionKey, Timestamp, BuildKeyHasher>,
+    touches: Touches,
     condemned: HashSet<SessionKey, BuildKeyHasher>,
 }
 
@@ -104,8 +108,8 @@ impl TouchBuffer {
         touches
     }
 
-    /// A published commit holds these touches; later ones stay.
-    pub(super) fn settle(&self, touches: &[(SessionKey, Timestamp)]) {
+    /// A published commit holds these touches, and is on the disk; later ones stay.
+    pub(super) fn settle(&self, touches: &Touches) {
         for (key, written) in touches {
             self.forget_if(key, |pending| pending <= *written);
         }
@@ -185,9 +189,9 @@ mod tests {
     fn a_touch_later_than_the_written_one_is_not_forgotten() {
         let buffer = TouchBuffer::new();
         let _ = buffer.record(&key(1), at(5));
-        buffer.settle(&[(key(1), at(4))]);
+        buffer.settle(&Touches::from_iter([(key(1), at(4))]));
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-        buffer.settle(&[(key(1), at(5))]);
+        buffer.settle(&Touches::from_iter([(key(1), at(5))]));
         assert_eq!((buffer.pending(&key(1)), buffer.len()), (None, 0));
     }
 

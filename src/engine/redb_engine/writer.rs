@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, Effects};
+use super::connection::Connection;
 use super::failure;
-use super::file::Connection;
 use super::operation::{Operation, Outcome};
 use super::options::RedbOptions;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
-use super::tables::Tables;
+use super::touch_buffer::Touches;
 use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
 use crate::sync::Mutex;
@@ -24,8 +24,6 @@ pub(super) struct Writer {
     state: Mutex<State>,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
-    /// Whether something acknowledged is in the log, and not yet in redb's part of the file.
-    uses_log: AtomicBool,
     opened_by: u32,
     /// Published snapshots since the file was opened.
     published: AtomicU64,
@@ -42,6 +40,15 @@ enum State {
     Closed,
 }
 
+/// What became of a batch.
+struct Done {
+    outcomes: Vec<Result<Outcome>>,
+    /// Whether there was anything to commit.
+    committed: bool,
+    /// Whether a snapshot shows it, where one was asked for.
+    published: Result<()>,
+}
+
 /// Why a batch did not commit.
 enum Failed {
     /// Nothing was written.
@@ -53,7 +60,6 @@ enum Failed {
 impl Writer {
     pub(super) fn new(connection: Connection) -> Self {
         Self {
-            uses_log: AtomicBool::new(connection.log.is_in_use()),
             state: Mutex::new(State::Open(connection)),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
@@ -65,10 +71,6 @@ impl Writer {
 
     pub(super) fn needs_sync(&self) -> bool {
         self.needs_sync.load(Ordering::Acquire)
-    }
-
-    pub(super) fn uses_log(&self) -> bool {
-        self.uses_log.load(Ordering::Acquire)
     }
 
     pub(super) fn stats(&self) -> EngineStats {
@@ -98,6 +100,7 @@ impl Writer {
         shared.snapshot.store(None);
         shared.cache.invalidate_all(u64::MAX);
         shared.filter.forget();
+        shared.overlay.clear();
         let state = std::mem::replace(&mut *state, State::Closed);
         if self.is_forked() {
             // Closing would write to the file, and release the lock, of the process that owns it.
@@ -105,13 +108,18 @@ impl Writer {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         match state {
-            State::Open(Connection { database, log }) => {
-                log.retire();
-                let closed = database.close();
+            State::Open(connection) => {
+                let in_memory = self.needs_sync();
+                let in_log = connection.log.is_in_use();
+                let in_two_phases = shared.options.durability == Durability::TwoPhase;
+                let closed = match in_memory || in_log {
+                    true => connection.close_with_commit(in_two_phases),
+                    false => connection.close(),
+                };
                 let path = shared.file.path();
-                match closed.map_err(|error| failure::from_redb("close", path, error.into())) {
-                    // What did not find room in the database is in the log.
-                    Err(Error::StorageFull { .. }) if log.is_in_use() => Ok(()),
+                match closed.map_err(|error| failure::from_redb("close", path, error)) {
+                    // What did not find room in the database stays in the log.
+                    Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
                     closed => closed,
                 }
             }
@@ -153,22 +161,37 @@ impl Writer {
         };
         let operations = batch.len() as u64;
         let result = self.run(shared, &mut connection, batch, effects);
-        self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
         match result {
-            Ok((outcomes, committed)) => {
+            Ok(Done { mut outcomes, committed, published }) => {
                 if committed {
                     self.commits.fetch_add(1, Ordering::Relaxed);
                     self.operations.fetch_add(operations, Ordering::Relaxed);
                 }
                 *state = State::Open(connection);
+                if published.is_err() {
+                    self.give_up(&mut state);
+                    // A file that was opened anew shows everything.
+                    if let Err(error) = self.check(shared, &mut state) {
+                        let asked =
+                            outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
+                        asked.for_each(|outcome| *outcome = Err(error.clone()));
+                    }
+                }
                 Ok(outcomes)
             }
             Err(failed) => {
-                // redb refuses everything after an I/O error; a fresh handle goes on.
-                self.needs_sync.store(true, Ordering::Release);
-                *state = State::Broken(Some(connection));
+                *state = State::Open(connection);
+                self.give_up(&mut state);
                 Err(self.recover(shared, &mut state, effects, failed))
             }
+        }
+    }
+
+    /// redb refuses everything after an I/O error; a fresh handle will go on.
+    fn give_up(&self, state: &mut State) {
+        self.needs_sync.store(true, Ordering::Release);
+        if let State::Open(connection) = std::mem::replace(state, State::Closed) {
+            *state = State::Broken(Some(connection));
         }
     }
 
@@ -213,12 +236,7 @@ impl Writer {
             }
             drop(broken.take());
             let connection = shared.file.reopen(&shared.options)?;
-            // What the failed commit left is not known; nothing cached may outlive it.
-            shared.filter.forget();
-            let mut effects = Effects::new(&shared.touches);
-            effects.cleared = true;
-            self.publish(shared, &connection.database, &effects)?;
-            self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
+            self.publish_anew(shared, &connection.database)?;
             self.needs_sync.store(false, Ordering::Release);
             *state = State::Open(connection);
         }
@@ -231,14 +249,15 @@ impl Writer {
         connection: &mut Connection,
         batch: Vec<Operation>,
         effects: &mut Effects<'_>,
-    ) -> Result<(Vec<Result<Outcome>>, bool), Failed> {
+    ) -> Result<Done, Failed> {
         let path = shared.file.path();
         let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
         let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
-        let Connection { database, log } = connection;
+        if shared.overlay.is_full() {
+            self.publish_in_memory(shared, connection).map_err(Failed::Before)?;
+        }
 
-        let mut transaction = database.begin_write().map_err(|error| before(error.into()))?;
-        let tables = Tables::open(&transaction).map_err(before)?;
+        let tables = connection.tables().map_err(before)?;
         let mut state = Batch::new(tables, &shared.touches, effects);
         let mut outcomes = Vec::with_capacity(batch.len());
         for operation in batch {
@@ -246,64 +265,89 @@ impl Writer {
             state = next;
             outcomes.push(outcome);
         }
-        let mut tables = state.into_tables();
-        if !tables.changed() && !effects.sync {
-            drop(tables);
-            transaction.abort().map_err(|error| before(error.into()))?;
-            settle(shared, effects);
-            return Ok((outcomes, false));
-        }
-        let way = Way::of(&shared.options, log, effects)
-            .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-        if way == Way::Database && log.is_in_use() {
-            log.note_sequence(&mut tables).map_err(before)?;
-        }
-        drop(tables);
-        match way {
-            Way::Database => {
-                transaction.set_two_phase_commit(shared.options.durability == Durability::TwoPhase)
+        let committed = state.into_tables().changed() || effects.sync;
+        if committed {
+            let way = Way::of(&shared.options, &mut connection.log, effects)
+                .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
+            if way == Way::Database {
+                let in_two_phases = shared.options.durability == Durability::TwoPhase;
+                connection.commit_to_disk(in_two_phases).map_err(during)?;
             }
-            Way::Log | Way::Memory => transaction
-                .set_durability(redb::Durability::None)
-                .map_err(|error| during(error.into()))?,
+            shared.overlay.add(&effects.changed, effects.cleared);
+            match way {
+                Way::Memory => self.needs_sync.store(true, Ordering::Release),
+                Way::Database => self.needs_sync.store(false, Ordering::Release),
+                // What was in memory only still is.
+                Way::Log => {}
+            }
+            if way != Way::Database && effects.in_bulk {
+                connection.commit_in_memory().map_err(during)?;
+            }
+            // The overlay does not show everything that is done in bulk.
+            if way == Way::Database || effects.in_bulk {
+                let published = self.publish(shared, &connection.database, effects.cleared);
+                published.map_err(Failed::During)?;
+            }
+            settle(shared, &mut connection.unsynced, effects, way);
+        } else {
+            // What the touches say is in an earlier commit.
+            let held_by = if self.needs_sync() { Way::Memory } else { Way::Database };
+            settle(shared, &mut connection.unsynced, effects, held_by);
         }
-        transaction.commit().map_err(|error| during(error.into()))?;
-        if way == Way::Database {
-            log.restart();
-        }
-        self.publish(shared, database, effects).map_err(Failed::During)?;
-        settle(shared, effects);
-        self.needs_sync.store(way == Way::Memory, Ordering::Release);
-        Ok((outcomes, true))
+        let published = match effects.publish && !shared.overlay.is_empty() {
+            true => self.publish_in_memory(shared, connection),
+            false => Ok(()),
+        };
+        Ok(Done { outcomes, committed, published })
     }
 
-    /// Lets readers see the last commit: first the cache forgets what has changed, then the
+    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
+    /// file.
+    fn publish_in_memory(&self, shared: &Shared, connection: &mut Connection) -> Result<()> {
+        let failed = |error| failure::from_redb("commit", shared.file.path(), error);
+        connection.commit_in_memory().map_err(failed)?;
+        self.publish(shared, &connection.database, false)
+    }
+
+    /// Lets readers see redb's last commit: first the cache forgets what has changed, then the
     /// snapshot is replaced, then the cache learns what is written now.
-    fn publish(
-        &self,
-        shared: &Shared,
-        database: &redb::Database,
-        effects: &Effects<'_>,
-    ) -> Result<()> {
-        let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
-        let snapshot = Snapshot::of(database, commit)
-            .map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
-        if effects.cleared {
+    fn publish(&self, shared: &Shared, database: &redb::Database, cleared: bool) -> Result<()> {
+        let snapshot = self.take_snapshot(shared, database)?;
+        let commit = snapshot.commit();
+        if cleared {
             shared.cache.invalidate_all(commit);
         }
-        for (key, record) in &effects.changed {
+        shared.overlay.for_each(|key, record| {
             shared.cache.invalidate(key, commit);
             if record.is_some() {
                 shared.filter.add(key);
             }
-        }
+        });
         shared.snapshot.store(Some(Arc::new(snapshot)));
-        for (key, record) in &effects.changed {
+        shared.overlay.for_each(|key, record| {
             if let Some(record) = record {
                 shared.cache.fill(key, record, commit);
             }
-        }
+        });
+        shared.overlay.clear();
         Ok(())
+    }
+
+    /// Lets readers see a file that was opened anew. What the failed commit left in it is not
+    /// known; nothing that is kept in memory may outlive it.
+    fn publish_anew(&self, shared: &Shared, database: &redb::Database) -> Result<()> {
+        let snapshot = self.take_snapshot(shared, database)?;
+        shared.filter.forget();
+        shared.cache.invalidate_all(snapshot.commit());
+        shared.snapshot.store(Some(Arc::new(snapshot)));
+        shared.overlay.clear();
+        Ok(())
+    }
+
+    fn take_snapshot(&self, shared: &Shared, database: &redb::Database) -> Result<Snapshot> {
+        let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
+        Snapshot::of(database, commit)
+            .map_err(|error| failure::from_redb("read", shared.file.path(), error))
     }
 }
 
@@ -330,6 +374,10 @@ impl Way {
             Durability::Immediate if !effects.in_bulk => {}
             _ => return Ok(Self::Database),
         }
+        if !effects.promised {
+            let passed = log.pass_by(effects.changed.len());
+            return Ok(if passed { Self::Memory } else { Self::Database });
+        }
         let changes = effects.changed.iter().map(|(key, record)| {
             let bytes = record.as_ref().map(|record| record.encode(key));
             (*key, bytes)
@@ -338,9 +386,16 @@ impl Way {
     }
 }
 
-/// Forgets the touches that the published commit holds or has made void.
-fn settle(shared: &Shared, effects: &Effects<'_>) {
-    shared.touches.settle(&effects.touched);
+/// Forgets the touches that are on the disk with the published commit, or that it has made void.
+fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
+    match way {
+        Way::Log => shared.touches.settle(&effects.touched),
+        Way::Memory => unsynced.extend(&effects.touched),
+        Way::Database => {
+            shared.touches.settle(&effects.touched);
+            shared.touches.settle(&std::mem::take(unsynced));
+        }
+    }
     for (key, record) in &effects.changed {
         if record.is_none() {
             shared.touches.forget(key);

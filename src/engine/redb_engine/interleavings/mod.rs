@@ -30,7 +30,7 @@ fn explore(executions: u64, test: impl Fn() + Send + Sync + Clone + 'static) {
     let seed = number("SESSILE_SEED", 1);
     let mut config = Config::new();
     // redb's trees recurse, and an unoptimised build takes more than shuttle's 60 KiB.
-    config.stack_size = 512 * 1024;
+    config.stack_size = 1024 * 1024;
     Runner::new(RandomScheduler::new_from_seed(seed, half), config.clone()).run(test.clone());
     Runner::new(PctScheduler::new_from_seed(seed, 3, half), config).run(test);
 }

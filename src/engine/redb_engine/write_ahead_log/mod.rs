@@ -46,7 +46,7 @@ pub(super) struct WriteAheadLog {
     last: u64,
     /// The number of the last entry that redb holds on the disk.
     folded: u64,
-    /// How many records the entries since then have changed, and how many they may.
+    /// How many records have been changed since then, and how many may be.
     changes: usize,
     max_changes: usize,
 }
@@ -90,17 +90,30 @@ impl WriteAheadLog {
         &mut self,
         changes: impl ExactSizeIterator<Item = Change>,
     ) -> io::Result<bool> {
-        let count = self.changes + changes.len();
-        if count > self.max_changes {
+        let count = changes.len();
+        if !self.has_room_for(count) {
             return Ok(false);
         }
         let Some(entry) = Entry::of(changes) else { return Ok(false) };
         let written = self.disk.append(entry, self.last + 1)?;
         if written {
             self.last += 1;
-            self.changes = count;
+            self.changes += count;
         }
         Ok(written)
+    }
+
+    /// Whether redb may keep so many more changes in memory, though the log does not get them.
+    pub(super) const fn pass_by(&mut self, changes: usize) -> bool {
+        let has_room = self.has_room_for(changes);
+        if has_room {
+            self.changes += changes;
+        }
+        has_room
+    }
+
+    const fn has_room_for(&self, changes: usize) -> bool {
+        self.changes + changes <= self.max_changes
     }
 
     /// Puts the number of the last entry into a transaction that will be durable.

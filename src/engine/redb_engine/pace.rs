@@ -1,21 +1,22 @@
-//! How large the steps of a sweep are: large while nobody writes, small as soon as somebody does.
+//! How large the steps of work in the background are: large while nobody writes, small as soon as
+//! somebody does.
 //!
-//! A commit costs the same whether it removes one session or many, and removals of neighbouring keys
-//! share pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
+//! A commit costs the same whether it changes one session or many, and neighbouring keys share
+//! pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The step while others write: a commit of about a millisecond.
+/// The step while others write: a sweep's takes about a millisecond, and one of touches a tenth.
 const LEAST: usize = 8;
 
 #[derive(Debug)]
-pub(super) struct SweepPace {
+pub(super) struct Pace {
     step: AtomicUsize,
     /// How many operations had been committed after the step before.
     operations: AtomicU64,
 }
 
-impl SweepPace {
+impl Pace {
     pub(super) const fn new() -> Self {
         Self { step: AtomicUsize::new(LEAST), operations: AtomicU64::new(0) }
     }
@@ -43,7 +44,7 @@ mod tests {
 
     #[test]
     fn steps_double_while_nobody_writes_and_fall_at_once_when_somebody_does() {
-        let pace = SweepPace::new();
+        let pace = Pace::new();
         let mut steps = Vec::new();
         for operation in 1..=9 {
             steps.push(pace.step(1_000));

@@ -1,0 +1,73 @@
+//! What commits go through: the database with its open transaction, and the log in front of it.
+//!
+//! Invariant: the transaction holds what the log has acknowledged since redb's last commit. redb
+//! writes a page of its own for every commit, even for one that it keeps in memory; so many commits
+//! of ours are one of redb's.
+
+use redb::{Database, WriteTransaction};
+
+use super::tables::{Outer, Tables};
+use super::touch_buffer::Touches;
+use super::write_ahead_log::WriteAheadLog;
+
+pub(super) struct Connection {
+    /// Before the database, so that it is dropped before it.
+    transaction: Option<WriteTransaction>,
+    pub(super) database: Database,
+    pub(super) log: WriteAheadLog,
+    /// Touches that are in memory only.
+    pub(super) unsynced: Touches,
+}
+
+impl Connection {
+    pub(super) fn new(database: Database, log: WriteAheadLog) -> Self {
+        Self { transaction: None, database, log, unsynced: Touches::default() }
+    }
+
+    /// The tables as everything so far has left them. Closed without a commit, they keep what was
+    /// changed for the next one.
+    pub(super) fn tables(&mut self) -> Outer<Tables<'_>> {
+        let transaction = self.begun()?;
+        Tables::open(self.transaction.insert(transaction))
+    }
+
+    fn begun(&mut self) -> Outer<WriteTransaction> {
+        match self.transaction.take() {
+            Some(transaction) => Ok(transaction),
+            None => Ok(self.database.begin_write()?),
+        }
+    }
+
+    /// Ends the transaction in memory, for a snapshot to be taken.
+    pub(super) fn commit_in_memory(&mut self) -> Outer<()> {
+        let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
+        transaction.set_durability(redb::Durability::None)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Ends the transaction on the disk, with everything that is in the log or in memory only.
+    pub(super) fn commit_to_disk(&mut self, in_two_phases: bool) -> Outer<()> {
+        let mut transaction = self.begun()?;
+        if self.log.is_in_use() {
+            self.log.note_sequence(&mut Tables::open(&transaction)?)?;
+        }
+        transaction.set_two_phase_commit(in_two_phases);
+        transaction.commit()?;
+        self.log.restart();
+        Ok(())
+    }
+
+    /// Writes everything into the database, so that the log need not stay, and lets go of the file.
+    pub(super) fn close_with_commit(mut self, in_two_phases: bool) -> Outer<()> {
+        let committed = self.commit_to_disk(in_two_phases);
+        let closed = self.close();
+        committed.and(closed)
+    }
+
+    /// Lets go of the file.
+    pub(super) fn close(mut self) -> Outer<()> {
+        drop(self.transaction.take());
+        self.log.retire();
+        Ok(self.database.close()?)
+    }
+}

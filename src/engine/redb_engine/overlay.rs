@@ -1,0 +1,110 @@
+//! What has been committed since the last snapshot was taken, by key, for readers to look at first.
+//!
+//! Invariant: a change is in here from the moment it is acknowledged until a snapshot that holds it
+//! has been published. All changes of a batch come in at once, so that nobody sees one of them and,
+//! later, another one's key as it was before.
+
+use std::collections::HashMap;
+
+use super::key_hasher::{BuildKeyHasher, shard_number, shard_of};
+use crate::SessionKey;
+use crate::engine::Record;
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+const SHARDS: usize = 64;
+/// As much as a log holds at most.
+const ROOM: usize = 4 * 1024 * 1024;
+/// What a change takes besides its record's tail.
+const ENTRY: usize = size_of::<(SessionKey, Option<Record>)>() * 3 / 2;
+
+/// What a batch leaves under each key it changed; `None`: nothing.
+pub(super) type Changes = HashMap<SessionKey, Option<Record>, BuildKeyHasher>;
+
+#[derive(Debug)]
+pub(super) struct Overlay {
+    shards: [RwLock<Changes>; SHARDS],
+    bytes: AtomicUsize,
+}
+
+impl Overlay {
+    pub(super) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| RwLock::default()), bytes: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it takes enough memory for a snapshot to be due.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) >= ROOM
+    }
+
+    /// What a commit has left under this key; the outer `None` if the snapshot knows better.
+    pub(super) fn get(&self, key: &SessionKey) -> Option<Option<Record>> {
+        if self.is_empty() {
+            return None;
+        }
+        shard_of(&self.shards, key).read().get(key).cloned()
+    }
+
+    /// Whether the session is there, as far as it was changed.
+    pub(super) fn contains(&self, key: &SessionKey) -> Option<bool> {
+        if self.is_empty() {
+            return None;
+        }
+        shard_of(&self.shards, key).read().get(key).map(Option::is_some)
+    }
+
+    /// A batch is committed. One that has `cleared` the store leaves nothing but its changes.
+    pub(super) fn add(&self, changes: &Changes, cleared: bool) {
+        let mut by_shard: [Vec<_>; SHARDS] = std::array::from_fn(|_| Vec::new());
+        for (key, record) in changes {
+            if let Some(shard) = by_shard.get_mut(shard_number::<SHARDS>(key)) {
+                shard.push((key, record));
+            }
+        }
+        let mut open = Vec::new();
+        for (shard, changes) in self.shards.iter().zip(by_shard) {
+            if cleared || !changes.is_empty() {
+                open.push((shard.write(), changes));
+            }
+        }
+        // Every lock is held until all of it is in.
+        for (shard, changes) in &mut open {
+            for record in shard.values_mut().filter(|_| cleared) {
+                self.bytes.fetch_sub(weight(record.take().as_ref()) - ENTRY, Ordering::AcqRel);
+            }
+            for (key, record) in changes {
+                self.bytes.fetch_add(weight(record.as_ref()), Ordering::AcqRel);
+                if let Some(before) = shard.insert(**key, (*record).clone()) {
+                    self.bytes.fetch_sub(weight(before.as_ref()), Ordering::AcqRel);
+                }
+            }
+        }
+    }
+
+    /// Looks at every change.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&SessionKey, Option<&Record>)) {
+        for shard in &self.shards {
+            for (key, record) in shard.read().iter() {
+                visit(key, record.as_ref());
+            }
+        }
+    }
+
+    /// A snapshot with every change is published.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            let bytes = shard.values().map(|record| weight(record.as_ref())).sum();
+            shard.clear();
+            self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        }
+    }
+}
+
+fn weight(record: Option<&Record>) -> usize {
+    ENTRY + record.map_or(0, Record::tail_len)
+}

@@ -255,7 +255,10 @@ impl Writer {
         }
         let way = Way::of(&shared.options, log, effects)
             .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-        if way == Way::Database && log.is_in_use() {
+        // Where entries may follow they must be told from what follows an earlier commit.
+        let immediate = shared.options.durability == Durability::Immediate;
+        let numbered = way == Way::Database && (immediate || log.is_in_use());
+        if numbered {
             log.note_sequence(&mut tables).map_err(before)?;
         }
         drop(tables);
@@ -268,7 +271,7 @@ impl Writer {
                 .map_err(|error| during(error.into()))?,
         }
         transaction.commit().map_err(|error| during(error.into()))?;
-        if way == Way::Database {
+        if numbered {
             log.restart();
         }
         self.publish(shared, database, effects).map_err(Failed::During)?;

@@ -15,6 +15,7 @@ mod campaign;
 mod compaction;
 #[cfg(test)]
 mod creation;
+pub(crate) mod damaged;
 pub(crate) mod failing;
 #[cfg(test)]
 mod faults;

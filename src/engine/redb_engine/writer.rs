@@ -14,6 +14,7 @@ use super::options::RedbOptions;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
+use super::unwinding::holding;
 use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
 use crate::sync::Mutex;
@@ -144,7 +145,7 @@ impl Writer {
         let mut state = self.state.lock();
         self.check(shared, &mut state).map_err(Failed::Before)?;
         // Whoever panics on the way leaves a file that is opened anew, with what its log says.
-        let mut connection = match std::mem::replace(&mut *state, State::Broken(None)) {
+        let connection = match std::mem::replace(&mut *state, State::Broken(None)) {
             State::Open(connection) => connection,
             other => {
                 *state = other;
@@ -152,7 +153,8 @@ impl Writer {
             }
         };
         let operations = batch.len() as u64;
-        let result = self.run(shared, &mut connection, batch, effects);
+        let (connection, result) =
+            holding(connection, |connection| self.run(shared, connection, batch, effects));
         self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
         match result {
             Ok((outcomes, committed)) => {
@@ -217,7 +219,10 @@ impl Writer {
             shared.filter.forget();
             let mut effects = Effects::new(&shared.touches);
             effects.cleared = true;
-            self.publish(shared, &connection.database, &effects)?;
+            let (connection, published) = holding(connection, |connection| {
+                self.publish(shared, &connection.database, &effects)
+            });
+            published?;
             self.uses_log.store(connection.log.is_in_use(), Ordering::Release);
             self.needs_sync.store(false, Ordering::Release);
             *state = State::Open(connection);

@@ -181,7 +181,8 @@ pub(crate) fn salvage(sound: &Sound, damaged: &[u8], include_stale: bool) {
     assert_eq!(disagreement(&found, &rows, &[], Touches::Durable), None);
     // A logout is undone only where that was asked for, or where it may have been damaged.
     if !include_stale && !sound.is_header_hit(damaged) && !sound.is_log_hit(damaged) {
-        let ended = |tag| sound.rows().iter().all(|row| row.tag != tag);
+        let possible = sound.possible(damaged);
+        let ended = |tag| possible.iter().copied().flatten().all(|row| row.tag != tag);
         let back: Vec<_> = found.keys().filter(|tag| ended(**tag)).collect();
         assert!(back.is_empty(), "tags {back:?} are back");
     }

@@ -24,8 +24,10 @@ pub(crate) struct Sound {
     /// The same file some time before.
     pub(crate) older: Vec<u8>,
     pub(super) durability: Durability,
-    /// What was stored when the file was `older`, and after each commit since.
+    /// What was stored after each call since it was opened last.
     history: Vec<Vec<Row>>,
+    /// How many of them there were when the file was `older`.
+    before_older: usize,
     /// The entries of the log that are needed: the last commits, one each.
     entries: Vec<Range<usize>>,
     closed: bool,
@@ -81,19 +83,24 @@ impl Sound {
             let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
             (self.is_hit(damaged, &sector), damaged.get(sector).is_some_and(is_zero))
         });
-        if first.0 && second.0 && (first.1 || second.1) {
-            // As while the first log is being added.
+        // As while the first log is being added.
+        let no_log = first.0 && second.0 && (first.1 || second.1);
+        if no_log {
             possible.push(before(self.entries.len()));
         }
         // The last commit may be redb's, and torn in any of its pages.
-        let database = 0..self.log().start;
-        if !self.closed && self.entries.is_empty() && self.is_hit(damaged, &database) {
+        let torn = !self.closed && self.is_hit(damaged, &(0..self.log().start));
+        if torn && self.entries.is_empty() {
             possible.push(before(1));
+        }
+        if torn && no_log {
+            // The commit before it, without what was in the log then.
+            possible.extend(self.history.iter().map(Vec::as_slice));
         }
         // What leads to everything else is as it was before: so is everything.
         let leads = [64..192, 192..320, 9..10].into_iter().chain(SECTORS);
         if leads.into_iter().any(|part| self.is_old(damaged, &part)) {
-            possible.extend(self.history.iter().rev().skip(1).map(Vec::as_slice));
+            possible.extend(self.history.iter().skip(self.before_older).map(Vec::as_slice));
         }
         possible
     }
@@ -120,6 +127,7 @@ struct Maker {
     world: World,
     older: Vec<u8>,
     history: Vec<Vec<Row>>,
+    before_older: usize,
     ever: Vec<Row>,
     tag: u32,
 }
@@ -130,7 +138,7 @@ impl Maker {
     fn new(durability: Durability) -> Self {
         let world = World::on(SimulatedDisk::new(), durability);
         let (older, history, ever) = (Vec::new(), Vec::new(), Vec::new());
-        let mut maker = Self { world, older, history, ever, tag: 0 };
+        let mut maker = Self { world, older, history, before_older: 0, ever, tag: 0 };
         for _ in 0..20 {
             maker.create();
         }
@@ -144,6 +152,7 @@ impl Maker {
         for _ in 0..4 {
             maker.create();
         }
+        maker.history.clear();
         maker.call(Step::Reopen);
         maker.note_older();
         maker
@@ -162,7 +171,7 @@ impl Maker {
 
     fn note_older(&mut self) {
         self.older = self.world.disk.store_bytes();
-        self.history = vec![self.world.rows.clone()];
+        self.before_older = self.history.len() - 1;
     }
 
     fn create(&mut self) {
@@ -223,13 +232,14 @@ impl Maker {
     }
 
     fn sound(self, entries: usize, closed: bool) -> Sound {
-        let Self { world, older, history, ever, .. } = self;
+        let Self { world, older, history, before_older, ever, .. } = self;
         let mut seen = BTreeSet::new();
         let sound = Sound {
             file: world.disk.store_bytes(),
             older,
             durability: world.durability,
             history,
+            before_older,
             entries: Vec::new(),
             closed,
             now: world.clock.millis(),

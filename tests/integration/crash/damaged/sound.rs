@@ -93,8 +93,8 @@ impl Sound {
         if torn && self.entries.is_empty() {
             possible.push(before(1));
         }
-        if torn && no_log {
-            // The commit before it, without what was in the log then.
+        if torn && (no_log || self.entries.is_empty() && self.is_hit(damaged, &self.log())) {
+            // The commit before it, without some of what was in the log then.
             possible.extend(self.history.iter().map(Vec::as_slice));
         }
         // What leads to everything else is as it was before: so is everything.

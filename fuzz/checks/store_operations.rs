@@ -1,23 +1,37 @@
-//! A sequence of operations, as the bytes say, on a store and on the model. Shared by the fuzz target
-//! and the test that replays its corpus.
+//! A sequence of operations, as the bytes say, on a store and on a model: in memory, on a disk that
+//! works, and on one that fails and loses its power. Shared by the fuzz target and the test that
+//! replays its corpus.
 
-use crate::fixtures::{Deferred, Memory, Redb};
+use sessile::testing::DiskFault;
+
+use crate::crash::DURABILITIES;
+use crate::crash::failing::{self, Event};
+use crate::crash::workload::Step;
+use crate::fixtures::{Deferred, Immediate, Memory, OnSimulatedDisk};
 use crate::model::{Defaults, Millis};
 use crate::operations::{self, Operation, USERS};
 
-/// The longest sequence: long enough to meet itself, short enough for thousands in a second.
-const MAX_OPERATIONS: usize = 80;
+/// The longest sequences: long enough to meet themselves, short enough for hundreds in a second.
+const MAX_OPERATIONS: usize = 60;
+const MAX_EVENTS: usize = 40;
 
-/// The first byte chooses the engine, the next two the timeouts; then each operation takes one byte
-/// for its kind and one for each of its arguments.
+/// The first byte chooses where the store is. On a disk that fails events follow; elsewhere two bytes
+/// for the timeouts, and operations. Each takes one byte for its kind and one for each argument.
 pub(crate) fn check(bytes: &[u8]) {
-    let Some((engine, bytes)) = bytes.split_first() else { return };
+    let Some((place, bytes)) = bytes.split_first() else { return };
     let mut bytes = Bytes(bytes);
+    if place % 8 >= 4 {
+        let durability = DURABILITIES[usize::from(place / 8) % DURABILITIES.len()];
+        let first_tag = u32::from(place / 8);
+        let events = (first_tag..).map_while(|tag| bytes.event(tag)).take(MAX_EVENTS);
+        return failing::run(durability, events);
+    }
     let Some(defaults) = bytes.defaults() else { return };
     let operations: Vec<_> =
         std::iter::from_fn(|| bytes.operation()).take(MAX_OPERATIONS).collect();
-    match engine % 8 {
-        0 => operations::check::<Redb<Deferred>>(defaults, &operations),
+    match place % 8 {
+        0 => operations::check::<OnSimulatedDisk<Deferred>>(defaults, &operations),
+        1 => operations::check::<OnSimulatedDisk<Immediate>>(defaults, &operations),
         _ => operations::check::<Memory>(defaults, &operations),
     }
 }
@@ -99,6 +113,48 @@ impl Bytes<'_> {
                 true => Reopen(Some(self.defaults()?)),
                 false => Reopen(None),
             },
+        })
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.byte().map(u64::from)
+    }
+
+    /// An event; its content, if it has any, is that of the tag.
+    fn event(&mut self, tag: u32) -> Option<Event> {
+        use DiskFault::{Full, Read, Sync, Write};
+        Some(match self.byte()? {
+            kind @ 0..160 => Event::Call(self.step(kind, tag)?),
+            kind @ 160..208 => Event::Fail {
+                fault: [Full, Write, Sync, Read][usize::from(kind % 4)],
+                after: self.number()? % 32,
+                lasting: kind >= 192,
+            },
+            208..216 => Event::Repair,
+            216..240 => Event::CutPower { back: self.number()?, seed: self.number()? },
+            _ => Event::Kill { back: self.number()?, seed: self.number()? },
+        })
+    }
+
+    fn step(&mut self, kind: u8, tag: u32) -> Option<Step> {
+        Some(match kind % 20 {
+            0 => Step::Create { tag },
+            1 | 2 => Step::CreateForUser { user: self.user()?, tag },
+            3 => Step::CreateWith { user: self.user()?, tag, inactivity: 300 },
+            4 | 5 => Step::Update { session: self.number()?, user: self.user()?, tag },
+            6 => Step::Modify { session: self.number()?, tag },
+            7 | 8 => Step::Regenerate { session: self.number()?, tag },
+            9 => Step::Extend { session: self.number()? },
+            10 => Step::ReadAndExtend { session: self.number()? },
+            11 => Step::Destroy { session: self.number()? },
+            12 => Step::DestroyKey { session: self.number()? },
+            13 => Step::DestroyOthers { session: self.number()? },
+            14 => Step::DestroyAllOf { user: self.user()? },
+            15 => Step::Clear,
+            16 => Step::Sweep,
+            17 => Step::Flush,
+            18 => Step::Forward { by: Millis::from(self.byte()?) * 5 },
+            _ => Step::Reopen,
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../../fuzz/checks/open_damaged.rs"]
+mod open_damaged;
 #[path = "../../fuzz/checks/record_decode.rs"]
 mod record_decode;
 #[path = "../../fuzz/checks/session_id_parse.rs"]
@@ -20,6 +22,11 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         inputs += 1;
     }
     assert!(inputs >= 10, "the corpus in {} is gone", folder.display());
+}
+
+#[test]
+fn the_corpus_of_open_damaged_passes() {
+    replay("open_damaged", open_damaged::check);
 }
 
 #[test]

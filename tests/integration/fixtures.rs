@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::Durability;
 use sessile::engine::{Engine, RedbOptions};
-use sessile::testing::{CheckedRedbEngine, EngineFixture, MemoryFixture};
+use sessile::testing::{CheckedRedbEngine, EngineFixture, MemoryFixture, SimulatedDisk};
+use sessile::{Durability, RedbEngine};
 use tempfile::TempDir;
 
 /// A redb file in a folder of its own. Its engines compare their tables when they go.
@@ -53,6 +53,29 @@ impl<D: AtDurability> EngineFixture for Redb<D> {
 
     fn stored_bytes(&self) -> Vec<u8> {
         std::fs::read(self.path()).unwrap()
+    }
+}
+
+/// A redb file on a disk in memory, which is fast.
+pub(crate) struct OnSimulatedDisk<D = Immediate> {
+    disk: SimulatedDisk,
+    durability: std::marker::PhantomData<D>,
+}
+
+impl<D: AtDurability> EngineFixture for OnSimulatedDisk<D> {
+    type Engine = RedbEngine;
+
+    fn new() -> Self {
+        Self { disk: SimulatedDisk::new(), durability: std::marker::PhantomData }
+    }
+
+    fn open(&self) -> RedbEngine {
+        let options = RedbOptions::new().durability(D::DURABILITY).cache_size(1024 * 1024);
+        RedbEngine::open_on(&self.disk, &options).unwrap()
+    }
+
+    fn stored_bytes(&self) -> Vec<u8> {
+        self.disk.store_bytes()
     }
 }
 

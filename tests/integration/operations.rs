@@ -38,7 +38,8 @@ pub(crate) enum Operation {
 }
 
 pub(crate) const USERS: u8 = 4;
-const MAX_SESSIONS: usize = 12;
+/// As many as the smallest step of a sweep takes away, so that room is made all at once.
+const MAX_SESSIONS: usize = 8;
 const START: Millis = 1_000_000;
 
 /// Short, and from a few values, so that sessions do meet their deadlines exactly.

@@ -9,6 +9,7 @@ use redb::{Database, WriteTransaction};
 use super::tables::{Outer, Tables};
 use super::touch_buffer::Touches;
 use super::write_ahead_log::WriteAheadLog;
+use crate::Durability;
 
 pub(super) struct Connection {
     /// Before the database, so that it is dropped before it.
@@ -46,20 +47,24 @@ impl Connection {
     }
 
     /// Ends the transaction on the disk, with everything that is in the log or in memory only.
-    pub(super) fn commit_to_disk(&mut self, in_two_phases: bool) -> Outer<()> {
+    pub(super) fn commit_to_disk(&mut self, durability: Durability) -> Outer<()> {
         let mut transaction = self.begun()?;
-        if self.log.is_in_use() {
+        // Where entries may follow they must be told from what follows an earlier commit.
+        let is_numbered = durability == Durability::Immediate || self.log.is_in_use();
+        if is_numbered {
             self.log.note_sequence(&mut Tables::open(&transaction)?)?;
         }
-        transaction.set_two_phase_commit(in_two_phases);
+        transaction.set_two_phase_commit(durability == Durability::TwoPhase);
         transaction.commit()?;
-        self.log.restart();
+        if is_numbered {
+            self.log.restart();
+        }
         Ok(())
     }
 
     /// Writes everything into the database, so that the log need not stay, and lets go of the file.
-    pub(super) fn close_with_commit(mut self, in_two_phases: bool) -> Outer<()> {
-        let committed = self.commit_to_disk(in_two_phases);
+    pub(super) fn close_with_commit(mut self, durability: Durability) -> Outer<()> {
+        let committed = self.commit_to_disk(durability);
         let closed = self.close();
         committed.and(closed)
     }

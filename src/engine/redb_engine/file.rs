@@ -16,6 +16,7 @@ use super::marks::{check_marks, write_marks};
 use super::medium::{Found, Medium, Opened};
 use super::options::RedbOptions;
 use super::platform::Identity;
+use super::unwinding::holding;
 use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
 
@@ -143,8 +144,10 @@ impl StoreFile {
             .set_repair_callback(on_recovery)
             .create_with_backend(Backend::new(Arc::clone(&disk), Arc::clone(&self.medium)))
             .map_err(failed)?;
-        let log = WriteAheadLog::recover(disk, &database, options.page_cache_bytes())
-            .map_err(|error| failure::from_redb("recover", self.path(), error))?;
+        let (database, log) = holding(database, |database| {
+            WriteAheadLog::recover(disk, database, options.page_cache_bytes())
+        });
+        let log = log.map_err(|error| failure::from_redb("recover", self.path(), error))?;
         Ok(Connection::new(database, log))
     }
 }

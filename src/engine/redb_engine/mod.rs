@@ -36,6 +36,7 @@ mod temporary;
 #[cfg(test)]
 mod tests;
 mod touch_buffer;
+mod unwinding;
 mod warm_up;
 mod write_ahead_log;
 mod writer;
@@ -60,6 +61,7 @@ use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
 use self::touch_buffer::{Recorded, TouchBuffer};
+use self::unwinding::holding;
 use self::warm_up::WarmUp;
 use self::writer::Writer;
 use super::{
@@ -129,8 +131,9 @@ impl RedbEngine {
     pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
         let (file, connection) = StoreFile::open(medium, options)?;
-        let snapshot = Snapshot::of(&connection.database, 0)
-            .map_err(|error| failure::from_redb("read", file.path(), error))?;
+        let (connection, snapshot) =
+            holding(connection, |connection| Snapshot::of(&connection.database, 0));
+        let snapshot = snapshot.map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
             options: options.for_reopening(),

@@ -14,6 +14,7 @@ use super::options::RedbOptions;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::touch_buffer::Touches;
+use super::unwinding::holding;
 use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
 use crate::sync::Mutex;
@@ -111,9 +112,8 @@ impl Writer {
             State::Open(connection) => {
                 let in_memory = self.needs_sync();
                 let in_log = connection.log.is_in_use();
-                let in_two_phases = shared.options.durability == Durability::TwoPhase;
                 let closed = match in_memory || in_log {
-                    true => connection.close_with_commit(in_two_phases),
+                    true => connection.close_with_commit(shared.options.durability),
                     false => connection.close(),
                 };
                 let path = shared.file.path();
@@ -152,7 +152,7 @@ impl Writer {
         let mut state = self.state.lock();
         self.check(shared, &mut state).map_err(Failed::Before)?;
         // Whoever panics on the way leaves a file that is opened anew, with what its log says.
-        let mut connection = match std::mem::replace(&mut *state, State::Broken(None)) {
+        let connection = match std::mem::replace(&mut *state, State::Broken(None)) {
             State::Open(connection) => connection,
             other => {
                 *state = other;
@@ -160,7 +160,8 @@ impl Writer {
             }
         };
         let operations = batch.len() as u64;
-        let result = self.run(shared, &mut connection, batch, effects);
+        let (connection, result) =
+            holding(connection, |connection| self.run(shared, connection, batch, effects));
         match result {
             Ok(Done { mut outcomes, committed, published }) => {
                 if committed {
@@ -236,7 +237,10 @@ impl Writer {
             }
             drop(broken.take());
             let connection = shared.file.reopen(&shared.options)?;
-            self.publish_anew(shared, &connection.database)?;
+            let (connection, published) = holding(connection, |connection| {
+                self.publish_anew(shared, &connection.database)
+            });
+            published?;
             self.needs_sync.store(false, Ordering::Release);
             *state = State::Open(connection);
         }
@@ -270,8 +274,7 @@ impl Writer {
             let way = Way::of(&shared.options, &mut connection.log, effects)
                 .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
             if way == Way::Database {
-                let in_two_phases = shared.options.durability == Durability::TwoPhase;
-                connection.commit_to_disk(in_two_phases).map_err(during)?;
+                connection.commit_to_disk(shared.options.durability).map_err(during)?;
             }
             shared.overlay.add(&effects.changed, effects.cleared);
             match way {

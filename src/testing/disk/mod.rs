@@ -23,6 +23,7 @@ use self::coin::Coin;
 use self::fault::Planned;
 use self::file::Locks;
 use self::history::{Contents, Durable, Event, History};
+use self::image::Image;
 use crate::engine::RedbOptions;
 use crate::{RedbEngine, Result};
 
@@ -86,6 +87,28 @@ impl SimulatedDisk {
     #[must_use]
     pub fn new() -> Self {
         Self::of(Durable::default())
+    }
+
+    /// A disk on which the store's file is these bytes, whatever they are.
+    #[must_use]
+    pub fn with_store(bytes: &[u8]) -> Self {
+        let mut image = Image::default();
+        image.set_len(bytes.len() as u64);
+        image.write(0, bytes);
+        let contents = Contents { files: [(1, image)].into(), store: Some(1), draft: None };
+        Self::of(Durable { contents, pending: Vec::new() })
+    }
+
+    /// The bytes of the store's file as a program reads them now; none without a file.
+    #[must_use]
+    pub fn store_bytes(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let Some(image) = state.seen.store.and_then(|store| state.seen.files.get(&store)) else {
+            return Vec::new();
+        };
+        let mut bytes = vec![0; image.len() as usize];
+        image.read(0, &mut bytes);
+        bytes
     }
 
     fn of(durable: Durable) -> Self {

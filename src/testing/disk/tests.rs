@@ -135,3 +135,14 @@ fn a_store_is_locked_by_one_handle_until_that_is_closed() {
     file.close().unwrap();
     assert!(other.try_lock_shared_range(Included(9), Included(9)).unwrap());
 }
+
+#[test]
+fn a_disk_with_given_bytes_holds_them_and_keeps_them_when_the_power_goes() {
+    let given: Vec<u8> = (0..10_000_u32).map(|number| number as u8).collect();
+    let disk = SimulatedDisk::with_store(&given);
+    assert_eq!(disk.store_bytes(), given);
+    assert_eq!(bytes(&disk.after_power_loss(0, 1)), given);
+    disk.open().unwrap().backend.write(0, &[7]).unwrap();
+    assert_eq!((disk.store_bytes()[0], disk.store_bytes().len()), (7, 10_000));
+    assert!(SimulatedDisk::new().store_bytes().is_empty());
+}

@@ -6,28 +6,43 @@
 //! `SESSILE_CRASH_STATES=1000000 cargo test --release --test integration crash::campaign --
 //! --nocapture` tries a million states, and prints how many, from which seed and in what time;
 //! `SESSILE_CRASH_SEED` chooses the first workload.
+//!
+//! What is not a test of its own is shared with the fuzz targets, which are no tests.
 
+#[cfg(test)]
 mod campaign;
+#[cfg(test)]
 mod compaction;
+#[cfg(test)]
 mod creation;
+pub(crate) mod damaged;
+pub(crate) mod failing;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod groups;
+#[cfg(test)]
 mod killed;
 mod opened;
 mod oracle;
+#[cfg(test)]
 mod reads;
+#[cfg(test)]
 mod recording;
+#[cfg(test)]
 mod sweeps;
+#[cfg(test)]
 mod sync_faults;
+#[cfg(test)]
 mod triples;
-mod workload;
+pub(crate) mod workload;
 mod world;
 
 use std::time::Duration;
 
 use sessile::Durability;
 
-const DURABILITIES: [Durability; 3] = [
+pub(crate) const DURABILITIES: [Durability; 3] = [
     Durability::Immediate,
     Durability::TwoPhase,
     Durability::Deferred { interval: Duration::from_secs(3_600) },

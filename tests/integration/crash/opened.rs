@@ -28,12 +28,12 @@ impl RandomSource for Seeded {
 }
 
 /// How engines are opened: a small cache, everything verified.
-fn options(durability: Durability) -> RedbOptions {
+pub(super) fn options(durability: Durability) -> RedbOptions {
     RedbOptions::new().durability(durability).cache_size(1024 * 1024)
 }
 
 /// A store on an engine, at a time at which nothing that it holds has expired.
-fn store_on(engine: Arc<RedbEngine>, clock: ManualClock, seed: u64) -> Result<Store> {
+pub(super) fn store_on(engine: Arc<RedbEngine>, clock: ManualClock, seed: u64) -> Result<Store> {
     let (inactivity, absolute) =
         (Duration::from_millis(INACTIVITY), Duration::from_millis(ABSOLUTE));
     Store::builder()
@@ -77,13 +77,23 @@ impl Opened {
         Self::drawing_from(1 << 40, disk, durability, clock)
     }
 
-    fn drawing_from(
+    /// Seeds that differ, up to 2^43, give different ids.
+    pub(super) fn drawing_from(
         seed: u64,
         disk: &SimulatedDisk,
         durability: Durability,
         clock: &ManualClock,
     ) -> Result<Self> {
-        let engine = Arc::new(RedbEngine::open_on(disk, &options(durability))?);
+        Self::with(seed, disk, &options(durability), clock)
+    }
+
+    pub(super) fn with(
+        seed: u64,
+        disk: &SimulatedDisk,
+        options: &RedbOptions,
+        clock: &ManualClock,
+    ) -> Result<Self> {
+        let engine = Arc::new(RedbEngine::open_on(disk, options)?);
         Ok(Self {
             store: store_on(Arc::clone(&engine), clock.clone(), seed)?,
             everything: store_on(Arc::clone(&engine), beginning_of_time(), seed + (1 << 30))?,

@@ -5,7 +5,7 @@ use super::oracle::{INACTIVITY, Millis, Row};
 
 /// Sessions are named by a number, which is taken modulo how many there are; a tag is new.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Create { tag: u32 },
     CreateForUser { user: u8, tag: u32 },
     CreateWith { user: u8, tag: u32, inactivity: Millis },

@@ -3,7 +3,8 @@
 //! Invariant: both sectors say the same, but while the log moves: then one is written, synced, and
 //! only then the other. So a sector that is torn by a crash has a sound one beside it, or it is the
 //! first that was written, and there is no log yet. Two sectors of zeroes mean that there is none,
-//! and the whole file is redb's.
+//! and the whole file is redb's. A crash may leave two that differ; then the one that holds is the
+//! last to be written over, lest the word pass to the other.
 
 use sha2::{Digest, Sha256};
 
@@ -67,6 +68,17 @@ impl Area {
             (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
             (Ok(None), _) | (_, Ok(None)) => Ok(None),
             (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// In which order the sectors are to be written over: the last one holds until then.
+    pub(super) fn order_of(first: &[u8; SECTOR], second: &[u8; SECTOR]) -> [u64; 2] {
+        let [of_first, of_second] = OFFSETS;
+        let holding = Self::from_sectors(first, second).ok();
+        match (Self::from_sector(first).ok() == holding, Self::from_sector(second).ok() == holding)
+        {
+            (true, false) => [of_second, of_first],
+            _ => [of_first, of_second],
         }
     }
 

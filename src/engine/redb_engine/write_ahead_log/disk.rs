@@ -32,6 +32,8 @@ pub(in super::super) struct Disk {
 #[derive(Debug, Default)]
 struct Log {
     area: Option<Area>,
+    /// The sectors' offsets, in the order in which they are to be written.
+    order: [u64; 2],
     /// How many of the area's bytes are entries that are needed.
     used: u64,
     /// Whether the area is to be given back when the file is closed.
@@ -56,7 +58,7 @@ impl Disk {
         sync_failed: SyncFailed,
     ) -> io::Result<Self> {
         let len = inner.len()?;
-        let mut area = None;
+        let (mut area, mut order) = (None, area::OFFSETS);
         if len >= PAGE {
             let mut sectors = [[0; area::SECTOR]; 2];
             for (sector, offset) in sectors.iter_mut().zip(area::OFFSETS) {
@@ -64,6 +66,7 @@ impl Disk {
             }
             let [first, second] = &sectors;
             area = Area::from_sectors(first, second).map_err(damaged)?;
+            order = Area::order_of(first, second);
         }
         // The file is never shorter than its log's end: it was cut.
         if area.is_some_and(|area| area.end() > len) {
@@ -71,7 +74,8 @@ impl Disk {
         }
         // Until it is read, all of it may be needed.
         let used = area.map_or(0, |area| area.capacity);
-        Ok(Self { inner, sync_failed, log: Mutex::new(Log { area, used, ..Log::default() }) })
+        let log = Log { area, order, used, ..Log::default() };
+        Ok(Self { inner, sync_failed, log: Mutex::new(log) })
     }
 
     pub(in super::super) fn inner(&self) -> &dyn StorageBackend {
@@ -127,7 +131,9 @@ impl Disk {
     pub(in super::super) fn give_back_retired(&self) -> io::Result<()> {
         let mut log = self.log.lock();
         match log.area.take() {
-            Some(area) if log.retired && !log.astray && !self.sync_failed() => self.give_back(area),
+            Some(area) if log.retired && !log.astray && !self.sync_failed() => {
+                self.give_back(log.order, area)
+            }
             _ => Ok(()),
         }
     }
@@ -209,22 +215,22 @@ impl Disk {
         bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
         self.inner.write(area.start, &bytes)?;
         self.sync()?;
-        self.write_sectors(&area.to_sector())?;
+        self.write_sectors(log.order, &area.to_sector())?;
         log.area = Some(area);
         log.astray = false;
         Ok(())
     }
 
-    fn write_sectors(&self, sector: &[u8; area::SECTOR]) -> io::Result<()> {
-        for offset in area::OFFSETS {
+    fn write_sectors(&self, order: [u64; 2], sector: &[u8; area::SECTOR]) -> io::Result<()> {
+        for offset in order {
             self.inner.write(offset, sector)?;
             self.sync()?;
         }
         Ok(())
     }
 
-    fn give_back(&self, area: Area) -> io::Result<()> {
-        self.write_sectors(&[0; area::SECTOR])?;
+    fn give_back(&self, order: [u64; 2], area: Area) -> io::Result<()> {
+        self.write_sectors(order, &[0; area::SECTOR])?;
         self.cut_behind(area.database_len)
     }
 
@@ -249,10 +255,81 @@ impl std::fmt::Debug for Disk {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use redb::backends::InMemoryBackend;
 
     use super::*;
     use crate::SessionKey;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A file that can be opened again, and on which, after some writes, one fails half way.
+    #[derive(Debug)]
+    struct Failing {
+        file: Arc<InMemoryBackend>,
+        writes: AtomicUsize,
+        /// How much of the write that fails is done.
+        torn: usize,
+    }
+
+    impl StorageBackend for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            let left = self.writes.load(Ordering::Relaxed);
+            self.writes.store(left.saturating_sub(1), Ordering::Relaxed);
+            let (whole, torn) = (data, data.get(..self.torn).unwrap_or(data));
+            self.file.write(offset, if left > 0 { whole } else { torn })?;
+            if left > 0 { Ok(()) } else { Err(io::Error::other("no more writes")) }
+        }
+    }
+
+    fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Disk {
+        let file = Failing { file: Arc::clone(file), writes: AtomicUsize::new(writes), torn };
+        Disk::open(Box::new(file), SyncFailed::default()).unwrap()
+    }
+
+    /// Three changes, each of which fails at any of its writes or not at all: the log moves, is given
+    /// back or moves again, and moves once more or is added.
+    #[test]
+    fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
+        let place = |file: &_| on(file, 0, 0).log.lock().area.map(|area| area.database_len);
+        for number in 0..256 {
+            let torn = if number & 1 == 0 { 0 } else { 40 };
+            let gives_back = number & 2 == 0;
+            let file = Arc::new(InMemoryBackend::new());
+            file.set_len(64 * 1024).unwrap();
+            assert!(on(&file, 9, 0).append(entry(), 1).unwrap());
+            for change in 0..3 {
+                let before = place(&file);
+                // The new place and two sectors are three writes, and an entry is one more.
+                let disk = on(&file, (number >> (2 + 2 * change)) & 3, torn);
+                let len = (17 + change as u64) * PAGE;
+                let (wanted, result) = if change == 1 && gives_back {
+                    disk.retire();
+                    (None, disk.give_back_retired())
+                } else if before.is_some() {
+                    (Some(len), disk.set_database_len(len))
+                } else {
+                    (Some(file.len().unwrap()), disk.append(entry(), 1).map(drop))
+                };
+                drop(disk);
+                let found = place(&file);
+                let failed = result.is_err() && found == before;
+                assert!(failed || found == wanted, "{number}, {change}: {found:?}");
+            }
+        }
+    }
 
     fn disk() -> Disk {
         let inner = InMemoryBackend::new();

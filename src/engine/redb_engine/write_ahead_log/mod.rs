@@ -6,8 +6,8 @@
 //! the log is applied again when the file is opened.
 //!
 //! Invariant: the entries' numbers follow one another without a gap, the first one follows the
-//! number that redb's last durable commit holds, and an entry is whole or it is the last. So
-//! applying the entries in their order to that commit gives what was acknowledged.
+//! number of redb's last durable commit, and an entry is whole or it is the last. So applying the
+//! entries in their order to that commit gives what was acknowledged, and they fit no other.
 
 mod area;
 mod disk;
@@ -25,7 +25,7 @@ use self::entry::{Entry, Found};
 use super::tables::{Outer, Tables};
 use crate::engine::Record;
 
-/// In `meta`: the number of the last entry that the commit holds.
+/// In `meta`: the number of the commit, which holds all entries of the log before it.
 pub(super) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
 /// A record that is written changes its own page and, now and then, one above it.
@@ -42,9 +42,9 @@ pub(super) struct DamagedLog {
 #[derive(Debug)]
 pub(super) struct WriteAheadLog {
     disk: Arc<Disk>,
-    /// The number of the last entry.
+    /// The number of the last entry, or of redb's last commit if there is none since.
     last: u64,
-    /// The number of the last entry that redb holds on the disk.
+    /// The number of redb's last commit on the disk.
     folded: u64,
     /// How many records have been changed since then, and how many may be.
     changes: usize,
@@ -116,13 +116,15 @@ impl WriteAheadLog {
         self.changes + changes <= self.max_changes
     }
 
-    /// Puts the number of the last entry into a transaction that will be durable.
+    /// Gives a number to a transaction that will be durable: the next one, so that no later entry
+    /// follows what was there before it.
     pub(super) fn note_sequence(&self, tables: &mut Tables<'_>) -> Outer<()> {
-        tables.store_meta(SEQUENCE, &self.last.to_le_bytes())
+        tables.store_meta(SEQUENCE, &(self.last + 1).to_le_bytes())
     }
 
-    /// A durable commit holds everything: the log begins again.
+    /// A durable commit with a number holds everything: the log begins again.
     pub(super) fn restart(&mut self) {
+        self.last += 1;
         self.folded = self.last;
         self.changes = 0;
         self.disk.resume(0);
@@ -235,8 +237,8 @@ fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 /// Whether an entry after this number stands anywhere in the bytes.
 fn is_behind(number: u64, bytes: &[u8], salt: &[u8; 16]) -> bool {
     let sectors = bytes.len() / area::SECTOR;
-    // One sector an entry is the least; what is behind that many is of an earlier round.
-    let later = number + 1..=number + sectors as u64;
+    // One sector an entry is the least, and a durable commit has a number too.
+    let later = number + 1..=number + 1 + sectors as u64;
     (0..sectors).any(|sector| {
         let rest = bytes.get(sector * area::SECTOR..).unwrap_or_default();
         Found::at_start_of(rest, salt, later.clone()).is_some()

@@ -1,0 +1,19 @@
+//! Damaged files, opened and used for everything: a clear error or the right answer, and never
+//! much more memory in one piece than the file is long.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks/open_damaged.rs"]
+mod checks;
+#[path = "../../tests/integration/crash/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod crash;
+mod largest;
+
+fuzz_target!(|bytes: &[u8]| {
+    let largest = largest::piece_asked_for(|| checks::check(bytes));
+    // The longest file has some 600 KiB, and the cache 1 MiB.
+    assert!(largest <= 1 << 24, "{largest} bytes in one piece");
+});

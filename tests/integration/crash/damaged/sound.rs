@@ -1,0 +1,267 @@
+//! Sound files of several kinds, with all that was stored at each moment since an older state.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use sessile::testing::SimulatedDisk;
+use sessile::{Durability, SessionId, SessionKey};
+
+use super::super::opened::Opened;
+use super::super::oracle::{Millis, Row};
+use super::super::workload::Step;
+use super::super::world::World;
+use super::super::{Choices, DURABILITIES};
+
+/// redb's own part of page 0, and our two sectors in it.
+const HEADER: Range<usize> = 0..320;
+const SECTORS: [Range<usize>; 2] = [2_048..2_560, 2_560..3_072];
+
+/// A file, and what it holds.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    pub(crate) file: Vec<u8>,
+    /// The same file some time before.
+    pub(crate) older: Vec<u8>,
+    pub(super) durability: Durability,
+    /// What was stored after each call since it was opened last.
+    history: Vec<Vec<Row>>,
+    /// How many of them there were when the file was `older`.
+    before_older: usize,
+    /// The entries of the log that are needed: the last commits, one each.
+    entries: Vec<Range<usize>>,
+    closed: bool,
+    pub(super) ids: HashMap<SessionKey, SessionId>,
+    /// Every row there ever was.
+    pub(super) ever: Vec<Row>,
+    pub(super) now: Millis,
+}
+
+impl Sound {
+    pub(super) fn rows(&self) -> &[Row] {
+        self.history.last().unwrap()
+    }
+
+    /// Where the log is, from its first entry on; nothing where there is none.
+    pub(crate) fn log(&self) -> Range<usize> {
+        let number = |at: usize| u64::from_le_bytes(self.file[at..at + 8].try_into().unwrap());
+        match self.file[SECTORS[0].clone()].starts_with(b"sess-log") {
+            true => {
+                let start = number(SECTORS[0].start + 24) as usize;
+                start..start + number(SECTORS[0].start + 32) as usize
+            }
+            false => self.file.len()..self.file.len(),
+        }
+    }
+
+    fn is_hit(&self, damaged: &[u8], part: &Range<usize>) -> bool {
+        damaged.get(part.clone()) != Some(&self.file[part.clone()])
+    }
+
+    /// Whether a part is not as it was, but as it was before.
+    fn is_old(&self, damaged: &[u8], part: &Range<usize>) -> bool {
+        self.is_hit(damaged, part) && damaged.get(part.clone()) == self.older.get(part.clone())
+    }
+
+    pub(super) fn is_log_hit(&self, damaged: &[u8]) -> bool {
+        let mut parts = self.entries.iter().chain(&SECTORS);
+        parts.any(|part| self.is_hit(damaged, part))
+    }
+
+    pub(super) fn is_header_hit(&self, damaged: &[u8]) -> bool {
+        self.is_hit(damaged, &HEADER)
+    }
+
+    /// What may be found in the damaged file if it is opened: what is in the sound one, first.
+    pub(super) fn possible(&self, damaged: &[u8]) -> Vec<&[Row]> {
+        let mut possible = vec![self.rows()];
+        let before = |commits: usize| self.history[self.history.len() - 1 - commits].as_slice();
+        // The last entries may have been torn by a crash, for all that anybody can tell.
+        let torn = self.entries.iter().rev().take_while(|entry| self.is_hit(damaged, entry));
+        possible.extend((1..=torn.count()).map(before));
+        let [first, second] = SECTORS.map(|sector| {
+            let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+            (self.is_hit(damaged, &sector), damaged.get(sector).is_some_and(is_zero))
+        });
+        // As while the first log is being added.
+        let no_log = first.0 && second.0 && (first.1 || second.1);
+        if no_log {
+            possible.push(before(self.entries.len()));
+        }
+        // The last commit may be redb's, and torn in any of its pages.
+        let torn = !self.closed && self.is_hit(damaged, &(0..self.log().start));
+        if torn && self.entries.is_empty() {
+            possible.push(before(1));
+        }
+        if torn && (no_log || self.entries.is_empty() && self.is_hit(damaged, &self.log())) {
+            // The commit before it, without some of what was in the log then.
+            possible.extend(self.history.iter().map(Vec::as_slice));
+        }
+        // What leads to everything else is as it was before: so is everything.
+        let leads = [64..192, 192..320, 9..10].into_iter().chain(SECTORS);
+        if leads.into_iter().any(|part| self.is_old(damaged, &part)) {
+            possible.extend(self.history.iter().skip(self.before_older).map(Vec::as_slice));
+        }
+        possible
+    }
+}
+
+/// One of each kind.
+pub(crate) fn sounds() -> &'static [Sound] {
+    static SOUNDS: LazyLock<Vec<Sound>> = LazyLock::new(|| {
+        let [immediate, two_phase, _] = DURABILITIES;
+        vec![
+            Maker::new(immediate).written().closed(),
+            Maker::new(immediate).written().killed(8),
+            Maker::new(immediate).swept().written().killed(8),
+            Maker::new(immediate).written().swept().killed(0),
+            Maker::new(two_phase).written().killed(0),
+            Maker::new(two_phase).written().killed_and_opened(immediate).written().killed(8),
+        ]
+    });
+    &SOUNDS
+}
+
+/// A store that is being filled.
+struct Maker {
+    world: World,
+    older: Vec<u8>,
+    history: Vec<Vec<Row>>,
+    before_older: usize,
+    ever: Vec<Row>,
+    tag: u32,
+}
+
+impl Maker {
+    /// Two dozen sessions of all sizes, to which everything happened, in a file that was closed
+    /// and opened again; and some that are over.
+    fn new(durability: Durability) -> Self {
+        let world = World::on(SimulatedDisk::new(), durability);
+        let (older, history, ever) = (Vec::new(), Vec::new(), Vec::new());
+        let mut maker = Self { world, older, history, before_older: 0, ever, tag: 0 };
+        for _ in 0..20 {
+            maker.create();
+        }
+        let mut choices = Choices(1);
+        for _ in 0..30 {
+            maker.tag += 1;
+            let step = Step::of_one_thread(&mut choices, maker.tag, 0);
+            maker.call(step);
+        }
+        maker.call(Step::Forward { by: 500 });
+        for _ in 0..4 {
+            maker.create();
+        }
+        maker.history.clear();
+        maker.call(Step::Reopen);
+        maker.note_older();
+        maker
+    }
+
+    /// Another process takes the file over.
+    fn killed_and_opened(mut self, durability: Durability) -> Self {
+        let World { disk, clock, rows, ids, .. } = &self.world;
+        let disk = disk.after_kill(disk.operations(), 0);
+        let opened = Opened::again(&disk, durability, clock).unwrap();
+        let (rows, ids) = (rows.clone(), ids.clone());
+        self.world = World::with(disk, durability, clock.clone(), opened);
+        (self.world.rows, self.world.ids) = (rows, ids);
+        self
+    }
+
+    fn note_older(&mut self) {
+        self.older = self.world.disk.store_bytes();
+        self.before_older = self.history.len() - 1;
+    }
+
+    fn create(&mut self) {
+        self.tag += 1;
+        let (tag, user) = (self.tag, (self.tag % 3) as u8);
+        self.call(match tag % 4 {
+            0 => Step::Create { tag },
+            1 => Step::CreateWith { user, tag, inactivity: 300 },
+            _ => Step::CreateForUser { user, tag },
+        });
+    }
+
+    fn call(&mut self, step: Step) {
+        let call = self.world.call(step);
+        assert!(call.result.is_ok(), "{call:?}");
+        self.history.push(self.world.rows.clone());
+        self.ever.extend(self.world.rows.clone());
+    }
+
+    /// Eight commits, one of each kind, on sessions that live.
+    fn written(mut self) -> Self {
+        let now = self.world.clock.millis();
+        let live: Vec<_> = self.world.rows.iter().map(|row| now < row.deadline()).collect();
+        let mut live = (0..live.len() as u64).rev().filter(|at| live[*at as usize]);
+        let mut session = || live.nth(1).unwrap();
+        // From the last on, as a removal moves those behind it.
+        let steps = [session(), session(), session(), session(), session()];
+        let [destroyed, updated, regenerated, modified, by_key] = steps;
+        let tag = self.tag;
+        self.tag += 5;
+        self.call(Step::Destroy { session: destroyed });
+        self.call(Step::Update { session: updated, user: 2, tag: tag + 1 });
+        self.call(Step::Regenerate { session: regenerated, tag: tag + 2 });
+        self.call(Step::Modify { session: modified, tag: tag + 3 });
+        self.call(Step::DestroyKey { session: by_key });
+        self.create();
+        self.create();
+        self.create();
+        self
+    }
+
+    /// A durable commit of redb's, which takes some sessions away.
+    fn swept(mut self) -> Self {
+        self.note_older();
+        let before = self.world.rows.len();
+        self.call(Step::Sweep);
+        assert!(self.world.rows.len() < before);
+        self
+    }
+
+    fn closed(mut self) -> Sound {
+        self.world.opened.take().unwrap().store.close().unwrap();
+        self.sound(0, true)
+    }
+
+    fn killed(self, entries: usize) -> Sound {
+        self.sound(entries, false)
+    }
+
+    fn sound(self, entries: usize, closed: bool) -> Sound {
+        let Self { world, older, history, before_older, ever, .. } = self;
+        let mut seen = BTreeSet::new();
+        let sound = Sound {
+            file: world.disk.store_bytes(),
+            older,
+            durability: world.durability,
+            history,
+            before_older,
+            entries: Vec::new(),
+            closed,
+            now: world.clock.millis(),
+            ids: world.ids.clone(),
+            ever: ever.into_iter().rev().filter(|row| seen.insert(row.tag)).collect(),
+        };
+        let entries = last_entries(&sound.file[sound.log()], sound.log().start, entries);
+        Sound { entries, ..sound }
+    }
+}
+
+/// Where the entries of the log stand, of which there are so many.
+fn last_entries(log: &[u8], start: usize, count: usize) -> Vec<Range<usize>> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    let number = |at: usize| u64::from_le_bytes(log[at + 16..at + 24].try_into().unwrap());
+    for _ in 0..count {
+        assert_eq!(number(at), number(0) + entries.len() as u64);
+        let len = u32::from_le_bytes(log[at + 24..at + 28].try_into().unwrap()) as usize;
+        let end = at + (28 + len).next_multiple_of(512);
+        entries.push(start + at..start + end);
+        at = end;
+    }
+    entries
+}

@@ -40,6 +40,7 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::options::RedbOptions;
 pub use self::recovery::Recovery;
@@ -63,6 +64,7 @@ use super::{
     Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::sync::ArcSwapOption;
+use crate::sync::atomic::AtomicBool;
 use crate::{Error, Result, SessionKey, Timeouts};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
@@ -81,7 +83,8 @@ const STEP: usize = 1_000;
 ///
 /// # Concurrency
 ///
-/// Reads take no lock of a writer. Threads that write at the same time share commits.
+/// Reads take no lock of a writer, but to open the file anew after an error. Threads that write at
+/// the same time share commits.
 ///
 /// # Examples
 ///
@@ -133,6 +136,7 @@ impl RedbEngine {
             cache: RecordCache::new(options.record_cache_bytes()),
             filter: KeyFilter::new(),
             snapshot: ArcSwapOption::from_pointee(snapshot),
+            handle_lost: AtomicBool::new(false),
         };
         Ok(Self {
             shared,
@@ -166,8 +170,33 @@ impl RedbEngine {
         self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
     }
 
+    /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
+    /// its own call's answer, so no call opens the file anew more than once.
+    fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        let lost = self.shared.is_handle_lost();
+        match read() {
+            Err(Error::Io { .. }) if lost => {
+                self.writer.reopen(&self.shared)?;
+                read()
+            }
+            // What is in memory is read without a handle.
+            other => other,
+        }
+    }
+
+    /// The last commit, to look at for longer.
+    fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
+        self.shared.snapshot.load_full().ok_or(Error::Closed)
+    }
+
     /// Writes everything that is in memory only.
     fn write_pending(&self) -> Result<()> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
         self.flush_touches()?;
         if self.writer.needs_sync() {
             self.submit(Operation::Sync)?;
@@ -201,7 +230,7 @@ impl Engine for RedbEngine {
     }
 
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.shared.load(key)
+        self.reading(|| self.shared.load(key))
     }
 
     fn replace(
@@ -242,7 +271,7 @@ impl Engine for RedbEngine {
         }
         // Recorded first, looked at second: a removal that this look does not see yet will find
         // the touch and forget it.
-        let there = self.shared.contains(key);
+        let there = self.reading(|| self.shared.contains(key));
         if !matches!(there, Ok(true)) {
             self.shared.touches.forget(key);
         }
@@ -265,7 +294,7 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.snapshot()?;
         let failed = |error| self.shared.failed_to_read(error);
         for key in snapshot.keys_of(user).map_err(failed)? {
             if let Some(record) = snapshot.get(&key).map_err(failed)? {
@@ -277,7 +306,7 @@ impl Engine for RedbEngine {
     }
 
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.snapshot()?;
         let failed = |error| self.shared.failed_to_read(error);
         for entry in snapshot.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
@@ -289,7 +318,9 @@ impl Engine for RedbEngine {
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         // Most sweeps find nothing; that takes a look, and no transaction.
-        if self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()))? {
+        let nothing_passed =
+            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
+        if self.reading(nothing_passed)? {
             return Ok(Sweep::default());
         }
         let step = self.sweep_pace.step(limit);
@@ -312,7 +343,7 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.snapshot()?;
         let failed = |error| self.shared.failed_to_read(error);
         let mut expired = 0;
         for key in snapshot.passed(now).map_err(failed)? {
@@ -331,7 +362,7 @@ impl Engine for RedbEngine {
     }
 
     fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        let snapshot = self.shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let snapshot = self.snapshot()?;
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
                 let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
@@ -348,7 +379,7 @@ impl Engine for RedbEngine {
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.shared.look(|snapshot| snapshot.meta(name))
+        self.reading(|| self.shared.look(|snapshot| snapshot.meta(name)))
     }
 
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
@@ -376,7 +407,7 @@ impl Engine for RedbEngine {
 
     fn stats(&self) -> Result<EngineStats> {
         Ok(EngineStats {
-            stored: self.shared.look(Snapshot::len)?,
+            stored: self.reading(|| self.shared.look(Snapshot::len))?,
             file_bytes: Some(self.shared.file.len()?),
             pending_touches: self.shared.touches.len() as u64,
             ..self.writer.stats()

@@ -232,6 +232,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// A name for the content type, kept in the file and compared whenever it is opened. Default:
     /// none, for a file without a name. Encoded content does not describe itself: the name is what
     /// keeps one program's sessions from being read as another's.
+    ///
+    /// With a name, content that does not decode though it is of the program's version is damaged, and
+    /// [`Error::DamagedRecord`]; without one it may as well be another type's, and is
+    /// [`Error::ContentMismatch`].
     pub fn content_name(self, name: impl Into<String>) -> Self {
         Self { content_name: Some(name.into()), ..self }
     }
@@ -339,7 +343,12 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             true => None,
             false => Some(Maintenance::start(Arc::clone(&context), intervals)?),
         };
-        let codec = Codec { version: self.content_version, migrate: self.migrate };
+        let codec = Codec {
+            // Another name was refused above.
+            named: self.content_name.is_some(),
+            version: self.content_version,
+            migrate: self.migrate,
+        };
         Ok(SessionStore::assemble(context, codec, maintenance))
     }
 

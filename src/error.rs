@@ -107,6 +107,10 @@ pub enum Error {
         source: Source,
     },
     /// What is stored is content of another name, version or type. It is left as it is.
+    ///
+    /// Content that does not decode is taken for another type's, unless the store has a
+    /// [`content_name`](crate::Builder::content_name) and the record the program's version of it:
+    /// then it is a [`DamagedRecord`](Self::DamagedRecord).
     #[error("{detail}; the stored content is untouched")]
     ContentMismatch {
         /// What was found, what was expected, and what to do.
@@ -115,7 +119,8 @@ pub enum Error {
         #[source]
         source: Option<Source>,
     },
-    /// A stored record is not one this library wrote. It is left as it is.
+    /// A stored record is not one this library wrote, or holds under the name and version of the
+    /// program's content what is not that. It is left as it is.
     #[error(
         "the record of session {key} is damaged ({reason}); \
          destroy it by its key or restore the file from a copy"
@@ -260,8 +265,11 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// A commit failed half way: the change may or may not survive. It is all there or not at
-    /// all, and reading shows which.
+    /// A commit failed half way: the change may or may not survive. It is all there or not at all.
+    ///
+    /// Reading shows which once the store has written again. While the disk keeps failing, a read
+    /// may still show the state before; after a failed sync, until the store was closed and opened
+    /// again.
     #[error("the commit failed half way; whether the change is stored is not known: read it again")]
     OutcomeUnknown {
         /// What the storage engine reported.

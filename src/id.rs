@@ -248,6 +248,17 @@ mod tests {
             "../../../../../../../.",
             "\u{e4}AAAAAAAAAAAAAAAAAAAA",
             "\u{212a}AAAAAAAAAAAAAAAAAAA",
+            // Sound ones, and something more.
+            "AAAAAAAAAAAAAAAAAAAAAA=",
+            "AAAAAAAAAAAAAAAAAAAAAA==",
+            "AAAAAAAAAAAAAAAAAAAAAAA=",
+            " AAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAA ",
+            "AAAAAAAAAAAAAAAAAAAAAA\n",
+            "AAAAAAAAAAAAAAAAAAAAAA\0",
+            "AAAAAAAAAAA AAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "../AAAAAAAAAAAAAAAAAAAAAA",
         ];
         for text in malformed {
             let error = SessionId::parse(text).unwrap_err();

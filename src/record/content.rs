@@ -250,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn of_content_over_the_limit_no_more_than_the_limit_is_kept_in_memory() {
+        let mut writer = BoundedWriter { bytes: Vec::new(), len: 0, max_len: 100 };
+        (0..1_000).for_each(|_| writer.write(&[7; 60]).unwrap());
+        assert_eq!((writer.bytes.len(), writer.len), (60, 60_000));
+    }
+
+    #[test]
     fn bytes_left_over_are_an_error() {
         assert!(decode::<u8>(&[1, 0]).is_err());
         assert!(decode::<()>(&[0]).is_err());

@@ -16,6 +16,8 @@ use crate::{Error, Result, Session, SessionId, SessionKey};
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
 
 pub(crate) struct Codec<C> {
+    /// Whether the store holds content of the name that the program gave; not, if it gave none.
+    pub(crate) named: bool,
     pub(crate) version: u32,
     pub(crate) migrate: Option<Migrate<C>>,
 }
@@ -36,13 +38,13 @@ impl<C: DeserializeOwned> Codec<C> {
         context: &Context,
     ) -> Result<Session<C>> {
         Ok(Session {
+            content: context.counting_damage(self.decode(&key, record))?,
             id,
             key,
             times: Times::of(record, &context.timeouts),
             revision: record.revision(),
             user: record.user_id(),
             csrf_token: record.csrf_token(),
-            content: self.decode(&key, record)?,
             modified: false,
         })
     }
@@ -71,6 +73,14 @@ impl<C: DeserializeOwned> Codec<C> {
                     mismatch(expectation, Some(Arc::new(error)))
                 })
             }
+            // The name and the version are those of `C`, so it is not another type.
+            _ if self.named && found == self.version => {
+                content::decode(record.content()).map_err(|_| Error::DamagedRecord {
+                    key: *key,
+                    reason: "its content is not what its name and version stand for; if the type \
+                             has changed since, raise `content_version` and migrate",
+                })
+            }
             _ => content::decode(record.content()).map_err(|source| {
                 let expectation = "which is not the content type of this store; if the type has \
                                    changed, raise `content_version` and migrate";
@@ -84,6 +94,7 @@ impl<C> fmt::Debug for Codec<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Codec")
+            .field("named", &self.named)
             .field("version", &self.version)
             .field("migrates", &self.migrate.is_some())
             .finish()

@@ -130,7 +130,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             };
             match record.and_then(|record| {
                 let info = SessionInfo::of(key, &record, &context.timeouts);
-                Ok((info, self.shared.codec.decode(&key, &record)?))
+                let content = context.counting_damage(self.shared.codec.decode(&key, &record))?;
+                Ok((info, content))
             }) {
                 Ok((info, content)) => {
                     visit(info, content);

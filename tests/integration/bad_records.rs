@@ -117,6 +117,42 @@ fn a_forged_record_with_sound_content_is_read() {
     assert_eq!(closed.open::<String>().read(&closed.ids[0]).unwrap().unwrap().content(), "new");
 }
 
+/// A store with a name for its content tells damage from another type.
+fn open_named<C: Serialize + DeserializeOwned>(closed: &Closed, version: u32) -> SessionStore<C> {
+    let builder = SessionStore::builder().clock(closed.clock.clone()).content_name("test");
+    let builder = match version {
+        0 => builder,
+        _ => builder.content_version(version, |old| old.decode()),
+    };
+    builder.manual_maintenance().open(closed.path()).unwrap()
+}
+
+#[test]
+fn content_that_is_not_what_its_name_and_version_say_is_damaged() {
+    fn refused<C: Serialize + DeserializeOwned + std::fmt::Debug>(sound: C, bytes: &[u8]) {
+        let closed = Closed::with(vec![sound]);
+        closed.forge(0, bytes);
+        let id = &closed.ids[0];
+        assert!(is_mismatch(closed.open::<C>().read(id)), "without a name nothing is known");
+        let store = open_named::<C>(&closed, 0);
+        assert!(is_damaged(store.read(id)));
+        assert!(is_damaged(store.read_and_extend(id)));
+        assert!(is_damaged(store.modify(id, |_| ())));
+        assert!(is_damaged(store.for_each(|_, _| ())));
+        assert_eq!(store.stats().unwrap().damaged_records, 4);
+        let text = store.read(id).unwrap_err().to_string();
+        assert!(text.contains("content_version"), "or the program has changed: {text}");
+        store.close().unwrap();
+        let store = open_named::<C>(&closed, 1);
+        assert!(is_mismatch(store.read(id)), "it is of version 0");
+        assert!(store.destroy(id).unwrap());
+    }
+    refused(String::from("text"), &[253, 0, 0, 0, 0, 0, 0, 0, 0x40, b'x']);
+    refused(7_u32, &[7, 0]);
+    refused(vec![()], &[252, 0x00, 0xCA, 0x9A, 0x3B]);
+    refused(Chain(None), &[1; 10_000]);
+}
+
 #[test]
 fn every_length_prefix_that_promises_more_than_there_is_is_refused() {
     let closed = Closed::with(vec![String::from("text")]);

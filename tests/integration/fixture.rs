@@ -1,7 +1,8 @@
 //! Every format ever written opens: a file of each, committed, and read back whole.
 //!
 //! `SESSILE_WRITE_FIXTURE=tests/fixtures/format-1.redb cargo test --test integration fixture`
-//! writes the file anew. Do so only for a new format, under a new name.
+//! writes the file anew, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only for
+//! a new format, under a new name.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +10,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sessile::testing::{ManualClock, RandomSource};
-use sessile::{SessionId, SessionOptions, SessionStore, Source, Timeouts, UserId};
+use sessile::{
+    Engine, RedbEngine, SessionId, SessionOptions, SessionStore, Source, Timeouts, UserId,
+};
+
+use crate::bad_records::SESSIONS;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Content {
@@ -36,6 +41,7 @@ impl RandomSource for Counting {
 }
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1.redb");
+const LOG_FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1-log.redb");
 const CREATED_AT: Duration = Duration::from_millis(1_767_225_600_000);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
@@ -121,4 +127,53 @@ fn a_file_of_format_1_is_read_whole() {
     assert_eq!(store.for_each(|_, _| visited += 1).unwrap(), 3);
     clock.advance(Duration::from_secs(3_600));
     assert_eq!(store.clean_up_expired().unwrap(), 2);
+    store.close().unwrap();
+    let engine = RedbEngine::open(&copy).unwrap();
+    let timeouts = [3_600_000_u64.to_le_bytes(), 86_400_000_u64.to_le_bytes()].concat();
+    assert_eq!(engine.load_meta("timeouts").unwrap(), Some(timeouts));
+    assert_eq!(engine.load_meta("content_name").unwrap(), Some(b"fixture".to_vec()));
+}
+
+/// Sessions 1 to 5, of which 2 is updated and 3 removed, and none of them closed: a log and no more.
+fn write_log(path: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let live = folder.path().join("live.redb");
+    let store = open(&live, &ManualClock::new());
+    for number in 1..=5 {
+        store.create_for_user(number, content(Some(Choice::Small(number as u8)))).unwrap();
+    }
+    store.modify(&id(2), |session| session.content_mut().text.push('!')).unwrap().unwrap();
+    assert!(store.destroy(&id(3)).unwrap());
+    // What a killed process would leave.
+    std::fs::copy(&live, path).unwrap();
+}
+
+#[test]
+fn the_log_of_a_file_of_format_1_is_replayed() {
+    if let Some(path) = std::env::var_os("SESSILE_WRITE_LOG_FIXTURE") {
+        write_log(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("format-1-log.redb");
+    std::fs::copy(LOG_FIXTURE, &copy).unwrap();
+    // Whoever reads redb's part alone finds nothing.
+    let database = redb::Database::open(&copy).unwrap();
+    let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+    let sessions = transaction.open_table(SESSIONS).unwrap();
+    assert_eq!(redb::ReadableTableMetadata::len(&sessions).unwrap(), 0);
+    drop((sessions, transaction, database));
+    std::fs::copy(LOG_FIXTURE, &copy).unwrap();
+
+    let store = open(&copy, &ManualClock::new());
+    assert_eq!(store.len().unwrap(), 4);
+    for number in [1, 2, 4, 5] {
+        let session = store.read(&id(number)).unwrap().unwrap();
+        assert_eq!(session.user(), Some(&UserId::from(number)));
+        assert_eq!(session.content().choice, Some(Choice::Small(number)));
+        assert_eq!(session.content().text.ends_with('!'), number == 2);
+        assert_eq!(session.created_at(), UNIX_EPOCH + CREATED_AT);
+    }
+    assert!(store.read(&id(3)).unwrap().is_none());
+    store.close().unwrap();
+    assert_eq!(open(&copy, &ManualClock::new()).len().unwrap(), 4);
 }

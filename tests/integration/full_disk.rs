@@ -1,6 +1,7 @@
 //! A disk without room, for real: a small file system in memory, where the test may mount one.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -69,4 +70,60 @@ fn a_full_disk_loses_nothing_and_needs_no_restart() {
     store.close().unwrap();
     let store = SessionStore::<String>::open(&path).unwrap();
     all_there(&acknowledged, &store);
+}
+
+#[test]
+fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not run: only root may mount a file system here");
+        return;
+    };
+    let path = disk.path().join("sessions.redb");
+    let store = SessionStore::<String>::open(&path).unwrap();
+    // In the log, whose room was taken with the first one.
+    let ids: Vec<_> =
+        (0..20).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
+    let (mut filler, mut len) = (fs::File::create(disk.path().join("filler")).unwrap(), 65_536);
+    while len > 0 {
+        while filler.write_all(&vec![1; len]).is_ok() {}
+        len /= 2;
+    }
+    // One that is open would keep its room when it is removed.
+    drop(filler);
+    store.close().unwrap();
+    for _ in 0..2 {
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(&bytes[2_048..2_056], b"sess-log", "the log is there still");
+        let store = SessionStore::<String>::open(&path).unwrap();
+        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
+        store.close().unwrap();
+    }
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    let store = SessionStore::<String>::open(&path).unwrap();
+    store.create("there is room".into()).unwrap();
+    assert_eq!(store.len().unwrap(), 21);
+    store.close().unwrap();
+    assert_ne!(&fs::read(&path).unwrap()[2_048..2_056], b"sess-log", "it was emptied");
+}
+
+#[test]
+fn a_simulated_disk_that_is_full_when_the_store_is_closed_loses_nothing_either() {
+    use sessile::engine::{RedbEngine, RedbOptions};
+    use sessile::testing::{DiskFault, SimulatedDisk};
+
+    let disk = SimulatedDisk::new();
+    let open = || {
+        let engine = RedbEngine::open_on(&disk, &RedbOptions::new())?;
+        SessionStore::<String>::builder().engine(engine).manual_maintenance().build()
+    };
+    let store = open().unwrap();
+    let ids: Vec<_> =
+        (0..20).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
+    disk.fail_from(DiskFault::Full, 0);
+    // It cannot write at all, not even where there is room.
+    let _ = store.close();
+    disk.repair();
+    let store = open().unwrap();
+    assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
+    assert_eq!(store.len().unwrap(), 20);
 }

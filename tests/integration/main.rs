@@ -7,6 +7,7 @@ mod child;
 mod conformance;
 mod corpus;
 mod crash;
+mod damaged_log;
 mod documents;
 mod files;
 mod fixture;

@@ -14,6 +14,7 @@ use crate::fixtures::on_every_engine;
 
 const INACTIVITY: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 on_every_engine! {
     once_destroyed_a_session_is_gone_for_every_thread
@@ -335,20 +336,22 @@ fn closing_answers_every_caller<F: EngineFixture>() {
 }
 
 fn dropping_handles_in_many_threads_closes_the_store_once<F: EngineFixture>() {
-    for _ in 0..5 {
+    // With intervals that never pass, what is in memory is left to the last handle.
+    for interval in [MS, MS, MS, HOUR, HOUR] {
         let (fixture, clock) = (F::new(), ManualClock::new());
         let store = SessionStore::<u64>::builder()
             .engine(fixture.open())
             .clock(clock.clone())
-            .touch_interval(MS)
-            .sweep_interval(MS)
+            .touch_interval(interval)
+            .sweep_interval(interval)
             .build()
             .unwrap();
         let threads: Vec<_> = (0..6)
             .map(|number| {
-                let store = store.clone();
+                let (store, clock) = (store.clone(), clock.clone());
                 thread::Builder::new().spawn(move || {
                     let session = store.create(number).unwrap();
+                    clock.advance(MS);
                     assert!(store.extend_lifetime(session.id()).unwrap());
                     session.id().clone()
                 })
@@ -359,7 +362,10 @@ fn dropping_handles_in_many_threads_closes_the_store_once<F: EngineFixture>() {
             threads.into_iter().map(|thread| thread.unwrap().join().unwrap()).collect();
         let store = opened(&fixture, &clock);
         assert_eq!(store.len().unwrap(), 6);
-        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
+        for id in &ids {
+            let session = store.read(id).unwrap().unwrap();
+            assert!(session.last_active() > session.created_at(), "a touch is lost");
+        }
     }
 }
 

@@ -95,6 +95,12 @@ impl<O: Operation> CommitQueue<O> {
         self.state.lock().led
     }
 
+    /// How many threads wait for a leader.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
     fn lead(
         &self,
         own: O,

@@ -126,4 +126,26 @@ mod tests {
         medium.forget_cached().unwrap();
         assert_eq!(fs::read(&path).unwrap(), [7; 10_000]);
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_takes_the_place_of_the_file_unseen_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("sessions.redb"), folder.path().join("target"));
+        fs::write(&target, b"somebody's").unwrap();
+        let medium = InFolder::at(&path).unwrap();
+        let draft = medium.create().unwrap();
+        // Nobody looks at the name once more between `found` and these.
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let refused = medium.open();
+        assert!(
+            matches!(refused, Err(Error::NotARegularFile { what: "a symbolic link", .. })),
+            "{refused:?}"
+        );
+        assert!(medium.forget_cached().is_err());
+        // A new store takes the link's place, and leaves alone what it leads to.
+        draft.move_in_place().unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read(&target).unwrap(), b"somebody's");
+    }
 }

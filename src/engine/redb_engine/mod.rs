@@ -69,6 +69,7 @@ use super::{
     Replace, Sweep, Timestamp, UserKey, Visit,
 };
 use crate::sync::ArcSwapOption;
+use crate::sync::atomic::AtomicBool;
 use crate::{Error, Result, SessionKey, Timeouts};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
@@ -87,7 +88,8 @@ const STEP: usize = 1_000;
 ///
 /// # Concurrency
 ///
-/// Reads take no lock of a writer. Threads that write at the same time share commits.
+/// Reads take no lock of a writer, but to open the file anew after an error. Threads that write at
+/// the same time share commits.
 ///
 /// # Examples
 ///
@@ -142,6 +144,7 @@ impl RedbEngine {
             filter: KeyFilter::new(),
             overlay: Overlay::new(),
             snapshot: ArcSwapOption::from_pointee(snapshot),
+            handle_lost: AtomicBool::new(false),
         };
         Ok(Self {
             shared,
@@ -174,6 +177,9 @@ impl RedbEngine {
 
     /// The store as it is now, as one whole.
     fn latest(&self) -> Result<Arc<Snapshot>> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
         if !self.shared.overlay.is_empty() {
             self.submit(Operation::Publish)?;
         }
@@ -184,8 +190,25 @@ impl RedbEngine {
         self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
     }
 
+    /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
+    /// its own call's answer, so no call opens the file anew more than once.
+    fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        let lost = self.shared.is_handle_lost();
+        match read() {
+            Err(Error::Io { .. }) if lost => {
+                self.writer.reopen(&self.shared)?;
+                read()
+            }
+            // What is in memory is read without a handle.
+            other => other,
+        }
+    }
+
     /// Writes everything that is in memory only.
     fn write_pending(&self) -> Result<()> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
         self.flush_touches()?;
         if self.writer.needs_sync() {
             self.submit(Operation::Sync)?;
@@ -230,7 +253,7 @@ impl Engine for RedbEngine {
     }
 
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.shared.load(key)
+        self.reading(|| self.shared.load(key))
     }
 
     fn replace(
@@ -271,7 +294,7 @@ impl Engine for RedbEngine {
         }
         // Recorded first, looked at second: a removal that this look does not see yet will find
         // the touch and forget it.
-        let there = self.shared.contains(key);
+        let there = self.reading(|| self.shared.contains(key));
         if !matches!(there, Ok(true)) {
             self.shared.touches.forget(key);
         }
@@ -318,8 +341,9 @@ impl Engine for RedbEngine {
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         // Most sweeps find nothing; that takes a look, and no place in the queue.
-        let is_idle = |snapshot: &Snapshot| Ok(snapshot.passed(now)?.next().is_none());
-        if self.shared.overlay.is_empty() && self.shared.look(is_idle)? {
+        let nothing_passed =
+            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
+        if self.shared.overlay.is_empty() && self.reading(nothing_passed)? {
             return Ok(Sweep::default());
         }
         let step = self.sweep_pace.step(limit);
@@ -377,7 +401,7 @@ impl Engine for RedbEngine {
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.shared.look(|snapshot| snapshot.meta(name))
+        self.reading(|| self.shared.look(|snapshot| snapshot.meta(name)))
     }
 
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {

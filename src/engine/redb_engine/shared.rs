@@ -15,6 +15,7 @@ use super::tables::Outer;
 use super::touch_buffer::TouchBuffer;
 use crate::engine::Record;
 use crate::sync::ArcSwapOption;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::{Error, Result, SessionKey};
 
 /// An open file, as readers see it.
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) overlay: Overlay,
     /// The store as it was some commits ago; `None` once closed.
     pub(super) snapshot: ArcSwapOption<Snapshot>,
+    /// Whether an error has ended the handle behind the snapshot, so that it reads nothing any more.
+    pub(super) handle_lost: AtomicBool,
 }
 
 impl Shared {
@@ -39,8 +42,18 @@ impl Shared {
         look(snapshot).map_err(|error| self.failed_to_read(error))
     }
 
+    /// Whether reads that need the disk wait for the file to be opened anew.
+    pub(super) fn is_handle_lost(&self) -> bool {
+        self.handle_lost.load(Ordering::Acquire)
+    }
+
     /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
     pub(super) fn failed_to_read(&self, error: redb::Error) -> Error {
+        // redb reads nothing more after its first I/O error. (A handle that was closed has a
+        // successor, or is known to be lost.)
+        if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+            self.handle_lost.store(true, Ordering::Release);
+        }
         match self.snapshot.load().is_some() {
             true => failure::from_redb("read", self.file.path(), error),
             false => Error::Closed,

@@ -1,17 +1,26 @@
-//! What needs a look behind the engine: a process that was forked, and what closing leaves.
+//! What needs a look behind the engine: a process that was forked, what closing leaves, what is
+//! prepared in the background, and who waits for whom.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::*;
 use crate::record::Parts;
+use crate::testing::SimulatedDisk;
 use crate::timeouts::OwnTimeouts;
 
 fn record() -> Record {
+    record_at(1)
+}
+
+fn record_at(millis: u64) -> Record {
     let parts = Parts {
         user: None,
         csrf_token: None,
         own_timeouts: OwnTimeouts::default(),
         revision: 1,
-        created_at: Timestamp::from_millis(1),
-        last_active: Timestamp::from_millis(1),
+        created_at: Timestamp::from_millis(millis),
+        last_active: Timestamp::from_millis(millis),
         content_version: 0,
         content: &[],
     };
@@ -48,4 +57,112 @@ fn what_is_cached_is_closed_with_the_engine() {
     assert!(matches!(engine.load(&key), Err(Error::Closed)));
     assert!(matches!(engine.touch(&key, Timestamp::from_millis(2)), Err(Error::Closed)));
     assert!(matches!(engine.for_each(&mut |_, _| Ok(())), Err(Error::Closed)));
+}
+
+/// As scattered as the digests that keys are.
+fn key(number: u64) -> SessionKey {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(number.to_le_bytes());
+    SessionKey::from_bytes(*digest.first_chunk().unwrap())
+}
+
+#[test]
+fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
+    const STORED: u64 = 300;
+    const COMING: u64 = 200;
+    let disk = SimulatedDisk::new();
+    let options = RedbOptions::new();
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    for number in 0..STORED {
+        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+    }
+    engine.close().unwrap();
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    assert!(engine.shared.filter.is_worn_out(), "there is none yet");
+    let built = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in STORED..STORED + COMING {
+                assert_eq!(
+                    engine.insert(&key(number), record(), Limits::NONE).unwrap(),
+                    Insert::Done
+                );
+                assert!(engine.load(&key(number)).unwrap().is_some());
+                if number % 3 == 0 {
+                    assert!(engine.remove(&key(number)).unwrap().is_some());
+                    assert!(engine.load(&key(number)).unwrap().is_none());
+                }
+            }
+        });
+        scope.spawn(|| {
+            let mut steps = 0;
+            while engine.shared.filter.is_worn_out() {
+                engine.flush().unwrap();
+                steps += 1;
+            }
+            assert!(steps as u64 > STORED / 4, "{steps} steps");
+            built.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            let mut last = false;
+            while !last {
+                last = built.load(Ordering::SeqCst);
+                assert!((0..STORED).all(|number| engine.load(&key(number)).unwrap().is_some()));
+                assert!((1_000..1_300).all(|number| engine.load(&key(number)).unwrap().is_none()));
+            }
+        });
+    });
+    // From the file, and not from the cache.
+    engine.shared.cache.invalidate_all(u64::MAX);
+    for number in 0..STORED + COMING {
+        let there = number < STORED || number % 3 != 0;
+        assert_eq!(engine.load(&key(number)).unwrap().is_some(), there, "{number}");
+    }
+    let hidden = (1_000..2_000).filter(|number| !engine.shared.filter.may_contain(&key(*number)));
+    assert!(hidden.count() > 900, "the filter is in use");
+}
+
+/// How many of the sessions that expire there are, and whether the one that came meanwhile is.
+fn look(disk: &SimulatedDisk, operation: u64, expiring: u64, coming: &SessionKey) -> (usize, bool) {
+    let engine = RedbEngine::open_on(&disk.after_kill(operation, 0), &RedbOptions::new()).unwrap();
+    let left = (0..expiring).filter(|number| engine.load(&key(*number)).unwrap().is_some());
+    (left.count(), engine.load(coming).unwrap().is_some())
+}
+
+#[test]
+fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other() {
+    const EXPIRING: u64 = 60;
+    let (disk, coming) = (SimulatedDisk::new(), key(1_000));
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    for number in 0..EXPIRING {
+        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+    }
+    let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
+    let before = disk.operations();
+    disk.hold_syncs();
+    thread::scope(|scope| {
+        scope.spawn(|| while engine.remove_expired(now, &timeouts, STEP).unwrap().more {});
+        disk.wait_for_held_sync();
+        scope.spawn(|| {
+            let record = record_at(now.as_millis());
+            assert_eq!(engine.insert(&coming, record, Limits::NONE).unwrap(), Insert::Done);
+        });
+        while engine.queue.waiting() == 0 {
+            thread::yield_now();
+        }
+        disk.release_syncs();
+    });
+    // What the disk held after each operation tells what was committed, and in which order.
+    let mut states: Vec<_> = (before..=disk.operations())
+        .map(|operation| look(&disk, operation, EXPIRING, &coming))
+        .collect();
+    states.dedup();
+    let left: Vec<usize> = states.iter().map(|(left, _)| *left).collect();
+    assert_eq!((left[0], left.last()), (60, Some(&0)));
+    let (left_then, _) = states.iter().find(|(_, there)| *there).expect("it was stored");
+    // The step under way took eight; another may have shared the commit.
+    assert!((44..=52).contains(left_then), "{states:?}");
+    let mut steps = left.clone();
+    steps.dedup();
+    assert_eq!(steps[..3], [60, 52, 44], "a step is small while somebody waits");
 }

@@ -12,8 +12,9 @@ use super::writer::Writer;
 use crate::sync::Mutex;
 use crate::{Error, Result, SessionKey};
 
-/// How many records a step walks over: about a tenth of a second.
-const STEP: usize = 100_000;
+/// How many records a step walks over: about a tenth of a second. So few in a test that a walk takes
+/// many steps.
+const STEP: usize = if cfg!(test) { 2 } else { 100_000 };
 
 /// How far the preparation has come, if one is under way.
 #[derive(Debug)]

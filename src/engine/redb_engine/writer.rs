@@ -26,6 +26,8 @@ pub(super) struct Writer {
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
     opened_by: u32,
+    /// How often the file could not be opened anew.
+    failed_reopenings: AtomicU64,
     /// Published snapshots since the file was opened.
     published: AtomicU64,
     commits: AtomicU64,
@@ -35,8 +37,8 @@ pub(super) struct Writer {
 /// The way to the file, as it stands.
 enum State {
     Open(Connection),
-    /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next commit
-    /// opens the file anew, for which the old handle, and with it the lock, has to go first.
+    /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next call that
+    /// needs the file opens it anew, for which the old handle, and with it the lock, has to go first.
     Broken(Option<Connection>),
     Closed,
 }
@@ -64,6 +66,7 @@ impl Writer {
             state: Mutex::new(State::Open(connection)),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
+            failed_reopenings: AtomicU64::new(0),
             published: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
@@ -127,6 +130,21 @@ impl Writer {
         }
     }
 
+    /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
+    /// another one tried in vain do not try again.
+    pub(super) fn reopen(&self, shared: &Shared) -> Result<()> {
+        let failed_before = self.failed_reopenings.load(Ordering::Acquire);
+        let mut state = self.state.lock();
+        if !shared.is_handle_lost() {
+            return Ok(());
+        }
+        if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
+            let cause = std::io::Error::other("it could not be opened anew after an error");
+            return Err(Error::io("read", shared.file.path(), cause));
+        }
+        self.check(shared, &mut state)
+    }
+
     /// Does something while no commit is under way.
     pub(super) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
         let _state = self.state.lock();
@@ -152,6 +170,7 @@ impl Writer {
         let mut state = self.state.lock();
         self.check(shared, &mut state).map_err(Failed::Before)?;
         // Whoever panics on the way leaves a file that is opened anew, with what its log says.
+        let _lost_by_panic = LostByPanic(shared);
         let connection = match std::mem::replace(&mut *state, State::Broken(None)) {
             State::Open(connection) => connection,
             other => {
@@ -227,6 +246,13 @@ impl Writer {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         shared.file.check_in_place()?;
+        if shared.is_handle_lost() {
+            // By a read: nothing can be written through it either.
+            *state = match std::mem::replace(state, State::Closed) {
+                State::Open(connection) => State::Broken(Some(connection)),
+                other => other,
+            };
+        }
         if let State::Broken(broken) = state {
             if shared.file.sync_failed() {
                 let cause = std::io::Error::other(
@@ -235,16 +261,25 @@ impl Writer {
                 );
                 return Err(Error::io("go on writing to", shared.file.path(), cause));
             }
+            shared.handle_lost.store(true, Ordering::Release);
             drop(broken.take());
-            let connection = shared.file.reopen(&shared.options)?;
-            let (connection, published) = holding(connection, |connection| {
-                self.publish_anew(shared, &connection.database)
-            });
-            published?;
-            self.needs_sync.store(false, Ordering::Release);
-            *state = State::Open(connection);
+            let reopened = self.connect_anew(shared);
+            if reopened.is_err() {
+                self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
+            }
+            *state = State::Open(reopened?);
         }
         Ok(())
+    }
+
+    fn connect_anew(&self, shared: &Shared) -> Result<Connection> {
+        let connection = shared.file.reopen(&shared.options)?;
+        let (connection, published) =
+            holding(connection, |connection| self.publish_anew(shared, &connection.database));
+        published?;
+        self.needs_sync.store(false, Ordering::Release);
+        shared.handle_lost.store(false, Ordering::Release);
+        Ok(connection)
     }
 
     fn run(
@@ -351,6 +386,17 @@ impl Writer {
         let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
         Snapshot::of(database, commit)
             .map_err(|error| failure::from_redb("read", shared.file.path(), error))
+    }
+}
+
+/// Notes that the handle is lost where a panic takes it along.
+struct LostByPanic<'a>(&'a Shared);
+
+impl Drop for LostByPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.handle_lost.store(true, Ordering::Release);
+        }
     }
 }
 

@@ -56,9 +56,20 @@ pub fn an_unknown_id_finds_nothing_and_creates_nothing<F: EngineFixture>() {
     assert!(store.modify(&unknown, never_called).unwrap().is_none());
     assert!(!store.destroy(&unknown).unwrap());
     assert!(!store.destroy_key(&unknown.key()).unwrap());
+    // A session of another store, and one that was here: for this one they are nothing to go by.
+    let mut foreign = created(&Setup::<F>::new().store::<u64>(), 2);
+    let mut ended = created_for(&store, "ann", 3);
+    assert!(store.destroy(ended.id()).unwrap());
+    for unknown in [&mut foreign, &mut ended] {
+        assert!(matches!(store.update(unknown), Err(Error::Gone { .. })));
+        assert!(matches!(store.regenerate_id(unknown), Err(Error::Gone { .. })));
+        assert!(!store.extend_lifetime(unknown.id()).unwrap());
+        assert!(store.modify(unknown.id(), never_called).unwrap().is_none());
+    }
     store.flush().unwrap();
     assert_eq!(visited(&store), [(other.key(), 1)]);
     assert_eq!(store.stats().unwrap().pending_touches, 0);
+    assert_eq!(listed(&store, "ann").len(), 1);
     store.update(&mut other).unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! What fails, and when it strikes.
 
 use std::io;
+use std::panic::resume_unwind;
 
 use super::State;
 use super::history::Event;
@@ -17,6 +18,11 @@ pub enum DiskFault {
     Sync,
     /// Reads fail.
     Read,
+    /// Writes and changes of length are carried out, and fail all the same.
+    Late,
+    /// Syncs panic, and do nothing. (A write cannot: redb holds locks meanwhile that no panic may
+    /// meet.)
+    Panic,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +33,8 @@ pub(super) struct Planned {
 }
 
 impl State {
-    /// Whether an operation of these kinds fails now.
-    pub(super) fn strike(&mut self, kinds: &[DiskFault]) -> Option<io::Error> {
+    /// Whether an operation of these kinds fails now, and how.
+    pub(super) fn strike(&mut self, kinds: &[DiskFault]) -> Option<(DiskFault, io::Error)> {
         let planned = self.fault.filter(|planned| kinds.contains(&planned.fault))?;
         let count = match planned.fault {
             DiskFault::Read => self.reads,
@@ -40,24 +46,27 @@ impl State {
         if !planned.lasting {
             self.fault = None;
         }
-        Some(match planned.fault {
+        let error = match planned.fault {
             DiskFault::Full => io::ErrorKind::StorageFull.into(),
+            DiskFault::Panic => {
+                self.history.push(Event::Nothing);
+                resume_unwind(Box::new("simulated: a panic"))
+            }
             fault => io::Error::other(format!("simulated: {fault:?}")),
-        })
+        };
+        Some((planned.fault, error))
     }
 
-    /// Carries out an operation, or lets it fail and do nothing.
+    /// Carries out an operation, or lets it fail and do nothing; or both, if it is late.
     pub(super) fn change(&mut self, event: Event, kinds: &[DiskFault]) -> io::Result<()> {
-        match self.strike(kinds) {
-            None => {
+        let struck = self.strike(kinds);
+        match &struck {
+            None | Some((DiskFault::Late, _)) => {
                 self.seen.apply(&event);
                 self.history.push(event);
-                Ok(())
             }
-            Some(error) => {
-                self.history.push(Event::Nothing);
-                Err(error)
-            }
+            Some(_) => self.history.push(Event::Nothing),
         }
+        struck.map_or(Ok(()), |(_, error)| Err(error))
     }
 }

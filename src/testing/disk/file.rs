@@ -11,6 +11,9 @@ use super::history::Event;
 use super::image::PAGE;
 use super::{DiskFault, SimulatedDisk, State, beginning};
 
+/// What keeps a write, or a change of length, from succeeding.
+const WRITING: &[DiskFault] = &[DiskFault::Full, DiskFault::Write, DiskFault::Late];
+
 #[derive(Debug)]
 pub(super) struct OpenFile {
     disk: SimulatedDisk,
@@ -88,7 +91,7 @@ impl StorageBackend for OpenFile {
         let struck = state.strike(&[DiskFault::Read]);
         state.reads += 1;
         match (struck, state.seen.files.get(&self.file)) {
-            (Some(error), _) => Err(error),
+            (Some((_, error)), _) => Err(error),
             (None, Some(image)) if image.read(offset, out) => Ok(()),
             (None, _) => Err(io::ErrorKind::UnexpectedEof.into()),
         }
@@ -96,12 +99,12 @@ impl StorageBackend for OpenFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state().lock();
-        state.change(Event::SetLen { file: self.file, len }, &[DiskFault::Full, DiskFault::Write])
+        state.change(Event::SetLen { file: self.file, len }, WRITING)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.state().lock();
-        let Some(error) = state.strike(&[DiskFault::Sync]) else {
+        let mut state = self.disk.until_released();
+        let Some((_, error)) = state.strike(&[DiskFault::Sync, DiskFault::Panic]) else {
             state.history.push(Event::Sync { file: self.file });
             return Ok(());
         };
@@ -125,15 +128,17 @@ impl StorageBackend for OpenFile {
         let len = state.seen.files.get(&file).map_or(0, |image| image.len());
         let end = offset + data.len() as u64;
         let grown_to = (end > len).then_some(end);
-        let struck = state.strike(&[DiskFault::Full, DiskFault::Write]);
+        let struck = state.strike(WRITING);
         let mut event = match struck {
-            None => Event::Write { file, offset, data: data.into(), grown_to },
+            None | Some((DiskFault::Late, _)) => {
+                Event::Write { file, offset, data: data.into(), grown_to }
+            }
             Some(_) => beginning(file, offset, data, grown_to, seed),
         };
         state.seen.apply(&event);
         state.rewrite_dropped(&mut event);
         state.history.push(event);
-        struck.map_or(Ok(()), Err)
+        struck.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn close(&self) -> io::Result<()> {

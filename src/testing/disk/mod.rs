@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub use self::fault::DiskFault;
 
@@ -68,6 +68,8 @@ use crate::{RedbEngine, Result};
 #[derive(Clone)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
+    /// Told of every sync that begins to wait, and of their release.
+    syncs_changed: Arc<Condvar>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,9 @@ struct State {
     history: History,
     reads: u64,
     fault: Option<Planned>,
+    /// Whether syncs wait, and how many do.
+    holds_syncs: bool,
+    held_syncs: usize,
     /// Pages that a failed sync dropped: (file, page).
     dropped: BTreeSet<(u64, u64)>,
     locks: Locks,
@@ -119,10 +124,12 @@ impl SimulatedDisk {
             history: History::of(durable),
             reads: 0,
             fault: None,
+            holds_syncs: false,
+            held_syncs: 0,
             dropped: BTreeSet::new(),
             locks: Locks::default(),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), syncs_changed: Arc::default() }
     }
 
     /// How many operations there have been that change the disk or sync it, failed ones included.
@@ -180,6 +187,36 @@ impl SimulatedDisk {
     /// [`repair`](Self::repair).
     pub fn fail_from(&self, fault: DiskFault, operations: u64) {
         self.state.lock().fault = Some(Planned { fault, from: operations, lasting: true });
+    }
+
+    /// Makes every sync wait until [`release_syncs`](Self::release_syncs), as one on a slow disk.
+    pub fn hold_syncs(&self) {
+        self.state.lock().holds_syncs = true;
+    }
+
+    /// Waits until a sync waits.
+    pub fn wait_for_held_sync(&self) {
+        let mut state = self.state.lock();
+        while state.held_syncs == 0 {
+            self.syncs_changed.wait(&mut state);
+        }
+    }
+
+    /// Lets the syncs go on that were held.
+    pub fn release_syncs(&self) {
+        self.state.lock().holds_syncs = false;
+        self.syncs_changed.notify_all();
+    }
+
+    fn until_released(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        state.held_syncs += 1;
+        self.syncs_changed.notify_all();
+        while state.holds_syncs {
+            self.syncs_changed.wait(&mut state);
+        }
+        state.held_syncs -= 1;
+        state
     }
 
     /// Ends the fault. Whether there was one left: one that strikes once ends by itself.

@@ -1,11 +1,13 @@
-//! A disk that is full, or fails to write, at every operation: each call says so, nothing that
-//! was acknowledged is lost, and the same store goes on once the cause is gone.
+//! A disk that is full, fails to write, or panics, at every operation: each call says so, nothing
+//! that was acknowledged is lost, and the same store goes on once the cause is gone.
+
+use std::collections::{HashMap, HashSet};
 
 use sessile::testing::{DiskFault, SimulatedDisk};
-use sessile::{Durability, Error};
+use sessile::{Durability, Engine, Error, SessionKey};
 
 use super::opened::{Opened, beginning_of_time};
-use super::oracle::{Row, Touches, disagreement, look};
+use super::oracle::{Found, Row, Touches, disagreement, look};
 use super::recording::Recording;
 use super::workload::Step;
 use super::world::World;
@@ -15,9 +17,13 @@ const STEPS: u32 = 25;
 /// A lasting fault is repaired after as many calls that failed.
 const PATIENCE: u32 = 4;
 
-fn steps(seed: u64) -> impl Iterator<Item = Step> {
+/// The first flush builds the filter of keys, which has to know those that come later.
+fn steps(seed: u64, fault: DiskFault) -> impl Iterator<Item = Step> {
     let mut choices = Choices(seed);
-    (0..STEPS).map(move |number| Step::any(&mut choices, number))
+    let any = (0..STEPS).map(move |number| Step::any(&mut choices, number));
+    // Who closes a store that panics meanwhile is told so by the panic.
+    let reopens = move |step: &Step| matches!(step, Step::Reopen) && fault == DiskFault::Panic;
+    [Step::Flush].into_iter().chain(any.filter(move |step| !reopens(step)))
 }
 
 fn is_documented(error: &Error, fault: DiskFault) -> bool {
@@ -81,8 +87,7 @@ impl Run {
         let opened = self.world.opened.as_ref().unwrap();
         let found = match look(&opened.everything) {
             Ok(found) => found,
-            // While it cannot be opened anew, what is not in memory cannot be read.
-            Err(Error::Io { .. }) if self.failing => return,
+            Err(error) if self.cannot_read(&error) => return,
             Err(error) => panic!("{}: {error:?}", self.what),
         };
         let mut possible = vec![self.world.rows.clone()];
@@ -95,12 +100,38 @@ impl Run {
                 row.key = row.key.or_else(|| found.get(&row.tag).map(|found| found.key));
             }
         }
+        self.look_up_each(&found);
         let reasons: Vec<_> =
             possible.iter().map(|rows| disagreement(&found, rows, &[], Touches::All)).collect();
         let Some(agrees) = reasons.iter().position(Option::is_none) else {
             panic!("{}: {reasons:#?}", self.what)
         };
         self.world.rows.clone_from(&possible[agrees]);
+    }
+
+    /// A look-up finds what a listing shows, and nothing else.
+    fn look_up_each(&self, found: &HashMap<u32, Found>) {
+        let Opened { engine, everything, .. } = self.world.opened.as_ref().unwrap();
+        let listed: HashSet<SessionKey> = found.values().map(|found| found.key).collect();
+        for key in &listed {
+            match engine.load(key) {
+                Ok(record) => assert!(record.is_some(), "{}: {key} is not found", self.what),
+                Err(error) if self.cannot_read(&error) => {}
+                Err(error) => panic!("{}: {error:?}", self.what),
+            }
+        }
+        for (key, id) in &self.world.ids {
+            match everything.read(id) {
+                Ok(read) => assert_eq!(read.is_some(), listed.contains(key), "{}", self.what),
+                Err(error) if self.cannot_read(&error) => {}
+                Err(error) => panic!("{}: {error:?}", self.what),
+            }
+        }
+    }
+
+    /// While it cannot be opened anew, what is not in memory cannot be read.
+    fn cannot_read(&self, error: &Error) -> bool {
+        self.failing && matches!(error, Error::Io { .. } | Error::StorageFull { .. })
     }
 
     /// What the disk holds once the power was lost: the rows, to the touches that must be there.
@@ -127,7 +158,7 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
     }
     run.failing = lasting;
     let mut failed = 0;
-    for step in steps(seed) {
+    for step in steps(seed, fault) {
         let Some(error) = run.call(step) else { continue };
         assert!(is_documented(&error, fault), "{what}: {step:?}: {error:?}");
         failed += 1;
@@ -158,11 +189,16 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
 
 /// Every operation of a few workloads, one fault each.
 fn at_every_operation(fault: DiskFault, lasting: bool) {
+    let workloads = match fault {
+        DiskFault::Full | DiskFault::Write => 6,
+        // One of each durability.
+        _ => 3,
+    };
     let mut runs = 0;
-    for seed in 1..=6 {
+    for seed in 1..=workloads {
         let recording = Recording::of(
             World::on(SimulatedDisk::new(), DURABILITIES[(seed % 3) as usize]),
-            steps(seed),
+            steps(seed, fault),
         );
         for operation in recording.opened..recording.disk.operations() {
             run(seed, fault, lasting, operation);
@@ -190,4 +226,14 @@ fn a_write_error_at_any_operation_loses_nothing_acknowledged() {
 #[test]
 fn a_disk_that_cannot_write_until_it_is_repaired_needs_no_restart() {
     at_every_operation(DiskFault::Write, true);
+}
+
+#[test]
+fn a_write_that_fails_after_it_was_carried_out_leaves_what_is_read_and_listed_the_same() {
+    at_every_operation(DiskFault::Late, false);
+}
+
+#[test]
+fn a_panic_in_any_sync_is_outlived_and_loses_nothing_acknowledged() {
+    at_every_operation(DiskFault::Panic, false);
 }

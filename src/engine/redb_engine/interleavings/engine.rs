@@ -252,3 +252,27 @@ fn of_two_inserts_into_the_last_place_one_is_told_that_the_store_is_full() {
         assert_eq!(outcomes, [Insert::Done, Insert::Full]);
     });
 }
+
+#[test]
+fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
+    explore(EXECUTIONS, || {
+        let scene = Scene::new();
+        // A step walks over two records, so each builds a filter in several.
+        let flushes =
+            [(); 2].map(|()| scene.spawn(|engine| (0..4).for_each(|_| engine.flush().unwrap())));
+        let insert = scene.spawn(|engine| {
+            for number in 2..6 {
+                let inserted = engine.insert(&key(number), record(1), Limits::NONE).unwrap();
+                assert_eq!(inserted, Insert::Done);
+                assert!(engine.shared.filter.may_contain(&key(number)), "acknowledged, and hidden");
+            }
+        });
+        flushes.into_iter().for_each(|flush| flush.join().unwrap());
+        insert.join().unwrap();
+        for _ in 0..4 {
+            scene.engine.flush().unwrap();
+            assert!((1..6).all(|number| scene.engine.shared.filter.may_contain(&key(number))));
+        }
+        assert!(!scene.engine.shared.filter.is_worn_out(), "one is in use");
+    });
+}

@@ -92,6 +92,21 @@ fn a_damaged_record_is_an_error_for_what_needs_it_and_can_be_touched_and_removed
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
 }
 
+#[test]
+fn what_changes_nothing_commits_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
+    let (key, missing) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
+    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
+    let commits = engine.stats().unwrap().commits;
+    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Occupied);
+    assert_eq!(engine.replace(&key, 7, record(), Limits::NONE).unwrap(), Replace::Conflict);
+    assert_eq!(engine.remove(&missing).unwrap(), None);
+    assert_eq!(engine.stats().unwrap().commits, commits);
+    assert!(engine.remove(&key).unwrap().is_some());
+    assert_eq!(engine.stats().unwrap().commits, commits + 1);
+}
+
 /// A folder on a file system that knows no locks, as some network file systems are.
 #[derive(Debug)]
 struct WithoutLocks(InFolder);

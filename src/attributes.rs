@@ -159,6 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn the_attributes_are_counted_by_name() {
+        let mut attributes = Attributes::new();
+        assert!(attributes.is_empty());
+        for (name, value) in [("a", 1), ("b", 2), ("a", 3)] {
+            attributes.set(name, value).unwrap();
+        }
+        assert_eq!((attributes.len(), attributes.is_empty()), (2, false));
+        attributes.remove("a");
+        assert_eq!(attributes.take::<u8>("b").unwrap(), Some(2));
+        assert_eq!((attributes.len(), attributes.is_empty()), (0, true));
+    }
+
+    #[test]
     fn debug_shows_names_and_no_values() {
         let mut attributes = Attributes::new();
         attributes.set("card", "4111 1111").unwrap();

@@ -220,6 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_equal_if_all_their_bits_are() {
+        let id = SessionId([0x5a; 16]);
+        assert!(id == id.clone());
+        for bit in 0..128 {
+            let other = u128::from_be_bytes(id.0) ^ (1 << bit);
+            assert!(id != SessionId(other.to_be_bytes()), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_of_an_id_is_nothing_and_of_a_key_all_of_it() {
+        let id = SessionId([0; 16]);
+        assert_eq!(format!("{id:?}"), "SessionId(..)");
+        let printed = format!("{:?}", id.key());
+        assert_eq!(printed, "SessionKey(374708fff7719dd5979ec875d56cd228)");
+    }
+
+    #[test]
     fn ids_that_differ_in_one_bit_have_keys_that_share_no_prefix() {
         // What a lookup compares is the key, so its time says nothing of a guess that comes close.
         let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
@@ -281,6 +299,7 @@ mod tests {
     fn a_key_has_one_spelling() {
         let key = SessionId::generate().unwrap().key();
         let text = key.to_string();
+        assert_eq!(text.parse::<SessionKey>().unwrap(), key);
         assert!(text.to_uppercase().parse::<SessionKey>().is_err() || text == text.to_uppercase());
         assert!(format!("+{}", &text[1..]).parse::<SessionKey>().is_err());
         assert!(text[1..].parse::<SessionKey>().is_err());

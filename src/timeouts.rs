@@ -350,6 +350,42 @@ mod tests {
     }
 
     #[test]
+    fn the_default_is_fifteen_minutes_and_seven_days_wherever_nothing_is_said() {
+        let default = Timeouts { inactivity_ms: 900_000, absolute_ms: 604_800_000 };
+        assert_eq!(Timeouts::default(), default);
+        assert_eq!(toml::from_str::<Timeouts>("").unwrap(), default);
+    }
+
+    #[test]
+    fn timeouts_are_shorter_if_one_of_the_two_is() {
+        let pair = |inactivity_ms, absolute_ms| Timeouts { inactivity_ms, absolute_ms };
+        let before = pair(10, 100);
+        for shorter in [pair(9, 100), pair(10, 99), pair(9, 200), pair(20, 99), pair(9, 99)] {
+            assert!(shorter.is_shorter_than(&before), "{shorter:?}");
+        }
+        for longer in [before, pair(11, 100), pair(10, 101), pair(11, 101)] {
+            assert!(!longer.is_shorter_than(&before), "{longer:?}");
+        }
+    }
+
+    #[test]
+    fn the_stored_form_is_two_counts_of_milliseconds_little_endian() {
+        let timeouts = Timeouts { inactivity_ms: 0x0102, absolute_ms: 0x0304 };
+        let bytes = [2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0];
+        assert_eq!(timeouts.to_bytes(), bytes);
+        assert_eq!(Timeouts::from_bytes(&bytes), Some(timeouts));
+        for wrong in [&[][..], &bytes[..15], &[0; 17]] {
+            assert_eq!(Timeouts::from_bytes(wrong), None, "{} bytes", wrong.len());
+        }
+    }
+
+    #[test]
+    fn an_inactivity_as_long_as_the_absolute_timeout_is_allowed() {
+        assert!(Timeouts::from_seconds(60, 60).is_ok());
+        assert!(Timeouts::from_seconds(61, 60).is_err());
+    }
+
+    #[test]
     fn each_impossible_pair_has_its_own_message() {
         let text = |inactivity, absolute| {
             Timeouts::from_seconds(inactivity, absolute).unwrap_err().to_string()

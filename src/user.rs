@@ -230,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_a_number_or_a_text_and_reads_as_what_it_is() {
+        let (number, text) = (UserId::from(-7), UserId::from("7"));
+        assert_eq!((number.as_number(), number.as_text()), (Some(-7), None));
+        assert_eq!((text.as_number(), text.as_text()), (None, Some("7")));
+        assert_eq!((number.to_string(), text.to_string()), ("-7".into(), "7".into()));
+    }
+
+    #[test]
+    fn a_key_prints_its_user_or_else_its_bytes() {
+        let of = |bytes: &[u8]| format!("{:?}", UserKey(bytes.into()));
+        assert_eq!(of(&[3, b'a']), format!("UserKey({:?})", UserId::from("a")));
+        assert_eq!(of(&[9, 1]), "UserKey([9, 1])");
+    }
+
+    #[test]
     fn a_text_past_the_limit_is_refused() {
         assert!(UserId::from("x".repeat(255)).to_key().is_ok());
         let error = UserId::from("x".repeat(256)).to_key().unwrap_err();

@@ -333,3 +333,6 @@ impl Engine for MemoryEngine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

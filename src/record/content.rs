@@ -257,6 +257,14 @@ mod tests {
     }
 
     #[test]
+    fn stored_content_gives_its_bytes_and_prints_only_how_many() {
+        let bytes = encode(&"secret", 100).unwrap();
+        let stored = StoredContent::new(3, &bytes);
+        assert_eq!((stored.version(), stored.bytes()), (3, bytes.as_slice()));
+        assert_eq!(format!("{stored:?}"), "StoredContent { version: 3, len: 7 }");
+    }
+
+    #[test]
     fn bytes_left_over_are_an_error() {
         assert!(decode::<u8>(&[1, 0]).is_err());
         assert!(decode::<()>(&[0]).is_err());

@@ -45,6 +45,22 @@ fn the_bytes_are_the_documented_ones() {
 }
 
 #[test]
+fn a_record_knows_its_lengths() {
+    let record = example();
+    assert_eq!(record.stored_len(), record.encode(&key(7)).len());
+    assert_eq!(record.tail_len(), b"\x03ann".len() + 16 + b"content".len());
+}
+
+#[test]
+fn a_record_is_expired_from_its_deadline_on() {
+    let (record, defaults) = (example(), Timeouts::default());
+    assert_eq!(record.deadline(&defaults), at(1_001_500));
+    assert!(!record.is_expired(at(1_001_499), &defaults));
+    assert!(record.is_expired(at(1_001_500), &defaults));
+    assert!(record.is_expired(at(1_001_501), &defaults));
+}
+
+#[test]
 fn the_checksum_is_the_crc_of_iscsi() {
     assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
     assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
@@ -57,6 +73,9 @@ fn the_parts_come_back() {
     assert_eq!(record.csrf_token().unwrap().as_bytes(), &[0xcc; 16]);
     assert_eq!(record.content(), b"content");
     assert_eq!((record.revision(), record.content_version()), (3, 2));
+    assert_eq!((record.created_at(), record.last_active()), (at(1_000_000), at(1_000_500)));
+    let own = OwnTimeouts { inactivity_ms: Some(1_000), absolute_ms: None };
+    assert_eq!(record.own_timeouts(), own);
     assert_eq!(record.index_deadline(), at(1_001_500));
 }
 

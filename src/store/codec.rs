@@ -1,6 +1,5 @@
 //! Typed content to bytes and back, with the content version and the caller's migration.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -87,17 +86,6 @@ impl<C: DeserializeOwned> Codec<C> {
                 mismatch(expectation.into(), Some(source))
             }),
         }
-    }
-}
-
-impl<C> fmt::Debug for Codec<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Codec")
-            .field("named", &self.named)
-            .field("version", &self.version)
-            .field("migrates", &self.migrate.is_some())
-            .finish()
     }
 }
 

@@ -89,3 +89,26 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Err(Error::Conflict { key: id.key() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_never_fits_ends_as_a_conflict_after_so_many_attempts() {
+        let store = SessionStore::<u32>::builder().manual_maintenance().in_memory().unwrap();
+        let id = store.create(0).unwrap().id().clone();
+        let mut attempts = 0;
+        let refused = store.modify(&id, |session| {
+            attempts += 1;
+            // Somebody else is faster, every time.
+            let mut other = store.read(&id).unwrap().unwrap();
+            *other.content_mut() += 1;
+            store.update(&mut other).unwrap();
+            *session.content_mut() = 0;
+        });
+        assert!(matches!(refused, Err(Error::Conflict { key }) if key == id.key()));
+        assert_eq!(attempts, MAX_ATTEMPTS);
+        assert_eq!(store.read(&id).unwrap().unwrap().into_content(), MAX_ATTEMPTS);
+    }
+}

@@ -135,6 +135,18 @@ fn a_symbolic_link_in_the_place_of_the_temporary_file_is_refused() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_the_temporary_file_is_refused_and_stays() {
+    let folder = Folder::new();
+    let in_the_way = folder.path("sessions.redb.new");
+    fs::create_dir(&in_the_way).unwrap();
+    let refused = refusal(&folder.path("sessions.redb"));
+    assert!(
+        matches!(refused, Error::NotARegularFile { what: "a folder", path } if path == in_the_way)
+    );
+    assert_eq!(folder.names(), ["sessions.redb.new"]);
+}
+
+#[test]
 fn what_is_no_file_is_refused() {
     let folder = Folder::new();
     assert!(matches!(refusal(folder.0.path()), Error::NotARegularFile { what: "a folder", .. }));
@@ -147,6 +159,30 @@ fn what_is_no_file_is_refused() {
 fn a_missing_folder_is_an_error_that_names_the_path() {
     let folder = Folder::new();
     assert!(matches!(refusal(&folder.path("no/such/sessions.redb")), Error::Io { .. }));
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path() {
+    let folder = Folder::new();
+    File::create(folder.path("file")).unwrap();
+    assert!(matches!(refusal(&folder.path("file/sessions.redb")), Error::Io { .. }));
+}
+
+#[test]
+fn a_folder_that_was_replaced_is_noticed_and_nothing_is_acknowledged() {
+    let folder = Folder::new();
+    let (inner, moved) = (folder.path("inner"), folder.path("moved"));
+    fs::create_dir(&inner).unwrap();
+    let store = Store::open(inner.join("sessions.redb")).unwrap();
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    fs::rename(&inner, &moved).unwrap();
+    File::create(&inner).unwrap();
+    assert!(matches!(store.create(Attributes::new()), Err(Error::Io { .. })));
+    assert!(matches!(store.destroy(&id), Err(Error::Io { .. })));
+    fs::remove_file(&inner).unwrap();
+    fs::rename(&moved, &inner).unwrap();
+    assert!(store.destroy(&id).unwrap(), "it goes on once the folder is back");
+    assert!(store.is_empty().unwrap());
 }
 
 #[test]
@@ -178,17 +214,32 @@ fn other_files_are_refused_and_left_as_they_are() {
     }
 }
 
+/// A store that says of itself that it has this format version.
+fn store_of_version(path: &Path, version: u8) -> Vec<u8> {
+    drop(Store::open(path).unwrap());
+    let mut bytes = fs::read(path).unwrap();
+    let magic = b"sessile store\x1A\r\n";
+    let at = bytes.windows(magic.len()).position(|window| window == magic).unwrap();
+    bytes[at + magic.len()] = version;
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
 #[test]
 fn a_newer_format_is_refused_and_left_as_it_is() {
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
-    drop(Store::open(&path).unwrap());
-    let mut bytes = fs::read(&path).unwrap();
-    let magic = b"sessile store\x1A\r\n";
-    let at = bytes.windows(magic.len()).position(|window| window == magic).unwrap();
-    bytes[at + magic.len()] = 2;
-    fs::write(&path, &bytes).unwrap();
+    let bytes = store_of_version(&path, 2);
     assert!(matches!(refusal(&path), Error::UnsupportedFormat { found: 2, supported: 1, .. }));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_format_that_never_was_is_no_store_and_left_as_it_is() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let bytes = store_of_version(&path, 0);
+    assert!(matches!(refusal(&path), Error::NotASessionStore { .. }));
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 

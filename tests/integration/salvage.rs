@@ -77,6 +77,16 @@ impl Damaged {
         self.change(|bytes| bytes.extend(&self.before));
     }
 
+    /// Takes away that by which the file is known for a store.
+    fn destroy_marks(&self) {
+        self.change(|bytes| {
+            let mark = b"sessile store\x1A\r\n";
+            while let Some(at) = bytes.windows(mark.len()).position(|window| window == mark) {
+                bytes[at] ^= 1;
+            }
+        });
+    }
+
     /// Salvages, and checks what must hold of every salvage.
     fn salvaged(&self, how: &Salvage) -> (SalvageReport, Store) {
         let _ = fs::remove_file(self.new_path());
@@ -131,12 +141,7 @@ fn page_by_page_a_sound_tree_gives_every_session_and_no_other() {
     let file = Damaged::new();
     file.keep_old_pages();
     // Our own mark is all that is destroyed: no store opens it, and yet every page verifies.
-    file.change(|bytes| {
-        let mark = b"sessile store\x1A\r\n";
-        while let Some(at) = bytes.windows(mark.len()).position(|window| window == mark) {
-            bytes[at] ^= 1;
-        }
-    });
+    file.destroy_marks();
     assert!(matches!(Store::open(file.path()), Err(Error::NotASessionStore { .. })));
     let (report, store) = file.salvaged(&Salvage::new());
     assert!(!report.opened);
@@ -145,6 +150,30 @@ fn page_by_page_a_sound_tree_gives_every_session_and_no_other() {
     assert_eq!(file.count(&store, &file.ended), 0, "a logout is not undone");
     assert_eq!((report.lost_count, report.damaged_records), (0, 0));
     assert_eq!(report.stale as usize, file.ended.len(), "old pages hold them still");
+}
+
+#[test]
+fn a_damaged_record_in_a_sound_page_is_counted_and_stays_behind() {
+    let file = Damaged::new();
+    let lost = file.live[0].key();
+    {
+        let database = redb::Database::open(file.path()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(crate::bad_records::SESSIONS).unwrap();
+        table.insert(lost.as_bytes(), &[1; 70][..]).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+    }
+    for opens in [true, false] {
+        if !opens {
+            file.destroy_marks();
+        }
+        let (report, store) = file.salvaged(&Salvage::new());
+        assert_eq!((report.opened, report.damaged_records), (opens, 1));
+        assert_eq!((&report.lost[..], report.lost_count), (&[lost][..], 1));
+        assert_eq!(report.kept as usize, file.live.len() - 1);
+        assert_eq!(file.count(&store, &file.live[1..]), file.live.len() - 1);
+    }
 }
 
 #[test]

@@ -122,3 +122,109 @@ impl StorageBackend for Backend {
         self.disk.inner().query_lock_range(start, end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::folder::InFolder;
+    use super::*;
+
+    /// Notes down what is asked of it, and knows no lock of the whole.
+    #[derive(Clone, Debug, Default)]
+    struct Asked(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Asked {
+        fn note<T>(&self, what: &'static str, answer: T) -> T {
+            self.0.lock().unwrap().push(what);
+            answer
+        }
+    }
+
+    type Bounds = (Bound<u64>, Bound<u64>);
+    const PART: Bounds = (Bound::Included(1), Bound::Excluded(2));
+    const WHOLE: Bounds = (Bound::Unbounded, Bound::Unbounded);
+
+    fn answer<T>(bounds: Bounds, part: T) -> Result<T, BackendError> {
+        if bounds == PART { Ok(part) } else { Err(BackendError::Unsupported) }
+    }
+
+    impl StorageBackend for Asked {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn try_lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<bool, BackendError> {
+            self.note("try", answer((a, b), true))
+        }
+
+        fn try_lock_shared_range(
+            &self,
+            a: Bound<u64>,
+            b: Bound<u64>,
+        ) -> Result<bool, BackendError> {
+            self.note("try shared", answer((a, b), true))
+        }
+
+        fn lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("lock", answer((a, b), ()))
+        }
+
+        fn lock_shared_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("lock shared", answer((a, b), ()))
+        }
+
+        fn unlock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("unlock", answer((a, b), ()))
+        }
+
+        fn query_lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<bool, BackendError> {
+            self.note("query", answer((a, b), true))
+        }
+    }
+
+    #[test]
+    fn every_lock_is_asked_of_the_file_and_none_of_the_whole_is_done_without() {
+        let asked = Asked::default();
+        let disk = Disk::open(Box::new(asked.clone()), SyncFailed::default()).unwrap();
+        let medium = InFolder::at("unused".as_ref()).unwrap();
+        let backend = Backend::new(Arc::new(disk), Arc::new(medium));
+        let (start, end) = PART;
+        assert!(backend.try_lock_range(start, end).unwrap());
+        assert!(backend.try_lock_shared_range(start, end).unwrap());
+        assert!(backend.query_lock_range(start, end).unwrap());
+        backend.lock_range(start, end).unwrap();
+        backend.lock_shared_range(start, end).unwrap();
+        backend.unlock_range(start, end).unwrap();
+        let expected = ["try", "try shared", "query", "lock", "lock shared", "unlock"];
+        assert_eq!(*asked.0.lock().unwrap(), expected);
+
+        // Another part is redb's to go without; the whole is not.
+        let other = backend.try_lock_range(Bound::Included(5), Bound::Unbounded);
+        assert!(matches!(other, Err(BackendError::Unsupported)));
+        for (start, end) in [WHOLE, (Bound::Included(0), Bound::Unbounded)] {
+            for tried in
+                [backend.try_lock_range(start, end), backend.try_lock_shared_range(start, end)]
+            {
+                let Err(BackendError::Other(cause)) = tried else { panic!("{tried:?}") };
+                assert!(cause.is::<LocksUnsupported>());
+            }
+        }
+    }
+}

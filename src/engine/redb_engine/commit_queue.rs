@@ -284,4 +284,41 @@ mod tests {
         assert_eq!((batch.len(), tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
         assert_eq!(queue.state.lock().waiting.len(), 11);
     }
+
+    /// An operation with a record of a mebibyte.
+    #[derive(Debug)]
+    struct Large;
+
+    impl Operation for Large {
+        type Outcome = ();
+
+        fn weight(&self) -> usize {
+            1024 * 1024
+        }
+    }
+
+    #[test]
+    fn a_batch_ends_with_the_operation_that_fills_four_mebibytes() {
+        let queue = CommitQueue::new();
+        for _ in 0..10 {
+            queue.state.lock().waiting.push_back(Arc::new(Ticket {
+                place: Mutex::new(Place::Waiting(Large)),
+                changed: Condvar::new(),
+            }));
+        }
+        assert_eq!(queue.take_batch(Large).0.len(), 4);
+        assert_eq!(queue.state.lock().waiting.len(), 7);
+    }
+
+    #[test]
+    fn the_queue_is_busy_from_the_moment_somebody_leads_until_nobody_waits() {
+        let queue = CommitQueue::new();
+        assert!(!queue.is_busy());
+        let outcome = queue.submit(Number(1), |batch| {
+            assert!(queue.is_busy());
+            double(batch)
+        });
+        assert_eq!(outcome.unwrap(), 2);
+        assert!(!queue.is_busy());
+    }
 }

@@ -54,13 +54,10 @@ pub(super) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
     open.mode(0o600).custom_flags(NO_FOLLOW)
 }
 
+/// Syncs the folder of a file whose path is absolute.
 #[cfg(unix)]
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 #[cfg(unix)]

@@ -87,6 +87,22 @@ pub fn replace_keeps_the_later_activity<F: EngineFixture>() {
     assert_eq!(stored(&engine, 1).last_active(), at(7_000));
 }
 
+pub fn replace_by_an_earlier_deadline_is_swept_under_it<F: EngineFixture>() {
+    let (_setup, engine) = opened::<F>();
+    let with = |own_inactivity, revision| {
+        Draft { own_inactivity: Some(own_inactivity), revision, ..Draft::new(1) }.record()
+    };
+    let _ = engine.insert(&key(1), with(8_000, 1), MANY).unwrap();
+    assert_eq!(engine.replace(&key(1), 1, with(3_000, 2), MANY).unwrap(), Replace::Done);
+    assert_eq!(stored(&engine, 1).index_deadline(), at(3_000));
+    assert_eq!(engine.count(at(3_000), &defaults()).unwrap(), 0);
+    let nothing = Sweep { removed: 0, more: false };
+    assert_eq!(engine.remove_expired(at(2_999), &defaults(), 10).unwrap(), nothing);
+    let swept = Sweep { removed: 1, more: false };
+    assert_eq!(engine.remove_expired(at(3_000), &defaults(), 10).unwrap(), swept);
+    assert!(engine.load(&key(1)).unwrap().is_none());
+}
+
 pub fn replace_moves_a_record_to_its_own_user<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
     let of = |user: Option<&str>, revision| {

@@ -150,4 +150,7 @@ pub fn a_check_reports_content_that_does_not_fit<F: EngineFixture>() {
         panic!("{:?}", report.problems);
     };
     assert_eq!(*key, text.key());
+    assert_eq!(report.problems[0].key(), text.key());
+    let line = report.problems[0].to_string();
+    assert!(line.contains(&text.key().to_string()) && line.contains("content"), "{line}");
 }

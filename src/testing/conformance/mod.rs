@@ -192,6 +192,7 @@ macro_rules! engine_conformance {
                 insert_counts_every_record_against_the_limit
                 replace_goes_by_the_revision
                 replace_keeps_the_later_activity
+                replace_by_an_earlier_deadline_is_swept_under_it
                 replace_moves_a_record_to_its_own_user
                 rekey_moves_a_record_in_one_step
                 touches_merge_into_whatever_is_handed_out

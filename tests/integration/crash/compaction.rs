@@ -1,39 +1,86 @@
 //! A mostly empty file, made smaller when it is opened, and crashed meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use sessile::engine::RedbOptions;
-use sessile::testing::SimulatedDisk;
-use sessile::{RedbEngine, SessionId, SessionStore};
+use sessile::engine::{Engine, RedbOptions};
+use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::{Error, RedbEngine, Result, SessionId, SessionStore};
 
 /// How many points of the compaction are tried.
 const SAMPLES: u64 = 24;
+const SAMPLES_OF_FAULTS: u64 = 6;
 
-fn opened(disk: &SimulatedDisk) -> (Arc<RedbEngine>, SessionStore<Vec<u8>>) {
+fn opened(disk: &SimulatedDisk) -> Result<(Arc<RedbEngine>, SessionStore<Vec<u8>>)> {
     let options = RedbOptions::new().cache_size(4 * 1024 * 1024);
-    let engine = Arc::new(RedbEngine::open_on(disk, &options).unwrap());
+    let engine = Arc::new(RedbEngine::open_on(disk, &options)?);
     let builder = SessionStore::<Vec<u8>>::builder().engine(Arc::clone(&engine));
-    (engine, builder.manual_maintenance().build().unwrap())
+    Ok((engine, builder.manual_maintenance().build()?))
+}
+
+/// Sessions by their ids, with their contents.
+type Kept = Vec<(SessionId, Vec<u8>)>;
+
+/// A closed store, most of whose sessions have ended, and those that have not, which are at the end
+/// of the file.
+fn mostly_empty() -> (SimulatedDisk, &'static Kept) {
+    static MADE: LazyLock<(SimulatedDisk, Kept)> = LazyLock::new(|| {
+        let disk = SimulatedDisk::new();
+        let (_engine, store) = opened(&disk).unwrap();
+        let content = |number: usize| vec![number as u8; 20_000];
+        let mut kept: Kept = (0..1_200)
+            .map(|number| (store.create(content(number)).unwrap().id().clone(), content(number)))
+            .collect();
+        for (id, _) in kept.drain(..1_180) {
+            assert!(store.destroy(&id).unwrap());
+        }
+        store.close().unwrap();
+        (disk, kept)
+    });
+    let (disk, kept) = &*MADE;
+    (disk.after_kill(disk.operations(), 0), kept)
+}
+
+fn assert_kept(store: &SessionStore<Vec<u8>>, kept: &[(SessionId, Vec<u8>)], operation: u64) {
+    for (id, content) in kept {
+        let session = store.read(id).unwrap().unwrap();
+        assert_eq!(session.content(), content, "operation {operation}");
+    }
+    assert_eq!(store.len().unwrap(), kept.len() as u64, "operation {operation}");
+}
+
+#[test]
+fn a_disk_too_full_to_make_the_file_smaller_keeps_the_store_open() {
+    let (disk, kept) = mostly_empty();
+    drop(opened(&disk).unwrap());
+    let operations = disk.operations();
+
+    let mut not_compacted = 0;
+    for sample in 0..SAMPLES_OF_FAULTS {
+        let (disk, _) = mostly_empty();
+        let operation = operations * sample / SAMPLES_OF_FAULTS;
+        let before = disk.bytes_at(disk.operations());
+        disk.fail_once(DiskFault::Full, operation);
+        let (engine, store) = match opened(&disk) {
+            Ok(opened) => opened,
+            // Opening has to write something of its own, before and after.
+            Err(Error::StorageFull { .. }) => opened(&disk).unwrap(),
+            Err(error) => panic!("operation {operation}: {error}"),
+        };
+        not_compacted += u32::from(engine.stats().unwrap().file_bytes.unwrap() > before / 2);
+        assert_kept(&store, kept, operation);
+        store.destroy(store.create(vec![1]).unwrap().id()).unwrap();
+        assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+    }
+    assert!(not_compacted > 0, "no fault struck the compaction");
 }
 
 #[test]
 fn a_crash_while_the_file_is_compacted_leaves_every_session() {
-    let disk = SimulatedDisk::new();
-    let (engine, store) = opened(&disk);
-    let content = |number: usize| vec![number as u8; 20_000];
-    let ids: Vec<SessionId> =
-        (0..1_200).map(|number| store.create(content(number)).unwrap().id().clone()).collect();
-    // Those that stay are at the end of the file.
-    let (ended, kept) = ids.split_at(1_180);
-    for id in ended {
-        assert!(store.destroy(id).unwrap());
-    }
-    store.close().unwrap();
-    drop(engine);
+    let (disk, kept) = mostly_empty();
 
     let first = disk.operations();
     let before = disk.bytes_at(first);
-    let (engine, store) = opened(&disk);
+    let (engine, store) = opened(&disk).unwrap();
     let last = disk.operations();
     store.close().unwrap();
     drop(engine);
@@ -44,12 +91,8 @@ fn a_crash_while_the_file_is_compacted_leaves_every_session() {
         for crashed in
             [disk.after_power_loss(operation, sample), disk.after_kill(operation, sample)]
         {
-            let (engine, store) = opened(&crashed);
-            for (number, id) in ids.iter().enumerate().skip(ended.len()) {
-                let session = store.read(id).unwrap().unwrap();
-                assert_eq!(*session.content(), content(number), "crashed at {operation}");
-            }
-            assert_eq!(store.len().unwrap(), kept.len() as u64, "crashed at {operation}");
+            let (engine, store) = opened(&crashed).unwrap();
+            assert_kept(&store, kept, operation);
             assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
         }
     }

@@ -332,6 +332,13 @@ fn borrowed_strings_and_bytes_stay_borrowed() {
 }
 
 #[test]
+fn a_value_of_the_wrong_kind_is_refused_in_the_words_of_its_type() {
+    let seed = LimitedSeed::<Option<Vec<u8>>>::new(PLENTY);
+    let error = seed.deserialize(&mut serde_json::Deserializer::from_str("true")).unwrap_err();
+    assert!(error.to_string().contains("boolean `true`, expected a sequence"), "{error}");
+}
+
+#[test]
 fn unknown_and_skipped_fields_pass_through_the_limits() {
     struct Skips;
     impl Serialize for Skips {

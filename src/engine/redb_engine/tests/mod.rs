@@ -1,6 +1,8 @@
 //! What needs a look behind the engine: a process that was forked, what closing leaves, what is
 //! prepared in the background, and who waits for whom.
 
+mod found;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 

@@ -10,7 +10,7 @@ use redb::backends::FileBackend;
 
 use super::failure;
 use super::medium::{Draft, Found, Medium, Opened};
-use super::platform::{Identity, forget_cached, no_follow, refused};
+use super::platform::{Identity, forget_cached, no_follow, refused, try_lock};
 use super::temporary::Temporary;
 use crate::{Error, Result};
 
@@ -59,7 +59,12 @@ impl Medium for InFolder {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
         let file = no_follow(&mut open).open(&self.path);
-        opened(&self.path, file.map_err(|error| refused("open", &self.path, error))?)
+        let file = file.map_err(|error| refused("open", &self.path, error))?;
+        // Before the first look: whoever has it open may be making it shorter.
+        match try_lock(&self.path, &file)? {
+            true => opened(&self.path, file),
+            false => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        }
     }
 
     fn create(&self) -> Result<Box<dyn Draft>> {

@@ -180,8 +180,14 @@ impl RedbEngine {
         if self.shared.is_handle_lost() {
             self.writer.reopen(&self.shared)?;
         }
-        if !self.shared.overlay.is_empty() {
-            self.submit(Operation::Publish)?;
+        if !self.shared.overlay.is_empty()
+            && let Err(error) = self.submit(Operation::Publish)
+        {
+            // A file that is opened anew shows everything.
+            match self.shared.is_handle_lost() {
+                true => self.writer.reopen(&self.shared)?,
+                false => return Err(error),
+            }
         }
         self.shared.snapshot.load_full().ok_or(Error::Closed)
     }

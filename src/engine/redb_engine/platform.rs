@@ -1,10 +1,10 @@
-//! What differs between operating systems: links, modes, and which file a name leads to.
+//! What differs between operating systems: links, locks, modes, and which file a name leads to.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::Error;
+use crate::{Error, Result};
 
 /// Which file this is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,18 @@ pub(super) fn no_follow(open: &mut OpenOptions) -> &mut OpenOptions {
 pub(super) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     open.mode(0o600).custom_flags(NO_FOLLOW)
+}
+
+/// Locks the file as redb does; `false` if somebody else has.
+pub(super) fn try_lock(path: &Path, file: &File) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(Error::LocksUnsupported { path: path.into() })
+        }
+        Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", path, error)),
+    }
 }
 
 /// Syncs the folder of a file whose path is absolute.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::platform::{Identity, no_follow, private, refused, sync_folder_of};
+use super::platform::{Identity, no_follow, private, refused, sync_folder_of, try_lock};
 use crate::{Error, Result};
 
 /// A new file beside the path, which goes away unless it is moved there.
@@ -82,13 +82,8 @@ pub(super) fn remove_abandoned(path: &Path, temporary: &Path) -> Result<()> {
 
 /// Locks the file; `false` if somebody else has, or if the name leads to another file by now.
 fn lock_if_at(path: &Path, file: &File) -> Result<bool> {
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Ok(false),
-        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            return Err(Error::LocksUnsupported { path: path.into() });
-        }
-        Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
+    if !try_lock(path, file)? {
+        return Ok(false);
     }
     let failed = |error| Error::io("look at", path, error);
     let held = Identity::of(&file.metadata().map_err(failed)?);

@@ -242,7 +242,7 @@ impl Run {
         let found = match look(&opened.everything) {
             Ok(found) => found,
             // What is not in memory cannot be read until the file is opened anew.
-            Err(Error::Io { .. }) if self.trouble => return false,
+            Err(Error::Io { .. } | Error::StorageFull { .. }) if self.trouble => return false,
             Err(error) => panic!("{error:?}"),
         };
         self.world.rows = pick(&found, &self.candidates(), touches);

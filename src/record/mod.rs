@@ -19,6 +19,9 @@ use crate::timeouts::OwnTimeouts;
 use crate::user::{UserId, UserKey};
 use crate::{Error, Result, SessionKey, Timeouts};
 
+/// How many bytes a record has at the least.
+pub(crate) const MIN_LEN: usize = header::LEN + CHECKSUM_LEN;
+
 const CHECKSUM_LEN: usize = 4;
 const CSRF_TOKEN_LEN: usize = 16;
 

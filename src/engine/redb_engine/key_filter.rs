@@ -93,7 +93,7 @@ impl KeyFilter {
 impl Bits {
     fn for_keys(keys: u64) -> Self {
         let capacity = keys.saturating_add(keys / 2).max(LEAST);
-        let blocks = (capacity * BITS_PER_KEY).div_ceil(512);
+        let blocks = capacity.saturating_mul(BITS_PER_KEY).div_ceil(512);
         let block = || std::array::from_fn(|_| AtomicU64::new(0));
         Self { blocks: (0..blocks).map(|_| block()).collect(), capacity, added: AtomicU64::new(0) }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::key_filter::Bits;
 use super::shared::Shared;
 use super::writer::Writer;
+use crate::record::MIN_LEN;
 use crate::sync::Mutex;
 use crate::{Error, Result, SessionKey};
 
@@ -54,8 +55,14 @@ impl WarmUp {
 }
 
 fn begin(shared: &Shared) -> Result<Arc<Bits>> {
-    let keys = shared.look(|snapshot| snapshot.len())?;
-    Ok(shared.filter.begin(keys))
+    let claimed = shared.look(|snapshot| snapshot.len())?;
+    Ok(shared.filter.begin(at_most_in(shared.file.len()?, claimed)))
+}
+
+/// How many sessions there may be in so many bytes. What a file says of itself, and is not verified,
+/// may be any number, and memory is asked for by it.
+fn at_most_in(file_bytes: u64, claimed: u64) -> u64 {
+    claimed.min(file_bytes / (SessionKey::LEN + MIN_LEN) as u64)
 }
 
 impl Walk {
@@ -74,5 +81,17 @@ impl Walk {
             walked += 1;
         }
         Ok(walked == STEP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_asked_for_as_many_keys_as_the_file_has_room_for_and_no_more() {
+        assert_eq!(at_most_in(80 * 1_000, 900), 900);
+        assert_eq!(at_most_in(80 * 1_000, u64::MAX), 1_000);
+        assert_eq!(at_most_in(0, u64::MAX), 0);
     }
 }

@@ -109,7 +109,7 @@ impl Sound {
 /// One of each kind.
 pub(crate) fn sounds() -> &'static [Sound] {
     static SOUNDS: LazyLock<Vec<Sound>> = LazyLock::new(|| {
-        let [immediate, two_phase, _] = DURABILITIES;
+        let [immediate, two_phase, deferred] = DURABILITIES;
         vec![
             Maker::new(immediate).written().closed(),
             Maker::new(immediate).written().killed(8),
@@ -117,6 +117,7 @@ pub(crate) fn sounds() -> &'static [Sound] {
             Maker::new(immediate).written().swept().killed(0),
             Maker::new(two_phase).written().killed(0),
             Maker::new(two_phase).written().killed_and_opened(immediate).written().killed(8),
+            Maker::new(deferred).flushed_twice().killed_and_opened(immediate).written().killed(8),
         ]
     });
     &SOUNDS
@@ -210,6 +211,16 @@ impl Maker {
         self.create();
         self.create();
         self.create();
+        self
+    }
+
+    /// Two durable commits of redb's, each with several changes.
+    fn flushed_twice(mut self) -> Self {
+        for _ in 0..2 {
+            self.create();
+            self.create();
+            self.call(Step::Flush);
+        }
         self
     }
 

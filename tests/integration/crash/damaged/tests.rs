@@ -5,12 +5,19 @@ use super::{sounds, with_verification};
 /// The bytes of redb's two commit slots.
 const SLOTS: std::ops::Range<usize> = 64..320;
 
+const PAGE: usize = 4_096;
+
 #[test]
 fn no_entry_of_the_log_is_put_on_top_of_a_commit_before_the_one_it_followed() {
     for sound in sounds() {
-        for byte in SLOTS.step_by(5) {
+        for byte in SLOTS.step_by(23) {
             let mut damaged = sound.file.clone();
             damaged[byte] ^= 1 << (byte % 8);
+            with_verification(sound, &damaged);
+        }
+        for page in (1..sound.log().start / PAGE).step_by(4) {
+            let mut damaged = sound.file.clone();
+            damaged[page * PAGE..][..PAGE].fill(0);
             with_verification(sound, &damaged);
         }
     }

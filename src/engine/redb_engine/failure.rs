@@ -48,6 +48,12 @@ pub(super) fn from_open(path: &Path, error: DatabaseError) -> Error {
     }
 }
 
+/// redb panicked while it opened a file that has redb's and our own marks.
+pub(super) fn panicked(path: &Path) -> Error {
+    let cause = io::Error::other("the database library panicked on it");
+    Error::DamagedFile { path: path.into(), source: Arc::new(cause) }
+}
+
 /// A failed commit: what it held may be on the disk or not.
 pub(super) fn outcome_unknown(error: &Error) -> Error {
     Error::OutcomeUnknown { source: Arc::new(error.clone()) as Source }

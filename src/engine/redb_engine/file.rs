@@ -3,8 +3,10 @@
 //! Invariant: nothing that is found is written to before its marks have been seen; a new store
 //! is in its place only once it is complete and on the disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
@@ -135,15 +137,23 @@ impl StoreFile {
         options: &RedbOptions,
     ) -> Result<Connection> {
         let failed = |error| failure::from_open(self.path(), error);
-        let on_recovery = options.on_recovery.for_file(&*backend);
+        let is_called = Arc::new(AtomicBool::new(false));
+        let on_recovery = options.on_recovery.for_file(&*backend, Arc::clone(&is_called));
         let disk = Disk::open(backend, self.sync_failed.clone());
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
-        let database = Builder::new()
+        let mut builder = Builder::new();
+        builder
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(options.verify_on_open)
-            .set_repair_callback(on_recovery)
-            .create_with_backend(Backend::new(Arc::clone(&disk), Arc::clone(&self.medium)))
-            .map_err(failed)?;
+            .set_repair_callback(on_recovery);
+        let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.medium));
+        // In a debug build redb may panic on a header that makes no sense.
+        let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
+        let database = match opened {
+            Ok(database) => database.map_err(failed)?,
+            Err(panic) if is_called.load(Ordering::Relaxed) => resume_unwind(panic),
+            Err(_) => return Err(failure::panicked(self.path())),
+        };
         let (database, log) = holding(database, |database| {
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
         });

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{RepairSession, StorageBackend};
 
@@ -51,10 +52,12 @@ impl OnRecovery {
         Self(Some(Arc::new(callback)))
     }
 
-    /// The callback for redb, which also calls it when it verifies a file that was closed.
+    /// The callback for redb, which also calls it when it verifies a file that was closed. `is_called`
+    /// is set while it runs: a panic then is the caller's own.
     pub(super) fn for_file(
         &self,
         file: &dyn StorageBackend,
+        is_called: Arc<AtomicBool>,
     ) -> impl Fn(&mut RepairSession) + use<> {
         let callback = match was_closed(file) {
             true => None,
@@ -63,7 +66,9 @@ impl OnRecovery {
         move |session| {
             let Some(callback) = &callback else { return };
             let mut recovery = Recovery { progress: session.progress(), aborted: false };
+            is_called.store(true, Ordering::Relaxed);
             callback(&mut recovery);
+            is_called.store(false, Ordering::Relaxed);
             if recovery.aborted {
                 session.abort();
             }

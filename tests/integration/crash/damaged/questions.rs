@@ -67,7 +67,8 @@ pub(crate) fn with_verification(sound: &Sound, damaged: &[u8]) {
 
 fn ask(sound: &Sound, damaged: &[u8]) -> Result<()> {
     let (disk, clock) = (SimulatedDisk::with_store(damaged), clock_of(sound));
-    let opened = Opened::drawing_from(SEED, &disk, sound.durability, &clock)?;
+    let open = || Opened::drawing_from(SEED, &disk, sound.durability, &clock);
+    let opened = redb_may_panic(open).expect("what panics on the way is an error")?;
     let found = look(&opened.everything)?;
     let possible: Vec<_> = sound.possible(damaged).into_iter().map(Candidate::whole).collect();
     let rows = pick(&found, &possible, Touches::Durable);

@@ -162,7 +162,10 @@ fn a_missing_folder_is_an_error_that_names_the_path() {
 fn a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path() {
     let folder = Folder::new();
     File::create(folder.path("file")).unwrap();
-    assert!(matches!(refusal(&folder.path("file/sessions.redb")), Error::Io { .. }));
+    assert!(matches!(
+        refusal(&folder.path("file/sessions.redb")),
+        Error::Io { action: "look at", .. }
+    ));
 }
 
 #[test]
@@ -337,6 +340,38 @@ fn after_a_crash_what_was_acknowledged_is_there() {
     let recovered = Store::open(&crashed).unwrap();
     assert!(recovered.read(&id).unwrap().is_some());
     assert_eq!(recovered.len().unwrap(), 1);
+}
+
+#[test]
+fn a_file_that_was_cut_inside_its_log_is_refused_as_damaged() {
+    let folder = Folder::new();
+    let (path, copy) = (folder.path("sessions.redb"), folder.path("copy.redb"));
+    let store = Store::open(&path).unwrap();
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    fs::copy(&path, &copy).unwrap();
+    assert!(Store::open(&copy).unwrap().read(&id).unwrap().is_some(), "as a crash leaves it");
+    fs::copy(&path, &copy).unwrap();
+    let file = File::options().write(true).open(&copy).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    assert!(matches!(refusal(&copy), Error::DamagedFile { .. }));
+}
+
+#[test]
+fn without_a_record_cache_reads_see_every_write_and_touch() {
+    let folder = Folder::new();
+    let builder = SessionStore::<u32>::builder().record_cache(false).manual_maintenance();
+    let store = builder.open(folder.path("sessions.redb")).unwrap();
+    let mut session = store.create(1).unwrap();
+    for content in 2..5 {
+        *session.content_mut() = content;
+        store.update(&mut session).unwrap();
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        let read = store.read(session.id()).unwrap().unwrap();
+        assert_eq!(*read.content(), content);
+        assert!(read.last_active() >= session.last_active());
+    }
+    assert!(store.destroy(session.id()).unwrap());
+    assert!(store.read(session.id()).unwrap().is_none());
 }
 
 #[test]

@@ -179,5 +179,5 @@ fn without_verification_only_cut_and_foreign_files_are_sure_to_be_refused() {
     }
     assert!(flipped.broken_promises() * 10 < flipped.files, "{flipped:?}");
     let pages = [zeroed, swapped, stale].map(|counts| counts.broken_promises());
-    assert!(pages.iter().all(|broken| *broken > 0), "verification was not needed: {pages:?}");
+    assert!(pages.iter().any(|broken| *broken > 0), "verification was not needed: {pages:?}");
 }

@@ -147,6 +147,12 @@ impl StoreFile {
             .set_check_integrity_on_open(options.verify_on_open)
             .set_repair_callback(on_recovery);
         let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.medium));
+        // What a killed process left may not be on the disk yet. redb's header, which says how long
+        // the file is, must not get there before it.
+        if let Err(error) = backend.sync_data() {
+            let _ = backend.close();
+            return Err(failed(DatabaseError::Storage(error.into())));
+        }
         // In a debug build redb may panic on a header that makes no sense.
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
         let database = match opened {

@@ -51,3 +51,14 @@ fn a_second_crash_during_recovery_keeps_everything_acknowledged() {
         recording.check_twice(operation, seed, &what);
     });
 }
+
+/// The process is killed while its file grows, which is not on the disk yet when the next one opens
+/// it and writes a header that tells of the greater length.
+#[test]
+fn what_a_killed_process_had_not_synced_is_on_the_disk_before_its_recovery_writes() {
+    for (workload, operation) in [(93, 144), (111, 192)] {
+        let recording = Recording::seeded(workload, 40);
+        let seed = workload * 1_000_003 + operation;
+        recording.check_recovery(operation, seed, &format!("workload {workload}"));
+    }
+}

@@ -152,4 +152,19 @@ impl Recording {
         let crash = format!("{crash}, and power lost at {second} of the recovery");
         self.check(&disk, &candidates, &crash);
     }
+
+    /// A kill, and power lost at each operation of the recovery from it.
+    pub(super) fn check_recovery(&self, operation: u64, seed: u64, what: &dyn Display) {
+        let crash = format!("{what}, killed at {operation} with seed {seed}");
+        let candidates = self.candidates(operation);
+        let disk = self.disk.after_kill(operation, seed);
+        let opened = self.check(&disk, &candidates, &crash);
+        for second in 0..opened {
+            for seed in seed..seed + 100 {
+                let disk = disk.after_power_loss(second, seed);
+                let crash = format!("{crash}, and power lost at {second} with seed {seed}");
+                self.check(&disk, &candidates, &crash);
+            }
+        }
+    }
 }

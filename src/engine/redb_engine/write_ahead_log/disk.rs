@@ -96,13 +96,7 @@ impl Disk {
         log.check()?;
         match log.area {
             Some(old) => self.move_log(&mut log, old, len),
-            None => {
-                // redb's header says how long the file is, and has to be on the disk before it is less.
-                if len < self.inner.len()? {
-                    self.sync()?;
-                }
-                self.inner.set_len(len)
-            }
+            None => self.inner.set_len(len),
         }
     }
 

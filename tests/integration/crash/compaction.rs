@@ -66,6 +66,8 @@ fn a_disk_too_full_to_make_the_file_smaller_keeps_the_store_open() {
             Err(Error::StorageFull { .. }) => opened(&disk).unwrap(),
             Err(error) => panic!("operation {operation}: {error}"),
         };
+        // Ids differ, and with them how many operations an opening takes.
+        disk.repair();
         not_compacted += u32::from(engine.stats().unwrap().file_bytes.unwrap() > before / 2);
         assert_kept(&store, kept, operation);
         store.destroy(store.create(vec![1]).unwrap().id()).unwrap();

@@ -12,13 +12,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Deletes what is expired and returns how many sessions went. The maintenance thread does
     /// this every `sweep_interval`; there is no need to call it unless that is turned off.
     ///
-    /// Works in steps, each a durable commit of its own: of up to 1,000 sessions while nobody else
-    /// writes, and of 8 as soon as somebody does, who waits for one step at most. A session that is
-    /// extended while this runs lives.
+    /// Works in steps: of up to 1,000 sessions while nobody else writes; of 8, and a pause of 2 ms,
+    /// while somebody does, who waits for one step at most. So it may take a while: 100,000 sessions
+    /// under a steady load of writes, half a minute or more. A session that is extended while this runs
+    /// lives.
+    ///
+    /// # Durability
+    ///
+    /// What was deleted is on the disk when this returns `Ok`. A crash before that may bring back
+    /// some of it, expired as it was; but no session that somebody was told meanwhile is gone, by
+    /// `destroy` or `destroy_all_of`.
     ///
     /// # Errors
     ///
-    /// None besides the general ones. What the steps before had deleted stays deleted.
+    /// None besides the general ones. What the steps before had deleted is deleted, or will be by
+    /// the next call.
     #[doc(alias = "cleanUpExpiredSessions")]
     pub fn clean_up_expired(&self) -> Result<u64> {
         self.shared.context.sweep()

@@ -26,6 +26,10 @@ pub(super) struct Effects<'b> {
     pub(super) in_bulk: bool,
     /// Whether anything of it has to be on the disk before it is answered.
     pub(super) promised: bool,
+    /// Whether a sweep was among it.
+    pub(super) swept: bool,
+    /// Whether it promises that sessions are gone which an earlier sweep may have taken.
+    pub(super) ends_unseen: bool,
     /// Whether everything has to be in redb's part of the file afterwards.
     pub(super) sync: bool,
     /// Whether a snapshot has to show everything afterwards.
@@ -41,6 +45,8 @@ impl<'b> Effects<'b> {
             cleared: false,
             in_bulk: false,
             promised: false,
+            swept: false,
+            ends_unseen: false,
             sync: false,
             publish: false,
         }
@@ -72,6 +78,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     pub(super) fn apply(mut self, operation: Operation) -> Outer<(Self, Result<Outcome>)> {
         self.effects.in_bulk |= operation.is_in_bulk();
         self.effects.promised |= operation.is_promised();
+        self.effects.ends_unseen |= operation.ends_unseen();
         let outcome = match operation {
             Operation::Insert { key, record, limits } => {
                 self.insert(&key, &record, limits)?.map(Outcome::Insert)
@@ -294,6 +301,7 @@ impl<'t, 'b, 'e> Batch<'t, 'b, 'e> {
     }
 
     fn sweep(&mut self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Outer<Sweep> {
+        self.effects.swept = true;
         let mut entries = self.tables.passed(now, limit)?;
         let mut sweep = Sweep { removed: 0, more: entries.len() == limit };
         // In the order of their records: neighbours share a page.

@@ -18,11 +18,13 @@ pub(super) struct Connection {
     pub(super) log: WriteAheadLog,
     /// Touches that are in memory only.
     pub(super) unsynced: Touches,
+    /// Whether a sweep is in memory only.
+    pub(super) swept: bool,
 }
 
 impl Connection {
     pub(super) fn new(database: Database, log: WriteAheadLog) -> Self {
-        Self { transaction: None, database, log, unsynced: Touches::default() }
+        Self { transaction: None, database, log, unsynced: Touches::default(), swept: false }
     }
 
     /// The tables as everything so far has left them. Closed without a commit, they keep what was
@@ -56,6 +58,7 @@ impl Connection {
         }
         transaction.set_two_phase_commit(durability == Durability::TwoPhase);
         transaction.commit()?;
+        self.swept = false;
         if is_numbered {
             self.log.restart();
         }

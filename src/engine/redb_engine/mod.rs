@@ -8,6 +8,7 @@
 
 mod backend;
 mod batch;
+mod calls;
 mod check;
 mod commit_queue;
 mod compaction;
@@ -60,17 +61,14 @@ use self::operation::{Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
-use self::touch_buffer::{Recorded, TouchBuffer};
+use self::touch_buffer::TouchBuffer;
 use self::unwinding::holding;
 use self::warm_up::WarmUp;
 use self::writer::Writer;
-use super::{
-    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
-    Replace, Sweep, Timestamp, UserKey, Visit,
-};
+use super::{Engine, Finding};
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::AtomicBool;
-use crate::{Error, Result, SessionKey, Timeouts};
+use crate::{Error, Result, Timeouts};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
 /// to wait for.
@@ -216,6 +214,10 @@ impl RedbEngine {
             self.writer.reopen(&self.shared)?;
         }
         self.flush_touches()?;
+        self.sync_if_needed()
+    }
+
+    fn sync_if_needed(&self) -> Result<()> {
         if self.writer.needs_sync() {
             self.submit(Operation::Sync)?;
         }
@@ -235,208 +237,10 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Chooses the size of the next step of work in the background.
-    fn adapt(&self, pace: &Pace, limit: usize) {
+    /// Chooses the size of the next step of work in the background. Whether nobody else writes.
+    fn adapt(&self, pace: &Pace, limit: usize) -> bool {
         let operations = self.writer.stats().committed_operations;
-        pace.adapt(self.queue.is_busy(), operations, limit);
-    }
-}
-
-/// An operation is answered with its own kind of outcome; anything else is a bug, reported.
-macro_rules! expect {
-    ($outcome:expr, $pattern:pat => $value:expr) => {
-        match $outcome? {
-            $pattern => Ok($value),
-            other => Err(Error::engine(std::io::Error::other(format!("answered {other:?}")))),
-        }
-    };
-}
-
-impl Engine for RedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        let operation = Operation::Insert { key: *key, record, limits };
-        expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
-    }
-
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.reading(|| self.shared.load(key))
-    }
-
-    fn replace(
-        &self,
-        key: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Replace> {
-        let operation = Operation::Replace { key: *key, expected_revision, record, limits };
-        expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
-    }
-
-    fn rekey(
-        &self,
-        old: &SessionKey,
-        new: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Rekey> {
-        let operation =
-            Operation::Rekey { old: *old, new: *new, expected_revision, record, limits };
-        expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
-    }
-
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-        loop {
-            match self.shared.touches.record(key, at) {
-                Recorded::Done => break,
-                Recorded::Full => self.write_pending()?,
-                // The queue settles which of the two comes first.
-                Recorded::Condemned => {
-                    let operation = Operation::Touch { key: *key, at };
-                    return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
-                }
-            }
-        }
-        // Recorded first, looked at second: a removal that this look does not see yet will find
-        // the touch and forget it.
-        let there = self.reading(|| self.shared.contains(key));
-        if !matches!(there, Ok(true)) {
-            self.shared.touches.forget(key);
-        }
-        there
-    }
-
-    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        let outcome = self.submit(Operation::Remove { key: *key });
-        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default().pop())
-    }
-
-    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        let outcome = self.submit(Operation::RemoveUser { user: user.clone() });
-        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default())
-    }
-
-    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        let outcome = self.submit(Operation::RemoveOthers { keep: *keep });
-        expect!(outcome, Outcome::Removed(removed) => removed)
-    }
-
-    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.latest()?;
-        let failed = |error| self.shared.failed_to_read(error);
-        for key in snapshot.keys_of(user).map_err(failed)? {
-            if let Some(record) = snapshot.get(&key).map_err(failed)? {
-                let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
-                visit(key, record.and_then(latest))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.latest()?;
-        let failed = |error| self.shared.failed_to_read(error);
-        for entry in snapshot.records().map_err(failed)? {
-            let (key, record) = entry.map_err(failed)?;
-            let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
-            visit(key, record.and_then(latest))?;
-        }
-        Ok(())
-    }
-
-    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        // Most sweeps find nothing; that takes a look, and no place in the queue.
-        let nothing_passed =
-            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
-        if self.shared.overlay.is_empty() && self.reading(nothing_passed)? {
-            return Ok(Sweep::default());
-        }
-        let step = self.sweep_pace.step(limit);
-        let operation = Operation::Sweep { now, defaults: *defaults, limit: step };
-        let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep);
-        self.adapt(&self.sweep_pace, limit);
-        sweep
-    }
-
-    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
-        let mut after = None;
-        loop {
-            let operation = Operation::Reindex { after, defaults: *defaults, limit: STEP };
-            after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        let snapshot = self.latest()?;
-        let failed = |error| self.shared.failed_to_read(error);
-        let mut expired = 0;
-        for key in snapshot.passed(now).map_err(failed)? {
-            let key = key.map_err(failed)?;
-            expired += match snapshot.get(&key).map_err(failed)? {
-                Some(Ok(record)) => {
-                    let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
-                    u64::from(record.is_expired(now, defaults))
-                }
-                // The next sweep takes it away.
-                Some(Err(_)) => 1,
-                None => 0,
-            };
-        }
-        Ok(snapshot.len().map_err(failed)?.saturating_sub(expired))
-    }
-
-    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        let snapshot = self.latest()?;
-        let mut latest = |finding| match finding {
-            Finding::Record(key, record) => {
-                let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
-                inspect(Finding::Record(key, record))
-            }
-            problem => inspect(problem),
-        };
-        let failed = |error| self.shared.failed_to_read(error);
-        check::check(&snapshot, defaults, &mut latest, &failed)
-    }
-
-    fn clear(&self) -> Result<()> {
-        expect!(self.submit(Operation::Clear), Outcome::Done => ())
-    }
-
-    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.reading(|| self.shared.look(|snapshot| snapshot.meta(name)))
-    }
-
-    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        let operation = Operation::StoreMeta { name: name.into(), value: value.into() };
-        expect!(self.submit(operation), Outcome::Done => ())
-    }
-
-    fn flush(&self) -> Result<()> {
-        self.write_pending()?;
-        // Reads of a snapshot are faster than those that ask for what has changed since, too.
-        self.latest()?;
-        // Without a filter reads are slower, and as right.
-        let _ = self.warm_up.step(&self.shared, &self.writer);
-        Ok(())
-    }
-
-    fn close(&self) -> Result<()> {
-        let flushed = self.write_pending();
-        let closed = self.writer.close(&self.shared);
-        flushed.and(closed)
-    }
-
-    fn stats(&self) -> Result<EngineStats> {
-        Ok(EngineStats {
-            stored: self.latest()?.len().map_err(|error| self.shared.failed_to_read(error))?,
-            file_bytes: Some(self.shared.file.len()?),
-            pending_touches: self.shared.touches.len() as u64,
-            ..self.writer.stats()
-        })
+        pace.adapt(self.queue.is_busy(), operations, limit)
     }
 }
 

@@ -61,21 +61,21 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// Whether somebody was promised that its outcome is on the disk. A touch may take its time.
+    /// Whether somebody was promised that its outcome is on the disk. A touch may take its time, and
+    /// so may a step of a sweep, until the sweep is over.
     pub(super) const fn is_promised(&self) -> bool {
-        !matches!(self, Self::Touch { .. } | Self::Touches(_) | Self::Publish)
+        !matches!(self, Self::Touch { .. } | Self::Touches(_) | Self::Sweep { .. } | Self::Publish)
     }
 
     /// Whether it changes many records, or something that is not a record.
     pub(super) const fn is_in_bulk(&self) -> bool {
-        matches!(
-            self,
-            Self::Sweep { .. }
-                | Self::Reindex { .. }
-                | Self::Clear
-                | Self::StoreMeta { .. }
-                | Self::Sync
-        )
+        matches!(self, Self::Reindex { .. } | Self::Clear | Self::StoreMeta { .. } | Self::Sync)
+    }
+
+    /// Whether it promises that sessions are gone which it may not have seen, because a sweep that
+    /// is not on the disk yet had taken them.
+    pub(super) const fn ends_unseen(&self) -> bool {
+        matches!(self, Self::RemoveUser { .. } | Self::RemoveOthers { .. })
     }
 }
 

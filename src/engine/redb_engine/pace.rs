@@ -4,10 +4,16 @@
 //! A commit costs the same whether it changes one session or many, and neighbouring keys share
 //! pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
 
+use std::time::Duration;
+
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The step while others write: a sweep's takes about a millisecond, and one of touches a tenth.
+/// The step while others write: it takes about a tenth of a millisecond.
 const LEAST: usize = 8;
+/// How long a sweep pauses after a step while others write. Every thousand changes redb writes all
+/// their pages, for which whoever writes then waits, too; so the fewer of a sweep's come between
+/// two writes, the fewer writes wait.
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -26,8 +32,8 @@ impl Pace {
     }
 
     /// After a step: whether somebody waits now, and how many operations have been committed, the
-    /// step itself among them.
-    pub(super) fn adapt(&self, somebody_waits: bool, operations: u64, limit: usize) {
+    /// step itself among them. Whether nobody else writes.
+    pub(super) fn adapt(&self, somebody_waits: bool, operations: u64, limit: usize) -> bool {
         let before = self.operations.swap(operations, Ordering::Relaxed);
         let alone = !somebody_waits && operations.saturating_sub(before) <= 1;
         let step = match alone {
@@ -35,6 +41,7 @@ impl Pace {
             false => LEAST,
         };
         self.step.store(step, Ordering::Relaxed);
+        alone
     }
 }
 

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
+use crate::SessionKey;
+use crate::clock::Timestamp;
+use crate::engine::{Insert, Limits, Record, Removed, Replace};
 use crate::record::Parts;
 use crate::testing::SimulatedDisk;
 use crate::timeouts::OwnTimeouts;
@@ -142,29 +145,89 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
     let before = disk.operations();
     disk.hold_syncs();
-    thread::scope(|scope| {
-        scope.spawn(|| while engine.remove_expired(now, &timeouts, STEP).unwrap().more {});
-        disk.wait_for_held_sync();
-        scope.spawn(|| {
-            let record = record_at(now.as_millis());
-            assert_eq!(engine.insert(&coming, record, Limits::NONE).unwrap(), Insert::Done);
-        });
-        while engine.queue.waiting() == 0 {
+    let insert = |number| {
+        let record = record_at(now.as_millis());
+        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+    };
+    let wait_until_waiting = |threads| {
+        while engine.queue.waiting() < threads {
             thread::yield_now();
         }
+    };
+    let steps = thread::scope(|scope| {
+        scope.spawn(|| insert(999));
+        disk.wait_for_held_sync();
+        let sweep = scope.spawn(|| {
+            let mut steps = Vec::new();
+            loop {
+                let step = engine.remove_expired(now, &timeouts, STEP).unwrap();
+                steps.push(step.removed);
+                if !step.more {
+                    return steps;
+                }
+            }
+        });
+        wait_until_waiting(1);
+        scope.spawn(|| insert(1_000));
+        wait_until_waiting(2);
         disk.release_syncs();
+        sweep.join().unwrap()
     });
+    assert_eq!(steps[..2], [8, 8], "a step is small while somebody writes");
+    assert_eq!(steps.iter().sum::<u64>(), EXPIRING);
     // What the disk held after each operation tells what was committed, and in which order.
     let mut states: Vec<_> = (before..=disk.operations())
         .map(|operation| look(&disk, operation, EXPIRING, &coming))
         .collect();
     states.dedup();
-    let left: Vec<usize> = states.iter().map(|(left, _)| *left).collect();
-    assert_eq!((left[0], left.last()), (60, Some(&0)));
-    let (left_then, _) = states.iter().find(|(_, there)| *there).expect("it was stored");
-    // The step under way took eight; another may have shared the commit.
-    assert!((44..=52).contains(left_then), "{states:?}");
-    let mut steps = left.clone();
-    steps.dedup();
-    assert_eq!(steps[..3], [60, 52, 44], "a step is small while somebody waits");
+    assert_eq!(states, [(60, false), (52, true), (0, true)]);
+}
+
+/// A sweep that is under way is in memory; a promise that rests on it must not be.
+#[test]
+fn what_is_said_to_be_gone_while_a_sweep_is_in_memory_stays_gone() {
+    let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
+    for ends_all in [false, true] {
+        let disk = SimulatedDisk::new();
+        let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+        for number in 0..60 {
+            assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        }
+        assert!(engine.remove_expired(now, &timeouts, STEP).unwrap().more);
+        let gone: Vec<u64> =
+            (0..60).filter(|number| engine.load(&key(*number)).unwrap().is_none()).collect();
+        assert!(!gone.is_empty());
+        let lives_on_disk = |number: &u64| {
+            let crashed = disk.after_power_loss(disk.operations(), 0);
+            let engine = RedbEngine::open_on(&crashed, &RedbOptions::new()).unwrap();
+            engine.load(&key(*number)).unwrap().is_some()
+        };
+        assert!(gone.iter().all(lives_on_disk), "the step was in memory");
+        let told: Vec<u64> = match ends_all {
+            true => {
+                let nobody = crate::UserId::from("ann").to_key().unwrap();
+                assert!(engine.remove_user(&nobody).unwrap().is_empty());
+                gone
+            }
+            false => {
+                assert!(engine.remove(&key(gone[0])).unwrap().is_none());
+                gone[..1].to_vec()
+            }
+        };
+        assert!(!told.iter().any(lives_on_disk), "a crash brought back what was said to be gone");
+    }
+}
+
+#[test]
+fn a_sweep_that_is_over_is_on_the_disk() {
+    let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    for number in 0..60 {
+        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+    }
+    while engine.remove_expired(now, &timeouts, STEP).unwrap().more {}
+    let crashed = disk.after_power_loss(disk.operations(), 0);
+    let engine = RedbEngine::open_on(&crashed, &RedbOptions::new()).unwrap();
+    assert_eq!(engine.stats().unwrap().stored, 0);
 }

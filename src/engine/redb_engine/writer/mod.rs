@@ -4,18 +4,17 @@
 //! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
 //! back; and redb's handle, which does not outlive an I/O error, is opened anew.
 
-use std::sync::Arc;
+mod publishing;
+mod reopening;
+mod way;
 
+use self::way::{Way, settle};
 use super::batch::{Batch, Effects};
 use super::connection::Connection;
 use super::failure;
 use super::operation::{Operation, Outcome};
-use super::options::RedbOptions;
 use super::shared::Shared;
-use super::snapshot::Snapshot;
-use super::touch_buffer::Touches;
 use super::unwinding::holding;
-use super::write_ahead_log::WriteAheadLog;
 use crate::engine::EngineStats;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,21 +129,6 @@ impl Writer {
         }
     }
 
-    /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
-    /// another one tried in vain do not try again.
-    pub(super) fn reopen(&self, shared: &Shared) -> Result<()> {
-        let failed_before = self.failed_reopenings.load(Ordering::Acquire);
-        let mut state = self.state.lock();
-        if !shared.is_handle_lost() {
-            return Ok(());
-        }
-        if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
-            let cause = std::io::Error::other("it could not be opened anew after an error");
-            return Err(Error::io("read", shared.file.path(), cause));
-        }
-        self.check(shared, &mut state)
-    }
-
     /// Does something while no commit is under way.
     pub(super) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
         let _state = self.state.lock();
@@ -207,81 +191,6 @@ impl Writer {
         }
     }
 
-    /// redb refuses everything after an I/O error; a fresh handle will go on.
-    fn give_up(&self, state: &mut State) {
-        self.needs_sync.store(true, Ordering::Release);
-        if let State::Open(connection) = std::mem::replace(state, State::Closed) {
-            *state = State::Broken(Some(connection));
-        }
-    }
-
-    /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
-    /// A commit is all or nothing: one key that is not as the batch would have left it shows that
-    /// nothing of it is there, nor ever will be.
-    fn recover(
-        &self,
-        shared: &Shared,
-        state: &mut State,
-        effects: &Effects<'_>,
-        failed: Failed,
-    ) -> Failed {
-        let Failed::During(error) = failed else {
-            // Whether this works or not, nothing was written; the next commit tries again.
-            let _ = self.check(shared, state);
-            return failed;
-        };
-        if self.check(shared, state).is_err() {
-            return Failed::During(error);
-        }
-        let rolled_back = effects.changed.iter().any(|(key, record)| {
-            let stored = shared.look(|snapshot| snapshot.get(key));
-            matches!(stored.and_then(Option::transpose), Ok(stored) if stored != *record)
-        });
-        if rolled_back { Failed::Before(error) } else { Failed::During(error) }
-    }
-
-    /// Makes sure that a commit would go to the right file, from the right process.
-    fn check(&self, shared: &Shared, state: &mut State) -> Result<()> {
-        if self.is_forked() {
-            return Err(Error::Forked { opened_by: self.opened_by });
-        }
-        shared.file.check_in_place()?;
-        if shared.is_handle_lost() {
-            // By a read: nothing can be written through it either.
-            *state = match std::mem::replace(state, State::Closed) {
-                State::Open(connection) => State::Broken(Some(connection)),
-                other => other,
-            };
-        }
-        if let State::Broken(broken) = state {
-            if shared.file.sync_failed() {
-                let cause = std::io::Error::other(
-                    "an earlier sync failed, so the operating system may hold pages for written \
-                     that are not on the disk; close the store, see to the disk, and open it again",
-                );
-                return Err(Error::io("go on writing to", shared.file.path(), cause));
-            }
-            shared.handle_lost.store(true, Ordering::Release);
-            drop(broken.take());
-            let reopened = self.connect_anew(shared);
-            if reopened.is_err() {
-                self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
-            }
-            *state = State::Open(reopened?);
-        }
-        Ok(())
-    }
-
-    fn connect_anew(&self, shared: &Shared) -> Result<Connection> {
-        let connection = shared.file.reopen(&shared.options)?;
-        let (connection, published) =
-            holding(connection, |connection| self.publish_anew(shared, &connection.database));
-        published?;
-        self.needs_sync.store(false, Ordering::Release);
-        shared.handle_lost.store(false, Ordering::Release);
-        Ok(connection)
-    }
-
     fn run(
         &self,
         shared: &Shared,
@@ -304,7 +213,12 @@ impl Writer {
             state = next;
             outcomes.push(outcome);
         }
-        let committed = state.into_tables().changed() || effects.sync;
+        let changed = state.into_tables().changed();
+        // A sweep that a crash may undo must not be what a promise rests on: who is told that a
+        // session is gone already was told that it stays so.
+        effects.sync |= connection.swept && effects.ends_unseen;
+        let rests_on_sweep = connection.swept && effects.promised && !effects.changed.is_empty();
+        let committed = changed || rests_on_sweep || effects.sync;
         if committed {
             let way = Way::of(&shared.options, &mut connection.log, effects)
                 .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
@@ -313,7 +227,11 @@ impl Writer {
             }
             shared.overlay.add(&effects.changed, effects.cleared);
             match way {
-                Way::Memory => self.needs_sync.store(true, Ordering::Release),
+                Way::Memory => {
+                    self.needs_sync.store(true, Ordering::Release);
+                    connection.swept |=
+                        effects.swept && shared.options.durability == Durability::Immediate;
+                }
                 Way::Database => self.needs_sync.store(false, Ordering::Release),
                 // What was in memory only still is.
                 Way::Log => {}
@@ -338,55 +256,6 @@ impl Writer {
         };
         Ok(Done { outcomes, committed, published })
     }
-
-    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
-    /// file.
-    fn publish_in_memory(&self, shared: &Shared, connection: &mut Connection) -> Result<()> {
-        let failed = |error| failure::from_redb("commit", shared.file.path(), error);
-        connection.commit_in_memory().map_err(failed)?;
-        self.publish(shared, &connection.database, false)
-    }
-
-    /// Lets readers see redb's last commit: first the cache forgets what has changed, then the
-    /// snapshot is replaced, then the cache learns what is written now.
-    fn publish(&self, shared: &Shared, database: &redb::Database, cleared: bool) -> Result<()> {
-        let snapshot = self.take_snapshot(shared, database)?;
-        let commit = snapshot.commit();
-        if cleared {
-            shared.cache.invalidate_all(commit);
-        }
-        shared.overlay.for_each(|key, record| {
-            shared.cache.invalidate(key, commit);
-            if record.is_some() {
-                shared.filter.add(key);
-            }
-        });
-        shared.snapshot.store(Some(Arc::new(snapshot)));
-        shared.overlay.for_each(|key, record| {
-            if let Some(record) = record {
-                shared.cache.fill(key, record, commit);
-            }
-        });
-        shared.overlay.clear();
-        Ok(())
-    }
-
-    /// Lets readers see a file that was opened anew. What the failed commit left in it is not
-    /// known; nothing that is kept in memory may outlive it.
-    fn publish_anew(&self, shared: &Shared, database: &redb::Database) -> Result<()> {
-        let snapshot = self.take_snapshot(shared, database)?;
-        shared.filter.forget();
-        shared.cache.invalidate_all(snapshot.commit());
-        shared.snapshot.store(Some(Arc::new(snapshot)));
-        shared.overlay.clear();
-        Ok(())
-    }
-
-    fn take_snapshot(&self, shared: &Shared, database: &redb::Database) -> Result<Snapshot> {
-        let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
-        Snapshot::of(database, commit)
-            .map_err(|error| failure::from_redb("read", shared.file.path(), error))
-    }
 }
 
 /// Notes that the handle is lost where a panic takes it along.
@@ -397,63 +266,6 @@ impl Drop for LostByPanic<'_> {
         if std::thread::panicking() {
             self.0.handle_lost.store(true, Ordering::Release);
         }
-    }
-}
-
-/// How a commit gets to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// In the log, already; redb keeps it in memory until a later commit takes it along.
-    Log,
-    /// In redb's pages, with everything that was in the log or in memory only.
-    Database,
-    /// Not at all, until a later commit takes it along.
-    Memory,
-}
-
-impl Way {
-    /// Decides, and writes what goes into the log.
-    fn of(
-        options: &RedbOptions,
-        log: &mut WriteAheadLog,
-        effects: &Effects<'_>,
-    ) -> std::io::Result<Self> {
-        match options.durability {
-            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
-            Durability::Immediate if !effects.in_bulk => {}
-            _ => return Ok(Self::Database),
-        }
-        if !effects.promised {
-            let passed = log.pass_by(effects.changed.len());
-            return Ok(if passed { Self::Memory } else { Self::Database });
-        }
-        let changes = effects.changed.iter().map(|(key, record)| {
-            let bytes = record.as_ref().map(|record| record.encode(key));
-            (*key, bytes)
-        });
-        Ok(if log.append(changes)? { Self::Log } else { Self::Database })
-    }
-}
-
-/// Forgets the touches that are on the disk with the published commit, or that it has made void.
-fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
-    match way {
-        Way::Log => shared.touches.settle(&effects.touched),
-        Way::Memory => unsynced.extend(&effects.touched),
-        Way::Database => {
-            shared.touches.settle(&effects.touched);
-            shared.touches.settle(&std::mem::take(unsynced));
-        }
-    }
-    for (key, record) in &effects.changed {
-        if record.is_none() {
-            shared.touches.forget(key);
-        }
-    }
-    if effects.cleared {
-        shared.touches.forget_absent(|key| {
-            matches!(shared.look(|snapshot| snapshot.contains(key)), Ok(false))
-        });
     }
 }
 

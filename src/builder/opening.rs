@@ -1,0 +1,169 @@
+//! From settings to a store: the ways to open one, and what opening compares with the engine.
+//!
+//! Invariant: nothing of an engine is changed before its content's name fits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Builder;
+use crate::clock::{Clock, Timestamp};
+use crate::context::{Context, Counters};
+use crate::engine::{Engine, MemoryEngine, RedbEngine};
+use crate::maintenance::{Intervals, Maintenance};
+use crate::store::codec::Codec;
+use crate::{Durability, Error, Result, SessionStore, Timeouts};
+
+/// The ways to a store. They stand with the settings, so that the store need not know of them.
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Opens the store in a file, with every setting at its default; a missing file is created.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().open(path)
+    }
+
+    /// A builder, to change settings before opening.
+    pub fn builder() -> Builder<C> {
+        Builder::new()
+    }
+
+    /// A store that keeps its sessions in memory and loses them with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the maintenance thread cannot be started.
+    pub fn in_memory() -> Result<Self> {
+        Self::builder().in_memory()
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> Builder<C> {
+    /// Opens the store in a file; a missing or empty one is created, with mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::InvalidSetting`]: a setting is out of its range, or an engine was named.
+    /// - [`Error::AlreadyOpen`]: this process or another has the file open.
+    /// - [`Error::NotASessionStore`], [`Error::UnsupportedFormat`], [`Error::DamagedFile`]: what is
+    ///   in the file. Its bytes are untouched.
+    /// - [`Error::ContentMismatch`]: the file holds content of another name.
+    /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
+    /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) said so.
+    /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
+    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused.
+    pub fn open(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
+        if self.engine.is_some() {
+            return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
+        }
+        self.check()?;
+        self.engine = Some(Arc::new(RedbEngine::open_with(path, &self.redb)?));
+        self.build()
+    }
+
+    /// A store that keeps its sessions in memory: [`build`](Self::build) with a [`MemoryEngine`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`build`](Self::build).
+    pub fn in_memory(self) -> Result<SessionStore<C>> {
+        self.engine(MemoryEngine::new()).build()
+    }
+
+    /// A store on the engine that was named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if a setting is out of its range, or no engine was named;
+    /// [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
+    /// maintenance thread cannot be started; and whatever the engine fails with.
+    pub fn build(self) -> Result<SessionStore<C>> {
+        self.check()?;
+        let Some(engine) = self.engine else {
+            return Err(Error::setting(
+                "engine",
+                "is missing: name one, or use `open(path)` or `in_memory()`",
+            ));
+        };
+        check_content_name(&*engine, self.content_name.as_deref())?;
+        note_creation(&*engine, &*self.clock)?;
+        adopt_timeouts(&*engine, &self.timeouts)?;
+        let context = Arc::new(Context {
+            engine,
+            clock: self.clock,
+            random: self.random,
+            timeouts: self.timeouts,
+            max_content_len: self.max_content_len,
+            max_sessions: self.max_sessions,
+            user_limit: self.user_limit,
+            closed: false.into(),
+            counters: Counters::default(),
+        });
+        let flush = match self.redb.durability {
+            Durability::Deferred { interval } => interval.min(self.touch_interval),
+            _ => self.touch_interval,
+        };
+        let intervals = Intervals { flush, sweep: self.sweep_interval };
+        let maintenance = match self.manual_maintenance {
+            true => None,
+            false => Some(Maintenance::start(Arc::clone(&context), intervals)?),
+        };
+        let codec = Codec {
+            // Another name was refused above.
+            named: self.content_name.is_some(),
+            version: self.content_version,
+            migrate: self.migrate,
+        };
+        Ok(SessionStore::assemble(context, codec, maintenance))
+    }
+}
+
+const CONTENT_NAME: &str = "content_name";
+const TIMEOUTS: &str = "timeouts";
+const CREATED_AT: &str = "created_at";
+
+/// Content of one name is never read as content of another. A store without a name takes one on.
+fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()> {
+    let found = engine.load_meta(CONTENT_NAME)?;
+    match (found, expected) {
+        (Some(found), expected) if Some(found.as_slice()) != expected.map(str::as_bytes) => {
+            let found = String::from_utf8_lossy(&found).into_owned();
+            let expected = expected.map_or("none".into(), |name| format!("`{name}`"));
+            Err(Error::ContentMismatch {
+                detail: format!(
+                    "the store holds content named `{found}` and `content_name` is {expected}"
+                ),
+                source: None,
+            })
+        }
+        (None, Some(name)) => engine.store_meta(CONTENT_NAME, name.as_bytes()),
+        _ => Ok(()),
+    }
+}
+
+/// When the store was first opened, for whoever finds the file later.
+fn note_creation(engine: &dyn Engine, clock: &dyn Clock) -> Result<()> {
+    if engine.load_meta(CREATED_AT)?.is_some() {
+        return Ok(());
+    }
+    let now = Timestamp::from_system_time(clock.now())?;
+    engine.store_meta(CREATED_AT, &now.as_millis().to_le_bytes())
+}
+
+/// The index must not be later than the true deadlines. Longer timeouts leave it early, which is
+/// normal; under shorter ones it is rebuilt, before they are noted down as the ones in force.
+fn adopt_timeouts(engine: &dyn Engine, timeouts: &Timeouts) -> Result<()> {
+    let before = engine.load_meta(TIMEOUTS)?;
+    if before.as_deref() == Some(&timeouts.to_bytes()) {
+        return Ok(());
+    }
+    let before = before.and_then(|bytes| Timeouts::from_bytes(&bytes));
+    if before.is_none_or(|before| timeouts.is_shorter_than(&before)) {
+        engine.reindex(timeouts)?;
+    }
+    engine.store_meta(TIMEOUTS, &timeouts.to_bytes())
+}

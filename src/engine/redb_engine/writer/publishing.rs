@@ -1,0 +1,78 @@
+//! How readers come to see what was committed.
+//!
+//! Invariant: whatever a snapshot does not show yet is in the overlay, and nothing that is kept in
+//! memory is older than the snapshot beside it.
+
+use std::sync::Arc;
+
+use super::super::connection::Connection;
+use super::super::failure;
+use super::super::shared::Shared;
+use super::super::snapshot::Snapshot;
+use super::Writer;
+use crate::Result;
+use crate::sync::atomic::Ordering;
+
+impl Writer {
+    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
+    /// file.
+    pub(super) fn publish_in_memory(
+        &self,
+        shared: &Shared,
+        connection: &mut Connection,
+    ) -> Result<()> {
+        let failed = |error| failure::from_redb("commit", shared.file.path(), error);
+        connection.commit_in_memory().map_err(failed)?;
+        self.publish(shared, &connection.database, false)
+    }
+
+    /// Lets readers see redb's last commit: first the cache forgets what has changed, then the
+    /// snapshot is replaced, then the cache learns what is written now.
+    pub(super) fn publish(
+        &self,
+        shared: &Shared,
+        database: &redb::Database,
+        cleared: bool,
+    ) -> Result<()> {
+        let snapshot = self.take_snapshot(shared, database)?;
+        let commit = snapshot.commit();
+        if cleared {
+            shared.cache.invalidate_all(commit);
+        }
+        shared.overlay.for_each(|key, record| {
+            shared.cache.invalidate(key, commit);
+            if record.is_some() {
+                shared.filter.add(key);
+            }
+        });
+        shared.snapshot.store(Some(Arc::new(snapshot)));
+        shared.overlay.for_each(|key, record| {
+            if let Some(record) = record {
+                shared.cache.fill(key, record, commit);
+            }
+        });
+        shared.overlay.clear();
+        Ok(())
+    }
+
+    /// Lets readers see a file that was opened anew. What the failed commit left in it is not
+    /// known; nothing that is kept in memory may outlive it.
+    pub(super) fn publish_anew(&self, shared: &Shared, database: &redb::Database) -> Result<()> {
+        let snapshot = self.take_snapshot(shared, database)?;
+        shared.filter.forget();
+        shared.cache.invalidate_all(snapshot.commit());
+        shared.snapshot.store(Some(Arc::new(snapshot)));
+        shared.overlay.clear();
+        Ok(())
+    }
+
+    pub(super) fn take_snapshot(
+        &self,
+        shared: &Shared,
+        database: &redb::Database,
+    ) -> Result<Snapshot> {
+        let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
+        Snapshot::of(database, commit)
+            .map_err(|error| failure::from_redb("read", shared.file.path(), error))
+    }
+}

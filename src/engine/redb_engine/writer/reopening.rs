@@ -1,0 +1,104 @@
+//! How the writer goes on after an error: with the same file, opened anew.
+//!
+//! Invariant: nothing is written after a failed sync, nor to another file than the one that was
+//! opened, nor by another process.
+
+use super::super::batch::Effects;
+use super::super::connection::Connection;
+use super::super::shared::Shared;
+use super::super::unwinding::holding;
+use super::{Failed, State, Writer};
+use crate::sync::atomic::Ordering;
+use crate::{Error, Result};
+
+impl Writer {
+    /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
+    /// another one tried in vain do not try again.
+    pub(in super::super) fn reopen(&self, shared: &Shared) -> Result<()> {
+        let failed_before = self.failed_reopenings.load(Ordering::Acquire);
+        let mut state = self.state.lock();
+        if !shared.is_handle_lost() {
+            return Ok(());
+        }
+        if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
+            let cause = std::io::Error::other("it could not be opened anew after an error");
+            return Err(Error::io("read", shared.file.path(), cause));
+        }
+        self.check(shared, &mut state)
+    }
+
+    /// redb refuses everything after an I/O error; a fresh handle will go on.
+    pub(super) fn give_up(&self, state: &mut State) {
+        self.needs_sync.store(true, Ordering::Release);
+        if let State::Open(connection) = std::mem::replace(state, State::Closed) {
+            *state = State::Broken(Some(connection));
+        }
+    }
+
+    /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
+    /// A commit is all or nothing: one key that is not as the batch would have left it shows that
+    /// nothing of it is there, nor ever will be.
+    pub(super) fn recover(
+        &self,
+        shared: &Shared,
+        state: &mut State,
+        effects: &Effects<'_>,
+        failed: Failed,
+    ) -> Failed {
+        let Failed::During(error) = failed else {
+            // Whether this works or not, nothing was written; the next commit tries again.
+            let _ = self.check(shared, state);
+            return failed;
+        };
+        if self.check(shared, state).is_err() {
+            return Failed::During(error);
+        }
+        let rolled_back = effects.changed.iter().any(|(key, record)| {
+            let stored = shared.look(|snapshot| snapshot.get(key));
+            matches!(stored.and_then(Option::transpose), Ok(stored) if stored != *record)
+        });
+        if rolled_back { Failed::Before(error) } else { Failed::During(error) }
+    }
+
+    /// Makes sure that a commit would go to the right file, from the right process.
+    pub(super) fn check(&self, shared: &Shared, state: &mut State) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::Forked { opened_by: self.opened_by });
+        }
+        shared.file.check_in_place()?;
+        if shared.is_handle_lost() {
+            // By a read: nothing can be written through it either.
+            *state = match std::mem::replace(state, State::Closed) {
+                State::Open(connection) => State::Broken(Some(connection)),
+                other => other,
+            };
+        }
+        if let State::Broken(broken) = state {
+            if shared.file.sync_failed() {
+                let cause = std::io::Error::other(
+                    "an earlier sync failed, so the operating system may hold pages for written \
+                     that are not on the disk; close the store, see to the disk, and open it again",
+                );
+                return Err(Error::io("go on writing to", shared.file.path(), cause));
+            }
+            shared.handle_lost.store(true, Ordering::Release);
+            drop(broken.take());
+            let reopened = self.connect_anew(shared);
+            if reopened.is_err() {
+                self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
+            }
+            *state = State::Open(reopened?);
+        }
+        Ok(())
+    }
+
+    fn connect_anew(&self, shared: &Shared) -> Result<Connection> {
+        let connection = shared.file.reopen(&shared.options)?;
+        let (connection, published) =
+            holding(connection, |connection| self.publish_anew(shared, &connection.database));
+        published?;
+        self.needs_sync.store(false, Ordering::Release);
+        shared.handle_lost.store(false, Ordering::Release);
+        Ok(connection)
+    }
+}

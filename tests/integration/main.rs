@@ -22,6 +22,7 @@ mod operators;
 mod other_processes;
 mod panics;
 mod property;
+mod randomness;
 mod resources;
 mod salvage;
 mod server;

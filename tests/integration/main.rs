@@ -28,3 +28,4 @@ mod salvage;
 mod server;
 mod threads;
 mod timeouts;
+mod unknown_ids;

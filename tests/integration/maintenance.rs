@@ -1,7 +1,8 @@
 //! The background thread: it sweeps, outlives failures and panics, and goes with the last handle.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,11 +14,26 @@ const SOUND: u8 = 0;
 const BEFORE_1970: u8 = 1;
 const PANICS: u8 = 2;
 
-/// A clock that fails on demand, and counts how often the background thread asked it.
+/// A clock that fails on demand, counts how often the background thread asked it, and knows whether
+/// that thread has ended.
 #[derive(Debug, Default)]
 struct FaultyClock {
     fault: AtomicU8,
     asked_by_thread: AtomicU64,
+    thread_ended: Arc<AtomicBool>,
+}
+
+thread_local! {
+    /// Kept for as long as its thread runs.
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 impl FaultyClock {
@@ -47,6 +63,9 @@ impl Clock for FaultyClock {
     fn now(&self) -> SystemTime {
         if thread::current().name() == Some(THREAD_NAME) {
             self.asked_by_thread.fetch_add(1, Ordering::SeqCst);
+            RUNNING.with_borrow_mut(|running| {
+                running.get_or_insert_with(|| Running(Arc::clone(&self.thread_ended)));
+            });
         }
         match self.fault.load(Ordering::SeqCst) {
             BEFORE_1970 => UNIX_EPOCH - MS,
@@ -97,10 +116,9 @@ fn a_closed_store_has_no_thread_though_handles_are_left() {
     let store = store(&clock);
     let left = store.clone();
     clock.wait_for(1);
+    assert!(!clock.thread_ended.load(Ordering::SeqCst));
     store.close().unwrap();
-    let asked = clock.asked_by_thread.load(Ordering::SeqCst);
-    thread::sleep(20 * MS);
-    assert_eq!(clock.asked_by_thread.load(Ordering::SeqCst), asked);
+    assert!(clock.thread_ended.load(Ordering::SeqCst), "closing waits for the thread's end");
     drop(left);
     assert_eq!(Arc::strong_count(&clock), 1);
 }

@@ -161,10 +161,6 @@ impl<F: EngineFixture> Pair<F> {
             real.as_ref().map(|_| ()).map_err(|e| format!("{e:?}")),
             modelled.as_ref().map(|_| ()).map_err(|e| format!("{e:?}"))
         );
-        if self.model.live().len() == self.model.sessions.len() {
-            // To make room, the model sweeps everything, and the store only a step.
-            self.store().clean_up_expired().unwrap();
-        }
         let (Ok(session), Ok(_)) = (real, modelled) else { return };
         self.ids.push(session.id().clone());
         self.model.keys.push(session.key());

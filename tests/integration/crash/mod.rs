@@ -30,6 +30,8 @@ mod reads;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod sweeps;
 #[cfg(test)]
 mod sync_faults;

@@ -117,7 +117,9 @@ fn whatever_is_called_after_a_read_error_opens_the_file_anew() {
     ];
     for ((name, call), own) in calls.into_iter().zip(mine) {
         meet_an_error(&disk, &store, others);
+        let before = disk.reads();
         call(&store, own).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert!(disk.reads() > before, "{name} did not open the file anew");
         // The others are no worse for it.
         store.for_each(|_, _| ()).unwrap();
     }

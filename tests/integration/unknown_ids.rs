@@ -1,0 +1,31 @@
+//! Requests with ids that nobody was given: whoever sends many of them must get hold of nothing.
+
+use sessile::engine::{Engine, Timestamp};
+use sessile::testing::EngineFixture;
+use sessile::{SessionId, SessionStore};
+
+use crate::fixtures::on_every_engine;
+
+on_every_engine! {
+    an_unknown_id_takes_no_place_among_the_touches_in_memory
+}
+
+fn an_unknown_id_takes_no_place_among_the_touches_in_memory<F: EngineFixture>() {
+    let fixture = F::new();
+    let engine = fixture.open();
+    let unknown = || SessionId::generate().unwrap();
+    // Whatever an engine is asked, and not only what a store lets through to it.
+    assert!(!engine.touch(&unknown().key(), Timestamp::from_millis(1_000)).unwrap());
+    assert_eq!(engine.stats().unwrap().pending_touches, 0);
+    let store = SessionStore::<u64>::builder().engine(engine).manual_maintenance();
+    let store = store.build().unwrap();
+    let session = store.create(1).unwrap();
+    for _ in 0..100 {
+        assert!(!store.extend_lifetime(&unknown()).unwrap());
+        assert!(store.read_and_extend(&unknown()).unwrap().is_none());
+    }
+    // Nothing has been flushed that could have taken them away.
+    assert_eq!(store.stats().unwrap().pending_touches, 0);
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    assert_eq!(store.len().unwrap(), 1);
+}

@@ -153,7 +153,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Starts no background thread. The program calls
-    /// [`clean_up_expired`](SessionStore::clean_up_expired) and [`flush`](SessionStore::flush)
+    /// [`clean_up_expired`](crate::SessionStore::clean_up_expired) and [`flush`](crate::SessionStore::flush)
     /// itself; until then touches ride only with other writes.
     pub fn manual_maintenance(self) -> Self {
         Self { manual_maintenance: true, ..self }

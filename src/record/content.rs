@@ -173,6 +173,7 @@ impl std::fmt::Debug for StoredContent<'_> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bincode::error::DecodeError;
     use serde::Deserialize;
 
     use super::*;
@@ -277,6 +278,35 @@ mod tests {
         assert!(matches!(encode(&vec![(); MIN_ELEMENTS + 1], MAX_LEN), Err(Error::Encode { .. })));
         let at_the_limit = encode(&vec![(); MIN_ELEMENTS], 100).unwrap();
         assert_eq!(decode::<Vec<()>>(&at_the_limit).unwrap().len(), MIN_ELEMENTS);
+    }
+
+    #[test]
+    fn content_of_a_few_bytes_may_have_65536_elements() {
+        assert!(encode(&vec![(); 65_536], 100).is_ok());
+        assert!(matches!(encode(&vec![(); 65_537], 100), Err(Error::Encode { .. })));
+    }
+
+    /// Sixteen times the largest input of its size class, of which the length itself takes eight.
+    #[test]
+    fn a_claimed_length_is_refused_unread_beyond_the_limit_of_the_input_that_claims_it() {
+        let refused = |len: usize, claimed: usize| {
+            let mut input = encode(&claimed, 100).unwrap();
+            input.resize(len, b'x');
+            let error = decode::<String>(&input).unwrap_err();
+            format!("{:?}", error.downcast_ref::<DecodeError>().unwrap())
+        };
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        for (len, limit) in [
+            (9, MIB),
+            (64 * KIB, MIB),
+            (64 * KIB + 1, 16 * MIB),
+            (MIB, 16 * MIB),
+            (MIB + 1, 256 * MIB),
+        ] {
+            assert!(refused(len, limit - 8).starts_with("UnexpectedEnd"), "{len}");
+            assert_eq!(refused(len, limit), "LimitExceeded", "{len}");
+        }
     }
 
     #[test]

@@ -105,6 +105,50 @@ fn a_check_finds_each_kind_of_damage_by_its_key() {
 }
 
 #[test]
+fn removing_a_damaged_record_removes_its_index_entries_and_nobody_elses() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    let damaged = store.create_for_user("ann", 1).unwrap();
+    let sound = ["ann", "bob"].map(|user| store.create_for_user(user, 2).unwrap().key());
+    store.close().unwrap();
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(SESSIONS).unwrap();
+        table.insert(damaged.key().as_bytes(), &[0][..]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = store_at(&path);
+    assert!(store.destroy_key(&damaged.key()).unwrap());
+    let report = store.check().unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!((report.expiry_entries, report.user_entries), (2, 2));
+    for (user, key) in ["ann", "bob"].into_iter().zip(sound) {
+        let listed: Vec<_> =
+            store.sessions_of(user).unwrap().iter().map(|info| info.key()).collect();
+        assert_eq!(listed, [key]);
+    }
+}
+
+#[test]
+fn a_sweep_removes_an_index_entry_that_leads_to_no_record_and_counts_no_session() {
+    let (_folder, path) = folder();
+    store_at(&path).close().unwrap();
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(EXPIRY).unwrap().insert((1, &[7; 16]), ()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = store_at(&path);
+    assert_eq!(store.check().unwrap().problem_count, 1);
+    assert_eq!(store.clean_up_expired().unwrap(), 0);
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
 fn a_report_holds_so_many_problems_and_counts_the_rest() {
     let (_folder, path) = folder();
     drop(store_at(&path));

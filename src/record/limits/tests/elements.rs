@@ -132,6 +132,13 @@ fn size_hints_at_all_levels_together_stay_within_the_budget() {
 }
 
 #[test]
+fn each_entry_that_a_map_makes_room_for_takes_two_elements_of_what_others_may() {
+    let bytes = [claims(30), claims(1_000)].concat();
+    let (first, second) = decode::<(Hint<OfMap>, Hint<OfMap>)>(&bytes, 100).unwrap();
+    assert_eq!((first.0, second.0), (Some(30), Some(20)));
+}
+
+#[test]
 fn a_claimed_length_of_a_string_or_of_bytes_is_not_allocated() {
     fn refused<T: DeserializeOwned>(bytes: &[u8]) -> bool {
         let seed = LimitedSeed::<T>::new(PLENTY);

@@ -339,6 +339,11 @@ fn a_value_of_the_wrong_kind_is_refused_in_the_words_of_its_type() {
 }
 
 #[test]
+fn a_variant_without_data_is_read_to_its_end_where_the_format_gives_it_a_value() {
+    assert_eq!(from_json::<Vec<Shape>>(r#"[{"Unit":null},"Unit"]"#), [Shape::Unit, Shape::Unit]);
+}
+
+#[test]
 fn unknown_and_skipped_fields_pass_through_the_limits() {
     struct Skips;
     impl Serialize for Skips {

@@ -65,10 +65,10 @@ use self::touch_buffer::TouchBuffer;
 use self::unwinding::holding;
 use self::warm_up::WarmUp;
 use self::writer::Writer;
-use super::{Engine, Finding};
+use super::Engine;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::AtomicBool;
-use crate::{Error, Result, Timeouts};
+use crate::{Error, Result};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
 /// to wait for.
@@ -162,10 +162,11 @@ impl RedbEngine {
     /// When the file cannot be read.
     #[cfg(any(test, feature = "testing"))]
     pub fn disagreements(&self) -> Result<Vec<String>> {
-        let timeouts = self.load_meta("timeouts")?.and_then(|bytes| Timeouts::from_bytes(&bytes));
+        let timeouts =
+            self.load_meta("timeouts")?.and_then(|bytes| crate::Timeouts::from_bytes(&bytes));
         let mut found = Vec::new();
-        self.check(&timeouts.unwrap_or(Timeouts::ENDLESS), &mut |finding| {
-            if let Finding::Problem(problem) = finding {
+        self.check(&timeouts.unwrap_or(crate::Timeouts::ENDLESS), &mut |finding| {
+            if let super::Finding::Problem(problem) = finding {
                 found.push(problem.to_string());
             }
             Ok(())

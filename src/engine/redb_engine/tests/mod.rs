@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::SessionKey;
 use crate::clock::Timestamp;
 use crate::engine::{Insert, Limits, Record, Removed, Replace};
 use crate::record::Parts;
 use crate::testing::SimulatedDisk;
 use crate::timeouts::OwnTimeouts;
+use crate::{SessionKey, Timeouts};
 
 fn record() -> Record {
     record_at(1)

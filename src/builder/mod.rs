@@ -160,7 +160,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Whether opening verifies every page of the file. Default: `true`; it costs about as much as
-    /// reading the file once. For [`open`](Self::open) alone.
+    /// reading the file twice. For [`open`](Self::open) alone.
     ///
     /// # Security
     ///

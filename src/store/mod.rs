@@ -387,16 +387,3 @@ impl<C> fmt::Debug for SessionStore<C> {
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_printed_store_shows_its_engine_and_its_timeouts() {
-        let store = SessionStore::<u32>::in_memory().unwrap();
-        let (engine, timeouts) = (&store.shared.context.engine, store.timeouts());
-        let expected = format!("SessionStore {{ engine: {engine:?}, timeouts: {timeouts:?}, .. }}");
-        assert_eq!(format!("{store:?}"), expected);
-    }
-}

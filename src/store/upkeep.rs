@@ -13,8 +13,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// this every `sweep_interval`; there is no need to call it unless that is turned off.
     ///
     /// Works in steps: of up to 1,000 sessions while nobody else writes; of 8, and a pause of 2 ms,
-    /// while somebody does, who waits for one step at most. So it may take a while: 100,000 sessions
-    /// under a steady load of writes, half a minute or more. A session that is extended while this runs
+    /// while somebody does, who waits for one step at most. So under a steady load of writes
+    /// it deletes 4,000 sessions a second at most. A session that is extended while this runs
     /// lives.
     ///
     /// # Durability

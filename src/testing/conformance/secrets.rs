@@ -51,7 +51,9 @@ pub fn nothing_that_is_printed_shows_an_id_or_a_token<F: EngineFixture>() {
     let token = session.csrf_token().unwrap();
     let (id, key) = (session.id(), session.key());
     assert!(store.extend_lifetime(id).unwrap());
-    printed += &format!("{store:?} {:?} {:?}", store.stats().unwrap(), store.timeouts());
+    let (shown, timeouts) = (format!("{store:?}"), format!("{:?}", store.timeouts()));
+    assert!(shown.contains(&timeouts), "{shown}");
+    printed += &format!("{shown} {:?} {timeouts}", store.stats().unwrap());
     printed += &format!("{session:?} {session:#?} {id:?} {id:#?} {key} {key:?} {token:?}");
     printed += &format!("{:?} {:?}", listed(&store, "ann"), options().user("ann").csrf_token());
     store.for_each(|info, content| printed += &format!("{info:?} {content:?}")).unwrap();

@@ -93,7 +93,9 @@ struct Run {
     since: Vec<Candidate>,
     /// Whether something was made to fail and calls are not known to work again.
     trouble: bool,
+    /// Whether a sync was among that, or a want of room.
     syncs_failed: bool,
+    was_full: bool,
     openings: u64,
     tags: u32,
 }
@@ -115,10 +117,6 @@ pub(crate) fn run(durability: Durability, script: impl IntoIterator<Item = Event
     run.finish();
 }
 
-fn is_documented(error: &Error) -> bool {
-    matches!(error, Error::OutcomeUnknown { .. } | Error::StorageFull { .. } | Error::Io { .. })
-}
-
 impl Run {
     fn on(durability: Durability) -> Self {
         let world = World::on(SimulatedDisk::new(), durability);
@@ -131,6 +129,7 @@ impl Run {
             since: Vec::new(),
             trouble: false,
             syncs_failed: false,
+            was_full: false,
             openings: FIRST_SEED,
             tags: FIRST_TAG,
         }
@@ -181,7 +180,17 @@ impl Run {
 
     fn check_error(&self, error: &Error, step: Step) {
         assert!(self.trouble, "{step:?}: {error:?} on a disk that works");
-        assert!(is_documented(error), "{step:?}: {error:?}");
+        let is_documented =
+            self.is_failure_of_the_disk(error) || matches!(error, Error::OutcomeUnknown { .. });
+        assert!(is_documented, "{step:?}: {error:?}");
+    }
+
+    fn is_failure_of_the_disk(&self, error: &Error) -> bool {
+        match error {
+            Error::Io { .. } => self.trouble,
+            Error::StorageFull { .. } => self.was_full,
+            _ => false,
+        }
     }
 
     /// Sees to it that the store is open and nothing is left open.
@@ -242,7 +251,7 @@ impl Run {
         let found = match look(&opened.everything) {
             Ok(found) => found,
             // What is not in memory cannot be read until the file is opened anew.
-            Err(Error::Io { .. } | Error::StorageFull { .. }) if self.trouble => return false,
+            Err(error) if self.is_failure_of_the_disk(&error) => return false,
             Err(error) => panic!("{error:?}"),
         };
         self.world.rows = pick(&found, &self.candidates(), touches);
@@ -261,6 +270,7 @@ impl Run {
         }
         self.trouble = true;
         self.syncs_failed |= fault == DiskFault::Sync;
+        self.was_full |= fault == DiskFault::Full;
     }
 
     /// Ends the fault. From then on it takes one write to find that out, another where a read had
@@ -286,7 +296,7 @@ impl Run {
                 self.syncs_failed = false;
             }
         }
-        (self.trouble, self.syncs_failed) = (false, false);
+        (self.trouble, self.syncs_failed, self.was_full) = (false, false, false);
         assert!(self.settle(Touches::All));
     }
 
@@ -310,7 +320,7 @@ impl Run {
         self.decide();
         self.began = self.world.disk.operations();
         self.since = self.candidates();
-        (self.trouble, self.syncs_failed) = (false, false);
+        (self.trouble, self.syncs_failed, self.was_full) = (false, false, false);
         self.check_reads();
     }
 

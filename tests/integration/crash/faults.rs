@@ -43,15 +43,15 @@ struct Run {
     undecided: Option<Vec<Row>>,
     /// What was acknowledged since the last flush and may go with an error: `Deferred` alone.
     deferred: Vec<Vec<Row>>,
-    /// Whether the disk is expected to fail still.
-    failing: bool,
+    /// How the disk is expected to fail still.
+    failing: Option<DiskFault>,
     what: String,
 }
 
 impl Run {
     fn on(durability: Durability, what: String) -> Self {
         let world = World::on(SimulatedDisk::new(), durability);
-        Self { world, undecided: None, deferred: Vec::new(), failing: false, what }
+        Self { world, undecided: None, deferred: Vec::new(), failing: None, what }
     }
 
     /// Makes a call, and holds what is stored then against what it answered.
@@ -131,7 +131,11 @@ impl Run {
 
     /// While it cannot be opened anew, what is not in memory cannot be read.
     fn cannot_read(&self, error: &Error) -> bool {
-        self.failing && matches!(error, Error::Io { .. } | Error::StorageFull { .. })
+        match error {
+            Error::Io { .. } => self.failing.is_some(),
+            Error::StorageFull { .. } => self.failing == Some(DiskFault::Full),
+            _ => false,
+        }
     }
 
     /// What the disk holds once the power was lost: the rows, to the touches that must be there.
@@ -156,7 +160,7 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
         true => disk.fail_from(fault, operation),
         false => disk.fail_once(fault, operation),
     }
-    run.failing = lasting;
+    run.failing = lasting.then_some(fault);
     let mut failed = 0;
     for step in steps(seed, fault) {
         let Some(error) = run.call(step) else { continue };
@@ -166,7 +170,7 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
         let repaired = failed == PATIENCE || run.world.opened.is_none();
         if repaired {
             disk.repair();
-            run.failing = false;
+            run.failing = None;
         }
         if run.world.opened.is_none() {
             // It could be closed and not opened; that is tried again once it can work.

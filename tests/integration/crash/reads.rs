@@ -115,11 +115,15 @@ fn whatever_is_called_after_a_read_error_opens_the_file_anew() {
         ("flush", &|store, _| store.flush()),
         ("destroy", &|store, own| store.destroy(own.id()).map(|there| assert!(there))),
     ];
-    for ((name, call), own) in calls.into_iter().zip(mine) {
+    for (place, (name, call)) in calls.into_iter().enumerate() {
         meet_an_error(&disk, &store, others);
         let before = disk.reads();
-        call(&store, own).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        assert!(disk.reads() > before, "{name} did not open the file anew");
+        // A session that is in redb's cache still needs no file; there is no room in it for all.
+        let reopened = mine.iter_mut().skip(place).any(|own| {
+            call(&store, own).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+            disk.reads() > before
+        });
+        assert!(reopened, "{name} did not open the file anew");
         // The others are no worse for it.
         store.for_each(|_, _| ()).unwrap();
     }

@@ -250,8 +250,12 @@ impl Run {
         let Some(opened) = &self.world.opened else { return false };
         let found = match look(&opened.everything) {
             Ok(found) => found,
-            // What is not in memory cannot be read until the file is opened anew.
-            Err(error) if self.is_failure_of_the_disk(&error) => return false,
+            // What is not in memory cannot be read until the file is opened anew; and what `Deferred`
+            // has not flushed goes with that, whatever call comes next.
+            Err(error) if self.is_failure_of_the_disk(&error) => {
+                self.undecided.extend_from_slice(&self.deferred);
+                return false;
+            }
             Err(error) => panic!("{error:?}"),
         };
         self.world.rows = pick(&found, &self.candidates(), touches);

@@ -47,11 +47,27 @@ const FIRST_SEED: u64 = 1 << 32;
 pub(super) struct Candidate {
     rows: Vec<Row>,
     may_be_there: Vec<Row>,
+    /// How recent its touches have to be, if not as recent as those of the others.
+    touches: Option<Touches>,
 }
 
 impl Candidate {
     pub(super) fn whole(rows: &[Row]) -> Self {
-        Self { rows: rows.to_vec(), may_be_there: Vec::new() }
+        Self { rows: rows.to_vec(), may_be_there: Vec::new(), touches: None }
+    }
+
+    /// What is there once `Deferred` has lost what it had not flushed.
+    fn of_loss(rows: &[Row]) -> Self {
+        Self { touches: Some(Touches::Durable), ..Self::whole(rows) }
+    }
+
+    /// Takes over later touches. They wait in a memory of their own, which outlives what is lost.
+    fn touch(&mut self, after: &[Row]) {
+        for row in &mut self.rows {
+            let touched = after.iter().find(|other| other.key.is_some() && other.key == row.key);
+            row.last_active =
+                touched.map_or(row.last_active, |touched| row.last_active.max(touched.last_active));
+        }
     }
 
     /// A sweep removes in steps, each of which may be the last.
@@ -70,7 +86,8 @@ impl Candidate {
         for row in candidate.rows.iter_mut().chain(&mut candidate.may_be_there) {
             row.key = row.key.or_else(|| found.get(&row.tag).map(|found| found.key));
         }
-        let Self { mut rows, may_be_there } = candidate;
+        let Self { mut rows, may_be_there, touches: own } = candidate;
+        let touches = own.unwrap_or(touches);
         if let Some(what) = disagreement(found, &rows, &may_be_there, touches) {
             return Err(what);
         }
@@ -158,7 +175,7 @@ impl Run {
         self.since.push(after.clone());
         match &call.result {
             Ok(()) if step.flushes() => self.deferred.clear(),
-            Ok(()) if self.is_deferred() => self.deferred.push(Candidate::whole(&before)),
+            Ok(()) if self.is_deferred() => self.deferred.push(Candidate::of_loss(&before)),
             Ok(()) => {}
             Err(error) => {
                 self.check_error(error, step);
@@ -170,9 +187,12 @@ impl Run {
                 if several || matches!(error, Error::OutcomeUnknown { .. }) {
                     self.undecided.push(after);
                 } else if self.is_deferred() {
-                    self.undecided.push(Candidate::whole(&before));
+                    self.undecided.push(Candidate::of_loss(&before));
                 }
             }
+        }
+        if matches!(step, Step::Extend { .. } | Step::ReadAndExtend { .. }) {
+            self.deferred.iter_mut().for_each(|candidate| candidate.touch(&call.after));
         }
         self.settle(Touches::All);
         call.result

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redb::{Database, TableDefinition};
-use sessile::{Attributes, Error, SessionStore};
+use sessile::{Attributes, Error, SessionId, SessionStore};
 
 type Store = SessionStore<Attributes>;
 
@@ -232,6 +232,53 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
     let bytes = store_of_version(&path, 2);
     assert!(matches!(refusal(&path), Error::UnsupportedFormat { found: 2, supported: 1, .. }));
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// Bytes of a session by which a careless look takes the file for one of this version.
+fn mark_of_version(version: u64) -> Vec<u8> {
+    [b"sessile store\x1A\r\n".as_slice(), &version.to_le_bytes()].concat()
+}
+
+/// A closed store in which that mark comes before its own.
+fn store_with_mark(path: &Path, version: u64) -> Vec<SessionId> {
+    let mark = mark_of_version(version);
+    let mut ids = Vec::new();
+    loop {
+        let store = SessionStore::<Vec<u8>>::open(path).unwrap();
+        ids.extend((0..20).map(|_| store.create(mark.clone()).unwrap().id().clone()));
+        store.close().unwrap();
+        let bytes = fs::read(path).unwrap();
+        let first = bytes.windows(16).position(|window| window == &mark[..16]).unwrap();
+        if bytes[first..].starts_with(&mark) {
+            return ids;
+        }
+        assert!(ids.len() < 10_000);
+    }
+}
+
+#[test]
+fn content_that_looks_like_the_mark_of_a_newer_store_keeps_nobody_out() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let ids = store_with_mark(&path, u64::MAX);
+    let store = SessionStore::<Vec<u8>>::open(&path).unwrap();
+    for id in ids {
+        assert_eq!(store.read(&id).unwrap().unwrap().content(), &mark_of_version(u64::MAX));
+    }
+}
+
+#[test]
+fn content_that_looks_like_the_mark_of_this_version_lets_no_newer_store_in() {
+    const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    store_with_mark(&path, 1);
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", &*mark_of_version(2)).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert!(matches!(refusal(&path), Error::UnsupportedFormat { found: 2, supported: 1, .. }));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::backend::{Backend, SyncFailed};
 use super::compaction::compact_if_mostly_empty;
 use super::connection::Connection;
 use super::failure;
-use super::marks::{check_marks, write_marks};
+use super::marks::{check_format, check_marks, write_marks};
 use super::medium::{Found, Medium, Opened};
 use super::options::RedbOptions;
 use super::platform::Identity;
@@ -110,7 +110,7 @@ impl StoreFile {
         let draft = medium.create()?;
         let Opened { backend, identity } = draft.open()?;
         let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let connection = store.connect(backend, options)?;
+        let connection = store.connect(backend, options, Found::Nothing)?;
         let marked = write_marks(&connection.database);
         marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
         let filled = fill(&connection.database)?;
@@ -128,13 +128,14 @@ impl StoreFile {
         options: &RedbOptions,
     ) -> Result<Connection> {
         check_marks(self.path(), &*backend)?;
-        self.connect(backend, options)
+        self.connect(backend, options, Found::File)
     }
 
     fn connect(
         &self,
         backend: Box<dyn StorageBackend>,
         options: &RedbOptions,
+        found: Found,
     ) -> Result<Connection> {
         let failed = |error| failure::from_open(self.path(), error);
         let is_called = Arc::new(AtomicBool::new(false));
@@ -161,9 +162,12 @@ impl StoreFile {
             Err(_) => return Err(failure::panicked(self.path())),
         };
         let (database, log) = holding(database, |database| {
+            if found == Found::File {
+                check_format(self.path(), database)?;
+            }
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
+                .map_err(|error| failure::from_redb("recover", self.path(), error))
         });
-        let log = log.map_err(|error| failure::from_redb("recover", self.path(), error))?;
-        Ok(Connection::new(database, log))
+        Ok(Connection::new(database, log?))
     }
 }

@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
-use redb::{Database, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
+use super::failure;
 use super::tables::{META, Outer, Tables};
 use crate::{Error, Result};
 
@@ -18,16 +19,17 @@ const FORMAT: &str = "format";
 /// The newest version of the file's layout that this code reads, and the one it writes.
 const FORMAT_VERSION: u64 = 1;
 
-/// Reads the file, and nothing but reads it, until it has seen that it is a store of ours.
+/// Reads the file, and nothing but reads it, until it has seen that it is a store of ours. The same
+/// bytes may stand elsewhere, with anything behind them: in what an application keeps in a session,
+/// or where a page was torn that nothing refers to. So any mark of a version that is read will do;
+/// [`check_format`] then looks at the one that counts.
 pub(super) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> {
     const CHUNK: u64 = 64 * 1024;
     const MARK_LEN: usize = STORE_MAGIC.len() + size_of::<u64>();
-    let not_a_store =
-        |reason: &str| Error::NotASessionStore { path: path.into(), reason: reason.into() };
     let failed = |error| Error::io("read", path, error);
     let len = file.len().map_err(failed)?;
-    let mut window = Vec::new();
-    let mut read = 0;
+    let (mut window, mut read) = (Vec::new(), 0);
+    let mut refusal = None;
     while read < len {
         let more = CHUNK.min(len - read);
         let mut chunk = vec![0; usize::try_from(more).unwrap_or_default()];
@@ -37,30 +39,61 @@ pub(super) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> 
             break;
         }
         read += more;
-        if let Some(at) = memchr::memmem::find(&window, STORE_MAGIC) {
-            let mark = window.get(at + STORE_MAGIC.len()..).unwrap_or_default();
-            if let Some(version) = mark.first_chunk() {
-                return check_version(path, u64::from_le_bytes(*version));
+        for at in memchr::memmem::find_iter(&window, STORE_MAGIC) {
+            match window.get(at..).and_then(version_of) {
+                Some(version) if is_read(version) => return Ok(()),
+                Some(version) => refusal = refusal.or(Some(version)),
+                // The rest of it is in the next chunk.
+                None => {}
             }
         }
         // A mark may lie across two chunks.
         window.drain(..window.len().saturating_sub(MARK_LEN));
     }
-    Err(not_a_store(match read {
-        0 => "it does not begin as a redb database does",
-        _ => "it is a redb database without sessions, or cut short",
-    }))
+    Err(match (refusal, read) {
+        (Some(version), _) => refused(path, version),
+        (None, 0) => not_a_store(path, "it does not begin as a redb database does"),
+        (None, _) => not_a_store(path, "it is a redb database without sessions, or cut short"),
+    })
 }
 
-fn check_version(path: &Path, found: u64) -> Result<()> {
-    match found {
-        0 => Err(Error::NotASessionStore {
-            path: path.into(),
-            reason: "it has format version 0".into(),
-        }),
-        1..=FORMAT_VERSION => Ok(()),
-        _ => Err(Error::UnsupportedFormat { path: path.into(), found, supported: FORMAT_VERSION }),
+/// Looks at the mark that counts, before anything else is read of the open database.
+pub(super) fn check_format(path: &Path, database: &Database) -> Result<()> {
+    let failed = |error| failure::from_redb("open", path, error);
+    match stored_version(database).map_err(failed)? {
+        Some(version) if is_read(version) => Ok(()),
+        Some(version) => Err(refused(path, version)),
+        None => Err(not_a_store(path, "it has no format version")),
     }
+}
+
+fn stored_version(database: &Database) -> Outer<Option<u64>> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(FORMAT)?.and_then(|mark| version_of(mark.value()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The version behind the magic bytes at the beginning.
+fn version_of(bytes: &[u8]) -> Option<u64> {
+    let version = bytes.strip_prefix(STORE_MAGIC)?.first_chunk()?;
+    Some(u64::from_le_bytes(*version))
+}
+
+const fn is_read(version: u64) -> bool {
+    matches!(version, 1..=FORMAT_VERSION)
+}
+
+fn refused(path: &Path, version: u64) -> Error {
+    match version {
+        0 => not_a_store(path, "it has format version 0"),
+        found => Error::UnsupportedFormat { path: path.into(), found, supported: FORMAT_VERSION },
+    }
+}
+
+fn not_a_store(path: &Path, reason: &str) -> Error {
+    Error::NotASessionStore { path: path.into(), reason: reason.into() }
 }
 
 /// The first commit: all tables, and the marks by which the file is known.

@@ -2,7 +2,7 @@
 //! acknowledged to its parent must be in the file, with which the next process goes on.
 //!
 //! `cargo test` does a few rounds. Hundreds:
-//! `SESSILE_KILL_ROUNDS=500 cargo test --release --test integration kill -- --nocapture`.
+//! `SESSILE_KILL_ROUNDS=500 cargo test --release --test integration kill:: -- --nocapture`.
 //! `SESSILE_SEED` repeats the moments of a run, as far as moments can be repeated.
 
 mod told;

@@ -60,7 +60,7 @@ impl Scale {
             more: 1_000_000,
             swept_meanwhile: 100_000,
             opened: 1_000_000,
-            turned_over: 20_000,
+            turned_over: 100_000,
             smallest: 10_000,
             largest: 10_000_000,
         };

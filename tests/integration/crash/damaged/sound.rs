@@ -93,7 +93,9 @@ impl Sound {
         if torn && self.entries.is_empty() {
             possible.push(before(1));
         }
-        if torn && (no_log || self.entries.is_empty() && self.is_hit(damaged, &self.log())) {
+        let no_entry = self.is_hit(damaged, &self.log())
+            && self.entries.iter().all(|entry| self.is_hit(damaged, entry));
+        if torn && (no_log || no_entry) {
             // The commit before it, without some of what was in the log then.
             possible.extend(self.history.iter().map(Vec::as_slice));
         }

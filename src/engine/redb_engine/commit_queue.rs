@@ -1,4 +1,5 @@
-//! Group commit: the first thread in leads, takes all that waits, commits once, wakes the rest.
+//! Group commit: the first thread in leads, takes what waits until nothing does, commits once, wakes
+//! the rest.
 //!
 //! Invariant: every operation that was submitted is answered exactly once, whatever happens to the
 //! thread that leads; no operation runs twice; and nobody waits for company. It knows nothing of
@@ -65,12 +66,12 @@ impl<O: Operation> CommitQueue<O> {
 
     /// Has the operation carried out, by this thread or another, and returns its outcome.
     ///
-    /// `commit` gets a batch and returns an outcome for each of its operations, in their order. It
-    /// is called by one thread at a time.
+    /// `commit` gets a batch and returns an outcome for each of its operations, in their order, or
+    /// the error that is the answer to all that it took. It is called by one thread at a time.
     pub(super) fn submit(
         &self,
         operation: O,
-        commit: impl FnOnce(Vec<O>) -> Vec<Result<O::Outcome>>,
+        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
     ) -> Result<O::Outcome> {
         let mut state = self.state.lock();
         if !state.led {
@@ -104,13 +105,18 @@ impl<O: Operation> CommitQueue<O> {
     fn lead(
         &self,
         own: O,
-        commit: impl FnOnce(Vec<O>) -> Vec<Result<O::Outcome>>,
+        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
     ) -> Result<O::Outcome> {
-        let (batch, tickets) = self.take_batch(own);
-        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(batch)));
-        let mut outcomes = outcomes.unwrap_or_default().into_iter();
-        // A panic leaves the iterator empty: everybody learns that the outcome is not known.
-        let mut next = || outcomes.next().unwrap_or_else(|| Err(panicked()));
+        let mut batch = Batch::new(self, own);
+        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut batch)));
+        let tickets = batch.tickets;
+        // A panic is an error to everybody who was in it: the outcome is not known.
+        let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
+            Ok(outcomes) => (outcomes, panicked()),
+            Err(error) => (Vec::new(), error),
+        };
+        let mut outcomes = outcomes.into_iter();
+        let mut next = || outcomes.next().unwrap_or_else(|| Err(error.clone()));
         let own = next();
         for ticket in tickets {
             ticket.answer(next());
@@ -119,29 +125,54 @@ impl<O: Operation> CommitQueue<O> {
         own
     }
 
-    /// The leader's own operation and as many waiting ones as fit into a batch.
-    fn take_batch(&self, own: O) -> (Vec<O>, Vec<Arc<Ticket<O>>>) {
-        let mut bytes = own.weight();
-        let mut batch = vec![own];
-        let mut tickets = Vec::new();
-        let mut state = self.state.lock();
-        while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
-            let Some(ticket) = state.waiting.pop_front() else { break };
-            if let Some(operation) = ticket.take() {
-                bytes = bytes.saturating_add(operation.weight());
-                batch.push(operation);
-                tickets.push(ticket);
-            }
-        }
-        (batch, tickets)
-    }
-
     fn hand_over(&self) {
         let mut state = self.state.lock();
         match state.waiting.pop_front() {
             Some(next) => next.appoint(),
             None => state.led = false,
         }
+    }
+}
+
+/// What came of a batch.
+pub(super) type Outcomes<O> = Result<Vec<Result<<O as Operation>::Outcome>>>;
+
+/// The leader's own operation, and then what waits whenever it asks for one more: so who comes while
+/// the others are carried out is in the same commit.
+#[derive(Debug)]
+pub(super) struct Batch<'q, O: Operation> {
+    queue: &'q CommitQueue<O>,
+    own: Option<O>,
+    tickets: Vec<Arc<Ticket<O>>>,
+    bytes: usize,
+}
+
+impl<'q, O: Operation> Batch<'q, O> {
+    fn new(queue: &'q CommitQueue<O>, own: O) -> Self {
+        Self { queue, bytes: own.weight(), own: Some(own), tickets: Vec::new() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.tickets.len() + 1 >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+    }
+}
+
+impl<O: Operation> Iterator for Batch<'_, O> {
+    type Item = O;
+
+    fn next(&mut self) -> Option<O> {
+        if let Some(own) = self.own.take() {
+            return Some(own);
+        }
+        while !self.is_full() {
+            let ticket = self.queue.state.lock().waiting.pop_front()?;
+            if let Some(operation) = ticket.take() {
+                self.bytes = self.bytes.saturating_add(operation.weight());
+                self.tickets.push(ticket);
+                return Some(operation);
+            }
+        }
+        None
     }
 }
 
@@ -211,8 +242,8 @@ mod tests {
         }
     }
 
-    fn double(batch: Vec<Number>) -> Vec<Result<usize>> {
-        batch.into_iter().map(|Number(number)| Ok(number * 2)).collect()
+    fn double(batch: &mut Batch<'_, Number>) -> Outcomes<Number> {
+        Ok(batch.map(|Number(number)| Ok(number * 2)).collect())
     }
 
     #[test]
@@ -226,9 +257,10 @@ mod tests {
                     for round in 0..500 {
                         let number = thread * 1_000 + round;
                         let outcome = queue.submit(Number(number), |batch| {
-                            most.fetch_max(batch.len(), Ordering::Relaxed);
                             thread::yield_now();
-                            double(batch)
+                            let outcomes = double(batch)?;
+                            most.fetch_max(outcomes.len(), Ordering::Relaxed);
+                            Ok(outcomes)
                         });
                         assert_eq!(outcome.unwrap(), number * 2);
                     }
@@ -251,10 +283,11 @@ mod tests {
                         let number = thread * 1_000 + round;
                         let outcome = queue.submit(Number(number), |batch| {
                             thread::yield_now();
+                            let outcomes = double(batch);
                             if number % 7 == 0 {
                                 std::panic::resume_unwind(Box::new("on purpose"));
                             }
-                            double(batch)
+                            outcomes
                         });
                         match outcome {
                             Ok(outcome) => assert_eq!(outcome, number * 2),
@@ -280,8 +313,8 @@ mod tests {
                 changed: Condvar::new(),
             }));
         }
-        let (batch, tickets) = queue.take_batch(Number(0));
-        assert_eq!((batch.len(), tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
+        let mut batch = Batch::new(&queue, Number(0));
+        assert_eq!((batch.by_ref().count(), batch.tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
         assert_eq!(queue.state.lock().waiting.len(), 11);
     }
 
@@ -306,8 +339,53 @@ mod tests {
                 changed: Condvar::new(),
             }));
         }
-        assert_eq!(queue.take_batch(Large).0.len(), 4);
+        assert_eq!(Batch::new(&queue, Large).count(), 4);
         assert_eq!(queue.state.lock().waiting.len(), 7);
+    }
+
+    #[test]
+    fn what_comes_while_a_batch_is_carried_out_is_in_it() {
+        let queue = CommitQueue::new();
+        thread::scope(|scope| {
+            let outcome = queue.submit(Number(1), |batch| {
+                let own = batch.next().map(|Number(number)| Ok(number * 2));
+                scope.spawn(|| {
+                    let led = |_: &mut Batch<'_, _>| panic!("it was to be taken along");
+                    assert_eq!(queue.submit(Number(2), led).unwrap(), 4);
+                });
+                while queue.waiting() == 0 {
+                    thread::yield_now();
+                }
+                Ok(own.into_iter().chain(double(batch)?).collect())
+            });
+            assert_eq!(outcome.unwrap(), 2);
+        });
+    }
+
+    #[test]
+    fn an_error_of_the_batch_is_the_answer_to_all_that_it_took_and_to_nobody_else() {
+        let queue = CommitQueue::new();
+        thread::scope(|scope| {
+            let outcome = queue.submit(Number(1), |batch| {
+                assert!(batch.next().is_some());
+                for (taken, number) in [2, 3, 4].into_iter().enumerate() {
+                    let queue = &queue;
+                    scope.spawn(move || {
+                        let outcome = queue.submit(Number(number), double);
+                        match number {
+                            4 => assert_eq!(outcome.unwrap(), 8),
+                            _ => assert!(matches!(outcome, Err(Error::Closed))),
+                        }
+                    });
+                    while queue.waiting() <= taken {
+                        thread::yield_now();
+                    }
+                }
+                assert_eq!(batch.take(2).count(), 2);
+                Err(Error::Closed)
+            });
+            assert!(matches!(outcome, Err(Error::Closed)));
+        });
     }
 
     #[test]

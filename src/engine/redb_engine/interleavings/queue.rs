@@ -43,13 +43,13 @@ impl Scene {
     fn submit(&self, number: usize, panics: bool) -> Result<usize> {
         self.queue.submit(Number(number), |batch| {
             assert!(!self.committing.swap(true, Ordering::SeqCst), "two threads lead");
-            let numbers: Vec<usize> = batch.iter().map(|Number(number)| *number).collect();
+            let numbers: Vec<usize> = batch.map(|Number(number)| number).collect();
             self.carried_out.lock().unwrap().extend(&numbers);
             assert!(self.committing.swap(false, Ordering::SeqCst), "two threads lead");
             if panics {
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
-            numbers.into_iter().map(|number| Ok(number * 2)).collect()
+            Ok(numbers.into_iter().map(|number| Ok(number * 2)).collect())
         })
     }
 

@@ -85,16 +85,16 @@ impl Writer {
     }
 
     /// Carries out a batch in one transaction, and answers each operation.
-    pub(super) fn commit(&self, shared: &Shared, batch: Vec<Operation>) -> Vec<Result<Outcome>> {
-        let len = batch.len();
+    pub(super) fn commit(
+        &self,
+        shared: &Shared,
+        batch: impl Iterator<Item = Operation>,
+    ) -> Result<Vec<Result<Outcome>>> {
         let mut effects = Effects::new(&shared.touches);
-        match self.transact(shared, batch, &mut effects) {
-            Ok(outcomes) => outcomes,
-            Err(Failed::Before(error)) => (0..len).map(|_| Err(error.clone())).collect(),
-            Err(Failed::During(error)) => {
-                (0..len).map(|_| Err(failure::outcome_unknown(&error))).collect()
-            }
-        }
+        self.transact(shared, batch, &mut effects).map_err(|failed| match failed {
+            Failed::Before(error) => error,
+            Failed::During(error) => failure::outcome_unknown(&error),
+        })
     }
 
     /// Lets go of the file. What comes later is answered with [`Error::Closed`].
@@ -148,7 +148,7 @@ impl Writer {
     fn transact(
         &self,
         shared: &Shared,
-        batch: Vec<Operation>,
+        batch: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Vec<Result<Outcome>>, Failed> {
         let mut state = self.state.lock();
@@ -162,14 +162,13 @@ impl Writer {
                 return Err(Failed::Before(Error::Closed));
             }
         };
-        let operations = batch.len() as u64;
         let (connection, result) =
             holding(connection, |connection| self.run(shared, connection, batch, effects));
         match result {
             Ok(Done { mut outcomes, committed, published }) => {
                 if committed {
                     self.commits.fetch_add(1, Ordering::Relaxed);
-                    self.operations.fetch_add(operations, Ordering::Relaxed);
+                    self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
                 }
                 *state = State::Open(connection);
                 if published.is_err() {
@@ -195,7 +194,7 @@ impl Writer {
         &self,
         shared: &Shared,
         connection: &mut Connection,
-        batch: Vec<Operation>,
+        batch: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
         let path = shared.file.path();
@@ -207,7 +206,7 @@ impl Writer {
 
         let tables = connection.tables().map_err(before)?;
         let mut state = Batch::new(tables, &shared.touches, effects);
-        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut outcomes = Vec::new();
         for operation in batch {
             let (next, outcome) = state.apply(operation).map_err(before)?;
             state = next;

@@ -2,6 +2,7 @@
 //! prepared in the background, and who waits for whom.
 
 mod found;
+mod phases;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

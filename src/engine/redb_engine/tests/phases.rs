@@ -1,0 +1,49 @@
+//! In how many phases redb commits.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::Durability;
+use crate::engine::redb_engine::operation::Operation;
+use crate::engine::{RedbEngine, RedbOptions};
+use crate::testing::SimulatedDisk;
+
+/// Which of redb's two commit slots counts: a bit in its header, behind the nine bytes of its mark.
+fn slot_that_counts(disk: &SimulatedDisk) -> u8 {
+    disk.store_bytes()[9] & 1
+}
+
+/// Which slot counts before a commit to the disk, while it waits for its first sync, and after it.
+fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
+    let disk = SimulatedDisk::new();
+    let options = RedbOptions::new().durability(durability);
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    let before = slot_that_counts(&disk);
+    disk.hold_syncs();
+    let at_first_sync = thread::scope(|scope| {
+        let committing = scope.spawn(|| engine.submit(Operation::Sync));
+        disk.wait_for_held_sync();
+        let slot = slot_that_counts(&disk);
+        disk.release_syncs();
+        committing.join().unwrap().unwrap();
+        slot
+    });
+    [before, at_first_sync, slot_that_counts(&disk)]
+}
+
+#[test]
+fn with_two_phases_a_commit_counts_only_once_its_pages_are_synced() {
+    let [before, at_first_sync, after] = slots_of_a_commit(Durability::TwoPhase);
+    assert_eq!(at_first_sync, before);
+    assert_ne!(after, before);
+}
+
+#[test]
+fn with_one_phase_a_commit_counts_along_with_its_pages() {
+    let deferred = Durability::Deferred { interval: Duration::from_secs(3600) };
+    for durability in [Durability::Immediate, deferred] {
+        let [before, at_first_sync, after] = slots_of_a_commit(durability);
+        assert_ne!(at_first_sync, before, "{durability:?}");
+        assert_eq!(after, at_first_sync, "{durability:?}");
+    }
+}

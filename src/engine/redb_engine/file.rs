@@ -5,8 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
@@ -18,7 +18,9 @@ use super::marks::{check_format, check_marks, write_marks};
 use super::medium::{Found, Medium, Opened};
 use super::options::RedbOptions;
 use super::platform::Identity;
+use super::recovery::was_closed;
 use super::unwinding::holding;
+use super::verification::{Verdict, verify};
 use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
 
@@ -138,27 +140,38 @@ impl StoreFile {
         found: Found,
     ) -> Result<Connection> {
         let failed = |error| failure::from_open(self.path(), error);
-        let is_called = Arc::new(AtomicBool::new(false));
-        let on_recovery = options.on_recovery.for_file(&*backend, Arc::clone(&is_called));
+        let was_closed = was_closed(&*backend);
+        let watch = options.on_recovery.watch(was_closed);
         let disk = Disk::open(backend, self.sync_failed.clone());
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
-        let mut builder = Builder::new();
-        builder
-            .set_cache_size(options.page_cache_bytes())
-            .set_check_integrity_on_open(options.verify_on_open)
-            .set_repair_callback(on_recovery);
         let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.medium));
+        let release = |error| {
+            let _ = backend.close();
+            Err(failed(error))
+        };
         // What a killed process left may not be on the disk yet. redb's header, which says how long
         // the file is, must not get there before it.
         if let Err(error) = backend.sync_data() {
-            let _ = backend.close();
-            return Err(failed(DatabaseError::Storage(error.into())));
+            return release(DatabaseError::Storage(error.into()));
         }
+        let looks = options.verify_on_open || !was_closed;
+        let verdict = match disk.database_len() {
+            Ok(len) if looks => verify(disk.inner(), len, &|progress| watch.goes_on(progress)),
+            _ => Verdict::Open,
+        };
+        if verdict == Verdict::CalledOff {
+            return release(DatabaseError::RepairAborted);
+        }
+        let mut builder = Builder::new();
+        builder
+            .set_cache_size(options.page_cache_bytes())
+            .set_check_integrity_on_open(looks && verdict != Verdict::Sound)
+            .set_repair_callback(Rc::clone(&watch).for_redb());
         // In a debug build redb may panic on a header that makes no sense.
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
         let database = match opened {
             Ok(database) => database.map_err(failed)?,
-            Err(panic) if is_called.load(Ordering::Relaxed) => resume_unwind(panic),
+            Err(panic) if watch.is_called() => resume_unwind(panic),
             Err(_) => return Err(failure::panicked(self.path())),
         };
         let (database, log) = holding(database, |database| {

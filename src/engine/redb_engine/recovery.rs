@@ -1,8 +1,9 @@
 //! What a caller sees of the recovery of a file that was not closed.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{RepairSession, StorageBackend};
 
@@ -52,24 +53,42 @@ impl OnRecovery {
         Self(Some(Arc::new(callback)))
     }
 
-    /// The callback for redb, which also calls it when it verifies a file that was closed. `is_called`
-    /// is set while it runs: a panic then is the caller's own.
-    pub(super) fn for_file(
-        &self,
-        file: &dyn StorageBackend,
-        is_called: Arc<AtomicBool>,
-    ) -> impl Fn(&mut RepairSession) + use<> {
-        let callback = match was_closed(file) {
-            true => None,
-            false => self.0.clone(),
-        };
+    /// What is told of the opening of a file: nothing if it was closed.
+    pub(super) fn watch(&self, was_closed: bool) -> Rc<Watch> {
+        let callback = if was_closed { None } else { self.0.clone() };
+        Rc::new(Watch { callback, furthest: Cell::new(0.0), is_called: Cell::new(false) })
+    }
+}
+
+/// One opening of a file, as the callback is told of it.
+pub(super) struct Watch {
+    callback: Option<Arc<Callback>>,
+    furthest: Cell<f64>,
+    is_called: Cell<bool>,
+}
+
+impl Watch {
+    /// Tells how much is done, and never less than before, though redb may begin again where our
+    /// own look has ended. Whether to go on.
+    pub(super) fn goes_on(&self, progress: f64) -> bool {
+        let Some(callback) = &self.callback else { return true };
+        self.furthest.set(self.furthest.get().max(progress));
+        let mut recovery = Recovery { progress: self.furthest.get(), aborted: false };
+        self.is_called.set(true);
+        callback(&mut recovery);
+        self.is_called.set(false);
+        !recovery.aborted
+    }
+
+    /// Whether the callback runs, or ended in a panic, which then is the caller's own.
+    pub(super) fn is_called(&self) -> bool {
+        self.is_called.get()
+    }
+
+    /// For redb, which also calls it when it verifies a file that was closed.
+    pub(super) fn for_redb(self: Rc<Self>) -> impl Fn(&mut RepairSession) + use<> {
         move |session| {
-            let Some(callback) = &callback else { return };
-            let mut recovery = Recovery { progress: session.progress(), aborted: false };
-            is_called.store(true, Ordering::Relaxed);
-            callback(&mut recovery);
-            is_called.store(false, Ordering::Relaxed);
-            if recovery.aborted {
+            if !self.goes_on(session.progress()) {
                 session.abort();
             }
         }
@@ -83,7 +102,7 @@ impl fmt::Debug for OnRecovery {
 }
 
 /// Whether redb's header says so. What cannot be read is left to redb to fail on.
-fn was_closed(file: &dyn StorageBackend) -> bool {
+pub(super) fn was_closed(file: &dyn StorageBackend) -> bool {
     /// Behind the magic number; its second bit is set for as long as the file is open.
     const FLAGS: usize = 9;
     const OPEN: u8 = 2;

@@ -4,9 +4,7 @@
 //! private copy is opened as any store is, with everything that recovers it; only if that fails
 //! are the pages of the damaged file read one by one.
 
-mod checksum;
 mod copy;
-mod layout;
 mod sink;
 mod source;
 

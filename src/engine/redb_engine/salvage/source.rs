@@ -8,19 +8,18 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::layout::{
-    Geometry, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_header, read_page,
-};
 use crate::engine::Record;
 use crate::engine::redb_engine::folder::InFolder;
 use crate::engine::redb_engine::medium::Medium;
+use crate::engine::redb_engine::pages::{
+    Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
+};
 use crate::engine::redb_engine::platform::{no_follow, refused};
 use crate::engine::redb_engine::write_ahead_log::{Change, SEQUENCE, readable_changes};
 use crate::{Error, Result, SessionKey};
 
 /// No tree is deeper: redb's own bound.
 const MAX_DEPTH: usize = 128;
-const TABLES: Widths = Widths { key: None, value: None };
 const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
 const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
 const META: Widths = Widths { key: None, value: None };
@@ -151,21 +150,23 @@ impl Source {
         Ok(())
     }
 
+    /// The roots as of the last commit, or of the one before it where the last one's slot is damaged.
     fn find_tables(&mut self) -> Result<()> {
-        const ROOT: usize = 10;
         let mut first = vec![0; PAGE];
-        let header = if self.read(0, &mut first) { read_header(&first) } else { None };
-        let Some((geometry, root)) = header else {
+        let header = if self.read(0, &mut first) { Header::read(&first) } else { None };
+        let found = header.and_then(|Header { geometry, commits, .. }| {
+            let root = commits.into_iter().flatten().find_map(|commit| commit.tables)?;
+            Some((geometry, root))
+        });
+        let Some((geometry, root)) = found else {
             self.unreadable_pages += 1;
             return Ok(());
         };
         self.geometry = Some(geometry);
         let mut roots = Vec::new();
-        self.walk_from(root, TABLES, &mut |name, definition| {
-            let has_root = definition.get(ROOT - 1).is_some_and(|flag| *flag != 0);
-            if let (true, Ok(name), Some(root)) =
-                (has_root, std::str::from_utf8(name), Link::at(definition, ROOT))
-            {
+        self.walk_from(root, Widths::TABLES, &mut |name, definition| {
+            let root = Definition::read(definition).and_then(|definition| definition.root);
+            if let (Ok(name), Some(root)) = (std::str::from_utf8(name), root) {
                 roots.push((name.into(), root));
             }
             Ok(())

@@ -1,23 +1,21 @@
-//! What redb's pages look like: the header of the file, branches, leaves.
+//! What redb's pages look like: branches and leaves.
 //!
-//! Invariant: nothing here trusts a byte. Every number is taken for what it says only within the
+//! Invariant: nothing here, nor in the modules beside this, trusts a byte. Every number is taken for what it says only within the
 //! bytes at hand; whatever does not fit is `None`. See redb's docs/design.md, file format 3.
-
-use std::ops::Range;
 
 use super::checksum::checksum;
 
-pub(super) const PAGE: usize = 4096;
+pub(in super::super) const PAGE: usize = 4096;
 /// Longer pages than this hold no record of ours: 16 MiB of content, and their order is a power
 /// of two.
-pub(super) const MAX_PAGE: u64 = 64 * 1024 * 1024;
+pub(in super::super) const MAX_PAGE: u64 = 64 * 1024 * 1024;
 
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
-const CHECKSUM: usize = 16;
+pub(super) const CHECKSUM: usize = 16;
 const NUMBER: usize = 8;
 
-pub(super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(in super::super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
@@ -25,20 +23,20 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
     chunk(bytes, at).map(|bytes| u16::from_le_bytes(bytes).into())
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(chunk(bytes, at)?)).ok()
 }
 
 /// A page and the checksum that its bytes should have.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    number: u64,
+pub(in super::super) struct Link {
+    pub(super) number: u64,
     checksum: u128,
 }
 
 impl Link {
     /// As it stands in a commit slot and in the definition of a table.
-    pub(super) fn at(bytes: &[u8], at: usize) -> Option<Self> {
+    pub(in super::super) fn at(bytes: &[u8], at: usize) -> Option<Self> {
         Some(Self {
             number: u64::from_le_bytes(chunk(bytes, at)?),
             checksum: u128::from_le_bytes(chunk(bytes, at + NUMBER)?),
@@ -46,70 +44,31 @@ impl Link {
     }
 }
 
-/// Where in the file a page is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
-    region_header_pages: u64,
-    region_pages: u64,
-}
-
-impl Geometry {
-    pub(super) fn range(self, link: Link) -> Option<Range<u64>> {
-        let order = u32::try_from(link.number >> 59).ok()?;
-        let len = (PAGE as u64).checked_shl(order).filter(|len| *len <= MAX_PAGE)?;
-        let index = link.number & (0x000F_FFFF >> order);
-        let region = (link.number >> 20) & 0x000F_FFFF;
-        let region_len = (self.region_header_pages + self.region_pages) * PAGE as u64;
-        let in_region = self.region_header_pages * PAGE as u64 + index * len;
-        let start = (PAGE as u64).checked_add(region.checked_mul(region_len)?)? + in_region;
-        Some(start..start + len)
-    }
-}
-
-/// What the first page of a file tells: its geometry, and the roots of its tables as of the last
-/// commit, or of the one before it where the last one's slot is damaged.
-pub(super) fn read_header(bytes: &[u8]) -> Option<(Geometry, Link)> {
-    const SLOTS: [usize; 2] = [64, 192];
-    const SLOT: usize = 128;
-    const ROOT: usize = 8;
-    let geometry = Geometry {
-        region_header_pages: u32_at(bytes, 16)? as u64,
-        region_pages: u32_at(bytes, 20)? as u64,
-    };
-    let sane = u32_at(bytes, 12)? == PAGE
-        && (1..=0x10_0000).contains(&geometry.region_pages)
-        && geometry.region_header_pages <= 0x10_0000;
-    let [flags] = chunk(bytes, 9)?;
-    let mut slots = SLOTS;
-    if flags & 1 != 0 {
-        slots.reverse();
-    }
-    let root_in = |slot: usize| {
-        let slot = bytes.get(slot..slot + SLOT)?;
-        let (covered, sum) = slot.split_at(SLOT - CHECKSUM);
-        let intact = checksum(covered) == chunk(sum, 0).map(u128::from_le_bytes);
-        let [version, has_root] = chunk(slot, 0)?;
-        (intact && version == 3 && has_root != 0).then(|| Link::at(slot, ROOT)).flatten()
-    };
-    sane.then(|| slots.into_iter().find_map(root_in)).flatten().map(|root| (geometry, root))
-}
-
 /// The widths of a table's keys and values; `None` where they vary.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Widths {
-    pub(super) key: Option<usize>,
-    pub(super) value: Option<usize>,
+pub(in super::super) struct Widths {
+    pub(in super::super) key: Option<usize>,
+    pub(in super::super) value: Option<usize>,
+}
+
+impl Widths {
+    /// Of the tree of the tables: names and definitions.
+    pub(in super::super) const TABLES: Self = Self { key: None, value: None };
 }
 
 /// A page of a table, known by its first byte.
 #[derive(Debug)]
-pub(super) enum Page<'a> {
+pub(in super::super) enum Page<'a> {
     Leaf(Leaf<'a>),
     Branch(Vec<Link>),
 }
 
 /// Reads a page that must be the one its parent leads to.
-pub(super) fn read_page<'a>(bytes: &'a [u8], link: Link, widths: Widths) -> Option<Page<'a>> {
+pub(in super::super) fn read_page<'a>(
+    bytes: &'a [u8],
+    link: Link,
+    widths: Widths,
+) -> Option<Page<'a>> {
     let (page, len) = match *bytes.first()? {
         LEAF => {
             let leaf = Leaf::read(bytes, widths)?;
@@ -142,17 +101,17 @@ fn read_branch<'a>(bytes: &'a [u8], widths: Widths) -> Option<(Page<'a>, usize)>
 
 /// The pairs of a leaf: first where each key and each value ends, then all keys, then all values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Leaf<'a> {
+pub(in super::super) struct Leaf<'a> {
     bytes: &'a [u8],
     widths: Widths,
     pairs: usize,
     /// How many bytes the page uses.
-    pub(super) len: usize,
+    pub(in super::super) len: usize,
 }
 
 impl<'a> Leaf<'a> {
     /// A leaf that may use more bytes than are at hand: [`len`](Self::len) tells.
-    pub(super) fn read(bytes: &'a [u8], widths: Widths) -> Option<Self> {
+    pub(in super::super) fn read(bytes: &'a [u8], widths: Widths) -> Option<Self> {
         let pairs = u16_at(bytes, 2).filter(|pairs| *pairs > 0)?;
         let leaf = Self { bytes, widths, pairs, len: 0 };
         let len = leaf.value_end(pairs - 1)?;
@@ -161,7 +120,7 @@ impl<'a> Leaf<'a> {
     }
 
     /// Every pair that lies within the bytes.
-    pub(super) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub(in super::super) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         (0..self.pairs).filter_map(move |pair| {
             let key = match pair.checked_sub(1) {
                 None => self.keys_start(),

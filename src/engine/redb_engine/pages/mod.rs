@@ -1,0 +1,11 @@
+//! redb's pages, read without redb: what a damaged file is rescued from, and how a sound one is
+//! known for that.
+
+mod checksum;
+mod definition;
+mod header;
+mod layout;
+
+pub(super) use self::definition::Definition;
+pub(super) use self::header::{Commit, Geometry, Header};
+pub(super) use self::layout::{Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page};

@@ -56,7 +56,10 @@ impl Connection {
         if is_numbered {
             self.log.note_sequence(&mut Tables::open(&transaction)?)?;
         }
-        transaction.set_two_phase_commit(durability == Durability::TwoPhase);
+        transaction.set_two_phase_commit(true);
+        // With what is in use on record, a file that was not closed need not be gone through twice.
+        // Where every write is such a commit, that would be too dear.
+        transaction.set_quick_repair(durability != Durability::TwoPhase);
         transaction.commit()?;
         self.swept = false;
         if is_numbered {

@@ -74,7 +74,7 @@ impl StoreFile {
         self.check_in_place()?;
         let Opened { backend, identity } = self.medium.open()?;
         match identity == self.identity {
-            true => self.existing(backend, options),
+            true => Ok(self.existing(backend, options)?.0),
             false => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
@@ -83,12 +83,12 @@ impl StoreFile {
     fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Connection)> {
         let Opened { backend, identity } = medium.open()?;
         let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let mut connection = store.existing(backend, options)?;
+        let (mut connection, live) = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
             return Ok((store, connection));
         }
-        match compact_if_mostly_empty(&mut connection.database, store.len()?) {
+        match compact_if_mostly_empty(&mut connection.database, store.len()?, live) {
             Ok(_) => Ok((store, connection)),
             Err(error) if store.sync_failed() => {
                 Err(failure::from_redb("compact", store.path(), error))
@@ -112,7 +112,7 @@ impl StoreFile {
         let draft = medium.create()?;
         let Opened { backend, identity } = draft.open()?;
         let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let connection = store.connect(backend, options, Found::Nothing)?;
+        let (connection, _) = store.connect(backend, options, Found::Nothing)?;
         let marked = write_marks(&connection.database);
         marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
         let filled = fill(&connection.database)?;
@@ -128,17 +128,18 @@ impl StoreFile {
         &self,
         backend: Box<dyn StorageBackend>,
         options: &RedbOptions,
-    ) -> Result<Connection> {
+    ) -> Result<(Connection, Option<u64>)> {
         check_marks(self.path(), &*backend)?;
         self.connect(backend, options, Found::File)
     }
 
+    /// Opens the database and its log; with them how many bytes its pages take, if that was seen.
     fn connect(
         &self,
         backend: Box<dyn StorageBackend>,
         options: &RedbOptions,
         found: Found,
-    ) -> Result<Connection> {
+    ) -> Result<(Connection, Option<u64>)> {
         let failed = |error| failure::from_open(self.path(), error);
         let was_closed = was_closed(&*backend);
         let watch = options.on_recovery.watch(was_closed);
@@ -159,13 +160,15 @@ impl StoreFile {
             Ok(len) if looks => verify(disk.inner(), len, &|progress| watch.goes_on(progress)),
             _ => Verdict::Open,
         };
-        if verdict == Verdict::CalledOff {
-            return release(DatabaseError::RepairAborted);
-        }
+        let live = match verdict {
+            Verdict::Sound { live } => Some(live),
+            Verdict::Open => None,
+            Verdict::CalledOff => return release(DatabaseError::RepairAborted),
+        };
         let mut builder = Builder::new();
         builder
             .set_cache_size(options.page_cache_bytes())
-            .set_check_integrity_on_open(looks && verdict != Verdict::Sound)
+            .set_check_integrity_on_open(looks && live.is_none())
             .set_repair_callback(Rc::clone(&watch).for_redb());
         // In a debug build redb may panic on a header that makes no sense.
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
@@ -181,6 +184,6 @@ impl StoreFile {
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
                 .map_err(|error| failure::from_redb("recover", self.path(), error))
         });
-        Ok(Connection::new(database, log?))
+        Ok((Connection::new(database, log?), live))
     }
 }

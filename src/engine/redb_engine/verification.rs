@@ -26,7 +26,8 @@ const TOLD_EVERY: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Sound,
+    /// All is as it was written, and takes so many bytes.
+    Sound { live: u64 },
     /// redb has to look for itself.
     Open,
     /// `goes_on` said so.
@@ -63,8 +64,8 @@ struct Verification<'a> {
     file: &'a dyn StorageBackend,
     len: u64,
     geometry: Geometry,
-    /// A file has only so many pages; trees that have more share some.
-    pages_left: AtomicU64,
+    /// How many bytes the pages seen so far take.
+    live: AtomicU64,
 }
 
 impl<'a> Verification<'a> {
@@ -73,9 +74,8 @@ impl<'a> Verification<'a> {
         let mut first = [0; PAGE];
         file.read(0, &mut first).ok()?;
         let Header { geometry, commits: [commit, _], is_two_phase } = Header::read(&first)?;
-        let pages_left = AtomicU64::new(len / PAGE as u64);
         let is_usual = is_two_phase && geometry.is_usual();
-        is_usual.then_some((Self { file, len, geometry, pages_left }, commit?))
+        is_usual.then_some((Self { file, len, geometry, live: AtomicU64::new(0) }, commit?))
     }
 
     /// The trees of all tables.
@@ -156,7 +156,7 @@ impl<'a> Verification<'a> {
         match (goes_on, is_over.into_inner()) {
             (false, _) => Verdict::CalledOff,
             (true, true) => Verdict::Open,
-            (true, false) => Verdict::Sound,
+            (true, false) => Verdict::Sound { live: self.live.load(Ordering::Relaxed) },
         }
     }
 
@@ -174,10 +174,11 @@ impl<'a> Verification<'a> {
     }
 
     fn page<'b>(&self, link: Link, widths: Widths, bytes: &'b mut Vec<u8>) -> Option<Page<'b>> {
-        let one_less = |left: u64| left.checked_sub(1);
-        self.pages_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok()?;
         let range = self.geometry.range(link).filter(|range| range.end <= self.len)?;
-        bytes.resize(usize::try_from(range.end - range.start).ok()?, 0);
+        let len = range.end - range.start;
+        // Trees that take more than the whole file share pages.
+        let is_possible = self.live.fetch_add(len, Ordering::Relaxed) <= self.len - len;
+        bytes.resize(usize::try_from(len).ok().filter(|_| is_possible)?, 0);
         self.file.read(range.start, bytes).ok()?;
         read_page(bytes, link, widths)
     }

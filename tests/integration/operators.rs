@@ -191,8 +191,16 @@ fn a_check_shows_one_moment_while_others_write() {
 
 #[test]
 fn recovery_is_reported_after_an_unclean_end_and_can_be_called_off() {
+    // After the latter redb begins again where our own look ends.
+    for durability in [Durability::Immediate, Durability::TwoPhase] {
+        recovery_is_reported(durability);
+    }
+}
+
+fn recovery_is_reported(durability: Durability) {
     let (folder, path) = folder();
-    let store = store_at(&path);
+    let builder = SessionStore::<u64>::builder().manual_maintenance().durability(durability);
+    let store = builder.open(&path).unwrap();
     let id = store.create(1).unwrap().id().clone();
     // What is on the disk now is what a killed process leaves.
     let crashed = folder.path().join("crashed.redb");

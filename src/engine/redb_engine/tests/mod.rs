@@ -3,6 +3,7 @@
 
 mod found;
 mod phases;
+mod verified;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

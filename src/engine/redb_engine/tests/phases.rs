@@ -1,10 +1,12 @@
-//! In how many phases redb commits.
+//! In how many phases redb commits, and what it puts on record.
 
 use std::thread;
 use std::time::Duration;
 
+use super::verified::{in_memory, verdict};
 use crate::Durability;
 use crate::engine::redb_engine::operation::Operation;
+use crate::engine::redb_engine::verification::Verdict;
 use crate::engine::{RedbEngine, RedbOptions};
 use crate::testing::SimulatedDisk;
 
@@ -38,5 +40,20 @@ fn a_commit_counts_only_once_its_pages_are_synced() {
         let [before, at_first_sync, after] = slots_of_a_commit(durability);
         assert_eq!(at_first_sync, before, "{durability:?}");
         assert_ne!(after, before, "{durability:?}");
+    }
+}
+
+#[test]
+fn a_commit_says_which_pages_are_in_use_but_where_every_write_would_pay_for_it() {
+    let deferred = Durability::Deferred { interval: Duration::from_secs(3600) };
+    for durability in [Durability::Immediate, Durability::TwoPhase, deferred] {
+        let disk = SimulatedDisk::new();
+        let options = RedbOptions::new().durability(durability);
+        let engine = RedbEngine::open_on(&disk, &options).unwrap();
+        engine.submit(Operation::Sync).unwrap();
+        // What a killed process leaves.
+        let file = in_memory(&disk.store_bytes());
+        let is_sound = matches!(verdict(&file), Verdict::Sound { .. });
+        assert_eq!(is_sound, durability != Durability::TwoPhase, "{durability:?}");
     }
 }

@@ -15,8 +15,11 @@ use crate::Durability;
 
 const BLOCK: u64 = PAGE as u64;
 
-/// A store that was closed, with more pages than one thread is given to look at.
-fn store() -> Vec<u8> {
+/// So many have more pages than one thread is given to look at.
+const MANY: u64 = 1_500;
+
+/// A store with some sessions that was closed.
+fn store(sessions: u64) -> Vec<u8> {
     let disk = SimulatedDisk::new();
     let deferred = Durability::Deferred { interval: Duration::from_secs(3600) };
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new().durability(deferred)).unwrap();
@@ -30,7 +33,7 @@ fn store() -> Vec<u8> {
         content_version: 0,
         content: &[7; 1_000],
     };
-    for number in 0..1_500 {
+    for number in 0..sessions {
         let record = Record::new(&parts, &Timeouts::default()).unwrap();
         assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
     }
@@ -80,29 +83,31 @@ impl StorageBackend for Counted {
 
 #[test]
 fn a_file_is_sound_only_where_redb_finds_it_so_whichever_page_is_damaged() {
-    let bytes = store();
-    let Verdict::Sound { live } = verdict(&in_memory(&bytes)) else { panic!("it is sound") };
-    let blocks = bytes.len() as u64 / BLOCK;
-    assert!(live > 300 * BLOCK && live < (blocks - 1) * BLOCK, "{live} of {blocks}");
-    let (mut sound, mut damaged) = (0, 0);
-    for block in (1..blocks).step_by(13) {
-        let file = in_memory(&bytes);
-        // How many pairs or children there are.
-        let mut count = [0; 1];
-        file.read(block * BLOCK + 2, &mut count).unwrap();
-        file.write(block * BLOCK + 2, &[count[0] ^ 1]).unwrap();
-        let is_sound = verdict(&file) == Verdict::Sound { live };
-        let mut builder = redb::Builder::new();
-        let opened = builder.set_check_integrity_on_open(true).create_with_backend(file);
-        assert_eq!(is_sound, opened.is_ok(), "block {block}: {opened:?}");
-        *(if is_sound { &mut sound } else { &mut damaged }) += 1;
+    for (sessions, step, pages) in [(60, 1, 20), (MANY, 13, 300)] {
+        let bytes = store(sessions);
+        let Verdict::Sound { live } = verdict(&in_memory(&bytes)) else { panic!("it is sound") };
+        let blocks = bytes.len() as u64 / BLOCK;
+        assert!(live > pages * BLOCK && live < (blocks - 1) * BLOCK, "{live} of {blocks}");
+        let (mut sound, mut damaged) = (0, 0);
+        for block in (1..blocks).step_by(step) {
+            let file = in_memory(&bytes);
+            // How many pairs or children there are.
+            let mut count = [0; 1];
+            file.read(block * BLOCK + 2, &mut count).unwrap();
+            file.write(block * BLOCK + 2, &[count[0] ^ 1]).unwrap();
+            let is_sound = verdict(&file) == Verdict::Sound { live };
+            let mut builder = redb::Builder::new();
+            let opened = builder.set_check_integrity_on_open(true).create_with_backend(file);
+            assert_eq!(is_sound, opened.is_ok(), "block {block}: {opened:?}");
+            *(if is_sound { &mut sound } else { &mut damaged }) += 1;
+        }
+        assert!(sound > 0 && damaged > 20, "{sound} and {damaged}");
     }
-    assert!(sound > 0 && damaged > 20, "{sound} and {damaged}");
 }
 
 #[test]
 fn a_page_that_cannot_be_read_is_left_to_redb() {
-    let bytes = store();
+    let bytes = store(MANY);
     let counted = |fails_at| {
         let file = Counted { file: in_memory(&bytes), reads: AtomicU64::new(0), fails_at };
         (verdict(&file), file.reads.into_inner())
@@ -117,11 +122,11 @@ fn a_page_that_cannot_be_read_is_left_to_redb() {
 #[test]
 fn a_file_that_does_not_say_what_is_in_use_is_left_to_redb() {
     /// Flags, the length of a region's header in pages, and that of a region.
-    const CHANGES: [(u64, u8); 3] = [(9, 4), (16, 1), (22, 1)];
-    let bytes = store();
-    for (offset, bit) in CHANGES {
+    const CHANGES: [(u64, u8); 3] = [(9, 4), (16, 1), (22, 0x18)];
+    let bytes = store(MANY);
+    for (offset, bits) in CHANGES {
         let file = in_memory(&bytes);
-        file.write(offset, &[bytes[offset as usize] ^ bit]).unwrap();
+        file.write(offset, &[bytes[offset as usize] ^ bits]).unwrap();
         assert_eq!(verdict(&file), Verdict::Open, "byte {offset}");
     }
     assert_eq!(verdict(&in_memory(&[])), Verdict::Open);
@@ -130,7 +135,7 @@ fn a_file_that_does_not_say_what_is_in_use_is_left_to_redb() {
 
 #[test]
 fn whoever_is_told_how_much_is_done_can_call_it_off_each_time() {
-    let file = in_memory(&store());
+    let file = in_memory(&store(MANY));
     let len = file.len().unwrap();
     let told = |off_at: usize| {
         let told = Cell::new(Vec::new());
@@ -147,9 +152,36 @@ fn whoever_is_told_how_much_is_done_can_call_it_off_each_time() {
     assert!(matches!(verdict, Verdict::Sound { .. }));
     assert!(all[0] == 0.0 && all.len() > 1 && all.is_sorted(), "{all:?}");
     assert!(all.iter().all(|done| (0.0..1.0).contains(done)), "{all:?}");
-    // How many of the later ones this thread comes to tell depends on the others.
     for off_at in 0..2 {
         let (verdict, all) = told(off_at);
         assert_eq!((verdict, all.len()), (Verdict::CalledOff, off_at + 1));
     }
+    // Whether this thread comes to tell more depends on how much the others leave it.
+    let mut later = (0..100).map(|_| told(2)).filter(|(_, all)| all.len() > 2);
+    let (verdict, all) = later.next().expect("the others left nothing, 100 times");
+    assert_eq!((verdict, all.len()), (Verdict::CalledOff, 3));
+}
+
+#[test]
+fn a_file_that_was_not_closed_is_verified_even_without_the_option() {
+    const FLAGS: usize = 9;
+    const OPEN: u8 = 2;
+    let mut bytes = store(60);
+    bytes[FLAGS] |= OPEN;
+    let open = |bytes: &[u8]| {
+        let options = RedbOptions::new().verify_on_open(false);
+        RedbEngine::open_on(&SimulatedDisk::with_store(bytes), &options)
+    };
+    assert!(open(&bytes).is_ok());
+    let mut damaged = 0;
+    for block in 1..bytes.len() / PAGE {
+        let mut bytes = bytes.clone();
+        bytes[block * PAGE + 2] ^= 1;
+        if verdict(&in_memory(&bytes)) == Verdict::Open {
+            let opened = open(&bytes);
+            assert!(matches!(opened, Err(Error::DamagedFile { .. })), "block {block}: {opened:?}");
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 20, "{damaged}");
 }

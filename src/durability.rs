@@ -36,8 +36,10 @@ pub enum Durability {
     /// logout that was acknowledged stays one.
     #[default]
     Immediate,
-    /// As `Immediate`, with the commit in two phases and two syncs. For an attacker who chooses the
-    /// content, reads the file and cuts the power: redb's checksum is not a cryptographic one.
+    /// As `Immediate`, without the log: each commit is one of redb's, in two phases and two syncs. For
+    /// an attacker who chooses the content, reads the file and cuts the power: what tells an entry of
+    /// the log from bytes made up to look like one is in the file. After a crash it takes longer to
+    /// open.
     TwoPhase,
     /// A write returns at once and is on the disk within the interval, with the next
     /// [`flush`](crate::SessionStore::flush), or on closing. A crash loses the last interval,

@@ -159,8 +159,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { manual_maintenance: true, ..self }
     }
 
-    /// Whether opening verifies every page of the file. Default: `true`; it costs about as much as
-    /// reading the file twice. For [`open`](Self::open) alone.
+    /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading
+    /// them once, on as many threads as there are processors, up to eight. A file that was not closed is
+    /// verified either way; with [`Durability::TwoPhase`], that takes reading it twice, on one thread.
+    /// For [`open`](Self::open) alone.
     ///
     /// # Security
     ///
@@ -171,8 +173,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     /// Whether opening gives back the space of a file that is mostly empty: longer than 16 MiB and
     /// than twice what its sessions need, as one mass deletion can leave it. Default: `true`, since
-    /// nobody else has the file then, and a file that is compact stays as it is after a look at
-    /// 256 records. Compacting costs about as much as writing the live sessions once; with `false`
+    /// nobody else has the file then, and a file that is compact stays as it is. Compacting costs about as much as writing the live sessions once; with `false`
     /// opening never takes that long, and the file keeps its size, as it does without
     /// [`verify_on_open`](Self::verify_on_open). For [`open`](Self::open) alone.
     pub fn compact_on_open(self, compact: bool) -> Self {

@@ -9,10 +9,11 @@ use super::tables::Outer;
 
 /// Below this, the space is not worth the writing.
 const MIN_LEN: u64 = 16 * 1024 * 1024;
-/// A file that is more than this many times as long as its live pages is mostly empty.
-const FACTOR: u64 = 2;
+/// A file that is more than this many times as long as its live pages is mostly empty. redb makes a
+/// full file twice as long, so one that was not closed may well be twice as long as they are.
+const FACTOR: u64 = 3;
 
-/// Compacts the database if it takes a file of `len` bytes and needs less than half of it. Whether
+/// Compacts the database if it takes a file of `len` bytes and needs less than a third of it. Whether
 /// it did. How many bytes its pages take is measured, page by page, unless it is known.
 pub(super) fn compact_if_mostly_empty(
     database: &mut Database,

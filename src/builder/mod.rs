@@ -172,10 +172,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Whether opening gives back the space of a file that is mostly empty: longer than 16 MiB and
-    /// than three times what its sessions need, as one mass deletion can leave it. Default: `true`, since
-    /// nobody else has the file then, and a file that is compact stays as it is. Compacting costs about as much as writing the live sessions once; with `false`
-    /// opening never takes that long, and the file keeps its size, as it does without
-    /// [`verify_on_open`](Self::verify_on_open). For [`open`](Self::open) alone.
+    /// than three times what its sessions need, as one mass deletion can leave it. Default: `true`,
+    /// since nobody else has the file then, and a file that is compact stays as it is. Compacting
+    /// costs about as much as writing the live sessions once; with `false` opening never takes that
+    /// long, and the file keeps its size, as it does without [`verify_on_open`](Self::verify_on_open).
+    /// For [`open`](Self::open) alone.
     pub fn compact_on_open(self, compact: bool) -> Self {
         Self { redb: self.redb.compact_on_open(compact), ..self }
     }

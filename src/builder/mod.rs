@@ -160,8 +160,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading
-    /// them once, on as many threads as there are processors, up to eight. A file that was not closed is
-    /// verified either way; with [`Durability::TwoPhase`], that takes reading it twice, on one thread.
+    /// them once, on eight threads. A file that was not closed is verified either way; with [`Durability::TwoPhase`], that takes reading it twice, on one thread.
     /// For [`open`](Self::open) alone.
     ///
     /// # Security

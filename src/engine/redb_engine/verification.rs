@@ -1,4 +1,4 @@
-//! Whether a file is what redb wrote, looked at by as many threads as there are processors.
+//! Whether a file is what redb wrote, looked at by several threads.
 //!
 //! redb's own look is that of one thread, which reads every page twice: to verify it, and to learn
 //! which pages are in use. A file that was closed, or whose last commit says so, has the latter on
@@ -19,7 +19,8 @@ use super::pages::{Commit, Definition, Geometry, Header, Link, PAGE, Page, Width
 const ALLOCATOR_STATE: &[u8] = b"allocator_state";
 /// So many parts of the trees are shared out among threads; a file with fewer is looked at by one.
 const PARTS: usize = 256;
-const MAX_THREADS: usize = 8;
+/// More than most machines have processors for: while one thread computes, others wait for the disk.
+const THREADS: usize = 8;
 /// How much is done when the parts are shared out, and how often that is told.
 const SHARED_OUT: f64 = 0.1;
 const TOLD_EVERY: f64 = 0.1;
@@ -132,8 +133,7 @@ impl<'a> Verification<'a> {
                 is_sound(part);
             }
         };
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let helpers = processors.min(MAX_THREADS).min(parts.len()).saturating_sub(1);
+        let helpers = THREADS.min(parts.len()).saturating_sub(1);
         let goes_on = thread::scope(|scope| {
             for _ in 0..helpers {
                 // With fewer threads it takes longer.

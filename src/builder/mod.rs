@@ -160,12 +160,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading
-    /// them once, on eight threads. A file that was not closed is verified either way; with [`Durability::TwoPhase`], that takes reading it twice, on one thread.
-    /// For [`open`](Self::open) alone.
+    /// them once, on eight threads. A file that was not closed is verified either way; with
+    /// [`Durability::TwoPhase`] that takes reading it twice, on one thread. For [`open`](Self::open)
+    /// alone.
     ///
     /// # Security
     ///
-    /// Without it a damaged file may give wrong data, or end the process.
+    /// Without it a file that was damaged after it was closed may give wrong data, or end the process.
     pub fn verify_on_open(self, verify: bool) -> Self {
         Self { redb: self.redb.verify_on_open(verify), ..self }
     }

@@ -9,13 +9,13 @@
 mod explored;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::explored::{ArcSwapOption, Condvar, Mutex, RwLock};
+pub(crate) use self::explored::{ArcSwapOption, Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::atomic;
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use arc_swap::ArcSwapOption;
 #[cfg(not(all(test, shuttle)))]
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::atomic;

@@ -128,6 +128,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::super::folder::InFolder;
+    use super::super::medium::MediumFile;
     use super::*;
 
     /// Notes down what is asked of it, and knows no lock of the whole.
@@ -148,6 +149,8 @@ mod tests {
     fn answer<T>(bounds: Bounds, part: T) -> Result<T, BackendError> {
         if bounds == PART { Ok(part) } else { Err(BackendError::Unsupported) }
     }
+
+    impl MediumFile for Asked {}
 
     impl StorageBackend for Asked {
         fn len(&self) -> io::Result<u64> {

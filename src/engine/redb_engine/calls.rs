@@ -1,6 +1,6 @@
 //! What the engine is asked for, call by call.
 
-use super::operation::{Operation, Outcome};
+use super::operation::{Keyed, OnTables, Outcome};
 use super::touch_buffer::Recorded;
 use super::{RedbEngine, STEP, check, pace};
 use crate::clock::Timestamp;
@@ -22,7 +22,7 @@ macro_rules! expect {
 
 impl Engine for RedbEngine {
     fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        let operation = Operation::Insert { key: *key, record, limits };
+        let operation = Keyed::Insert { key: *key, record, limits };
         expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
     }
 
@@ -37,7 +37,7 @@ impl Engine for RedbEngine {
         record: Record,
         limits: Limits,
     ) -> Result<Replace> {
-        let operation = Operation::Replace { key: *key, expected_revision, record, limits };
+        let operation = Keyed::Replace { key: *key, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
     }
 
@@ -49,8 +49,7 @@ impl Engine for RedbEngine {
         record: Record,
         limits: Limits,
     ) -> Result<Rekey> {
-        let operation =
-            Operation::Rekey { old: *old, new: *new, expected_revision, record, limits };
+        let operation = Keyed::Rekey { old: *old, new: *new, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
     }
 
@@ -61,7 +60,7 @@ impl Engine for RedbEngine {
                 Recorded::Full => self.write_pending()?,
                 // The queue settles which of the two comes first.
                 Recorded::Condemned => {
-                    let operation = Operation::Touch { key: *key, at };
+                    let operation = OnTables::Touch { key: *key, at };
                     return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
                 }
             }
@@ -76,17 +75,17 @@ impl Engine for RedbEngine {
     }
 
     fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        let outcome = self.submit(Operation::Remove { key: *key });
+        let outcome = self.submit(Keyed::Remove { key: *key });
         expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default().pop())
     }
 
     fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        let outcome = self.submit(Operation::RemoveUser { user: user.clone() });
+        let outcome = self.submit(Keyed::RemoveUser { user: user.clone() });
         expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default())
     }
 
     fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        let outcome = self.submit(Operation::RemoveOthers { keep: *keep });
+        let outcome = self.submit(Keyed::RemoveOthers { keep: *keep });
         expect!(outcome, Outcome::Removed(removed) => removed)
     }
 
@@ -121,7 +120,7 @@ impl Engine for RedbEngine {
             return Ok(Sweep::default());
         }
         let step = self.sweep_pace.step(limit);
-        let operation = Operation::Sweep { now, defaults: *defaults, limit: step };
+        let operation = OnTables::Sweep { now, defaults: *defaults, limit: step };
         let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)?;
         let alone = self.adapt(&self.sweep_pace, limit);
         if sweep.more && !alone {
@@ -136,7 +135,7 @@ impl Engine for RedbEngine {
     fn reindex(&self, defaults: &Timeouts) -> Result<()> {
         let mut after = None;
         loop {
-            let operation = Operation::Reindex { after, defaults: *defaults, limit: STEP };
+            let operation = OnTables::Reindex { after, defaults: *defaults, limit: STEP };
             after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
             if after.is_none() {
                 return Ok(());
@@ -177,7 +176,7 @@ impl Engine for RedbEngine {
     }
 
     fn clear(&self) -> Result<()> {
-        expect!(self.submit(Operation::Clear), Outcome::Done => ())
+        expect!(self.submit(OnTables::Clear), Outcome::Done => ())
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -185,7 +184,7 @@ impl Engine for RedbEngine {
     }
 
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        let operation = Operation::StoreMeta { name: name.into(), value: value.into() };
+        let operation = OnTables::StoreMeta { name: name.into(), value: value.into() };
         expect!(self.submit(operation), Outcome::Done => ())
     }
 

@@ -1,30 +1,25 @@
-//! What commits go through: the database with its open transaction, and the log in front of it.
+//! redb's handle with its open transaction.
 //!
-//! Invariant: the transaction holds what the log has acknowledged since redb's last commit. redb
-//! writes a page of its own for every commit, even for one that it keeps in memory; so many commits
-//! of ours are one of redb's.
+//! Invariant: redb writes a page of its own for every commit, even for one that it keeps in memory;
+//! so many commits of ours are one of redb's, and the transaction stays open until something has to
+//! be seen or to be durable.
 
 use redb::{Database, WriteTransaction};
 
+use super::overlay::Changes;
 use super::tables::{Outer, Tables};
-use super::touch_buffer::Touches;
-use super::write_ahead_log::WriteAheadLog;
-use crate::Durability;
+use super::write_ahead_log::SEQUENCE;
+use crate::{Durability, SessionKey};
 
 pub(super) struct Connection {
     /// Before the database, so that it is dropped before it.
     transaction: Option<WriteTransaction>,
     pub(super) database: Database,
-    pub(super) log: WriteAheadLog,
-    /// Touches that are in memory only.
-    pub(super) unsynced: Touches,
-    /// Whether a sweep is in memory only.
-    pub(super) swept: bool,
 }
 
 impl Connection {
-    pub(super) fn new(database: Database, log: WriteAheadLog) -> Self {
-        Self { transaction: None, database, log, unsynced: Touches::default(), swept: false }
+    pub(super) const fn new(database: Database) -> Self {
+        Self { transaction: None, database }
     }
 
     /// The tables as everything so far has left them. Closed without a commit, they keep what was
@@ -41,6 +36,23 @@ impl Connection {
         }
     }
 
+    /// Puts changes into the tables: in the order of their keys, because neighbours share pages.
+    pub(super) fn put(
+        &mut self,
+        keys: impl IntoIterator<Item = SessionKey>,
+        changes: &Changes,
+    ) -> Outer<()> {
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        keys.sort_unstable();
+        let mut tables = self.tables()?;
+        for key in keys {
+            if let Some(record) = changes.get(&key) {
+                tables.put(&key, record.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the transaction in memory, for a snapshot to be taken.
     pub(super) fn commit_in_memory(&mut self) -> Outer<()> {
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
@@ -48,37 +60,27 @@ impl Connection {
         Ok(transaction.commit()?)
     }
 
-    /// Ends the transaction on the disk, with everything that is in the log or in memory only.
-    pub(super) fn commit_to_disk(&mut self, durability: Durability) -> Outer<()> {
+    /// Ends the transaction on the disk, with a number by which entries that follow it are told
+    /// from those that follow an earlier one.
+    pub(super) fn commit_to_disk(
+        &mut self,
+        durability: Durability,
+        number: Option<u64>,
+    ) -> Outer<()> {
         let mut transaction = self.begun()?;
-        // Where entries may follow they must be told from what follows an earlier commit.
-        let is_numbered = durability == Durability::Immediate || self.log.is_in_use();
-        if is_numbered {
-            self.log.note_sequence(&mut Tables::open(&transaction)?)?;
+        if let Some(number) = number {
+            Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
         }
         transaction.set_two_phase_commit(true);
         // With what is in use on record, a file that was not closed need not be gone through twice.
         // Where every write is such a commit, that would be too dear.
         transaction.set_quick_repair(durability != Durability::TwoPhase);
-        transaction.commit()?;
-        self.swept = false;
-        if is_numbered {
-            self.log.restart();
-        }
-        Ok(())
-    }
-
-    /// Writes everything into the database, so that the log need not stay, and lets go of the file.
-    pub(super) fn close_with_commit(mut self, durability: Durability) -> Outer<()> {
-        let committed = self.commit_to_disk(durability);
-        let closed = self.close();
-        committed.and(closed)
+        Ok(transaction.commit()?)
     }
 
     /// Lets go of the file.
     pub(super) fn close(mut self) -> Outer<()> {
         drop(self.transaction.take());
-        self.log.retire();
         Ok(self.database.close()?)
     }
 }

@@ -12,10 +12,9 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::backend::{Backend, SyncFailed};
 use super::compaction::compact_if_mostly_empty;
-use super::connection::Connection;
 use super::failure;
 use super::marks::{check_format, check_marks, write_marks};
-use super::medium::{Found, Medium, Opened};
+use super::medium::{Found, Medium, MediumFile, Opened};
 use super::options::RedbOptions;
 use super::platform::Identity;
 use super::recovery::was_closed;
@@ -24,7 +23,7 @@ use super::verification::{Verdict, verify};
 use super::write_ahead_log::{Disk, WriteAheadLog};
 use crate::{Error, Result};
 
-/// An open file.
+/// A store's file.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     medium: Arc<dyn Medium>,
@@ -32,17 +31,20 @@ pub(super) struct StoreFile {
     sync_failed: SyncFailed,
 }
 
+/// redb's handle of it, and the log behind it; all that the log holds is in the database's tables.
+pub(super) struct OpenFile {
+    pub(super) database: Database,
+    pub(super) log: WriteAheadLog,
+}
+
 impl StoreFile {
     /// Opens the store on a medium; creates it where there is nothing, or an empty file.
-    pub(super) fn open(
-        medium: Box<dyn Medium>,
-        options: &RedbOptions,
-    ) -> Result<(Self, Connection)> {
+    pub(super) fn open(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
         match medium.found()? {
             Found::File => Self::open_compact(medium, options),
             Found::Nothing => {
-                let (store, connection, ()) = Self::create_filled(medium, options, |_| Ok(()))?;
-                Ok((store, connection))
+                let (store, opened, ()) = Self::create_filled(medium, options, |_| Ok(()))?;
+                Ok((store, opened))
             }
         }
     }
@@ -70,7 +72,7 @@ impl StoreFile {
 
     /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
     /// fails on the new handle counts as one on the old.
-    pub(super) fn reopen(&self, options: &RedbOptions) -> Result<Connection> {
+    pub(super) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
         self.check_in_place()?;
         let Opened { backend, identity } = self.medium.open()?;
         match identity == self.identity {
@@ -80,24 +82,24 @@ impl StoreFile {
     }
 
     /// Opens a file, and gives back its space if it is mostly empty.
-    fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, Connection)> {
+    fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
         let Opened { backend, identity } = medium.open()?;
         let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let (mut connection, live) = store.existing(backend, options)?;
+        let (mut opened, live) = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
-            return Ok((store, connection));
+            return Ok((store, opened));
         }
-        match compact_if_mostly_empty(&mut connection.database, store.len()?, live) {
-            Ok(_) => Ok((store, connection)),
+        match compact_if_mostly_empty(&mut opened.database, store.len()?, live) {
+            Ok(_) => Ok((store, opened)),
             Err(error) if store.sync_failed() => {
                 Err(failure::from_redb("compact", store.path(), error))
             }
             // A disk that is too full to be made emptier must not keep the store closed.
             Err(_) => {
-                drop(connection);
-                let connection = store.reopen(options)?;
-                Ok((store, connection))
+                drop(opened);
+                let opened = store.reopen(options)?;
+                Ok((store, opened))
             }
         }
     }
@@ -108,27 +110,27 @@ impl StoreFile {
         medium: Box<dyn Medium>,
         options: &RedbOptions,
         fill: impl FnOnce(&Database) -> Result<T>,
-    ) -> Result<(Self, Connection, T)> {
+    ) -> Result<(Self, OpenFile, T)> {
         let draft = medium.create()?;
         let Opened { backend, identity } = draft.open()?;
         let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let (connection, _) = store.connect(backend, options, Found::Nothing)?;
-        let marked = write_marks(&connection.database);
+        let (opened, _) = store.connect(backend, options, Found::Nothing)?;
+        let marked = write_marks(&opened.database);
         marked.map_err(|error| failure::from_redb("create", store.path(), error))?;
-        let filled = fill(&connection.database)?;
+        let filled = fill(&opened.database)?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
         if store.medium.found()? == Found::File {
             return Err(Error::AlreadyOpen { path: store.path().into() });
         }
         draft.move_in_place()?;
-        Ok((store, connection, filled))
+        Ok((store, opened, filled))
     }
 
     fn existing(
         &self,
-        backend: Box<dyn StorageBackend>,
+        backend: Box<dyn MediumFile>,
         options: &RedbOptions,
-    ) -> Result<(Connection, Option<u64>)> {
+    ) -> Result<(OpenFile, Option<u64>)> {
         check_marks(self.path(), &*backend)?;
         self.connect(backend, options, Found::File)
     }
@@ -136,10 +138,10 @@ impl StoreFile {
     /// Opens the database and its log; with them how many bytes its pages take, if that was seen.
     fn connect(
         &self,
-        backend: Box<dyn StorageBackend>,
+        backend: Box<dyn MediumFile>,
         options: &RedbOptions,
         found: Found,
-    ) -> Result<(Connection, Option<u64>)> {
+    ) -> Result<(OpenFile, Option<u64>)> {
         let failed = |error| failure::from_open(self.path(), error);
         let was_closed = was_closed(&*backend);
         let watch = options.on_recovery.watch(was_closed);
@@ -184,6 +186,6 @@ impl StoreFile {
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
                 .map_err(|error| failure::from_redb("recover", self.path(), error))
         });
-        Ok((Connection::new(database, log?), live))
+        Ok((OpenFile { database, log: log? }, live))
     }
 }

@@ -6,10 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
-
 use super::failure;
 use super::medium::{Draft, Found, Medium, Opened};
+use super::os_file::OsFile;
 use super::platform::{Identity, forget_cached, no_follow, refused, try_lock};
 use super::temporary::Temporary;
 use crate::{Error, Result};
@@ -113,7 +112,7 @@ impl Draft for New {
 
 fn opened(path: &Path, file: File) -> Result<Opened> {
     let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-    let backend = FileBackend::new(file).map_err(|error| failure::from_open(path, error))?;
+    let backend = OsFile::new(file).map_err(|error| failure::from_open(path, error))?;
     Ok(Opened { backend: Box::new(backend), identity: Identity::of(&metadata) })
 }
 

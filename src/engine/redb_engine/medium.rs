@@ -45,10 +45,31 @@ pub(crate) trait Draft {
     fn move_in_place(self: Box<Self>) -> Result<()>;
 }
 
+/// The bytes of an open file: what redb asks of it, and what the log does.
+pub(crate) trait MediumFile: StorageBackend {
+    /// Writes, and returns once what it wrote is on the disk; of anything else that was written
+    /// before it promises nothing.
+    ///
+    /// Its range must have been written and synced before, so that no length has to be.
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Result<(), Unwritten> {
+        self.write(offset, data).map_err(Unwritten::Write)?;
+        self.sync_data().map_err(Unwritten::Sync)
+    }
+}
+
+/// How a write that was to be on the disk has failed.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// As a write does: any part of it may be there, and it can be tried again.
+    Write(io::Error),
+    /// As a sync does: the system may hold for written what is not on the disk.
+    Sync(io::Error),
+}
+
 /// An open file: its bytes, and which file it is whatever its name.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) backend: Box<dyn StorageBackend>,
+    pub(crate) backend: Box<dyn MediumFile>,
     pub(crate) identity: Identity,
 }
 

@@ -20,10 +20,12 @@ mod folder;
 mod interleavings;
 mod key_filter;
 mod key_hasher;
+mod ledger;
 mod marks;
 pub(crate) mod medium;
 mod operation;
 mod options;
+mod os_file;
 mod overlay;
 mod pace;
 mod pages;
@@ -55,11 +57,13 @@ pub use self::recovery::Recovery;
 pub use self::salvage::{Salvage, SalvageReport, salvage};
 
 use self::commit_queue::CommitQueue;
+use self::connection::Connection;
 use self::file::StoreFile;
 use self::folder::InFolder;
 use self::key_filter::KeyFilter;
+use self::ledger::Ledger;
 use self::medium::Medium;
-use self::operation::{Operation, Outcome};
+use self::operation::{OnTables, Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
@@ -132,10 +136,13 @@ impl RedbEngine {
 
     pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
-        let (file, connection) = StoreFile::open(medium, options)?;
-        let (connection, snapshot) =
-            holding(connection, |connection| Snapshot::of(&connection.database, 0));
-        let snapshot = snapshot.map_err(|error| failure::from_redb("read", file.path(), error))?;
+        let (file, opened) = StoreFile::open(medium, options)?;
+        let (opened, snapshot) = holding(opened, |opened| {
+            let snapshot = Snapshot::of(&opened.database, 0)?;
+            Ok((snapshot.len()?, snapshot))
+        });
+        let (stored, snapshot) =
+            snapshot.map_err(|error| failure::from_redb("read", file.path(), error))?;
         let shared = Shared {
             file,
             options: options.for_reopening(),
@@ -149,7 +156,7 @@ impl RedbEngine {
         Ok(Self {
             shared,
             queue: CommitQueue::new(),
-            writer: Writer::new(connection),
+            writer: Writer::new(Connection::new(opened.database), Ledger::new(opened.log, stored)),
             sweep_pace: Pace::new(),
             touch_pace: Pace::new(),
             warm_up: WarmUp::new(),
@@ -182,19 +189,24 @@ impl RedbEngine {
             self.writer.reopen(&self.shared)?;
         }
         if !self.shared.overlay.is_empty()
-            && let Err(error) = self.submit(Operation::Publish)
+            && let Err(error) = self.submit(OnTables::Publish)
         {
-            // A file that is opened anew shows everything.
+            // A file that is opened anew shows everything, and so it has been or is now.
             match self.shared.is_handle_lost() {
                 true => self.writer.reopen(&self.shared)?,
+                false if self.shared.overlay.is_empty() => {}
                 false => return Err(error),
             }
         }
         self.shared.snapshot.load_full().ok_or(Error::Closed)
     }
 
-    fn submit(&self, operation: Operation) -> Result<Outcome> {
-        self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch))
+    fn submit(&self, operation: impl Into<Operation>) -> Result<Outcome> {
+        let outcome =
+            self.queue.submit(operation.into(), |batch| self.writer.commit(&self.shared, batch));
+        // Whoever comes by when the log is to be folded does it, while others go on writing.
+        self.writer.fold_if_due(&self.shared);
+        outcome
     }
 
     /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
@@ -222,7 +234,7 @@ impl RedbEngine {
 
     fn sync_if_needed(&self) -> Result<()> {
         if self.writer.needs_sync() {
-            self.submit(Operation::Sync)?;
+            self.submit(OnTables::Sync)?;
         }
         Ok(())
     }
@@ -233,7 +245,7 @@ impl RedbEngine {
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
             let (step, later) = rest.split_at(self.touch_pace.step(STEP).min(rest.len()));
-            self.submit(Operation::Touches(step.to_vec()))?;
+            self.submit(OnTables::Touches(step.to_vec()))?;
             self.adapt(&self.touch_pace, STEP);
             rest = later;
         }

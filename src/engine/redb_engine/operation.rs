@@ -7,6 +7,14 @@ use crate::{SessionKey, Timeouts};
 
 #[derive(Debug)]
 pub(super) enum Operation {
+    Keyed(Keyed),
+    OnTables(OnTables),
+}
+
+/// On the sessions that it names: the store as its readers see it is enough to tell what becomes of
+/// it, and what it changes is an entry of the log.
+#[derive(Debug)]
+pub(super) enum Keyed {
     Insert {
         key: SessionKey,
         record: Record,
@@ -25,11 +33,6 @@ pub(super) enum Operation {
         record: Record,
         limits: Limits,
     },
-    Touch {
-        key: SessionKey,
-        at: Timestamp,
-    },
-    Touches(Vec<(SessionKey, Timestamp)>),
     Remove {
         key: SessionKey,
     },
@@ -39,6 +42,17 @@ pub(super) enum Operation {
     RemoveOthers {
         keep: SessionKey,
     },
+}
+
+/// On the tables themselves: it goes through an index or through all records, changes what is no
+/// record, or need not be in the log.
+#[derive(Debug)]
+pub(super) enum OnTables {
+    Touch {
+        key: SessionKey,
+        at: Timestamp,
+    },
+    Touches(Vec<(SessionKey, Timestamp)>),
     Sweep {
         now: Timestamp,
         defaults: Timeouts,
@@ -60,22 +74,32 @@ pub(super) enum Operation {
     Publish,
 }
 
-impl Operation {
-    /// Whether somebody was promised that its outcome is on the disk. A touch may take its time, and
-    /// so may a step of a sweep, until the sweep is over.
-    pub(super) const fn is_promised(&self) -> bool {
-        !matches!(self, Self::Touch { .. } | Self::Touches(_) | Self::Sweep { .. } | Self::Publish)
+impl From<Keyed> for Operation {
+    fn from(operation: Keyed) -> Self {
+        Self::Keyed(operation)
     }
+}
 
-    /// Whether it changes many records, or something that is not a record.
-    pub(super) const fn is_in_bulk(&self) -> bool {
-        matches!(self, Self::Reindex { .. } | Self::Clear | Self::StoreMeta { .. } | Self::Sync)
+impl From<OnTables> for Operation {
+    fn from(operation: OnTables) -> Self {
+        Self::OnTables(operation)
     }
+}
 
+impl Keyed {
     /// Whether it promises that sessions are gone which it may not have seen, because a sweep that
     /// is not on the disk yet had taken them.
     pub(super) const fn ends_unseen(&self) -> bool {
         matches!(self, Self::RemoveUser { .. } | Self::RemoveOthers { .. })
+    }
+}
+
+impl OnTables {
+    /// Whether it changes many records, or something that is not a record, and somebody was promised
+    /// that it is on the disk. Others may take their time: a touch, and a step of a sweep until the
+    /// sweep is over.
+    pub(super) const fn is_in_bulk(&self) -> bool {
+        matches!(self, Self::Reindex { .. } | Self::Clear | Self::StoreMeta { .. } | Self::Sync)
     }
 }
 
@@ -98,11 +122,15 @@ impl commit_queue::Operation for Operation {
     fn weight(&self) -> usize {
         const SMALL: usize = 256;
         match self {
-            Self::Insert { record, .. }
-            | Self::Replace { record, .. }
-            | Self::Rekey { record, .. } => SMALL + record.content().len(),
-            Self::Touches(touches) => touches.len() * SMALL,
-            Self::Sweep { limit, .. } | Self::Reindex { limit, .. } => limit * SMALL,
+            Self::Keyed(
+                Keyed::Insert { record, .. }
+                | Keyed::Replace { record, .. }
+                | Keyed::Rekey { record, .. },
+            ) => SMALL + record.content().len(),
+            Self::OnTables(OnTables::Touches(touches)) => touches.len() * SMALL,
+            Self::OnTables(OnTables::Sweep { limit, .. } | OnTables::Reindex { limit, .. }) => {
+                limit * SMALL
+            }
             _ => SMALL,
         }
     }

@@ -13,8 +13,8 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARDS: usize = 64;
-/// As much as a log holds at most.
-const ROOM: usize = 4 * 1024 * 1024;
+/// Somewhat more than what a full log takes.
+const ROOM: usize = 8 * 1024 * 1024;
 /// What a change takes besides its record's tail.
 const ENTRY: usize = size_of::<(SessionKey, Option<Record>)>() * 3 / 2;
 
@@ -81,6 +81,32 @@ impl Overlay {
                 if let Some(before) = shard.insert(**key, (*record).clone()) {
                     self.bytes.fetch_sub(weight(before.as_ref()), Ordering::AcqRel);
                 }
+            }
+        }
+    }
+
+    /// The changes of these keys.
+    pub(super) fn of<'k>(&self, keys: impl IntoIterator<Item = &'k SessionKey>) -> Changes {
+        keys.into_iter().filter_map(|key| Some((*key, self.get(key)?))).collect()
+    }
+
+    /// Every change.
+    pub(super) fn all(&self) -> Changes {
+        let mut all = Changes::default();
+        self.for_each(|key, record| {
+            all.insert(*key, record.cloned());
+        });
+        all
+    }
+
+    /// A snapshot with these changes is published. What has been changed again since then stays.
+    pub(super) fn settle(&self, shown: &Changes) {
+        for (key, record) in shown {
+            let mut shard = shard_of(&self.shards, key).write();
+            // One that is the same is what the snapshot says, whichever change left it.
+            if shard.get(key) == Some(record) {
+                shard.remove(key);
+                self.bytes.fetch_sub(weight(record.as_ref()), Ordering::AcqRel);
             }
         }
     }

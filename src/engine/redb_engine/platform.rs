@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::medium::Unwritten;
 use crate::{Error, Result};
 
 /// Which file this is, whatever its name.
@@ -91,6 +92,39 @@ pub(super) fn forget_cached(file: &File) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+/// Writes, and syncs the range that was written and no other. `Unsupported` where the kernel or the
+/// file system cannot; nothing is written then.
+#[cfg(target_os = "linux")]
+pub(super) fn write_synced(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Unwritten> {
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    while !data.is_empty() {
+        let part = [io::IoSlice::new(data)];
+        match pwritev2(file, &part, offset, ReadWriteFlags::DSYNC) {
+            Ok(0) => return Err(Unwritten::Write(io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                data = data.get(written..).unwrap_or_default();
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                return Err(Unwritten::Write(io::ErrorKind::Unsupported.into()));
+            }
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                return Err(Unwritten::Write(error.into()));
+            }
+            // One error for both halves; the worse one is to be reckoned with.
+            Err(error) => return Err(Unwritten::Sync(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Other systems have no such call.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn write_synced(_: &File, _: u64, _: &[u8]) -> Result<(), Unwritten> {
+    Err(Unwritten::Write(io::ErrorKind::Unsupported.into()))
 }
 
 #[cfg(target_os = "linux")]

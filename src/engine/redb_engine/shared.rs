@@ -63,12 +63,9 @@ impl Shared {
     /// The record under a key as every caller must see it: with its pending touch.
     pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let pending = self.touches.pending(key);
-        let record = match self.overlay.get(key) {
-            Some(changed) => changed,
-            None => match self.cache.get(key) {
-                Some(record) => Some(record),
-                None => self.load_from_file(key)?,
-            },
+        let record = match self.get_in_memory(key) {
+            Some(found) => found,
+            None => self.load_from_file(key)?,
         };
         Ok(match pending {
             Some(at) => record.map(|record| record.touched(at)),
@@ -76,10 +73,28 @@ impl Shared {
         })
     }
 
-    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
-        if !self.filter.may_contain(key) {
-            return Ok(None);
+    /// What was last committed under a key, without its pending touch; the outer `None` where only
+    /// the snapshot can tell.
+    pub(super) fn get_in_memory(&self, key: &SessionKey) -> Option<Option<Record>> {
+        if let Some(changed) = self.overlay.get(key) {
+            return Some(changed);
         }
+        match self.cache.get(key) {
+            Some(record) => Some(Some(record)),
+            None => (!self.filter.may_contain(key)).then_some(None),
+        }
+    }
+
+    /// Whether the last commit left a record under a key; `None` where only the snapshot can tell.
+    pub(super) fn contains_in_memory(&self, key: &SessionKey) -> Option<bool> {
+        match self.overlay.contains(key) {
+            Some(there) => Some(there),
+            None if self.cache.contains(key) => Some(true),
+            None => (!self.filter.may_contain(key)).then_some(false),
+        }
+    }
+
+    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
         let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
         let record = record.transpose()?;
         if let Some(record) = &record {
@@ -90,10 +105,8 @@ impl Shared {
 
     /// Whether the last commit holds a record under this key.
     pub(super) fn contains(&self, key: &SessionKey) -> Result<bool> {
-        match self.overlay.contains(key) {
+        match self.contains_in_memory(key) {
             Some(there) => Ok(there),
-            None if self.cache.contains(key) => Ok(true),
-            None if !self.filter.may_contain(key) => Ok(false),
             None => self.look(|snapshot| snapshot.contains(key)),
         }
     }

@@ -3,11 +3,11 @@
 //! Invariant, at every commit: each record in `sessions` stands once in `expiry`, under the index
 //! deadline in its header, and once in `users` if it has a user; nothing else stands there.
 
-use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::SessionKey;
 use crate::clock::Timestamp;
-use crate::engine::{Record, Removed, UserKey};
+use crate::engine::{Record, UserKey};
 
 pub(super) type KeyBytes = &'static [u8; SessionKey::LEN];
 
@@ -48,10 +48,6 @@ impl<'t> Tables<'t> {
         self.changed
     }
 
-    pub(super) fn len(&self) -> Outer<u64> {
-        Ok(self.sessions.len()?)
-    }
-
     pub(super) fn contains(&self, key: &SessionKey) -> Outer<bool> {
         Ok(self.sessions.get(key.as_bytes())?.is_some())
     }
@@ -62,77 +58,43 @@ impl<'t> Tables<'t> {
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
-    /// Stores a record where there is none.
-    pub(super) fn insert(&mut self, key: &SessionKey, record: &Record) -> Outer<()> {
-        self.changed = true;
-        self.expiry.insert((record.index_deadline().as_millis(), key.as_bytes()), ())?;
-        if let Some(user) = record.user() {
-            self.users.insert((user.as_bytes(), key.as_bytes()), ())?;
-        }
-        self.write_record(key, record)
-    }
-
-    /// Stores a record in place of another. An index entry that is early enough stays, which
-    /// spares the page it is on. Returns the record as it is stored.
-    pub(super) fn replace(&mut self, key: &SessionKey, old: &Record, new: Record) -> Outer<Record> {
-        self.changed = true;
-        let new = if old.index_deadline() <= new.index_deadline() {
-            let entry = old.index_deadline();
-            new.indexed_under(entry)
-        } else {
-            self.move_index_entry(key, old.index_deadline(), new.index_deadline())?;
-            new
+    /// Leaves a record, exactly as it is, or nothing under a key, whatever is there. Index entries
+    /// that stay as they are spare the pages they are on.
+    pub(super) fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> Outer<()> {
+        let before = match record {
+            Some(record) => self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?,
+            None => self.sessions.remove(key.as_bytes())?,
         };
-        let (old_user, new_user) = (old.user(), new.user());
-        if old_user != new_user {
-            if let Some(user) = old_user {
-                self.users.remove((user.as_bytes(), key.as_bytes()))?;
-            }
-            if let Some(user) = new_user {
-                self.users.insert((user.as_bytes(), key.as_bytes()), ())?;
-            }
-        }
-        self.write_record(key, &new)?;
-        Ok(new)
-    }
-
-    /// Stores a record, exactly as it is, in place of whatever is there.
-    pub(super) fn put(&mut self, key: &SessionKey, record: &Record) -> Outer<()> {
-        self.remove(key)?;
-        self.insert(key, record)
-    }
-
-    /// Moves a session's index entry to its true deadline and writes the record that says so.
-    pub(super) fn reindex(
-        &mut self,
-        key: &SessionKey,
-        record: Record,
-        deadline: Timestamp,
-    ) -> Outer<Record> {
-        self.changed = true;
-        self.move_index_entry(key, record.index_deadline(), deadline)?;
-        let record = record.indexed_under(deadline);
-        self.write_record(key, &record)?;
-        Ok(record)
-    }
-
-    pub(super) fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
-        let Some(record) = self.get(key)? else { return Ok(None) };
-        self.changed = true;
-        self.sessions.remove(key.as_bytes())?;
-        match record {
-            Ok(record) => {
-                self.expiry.remove((record.index_deadline().as_millis(), key.as_bytes()))?;
-                if let Some(user) = record.user() {
-                    self.users.remove((user.as_bytes(), key.as_bytes()))?;
-                }
-                Ok(Some(Removed::Record(record)))
-            }
+        self.changed |= record.is_some() || before.is_some();
+        let before = before.map(|bytes| Record::decode(key, bytes.value()));
+        let before = match before.transpose() {
+            Ok(before) => before,
             Err(_) => {
                 self.remove_entries_of(key)?;
-                Ok(Some(Removed::Damaged))
+                None
             }
+        };
+        self.index(key, before.as_ref(), record)
+    }
+
+    /// Makes the indexes fit the new record under a key, where they fitted the old one.
+    fn index(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) -> Outer<()> {
+        let deadline = |record: &Record| record.index_deadline().as_millis();
+        let (before, after) = (old.map(deadline), new.map(deadline));
+        if let Some(deadline) = before.filter(|_| before != after) {
+            self.expiry.remove((deadline, key.as_bytes()))?;
         }
+        if let Some(deadline) = after.filter(|_| before != after) {
+            self.expiry.insert((deadline, key.as_bytes()), ())?;
+        }
+        let (before, after) = (old.and_then(Record::user), new.and_then(Record::user));
+        if let Some(user) = before.as_ref().filter(|_| before != after) {
+            self.users.remove((user.as_bytes(), key.as_bytes()))?;
+        }
+        if let Some(user) = after.as_ref().filter(|_| before != after) {
+            self.users.insert((user.as_bytes(), key.as_bytes()), ())?;
+        }
+        Ok(())
     }
 
     pub(super) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
@@ -193,17 +155,6 @@ impl<'t> Tables<'t> {
     pub(super) fn store_meta(&mut self, name: &str, value: &[u8]) -> Outer<()> {
         self.changed = true;
         self.transaction.open_table(META)?.insert(name, value)?;
-        Ok(())
-    }
-
-    fn write_record(&mut self, key: &SessionKey, record: &Record) -> Outer<()> {
-        self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?;
-        Ok(())
-    }
-
-    fn move_index_entry(&mut self, key: &SessionKey, from: Timestamp, to: Timestamp) -> Outer<()> {
-        self.expiry.remove((from.as_millis(), key.as_bytes()))?;
-        self.expiry.insert((to.as_millis(), key.as_bytes()), ())?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use redb::{BackendError, StorageBackend};
 use super::history::Event;
 use super::image::PAGE;
 use super::{DiskFault, SimulatedDisk, State, beginning};
+use crate::engine::redb_engine::medium::{MediumFile, Unwritten};
 
 /// What keeps a write, or a change of length, from succeeding.
 const WRITING: &[DiskFault] = &[DiskFault::Full, DiskFault::Write, DiskFault::Late];
@@ -48,6 +49,21 @@ impl OpenFile {
         &self.disk.state
     }
 
+    /// Syncs the whole file, or a range of its bytes.
+    fn sync(&self, range: Option<Range<u64>>) -> io::Result<()> {
+        let mut state = self.disk.until_released();
+        let file = self.file;
+        let Some((_, error)) = state.strike(&[DiskFault::Sync, DiskFault::Panic]) else {
+            state.history.push(Event::Sync { file, range });
+            return Ok(());
+        };
+        let dropped: Vec<_> = state.history.pages_to_sync(file, range.as_ref()).collect();
+        state.dropped.extend(dropped);
+        let seed = state.history.len();
+        state.history.push(Event::SyncFailed { file, range, seed });
+        Err(error)
+    }
+
     fn try_lock(&self, range: Range<u128>, shared: bool) -> bool {
         let locks = &mut self.state().lock().locks;
         let free = locks.is_free(self.file, self.handle, &range, shared);
@@ -81,6 +97,15 @@ impl Drop for OpenFile {
     }
 }
 
+impl MediumFile for OpenFile {
+    /// A write, and then a sync of what it wrote, as two operations of the disk.
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Result<(), Unwritten> {
+        self.write(offset, data).map_err(Unwritten::Write)?;
+        let range = offset..offset + data.len() as u64;
+        self.sync(Some(range)).map_err(Unwritten::Sync)
+    }
+}
+
 impl StorageBackend for OpenFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.state().lock().seen.files.get(&self.file).map_or(0, |image| image.len()))
@@ -103,23 +128,7 @@ impl StorageBackend for OpenFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.disk.until_released();
-        let Some((_, error)) = state.strike(&[DiskFault::Sync, DiskFault::Panic]) else {
-            state.history.push(Event::Sync { file: self.file });
-            return Ok(());
-        };
-        let mut dropped = Vec::new();
-        for event in state.history.pending() {
-            if let Event::Write { file, offset, data, .. } = event
-                && *file == self.file
-            {
-                dropped.extend(pages(*offset, data.len()).map(|page| (self.file, page)));
-            }
-        }
-        state.dropped.extend(dropped);
-        let seed = state.history.len();
-        state.history.push(Event::SyncFailed { file: self.file, seed });
-        Err(error)
+        self.sync(None)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -208,7 +217,7 @@ impl State {
     }
 }
 
-fn pages(offset: u64, len: usize) -> Range<u64> {
+pub(super) fn pages(offset: u64, len: usize) -> Range<u64> {
     offset / PAGE as u64..(offset + len as u64).div_ceil(PAGE as u64)
 }
 

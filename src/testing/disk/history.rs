@@ -4,9 +4,11 @@
 //! a sector; names change in the order in which they were changed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::coin::Coin;
+use super::file::pages;
 use super::image::Image;
 
 /// What power loss writes whole or not at all.
@@ -28,12 +30,15 @@ pub(super) enum Event {
         file: u64,
         len: u64,
     },
+    /// Of the whole file, or of a range of its bytes and of nothing else.
     Sync {
         file: u64,
+        range: Option<Range<u64>>,
     },
     /// The pages it covered count as written; the seed says which really were.
     SyncFailed {
         file: u64,
+        range: Option<Range<u64>>,
         seed: u64,
     },
     CreateDraft {
@@ -50,6 +55,26 @@ impl Event {
         match self {
             Self::Write { file, .. } | Self::SetLen { file, .. } => Some(*file),
             _ => None,
+        }
+    }
+
+    /// What a sync of this covers of it, and what it leaves.
+    fn covered(&self, of: u64, range: Option<&Range<u64>>) -> (Option<Self>, Vec<Self>) {
+        match (self, range) {
+            (Self::Write { file, offset, data, grown_to }, Some(range)) if *file == of => {
+                let end = offset + data.len() as u64;
+                let (start, stop) =
+                    (range.start.clamp(*offset, end), range.end.clamp(*offset, end));
+                let part = |from: u64, to: u64| {
+                    let data = data[(from - offset) as usize..(to - offset) as usize].into();
+                    let grown_to = grown_to.map(|_| to);
+                    (from < to).then_some(Self::Write { file: of, offset: from, data, grown_to })
+                };
+                let rest = [part(*offset, start), part(stop, end)];
+                (part(start, stop), rest.into_iter().flatten().collect())
+            }
+            (change, None) if change.changes() == Some(of) => (Some(change.clone()), Vec::new()),
+            (change, _) => (None, vec![change.clone()]),
         }
     }
 
@@ -116,28 +141,23 @@ impl Durable {
     pub(super) fn push(&mut self, event: &Event) {
         match event {
             Event::Nothing => {}
-            Event::Sync { file } => {
-                let contents = &mut self.contents;
+            Event::Sync { file, range } => {
                 // A file without a byte is there once it is synced.
-                contents.files.entry(*file).or_default();
-                self.pending.retain(|pending| {
-                    let covered = pending.changes() == Some(*file);
-                    if covered {
-                        contents.apply(pending);
-                    }
-                    !covered
-                });
+                self.contents.files.entry(*file).or_default();
+                for change in self.take_covered(*file, range.as_ref()) {
+                    self.contents.apply(&change);
+                }
             }
-            Event::SyncFailed { file, seed } => {
-                let (contents, mut coin) = (&mut self.contents, Coin::new(*seed));
-                self.pending.retain(|pending| {
-                    // The length is not of a page; it stays to be written.
-                    let dropped = matches!(pending, Event::Write { file: of, .. } if of == file);
-                    if dropped && coin.flip() {
-                        contents.apply_torn(pending, &mut coin);
+            Event::SyncFailed { file, range, seed } => {
+                let mut coin = Coin::new(*seed);
+                for change in self.take_covered(*file, range.as_ref()) {
+                    match change {
+                        // The length is not of a page; it stays to be written.
+                        Event::SetLen { .. } => self.pending.push(change),
+                        change if coin.flip() => self.contents.apply_torn(&change, &mut coin),
+                        _ => {}
                     }
-                    !dropped
-                });
+                }
             }
             Event::SyncFolder => {
                 let contents = &mut self.contents;
@@ -150,6 +170,17 @@ impl Durable {
             }
             change => self.pending.push(change.clone()),
         }
+    }
+
+    /// Takes what a sync covers out of what is pending.
+    fn take_covered(&mut self, file: u64, range: Option<&Range<u64>>) -> Vec<Event> {
+        let mut all_covered = Vec::new();
+        for change in std::mem::take(&mut self.pending) {
+            let (covered, rest) = change.covered(file, range);
+            all_covered.extend(covered);
+            self.pending.extend(rest);
+        }
+        all_covered
     }
 
     /// What power loss leaves: what is durable, and any part of the rest.
@@ -202,8 +233,19 @@ impl History {
         self.events.len() as u64
     }
 
-    pub(super) fn pending(&self) -> &[Event] {
-        &self.current.pending
+    /// The pages, with their file, that a sync of this would write.
+    pub(super) fn pages_to_sync(
+        &self,
+        file: u64,
+        range: Option<&Range<u64>>,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        let covered = self.current.pending.iter().filter_map(move |it| it.covered(file, range).0);
+        covered
+            .flat_map(move |change| match change {
+                Event::Write { offset, data, .. } => pages(offset, data.len()),
+                _ => 0..0,
+            })
+            .map(move |page| (file, page))
     }
 
     pub(super) fn seen(&self) -> Contents {

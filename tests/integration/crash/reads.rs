@@ -78,8 +78,10 @@ fn while_reads_fail_every_call_that_needs_one_says_so() {
     let mut handle = sessions[7].clone();
     disk.fail_from(DiskFault::Read, 0);
     failed(store.for_each(|_, _| ()), "for_each");
-    failed(store.read(sessions[3].id()), "read");
-    failed(store.extend_lifetime(sessions[4].id()), "extend_lifetime");
+    // redb's cache has room for a few of them.
+    let fails = |call: &dyn Fn(&Session<String>) -> bool| sessions.iter().any(call);
+    assert!(fails(&|session| matches!(store.read(session.id()), Err(Error::Io { .. }))));
+    assert!(fails(&|session| matches!(store.extend_lifetime(session.id()), Err(Error::Io { .. }))));
     failed(store.update(&mut handle), "update");
     failed(store.regenerate_id(&mut handle), "regenerate_id");
     failed(store.modify(sessions[9].id(), |session| session.clear_user()), "modify");

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase};
+use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
 
 use crate::engine::Record;
 use crate::engine::redb_engine::failure;
@@ -67,7 +67,7 @@ impl<'d> Sink<'d> {
         self.write_waiting(meta)?;
         self.guarded(|| {
             let transaction = self.database.begin_write()?;
-            let len = Tables::open(&transaction)?.len()?;
+            let len = transaction.open_table(SESSIONS)?.len()?;
             transaction.commit()?;
             Ok(len)
         })
@@ -81,12 +81,13 @@ impl<'d> Sink<'d> {
             transaction.set_durability(Durability::None)?;
             let mut tables = Tables::open(&transaction)?;
             for (key, record) in &waiting {
-                match tables.get(key)? {
-                    None => tables.insert(key, record)?,
-                    Some(Ok(old)) if version(&old) < version(record) => {
-                        tables.replace(key, &old, record.clone())?;
-                    }
-                    Some(_) => {}
+                let is_newest = match tables.get(key)? {
+                    Some(Ok(old)) => version(&old) < version(record),
+                    Some(Err(_)) => false,
+                    None => true,
+                };
+                if is_newest {
+                    tables.put(key, Some(record))?;
                 }
             }
             for (name, value) in meta {

@@ -5,7 +5,7 @@ use std::io;
 
 use redb::StorageBackend;
 
-use super::super::medium::{Draft, Found, Opened};
+use super::super::medium::{Draft, Found, MediumFile, Opened};
 use super::super::platform::Identity;
 use super::super::tables::SESSIONS;
 use super::super::*;
@@ -77,6 +77,8 @@ struct WithoutLocks(InFolder);
 /// Whoever does not say otherwise does not support locks.
 #[derive(Debug)]
 struct Lockless(Box<dyn StorageBackend>);
+
+impl MediumFile for Lockless {}
 
 impl StorageBackend for Lockless {
     fn len(&self) -> io::Result<u64> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::verified::{in_memory, verdict};
 use crate::Durability;
-use crate::engine::redb_engine::operation::Operation;
+use crate::engine::redb_engine::operation::OnTables;
 use crate::engine::redb_engine::verification::Verdict;
 use crate::engine::{RedbEngine, RedbOptions};
 use crate::testing::SimulatedDisk;
@@ -23,7 +23,7 @@ fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
     let before = slot_that_counts(&disk);
     disk.hold_syncs();
     let at_first_sync = thread::scope(|scope| {
-        let committing = scope.spawn(|| engine.submit(Operation::Sync));
+        let committing = scope.spawn(|| engine.submit(OnTables::Sync));
         disk.wait_for_held_sync();
         let slot = slot_that_counts(&disk);
         disk.release_syncs();
@@ -50,7 +50,7 @@ fn a_commit_says_which_pages_are_in_use_but_where_every_write_would_pay_for_it()
         let disk = SimulatedDisk::new();
         let options = RedbOptions::new().durability(durability);
         let engine = RedbEngine::open_on(&disk, &options).unwrap();
-        engine.submit(Operation::Sync).unwrap();
+        engine.submit(OnTables::Sync).unwrap();
         // What a killed process leaves.
         let file = in_memory(&disk.store_bytes());
         let is_sound = matches!(verdict(&file), Verdict::Sound { .. });

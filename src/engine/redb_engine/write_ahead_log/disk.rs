@@ -6,11 +6,11 @@
 
 use std::io;
 
-use redb::StorageBackend;
-
 use super::super::backend::SyncFailed;
+use super::super::medium::{MediumFile, Unwritten};
 use super::area::{self, Area, DamagedArea};
 use super::entry::Entry;
+use super::ring::{Ring, Span};
 use crate::random::{RandomSource, SystemRandom};
 use crate::sync::Mutex;
 
@@ -24,7 +24,7 @@ const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// An open file with a database and, once something was logged, a log.
 pub(in super::super) struct Disk {
-    inner: Box<dyn StorageBackend>,
+    inner: Box<dyn MediumFile>,
     sync_failed: SyncFailed,
     log: Mutex<Log>,
 }
@@ -34,8 +34,8 @@ struct Log {
     area: Option<Area>,
     /// The sectors' offsets, in the order in which they are to be written.
     order: [u64; 2],
-    /// How many of the area's bytes are entries that are needed.
-    used: u64,
+    /// Where in the area entries are that are needed.
+    ring: Ring,
     /// Whether the area is to be given back when the file is closed.
     retired: bool,
     /// Whether a move failed half way: only who opens the file anew can tell where the log is.
@@ -54,7 +54,7 @@ impl Log {
 impl Disk {
     /// Takes the file over, with the log it has.
     pub(in super::super) fn open(
-        inner: Box<dyn StorageBackend>,
+        inner: Box<dyn MediumFile>,
         sync_failed: SyncFailed,
     ) -> io::Result<Self> {
         let len = inner.len()?;
@@ -73,12 +73,13 @@ impl Disk {
             return Err(damaged(DamagedArea));
         }
         // Until it is read, all of it may be needed.
-        let used = area.map_or(0, |area| area.capacity);
-        let log = Log { area, order, used, ..Log::default() };
+        let mut ring = Ring::default();
+        ring.resume(area.map(|area| Span { start: 0, len: area.capacity }));
+        let log = Log { area, order, ring, ..Log::default() };
         Ok(Self { inner, sync_failed, log: Mutex::new(log) })
     }
 
-    pub(in super::super) fn inner(&self) -> &dyn StorageBackend {
+    pub(in super::super) fn inner(&self) -> &dyn MediumFile {
         &*self.inner
     }
 
@@ -153,23 +154,48 @@ impl Disk {
     pub(super) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
         let mut log = self.log.lock();
         log.check()?;
+        self.check_synced()?;
         let area = match log.area {
             Some(area) => area,
             None => self.make_room(&mut log)?,
         };
-        let (start, len) = (log.used, entry.len());
-        if start.saturating_add(len) > area.capacity {
-            return Ok(false);
-        }
-        self.inner.write(area.start + start, &entry.numbered(number, &area.salt))?;
-        self.sync()?;
-        log.used = start + len;
+        let len = entry.len();
+        let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
+        self.write_synced(area.start + start, &entry.numbered(number, &area.salt))?;
+        log.ring.push(Span { start, len });
         Ok(true)
     }
 
-    /// Lets the next entry follow the first `used` bytes.
-    pub(super) fn resume(&self, used: u64) {
-        self.log.lock().used = used;
+    fn write_synced(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write_synced(offset, data).map_err(|error| match error {
+            Unwritten::Write(error) => error,
+            Unwritten::Sync(error) => {
+                self.sync_failed.set();
+                error
+            }
+        })
+    }
+
+    /// Which entries are needed, as [`read_log`](Self::read_log) showed them.
+    pub(super) fn resume(&self, needed: impl IntoIterator<Item = Span>) {
+        self.log.lock().ring.resume(needed);
+    }
+
+    /// A commit of redb's begins that will hold every entry so far.
+    pub(super) fn begin_fold(&self) {
+        self.log.lock().ring.begin_fold();
+    }
+
+    /// It is on the disk.
+    pub(super) fn end_fold(&self) {
+        self.log.lock().ring.end_fold();
+    }
+
+    /// Whether the entries take so much of the area that a fold ought to begin: while it is under
+    /// way, there must be room for others.
+    pub(super) fn is_half_full(&self) -> bool {
+        let log = self.log.lock();
+        log.area.is_some_and(|area| log.ring.len() >= area.capacity / 2)
     }
 
     pub(super) fn retire(&self) {
@@ -188,19 +214,22 @@ impl Disk {
     }
 
     fn move_log(&self, log: &mut Log, old: Area, database_len: u64) -> io::Result<()> {
-        let capacity = capacity_beside(database_len).max(log.used.next_multiple_of(PAGE));
+        let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
         // Entries that are needed stay where they are until the sector points elsewhere.
-        let overlaps = log.used > 0
-            && database_len < old.start.saturating_add(log.used)
+        let overlaps = !log.ring.is_empty()
+            && database_len < old.end()
             && database_len.saturating_add(capacity) > old.start;
         let start = if overlaps { database_len.max(old.end()) } else { database_len };
-        let mut entries = vec![0; usize::try_from(log.used).map_err(io::Error::other)?];
-        self.inner.read(old.start, &mut entries)?;
-        self.settle(
-            log,
-            Area { moves: old.moves + 1, database_len, start, capacity, ..old },
-            &entries,
-        )?;
+        let mut entries = vec![0; usize::try_from(log.ring.len()).map_err(io::Error::other)?];
+        let mut rest = entries.as_mut_slice();
+        for Span { start, len } in log.ring.needed() {
+            let (entry, later) = rest.split_at_mut(rest.len().min(len as usize));
+            self.inner.read(old.start + start, entry)?;
+            rest = later;
+        }
+        let area = Area { moves: old.moves + 1, database_len, start, capacity, ..old };
+        self.settle(log, area, &entries)?;
+        log.ring.straighten();
         self.cut_behind(start + capacity)
     }
 
@@ -257,6 +286,7 @@ impl std::fmt::Debug for Disk {
 mod tests {
     use std::sync::Arc;
 
+    use redb::StorageBackend;
     use redb::backends::InMemoryBackend;
 
     use super::*;
@@ -271,6 +301,8 @@ mod tests {
         /// How much of the write that fails is done.
         torn: usize,
     }
+
+    impl MediumFile for Failing {}
 
     impl StorageBackend for Failing {
         fn len(&self) -> io::Result<u64> {
@@ -332,9 +364,9 @@ mod tests {
     }
 
     fn disk() -> Disk {
-        let inner = InMemoryBackend::new();
-        inner.set_len(64 * 1024).unwrap();
-        Disk::open(Box::new(inner), SyncFailed::default()).unwrap()
+        let file = Arc::new(InMemoryBackend::new());
+        file.set_len(64 * 1024).unwrap();
+        on(&file, usize::MAX, 0)
     }
 
     fn entry() -> Entry {
@@ -359,7 +391,7 @@ mod tests {
     fn a_log_that_nobody_needs_goes_where_the_database_ends() {
         let disk = disk();
         assert!(disk.append(entry(), 1).unwrap());
-        disk.resume(0);
+        disk.resume([]);
         disk.set_database_len(64 * 1024 + PAGE).unwrap();
         assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);
     }

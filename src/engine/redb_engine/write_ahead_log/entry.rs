@@ -14,6 +14,10 @@ const DIGEST_LEN: usize = 16;
 const HEAD: usize = DIGEST_LEN + 8 + 4;
 /// In place of a record's length: the record was removed.
 const REMOVED: u32 = u32::MAX;
+/// Beside the changes' length: the commit of redb's that has the number before this entry's began
+/// before it, holds nothing but entries, and may not have come to its end. So the entry follows
+/// that commit as well as the entry before it.
+const FOLLOWS_FOLD: u32 = 1 << 31;
 
 /// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
 pub(in super::super) type Change = (SessionKey, Option<Vec<u8>>);
@@ -23,6 +27,7 @@ pub(in super::super) type Change = (SessionKey, Option<Vec<u8>>);
 pub(super) struct Entry {
     /// Room for the head, the changes, and padding.
     bytes: Vec<u8>,
+    /// With the flag, if it is set.
     changes_len: u32,
 }
 
@@ -37,8 +42,19 @@ impl Entry {
             bytes.extend_from_slice(record.as_deref().unwrap_or_default());
         }
         let changes_len = u32::try_from(bytes.len() - HEAD).ok()?;
+        if changes_len & FOLLOWS_FOLD != 0 {
+            return None;
+        }
         bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
         Some(Self { bytes, changes_len })
+    }
+
+    /// The same entry, which follows a fold that may not have come to its end.
+    pub(super) fn following_fold(mut self, follows: bool) -> Self {
+        if follows {
+            self.changes_len |= FOLLOWS_FOLD;
+        }
+        self
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -62,7 +78,9 @@ impl Entry {
 /// An entry as it was found.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
+    pub(super) number: u64,
     pub(super) len: usize,
+    follows_fold: bool,
     changes: &'a [u8],
 }
 
@@ -71,7 +89,7 @@ impl<'a> Found<'a> {
     pub(super) fn at_start_of(
         bytes: &'a [u8],
         salt: &[u8; 16],
-        numbers: RangeInclusive<u64>,
+        numbers: &RangeInclusive<u64>,
     ) -> Option<Self> {
         let (digest, rest) = bytes.split_first_chunk::<DIGEST_LEN>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
@@ -80,10 +98,19 @@ impl<'a> Found<'a> {
             return None;
         }
         let (changes_len, rest) = rest.split_first_chunk::<4>()?;
-        let changes = rest.get(..u32::from_le_bytes(*changes_len) as usize)?;
+        let changes_len = u32::from_le_bytes(*changes_len);
+        let follows_fold = changes_len & FOLLOWS_FOLD != 0;
+        let changes = rest.get(..(changes_len & !FOLLOWS_FOLD) as usize)?;
         let len = (HEAD + changes.len()).next_multiple_of(SECTOR);
         let covered = bytes.get(DIGEST_LEN..len)?;
-        (digest_with(salt, covered) == *digest).then_some(Self { len, changes })
+        let is_whole = digest_with(salt, covered) == *digest;
+        is_whole.then_some(Self { number, len, follows_fold, changes })
+    }
+
+    /// Whether it is the next after the entry or the commit of this number.
+    pub(super) const fn follows(&self, number: u64) -> bool {
+        self.number == number.wrapping_add(1)
+            || (self.follows_fold && self.number == number.wrapping_add(2))
     }
 
     /// Its changes; `None` if they are not what [`Entry::of`] makes, which the digest rules out.
@@ -134,25 +161,36 @@ mod tests {
         assert_eq!(bytes.len() % SECTOR, 0);
         let len = bytes.len();
         bytes.extend([0xee; 100]);
-        let found = Found::at_start_of(&bytes, &SALT, 4..=4).unwrap();
-        assert_eq!((found.len, found.changes()), (len, Some(changes())));
+        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        assert_eq!((found.number, found.len, found.changes()), (4, len, Some(changes())));
+        assert_eq!([2, 3, 4].map(|number| found.follows(number)), [false, true, false]);
+    }
+
+    #[test]
+    fn an_entry_after_a_fold_follows_it_and_the_entry_before_it() {
+        let entry = Entry::of(changes().into_iter()).unwrap().following_fold(true);
+        let bytes = entry.numbered(4, &SALT);
+        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        assert_eq!(found.changes(), Some(changes()));
+        let follows = [1, 2, 3, 4].map(|number| found.follows(number));
+        assert_eq!(follows, [false, true, true, false]);
     }
 
     #[test]
     fn what_is_torn_flipped_or_salted_otherwise_is_no_entry() {
         let bytes = written();
-        assert!(Found::at_start_of(&bytes, &SALT, 5..=6).is_none(), "another number");
-        assert!(Found::at_start_of(&bytes, &[8; 16], 4..=4).is_none());
+        assert!(Found::at_start_of(&bytes, &SALT, &(5..=6)).is_none(), "another number");
+        assert!(Found::at_start_of(&bytes, &[8; 16], &(4..=4)).is_none());
         for sector in 0..bytes.len() / SECTOR {
             let mut torn = bytes.clone();
             torn[sector * SECTOR..][..SECTOR].fill(0);
-            assert!(Found::at_start_of(&torn, &SALT, 4..=4).is_none(), "sector {sector}");
-            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT, 4..=4).is_none());
+            assert!(Found::at_start_of(&torn, &SALT, &(4..=4)).is_none(), "sector {sector}");
+            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT, &(4..=4)).is_none());
         }
         for byte in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[byte] ^= 1;
-            assert!(Found::at_start_of(&flipped, &SALT, 0..=9).is_none(), "byte {byte}");
+            assert!(Found::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
         }
     }
 }

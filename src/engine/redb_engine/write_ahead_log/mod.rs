@@ -12,8 +12,11 @@
 mod area;
 mod disk;
 mod entry;
+mod ring;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redb::Database;
@@ -22,6 +25,7 @@ use self::area::Area;
 pub(super) use self::disk::Disk;
 pub(super) use self::entry::Change;
 use self::entry::{Entry, Found};
+use self::ring::Span;
 use super::tables::{Outer, Tables};
 use crate::engine::Record;
 
@@ -30,6 +34,8 @@ pub(super) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
 /// A record that is written changes its own page and, now and then, one above it.
 const PAGES_PER_CHANGE: usize = 2;
+/// How many times as many changes the log takes while a fold is under way.
+const GENERATIONS: usize = 2;
 
 /// An entry in the middle of the log cannot be read, though later ones can.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -46,9 +52,18 @@ pub(super) struct WriteAheadLog {
     last: u64,
     /// The number of redb's last commit on the disk.
     folded: u64,
-    /// How many records have been changed since then, and how many may be.
+    /// The number of the fold under way, and whether no entry has come since it began.
+    fold: Option<Fold>,
+    /// How many records have been changed since the last fold began, and how many may be before
+    /// the next one ought to.
     changes: usize,
     max_changes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fold {
+    number: u64,
+    is_last: bool,
 }
 
 impl WriteAheadLog {
@@ -62,21 +77,21 @@ impl WriteAheadLog {
         page_cache_bytes: usize,
     ) -> Outer<Self> {
         let folded = stored_sequence(database)?;
-        let (entries, used) = match disk.read_log()? {
+        let entries = match disk.read_log()? {
             Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
-            None => (Vec::new(), 0),
+            None => Vec::new(),
         };
-        disk.resume(used as u64);
+        disk.resume(entries.iter().map(|entry| entry.span));
         // A log that comes to be later goes on from the number of the one before.
-        let last = folded + entries.len() as u64;
-        let changes = entries.iter().map(Vec::len).sum();
+        let last = entries.last().map_or(folded, |entry| entry.number);
+        let changes = entries.iter().map(|entry| entry.changes.len()).sum();
         if last > folded {
             apply(database, entries)?;
         }
         // redb has half of its cache for pages that it did not write yet. Beyond it they go into
-        // the file one by one, and every sync of the log has to wait for them.
+        // the file one by one, in the middle of a transaction.
         let max_changes = page_cache_bytes / 2 / PAGE / PAGES_PER_CHANGE;
-        Ok(Self { disk, last, folded, changes, max_changes })
+        Ok(Self { disk, last, folded, fold: None, changes, max_changes })
     }
 
     /// Whether the log holds what redb does not hold on the disk.
@@ -91,43 +106,66 @@ impl WriteAheadLog {
         changes: impl ExactSizeIterator<Item = Change>,
     ) -> io::Result<bool> {
         let count = changes.len();
-        if !self.has_room_for(count) {
+        if self.changes + count > self.max_changes * GENERATIONS {
             return Ok(false);
         }
         let Some(entry) = Entry::of(changes) else { return Ok(false) };
-        let written = self.disk.append(entry, self.last + 1)?;
+        let follows_fold = self.fold.is_some_and(|fold| fold.is_last);
+        let written = self.disk.append(entry.following_fold(follows_fold), self.last + 1)?;
         if written {
             self.last += 1;
             self.changes += count;
+            if let Some(fold) = &mut self.fold {
+                fold.is_last = false;
+            }
         }
         Ok(written)
     }
 
     /// Whether redb may keep so many more changes in memory, though the log does not get them.
     pub(super) const fn pass_by(&mut self, changes: usize) -> bool {
-        let has_room = self.has_room_for(changes);
+        let has_room = self.changes + changes <= self.max_changes;
         if has_room {
             self.changes += changes;
         }
         has_room
     }
 
-    const fn has_room_for(&self, changes: usize) -> bool {
-        self.changes + changes <= self.max_changes
+    /// Whether redb ought to take over what the log holds, so that room for more comes in time.
+    pub(super) fn wants_fold(&self) -> bool {
+        self.fold.is_none() && (self.changes >= self.max_changes || self.disk.is_half_full())
     }
 
-    /// Gives a number to a transaction that will be durable: the next one, so that no later entry
+    /// A durable commit begins that will hold every entry so far and nothing else; others may come
+    /// meanwhile. Its number.
+    pub(super) fn begin_fold(&mut self) -> u64 {
+        self.last += 1;
+        self.fold = Some(Fold { number: self.last, is_last: true });
+        self.changes = 0;
+        self.disk.begin_fold();
+        self.last
+    }
+
+    /// It is on the disk: the room of what it holds is free.
+    pub(super) fn end_fold(&mut self) {
+        if let Some(fold) = self.fold.take() {
+            self.folded = fold.number;
+            self.disk.end_fold();
+        }
+    }
+
+    /// The number for a durable commit that holds everything: the next one, so that no later entry
     /// follows what was there before it.
-    pub(super) fn note_sequence(&self, tables: &mut Tables<'_>) -> Outer<()> {
-        tables.store_meta(SEQUENCE, &(self.last + 1).to_le_bytes())
+    pub(super) const fn next_number(&self) -> u64 {
+        self.last + 1
     }
 
-    /// A durable commit with a number holds everything: the log begins again.
+    /// A durable commit with the next number holds everything: the log begins again.
     pub(super) fn restart(&mut self) {
         self.last += 1;
         self.folded = self.last;
         self.changes = 0;
-        self.disk.resume(0);
+        self.disk.resume([]);
     }
 
     /// The database is about to be closed for good; if the log is not in use, the file gives back
@@ -152,19 +190,15 @@ pub(super) fn readable_changes(
     }
     let [first, second] = &sectors;
     let Ok(Some(area)) = Area::from_sectors(first, second) else { return Vec::new() };
-    let numbers = folded.map_or(0, |folded| folded + 1)..=u64::MAX;
-    let mut changes = Vec::new();
-    let mut rest = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
+    let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
     // A log that is cut is read as far as it goes.
-    for (number, sector) in rest.chunks_mut(area::SECTOR).enumerate() {
+    for (number, sector) in bytes.chunks_mut(area::SECTOR).enumerate() {
         read(area.start + (number * area::SECTOR) as u64, sector);
     }
-    let mut rest = rest.as_slice();
-    while !rest.is_empty() {
-        let found = Found::at_start_of(rest, &area.salt, numbers.clone());
-        let len = found.as_ref().map_or(area::SECTOR, |found| found.len);
-        changes.extend(found.and_then(|found| found.changes()).unwrap_or_default());
-        rest = rest.get(len..).unwrap_or_default();
+    let mut changes = Vec::new();
+    let numbers = folded.map_or(0, |folded| folded.saturating_add(1))..=u64::MAX;
+    for (_, found) in whole_entries(&bytes, &area.salt, &numbers).into_values() {
+        changes.extend(found.changes().unwrap_or_default());
     }
     changes.retain(|(_, record)| folded.is_some() || record.is_none());
     changes
@@ -174,21 +208,18 @@ pub(super) fn readable_changes(
 pub(super) fn put_changes(tables: &mut Tables<'_>, changes: Vec<Change>) -> Outer<()> {
     for (key, record) in changes {
         match record.map(|bytes| Record::decode(&key, &bytes)).transpose() {
-            Ok(Some(record)) => tables.put(&key, &record)?,
-            Ok(None) => {
-                tables.remove(&key)?;
-            }
+            Ok(record) => tables.put(&key, record.as_ref())?,
             Err(error) => return Err(damaged(error).into()),
         }
     }
     Ok(())
 }
 
-fn apply(database: &Database, entries: Vec<Vec<Change>>) -> Outer<()> {
+fn apply(database: &Database, entries: Vec<Needed>) -> Outer<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(redb::Durability::None)?;
     let mut tables = Tables::open(&transaction)?;
-    put_changes(&mut tables, entries.into_iter().flatten().collect())?;
+    put_changes(&mut tables, entries.into_iter().flat_map(|entry| entry.changes).collect())?;
     drop(tables);
     Ok(transaction.commit()?)
 }
@@ -203,46 +234,62 @@ fn stored_sequence(database: &Database) -> Outer<u64> {
         Err(error) => return Err(error.into()),
     };
     let value = meta.get(SEQUENCE)?;
-    Ok(value.map_or(0, |value| value.value().first_chunk().map_or(0, |n| u64::from_le_bytes(*n))))
+    let number = value.and_then(|value| value.value().first_chunk().copied());
+    match number.map_or(0, u64::from_le_bytes) {
+        // Numbers go on from here; no store comes so far.
+        number if number > u64::MAX / 2 => Err(damaged(DamagedLog { number }).into()),
+        number => Ok(number),
+    }
 }
 
-/// The changes of the entries after `folded`, in their order, up to the first one that is not
-/// whole, and how many bytes they take.
-fn entries_after(
-    folded: u64,
-    log: &[u8],
-    salt: &[u8; 16],
-) -> io::Result<(Vec<Vec<Change>>, usize)> {
+/// An entry that redb does not hold on the disk.
+struct Needed {
+    number: u64,
+    span: Span,
+    changes: Vec<Change>,
+}
+
+/// The entries after `folded`, in their order.
+fn entries_after(folded: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
-    let mut rest = log;
-    loop {
-        let number = folded + 1 + entries.len() as u64;
-        let Some(found) = Found::at_start_of(rest, salt, number..=number) else {
-            // One that was being written when the power went is the last. Later ones behind it
-            // mean that it was acknowledged, and is damaged.
-            return match is_behind(number, rest, salt) {
-                true => Err(damaged(DamagedLog { number })),
-                false => Ok((entries, log.len() - rest.len())),
-            };
-        };
-        entries.push(found.changes().ok_or_else(|| damaged(DamagedLog { number }))?);
-        rest = rest.get(found.len..).unwrap_or_default();
+    let mut last = folded;
+    // One sector an entry is the least, and commits have numbers, too.
+    let numbers = folded + 1..=folded + 2 + (log.len() / area::SECTOR) as u64;
+    for (number, (start, found)) in whole_entries(log, salt, &numbers) {
+        // One that was being written when the power went is not whole, and the last. A later one
+        // means that it was acknowledged, and is damaged.
+        let damage = || damaged(DamagedLog { number: last + 1 });
+        if !found.follows(last) {
+            return Err(damage());
+        }
+        let span = Span { start: start as u64, len: found.len as u64 };
+        entries.push(Needed { number, span, changes: found.changes().ok_or_else(damage)? });
+        last = number;
     }
+    Ok(entries)
+}
+
+/// Every whole entry of these numbers, by its number: where it stands, and what it is.
+fn whole_entries<'a>(
+    log: &'a [u8],
+    salt: &[u8; 16],
+    numbers: &RangeInclusive<u64>,
+) -> BTreeMap<u64, (usize, Found<'a>)> {
+    let mut entries = BTreeMap::new();
+    let mut rest = log;
+    while !rest.is_empty() {
+        let found = Found::at_start_of(rest, salt, numbers);
+        let len = found.as_ref().map_or(area::SECTOR, |found| found.len);
+        if let Some(found) = found {
+            entries.insert(found.number, (log.len() - rest.len(), found));
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    entries
 }
 
 fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Whether an entry after this number stands anywhere in the bytes.
-fn is_behind(number: u64, bytes: &[u8], salt: &[u8; 16]) -> bool {
-    let sectors = bytes.len() / area::SECTOR;
-    // One sector an entry is the least, and a durable commit has a number too.
-    let later = number + 1..=number + 1 + sectors as u64;
-    (0..sectors).any(|sector| {
-        let rest = bytes.get(sector * area::SECTOR..).unwrap_or_default();
-        Found::at_start_of(rest, salt, later.clone()).is_some()
-    })
 }
 
 #[cfg(test)]
@@ -257,12 +304,18 @@ mod tests {
         Entry::of([change].into_iter()).unwrap().numbered(number, &SALT)
     }
 
+    fn after(folded: u64, log: &[u8]) -> Vec<(u64, u64)> {
+        let entries = entries_after(folded, log, &SALT).unwrap();
+        entries.iter().map(|entry| (entry.number, entry.span.start)).collect()
+    }
+
     #[test]
-    fn entries_are_read_up_to_the_first_that_is_not_the_next() {
-        let log = [entry(5), entry(6), entry(3), vec![0; 512]].concat();
-        let (entries, used) = entries_after(4, &log, &SALT).unwrap();
-        assert_eq!((entries.len(), used), (2, 2 * entry(5).len()));
-        assert!(entries_after(7, &log, &SALT).unwrap().0.is_empty(), "all of an earlier round");
+    fn entries_are_read_in_their_order_up_to_the_last_wherever_they_stand() {
+        let len = entry(5).len() as u64;
+        let log = [entry(7), entry(3), entry(5), entry(6), vec![0; 512]].concat();
+        assert_eq!(after(4, &log), [(5, 2 * len), (6, 3 * len), (7, 0)]);
+        assert_eq!(after(6, &log), [(7, 0)]);
+        assert!(after(7, &log).is_empty(), "all of an earlier round");
     }
 
     #[test]
@@ -270,14 +323,29 @@ mod tests {
         let mut log = [entry(5), entry(6)].concat();
         let len = log.len();
         log[len - 600..].fill(0);
-        assert_eq!(entries_after(4, &log, &SALT).unwrap().0.len(), 1);
+        assert_eq!(after(4, &log), [(5, 0)]);
     }
 
     #[test]
-    fn damage_with_later_entries_behind_it_is_an_error_and_not_the_end() {
-        let mut log = [entry(5), entry(6), entry(7)].concat();
-        log[entry(5).len() + 40] ^= 1;
-        let error = entries_after(4, &log, &SALT).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    fn damage_with_later_entries_anywhere_is_an_error_and_not_the_end() {
+        for order in [[5, 6, 7], [7, 5, 6]] {
+            let place = order.iter().position(|number| *number == 5).unwrap();
+            let mut log = order.map(entry).concat();
+            log[place * entry(5).len() + 40] ^= 1;
+            let error = entries_after(4, &log, &SALT).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn an_entry_after_a_fold_does_without_it_and_with_it_and_no_other_entry_does() {
+        let change = (SessionKey::from_bytes([7; 16]), None);
+        let after_fold = Entry::of([change].into_iter()).unwrap().following_fold(true);
+        let log = [entry(5), after_fold.numbered(7, &SALT), entry(8)].concat();
+        let numbers = |folded| after(folded, &log).iter().map(|it| it.0).collect::<Vec<_>>();
+        assert_eq!((numbers(4), numbers(6)), (vec![5, 7, 8], vec![7, 8]));
+        let log = [entry(5), entry(7)].concat();
+        assert!(entries_after(4, &log, &SALT).is_err(), "a commit of more than entries is missing");
+        assert_eq!(after(6, &log).len(), 1);
     }
 }

@@ -1,27 +1,39 @@
-//! The writing side: one batch, one transaction, one commit.
+//! The writing side: one batch, one commit.
+//!
+//! The main flow: a batch is carried out in view of what readers see, its changes become an entry of
+//! the log, and the overlay shows them. redb's tables follow later, many commits at once. What needs
+//! the tables themselves lets them catch up first.
 //!
 //! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
 //! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
 //! back; and redb's handle, which does not outlive an I/O error, is opened anew.
 
+mod fold;
+mod on_tables;
 mod publishing;
 mod reopening;
 mod way;
 
 use self::way::{Way, settle};
-use super::batch::{Batch, Effects};
+use super::batch::{Batch, Effects, View};
 use super::connection::Connection;
 use super::failure;
+use super::ledger::Ledger;
 use super::operation::{Operation, Outcome};
 use super::shared::Shared;
 use super::unwinding::holding;
 use crate::engine::EngineStats;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{Durability, Error, Result};
 
 pub(super) struct Writer {
     state: Mutex<State>,
+    /// Told when a fold has given the connection back.
+    folded: Condvar,
+    /// Whether the log is to be folded, and whether the last try to do so has failed.
+    fold_due: AtomicBool,
+    fold_failed: AtomicBool,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
     opened_by: u32,
@@ -35,7 +47,10 @@ pub(super) struct Writer {
 
 /// The way to the file, as it stands.
 enum State {
-    Open(Connection),
+    Open(Connection, Ledger),
+    /// A thread lets the tables catch up with the log, and has the connection. Commits that need
+    /// no more than the log go on.
+    Folding(Ledger),
     /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next call that
     /// needs the file opens it anew, for which the old handle, and with it the lock, has to go first.
     Broken(Option<Connection>),
@@ -51,6 +66,13 @@ struct Done {
     published: Result<()>,
 }
 
+/// A batch as far as it could be carried out without the tables.
+enum InView {
+    Done(Done),
+    /// So much is carried out, and not committed; the operation is the next, if there is one.
+    NeedsTables(Vec<Result<Outcome>>, Option<Operation>),
+}
+
 /// Why a batch did not commit.
 enum Failed {
     /// Nothing was written.
@@ -60,9 +82,12 @@ enum Failed {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, ledger: Ledger) -> Self {
         Self {
-            state: Mutex::new(State::Open(connection)),
+            state: Mutex::new(State::Open(connection, ledger)),
+            folded: Condvar::new(),
+            fold_due: AtomicBool::new(false),
+            fold_failed: AtomicBool::new(false),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
             failed_reopenings: AtomicU64::new(0),
@@ -84,52 +109,86 @@ impl Writer {
         }
     }
 
-    /// Carries out a batch in one transaction, and answers each operation.
+    /// Carries out a batch, commits what it changes, and answers each operation.
     pub(super) fn commit(
         &self,
         shared: &Shared,
         batch: impl Iterator<Item = Operation>,
     ) -> Result<Vec<Result<Outcome>>> {
         let mut effects = Effects::new(&shared.touches);
-        self.transact(shared, batch, &mut effects).map_err(|failed| match failed {
-            Failed::Before(error) => error,
-            Failed::During(error) => failure::outcome_unknown(&error),
-        })
+        let mut state = self.state.lock();
+        let done = match self.transact(shared, &mut state, batch, &mut effects) {
+            Ok(done) => done,
+            Err(failed) => {
+                self.give_up(&mut state);
+                return Err(match self.recover(shared, &mut state, &effects, failed) {
+                    Failed::Before(error) => error,
+                    Failed::During(error) => failure::outcome_unknown(&error),
+                });
+            }
+        };
+        let Done { mut outcomes, committed, published } = done;
+        if committed {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        }
+        if published.is_err() {
+            self.give_up(&mut state);
+            // A file that was opened anew shows everything.
+            if let Err(error) = self.check(shared, &mut state) {
+                let asked = outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
+                asked.for_each(|outcome| *outcome = Err(error.clone()));
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Lets go of the file. What comes later is answered with [`Error::Closed`].
     pub(super) fn close(&self, shared: &Shared) -> Result<()> {
         let mut state = self.state.lock();
+        self.wait_for_fold(&mut state);
         shared.snapshot.store(None);
         shared.cache.invalidate_all(u64::MAX);
         shared.filter.forget();
-        shared.overlay.clear();
         let state = std::mem::replace(&mut *state, State::Closed);
         if self.is_forked() {
             // Closing would write to the file, and release the lock, of the process that owns it.
             std::mem::forget(state);
+            shared.overlay.clear();
             return Err(Error::Forked { opened_by: self.opened_by });
         }
-        match state {
-            State::Open(connection) => {
-                let in_memory = self.needs_sync();
-                let in_log = connection.log.is_in_use();
-                let closed = match in_memory || in_log {
-                    true => connection.close_with_commit(shared.options.durability),
-                    false => connection.close(),
-                };
-                let path = shared.file.path();
-                match closed.map_err(|error| failure::from_redb("close", path, error)) {
-                    // What did not find room in the database stays in the log.
-                    Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
-                    closed => closed,
-                }
-            }
-            State::Broken(_) | State::Closed => Ok(()),
+        let closed = match state {
+            State::Open(connection, ledger) => self.close_open(shared, connection, ledger),
+            State::Folding(_) | State::Broken(_) | State::Closed => Ok(()),
+        };
+        shared.overlay.clear();
+        closed
+    }
+
+    fn close_open(
+        &self,
+        shared: &Shared,
+        mut connection: Connection,
+        mut ledger: Ledger,
+    ) -> Result<()> {
+        let (in_memory, in_log) = (self.needs_sync(), ledger.log.is_in_use());
+        let committed = match in_memory || in_log {
+            true => ledger
+                .catch_up(&mut connection, &shared.overlay)
+                .and_then(|()| ledger.commit_to_disk(&mut connection, shared.options.durability)),
+            false => Ok(()),
+        };
+        ledger.log.retire();
+        let closed = committed.and(connection.close());
+        let path = shared.file.path();
+        match closed.map_err(|error| failure::from_redb("close", path, error)) {
+            // What did not find room in the database stays in the log.
+            Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
+            closed => closed,
         }
     }
 
-    /// Does something while no commit is under way.
+    /// Does something while nothing is published.
     pub(super) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
         let _state = self.state.lock();
         act()
@@ -145,115 +204,118 @@ impl Writer {
         std::process::id() != self.opened_by
     }
 
-    fn transact(
-        &self,
-        shared: &Shared,
-        batch: impl Iterator<Item = Operation>,
-        effects: &mut Effects<'_>,
-    ) -> Result<Vec<Result<Outcome>>, Failed> {
-        let mut state = self.state.lock();
-        self.check(shared, &mut state).map_err(Failed::Before)?;
-        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
-        let _lost_by_panic = LostByPanic(shared);
-        let connection = match std::mem::replace(&mut *state, State::Broken(None)) {
-            State::Open(connection) => connection,
-            other => {
-                *state = other;
-                return Err(Failed::Before(Error::Closed));
-            }
-        };
-        let (connection, result) =
-            holding(connection, |connection| self.run(shared, connection, batch, effects));
-        match result {
-            Ok(Done { mut outcomes, committed, published }) => {
-                if committed {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
-                    self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
-                }
-                *state = State::Open(connection);
-                if published.is_err() {
-                    self.give_up(&mut state);
-                    // A file that was opened anew shows everything.
-                    if let Err(error) = self.check(shared, &mut state) {
-                        let asked =
-                            outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
-                        asked.for_each(|outcome| *outcome = Err(error.clone()));
-                    }
-                }
-                Ok(outcomes)
-            }
-            Err(failed) => {
-                *state = State::Open(connection);
-                self.give_up(&mut state);
-                Err(self.recover(shared, &mut state, effects, failed))
-            }
+    /// Waits until no fold is under way. In a forked process there is nobody to end one.
+    fn wait_for_fold(&self, state: &mut MutexGuard<'_, State>) {
+        while matches!(**state, State::Folding(_)) && !self.is_forked() {
+            self.folded.wait(state);
         }
     }
 
-    fn run(
+    fn transact(
         &self,
         shared: &Shared,
-        connection: &mut Connection,
-        batch: impl Iterator<Item = Operation>,
+        state: &mut MutexGuard<'_, State>,
+        mut batch: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
-        let path = shared.file.path();
-        let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
-        let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
-        if shared.overlay.is_full() {
-            self.publish_in_memory(shared, connection).map_err(Failed::Before)?;
-        }
-
-        let tables = connection.tables().map_err(before)?;
-        let mut state = Batch::new(tables, &shared.touches, effects);
-        let mut outcomes = Vec::new();
-        for operation in batch {
-            let (next, outcome) = state.apply(operation).map_err(before)?;
-            state = next;
-            outcomes.push(outcome);
-        }
-        let changed = state.into_tables().changed();
-        // A sweep that a crash may undo must not be what a promise rests on: who is told that a
-        // session is gone already was told that it stays so.
-        effects.sync |= connection.swept && effects.ends_unseen;
-        let rests_on_sweep = connection.swept && effects.promised && !effects.changed.is_empty();
-        let committed = changed || rests_on_sweep || effects.sync;
-        if committed {
-            let way = Way::of(&shared.options, &mut connection.log, effects)
-                .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-            if way == Way::Database {
-                connection.commit_to_disk(shared.options.durability).map_err(during)?;
-            }
-            shared.overlay.add(&effects.changed, effects.cleared);
-            match way {
-                Way::Memory => {
-                    self.needs_sync.store(true, Ordering::Release);
-                    connection.swept |=
-                        effects.swept && shared.options.durability == Durability::Immediate;
-                }
-                Way::Database => self.needs_sync.store(false, Ordering::Release),
-                // What was in memory only still is.
-                Way::Log => {}
-            }
-            if way != Way::Database && effects.in_bulk {
-                connection.commit_in_memory().map_err(during)?;
-            }
-            // The overlay does not show everything that is done in bulk.
-            if way == Way::Database || effects.in_bulk {
-                let published = self.publish(shared, &connection.database, effects.cleared);
-                published.map_err(Failed::During)?;
-            }
-            settle(shared, &mut connection.unsynced, effects, way);
-        } else {
-            // What the touches say is in an earlier commit.
-            let held_by = if self.needs_sync() { Way::Memory } else { Way::Database };
-            settle(shared, &mut connection.unsynced, effects, held_by);
-        }
-        let published = match effects.publish && !shared.overlay.is_empty() {
-            true => self.publish_in_memory(shared, connection),
-            false => Ok(()),
+        self.check(shared, state).map_err(Failed::Before)?;
+        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
+        let _lost_by_panic = LostByPanic(shared);
+        let (outcomes, next) = match self.commit_in_view(shared, state, &mut batch, effects)? {
+            InView::Done(done) => return Ok(done),
+            InView::NeedsTables(outcomes, next) => (outcomes, next),
         };
-        Ok(Done { outcomes, committed, published })
+        self.wait_for_fold(state);
+        self.check(shared, state).map_err(Failed::Before)?;
+        let open = match std::mem::replace(&mut **state, State::Broken(None)) {
+            State::Open(connection, ledger) => (connection, ledger),
+            other => {
+                **state = other;
+                return Err(Failed::Before(Error::Closed));
+            }
+        };
+        let rest = next.into_iter().chain(batch);
+        let ((connection, ledger), result) = holding(open, |(connection, ledger)| {
+            self.commit_on_tables(shared, connection, ledger, outcomes, rest, effects)
+        });
+        **state = State::Open(connection, ledger);
+        result
+    }
+
+    /// Carries out what needs no more than readers see, and writes what it changes to the log.
+    fn commit_in_view(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        batch: &mut impl Iterator<Item = Operation>,
+        effects: &mut Effects<'_>,
+    ) -> Result<InView, Failed> {
+        let ledger = state.ledger().map_err(Failed::Before)?;
+        effects.stored = ledger.stored;
+        let mut outcomes = Vec::new();
+        // With another durability the log takes nothing; and a snapshot is due now and then.
+        if shared.options.durability != Durability::Immediate || shared.overlay.is_full() {
+            return Ok(InView::NeedsTables(outcomes, batch.next()));
+        }
+        let mut view = Batch::new(View::of(shared), &shared.touches, effects);
+        for operation in batch {
+            match operation {
+                Operation::Keyed(operation) => {
+                    let outcome = view.apply_keyed(operation);
+                    let failed = |error| Failed::Before(shared.failed_to_read(error));
+                    outcomes.push(outcome.map_err(failed)?);
+                }
+                other => return Ok(InView::NeedsTables(outcomes, Some(other))),
+            }
+        }
+        if effects.must_sync(ledger.swept) {
+            return Ok(InView::NeedsTables(outcomes, None));
+        }
+        let committed = effects.wrote || effects.rests_on_sweep(ledger.swept);
+        if committed && !self.append(shared, state, effects)? {
+            return Ok(InView::NeedsTables(outcomes, None));
+        }
+        let ledger = state.ledger().map_err(Failed::Before)?;
+        if committed {
+            shared.overlay.add(&effects.changed, false);
+            ledger.behind.extend(effects.changed.keys());
+            ledger.stored = effects.stored;
+            self.note_fold(ledger);
+        }
+        // What the touches say is in an earlier commit, where this is none.
+        let held_by = if committed || !self.needs_sync() { Way::Log } else { Way::Memory };
+        settle(shared, &mut ledger.unsynced, effects, held_by);
+        Ok(InView::Done(Done { outcomes, committed, published: Ok(()) }))
+    }
+
+    /// Writes an entry of the log; `false` if there is no room for it, nor a fold under way that
+    /// would make some.
+    fn append(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        effects: &Effects<'_>,
+    ) -> Result<bool, Failed> {
+        loop {
+            let ledger = state.ledger().map_err(Failed::Before)?;
+            let appended = ledger.log.append(effects.entry()).map_err(|error| {
+                Failed::During(Error::io("write the log of", shared.file.path(), error))
+            })?;
+            if appended || !matches!(**state, State::Folding(_)) {
+                return Ok(appended);
+            }
+            self.wait_for_fold(state);
+            self.check(shared, state).map_err(Failed::Before)?;
+        }
+    }
+}
+
+impl State {
+    fn ledger(&mut self) -> Result<&mut Ledger> {
+        match self {
+            Self::Open(_, ledger) | Self::Folding(ledger) => Ok(ledger),
+            Self::Broken(_) | Self::Closed => Err(Error::Closed),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::super::connection::Connection;
 use super::super::failure;
+use super::super::overlay::Changes;
 use super::super::shared::Shared;
 use super::super::snapshot::Snapshot;
 use super::Writer;
@@ -26,8 +27,7 @@ impl Writer {
         self.publish(shared, &connection.database, false)
     }
 
-    /// Lets readers see redb's last commit: first the cache forgets what has changed, then the
-    /// snapshot is replaced, then the cache learns what is written now.
+    /// Lets readers see redb's last commit, which holds everything.
     pub(super) fn publish(
         &self,
         shared: &Shared,
@@ -35,23 +35,24 @@ impl Writer {
         cleared: bool,
     ) -> Result<()> {
         let snapshot = self.take_snapshot(shared, database)?;
-        let commit = snapshot.commit();
         if cleared {
-            shared.cache.invalidate_all(commit);
+            shared.cache.invalidate_all(snapshot.commit());
         }
-        shared.overlay.for_each(|key, record| {
-            shared.cache.invalidate(key, commit);
-            if record.is_some() {
-                shared.filter.add(key);
-            }
-        });
-        shared.snapshot.store(Some(Arc::new(snapshot)));
-        shared.overlay.for_each(|key, record| {
-            if let Some(record) = record {
-                shared.cache.fill(key, record, commit);
-            }
-        });
+        show(shared, snapshot, &shared.overlay.all());
         shared.overlay.clear();
+        Ok(())
+    }
+
+    /// Lets readers see redb's last commit, which holds these changes. Some keys may have been
+    /// changed again since.
+    pub(super) fn publish_folded(
+        &self,
+        shared: &Shared,
+        database: &redb::Database,
+        shown: &Changes,
+    ) -> Result<()> {
+        show(shared, self.take_snapshot(shared, database)?, shown);
+        shared.overlay.settle(shown);
         Ok(())
     }
 
@@ -74,5 +75,24 @@ impl Writer {
         let commit = self.published.fetch_add(1, Ordering::AcqRel) + 1;
         Snapshot::of(database, commit)
             .map_err(|error| failure::from_redb("read", shared.file.path(), error))
+    }
+}
+
+/// Puts a snapshot in place of the one before, from which it differs by these changes: first the
+/// cache forgets what has changed, then the snapshot is replaced, then the cache learns what it
+/// holds now.
+fn show(shared: &Shared, snapshot: Snapshot, changes: &Changes) {
+    let commit = snapshot.commit();
+    for (key, record) in changes {
+        shared.cache.invalidate(key, commit);
+        if record.is_some() {
+            shared.filter.add(key);
+        }
+    }
+    shared.snapshot.store(Some(Arc::new(snapshot)));
+    for (key, record) in changes {
+        if let Some(record) = record {
+            shared.cache.fill(key, record, commit);
+        }
     }
 }

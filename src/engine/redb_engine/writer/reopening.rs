@@ -5,9 +5,11 @@
 
 use super::super::batch::Effects;
 use super::super::connection::Connection;
+use super::super::ledger::Ledger;
 use super::super::shared::Shared;
 use super::super::unwinding::holding;
 use super::{Failed, State, Writer};
+use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::{Error, Result};
 
@@ -28,11 +30,13 @@ impl Writer {
     }
 
     /// redb refuses everything after an I/O error; a fresh handle will go on.
-    pub(super) fn give_up(&self, state: &mut State) {
+    pub(super) fn give_up(&self, state: &mut MutexGuard<'_, State>) {
         self.needs_sync.store(true, Ordering::Release);
-        if let State::Open(connection) = std::mem::replace(state, State::Closed) {
-            *state = State::Broken(Some(connection));
-        }
+        self.wait_for_fold(state);
+        **state = match std::mem::replace(&mut **state, State::Closed) {
+            State::Open(connection, _) => State::Broken(Some(connection)),
+            other => other,
+        };
     }
 
     /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
@@ -41,7 +45,7 @@ impl Writer {
     pub(super) fn recover(
         &self,
         shared: &Shared,
-        state: &mut State,
+        state: &mut MutexGuard<'_, State>,
         effects: &Effects<'_>,
         failed: Failed,
     ) -> Failed {
@@ -61,19 +65,16 @@ impl Writer {
     }
 
     /// Makes sure that a commit would go to the right file, from the right process.
-    pub(super) fn check(&self, shared: &Shared, state: &mut State) -> Result<()> {
+    pub(super) fn check(&self, shared: &Shared, state: &mut MutexGuard<'_, State>) -> Result<()> {
         if self.is_forked() {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         shared.file.check_in_place()?;
         if shared.is_handle_lost() {
             // By a read: nothing can be written through it either.
-            *state = match std::mem::replace(state, State::Closed) {
-                State::Open(connection) => State::Broken(Some(connection)),
-                other => other,
-            };
+            self.give_up(state);
         }
-        if let State::Broken(broken) = state {
+        if let State::Broken(broken) = &mut **state {
             if shared.file.sync_failed() {
                 let cause = std::io::Error::other(
                     "an earlier sync failed, so the operating system may hold pages for written \
@@ -87,18 +88,21 @@ impl Writer {
             if reopened.is_err() {
                 self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
             }
-            *state = State::Open(reopened?);
+            let (connection, ledger) = reopened?;
+            **state = State::Open(connection, ledger);
         }
         Ok(())
     }
 
-    fn connect_anew(&self, shared: &Shared) -> Result<Connection> {
-        let connection = shared.file.reopen(&shared.options)?;
-        let (connection, published) =
-            holding(connection, |connection| self.publish_anew(shared, &connection.database));
-        published?;
+    fn connect_anew(&self, shared: &Shared) -> Result<(Connection, Ledger)> {
+        let opened = shared.file.reopen(&shared.options)?;
+        let (opened, stored) = holding(opened, |opened| {
+            self.publish_anew(shared, &opened.database)?;
+            shared.look(|snapshot| snapshot.len())
+        });
+        let ledger = Ledger::new(opened.log, stored?);
         self.needs_sync.store(false, Ordering::Release);
         shared.handle_lost.store(false, Ordering::Release);
-        Ok(connection)
+        Ok((Connection::new(opened.database), ledger))
     }
 }

@@ -1,7 +1,6 @@
 //! How a commit gets to the disk, and which touches are there with it.
 
 use super::super::batch::Effects;
-use super::super::options::RedbOptions;
 use super::super::shared::Shared;
 use super::super::touch_buffer::Touches;
 use super::super::write_ahead_log::WriteAheadLog;
@@ -21,24 +20,21 @@ pub(super) enum Way {
 impl Way {
     /// Decides, and writes what goes into the log.
     pub(super) fn of(
-        options: &RedbOptions,
+        durability: Durability,
         log: &mut WriteAheadLog,
         effects: &Effects<'_>,
+        must_sync: bool,
     ) -> std::io::Result<Self> {
-        match options.durability {
-            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
-            Durability::Immediate if !(effects.in_bulk || effects.sync) => {}
+        match durability {
+            Durability::Deferred { .. } if !must_sync => return Ok(Self::Memory),
+            Durability::Immediate if !(effects.in_bulk || must_sync) => {}
             _ => return Ok(Self::Database),
         }
-        if !effects.promised {
-            let passed = log.pass_by(effects.changed.len());
-            return Ok(if passed { Self::Memory } else { Self::Database });
-        }
-        let changes = effects.changed.iter().map(|(key, record)| {
-            let bytes = record.as_ref().map(|record| record.encode(key));
-            (*key, bytes)
-        });
-        Ok(if log.append(changes)? { Self::Log } else { Self::Database })
+        let found_room = match effects.promised {
+            true => log.append(effects.entry())?.then_some(Self::Log),
+            false => log.pass_by(effects.changed.len()).then_some(Self::Memory),
+        };
+        Ok(found_room.unwrap_or(Self::Database))
     }
 }
 

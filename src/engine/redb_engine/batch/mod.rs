@@ -1,0 +1,327 @@
+//! How each operation of a batch is carried out.
+//!
+//! Invariant: an operation checks its condition and makes its change on the same ground, which
+//! nobody else changes meanwhile, so its neighbours in the batch see all of it or nothing. A
+//! condition that does not hold is an outcome of that operation alone.
+
+mod bulk;
+mod ground;
+
+pub(super) use self::ground::{Ground, View};
+use super::operation::{Keyed, Outcome};
+use super::overlay::Changes;
+use super::tables::Outer;
+use super::touch_buffer::{Condemned, TouchBuffer, Touches};
+use super::write_ahead_log::Change;
+use crate::clock::Timestamp;
+use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, UserKey};
+use crate::{Result, SessionKey};
+
+/// What a batch does beyond the tables, once it is committed or has failed.
+#[derive(Debug)]
+pub(super) struct Effects<'b> {
+    pub(super) changed: Changes,
+    /// How many records there are.
+    pub(super) stored: u64,
+    /// Whether there is anything to commit.
+    pub(super) wrote: bool,
+    /// Touches that the committed records hold.
+    pub(super) touched: Touches,
+    /// No touch is recorded for them until the batch is over.
+    pub(super) condemned: Condemned<'b>,
+    /// Whether every key that is not in `changed` is void.
+    pub(super) cleared: bool,
+    /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
+    pub(super) in_bulk: bool,
+    /// Whether anything of it has to be on the disk before it is answered.
+    pub(super) promised: bool,
+    /// Whether a sweep was among it.
+    pub(super) swept: bool,
+    /// Whether it promises that sessions are gone which an earlier sweep may have taken.
+    pub(super) ends_unseen: bool,
+    /// Whether somebody asked for everything to be in redb's part of the file afterwards.
+    pub(super) sync: bool,
+    /// Whether a snapshot has to show everything afterwards.
+    pub(super) publish: bool,
+}
+
+impl<'b> Effects<'b> {
+    pub(super) fn new(touches: &'b TouchBuffer) -> Self {
+        Self {
+            changed: Changes::default(),
+            stored: 0,
+            wrote: false,
+            touched: Touches::default(),
+            condemned: Condemned::new(touches),
+            cleared: false,
+            in_bulk: false,
+            promised: false,
+            swept: false,
+            ends_unseen: false,
+            sync: false,
+            publish: false,
+        }
+    }
+}
+
+impl Effects<'_> {
+    /// What it leaves under the keys that it changed, for the log.
+    pub(super) fn entry(&self) -> impl ExactSizeIterator<Item = Change> {
+        self.changed.iter().map(|(key, record)| {
+            let bytes = record.as_ref().map(|record| record.encode(key));
+            (*key, bytes)
+        })
+    }
+
+    /// Whether, though it wrote nothing, it promised what rests on a sweep that a crash may undo:
+    /// who is told that a session is gone already was told that it stays so.
+    pub(super) fn rests_on_sweep(&self, swept: bool) -> bool {
+        swept && self.promised && !self.changed.is_empty()
+    }
+
+    /// Whether everything has to be in redb's part of the file before it is answered: because
+    /// somebody asked for it, or because it promised that sessions are gone which it did not see,
+    /// as an earlier sweep had taken them.
+    pub(super) const fn must_sync(&self, swept: bool) -> bool {
+        self.sync || (swept && self.ends_unseen)
+    }
+}
+
+/// The state that a batch of operations works on.
+pub(super) struct Batch<'b, 'e, G> {
+    ground: G,
+    touches: &'b TouchBuffer,
+    effects: &'b mut Effects<'e>,
+}
+
+impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
+    pub(super) fn new(ground: G, touches: &'b TouchBuffer, effects: &'b mut Effects<'e>) -> Self {
+        Self { ground, touches, effects }
+    }
+
+    /// Carries out one operation. The outer error is the end of the whole batch; the inner one is
+    /// the answer to this operation.
+    pub(super) fn apply_keyed(&mut self, operation: Keyed) -> Outer<Result<Outcome>> {
+        self.effects.promised = true;
+        self.effects.ends_unseen |= operation.ends_unseen();
+        Ok(match operation {
+            Keyed::Insert { key, record, limits } => {
+                Ok(Outcome::Insert(self.insert(&key, &record, limits)?))
+            }
+            Keyed::Replace { key, expected_revision, record, limits } => {
+                self.replace(&key, expected_revision, record, limits)?.map(Outcome::Replace)
+            }
+            Keyed::Rekey { old, new, expected_revision, record, limits } => {
+                self.rekey(&old, &new, expected_revision, record, limits)?.map(Outcome::Rekey)
+            }
+            Keyed::Remove { key } => {
+                let removed = self.remove(&key)?;
+                Ok(Outcome::Removed(removed.map(|removed| vec![removed])))
+            }
+            Keyed::RemoveUser { user } => {
+                let keys = self.keys_of(&user)?;
+                Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
+            }
+            Keyed::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
+        })
+    }
+
+    fn insert(&mut self, key: &SessionKey, record: &Record, limits: Limits) -> Outer<Insert> {
+        if self.contains(key)? {
+            return Ok(Insert::Occupied);
+        }
+        let Some(ending) = self.make_room(record, limits)? else {
+            return Ok(Insert::UserFull);
+        };
+        if self.effects.stored.saturating_sub(ending.len() as u64) >= limits.max_sessions {
+            return Ok(Insert::Full);
+        }
+        self.remove_all(ending)?;
+        self.effects.stored += 1;
+        self.put(key, Some(record.clone()))?;
+        Ok(Insert::Done)
+    }
+
+    fn replace(
+        &mut self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Outer<Result<Replace>> {
+        let stored = match self.load(key)? {
+            None => return Ok(Ok(Replace::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Replace::Conflict));
+        }
+        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
+            return Ok(Ok(Replace::UserFull));
+        };
+        self.remove_all(ending)?;
+        let record = record.touched(stored.last_active());
+        self.effects.touched.insert(*key, record.last_active());
+        self.put(key, Some(in_place_of(&stored, record)))?;
+        Ok(Ok(Replace::Done))
+    }
+
+    fn rekey(
+        &mut self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        limits: Limits,
+    ) -> Outer<Result<Rekey>> {
+        let stored = match self.load(old)? {
+            None => return Ok(Ok(Rekey::Missing)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(stored)) => stored,
+        };
+        if stored.revision() != expected_revision {
+            return Ok(Ok(Rekey::Conflict));
+        }
+        if self.contains(new)? {
+            return Ok(Ok(Rekey::Occupied));
+        }
+        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
+            return Ok(Ok(Rekey::UserFull));
+        };
+        self.remove_all(ending)?;
+        let record = match self.remove(old)? {
+            // With every touch up to this moment; a later one waits and finds the old id gone.
+            Some(Removed::Record(removed)) => record.touched(removed.last_active()),
+            _ => record,
+        };
+        self.effects.stored += 1;
+        self.put(new, Some(record))?;
+        Ok(Ok(Rekey::Done))
+    }
+
+    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
+    fn make_room(&self, record: &Record, limits: Limits) -> Outer<Option<Vec<SessionKey>>> {
+        let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
+            return Ok(Some(Vec::new()));
+        };
+        let mut others = Vec::new();
+        for key in self.keys_of(&user)? {
+            if let Some(Ok(other)) = self.load(&key)? {
+                others.push((key, other));
+            }
+        }
+        Ok(per_user.make_room(others))
+    }
+
+    /// The same for a record in place of another: one that stays with its user needs no room.
+    fn make_room_after(
+        &self,
+        stored: &Record,
+        record: &Record,
+        limits: Limits,
+    ) -> Outer<Option<Vec<SessionKey>>> {
+        match stored.user() == record.user() {
+            true => Ok(Some(Vec::new())),
+            false => self.make_room(record, limits),
+        }
+    }
+
+    fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
+        let pending = self.condemn(key);
+        let Some(stored) = self.get(key)? else {
+            self.effects.changed.insert(*key, None);
+            return Ok(None);
+        };
+        self.effects.stored = self.effects.stored.saturating_sub(1);
+        self.put(key, None)?;
+        Ok(Some(match (stored, pending) {
+            (Ok(record), Some(at)) => Removed::Record(record.touched(at)),
+            (Ok(record), None) => Removed::Record(record),
+            (Err(_), _) => Removed::Damaged,
+        }))
+    }
+
+    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
+    /// whoever was told that the session lives on was told so before it ended.
+    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
+        let mut pending = None;
+        self.touches.condemn_if(key, |touch| {
+            pending = touch;
+            true
+        });
+        self.effects.condemned.push(*key);
+        pending
+    }
+
+    fn remove_all(&mut self, keys: Vec<SessionKey>) -> Outer<Vec<Removed>> {
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            all.extend(self.remove(&key)?);
+        }
+        Ok(all)
+    }
+
+    fn remove_others(&mut self, keep: &SessionKey) -> Outer<Result<Option<Vec<Removed>>>> {
+        let record = match self.get(keep)? {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(record)) => record,
+        };
+        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let mut keys = self.keys_of(&user)?;
+        keys.retain(|key| key != keep);
+        Ok(Ok(Some(self.remove_all(keys)?)))
+    }
+
+    /// The record under a key, with its pending touch.
+    fn load(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        // The touch first: once it is gone from the buffer, it is in the table.
+        let pending = self.touches.pending(key);
+        let record = self.get(key)?;
+        Ok(record.map(|record| {
+            record.map(|record| match pending {
+                Some(at) => record.touched(at),
+                None => record,
+            })
+        }))
+    }
+
+    fn contains(&self, key: &SessionKey) -> Outer<bool> {
+        match self.effects.changed.get(key) {
+            Some(changed) => Ok(changed.is_some()),
+            None => self.ground.contains(key),
+        }
+    }
+
+    fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        match self.effects.changed.get(key) {
+            Some(changed) => Ok(changed.clone().map(Ok)),
+            None => self.ground.get(key),
+        }
+    }
+
+    fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+        let changed = &self.effects.changed;
+        let mut keys = self.ground.keys_of(user)?;
+        keys.retain(|key| !changed.contains_key(key));
+        let is_of_user = |record: &Record| record.user().as_ref() == Some(user);
+        let theirs = changed.iter().filter(|(_, record)| record.as_ref().is_some_and(is_of_user));
+        keys.extend(theirs.map(|(key, _)| *key));
+        Ok(keys)
+    }
+
+    fn put(&mut self, key: &SessionKey, record: Option<Record>) -> Outer<()> {
+        self.ground.put(key, record.as_ref())?;
+        self.effects.changed.insert(*key, record);
+        self.effects.wrote = true;
+        Ok(())
+    }
+}
+
+/// A record as it is stored in place of another: an index entry that is early enough stays, which
+/// spares the page it is on.
+fn in_place_of(old: &Record, new: Record) -> Record {
+    let entry = old.index_deadline().min(new.index_deadline());
+    new.indexed_under(entry)
+}

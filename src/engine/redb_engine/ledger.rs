@@ -1,0 +1,72 @@
+//! What was committed, and where it stands: in the log, and sooner or later in the database.
+//!
+//! Invariant: the database's tables, changed by what the overlay says of the keys that they are
+//! behind with, are what was committed.
+
+use std::collections::HashSet;
+
+use super::connection::Connection;
+use super::key_hasher::BuildKeyHasher;
+use super::overlay::Overlay;
+use super::tables::Outer;
+use super::touch_buffer::Touches;
+use super::write_ahead_log::WriteAheadLog;
+use crate::{Durability, SessionKey};
+
+/// Keys, each once.
+pub(super) type Keys = HashSet<SessionKey, BuildKeyHasher>;
+
+pub(super) struct Ledger {
+    pub(super) log: WriteAheadLog,
+    /// What the log has and the tables have not; the overlay has it, too.
+    pub(super) behind: Keys,
+    /// How many records there are.
+    pub(super) stored: u64,
+    /// Whether the tables have anything that is neither in the log nor on the disk.
+    pub(super) unlogged: bool,
+    /// Whether a sweep is among that.
+    pub(super) swept: bool,
+    /// Touches that are among it.
+    pub(super) unsynced: Touches,
+}
+
+impl Ledger {
+    /// Of a log whose entries are in the tables, which have so many records.
+    pub(super) fn new(log: WriteAheadLog, stored: u64) -> Self {
+        Self {
+            log,
+            behind: Keys::default(),
+            stored,
+            unlogged: false,
+            swept: false,
+            unsynced: Touches::default(),
+        }
+    }
+
+    /// Lets the tables catch up with the log.
+    pub(super) fn catch_up(&mut self, connection: &mut Connection, overlay: &Overlay) -> Outer<()> {
+        if self.behind.is_empty() {
+            return Ok(());
+        }
+        let changes = overlay.of(&self.behind);
+        self.behind.clear();
+        connection.put(changes.keys().copied(), &changes)
+    }
+
+    /// Writes what the tables have into the database's file, and everything that was acknowledged
+    /// with it, so that the log begins again.
+    pub(super) fn commit_to_disk(
+        &mut self,
+        connection: &mut Connection,
+        durability: Durability,
+    ) -> Outer<()> {
+        // Where entries may follow they must be told from what follows an earlier commit.
+        let is_numbered = durability == Durability::Immediate || self.log.is_in_use();
+        connection.commit_to_disk(durability, is_numbered.then(|| self.log.next_number()))?;
+        (self.unlogged, self.swept) = (false, false);
+        if is_numbered {
+            self.log.restart();
+        }
+        Ok(())
+    }
+}

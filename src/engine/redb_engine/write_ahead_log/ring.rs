@@ -1,0 +1,134 @@
+//! Which parts of the log's area hold entries that are needed, and where the next one goes.
+//!
+//! Invariant: needed entries never overlap, and stand in their order: each right behind the one
+//! before it, or at the beginning of the area.
+
+use std::collections::VecDeque;
+
+/// A part of the area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) len: u64,
+}
+
+impl Span {
+    const fn end(self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    needed: VecDeque<Span>,
+    /// How many bytes they have together.
+    len: u64,
+    /// How many of the first ones a commit of redb's is about to hold.
+    folding: usize,
+}
+
+impl Ring {
+    /// Where an entry of this length goes in an area of this capacity; `None` if there is no room.
+    pub(super) fn place_for(&self, len: u64, capacity: u64) -> Option<u64> {
+        let (Some(first), Some(last)) = (self.needed.front(), self.needed.back()) else {
+            return (len <= capacity).then_some(0);
+        };
+        let (behind, wrapped) = (last.end(), last.start < first.start);
+        let end = if wrapped { first.start } else { capacity };
+        if behind.saturating_add(len) <= end {
+            Some(behind)
+        } else {
+            (!wrapped && len <= first.start).then_some(0)
+        }
+    }
+
+    /// An entry was written where [`place_for`](Self::place_for) said.
+    pub(super) fn push(&mut self, span: Span) {
+        self.needed.push_back(span);
+        self.len += span.len;
+    }
+
+    /// Forgets what was needed; these are.
+    pub(super) fn resume(&mut self, needed: impl IntoIterator<Item = Span>) {
+        *self = Self::default();
+        needed.into_iter().for_each(|span| self.push(span));
+    }
+
+    /// A commit of redb's begins that will hold every entry so far.
+    pub(super) fn begin_fold(&mut self) {
+        self.folding = self.needed.len();
+    }
+
+    /// It is on the disk.
+    pub(super) fn end_fold(&mut self) {
+        let folded = self.needed.drain(..self.folding.min(self.needed.len()));
+        self.len -= folded.map(|span| span.len).sum::<u64>();
+        self.folding = 0;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.needed.is_empty()
+    }
+
+    /// How many bytes the needed entries have.
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn needed(&self) -> impl Iterator<Item = Span> {
+        self.needed.iter().copied()
+    }
+
+    /// The needed entries have been copied, one behind the other, to the beginning of an area.
+    pub(super) fn straighten(&mut self) {
+        let mut start = 0;
+        for span in &mut self.needed {
+            span.start = start;
+            start += span.len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts an entry into an area of ten.
+    fn add(ring: &mut Ring, len: u64) -> Option<u64> {
+        let start = ring.place_for(len, 10)?;
+        ring.push(Span { start, len });
+        Some(start)
+    }
+
+    #[test]
+    fn entries_follow_one_another_around_the_area_and_never_onto_one_that_is_needed() {
+        let mut ring = Ring::default();
+        assert_eq!(add(&mut ring, 11), None);
+        assert_eq!([add(&mut ring, 4), add(&mut ring, 3)], [Some(0), Some(4)]);
+        ring.begin_fold();
+        assert_eq!(add(&mut ring, 2), Some(7));
+        assert_eq!(add(&mut ring, 2), None, "the first are needed until the fold is over");
+        ring.end_fold();
+        assert_eq!((ring.len(), add(&mut ring, 2)), (2, Some(0)), "it does not fit at the end");
+        assert_eq!(add(&mut ring, 6), None, "the third is at seven");
+        assert_eq!(add(&mut ring, 5), Some(2));
+        assert_eq!(add(&mut ring, 1), None, "it is full, though there is room at the end");
+        ring.begin_fold();
+        ring.end_fold();
+        assert!(ring.is_empty());
+        assert_eq!(add(&mut ring, 10), Some(0));
+    }
+
+    #[test]
+    fn what_is_straightened_keeps_its_order_and_what_is_being_folded() {
+        let mut ring = Ring::default();
+        ring.resume([Span { start: 8, len: 2 }, Span { start: 0, len: 3 }]);
+        ring.begin_fold();
+        assert_eq!(add(&mut ring, 1), Some(3));
+        ring.straighten();
+        let starts: Vec<_> = ring.needed().map(|span| span.start).collect();
+        assert_eq!((starts, ring.len()), (vec![0, 2, 5], 6));
+        ring.end_fold();
+        assert_eq!(ring.needed().collect::<Vec<_>>(), [Span { start: 5, len: 1 }]);
+    }
+}

@@ -1,0 +1,102 @@
+//! A commit that needs the tables: what it does is not told by the sessions that it names, or the
+//! log has no room for it.
+//!
+//! Invariant: the tables have caught up with the log before anything else is done to them.
+
+use super::super::batch::{Batch, Effects};
+use super::super::connection::Connection;
+use super::super::failure;
+use super::super::ledger::Ledger;
+use super::super::operation::{Operation, Outcome};
+use super::super::shared::Shared;
+use super::way::{Way, settle};
+use super::{Done, Failed, Writer};
+use crate::sync::atomic::Ordering;
+use crate::{Durability, Error, Result};
+
+impl Writer {
+    /// Carries out the rest of a batch, of which `outcomes` are there and not committed, and commits
+    /// all of it.
+    pub(super) fn commit_on_tables(
+        &self,
+        shared: &Shared,
+        connection: &mut Connection,
+        ledger: &mut Ledger,
+        mut outcomes: Vec<Result<Outcome>>,
+        rest: impl Iterator<Item = Operation>,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, Failed> {
+        let path = shared.file.path();
+        let before = |error: redb::Error| Failed::Before(failure::from_redb("write", path, error));
+        ledger.catch_up(connection, &shared.overlay).map_err(before)?;
+        if shared.overlay.is_full() {
+            self.publish_in_memory(shared, connection).map_err(Failed::Before)?;
+        }
+        connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
+
+        let tables = connection.tables().map_err(before)?;
+        let mut state = Batch::new(tables, &shared.touches, effects);
+        for operation in rest {
+            let (next, outcome) = state.apply(operation).map_err(before)?;
+            state = next;
+            outcomes.push(outcome);
+        }
+        let changed = state.into_tables().changed();
+        effects.wrote |= changed;
+        ledger.stored = effects.stored;
+        let must_sync = effects.must_sync(ledger.swept);
+        let committed = effects.wrote || must_sync || effects.rests_on_sweep(ledger.swept);
+        if committed {
+            self.commit_changes(shared, connection, ledger, effects, must_sync)?;
+        } else {
+            // What the touches say is in an earlier commit.
+            let held_by = if self.needs_sync() { Way::Memory } else { Way::Database };
+            settle(shared, &mut ledger.unsynced, effects, held_by);
+        }
+        let published = match effects.publish && !shared.overlay.is_empty() {
+            true => self.publish_in_memory(shared, connection),
+            false => Ok(()),
+        };
+        Ok(Done { outcomes, committed, published })
+    }
+
+    fn commit_changes(
+        &self,
+        shared: &Shared,
+        connection: &mut Connection,
+        ledger: &mut Ledger,
+        effects: &mut Effects<'_>,
+        must_sync: bool,
+    ) -> Result<(), Failed> {
+        let path = shared.file.path();
+        let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
+        let durability = shared.options.durability;
+        let way = Way::of(durability, &mut ledger.log, effects, must_sync)
+            .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
+        if way == Way::Database {
+            ledger.commit_to_disk(connection, durability).map_err(during)?;
+            self.fold_failed.store(false, Ordering::Release);
+        }
+        shared.overlay.add(&effects.changed, effects.cleared);
+        match way {
+            Way::Memory => {
+                self.needs_sync.store(true, Ordering::Release);
+                ledger.unlogged = true;
+                ledger.swept |= effects.swept && durability == Durability::Immediate;
+            }
+            Way::Database => self.needs_sync.store(false, Ordering::Release),
+            // What was in memory only still is.
+            Way::Log => self.note_fold(ledger),
+        }
+        if way != Way::Database && effects.in_bulk {
+            connection.commit_in_memory().map_err(during)?;
+        }
+        // The overlay does not show everything that is done in bulk.
+        if way == Way::Database || effects.in_bulk {
+            let published = self.publish(shared, &connection.database, effects.cleared);
+            published.map_err(Failed::During)?;
+        }
+        settle(shared, &mut ledger.unsynced, effects, way);
+        Ok(())
+    }
+}

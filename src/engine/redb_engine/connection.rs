@@ -36,7 +36,7 @@ impl Connection {
         }
     }
 
-    /// Puts changes into the tables: in the order of their keys, because neighbours share pages.
+    /// Puts changes into the tables.
     pub(super) fn put(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -44,13 +44,8 @@ impl Connection {
     ) -> Outer<()> {
         let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();
-        let mut tables = self.tables()?;
-        for key in keys {
-            if let Some(record) = changes.get(&key) {
-                tables.put(&key, record.as_ref())?;
-            }
-        }
-        Ok(())
+        let changes = keys.iter().filter_map(|key| Some((key, changes.get(key)?.as_ref())));
+        self.tables()?.put_all(changes)
     }
 
     /// Ends the transaction in memory, for a snapshot to be taken.

@@ -58,41 +58,63 @@ impl<'t> Tables<'t> {
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
-    /// Leaves a record, exactly as it is, or nothing under a key, whatever is there. Index entries
-    /// that stay as they are spare the pages they are on.
+    /// Leaves a record, exactly as it is, or nothing under a key, whatever is there.
     pub(super) fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> Outer<()> {
+        let mut entries = Entries::default();
+        self.put_record(key, record, &mut entries)?;
+        self.put_entries(&entries)
+    }
+
+    /// The same for many keys, whose order should be theirs in the tables: neighbours share pages.
+    pub(super) fn put_all<'r>(
+        &mut self,
+        changes: impl IntoIterator<Item = (&'r SessionKey, Option<&'r Record>)>,
+    ) -> Outer<()> {
+        let mut entries = Entries::default();
+        for (key, record) in changes {
+            self.put_record(key, record, &mut entries)?;
+        }
+        entries.expiry.sort_unstable();
+        entries.users.sort_unstable();
+        self.put_entries(&entries)
+    }
+
+    /// Makes the change in `sessions`, and adds to the entries that have to follow it.
+    fn put_record(
+        &mut self,
+        key: &SessionKey,
+        record: Option<&Record>,
+        entries: &mut Entries,
+    ) -> Outer<()> {
         let before = match record {
             Some(record) => self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?,
             None => self.sessions.remove(key.as_bytes())?,
         };
         self.changed |= record.is_some() || before.is_some();
-        let before = before.map(|bytes| Record::decode(key, bytes.value()));
-        let before = match before.transpose() {
+        let before = before.map(|bytes| Record::decode(key, bytes.value())).transpose();
+        let before = match before {
             Ok(before) => before,
             Err(_) => {
                 self.remove_entries_of(key)?;
                 None
             }
         };
-        self.index(key, before.as_ref(), record)
+        entries.follow(key, before.as_ref(), record);
+        Ok(())
     }
 
-    /// Makes the indexes fit the new record under a key, where they fitted the old one.
-    fn index(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) -> Outer<()> {
-        let deadline = |record: &Record| record.index_deadline().as_millis();
-        let (before, after) = (old.map(deadline), new.map(deadline));
-        if let Some(deadline) = before.filter(|_| before != after) {
-            self.expiry.remove((deadline, key.as_bytes()))?;
+    fn put_entries(&mut self, entries: &Entries) -> Outer<()> {
+        for (deadline, key, there) in &entries.expiry {
+            match there {
+                true => self.expiry.insert((*deadline, key.as_bytes()), ())?,
+                false => self.expiry.remove((*deadline, key.as_bytes()))?,
+            };
         }
-        if let Some(deadline) = after.filter(|_| before != after) {
-            self.expiry.insert((deadline, key.as_bytes()), ())?;
-        }
-        let (before, after) = (old.and_then(Record::user), new.and_then(Record::user));
-        if let Some(user) = before.as_ref().filter(|_| before != after) {
-            self.users.remove((user.as_bytes(), key.as_bytes()))?;
-        }
-        if let Some(user) = after.as_ref().filter(|_| before != after) {
-            self.users.insert((user.as_bytes(), key.as_bytes()), ())?;
+        for (user, key, there) in &entries.users {
+            match there {
+                true => self.users.insert((user.as_bytes(), key.as_bytes()), ())?,
+                false => self.users.remove((user.as_bytes(), key.as_bytes()))?,
+            };
         }
         Ok(())
     }
@@ -164,6 +186,30 @@ impl<'t> Tables<'t> {
         self.expiry.retain(|(_, entry), ()| entry != key.as_bytes())?;
         self.users.retain(|(_, entry), ()| entry != key.as_bytes())?;
         Ok(())
+    }
+}
+
+/// Entries of the two indexes, and whether each shall be there.
+#[derive(Default)]
+struct Entries {
+    expiry: Vec<(u64, SessionKey, bool)>,
+    users: Vec<(UserKey, SessionKey, bool)>,
+}
+
+impl Entries {
+    /// Adds what changes with a record. What stays as it is spares the page it is on.
+    fn follow(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) {
+        let deadline = |record: &Record| record.index_deadline().as_millis();
+        let (before, after) = (old.map(deadline), new.map(deadline));
+        if before != after {
+            self.expiry.extend(before.map(|deadline| (deadline, *key, false)));
+            self.expiry.extend(after.map(|deadline| (deadline, *key, true)));
+        }
+        let (before, after) = (old.and_then(Record::user), new.and_then(Record::user));
+        if before != after {
+            self.users.extend(before.map(|user| (user, *key, false)));
+            self.users.extend(after.map(|user| (user, *key, true)));
+        }
     }
 }
 

@@ -32,8 +32,6 @@ use crate::engine::Record;
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
 pub(super) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
-/// A record that is written changes its own page and, now and then, one above it.
-const PAGES_PER_CHANGE: usize = 2;
 /// How many times as many changes the log takes while a fold is under way.
 const GENERATIONS: usize = 2;
 
@@ -88,9 +86,7 @@ impl WriteAheadLog {
         if last > folded {
             apply(database, entries)?;
         }
-        // redb has half of its cache for pages that it did not write yet. Beyond it they go into
-        // the file one by one, in the middle of a transaction.
-        let max_changes = page_cache_bytes / 2 / PAGE / PAGES_PER_CHANGE;
+        let max_changes = page_cache_bytes / PAGE;
         Ok(Self { disk, last, folded, fold: None, changes, max_changes })
     }
 
@@ -204,15 +200,15 @@ pub(super) fn readable_changes(
     changes
 }
 
-/// Puts changes into tables, in their order. A record that cannot be read is an error.
+/// Puts changes into tables; of several under one key, the last. A record that cannot be read is an
+/// error.
 pub(super) fn put_changes(tables: &mut Tables<'_>, changes: Vec<Change>) -> Outer<()> {
+    let mut last = BTreeMap::new();
     for (key, record) in changes {
-        match record.map(|bytes| Record::decode(&key, &bytes)).transpose() {
-            Ok(record) => tables.put(&key, record.as_ref())?,
-            Err(error) => return Err(damaged(error).into()),
-        }
+        let record = record.map(|bytes| Record::decode(&key, &bytes)).transpose();
+        last.insert(key, record.map_err(damaged)?);
     }
-    Ok(())
+    tables.put_all(last.iter().map(|(key, record)| (key, record.as_ref())))
 }
 
 fn apply(database: &Database, entries: Vec<Needed>) -> Outer<()> {

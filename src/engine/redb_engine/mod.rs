@@ -202,8 +202,11 @@ impl RedbEngine {
     }
 
     fn submit(&self, operation: impl Into<Operation>) -> Result<Outcome> {
-        let outcome =
-            self.queue.submit(operation.into(), |batch| self.writer.commit(&self.shared, batch));
+        let operation = operation.into();
+        if matches!(operation, Operation::OnTables(_)) {
+            self.writer.catch_up(&self.shared);
+        }
+        let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch));
         // Whoever comes by when the log is to be folded does it, while others go on writing.
         self.writer.fold_if_due(&self.shared);
         outcome

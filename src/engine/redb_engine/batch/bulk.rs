@@ -151,7 +151,7 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
             let deadline = record.deadline(defaults);
             if deadline < record.index_deadline() {
                 self.effects.touched.insert(*key, record.last_active());
-                self.put(&key, Some(record.indexed_under(deadline)))?;
+                self.put(key, Some(record.indexed_under(deadline)))?;
             }
         }
         Ok(keys.last().copied())

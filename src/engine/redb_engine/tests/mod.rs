@@ -8,6 +8,7 @@ mod verified;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use super::operation::Keyed;
 use super::*;
 use crate::clock::Timestamp;
 use crate::engine::{Insert, Limits, Record, Removed, Replace};
@@ -146,10 +147,23 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     }
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
     let before = disk.operations();
-    disk.hold_syncs();
     let insert = |number| {
         let record = record_at(now.as_millis());
         assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+    };
+    // Leads, and does nothing before it is told to.
+    let (leading, go_on) = (AtomicBool::new(false), AtomicBool::new(false));
+    let lead = || {
+        let (key, record) = (key(999), record_at(now.as_millis()));
+        let own = Keyed::Insert { key, record, limits: Limits::NONE };
+        let outcome = engine.queue.submit(own.into(), |batch| {
+            leading.store(true, Ordering::Release);
+            while !go_on.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+            engine.writer.commit(&engine.shared, batch)
+        });
+        assert!(matches!(outcome, Ok(Outcome::Insert(Insert::Done))));
     };
     let wait_until_waiting = |threads| {
         while engine.queue.waiting() < threads {
@@ -157,8 +171,10 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
         }
     };
     let steps = thread::scope(|scope| {
-        scope.spawn(|| insert(999));
-        disk.wait_for_held_sync();
+        scope.spawn(lead);
+        while !leading.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
         let sweep = scope.spawn(|| {
             let mut steps = Vec::new();
             loop {
@@ -172,13 +188,13 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
         wait_until_waiting(1);
         scope.spawn(|| insert(1_000));
         wait_until_waiting(2);
-        disk.release_syncs();
+        go_on.store(true, Ordering::Release);
         sweep.join().unwrap()
     });
     assert_eq!(steps[..2], [8, 8], "a step is small while somebody writes");
     assert_eq!(steps.iter().sum::<u64>(), EXPIRING);
     // What the disk held after each operation tells what was committed, and in which order.
-    let mut states: Vec<_> = (before..=disk.operations())
+    let mut states: Vec<_> = (before - 1..=disk.operations())
         .map(|operation| look(&disk, operation, EXPIRING, &coming))
         .collect();
     states.dedup();

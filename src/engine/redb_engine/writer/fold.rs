@@ -19,19 +19,23 @@ use super::{LostByPanic, State, Writer};
 use crate::Durability;
 use crate::sync::atomic::Ordering;
 
-/// What a fold takes along.
-struct Fold {
+/// So many keys are put into the tables before a commit rather than by it.
+const WORTHWHILE: usize = 2;
+
+/// What a thread has that works on the tables while others go on.
+struct Aside {
     connection: Connection,
     /// What the tables are behind with.
     behind: Keys,
-    /// What the snapshot afterwards shows and the last one does not.
-    shown: Changes,
-    number: u64,
+    /// With it all else that the last snapshot does not show, if a commit is to end the fold.
+    changes: Changes,
+    /// The number of that commit.
+    number: Option<u64>,
 }
 
 impl Writer {
-    /// After a commit: whether somebody ought to fold the log. Where that failed, the next commit
-    /// that needs the tables tries first, and its caller learns of it.
+    /// After a commit: notes whether somebody ought to fold the log. Where that failed, the next
+    /// commit that needs the tables tries first, and its caller learns of it.
     pub(super) fn note_fold(&self, ledger: &Ledger) {
         let due = !self.fold_failed.load(Ordering::Acquire) && ledger.log.wants_fold();
         if due && !ledger.unlogged {
@@ -46,35 +50,49 @@ impl Writer {
         if !due || !self.fold_due.swap(false, Ordering::AcqRel) {
             return;
         }
-        let Some(Fold { connection, behind, shown, number }) = self.begin_fold(shared) else {
-            return;
-        };
-        let folded = catch_unwind(AssertUnwindSafe(|| {
-            holding(connection, |connection| {
-                connection.put(behind, &shown)?;
-                connection.commit_to_disk(Durability::Immediate, Some(number))
-            })
-        }));
-        // A panic here would be some caller's, who has nothing to do with it.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            let _lost_by_panic = LostByPanic(shared);
-            self.end_fold(shared, folded.ok(), &shown);
-        }));
-        self.folded.notify_all();
+        let begun = self.begin(shared, |ledger| {
+            let wanted = !ledger.unlogged && ledger.log.wants_fold();
+            wanted.then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
+        });
+        if let Some(aside) = begun {
+            self.work(shared, aside);
+        }
     }
 
-    fn begin_fold(&self, shared: &Shared) -> Option<Fold> {
+    /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
+    /// left to do then, the less others have to wait for that commit.
+    pub(in super::super) fn catch_up(&self, shared: &Shared) {
+        self.wait_for_fold(&mut self.state.lock());
+        let begun = self.begin(shared, |ledger| {
+            (ledger.behind.len() >= WORTHWHILE).then(|| (shared.overlay.of(&ledger.behind), None))
+        });
+        if let Some(aside) = begun {
+            self.work(shared, aside);
+        }
+    }
+
+    /// Takes the connection, if it is there and `wanted` says with what and for what.
+    fn begin(
+        &self,
+        shared: &Shared,
+        wanted: impl FnOnce(&mut Ledger) -> Option<(Changes, Option<u64>)>,
+    ) -> Option<Aside> {
         let mut state = self.state.lock();
         if self.is_forked() || shared.is_handle_lost() {
             return None;
         }
         match std::mem::replace(&mut *state, State::Closed) {
-            State::Open(connection, mut ledger) if !ledger.unlogged && ledger.log.wants_fold() => {
-                let behind = std::mem::take(&mut ledger.behind);
-                let number = ledger.log.begin_fold();
-                *state = State::Folding(ledger);
-                Some(Fold { connection, behind, shown: shared.overlay.all(), number })
-            }
+            State::Open(connection, mut ledger) => match wanted(&mut ledger) {
+                Some((changes, number)) => {
+                    let behind = std::mem::take(&mut ledger.behind);
+                    *state = State::Folding(ledger);
+                    Some(Aside { connection, behind, changes, number })
+                }
+                None => {
+                    *state = State::Open(connection, ledger);
+                    None
+                }
+            },
             other => {
                 *state = other;
                 None
@@ -82,18 +100,39 @@ impl Writer {
         }
     }
 
-    /// `folded` is what became of it; `None` after a panic.
-    fn end_fold(&self, shared: &Shared, folded: Option<(Connection, Outer<()>)>, shown: &Changes) {
+    fn work(&self, shared: &Shared, aside: Aside) {
+        let Aside { connection, behind, changes, number } = aside;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            holding(connection, |connection| {
+                connection.put(behind, &changes)?;
+                match number {
+                    Some(_) => connection.commit_to_disk(Durability::Immediate, number),
+                    None => Ok(()),
+                }
+            })
+        }));
+        // A panic here would be some caller's, who has nothing to do with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _lost_by_panic = LostByPanic(shared);
+            self.end(shared, done.ok(), number.map(|_| &changes));
+        }));
+        self.folded.notify_all();
+    }
+
+    /// `done` is what became of it, `None` after a panic; `shown` is what a commit has brought.
+    fn end(&self, shared: &Shared, done: Option<(Connection, Outer<()>)>, shown: Option<&Changes>) {
         let mut state = self.state.lock();
         // Nobody else ends the folding.
         let State::Folding(mut ledger) = std::mem::replace(&mut *state, State::Broken(None)) else {
             return;
         };
-        match folded {
+        match done {
             Some((connection, Ok(()))) => {
-                ledger.log.end_fold();
-                let published = self.publish_folded(shared, &connection.database, shown);
-                self.note_fold(&ledger);
+                let published = shown.map_or(Ok(()), |shown| {
+                    ledger.log.end_fold();
+                    self.note_fold(&ledger);
+                    self.publish_folded(shared, &connection.database, shown)
+                });
                 *state = State::Open(connection, ledger);
                 if published.is_ok() {
                     return;

@@ -90,11 +90,11 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.latest()?;
+        let listing = self.listing()?;
         let failed = |error| self.shared.failed_to_read(error);
-        for key in snapshot.keys_of(user).map_err(failed)? {
-            if let Some(record) = snapshot.get(&key).map_err(failed)? {
-                let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
+        for key in listing.keys_of(user).map_err(failed)? {
+            if let Some(record) = listing.get(&key).map_err(failed)? {
+                let latest = |record| self.shared.with_latest_touch(listing.commit(), &key, record);
                 visit(key, record.and_then(latest))?;
             }
         }
@@ -102,11 +102,11 @@ impl Engine for RedbEngine {
     }
 
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let snapshot = self.latest()?;
+        let listing = self.listing()?;
         let failed = |error| self.shared.failed_to_read(error);
-        for entry in snapshot.records().map_err(failed)? {
+        for entry in listing.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
-            let latest = |record| self.shared.with_latest_touch(&snapshot, &key, record);
+            let latest = |record| self.shared.with_latest_touch(listing.commit(), &key, record);
             visit(key, record.and_then(latest))?;
         }
         Ok(())
@@ -114,11 +114,12 @@ impl Engine for RedbEngine {
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         // Most sweeps find nothing; that takes a look, and no place in the queue.
-        let nothing_passed =
-            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
-        if self.shared.overlay.is_empty() && self.reading(nothing_passed)? {
+        let listing = self.listing()?;
+        let nothing_passed = listing.passed(now).map(|mut passed| passed.next().is_none());
+        if nothing_passed.map_err(|error| self.shared.failed_to_read(error))? {
             return Ok(Sweep::default());
         }
+        drop(listing);
         let step = self.sweep_pace.step(limit);
         let operation = OnTables::Sweep { now, defaults: *defaults, limit: step };
         let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)?;
@@ -144,14 +145,15 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        let snapshot = self.latest()?;
+        let listing = self.listing()?;
         let failed = |error| self.shared.failed_to_read(error);
         let mut expired = 0;
-        for key in snapshot.passed(now).map_err(failed)? {
+        for key in listing.passed(now).map_err(failed)? {
             let key = key.map_err(failed)?;
-            expired += match snapshot.get(&key).map_err(failed)? {
+            expired += match listing.get(&key).map_err(failed)? {
                 Some(Ok(record)) => {
-                    let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
+                    let commit = listing.commit();
+                    let record = self.shared.with_latest_touch(commit, &key, record)?;
                     u64::from(record.is_expired(now, defaults))
                 }
                 // The next sweep takes it away.
@@ -159,14 +161,15 @@ impl Engine for RedbEngine {
                 None => 0,
             };
         }
-        Ok(snapshot.len().map_err(failed)?.saturating_sub(expired))
+        Ok(listing.stored().saturating_sub(expired))
     }
 
     fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        let snapshot = self.latest()?;
+        let snapshot = self.snapshot()?;
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
-                let record = self.shared.with_latest_touch(&snapshot, &key, record)?;
+                let commit = snapshot.commit();
+                let record = self.shared.with_latest_touch(commit, &key, record)?;
                 inspect(Finding::Record(key, record))
             }
             problem => inspect(problem),
@@ -190,8 +193,6 @@ impl Engine for RedbEngine {
 
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
-        // Reads of a snapshot are faster than those that ask for what has changed since, too.
-        self.latest()?;
         // Without a filter reads are slower, and as right.
         let _ = self.warm_up.step(&self.shared, &self.writer);
         Ok(())
@@ -205,7 +206,7 @@ impl Engine for RedbEngine {
 
     fn stats(&self) -> Result<EngineStats> {
         Ok(EngineStats {
-            stored: self.latest()?.len().map_err(|error| self.shared.failed_to_read(error))?,
+            stored: self.listing()?.stored(),
             file_bytes: Some(self.shared.file.len()?),
             pending_touches: self.shared.touches.len() as u64,
             ..self.writer.stats()

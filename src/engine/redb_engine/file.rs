@@ -16,6 +16,7 @@ use super::failure;
 use super::marks::{check_format, check_marks, write_marks};
 use super::medium::{Found, Medium, MediumFile, Opened};
 use super::options::RedbOptions;
+use super::overlay::Changes;
 use super::platform::Identity;
 use super::recovery::was_closed;
 use super::unwinding::holding;
@@ -31,10 +32,11 @@ pub(super) struct StoreFile {
     sync_failed: SyncFailed,
 }
 
-/// redb's handle of it, and the log behind it; all that the log holds is in the database's tables.
+/// redb's handle of it, the log behind it, and what that says which the database does not hold.
 pub(super) struct OpenFile {
     pub(super) database: Database,
     pub(super) log: WriteAheadLog,
+    pub(super) logged: Changes,
 }
 
 impl StoreFile {
@@ -179,13 +181,14 @@ impl StoreFile {
             Err(panic) if watch.is_called() => resume_unwind(panic),
             Err(_) => return Err(failure::panicked(self.path())),
         };
-        let (database, log) = holding(database, |database| {
+        let (database, recovered) = holding(database, |database| {
             if found == Found::File {
                 check_format(self.path(), database)?;
             }
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
                 .map_err(|error| failure::from_redb("recover", self.path(), error))
         });
-        Ok((OpenFile { database, log: log? }, live))
+        let (log, logged) = recovered?;
+        Ok((OpenFile { database, log, logged }, live))
     }
 }

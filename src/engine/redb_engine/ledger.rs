@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use super::connection::Connection;
 use super::key_hasher::BuildKeyHasher;
-use super::overlay::Overlay;
+use super::overlay::{Changes, Overlay};
+use super::snapshot::Snapshot;
 use super::tables::Outer;
 use super::touch_buffer::Touches;
 use super::write_ahead_log::WriteAheadLog;
@@ -31,16 +32,24 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Of a log whose entries are in the tables, which have so many records.
-    pub(super) fn new(log: WriteAheadLog, stored: u64) -> Self {
-        Self {
+    /// Of a log that says so much more than a database of which this is a snapshot.
+    pub(super) fn new(log: WriteAheadLog, logged: &Changes, snapshot: &Snapshot) -> Outer<Self> {
+        let mut stored = snapshot.len()?;
+        for (key, record) in logged {
+            match (snapshot.contains(key)?, record.is_some()) {
+                (false, true) => stored += 1,
+                (true, false) => stored = stored.saturating_sub(1),
+                _ => {}
+            }
+        }
+        Ok(Self {
             log,
-            behind: Keys::default(),
+            behind: logged.keys().copied().collect(),
             stored,
             unlogged: false,
             swept: false,
             unsynced: Touches::default(),
-        }
+        })
     }
 
     /// Lets the tables catch up with the log.

@@ -48,12 +48,12 @@ pub(crate) trait Draft {
 /// The bytes of an open file: what redb asks of it, and what the log does.
 pub(crate) trait MediumFile: StorageBackend {
     /// Writes, and returns once what it wrote is on the disk; of anything else that was written
-    /// before it promises nothing.
+    /// before it promises nothing. `None`, and nothing is written, where there is no way to do it.
     ///
-    /// Its range must have been written and synced before, so that no length has to be.
-    fn write_synced(&self, offset: u64, data: &[u8]) -> Result<(), Unwritten> {
-        self.write(offset, data).map_err(Unwritten::Write)?;
-        self.sync_data().map_err(Unwritten::Sync)
+    /// Its range must have been written and synced before, so that no length has to be. A failure to
+    /// write something else, of which a sync is told as well, may be told here, too.
+    fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), Unwritten>> {
+        None
     }
 }
 

@@ -21,6 +21,7 @@ mod interleavings;
 mod key_filter;
 mod key_hasher;
 mod ledger;
+mod listing;
 mod marks;
 pub(crate) mod medium;
 mod operation;
@@ -58,10 +59,11 @@ pub use self::salvage::{Salvage, SalvageReport, salvage};
 
 use self::commit_queue::CommitQueue;
 use self::connection::Connection;
-use self::file::StoreFile;
+use self::file::{OpenFile, StoreFile};
 use self::folder::InFolder;
 use self::key_filter::KeyFilter;
 use self::ledger::Ledger;
+use self::listing::Listing;
 use self::medium::Medium;
 use self::operation::{OnTables, Operation, Outcome};
 use self::record_cache::RecordCache;
@@ -137,26 +139,29 @@ impl RedbEngine {
     pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
         let (file, opened) = StoreFile::open(medium, options)?;
-        let (opened, snapshot) = holding(opened, |opened| {
-            let snapshot = Snapshot::of(&opened.database, 0)?;
-            Ok((snapshot.len()?, snapshot))
+        let OpenFile { database, log, logged } = opened;
+        let (database, begun) = holding(database, |database| {
+            let snapshot = Snapshot::of(database, 0)?;
+            Ok((Ledger::new(log, &logged, &snapshot)?, snapshot))
         });
-        let (stored, snapshot) =
-            snapshot.map_err(|error| failure::from_redb("read", file.path(), error))?;
+        let (ledger, snapshot) =
+            begun.map_err(|error| failure::from_redb("read", file.path(), error))?;
+        let overlay = Overlay::new();
+        overlay.add(&logged, false);
         let shared = Shared {
             file,
             options: options.for_reopening(),
             touches: TouchBuffer::new(),
             cache: RecordCache::new(options.record_cache_bytes()),
             filter: KeyFilter::new(),
-            overlay: Overlay::new(),
+            overlay,
             snapshot: ArcSwapOption::from_pointee(snapshot),
             handle_lost: AtomicBool::new(false),
         };
         Ok(Self {
             shared,
             queue: CommitQueue::new(),
-            writer: Writer::new(Connection::new(opened.database), Ledger::new(opened.log, stored)),
+            writer: Writer::new(Connection::new(database), ledger),
             sweep_pace: Pace::new(),
             touch_pace: Pace::new(),
             warm_up: WarmUp::new(),
@@ -184,19 +189,17 @@ impl RedbEngine {
     }
 
     /// The store as it is now, as one whole.
-    fn latest(&self) -> Result<Arc<Snapshot>> {
+    fn listing(&self) -> Result<Listing> {
+        self.writer.listing(&self.shared)
+    }
+
+    /// The same in a snapshot, with indexes and all.
+    fn snapshot(&self) -> Result<Arc<Snapshot>> {
         if self.shared.is_handle_lost() {
             self.writer.reopen(&self.shared)?;
         }
-        if !self.shared.overlay.is_empty()
-            && let Err(error) = self.submit(OnTables::Publish)
-        {
-            // A file that is opened anew shows everything, and so it has been or is now.
-            match self.shared.is_handle_lost() {
-                true => self.writer.reopen(&self.shared)?,
-                false if self.shared.overlay.is_empty() => {}
-                false => return Err(error),
-            }
+        if !self.shared.overlay.is_empty() {
+            self.submit(OnTables::Publish)?;
         }
         self.shared.snapshot.load_full().ok_or(Error::Closed)
     }

@@ -1,6 +1,7 @@
 //! An open file of the operating system: redb's own access to it, and one more for the log.
 //!
-//! Invariant: both are the same open file, so a lock that one of them holds is the other's, too.
+//! Invariant: both lead to the same file, and the locks are redb's. They are opened apart, because
+//! the system tells of a failed write once to each: one's sync must not take away the other's error.
 
 use std::fs::File;
 use std::io;
@@ -10,38 +11,37 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use super::medium::{MediumFile, Unwritten};
-use super::platform::write_synced;
+use super::platform::{open_apart, write_synced};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub(super) struct OsFile {
     redb: FileBackend,
-    log: File,
-    /// Whether the system syncs a range of a file, until it says that it does not.
-    syncs_ranges: AtomicBool,
+    /// `None` where the system has no way to open it once more, or none to sync a range.
+    log: Option<File>,
+    /// Whether the file system has said that it syncs no range.
+    syncs_no_range: AtomicBool,
 }
 
 impl OsFile {
     pub(super) fn new(file: File) -> Result<Self, DatabaseError> {
-        let log = file.try_clone().map_err(|error| DatabaseError::Storage(error.into()))?;
-        Ok(Self { redb: FileBackend::new(file)?, log, syncs_ranges: AtomicBool::new(true) })
+        let log = open_apart(&file);
+        Ok(Self { redb: FileBackend::new(file)?, log, syncs_no_range: AtomicBool::new(false) })
     }
 }
 
 impl MediumFile for OsFile {
-    /// Where the system can, it writes and syncs this range alone: what redb writes meanwhile all
-    /// over the same file would otherwise have to get to the disk first.
-    fn write_synced(&self, offset: u64, data: &[u8]) -> Result<(), Unwritten> {
-        if self.syncs_ranges.load(Ordering::Relaxed) {
-            match write_synced(&self.log, offset, data) {
-                Err(Unwritten::Write(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.syncs_ranges.store(false, Ordering::Relaxed);
-                }
-                result => return result,
+    /// Syncs this range alone: what redb writes meanwhile all over the same file would otherwise
+    /// have to get to the disk first.
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), Unwritten>> {
+        let log = self.log.as_ref().filter(|_| !self.syncs_no_range.load(Ordering::Relaxed))?;
+        match write_synced(log, offset, data) {
+            Err(Unwritten::Write(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                self.syncs_no_range.store(true, Ordering::Relaxed);
+                None
             }
+            result => Some(result),
         }
-        self.write(offset, data).map_err(Unwritten::Write)?;
-        self.sync_data().map_err(Unwritten::Sync)
     }
 }
 
@@ -104,18 +104,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_and_synced_in_one_is_where_it_belongs_whether_or_not_the_system_can() {
-        let mut file = OsFile::new(tempfile::tempfile().unwrap()).unwrap();
+    fn what_is_written_and_synced_in_one_is_where_it_belongs() {
+        let file = OsFile::new(tempfile::tempfile().unwrap()).unwrap();
         file.set_len(10_000).unwrap();
-        file.write_synced(5_000, &[1; 600]).unwrap();
-        *file.syncs_ranges.get_mut() = false;
-        file.write_synced(5_600, &[2; 600]).unwrap();
-        let mut read = [0; 1_300];
-        file.read(4_950, &mut read).unwrap();
-        assert_eq!(read[..50], [0; 50]);
-        assert_eq!(read[50..650], [1; 600]);
-        assert_eq!(read[650..1_250], [2; 600]);
+        if let Some(written) = file.write_synced(5_000, &[1; 600]) {
+            written.unwrap();
+            let mut read = [0; 700];
+            file.read(4_950, &mut read).unwrap();
+            assert_eq!(read[..50], [0; 50]);
+            assert_eq!(read[50..650], [1; 600]);
+            assert_eq!(read[650..], [0; 50]);
+        }
         assert_eq!(file.len().unwrap(), 10_000);
+    }
+
+    #[test]
+    fn where_no_range_can_be_synced_nothing_is_written() {
+        let mut file = OsFile::new(tempfile::tempfile().unwrap()).unwrap();
+        file.set_len(100).unwrap();
+        *file.syncs_no_range.get_mut() = true;
+        assert!(file.write_synced(0, &[1; 100]).is_none());
+        let mut read = [7; 100];
+        file.read(0, &mut read).unwrap();
+        assert_eq!(read, [0; 100]);
     }
 
     #[test]

@@ -122,11 +122,19 @@ impl Overlay {
 
     /// A snapshot with every change is published.
     pub(super) fn clear(&self) {
+        self.keep(&Changes::default());
+    }
+
+    /// A snapshot with every change but these is published.
+    pub(super) fn keep(&self, changes: &Changes) {
         for shard in &self.shards {
-            let mut shard = shard.write();
-            let bytes = shard.values().map(|record| weight(record.as_ref())).sum();
-            shard.clear();
-            self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            shard.write().retain(|key, record| {
+                let kept = changes.contains_key(key);
+                if !kept {
+                    self.bytes.fetch_sub(weight(record.as_ref()), Ordering::AcqRel);
+                }
+                kept
+            });
         }
     }
 }

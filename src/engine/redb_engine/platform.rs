@@ -94,15 +94,29 @@ pub(super) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// The same file, opened once more: with a place of its own, and errors of its own to be told of.
+#[cfg(target_os = "linux")]
+pub(super) fn open_apart(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let apart = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    // There may be anything in the place of /proc.
+    let same = Identity::of(&apart.metadata().ok()?) == Identity::of(&file.metadata().ok()?);
+    same.then_some(apart)
+}
+
 /// Writes, and syncs the range that was written and no other. `Unsupported` where the kernel or the
-/// file system cannot; nothing is written then.
+/// file system cannot; nothing is promised of what is written then.
 #[cfg(target_os = "linux")]
 pub(super) fn write_synced(file: &File, mut offset: u64, mut data: &[u8]) -> Result<(), Unwritten> {
+    use std::os::unix::fs::FileExt;
+
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    // By itself first, so that an error of the next call is one of the sync: where a file system
+    // finds no room for data, it mostly says so here.
+    file.write_all_at(data, offset).map_err(Unwritten::Write)?;
     while !data.is_empty() {
-        let part = [io::IoSlice::new(data)];
-        match pwritev2(file, &part, offset, ReadWriteFlags::DSYNC) {
-            Ok(0) => return Err(Unwritten::Write(io::ErrorKind::WriteZero.into())),
+        match pwritev2(file, &[io::IoSlice::new(data)], offset, ReadWriteFlags::DSYNC) {
             Ok(written) => {
                 data = data.get(written..).unwrap_or_default();
                 offset += written as u64;
@@ -111,17 +125,18 @@ pub(super) fn write_synced(file: &File, mut offset: u64, mut data: &[u8]) -> Res
             Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
                 return Err(Unwritten::Write(io::ErrorKind::Unsupported.into()));
             }
-            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                return Err(Unwritten::Write(error.into()));
-            }
-            // One error for both halves; the worse one is to be reckoned with.
             Err(error) => return Err(Unwritten::Sync(error.into())),
         }
     }
     Ok(())
 }
 
-/// Other systems have no such call.
+/// Other systems have no such calls.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_apart(_: &File) -> Option<File> {
+    None
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(super) fn write_synced(_: &File, _: u64, _: &[u8]) -> Result<(), Unwritten> {
     Err(Unwritten::Write(io::ErrorKind::Unsupported.into()))

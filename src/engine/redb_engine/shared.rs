@@ -111,11 +111,11 @@ impl Shared {
         }
     }
 
-    /// A record of a snapshot that may have been taken some time ago, with the latest touch. One
+    /// A record of a listing on a snapshot that may be some time old, with the latest touch. One
     /// that is not in the buffer any more has been settled by a later commit; that one has it.
     pub(super) fn with_latest_touch(
         &self,
-        snapshot: &Snapshot,
+        commit: u64,
         key: &SessionKey,
         record: Record,
     ) -> Result<Record> {
@@ -123,7 +123,7 @@ impl Shared {
             return Ok(record.touched(at));
         }
         // In this order: what has left the overlay is in a snapshot.
-        if self.overlay.contains(key).is_none() && self.is_last(snapshot) {
+        if self.overlay.contains(key).is_none() && self.is_last(commit) {
             return Ok(record);
         }
         Ok(match self.load(key)? {
@@ -132,7 +132,7 @@ impl Shared {
         })
     }
 
-    fn is_last(&self, snapshot: &Snapshot) -> bool {
-        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == snapshot.commit())
+    fn is_last(&self, commit: u64) -> bool {
+        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == commit)
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use redb::{BackendError, StorageBackend};
@@ -21,6 +22,9 @@ pub(super) struct OpenFile {
     file: u64,
     /// Who holds its locks.
     handle: u64,
+    /// Of how many failed syncs a sync of the file, and one of a range, have been told: the two are
+    /// opened apart.
+    told: [AtomicU64; 2],
 }
 
 /// Locked ranges of bytes.
@@ -42,21 +46,31 @@ impl OpenFile {
     pub(super) fn new(disk: &SimulatedDisk, file: u64) -> Self {
         let mut state = disk.state.lock();
         state.locks.handles += 1;
-        Self { disk: disk.clone(), file, handle: state.locks.handles }
+        let handle = state.locks.handles;
+        let told = [(); 2].map(|()| AtomicU64::new(state.failed_syncs));
+        Self { disk: disk.clone(), file, handle, told }
     }
 
     fn state(&self) -> &Arc<Mutex<State>> {
         &self.disk.state
     }
 
-    /// Syncs the whole file, or a range of its bytes.
+    /// Syncs the whole file, or a range of its bytes. What has failed is told once to each of the
+    /// two, whichever of them met it.
     fn sync(&self, range: Option<Range<u64>>) -> io::Result<()> {
         let mut state = self.disk.until_released();
         let file = self.file;
+        let [of_file, of_range] = &self.told;
+        let told = if range.is_some() { of_range } else { of_file };
         let Some((_, error)) = state.strike(&[DiskFault::Sync, DiskFault::Panic]) else {
             state.history.push(Event::Sync { file, range });
-            return Ok(());
+            return match told.swap(state.failed_syncs, Ordering::Relaxed) == state.failed_syncs {
+                true => Ok(()),
+                false => Err(io::Error::other("simulated: an earlier sync failed")),
+            };
         };
+        state.failed_syncs += 1;
+        told.store(state.failed_syncs, Ordering::Relaxed);
         let dropped: Vec<_> = state.history.pages_to_sync(file, range.as_ref()).collect();
         state.dropped.extend(dropped);
         let seed = state.history.len();
@@ -99,10 +113,10 @@ impl Drop for OpenFile {
 
 impl MediumFile for OpenFile {
     /// A write, and then a sync of what it wrote, as two operations of the disk.
-    fn write_synced(&self, offset: u64, data: &[u8]) -> Result<(), Unwritten> {
-        self.write(offset, data).map_err(Unwritten::Write)?;
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), Unwritten>> {
+        let written = self.write(offset, data).map_err(Unwritten::Write);
         let range = offset..offset + data.len() as u64;
-        self.sync(Some(range)).map_err(Unwritten::Sync)
+        Some(written.and_then(|()| self.sync(Some(range)).map_err(Unwritten::Sync)))
     }
 }
 

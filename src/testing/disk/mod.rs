@@ -81,6 +81,7 @@ struct State {
     /// Whether syncs wait, and how many do.
     holds_syncs: bool,
     held_syncs: usize,
+    failed_syncs: u64,
     /// Pages that a failed sync dropped: (file, page).
     dropped: BTreeSet<(u64, u64)>,
     locks: Locks,
@@ -126,6 +127,7 @@ impl SimulatedDisk {
             fault: None,
             holds_syncs: false,
             held_syncs: 0,
+            failed_syncs: 0,
             dropped: BTreeSet::new(),
             locks: Locks::default(),
         };

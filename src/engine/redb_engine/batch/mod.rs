@@ -8,6 +8,7 @@ mod bulk;
 mod ground;
 
 pub(super) use self::ground::{Ground, View};
+use super::ledger::Ledger;
 use super::operation::{Keyed, Outcome};
 use super::overlay::Changes;
 use super::tables::Outer;
@@ -23,6 +24,10 @@ pub(super) struct Effects<'b> {
     pub(super) changed: Changes,
     /// How many records there are.
     pub(super) stored: u64,
+    /// What it was begun on: how often the file had been opened anew, and whether anything was in
+    /// memory only that the next opening would not find.
+    pub(super) openings: u64,
+    pub(super) rest_on_memory: bool,
     /// Whether there is anything to commit.
     pub(super) wrote: bool,
     /// Touches that the committed records hold.
@@ -50,6 +55,8 @@ impl<'b> Effects<'b> {
         Self {
             changed: Changes::default(),
             stored: 0,
+            openings: 0,
+            rest_on_memory: false,
             wrote: false,
             touched: Touches::default(),
             condemned: Condemned::new(touches),
@@ -65,6 +72,13 @@ impl<'b> Effects<'b> {
 }
 
 impl Effects<'_> {
+    /// Begins on what the ledger says.
+    pub(super) const fn begin(&mut self, ledger: &Ledger, openings: u64) {
+        self.stored = ledger.stored;
+        self.openings = openings;
+        self.rest_on_memory = ledger.unlogged;
+    }
+
     /// What it leaves under the keys that it changed, for the log.
     pub(super) fn entry(&self) -> impl ExactSizeIterator<Item = Change> {
         self.changed.iter().map(|(key, record)| {

@@ -10,7 +10,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
 use crate::engine::Record;
 use crate::engine::redb_engine::failure;
 use crate::engine::redb_engine::tables::{Outer, SESSIONS, Tables};
-use crate::engine::redb_engine::write_ahead_log::{Change, put_changes};
+use crate::engine::redb_engine::write_ahead_log::{Change, last_of};
 use crate::{Result, SessionKey};
 
 const BATCH: usize = 1_000;
@@ -55,9 +55,11 @@ impl<'d> Sink<'d> {
         self.guarded(|| {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::None)?;
-            let mut tables = Tables::open(&transaction)?;
-            put_changes(&mut tables, changes)?;
-            drop(tables);
+            let changes = last_of(changes)?;
+            let mut changes: Vec<_> = changes.iter().collect();
+            changes.sort_unstable_by_key(|(key, _)| **key);
+            let changes = changes.into_iter().map(|(key, record)| (key, record.as_ref()));
+            Tables::open(&transaction)?.put_all(changes)?;
             Ok(transaction.commit()?)
         })
     }

@@ -26,6 +26,7 @@ const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 pub(in super::super) struct Disk {
     inner: Box<dyn MediumFile>,
     sync_failed: SyncFailed,
+    syncing: Mutex<()>,
     log: Mutex<Log>,
 }
 
@@ -73,10 +74,9 @@ impl Disk {
             return Err(damaged(DamagedArea));
         }
         // Until it is read, all of it may be needed.
-        let mut ring = Ring::default();
-        ring.resume(area.map(|area| Span { start: 0, len: area.capacity }));
+        let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
         let log = Log { area, order, ring, ..Log::default() };
-        Ok(Self { inner, sync_failed, log: Mutex::new(log) })
+        Ok(Self { inner, sync_failed, syncing: Mutex::new(()), log: Mutex::new(log) })
     }
 
     pub(in super::super) fn inner(&self) -> &dyn MediumFile {
@@ -119,13 +119,17 @@ impl Disk {
         }
     }
 
+    /// Syncs the whole file. One at a time: of two at once that meet the same failed write, the
+    /// system may tell only one of it.
     pub(in super::super) fn sync(&self) -> io::Result<()> {
+        let _alone = self.syncing.lock();
         self.check_synced()?;
         let result = self.inner.sync_data();
         if result.is_err() {
             self.sync_failed.set();
         }
-        result
+        result?;
+        self.check_synced()
     }
 
     /// Gives back the log's room if it is retired. Nothing but closing the file comes after it.
@@ -153,8 +157,11 @@ impl Disk {
     /// Writes an entry behind the others and syncs it; `false` if there is no room for it.
     pub(super) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
         let mut log = self.log.lock();
-        log.check()?;
         self.check_synced()?;
+        // Where the log is not known there is no room in it; the file has to be opened anew.
+        if log.astray {
+            return Ok(false);
+        }
         let area = match log.area {
             Some(area) => area,
             None => self.make_room(&mut log)?,
@@ -167,18 +174,28 @@ impl Disk {
     }
 
     fn write_synced(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write_synced(offset, data).map_err(|error| match error {
-            Unwritten::Write(error) => error,
-            Unwritten::Sync(error) => {
-                self.sync_failed.set();
-                error
+        match self.inner.write_synced(offset, data) {
+            None => {
+                self.inner.write(offset, data)?;
+                self.sync()
             }
-        })
+            Some(Ok(())) => self.check_synced(),
+            Some(Err(Unwritten::Write(error))) => Err(error),
+            Some(Err(Unwritten::Sync(error))) => {
+                self.sync_failed.set();
+                Err(error)
+            }
+        }
     }
 
     /// Which entries are needed, as [`read_log`](Self::read_log) showed them.
     pub(super) fn resume(&self, needed: impl IntoIterator<Item = Span>) {
-        self.log.lock().ring.resume(needed);
+        self.log.lock().ring = Ring::of(needed);
+    }
+
+    /// None is needed any more.
+    pub(super) fn restart(&self) {
+        self.log.lock().ring.restart();
     }
 
     /// A commit of redb's begins that will hold every entry so far.
@@ -391,7 +408,7 @@ mod tests {
     fn a_log_that_nobody_needs_goes_where_the_database_ends() {
         let disk = disk();
         assert!(disk.append(entry(), 1).unwrap());
-        disk.resume([]);
+        disk.restart();
         disk.set_database_len(64 * 1024 + PAGE).unwrap();
         assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);
     }

@@ -26,7 +26,8 @@ pub(super) use self::disk::Disk;
 pub(super) use self::entry::Change;
 use self::entry::{Entry, Found};
 use self::ring::Span;
-use super::tables::{Outer, Tables};
+use super::overlay::Changes;
+use super::tables::Outer;
 use crate::engine::Record;
 
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
@@ -65,15 +66,15 @@ struct Fold {
 }
 
 impl WriteAheadLog {
-    /// Applies what the last process left in the log to the database. In memory: the log stays as
-    /// it is until a durable commit holds it, so that a full disk does not stand in the way.
+    /// The log as the last process left it, and what it says that the database does not hold. It
+    /// is read and nothing more: a full disk does not stand in the way.
     ///
-    /// redb keeps the pages of what is in the log only; `page_cache_bytes` is its room for them.
+    /// `page_cache_bytes` is what redb has for pages.
     pub(super) fn recover(
         disk: Arc<Disk>,
         database: &Database,
         page_cache_bytes: usize,
-    ) -> Outer<Self> {
+    ) -> Outer<(Self, Changes)> {
         let folded = stored_sequence(database)?;
         let entries = match disk.read_log()? {
             Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
@@ -83,11 +84,9 @@ impl WriteAheadLog {
         // A log that comes to be later goes on from the number of the one before.
         let last = entries.last().map_or(folded, |entry| entry.number);
         let changes = entries.iter().map(|entry| entry.changes.len()).sum();
-        if last > folded {
-            apply(database, entries)?;
-        }
         let max_changes = page_cache_bytes / PAGE;
-        Ok(Self { disk, last, folded, fold: None, changes, max_changes })
+        let log = Self { disk, last, folded, fold: None, changes, max_changes };
+        Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
     }
 
     /// Whether the log holds what redb does not hold on the disk.
@@ -161,7 +160,7 @@ impl WriteAheadLog {
         self.last += 1;
         self.folded = self.last;
         self.changes = 0;
-        self.disk.resume([]);
+        self.disk.restart();
     }
 
     /// The database is about to be closed for good; if the log is not in use, the file gives back
@@ -200,24 +199,14 @@ pub(super) fn readable_changes(
     changes
 }
 
-/// Puts changes into tables; of several under one key, the last. A record that cannot be read is an
-/// error.
-pub(super) fn put_changes(tables: &mut Tables<'_>, changes: Vec<Change>) -> Outer<()> {
-    let mut last = BTreeMap::new();
+/// Of several changes of a key, the last. A record that cannot be read is an error.
+pub(super) fn last_of(changes: impl IntoIterator<Item = Change>) -> Outer<Changes> {
+    let mut last = Changes::default();
     for (key, record) in changes {
         let record = record.map(|bytes| Record::decode(&key, &bytes)).transpose();
         last.insert(key, record.map_err(damaged)?);
     }
-    tables.put_all(last.iter().map(|(key, record)| (key, record.as_ref())))
-}
-
-fn apply(database: &Database, entries: Vec<Needed>) -> Outer<()> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(redb::Durability::None)?;
-    let mut tables = Tables::open(&transaction)?;
-    put_changes(&mut tables, entries.into_iter().flat_map(|entry| entry.changes).collect())?;
-    drop(tables);
-    Ok(transaction.commit()?)
+    Ok(last)
 }
 
 fn stored_sequence(database: &Database) -> Outer<u64> {
@@ -249,8 +238,9 @@ struct Needed {
 fn entries_after(folded: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
     let mut last = folded;
-    // One sector an entry is the least, and commits have numbers, too.
-    let numbers = folded + 1..=folded + 2 + (log.len() / area::SECTOR) as u64;
+    // One sector an entry is the least, and a commit may have a number before each.
+    let sectors = (log.len() / area::SECTOR) as u64;
+    let numbers = folded + 1..=folded + 2 + 2 * sectors;
     for (number, (start, found)) in whole_entries(log, salt, &numbers) {
         // One that was being written when the power went is not whole, and the last. A later one
         // means that it was acknowledged, and is damaged.

@@ -1,7 +1,8 @@
 //! Which parts of the log's area hold entries that are needed, and where the next one goes.
 //!
 //! Invariant: needed entries never overlap, and stand in their order: each right behind the one
-//! before it, or at the beginning of the area.
+//! before it, or at the beginning of the area. The ones that are not needed any more are written over
+//! in their order: so what is left of them never says less of a session than it said before.
 
 use std::collections::VecDeque;
 
@@ -23,6 +24,8 @@ pub(super) struct Ring {
     needed: VecDeque<Span>,
     /// How many bytes they have together.
     len: u64,
+    /// Where the last entry ends, needed or not.
+    end: u64,
     /// How many of the first ones a commit of redb's is about to hold.
     folding: usize,
 }
@@ -30,15 +33,13 @@ pub(super) struct Ring {
 impl Ring {
     /// Where an entry of this length goes in an area of this capacity; `None` if there is no room.
     pub(super) fn place_for(&self, len: u64, capacity: u64) -> Option<u64> {
-        let (Some(first), Some(last)) = (self.needed.front(), self.needed.back()) else {
-            return (len <= capacity).then_some(0);
-        };
-        let (behind, wrapped) = (last.end(), last.start < first.start);
-        let end = if wrapped { first.start } else { capacity };
-        if behind.saturating_add(len) <= end {
-            Some(behind)
-        } else {
-            (!wrapped && len <= first.start).then_some(0)
+        let ends = |start: u64| start.saturating_add(len);
+        match (self.needed.front(), self.needed.back()) {
+            (Some(first), Some(last)) if last.start < first.start => {
+                (ends(self.end) <= first.start).then_some(self.end)
+            }
+            _ if ends(self.end) <= capacity => Some(self.end),
+            (first, _) => (len <= first.map_or(capacity, |first| first.start)).then_some(0),
         }
     }
 
@@ -46,12 +47,19 @@ impl Ring {
     pub(super) fn push(&mut self, span: Span) {
         self.needed.push_back(span);
         self.len += span.len;
+        self.end = span.end();
     }
 
-    /// Forgets what was needed; these are.
-    pub(super) fn resume(&mut self, needed: impl IntoIterator<Item = Span>) {
-        *self = Self::default();
-        needed.into_iter().for_each(|span| self.push(span));
+    /// Of a log in which these are needed.
+    pub(super) fn of(needed: impl IntoIterator<Item = Span>) -> Self {
+        let mut ring = Self::default();
+        needed.into_iter().for_each(|span| ring.push(span));
+        ring
+    }
+
+    /// Nothing is needed any more.
+    pub(super) fn restart(&mut self) {
+        *self = Self { end: self.end, ..Self::default() };
     }
 
     /// A commit of redb's begins that will hold every entry so far.
@@ -86,6 +94,7 @@ impl Ring {
             span.start = start;
             start += span.len;
         }
+        self.end = start;
     }
 }
 
@@ -116,13 +125,16 @@ mod tests {
         ring.begin_fold();
         ring.end_fold();
         assert!(ring.is_empty());
+        assert_eq!(add(&mut ring, 2), Some(7), "the oldest are written over first");
+        ring.restart();
+        assert_eq!([add(&mut ring, 2), add(&mut ring, 9)], [Some(0), None]);
+        ring.restart();
         assert_eq!(add(&mut ring, 10), Some(0));
     }
 
     #[test]
     fn what_is_straightened_keeps_its_order_and_what_is_being_folded() {
-        let mut ring = Ring::default();
-        ring.resume([Span { start: 8, len: 2 }, Span { start: 0, len: 3 }]);
+        let mut ring = Ring::of([Span { start: 8, len: 2 }, Span { start: 0, len: 3 }]);
         ring.begin_fold();
         assert_eq!(add(&mut ring, 1), Some(3));
         ring.straighten();

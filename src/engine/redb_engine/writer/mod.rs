@@ -37,7 +37,8 @@ pub(super) struct Writer {
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
     opened_by: u32,
-    /// How often the file could not be opened anew.
+    /// How often the file was opened anew, and how often it could not be.
+    openings: AtomicU64,
     failed_reopenings: AtomicU64,
     /// Published snapshots since the file was opened.
     published: AtomicU64,
@@ -90,6 +91,7 @@ impl Writer {
             fold_failed: AtomicBool::new(false),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
+            openings: AtomicU64::new(0),
             failed_reopenings: AtomicU64::new(0),
             published: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -225,8 +227,7 @@ impl Writer {
             InView::Done(done) => return Ok(done),
             InView::NeedsTables(outcomes, next) => (outcomes, next),
         };
-        self.wait_for_fold(state);
-        self.check(shared, state).map_err(Failed::Before)?;
+        self.wait_again(shared, state, effects, !outcomes.is_empty())?;
         let open = match std::mem::replace(&mut **state, State::Broken(None)) {
             State::Open(connection, ledger) => (connection, ledger),
             other => {
@@ -251,7 +252,7 @@ impl Writer {
         effects: &mut Effects<'_>,
     ) -> Result<InView, Failed> {
         let ledger = state.ledger().map_err(Failed::Before)?;
-        effects.stored = ledger.stored;
+        effects.begin(ledger, self.openings.load(Ordering::Acquire));
         let mut outcomes = Vec::new();
         // With another durability the log takes nothing; and a snapshot is due now and then.
         if shared.options.durability != Durability::Immediate || shared.overlay.is_full() {
@@ -294,19 +295,48 @@ impl Writer {
         &self,
         shared: &Shared,
         state: &mut MutexGuard<'_, State>,
-        effects: &Effects<'_>,
+        effects: &mut Effects<'_>,
     ) -> Result<bool, Failed> {
+        let path = shared.file.path();
+        if shared.file.sync_failed() {
+            let cause = std::io::Error::other("an earlier sync failed");
+            return Err(Failed::Before(Error::io("write the log of", path, cause)));
+        }
         loop {
             let ledger = state.ledger().map_err(Failed::Before)?;
-            let appended = ledger.log.append(effects.entry()).map_err(|error| {
-                Failed::During(Error::io("write the log of", shared.file.path(), error))
-            })?;
+            let appended = ledger.log.append(effects.entry());
+            let appended = appended
+                .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
             if appended || !matches!(**state, State::Folding(_)) {
                 return Ok(appended);
             }
-            self.wait_for_fold(state);
-            self.check(shared, state).map_err(Failed::Before)?;
+            self.wait_again(shared, state, effects, true)?;
         }
+    }
+
+    /// Waits for the end of a fold in the middle of a batch. What was carried out of it must not
+    /// have rested on what was in memory only if the file had to be opened anew.
+    fn wait_again(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        effects: &mut Effects<'_>,
+        carried_out: bool,
+    ) -> Result<(), Failed> {
+        self.wait_for_fold(state);
+        self.check(shared, state).map_err(Failed::Before)?;
+        let openings = self.openings.load(Ordering::Acquire);
+        if openings == effects.openings {
+            return Ok(());
+        }
+        if carried_out && effects.rest_on_memory {
+            let cause = std::io::Error::other("the file was opened anew after another error");
+            return Err(Failed::Before(Error::io("write", shared.file.path(), cause)));
+        }
+        if !carried_out {
+            effects.begin(state.ledger().map_err(Failed::Before)?, openings);
+        }
+        Ok(())
     }
 }
 

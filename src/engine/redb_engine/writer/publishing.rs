@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::super::connection::Connection;
 use super::super::failure;
+use super::super::listing::Listing;
 use super::super::overlay::Changes;
 use super::super::shared::Shared;
 use super::super::snapshot::Snapshot;
-use super::Writer;
-use crate::Result;
+use super::{State, Writer};
 use crate::sync::atomic::Ordering;
+use crate::{Error, Result};
 
 impl Writer {
     /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
@@ -56,15 +57,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Lets readers see a file that was opened anew. What the failed commit left in it is not
-    /// known; nothing that is kept in memory may outlive it.
-    pub(super) fn publish_anew(&self, shared: &Shared, database: &redb::Database) -> Result<()> {
-        let snapshot = self.take_snapshot(shared, database)?;
-        shared.filter.forget();
-        shared.cache.invalidate_all(snapshot.commit());
-        shared.snapshot.store(Some(Arc::new(snapshot)));
-        shared.overlay.clear();
-        Ok(())
+    /// The store as it is now. Opens the file anew first if its handle is lost.
+    pub(in super::super) fn listing(&self, shared: &Shared) -> Result<Listing> {
+        if shared.is_handle_lost() {
+            self.reopen(shared)?;
+        }
+        // Nothing is committed or published meanwhile.
+        let mut state = self.state.lock();
+        if matches!(*state, State::Broken(_)) {
+            self.check(shared, &mut state)?;
+        }
+        let stored = state.ledger()?.stored;
+        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
+        Ok(Listing::new(snapshot, shared.overlay.all(), stored))
     }
 
     pub(super) fn take_snapshot(
@@ -95,4 +100,16 @@ fn show(shared: &Shared, snapshot: Snapshot, changes: &Changes) {
             shared.cache.fill(key, record, commit);
         }
     }
+}
+
+/// Lets readers see a file that was opened anew: a snapshot, changed by what its log says. What the
+/// failed commit left in it is not known; nothing that is kept in memory may outlive it.
+pub(super) fn show_anew(shared: &Shared, snapshot: Snapshot, logged: &Changes) {
+    // Before the snapshot, which may hold less than the last one; and no look in between must find
+    // neither.
+    shared.overlay.add(logged, false);
+    shared.filter.forget();
+    shared.cache.invalidate_all(snapshot.commit());
+    shared.snapshot.store(Some(Arc::new(snapshot)));
+    shared.overlay.keep(logged);
 }

@@ -3,11 +3,14 @@
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
 
-use super::super::batch::Effects;
+use super::super::batch::{Effects, Ground, View};
 use super::super::connection::Connection;
+use super::super::failure;
+use super::super::file::OpenFile;
 use super::super::ledger::Ledger;
 use super::super::shared::Shared;
 use super::super::unwinding::holding;
+use super::publishing::show_anew;
 use super::{Failed, State, Writer};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -58,8 +61,8 @@ impl Writer {
             return Failed::During(error);
         }
         let rolled_back = effects.changed.iter().any(|(key, record)| {
-            let stored = shared.look(|snapshot| snapshot.get(key));
-            matches!(stored.and_then(Option::transpose), Ok(stored) if stored != *record)
+            let stored = View::of(shared).get(key).map(Option::transpose);
+            matches!(stored, Ok(Ok(stored)) if stored != *record)
         });
         if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
@@ -95,14 +98,19 @@ impl Writer {
     }
 
     fn connect_anew(&self, shared: &Shared) -> Result<(Connection, Ledger)> {
-        let opened = shared.file.reopen(&shared.options)?;
-        let (opened, stored) = holding(opened, |opened| {
-            self.publish_anew(shared, &opened.database)?;
-            shared.look(|snapshot| snapshot.len())
+        let OpenFile { database, log, logged } = shared.file.reopen(&shared.options)?;
+        let (database, ledger) = holding(database, |database| -> Result<Ledger> {
+            let snapshot = self.take_snapshot(shared, database)?;
+            let ledger = Ledger::new(log, &logged, &snapshot);
+            let ledger =
+                ledger.map_err(|error| failure::from_redb("read", shared.file.path(), error))?;
+            show_anew(shared, snapshot, &logged);
+            Ok(ledger)
         });
-        let ledger = Ledger::new(opened.log, stored?);
+        let ledger = ledger?;
+        self.openings.fetch_add(1, Ordering::AcqRel);
         self.needs_sync.store(false, Ordering::Release);
         shared.handle_lost.store(false, Ordering::Release);
-        Ok((Connection::new(opened.database), ledger))
+        Ok((Connection::new(database), ledger))
     }
 }

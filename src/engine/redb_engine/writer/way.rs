@@ -41,7 +41,13 @@ impl Way {
 /// Forgets the touches that are on the disk with the published commit, or that it has made void.
 pub(super) fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
     match way {
-        Way::Log => shared.touches.settle(&effects.touched),
+        // A touch that an earlier commit has in memory only is not in the entry.
+        Way::Log => {
+            let (logged, waiting) =
+                effects.touched.iter().partition(|(key, _)| effects.changed.contains_key(*key));
+            shared.touches.settle(&logged);
+            unsynced.extend::<Touches>(waiting);
+        }
         Way::Memory => unsynced.extend(&effects.touched),
         Way::Database => {
             shared.touches.settle(&effects.touched);

@@ -1,4 +1,5 @@
-//! The background thread: flushes touches, sweeps expired sessions, and never gives up.
+//! The background thread: flushes touches, sweeps expired sessions, does what an engine wakes it for,
+//! and never gives up.
 //!
 //! Invariant: it holds the store's context and nothing above it, so the last handle can stop it; and
 //! no failure, not even a panic, ends it: the step is counted and tried again.
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::context::Context;
+use crate::engine::Wake;
 use crate::{Error, Result};
 
 const THREAD_NAME: &str = "sessile-maintenance";
@@ -26,33 +28,47 @@ pub(crate) struct Intervals {
 /// The running thread; stopped and joined when dropped.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
-    stop: Arc<StopSignal>,
+    signal: Arc<Signal>,
     started_by: u32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
-struct StopSignal {
-    stopped: Mutex<bool>,
+struct Signal {
+    told: Mutex<Told>,
     changed: Condvar,
+}
+
+/// What the thread has been told while it waited, or worked.
+#[derive(Debug, Default)]
+struct Told {
+    stop: bool,
+    tend: bool,
+}
+
+impl Signal {
+    fn tell(&self, what: impl FnOnce(&mut Told)) {
+        what(&mut self.told.lock());
+        self.changed.notify_all();
+    }
 }
 
 impl Maintenance {
     #[allow(clippy::disallowed_methods, reason = "the one home of background threads")]
     pub(crate) fn start(context: Arc<Context>, intervals: Intervals) -> Result<Self> {
-        let stop = Arc::new(StopSignal::default());
-        let signal = Arc::clone(&stop);
+        let signal = Arc::new(Signal::default());
+        let (listening, waking) = (Arc::clone(&signal), Arc::clone(&signal));
+        context.engine.set_wake(Wake::new(move || waking.tell(|told| told.tend = true)));
         let thread = thread::Builder::new()
             .name(THREAD_NAME.into())
-            .spawn(move || run(&context, intervals, &signal))
+            .spawn(move || run(&context, intervals, &listening))
             .map_err(|error| Error::io("start the maintenance thread of", THREAD_NAME, error))?;
-        Ok(Self { stop, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
+        Ok(Self { signal, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
     }
 
     /// Stops the thread and waits for it; a step under way is finished first.
     pub(crate) fn stop(&self) {
-        *self.stop.stopped.lock() = true;
-        self.stop.changed.notify_all();
+        self.signal.tell(|told| told.stop = true);
         let Some(thread) = self.thread.lock().take() else { return };
         // A clock or an engine that drops the last handle does so on this very thread; and in a
         // process that was forked there is no such thread.
@@ -71,22 +87,27 @@ impl Drop for Maintenance {
     }
 }
 
-fn run(context: &Context, intervals: Intervals, signal: &StopSignal) {
+fn run(context: &Context, intervals: Intervals, signal: &Signal) {
     // The first flush is the time for what an engine prepares in the background.
     let mut flush_due = now();
     let mut sweep_due = now() + intervals.sweep;
     loop {
-        let mut stopped = signal.stopped.lock();
-        if !*stopped {
-            signal.changed.wait_until(&mut stopped, flush_due.min(sweep_due));
+        let mut told = signal.told.lock();
+        if !(told.stop || told.tend) {
+            signal.changed.wait_until(&mut told, flush_due.min(sweep_due));
         }
-        if *stopped {
+        if told.stop {
             return;
         }
-        drop(stopped);
+        let tend = std::mem::take(&mut told.tend);
+        drop(told);
         let mut failure = None;
+        if tend {
+            failure = guarded(|| context.engine.tend()).err();
+        }
+        let due = now() >= flush_due || now() >= sweep_due;
         if now() >= flush_due {
-            failure = guarded(|| context.engine.flush()).err();
+            failure = failure.or(guarded(|| context.engine.flush()).err());
             flush_due = now() + intervals.flush;
         }
         if now() >= sweep_due {
@@ -99,7 +120,9 @@ fn run(context: &Context, intervals: Intervals, signal: &StopSignal) {
         if failure.is_some() {
             context.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
         }
-        *context.counters.last_maintenance_failure.lock() = failure;
+        if due || failure.is_some() {
+            *context.counters.last_maintenance_failure.lock() = failure;
+        }
     }
 }
 

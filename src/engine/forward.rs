@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
-    Timestamp, UserKey, Visit,
+    Timestamp, UserKey, Visit, Wake,
 };
 use crate::{Result, SessionKey, Timeouts};
 
@@ -82,6 +82,12 @@ macro_rules! forward_engine {
             }
             fn flush(&self) -> Result<()> {
                 (**self).flush()
+            }
+            fn set_wake(&self, wake: Wake) {
+                (**self).set_wake(wake);
+            }
+            fn tend(&self) -> Result<()> {
+                (**self).tend()
             }
             fn close(&self) -> Result<()> {
                 (**self).close()

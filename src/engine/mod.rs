@@ -11,6 +11,7 @@ mod outcome;
 pub(crate) mod redb_engine;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use crate::clock::Timestamp;
 pub use crate::record::Record;
@@ -245,6 +246,23 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails; what was not written stays in memory, to be tried again.
     fn flush(&self) -> Result<()>;
 
+    /// Hands over a way to have [`tend`](Self::tend) called soon, by a thread that holds up no
+    /// caller. A store without a maintenance thread does not call it; an engine that has no work of
+    /// that kind does nothing with it, which is what this does.
+    fn set_wake(&self, wake: Wake) {
+        drop(wake);
+    }
+
+    /// Does what it had itself woken for: work that callers need not wait for. Nothing that was
+    /// acknowledged may hang on it.
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails.
+    fn tend(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Flushes and lets go of every resource. Later calls fail with
     /// [`Error::Closed`](crate::Error::Closed); calls under way are answered.
     ///
@@ -259,4 +277,42 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the engine fails.
     fn stats(&self) -> Result<EngineStats>;
+}
+
+/// Wakes the thread that tends to an engine; see [`Engine::set_wake`]. It may be called at any time,
+/// and does nothing once that thread is gone.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// use sessile::engine::Wake;
+///
+/// let woken = Arc::new(AtomicBool::new(false));
+/// let flag = woken.clone();
+/// let wake = Wake::new(move || flag.store(true, Ordering::Release));
+/// wake.wake();
+/// assert!(woken.load(Ordering::Acquire));
+/// ```
+#[derive(Clone)]
+pub struct Wake(Arc<dyn Fn() + Send + Sync>);
+
+impl Wake {
+    /// One that calls `wake`, which must not block.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    /// Has [`Engine::tend`] called soon.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Wake")
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::{
     Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, RedbOptions, Rekey, Removed,
-    Replace, Sweep, Timestamp, UserKey, Visit,
+    Replace, Sweep, Timestamp, UserKey, Visit, Wake,
 };
 use crate::{RedbEngine, Result, SessionKey, Timeouts};
 
@@ -156,6 +156,12 @@ impl Engine for CheckedRedbEngine {
     }
     fn flush(&self) -> Result<()> {
         self.inner.flush()
+    }
+    fn set_wake(&self, wake: Wake) {
+        self.inner.set_wake(wake);
+    }
+    fn tend(&self) -> Result<()> {
+        self.inner.tend()
     }
     fn close(&self) -> Result<()> {
         if !self.file.checked.load(Ordering::Acquire) {

@@ -6,7 +6,7 @@ use super::{RedbEngine, STEP, check, pace};
 use crate::clock::Timestamp;
 use crate::engine::{
     Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
-    Replace, Sweep, UserKey, Visit,
+    Replace, Sweep, UserKey, Visit, Wake,
 };
 use crate::{Durability, Error, Result, SessionKey, Timeouts};
 
@@ -195,6 +195,15 @@ impl Engine for RedbEngine {
         self.write_pending()?;
         // Without a filter reads are slower, and as right.
         let _ = self.warm_up.step(&self.shared, &self.writer);
+        Ok(())
+    }
+
+    fn set_wake(&self, wake: Wake) {
+        *self.wake.lock() = Some(wake);
+    }
+
+    fn tend(&self) -> Result<()> {
+        self.writer.fold(&self.shared);
         Ok(())
     }
 

@@ -72,10 +72,10 @@ use self::snapshot::Snapshot;
 use self::touch_buffer::TouchBuffer;
 use self::unwinding::holding;
 use self::warm_up::WarmUp;
-use self::writer::Writer;
-use super::Engine;
-use crate::sync::ArcSwapOption;
+use self::writer::{Due, Writer};
+use super::{Engine, Wake};
 use crate::sync::atomic::AtomicBool;
+use crate::sync::{ArcSwapOption, Mutex};
 use crate::{Error, Result};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
@@ -115,6 +115,8 @@ pub struct RedbEngine {
     sweep_pace: Pace,
     touch_pace: Pace,
     warm_up: WarmUp,
+    /// Wakes the thread that tends to the engine, if there is one.
+    wake: Mutex<Option<Wake>>,
 }
 
 impl RedbEngine {
@@ -165,6 +167,7 @@ impl RedbEngine {
             sweep_pace: Pace::new(),
             touch_pace: Pace::new(),
             warm_up: WarmUp::new(),
+            wake: Mutex::new(None),
         })
     }
 
@@ -210,9 +213,21 @@ impl RedbEngine {
             self.writer.catch_up(&self.shared);
         }
         let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch));
-        // Whoever comes by when the log is to be folded does it, while others go on writing.
-        self.writer.fold_if_due(&self.shared);
+        self.fold_if_due();
         outcome
+    }
+
+    /// Sees to it that the log is folded if that is due: by the thread that tends to the engine; by
+    /// this one if there is none, or it has not come to it and the log is nearly full.
+    fn fold_if_due(&self) {
+        let by_another = match self.writer.take_due() {
+            Due::No => true,
+            Due::Soon => self.wake.lock().as_ref().map(Wake::wake).is_some(),
+            Due::Now => false,
+        };
+        if !by_another {
+            self.writer.fold(&self.shared);
+        }
     }
 
     /// Reads; where an earlier error has ended the handle, through a new one. The error itself is

@@ -208,11 +208,10 @@ impl Disk {
         self.log.lock().ring.end_fold();
     }
 
-    /// Whether the entries take so much of the area that a fold ought to begin: while it is under
-    /// way, there must be room for others.
-    pub(super) fn is_half_full(&self) -> bool {
+    /// How many bytes the needed entries take, and how many there is room for; more than none.
+    pub(super) fn used(&self) -> (u64, u64) {
         let log = self.log.lock();
-        log.area.is_some_and(|area| log.ring.len() >= area.capacity / 2)
+        (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
     }
 
     pub(super) fn retire(&self) {

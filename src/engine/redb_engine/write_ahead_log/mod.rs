@@ -54,9 +54,30 @@ pub(super) struct WriteAheadLog {
     /// The number of the fold under way, and whether no entry has come since it began.
     fold: Option<Fold>,
     /// How many records have been changed since the last fold began, and how many may be before
-    /// the next one ought to.
+    /// the next one ought to; while one is under way, or nobody comes to it, [`GENERATIONS`] times as
+    /// many.
     changes: usize,
     max_changes: usize,
+}
+
+/// Whether a fold ought to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    No,
+    /// While it is under way there must be room for others.
+    Soon,
+    /// There is hardly any left.
+    Now,
+}
+
+impl Due {
+    pub(super) const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::No,
+            1 => Self::Soon,
+            _ => Self::Now,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +148,20 @@ impl WriteAheadLog {
     }
 
     /// Whether redb ought to take over what the log holds, so that room for more comes in time.
-    pub(super) fn wants_fold(&self) -> bool {
-        self.fold.is_none() && (self.changes >= self.max_changes || self.disk.is_half_full())
+    pub(super) fn fold_due(&self) -> Due {
+        if self.fold.is_some() {
+            return Due::No;
+        }
+        let (used, capacity) = self.disk.used();
+        let at = |eighths| {
+            used * 8 >= capacity * eighths
+                || self.changes * 4 >= self.max_changes * eighths as usize
+        };
+        match (at(4), at(6)) {
+            (false, _) => Due::No,
+            (true, false) => Due::Soon,
+            (true, true) => Due::Now,
+        }
     }
 
     /// A durable commit begins that will hold every entry so far and nothing else; others may come

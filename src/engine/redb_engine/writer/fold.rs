@@ -1,8 +1,8 @@
 //! Folding: redb takes over what the log holds, in one commit, while others go on writing.
 //!
 //! A fold writes thousands of pages, and takes as long as hundreds of entries of the log. So it is
-//! no part of anybody's commit: the log is folded when it is half full, by a thread whose own commit
-//! is over, and what comes meanwhile goes into the other half.
+//! no part of anybody's commit: the log is folded when it is half full, by the thread that tends to
+//! the engine or one whose own commit is over, and what comes meanwhile goes into the other half.
 //!
 //! Invariant: the commit of a fold holds what the log held when it began, and nothing else. So it makes
 //! no difference to what a crash leaves whether it has come to its end.
@@ -15,7 +15,7 @@ use super::super::overlay::Changes;
 use super::super::shared::Shared;
 use super::super::tables::Outer;
 use super::super::unwinding::holding;
-use super::{LostByPanic, State, Writer};
+use super::{Due, LostByPanic, State, Writer};
 use crate::Durability;
 use crate::sync::atomic::Ordering;
 
@@ -37,21 +37,24 @@ impl Writer {
     /// After a commit: notes whether somebody ought to fold the log. Where that failed, the next
     /// commit that needs the tables tries first, and its caller learns of it.
     pub(super) fn note_fold(&self, ledger: &Ledger) {
-        let due = !self.fold_failed.load(Ordering::Acquire) && ledger.log.wants_fold();
-        if due && !ledger.unlogged {
-            self.fold_due.store(true, Ordering::Release);
+        if !(self.fold_failed.load(Ordering::Acquire) || ledger.unlogged) {
+            self.fold_due.store(ledger.log.fold_due() as u8, Ordering::Release);
         }
     }
 
-    /// Folds the log if that is due and nobody else does. An error ends redb's handle, which the
-    /// next call that needs it learns; nothing that was acknowledged hangs on it.
-    pub(in super::super) fn fold_if_due(&self, shared: &Shared) {
-        let due = self.fold_due.load(Ordering::Acquire);
-        if !due || !self.fold_due.swap(false, Ordering::AcqRel) {
-            return;
+    /// Whether the log ought to be folded; whoever is told so once has to see to it.
+    pub(in super::super) fn take_due(&self) -> Due {
+        match self.fold_due.load(Ordering::Acquire) {
+            0 => Due::No,
+            _ => Due::of(self.fold_due.swap(0, Ordering::AcqRel)),
         }
+    }
+
+    /// Folds the log, if that is due and nobody else does. An error ends redb's handle, which the
+    /// next call that needs it learns; nothing that was acknowledged hangs on it.
+    pub(in super::super) fn fold(&self, shared: &Shared) {
         let begun = self.begin(shared, |ledger| {
-            let wanted = !ledger.unlogged && ledger.log.wants_fold();
+            let wanted = !ledger.unlogged && ledger.log.fold_due() != Due::No;
             wanted.then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
         });
         if let Some(aside) = begun {
@@ -81,18 +84,14 @@ impl Writer {
         if self.is_forked() || shared.is_handle_lost() {
             return None;
         }
+        let State::Open(_, ledger) = &mut *state else { return None };
+        let (changes, number) = wanted(ledger)?;
         match std::mem::replace(&mut *state, State::Closed) {
-            State::Open(connection, mut ledger) => match wanted(&mut ledger) {
-                Some((changes, number)) => {
-                    let behind = std::mem::take(&mut ledger.behind);
-                    *state = State::Folding(ledger);
-                    Some(Aside { connection, behind, changes, number })
-                }
-                None => {
-                    *state = State::Open(connection, ledger);
-                    None
-                }
-            },
+            State::Open(connection, mut ledger) => {
+                let behind = std::mem::take(&mut ledger.behind);
+                *state = State::Folding(ledger);
+                Some(Aside { connection, behind, changes, number })
+            }
             other => {
                 *state = other;
                 None
@@ -128,9 +127,13 @@ impl Writer {
         };
         match done {
             Some((connection, Ok(()))) => {
-                let published = shown.map_or(Ok(()), |shown| {
-                    ledger.log.end_fold();
-                    self.note_fold(&ledger);
+                let Some(shown) = shown else {
+                    *state = State::Open(connection, ledger);
+                    return;
+                };
+                ledger.log.end_fold();
+                self.note_fold(&ledger);
+                let (connection, published) = holding(connection, |connection| {
                     self.publish_folded(shared, &connection.database, shown)
                 });
                 *state = State::Open(connection, ledger);

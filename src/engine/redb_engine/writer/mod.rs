@@ -22,8 +22,9 @@ use super::ledger::Ledger;
 use super::operation::{Operation, Outcome};
 use super::shared::Shared;
 use super::unwinding::holding;
+pub(super) use super::write_ahead_log::Due;
 use crate::engine::EngineStats;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{Durability, Error, Result};
 
@@ -31,8 +32,8 @@ pub(super) struct Writer {
     state: Mutex<State>,
     /// Told when a fold has given the connection back.
     folded: Condvar,
-    /// Whether the log is to be folded, and whether the last try to do so has failed.
-    fold_due: AtomicBool,
+    /// Whether the log is to be folded, as a number, and whether the last try to do so has failed.
+    fold_due: AtomicU8,
     fold_failed: AtomicBool,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
@@ -87,7 +88,7 @@ impl Writer {
         Self {
             state: Mutex::new(State::Open(connection, ledger)),
             folded: Condvar::new(),
-            fold_due: AtomicBool::new(false),
+            fold_due: AtomicU8::new(0),
             fold_failed: AtomicBool::new(false),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),

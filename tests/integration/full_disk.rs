@@ -4,23 +4,34 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use sessile::{Error, SessionStore};
+use sessile::{Durability, Error, SessionStore};
 
 /// Unmounts when dropped.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(folder.path());
         mount.output().is_ok_and(|output| output.status.success()).then(|| Self(folder))
     }
 
     fn path(&self) -> &Path {
         self.0.path()
     }
+}
+
+/// Takes all the room there is.
+fn fill_up(disk: &SmallDisk) {
+    let (mut filler, mut len) = (fs::File::create(disk.path().join("filler")).unwrap(), 1 << 20);
+    while len > 0 {
+        while filler.write_all(&vec![1; len]).is_ok() {}
+        len /= 2;
+    }
+    // Closed: one that is open would keep its room when it is removed.
 }
 
 impl Drop for SmallDisk {
@@ -31,7 +42,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_loses_nothing_and_needs_no_restart() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount("size=4m") else {
         println!("not run: only root may mount a file system here");
         return;
     };
@@ -74,22 +85,16 @@ fn a_full_disk_loses_nothing_and_needs_no_restart() {
 
 #[test]
 fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount("size=4m") else {
         println!("not run: only root may mount a file system here");
         return;
     };
     let path = disk.path().join("sessions.redb");
     let store = SessionStore::<String>::open(&path).unwrap();
-    // In the log, whose room was taken with the first one.
+    // In the log, whose room was taken with the first one, and less than makes a fold due.
     let ids: Vec<_> =
-        (0..20).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
-    let (mut filler, mut len) = (fs::File::create(disk.path().join("filler")).unwrap(), 65_536);
-    while len > 0 {
-        while filler.write_all(&vec![1; len]).is_ok() {}
-        len /= 2;
-    }
-    // One that is open would keep its room when it is removed.
-    drop(filler);
+        (0..10).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
+    fill_up(&disk);
     store.close().unwrap();
     for _ in 0..2 {
         let bytes = fs::read(&path).unwrap();
@@ -101,9 +106,56 @@ fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing
     fs::remove_file(disk.path().join("filler")).unwrap();
     let store = SessionStore::<String>::open(&path).unwrap();
     store.create("there is room".into()).unwrap();
-    assert_eq!(store.len().unwrap(), 21);
+    assert_eq!(store.len().unwrap(), 11);
     store.close().unwrap();
     assert_ne!(&fs::read(&path).unwrap()[2_048..2_056], b"sess-log", "it was emptied");
+}
+
+/// A log of thousands of changes, each of another page, is more than the database library keeps in
+/// memory; so nobody must have to put it into pages to read.
+#[test]
+fn a_full_disk_keeps_nobody_from_reading_and_listing_what_a_long_log_holds() {
+    let Some(disk) = SmallDisk::mount("size=48m") else {
+        println!("not run: only root may mount a file system here");
+        return;
+    };
+    let path = disk.path().join("sessions.redb");
+    let quickly = Durability::Deferred { interval: Duration::from_secs(3_600) };
+    let open = |durability| SessionStore::<String>::builder().durability(durability).open(&path);
+    let store = open(quickly).unwrap();
+    for number in 0..30_000_u64 {
+        store.create_for_user(number, "x".repeat(200)).unwrap();
+    }
+    store.close().unwrap();
+    let store = open(Durability::Immediate).unwrap();
+    // The log has its room.
+    let mut ids = vec![store.create_for_user("ann", "x".repeat(200)).unwrap().id().clone()];
+    fill_up(&disk);
+    let error = loop {
+        match store.create_for_user("ann", "x".repeat(200)) {
+            Ok(session) => ids.push(session.id().clone()),
+            Err(error) => break error,
+        }
+        assert!(ids.len() < 20_000, "there is no end to it");
+    };
+    assert!(matches!(error, Error::StorageFull { .. }), "{error:?}");
+    assert!(ids.len() > 1_000, "{} fitted into the log", ids.len());
+    let all_there = |store: &SessionStore<String>| {
+        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
+        assert_eq!(store.sessions_of("ann").unwrap().len(), ids.len());
+        assert_eq!(store.len().unwrap(), 30_000 + ids.len() as u64);
+        assert_eq!(store.for_each(|_, _| ()).unwrap(), 30_000 + ids.len() as u64);
+    };
+    all_there(&store);
+    // Its log stays, as after a crash.
+    drop(store);
+    let store = open(Durability::Immediate).unwrap();
+    all_there(&store);
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    store.create("there is room".into()).unwrap();
+    assert!(store.destroy_all_of("ann").unwrap() == ids.len() as u64);
+    assert!(store.check().unwrap().is_sound());
+    store.close().unwrap();
 }
 
 #[test]

@@ -6,13 +6,13 @@
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use super::medium::{MediumFile, Unwritten};
 use super::platform::{open_apart, write_synced};
-use crate::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub(super) struct OsFile {

@@ -58,7 +58,7 @@ impl OpenFile {
     /// Syncs the whole file, or a range of its bytes. What has failed is told once to each of the
     /// two, whichever of them met it.
     fn sync(&self, range: Option<Range<u64>>) -> io::Result<()> {
-        let mut state = self.disk.until_released();
+        let mut state = self.disk.until_released(range.is_none());
         let file = self.file;
         let [of_file, of_range] = &self.told;
         let told = if range.is_some() { of_range } else { of_file };

@@ -78,14 +78,22 @@ struct State {
     history: History,
     reads: u64,
     fault: Option<Planned>,
-    /// Whether syncs wait, and how many do.
-    holds_syncs: bool,
+    /// Which syncs wait, and how many do.
+    holds: Holds,
     held_syncs: usize,
     failed_syncs: u64,
     /// Pages that a failed sync dropped: (file, page).
     dropped: BTreeSet<(u64, u64)>,
     locks: Locks,
     files: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    None,
+    /// Those of whole files.
+    Files,
+    All,
 }
 
 impl SimulatedDisk {
@@ -125,7 +133,7 @@ impl SimulatedDisk {
             history: History::of(durable),
             reads: 0,
             fault: None,
-            holds_syncs: false,
+            holds: Holds::None,
             held_syncs: 0,
             failed_syncs: 0,
             dropped: BTreeSet::new(),
@@ -193,7 +201,13 @@ impl SimulatedDisk {
 
     /// Makes every sync wait until [`release_syncs`](Self::release_syncs), as one on a slow disk.
     pub fn hold_syncs(&self) {
-        self.state.lock().holds_syncs = true;
+        self.state.lock().holds = Holds::All;
+    }
+
+    /// As [`hold_syncs`](Self::hold_syncs), but what a write syncs of itself alone does not wait: so
+    /// the store can be held up while it makes room in its log, and not what is logged meanwhile.
+    pub fn hold_file_syncs(&self) {
+        self.state.lock().holds = Holds::Files;
     }
 
     /// Waits until a sync waits.
@@ -206,18 +220,25 @@ impl SimulatedDisk {
 
     /// Lets the syncs go on that were held.
     pub fn release_syncs(&self) {
-        self.state.lock().holds_syncs = false;
+        self.state.lock().holds = Holds::None;
         self.syncs_changed.notify_all();
     }
 
-    fn until_released(&self) -> MutexGuard<'_, State> {
+    fn until_released(&self, is_of_file: bool) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
-        state.held_syncs += 1;
-        self.syncs_changed.notify_all();
-        while state.holds_syncs {
-            self.syncs_changed.wait(&mut state);
+        let waits = |state: &State| match state.holds {
+            Holds::None => false,
+            Holds::Files => is_of_file,
+            Holds::All => true,
+        };
+        if waits(&state) {
+            state.held_syncs += 1;
+            self.syncs_changed.notify_all();
+            while waits(&state) {
+                self.syncs_changed.wait(&mut state);
+            }
+            state.held_syncs -= 1;
         }
-        state.held_syncs -= 1;
         state
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod damaged;
 pub(crate) mod failing;
 #[cfg(test)]
 mod faults;
+mod folds;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]

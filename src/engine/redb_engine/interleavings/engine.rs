@@ -15,24 +15,24 @@ use crate::record::Parts;
 use crate::timeouts::OwnTimeouts;
 use crate::{Durability, Error, SessionKey, Timeouts};
 
-const EXECUTIONS: u64 = 1_000;
+pub(super) const EXECUTIONS: u64 = 1_000;
 /// When every session of these tests is created.
 const START: u64 = 1_000;
 const INACTIVITY: u64 = 100;
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn timeouts() -> Timeouts {
+pub(super) fn timeouts() -> Timeouts {
     Timeouts::new(Duration::from_millis(INACTIVITY), Duration::from_secs(1_000)).unwrap()
 }
 
-fn key(number: u8) -> SessionKey {
+pub(super) fn key(number: u8) -> SessionKey {
     SessionKey::from_bytes([number; 16])
 }
 
-fn record(revision: u64) -> Record {
+pub(super) fn record(revision: u64) -> Record {
     let parts = Parts {
         user: None,
         csrf_token: None,
@@ -57,16 +57,16 @@ fn options() -> RedbOptions {
     RedbOptions::new().durability(durability).verify_on_open(false)
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     // In memory where there is such a file system: thousands of files are made and thrown away.
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn path(folder: &TempDir) -> std::path::PathBuf {
+pub(super) fn path(folder: &TempDir) -> std::path::PathBuf {
     folder.path().join("sessions.redb")
 }
 
-fn new_file(path: &Path) {
+pub(super) fn new_file(path: &Path) {
     /// Made once; a creation syncs, which thousands of executions need not repeat.
     static EMPTY: OnceLock<Vec<u8>> = OnceLock::new();
     let empty = EMPTY.get_or_init(|| {

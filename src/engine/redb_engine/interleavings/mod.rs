@@ -10,6 +10,7 @@
 //! where shuttle can switch threads.
 
 mod engine;
+mod folds;
 mod queue;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};

@@ -7,7 +7,7 @@ use super::verified::{in_memory, verdict};
 use crate::Durability;
 use crate::engine::redb_engine::operation::OnTables;
 use crate::engine::redb_engine::verification::Verdict;
-use crate::engine::{RedbEngine, RedbOptions};
+use crate::engine::{Engine, RedbEngine, RedbOptions};
 use crate::testing::SimulatedDisk;
 
 /// Which of redb's two commit slots counts: a bit in its header, behind the nine bytes of its mark.
@@ -20,10 +20,17 @@ fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
     let disk = SimulatedDisk::new();
     let options = RedbOptions::new().durability(durability);
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    let deferred = matches!(durability, Durability::Deferred { .. });
+    if deferred {
+        engine.store_meta("in memory", b"").unwrap();
+    }
     let before = slot_that_counts(&disk);
     disk.hold_syncs();
     let at_first_sync = thread::scope(|scope| {
-        let committing = scope.spawn(|| engine.submit(OnTables::Sync));
+        let committing = scope.spawn(|| match deferred {
+            true => engine.submit(OnTables::Sync).map(drop),
+            false => engine.store_meta("durable", b""),
+        });
         disk.wait_for_held_sync();
         let slot = slot_that_counts(&disk);
         disk.release_syncs();
@@ -50,6 +57,7 @@ fn a_commit_says_which_pages_are_in_use_but_where_every_write_would_pay_for_it()
         let disk = SimulatedDisk::new();
         let options = RedbOptions::new().durability(durability);
         let engine = RedbEngine::open_on(&disk, &options).unwrap();
+        engine.store_meta("something", b"").unwrap();
         engine.submit(OnTables::Sync).unwrap();
         // What a killed process leaves.
         let file = in_memory(&disk.store_bytes());

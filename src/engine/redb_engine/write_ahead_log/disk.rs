@@ -6,13 +6,15 @@
 
 use std::io;
 
+// Not the engine's: redb calls in here with locks of its own held.
+use parking_lot::Mutex;
+
 use super::super::backend::SyncFailed;
 use super::super::medium::{MediumFile, Unwritten};
 use super::area::{self, Area, DamagedArea};
 use super::entry::Entry;
 use super::ring::{Ring, Span};
 use crate::random::{RandomSource, SystemRandom};
-use crate::sync::Mutex;
 
 const PAGE: u64 = 4_096;
 /// A log as long as a part of the database, within these bounds: long enough that a page which many
@@ -96,6 +98,11 @@ impl Disk {
         let mut log = self.log.lock();
         log.check()?;
         match log.area {
+            // It need not find room elsewhere, which there may not be.
+            Some(_) if log.retired && log.ring.is_empty() => {
+                self.give_back_now(&mut log)?;
+                self.inner.set_len(len)
+            }
             Some(old) => self.move_log(&mut log, old, len),
             None => self.inner.set_len(len),
         }
@@ -135,12 +142,18 @@ impl Disk {
     /// Gives back the log's room if it is retired. Nothing but closing the file comes after it.
     pub(in super::super) fn give_back_retired(&self) -> io::Result<()> {
         let mut log = self.log.lock();
-        match log.area.take() {
-            Some(area) if log.retired && !log.astray && !self.sync_failed() => {
-                self.give_back(log.order, area)
-            }
-            _ => Ok(()),
+        match log.retired && !log.astray && !self.sync_failed() {
+            true => self.give_back_now(&mut log),
+            false => Ok(()),
         }
+    }
+
+    fn give_back_now(&self, log: &mut Log) -> io::Result<()> {
+        let Some(area) = log.area.take() else { return Ok(()) };
+        log.astray = true;
+        self.write_sectors(log.order, &[0; area::SECTOR])?;
+        log.astray = false;
+        self.cut_behind(area.database_len)
     }
 
     /// The whole log as it is on the disk, and its salt; `None` if there is none.
@@ -274,11 +287,6 @@ impl Disk {
         Ok(())
     }
 
-    fn give_back(&self, order: [u64; 2], area: Area) -> io::Result<()> {
-        self.write_sectors(order, &[0; area::SECTOR])?;
-        self.cut_behind(area.database_len)
-    }
-
     fn cut_behind(&self, len: u64) -> io::Result<()> {
         if self.inner.len()? > len { self.inner.set_len(len) } else { Ok(()) }
     }
@@ -307,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::SessionKey;
-    use crate::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A file that can be opened again, and on which, after some writes, one fails half way.
     #[derive(Debug)]
@@ -342,9 +350,12 @@ mod tests {
         }
     }
 
+    fn failing(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Failing {
+        Failing { file: Arc::clone(file), writes: AtomicUsize::new(writes), torn }
+    }
+
     fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Disk {
-        let file = Failing { file: Arc::clone(file), writes: AtomicUsize::new(writes), torn };
-        Disk::open(Box::new(file), SyncFailed::default()).unwrap()
+        Disk::open(Box::new(failing(file, writes, torn)), SyncFailed::default()).unwrap()
     }
 
     /// Three changes, each of which fails at any of its writes or not at all: the log moves, is given
@@ -401,6 +412,26 @@ mod tests {
         assert_eq!(disk.database_len().unwrap(), old.database_len + PAGE);
         let after = disk.read_log().unwrap().unwrap().0;
         assert_eq!(after[..9_728], before[..9_728]);
+    }
+
+    #[test]
+    fn a_log_that_is_given_back_does_not_move_before() {
+        for writes in 0..3 {
+            let file = Arc::new(InMemoryBackend::new());
+            file.set_len(64 * 1024).unwrap();
+            let disk = on(&file, 9, 0);
+            assert!(disk.append(entry(), 1).unwrap());
+            disk.restart();
+            disk.retire();
+            let disk = Disk { inner: Box::new(failing(&file, writes, 0)), ..disk };
+            // Two sectors are all that is written.
+            assert_eq!(disk.set_database_len(32 * 1024).is_ok(), writes == 2);
+            assert!(disk.give_back_retired().is_ok());
+            if writes == 2 {
+                assert_eq!(file.len().unwrap(), 32 * 1024);
+                assert!(on(&file, 0, 0).log.lock().area.is_none());
+            }
+        }
     }
 
     #[test]

@@ -137,15 +137,20 @@ impl Writer {
                     self.publish_folded(shared, &connection.database, shown)
                 });
                 *state = State::Open(connection, ledger);
-                if published.is_ok() {
-                    return;
+                if published.is_err() {
+                    self.give_up(&mut state);
+                    shared.handle_lost.store(true, Ordering::Release);
                 }
+                return;
             }
             Some((connection, Err(_))) => *state = State::Broken(Some(connection)),
             None => {}
         }
         self.fold_failed.store(true, Ordering::Release);
         shared.handle_lost.store(true, Ordering::Release);
-        self.give_up(&mut state);
+        // Only here had the tables anything that the log has not.
+        if ledger.unlogged || shared.file.sync_failed() {
+            self.needs_sync.store(true, Ordering::Release);
+        }
     }
 }

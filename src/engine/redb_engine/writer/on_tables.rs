@@ -44,6 +44,9 @@ impl Writer {
         let changed = state.into_tables().changed();
         effects.wrote |= changed;
         ledger.stored = effects.stored;
+        // What is in the log is on the disk.
+        let in_memory = ledger.unlogged || shared.options.durability != Durability::Immediate;
+        effects.sync &= in_memory || self.needs_sync();
         let must_sync = effects.must_sync(ledger.swept);
         let committed = effects.wrote || must_sync || effects.rests_on_sweep(ledger.swept);
         if committed {

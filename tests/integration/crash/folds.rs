@@ -1,0 +1,212 @@
+//! The log is folded into the database while others write: a crash, or a failing disk, at any moment
+//! of it.
+//!
+//! One thread writes until it folds, and is held up at its sync; another goes on meanwhile. Each
+//! notes after a call how many operations the disk had had, so that what was acknowledged when is
+//! known without a clock.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use sessile::engine::Engine;
+use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::{Error, RedbEngine, Session, SessionKey, SessionStore};
+
+use super::DURABILITIES;
+use super::opened::options;
+
+type Store = SessionStore<String>;
+
+/// By key, what was acknowledged of it, and after how many operations; `None`: that it is gone.
+#[derive(Default)]
+struct Notes(Mutex<BTreeMap<SessionKey, Vec<(u64, Option<String>)>>>);
+
+impl Notes {
+    fn note(&self, disk: &SimulatedDisk, key: SessionKey, content: Option<&str>) {
+        let note = (disk.operations(), content.map(str::to_owned));
+        self.0.lock().unwrap().entry(key).or_default().push(note);
+    }
+
+    /// What was acknowledged before the first `operations` were over is there, or what came later
+    /// and may have been under way.
+    fn check(&self, found: &BTreeMap<SessionKey, String>, operations: u64, what: &str) {
+        for (key, notes) in self.0.lock().unwrap().iter() {
+            let found = found.get(key);
+            let before = notes.iter().rposition(|(at, _)| *at <= operations);
+            let possible = &notes[before.unwrap_or(0)..];
+            let agrees = possible.iter().any(|(_, content)| content.as_ref() == found)
+                || (before.is_none() && found.is_none());
+            assert!(agrees, "{what} at {operations}: {key} is {found:?}, and not in {possible:?}");
+        }
+    }
+}
+
+fn engine_on(disk: &SimulatedDisk) -> Arc<RedbEngine> {
+    Arc::new(RedbEngine::open_on(disk, &options(DURABILITIES[0])).unwrap())
+}
+
+fn store_on(engine: &Arc<RedbEngine>) -> Store {
+    Store::builder().engine(Arc::clone(engine)).manual_maintenance().build().unwrap()
+}
+
+fn listed(store: &Store) -> BTreeMap<SessionKey, String> {
+    let mut listed = BTreeMap::new();
+    store.for_each(|info, content| drop(listed.insert(info.key(), content.clone()))).unwrap();
+    listed
+}
+
+fn create(disk: &SimulatedDisk, store: &Store, notes: &Notes, content: &str) -> Session<String> {
+    let session = store.create_for_user("ann", content.to_owned()).unwrap();
+    notes.note(disk, session.key(), Some(content));
+    session
+}
+
+/// Runs `meanwhile` while another thread folds the log, and waits for its sync.
+fn during_a_fold<T>(
+    disk: &SimulatedDisk,
+    store: &Store,
+    notes: &Notes,
+    meanwhile: impl FnOnce() -> T,
+) -> T {
+    let over = AtomicBool::new(false);
+    disk.hold_file_syncs();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // A fold is due after 64 changes at the latest, with a cache as small as this. The call
+            // that folds returns once it is released.
+            let mut number = 0;
+            while !over.load(Ordering::Acquire) && number < 64 {
+                let content = format!("before {number}");
+                // Where the disk fails it may be this call that learns of it.
+                let Ok(session) = store.create_for_user("ann", content.clone()) else { return };
+                notes.note(disk, session.key(), Some(&content));
+                number += 1;
+            }
+        });
+        disk.wait_for_held_sync();
+        let result = meanwhile();
+        over.store(true, Ordering::Release);
+        disk.release_syncs();
+        result
+    })
+}
+
+/// A store with a log, whose file has room for what comes: it need not grow, and its log not move, for
+/// which whoever writes would have to wait.
+fn roomy(disk: &SimulatedDisk, notes: &Notes) -> Store {
+    let store = store_on(&engine_on(disk));
+    for _ in 0..600 {
+        store.create_for_user("bob", "room".into()).unwrap();
+    }
+    store.destroy_all_of("bob").unwrap();
+    store.flush().unwrap();
+    create(disk, &store, notes, "the log is there");
+    store
+}
+
+/// Three folds, with all kinds of writes during each of them.
+fn record() -> (SimulatedDisk, Notes, u64) {
+    let (disk, notes) = (SimulatedDisk::new(), Notes::default());
+    let store = roomy(&disk, &notes);
+    let begin = disk.operations();
+    for round in 0..3 {
+        let mut sessions: Vec<_> = (0..3).map(|_| create(&disk, &store, &notes, "old")).collect();
+        during_a_fold(&disk, &store, &notes, || {
+            let folding = disk.operations();
+            for number in 0..12 {
+                create(&disk, &store, &notes, &format!("meanwhile {round} {number}"));
+            }
+            *sessions[0].content_mut() = "new".into();
+            store.update(&mut sessions[0]).unwrap();
+            notes.note(&disk, sessions[0].key(), Some("new"));
+            assert!(store.destroy(sessions[1].id()).unwrap());
+            notes.note(&disk, sessions[1].key(), None);
+            let old = sessions[2].key();
+            store.regenerate_id(&mut sessions[2]).unwrap();
+            notes.note(&disk, old, None);
+            notes.note(&disk, sessions[2].key(), Some("old"));
+            assert!(disk.operations() > folding, "it was acknowledged while the fold was held up");
+            notes.check(&listed(&store), disk.operations(), "a listing");
+        });
+    }
+    notes.check(&listed(&store), disk.operations(), "a listing");
+    (disk, notes, begin)
+}
+
+#[test]
+fn what_is_acknowledged_during_a_fold_survives_a_crash_at_any_operation() {
+    let (disk, notes, begin) = record();
+    for operation in begin..=disk.operations() {
+        let crashes = [
+            ("power lost", disk.after_power_loss(operation, operation)),
+            ("killed", disk.after_kill(operation, operation)),
+        ];
+        for (what, crashed) in crashes {
+            let engine = engine_on(&crashed);
+            notes.check(&listed(&store_on(&engine)), operation, what);
+            assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_second_crash_while_what_was_logged_during_a_fold_is_folded_loses_nothing() {
+    let (disk, notes, begin) = record();
+    let last = disk.operations();
+    for sample in 0..12 {
+        let operation = begin + (last - begin) * sample / 11;
+        let crashed = disk.after_power_loss(operation, sample);
+        engine_on(&crashed).close().unwrap();
+        for second in (0..=crashed.operations()).step_by(3) {
+            let again = crashed.after_power_loss(second, sample + second);
+            let engine = engine_on(&again);
+            notes.check(&listed(&store_on(&engine)), operation, "crashed twice");
+            assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
+    for seed in 0..40 {
+        let (disk, notes) = (SimulatedDisk::new(), Notes::default());
+        let store = roomy(&disk, &notes);
+        let mut refused = None;
+        during_a_fold(&disk, &store, &notes, || {
+            create(&disk, &store, &notes, "before it fails");
+            disk.fail_once(DiskFault::Sync, 0);
+            refused = thread::scope(|scope| {
+                let writes = scope.spawn(|| {
+                    (0..20).find_map(|number: u32| {
+                        let content = number.to_string();
+                        match store.create(content.clone()) {
+                            Ok(session) => notes.note(&disk, session.key(), Some(&content)),
+                            Err(error) => return Some(error),
+                        }
+                        thread::yield_now();
+                        None
+                    })
+                });
+                // Sooner or later the fold's sync is let go, to be the first or the second.
+                for _ in 0..seed * 25 {
+                    thread::yield_now();
+                }
+                disk.release_syncs();
+                writes.join().unwrap()
+            });
+        });
+        let error = refused.or_else(|| store.create("after".into()).err());
+        assert!(
+            matches!(error, Some(Error::OutcomeUnknown { .. } | Error::Io { .. })),
+            "seed {seed}: {error:?}"
+        );
+        assert!(store.create("after".into()).is_err(), "nothing is acknowledged any more");
+        let last = disk.operations();
+        let crashed = disk.after_power_loss(last, seed);
+        notes.check(&listed(&store_on(&engine_on(&crashed))), last, "power lost");
+        drop(store);
+        notes.check(&listed(&store_on(&engine_on(&disk))), last, "opened again");
+    }
+}

@@ -48,6 +48,12 @@ pub(super) fn from_open(path: &Path, error: DatabaseError) -> Error {
     }
 }
 
+/// Whether redb refused to go on because of an earlier error, which was another call's.
+pub(super) fn is_of_an_earlier_one(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    matches!(source.downcast_ref(), Some(redb::Error::PreviousIo))
+}
+
 /// redb panicked while it opened a file that has redb's and our own marks.
 pub(super) fn panicked(path: &Path) -> Error {
     let cause = io::Error::other("the database library panicked on it");

@@ -235,7 +235,8 @@ impl RedbEngine {
     fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
         let lost = self.shared.is_handle_lost();
         match read() {
-            Err(Error::Io { .. }) if lost => {
+            // The error may be a fold's, and only just have come.
+            Err(ref error @ Error::Io { .. }) if lost || failure::is_of_an_earlier_one(error) => {
                 self.writer.reopen(&self.shared)?;
                 read()
             }

@@ -13,7 +13,7 @@ pub(super) enum Operation {
 
 /// On the sessions that it names: the store as its readers see it is enough to tell what becomes of
 /// it, and what it changes is an entry of the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Keyed {
     Insert {
         key: SessionKey,

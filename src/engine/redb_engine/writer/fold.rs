@@ -37,8 +37,13 @@ impl Writer {
     /// After a commit: notes whether somebody ought to fold the log. Where that failed, the next
     /// commit that needs the tables tries first, and its caller learns of it.
     pub(super) fn note_fold(&self, ledger: &Ledger) {
-        if !(self.fold_failed.load(Ordering::Acquire) || ledger.unlogged) {
-            self.fold_due.store(ledger.log.fold_due() as u8, Ordering::Release);
+        self.fold_due.store(self.due(ledger) as u8, Ordering::Release);
+    }
+
+    fn due(&self, ledger: &Ledger) -> Due {
+        match self.fold_failed.load(Ordering::Acquire) || ledger.unlogged {
+            true => Due::No,
+            false => ledger.log.fold_due(),
         }
     }
 
@@ -54,8 +59,8 @@ impl Writer {
     /// next call that needs it learns; nothing that was acknowledged hangs on it.
     pub(in super::super) fn fold(&self, shared: &Shared) {
         let begun = self.begin(shared, |ledger| {
-            let wanted = !ledger.unlogged && ledger.log.fold_due() != Due::No;
-            wanted.then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
+            (self.due(ledger) != Due::No)
+                .then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
         });
         if let Some(aside) = begun {
             self.work(shared, aside);

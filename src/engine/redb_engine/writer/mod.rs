@@ -19,8 +19,9 @@ use super::batch::{Batch, Effects, View};
 use super::connection::Connection;
 use super::failure;
 use super::ledger::Ledger;
-use super::operation::{Operation, Outcome};
+use super::operation::{Keyed, Operation, Outcome};
 use super::shared::Shared;
+use super::tables::Outer;
 use super::unwinding::holding;
 pub(super) use super::write_ahead_log::Due;
 use crate::engine::EngineStats;
@@ -259,17 +260,16 @@ impl Writer {
         if shared.options.durability != Durability::Immediate || shared.overlay.is_full() {
             return Ok(InView::NeedsTables(outcomes, batch.next()));
         }
-        let mut view = Batch::new(View::of(shared), &shared.touches, effects);
         for operation in batch {
             match operation {
                 Operation::Keyed(operation) => {
-                    let outcome = view.apply_keyed(operation);
-                    let failed = |error| Failed::Before(shared.failed_to_read(error));
-                    outcomes.push(outcome.map_err(failed)?);
+                    let carried_out = !outcomes.is_empty();
+                    outcomes.push(self.view(shared, state, operation, effects, carried_out)?);
                 }
                 other => return Ok(InView::NeedsTables(outcomes, Some(other))),
             }
         }
+        let ledger = state.ledger().map_err(Failed::Before)?;
         if effects.must_sync(ledger.swept) {
             return Ok(InView::NeedsTables(outcomes, None));
         }
@@ -288,6 +288,26 @@ impl Writer {
         let held_by = if committed || !self.needs_sync() { Way::Log } else { Way::Memory };
         settle(shared, &mut ledger.unsynced, effects, held_by);
         Ok(InView::Done(Done { outcomes, committed, published: Ok(()) }))
+    }
+
+    /// Carries out one operation in view of what readers see; once more, in view of a file that is
+    /// opened anew, if a fold has just failed and ended the handle.
+    fn view(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        operation: Keyed,
+        effects: &mut Effects<'_>,
+        carried_out: bool,
+    ) -> Result<Result<Outcome>, Failed> {
+        let (again, changed) = (operation.clone(), effects.changed.len());
+        let mut outcome = apply_in_view(shared, operation, effects);
+        if matches!(outcome, Err(redb::Error::PreviousIo)) && effects.changed.len() == changed {
+            shared.handle_lost.store(true, Ordering::Release);
+            self.wait_again(shared, state, effects, carried_out)?;
+            outcome = apply_in_view(shared, again, effects);
+        }
+        outcome.map_err(|error| Failed::Before(shared.failed_to_read(error)))
     }
 
     /// Writes an entry of the log; `false` if there is no room for it, nor a fold under way that
@@ -339,6 +359,14 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn apply_in_view(
+    shared: &Shared,
+    operation: Keyed,
+    effects: &mut Effects<'_>,
+) -> Outer<Result<Outcome>> {
+    Batch::new(View::of(shared), &shared.touches, effects).apply_keyed(operation)
 }
 
 impl State {

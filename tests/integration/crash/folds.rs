@@ -19,9 +19,12 @@ use super::opened::options;
 
 type Store = SessionStore<String>;
 
-/// By key, what was acknowledged of it, and after how many operations; `None`: that it is gone.
+/// What was acknowledged, and after how many operations; `None`: that a session is gone.
+type Note = (u64, Option<String>);
+
+/// By key, all that was acknowledged.
 #[derive(Default)]
-struct Notes(Mutex<BTreeMap<SessionKey, Vec<(u64, Option<String>)>>>);
+struct Notes(Mutex<BTreeMap<SessionKey, Vec<Note>>>);
 
 impl Notes {
     fn note(&self, disk: &SimulatedDisk, key: SessionKey, content: Option<&str>) {

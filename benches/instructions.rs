@@ -7,8 +7,9 @@
 //! was inlined, or on a runner that has to match.
 //!
 //! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are at hand in memory,
-//! with 256 bytes of content; and the whole of a `create` with `Durability::Deferred`, which is encoding, the queue,
-//! redb's transaction and the new snapshot, but not the writing to the file. Valgrind hides the processor's
+//! with 256 bytes of content; `create_logged`, the whole of a `create` with the default durability, which is encoding,
+//! the queue, the entry of the log, and its share of the folds that become due; and `create`, the same with
+//! `Durability::Deferred`, which is redb's transaction, but not the writing to the file. Valgrind hides the processor's
 //! instructions for SHA-256, so the portable code runs, and would be most of what is counted: the digest that makes
 //! a key of an id has a line of its own, and one of them is taken off every other line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -26,14 +27,18 @@ use sessile::{Durability, SessionId, SessionStore, Source};
 
 const SESSIONS: usize = 300;
 /// The paths, and how many calls of each are counted.
-const OPERATIONS: [(&str, usize); 5] = [
+const OPERATIONS: [(&str, usize); 6] = [
     (KEY, 10_000),
     ("read", 10_000),
     ("read_and_extend", 10_000),
     ("extend", 10_000),
     ("create", 500),
+    (LOGGED, 500),
 ];
 const KEY: &str = "key";
+const LOGGED: &str = "create_logged";
+/// What comes before the paths, and before that one: the same population, with its durability.
+const BEFORE: [&str; 2] = ["nothing", "nothing_logged"];
 /// By how many percent a number may differ from its baseline.
 const TOLERANCE: f64 = 5.0;
 
@@ -100,8 +105,12 @@ impl RandomSource for SameIds {
 /// What is counted: a population, one pass that warms the caches, and the calls of one path.
 fn run(operation: &str, folder: &Path) {
     let clock = ManualClock::new();
+    let durability = match operation.ends_with("_logged") {
+        true => Durability::Immediate,
+        false => Durability::Deferred { interval: Duration::from_secs(3_600) },
+    };
     let store = SessionStore::<Content>::builder()
-        .durability(Durability::Deferred { interval: Duration::from_secs(3_600) })
+        .durability(durability)
         .clock(clock.clone())
         .random_source(SameIds::default())
         .manual_maintenance()
@@ -125,11 +134,11 @@ fn run(operation: &str, folder: &Path) {
             each.for_each(|id| assert!(black_box(store.read_and_extend(id).unwrap()).is_some()));
         }
         "extend" => each.for_each(|id| assert!(store.extend_lifetime(id).unwrap())),
-        "create" => {
+        "create" | LOGGED => {
             let content = content(SESSIONS);
             (0..calls).for_each(|_| drop(black_box(store.create(content.clone()).unwrap())));
         }
-        _ => assert_eq!(operation, "nothing"),
+        _ => assert!(BEFORE.contains(&operation)),
     }
     // Closing would write the touches, which are not part of any of these paths.
     std::process::exit(0);
@@ -137,8 +146,9 @@ fn run(operation: &str, folder: &Path) {
 
 /// The name of each path with the instructions that one call of it takes, besides those of the key.
 fn count_all() -> Vec<(&'static str, f64)> {
-    let before = count("nothing");
+    let [before, before_logged] = BEFORE.map(count);
     let each = |(name, calls): (&'static str, usize)| {
+        let before = if name == LOGGED { before_logged } else { before };
         (name, (count(name) as f64 - before as f64) / calls as f64)
     };
     let mut counted: Vec<_> = OPERATIONS.into_iter().map(each).collect();

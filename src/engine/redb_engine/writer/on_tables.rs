@@ -32,7 +32,9 @@ impl Writer {
         if shared.overlay.is_full() {
             self.publish_in_memory(shared, connection).map_err(Failed::Before)?;
         }
-        connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
+        if !effects.changed.is_empty() {
+            connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
+        }
 
         let tables = connection.tables().map_err(before)?;
         let mut state = Batch::new(tables, &shared.touches, effects);

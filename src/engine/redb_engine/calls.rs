@@ -114,12 +114,11 @@ impl Engine for RedbEngine {
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         // Most sweeps find nothing; that takes a look, and no place in the queue.
-        let listing = self.listing()?;
-        let nothing_passed = listing.passed(now).map(|mut passed| passed.next().is_none());
-        if nothing_passed.map_err(|error| self.shared.failed_to_read(error))? {
+        let none_passed =
+            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
+        if self.reading(none_passed)? && !self.shared.overlay.has_passed(now) {
             return Ok(Sweep::default());
         }
-        drop(listing);
         let step = self.sweep_pace.step(limit);
         let operation = OnTables::Sweep { now, defaults: *defaults, limit: step };
         let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)?;

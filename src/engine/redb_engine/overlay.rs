@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::key_hasher::{BuildKeyHasher, shard_number, shard_of};
 use crate::SessionKey;
+use crate::clock::Timestamp;
 use crate::engine::Record;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -109,6 +110,12 @@ impl Overlay {
                 self.bytes.fetch_sub(weight(record.as_ref()), Ordering::AcqRel);
             }
         }
+    }
+
+    /// Whether a session in here may be past its deadline.
+    pub(super) fn has_passed(&self, now: Timestamp) -> bool {
+        let passed = |record: &Record| record.index_deadline() <= now;
+        self.shards.iter().any(|shard| shard.read().values().flatten().any(passed))
     }
 
     /// Looks at every change.

@@ -58,6 +58,8 @@ pub(super) struct WriteAheadLog {
     /// many.
     changes: usize,
     max_changes: usize,
+    /// How many have been changed since redb's last commit of which the log has nothing.
+    passed: usize,
 }
 
 /// Whether a fold ought to begin.
@@ -107,7 +109,7 @@ impl WriteAheadLog {
         let changes = entries.iter().map(|entry| entry.changes.len()).sum();
         // So few where threads are explored that folds come in the middle of everything.
         let max_changes = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
-        let log = Self { disk, last, folded, fold: None, changes, max_changes };
+        let log = Self { disk, last, folded, fold: None, changes, max_changes, passed: 0 };
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
     }
 
@@ -139,11 +141,13 @@ impl WriteAheadLog {
         Ok(written)
     }
 
-    /// Whether redb may keep so many more changes in memory, though the log does not get them.
+    /// Whether redb may keep so many more changes in memory, though the log does not get them: of
+    /// these it has half of its cache for pages, and each may change two. Beyond it redb writes them
+    /// into the file before their time, and reads them again, as they come in no order.
     pub(super) const fn pass_by(&mut self, changes: usize) -> bool {
-        let has_room = self.changes + changes <= self.max_changes;
+        let has_room = self.passed + changes <= self.max_changes / 4;
         if has_room {
-            self.changes += changes;
+            self.passed += changes;
         }
         has_room
     }
@@ -193,7 +197,7 @@ impl WriteAheadLog {
     pub(super) fn restart(&mut self) {
         self.last += 1;
         self.folded = self.last;
-        self.changes = 0;
+        (self.changes, self.passed) = (0, 0);
         self.disk.restart();
     }
 

@@ -66,6 +66,15 @@ fn create(disk: &SimulatedDisk, store: &Store, notes: &Notes, content: &str) -> 
     session
 }
 
+/// Lets go of what is held, also where a test fails.
+struct Released<'a>(&'a SimulatedDisk);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+    }
+}
+
 /// Runs `meanwhile` while another thread folds the log, and waits for its sync.
 fn during_a_fold<T>(
     disk: &SimulatedDisk,
@@ -88,10 +97,10 @@ fn during_a_fold<T>(
                 number += 1;
             }
         });
+        let _released = Released(disk);
         disk.wait_for_held_sync();
         let result = meanwhile();
         over.store(true, Ordering::Release);
-        disk.release_syncs();
         result
     })
 }

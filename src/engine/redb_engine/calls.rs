@@ -8,7 +8,7 @@ use crate::engine::{
     Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
     Replace, Sweep, UserKey, Visit, Wake,
 };
-use crate::{Durability, Error, Result, SessionKey, Timeouts};
+use crate::{Error, Result, SessionKey, Timeouts};
 
 /// An operation is answered with its own kind of outcome; anything else is a bug, reported.
 macro_rules! expect {
@@ -60,7 +60,7 @@ impl Engine for RedbEngine {
                 Recorded::Full => self.write_pending()?,
                 // The queue settles which of the two comes first.
                 Recorded::Condemned => {
-                    let operation = OnTables::Touch { key: *key, at };
+                    let operation = Keyed::Touch { key: *key, at };
                     return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
                 }
             }
@@ -113,23 +113,30 @@ impl Engine for RedbEngine {
     }
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        // Most sweeps find nothing; that takes a look, and no place in the queue.
-        let none_passed =
-            || self.shared.look(|snapshot| Ok(snapshot.passed(now)?.next().is_none()));
-        if self.reading(none_passed)? && !self.shared.overlay.has_passed(now) {
+        let step = self.sweep.pace.step(limit);
+        let passed = self.reading(|| self.sweep.passed(&self.shared, now, step))?;
+        if passed.is_empty() {
             return Ok(Sweep::default());
         }
-        let step = self.sweep_pace.step(limit);
-        let operation = OnTables::Sweep { now, defaults: *defaults, limit: step };
-        let sweep = expect!(self.submit(operation), Outcome::Swept(sweep) => sweep)?;
-        let alone = self.adapt(&self.sweep_pace, limit);
-        if sweep.more && !alone {
-            std::thread::sleep(pace::PAUSE);
+        let keys = passed.keys();
+        let more = keys.len() == step;
+        let outcome = self.submit(Keyed::RemoveExpired { keys, now, defaults: *defaults });
+        let (removed, absent) = expect!(
+            outcome, Outcome::RemovedExpired { removed, absent } => (removed, absent)
+        )?;
+        let stray = self.reading(|| passed.stray(&self.shared, &absent))?;
+        if !stray.is_empty() {
+            expect!(self.submit(OnTables::RemoveStray(stray)), Outcome::Done => ())?;
         }
-        if !sweep.more && self.shared.options.durability == Durability::Immediate {
-            self.sync_if_needed()?;
+        self.sweep.done(passed);
+        let alone = self.adapt(&self.sweep.pace, limit);
+        if more {
+            self.writer.make_room(&self.shared);
+            if !alone {
+                std::thread::sleep(pace::PAUSE);
+            }
         }
-        Ok(sweep)
+        Ok(Sweep { removed, more })
     }
 
     fn reindex(&self, defaults: &Timeouts) -> Result<()> {
@@ -203,6 +210,8 @@ impl Engine for RedbEngine {
 
     fn tend(&self) -> Result<()> {
         self.writer.fold(&self.shared);
+        // So much may have come meanwhile that the next one is due.
+        self.fold_if_due();
         Ok(())
     }
 

@@ -25,8 +25,6 @@ pub(super) struct Ledger {
     pub(super) stored: u64,
     /// Whether the tables have anything that is neither in the log nor on the disk.
     pub(super) unlogged: bool,
-    /// Whether a sweep is among that.
-    pub(super) swept: bool,
     /// Touches that are among it.
     pub(super) unsynced: Touches,
 }
@@ -47,7 +45,6 @@ impl Ledger {
             behind: logged.keys().copied().collect(),
             stored,
             unlogged: false,
-            swept: false,
             unsynced: Touches::default(),
         })
     }
@@ -72,7 +69,7 @@ impl Ledger {
         // Where entries may follow they must be told from what follows an earlier commit.
         let is_numbered = durability == Durability::Immediate || self.log.is_in_use();
         connection.commit_to_disk(durability, is_numbered.then(|| self.log.next_number()))?;
-        (self.unlogged, self.swept) = (false, false);
+        self.unlogged = false;
         if is_numbered {
             self.log.restart();
         }

@@ -52,7 +52,8 @@ impl Listing {
     /// The keys of all sessions that are past the deadline that an index has, or may be.
     pub(super) fn passed(&self, now: Timestamp) -> Outer<impl Iterator<Item = Outer<SessionKey>>> {
         let changed = self.changed(move |record| record.index_deadline() <= now);
-        let unchanged = self.snapshot.passed(now)?.filter(|key| match key {
+        let unchanged = self.snapshot.passed(None, now)?.map(|entry| Ok(entry?.1));
+        let unchanged = unchanged.filter(|key| match key {
             Ok(key) => !self.changes.contains_key(key),
             Err(_) => true,
         });

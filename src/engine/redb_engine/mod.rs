@@ -36,6 +36,7 @@ mod recovery;
 mod salvage;
 mod shared;
 mod snapshot;
+mod sweep;
 mod tables;
 mod temporary;
 #[cfg(test)]
@@ -65,10 +66,11 @@ use self::key_filter::KeyFilter;
 use self::ledger::Ledger;
 use self::listing::Listing;
 use self::medium::Medium;
-use self::operation::{OnTables, Operation, Outcome};
+use self::operation::{Keyed, OnTables, Operation, Outcome};
 use self::record_cache::RecordCache;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
+use self::sweep::SweepPosition;
 use self::touch_buffer::TouchBuffer;
 use self::unwinding::holding;
 use self::warm_up::WarmUp;
@@ -112,7 +114,7 @@ pub struct RedbEngine {
     shared: Shared,
     queue: CommitQueue<Operation>,
     writer: Writer,
-    sweep_pace: Pace,
+    sweep: SweepPosition,
     touch_pace: Pace,
     warm_up: WarmUp,
     /// Wakes the thread that tends to the engine, if there is one.
@@ -164,7 +166,7 @@ impl RedbEngine {
             shared,
             queue: CommitQueue::new(),
             writer: Writer::new(Connection::new(database), ledger),
-            sweep_pace: Pace::new(),
+            sweep: SweepPosition::new(),
             touch_pace: Pace::new(),
             warm_up: WarmUp::new(),
             wake: Mutex::new(None),
@@ -267,7 +269,8 @@ impl RedbEngine {
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
             let (step, later) = rest.split_at(self.touch_pace.step(STEP).min(rest.len()));
-            self.submit(OnTables::Touches(step.to_vec()))?;
+            self.submit(Keyed::Touches(step.to_vec()))?;
+            self.writer.make_room(&self.shared);
             self.adapt(&self.touch_pace, STEP);
             rest = later;
         }

@@ -1,8 +1,9 @@
 //! What can be asked of the writer, and what it answers, as data.
 
 use super::commit_queue;
+use super::tables::IndexEntry;
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, Sweep, UserKey};
+use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, UserKey};
 use crate::{SessionKey, Timeouts};
 
 #[derive(Debug)]
@@ -42,22 +43,24 @@ pub(super) enum Keyed {
     RemoveOthers {
         keep: SessionKey,
     },
-}
-
-/// On the tables themselves: it goes through an index or through all records, changes what is no
-/// record, or need not be in the log.
-#[derive(Debug)]
-pub(super) enum OnTables {
     Touch {
         key: SessionKey,
         at: Timestamp,
     },
     Touches(Vec<(SessionKey, Timestamp)>),
-    Sweep {
+    RemoveExpired {
+        keys: Vec<SessionKey>,
         now: Timestamp,
         defaults: Timeouts,
-        limit: usize,
     },
+}
+
+/// On the tables themselves: it goes through an index or through all records, or changes what is no
+/// record.
+#[derive(Debug)]
+pub(super) enum OnTables {
+    /// Index entries that lead to no record.
+    RemoveStray(Vec<IndexEntry>),
     Reindex {
         after: Option<SessionKey>,
         defaults: Timeouts,
@@ -86,23 +89,6 @@ impl From<OnTables> for Operation {
     }
 }
 
-impl Keyed {
-    /// Whether it promises that sessions are gone which it may not have seen, because a sweep that
-    /// is not on the disk yet had taken them.
-    pub(super) const fn ends_unseen(&self) -> bool {
-        matches!(self, Self::RemoveUser { .. } | Self::RemoveOthers { .. })
-    }
-}
-
-impl OnTables {
-    /// Whether it changes many records, or something that is not a record, and somebody was promised
-    /// that it is on the disk. Others may take their time: a touch, and a step of a sweep until the
-    /// sweep is over.
-    pub(super) const fn is_in_bulk(&self) -> bool {
-        matches!(self, Self::Reindex { .. } | Self::Clear | Self::StoreMeta { .. } | Self::Sync)
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Outcome {
     Insert(Insert),
@@ -110,7 +96,8 @@ pub(super) enum Outcome {
     Rekey(Rekey),
     Touched(bool),
     Removed(Option<Vec<Removed>>),
-    Swept(Sweep),
+    /// How many were expired, and which were not there.
+    RemovedExpired { removed: u64, absent: Vec<SessionKey> },
     Reindexed { last: Option<SessionKey> },
     Published,
     Done,
@@ -127,10 +114,10 @@ impl commit_queue::Operation for Operation {
                 | Keyed::Replace { record, .. }
                 | Keyed::Rekey { record, .. },
             ) => SMALL + record.content().len(),
-            Self::OnTables(OnTables::Touches(touches)) => touches.len() * SMALL,
-            Self::OnTables(OnTables::Sweep { limit, .. } | OnTables::Reindex { limit, .. }) => {
-                limit * SMALL
-            }
+            Self::Keyed(Keyed::Touches(touches)) => touches.len() * SMALL,
+            Self::Keyed(Keyed::RemoveExpired { keys, .. }) => keys.len() * SMALL,
+            Self::OnTables(OnTables::RemoveStray(entries)) => entries.len() * SMALL,
+            Self::OnTables(OnTables::Reindex { limit, .. }) => limit * SMALL,
             _ => SMALL,
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::key_hasher::{BuildKeyHasher, shard_number, shard_of};
+use super::tables::IndexEntry;
 use crate::SessionKey;
 use crate::clock::Timestamp;
 use crate::engine::Record;
@@ -112,10 +113,14 @@ impl Overlay {
         }
     }
 
-    /// Whether a session in here may be past its deadline.
-    pub(super) fn has_passed(&self, now: Timestamp) -> bool {
-        let passed = |record: &Record| record.index_deadline() <= now;
-        self.shards.iter().any(|shard| shard.read().values().flatten().any(passed))
+    /// The index entries, which have passed, of sessions in here.
+    pub(super) fn passed(&self, now: Timestamp) -> Vec<IndexEntry> {
+        let mut passed = Vec::new();
+        self.for_each(|key, record| {
+            let deadline = record.map(Record::index_deadline).filter(|deadline| *deadline <= now);
+            passed.extend(deadline.map(|deadline| (deadline.as_millis(), *key)));
+        });
+        passed
     }
 
     /// Looks at every change.

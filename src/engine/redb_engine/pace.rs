@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The step while others write: it takes about a tenth of a millisecond.
-const LEAST: usize = 8;
-/// How long a sweep pauses after a step while others write. Every thousand changes redb writes all
-/// their pages, for which whoever writes then waits, too; so the fewer of a sweep's come between
-/// two writes, the fewer writes wait.
+/// The step while others write, in sessions.
+const LEAST: usize = 16;
+/// How long a sweep pauses after a step while others write. redb takes over what it removes, in the
+/// background, and an entry of the log takes longer meanwhile; so the slower a sweep, the fewer
+/// writes have to do with it.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ mod tests {
             steps.push(pace.step(1_000));
             pace.adapt(false, operation, 1_000);
         }
-        assert_eq!(steps, [8, 16, 32, 64, 128, 256, 512, 1_000, 1_000]);
+        assert_eq!(steps, [16, 32, 64, 128, 256, 512, 1_000, 1_000, 1_000]);
         pace.adapt(true, 10, 1_000);
         assert_eq!((pace.step(1_000), pace.step(5)), (LEAST, 5));
         pace.adapt(false, 11, 1_000);

@@ -5,7 +5,7 @@
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
-use super::tables::{EXPIRY, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user};
+use super::tables::{EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user};
 use crate::clock::Timestamp;
 use crate::engine::{Record, UserKey};
 use crate::{Result, SessionKey};
@@ -53,14 +53,23 @@ impl Snapshot {
         Ok(keys)
     }
 
-    /// The keys whose index entries have passed.
+    /// The index entries that have passed, earliest first, from the one after this.
     pub(super) fn passed(
         &self,
+        after: Option<&IndexEntry>,
         now: Timestamp,
-    ) -> Outer<impl Iterator<Item = Outer<SessionKey>> + use<>> {
+    ) -> Outer<impl Iterator<Item = Outer<IndexEntry>> + use<>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
         let expiry = self.transaction.open_table(EXPIRY)?;
-        let entries = expiry.range(..=(now.as_millis(), &LAST_KEY))?;
-        Ok(entries.map(|entry| Ok(SessionKey::from_bytes(*entry?.0.value().1))))
+        let last = (now.as_millis(), &LAST_KEY);
+        let first = after.map(|(deadline, key)| (*deadline, key.as_bytes()));
+        let first = first.filter(|first| *first < last);
+        let entries = expiry.range((first.map_or(Unbounded, Excluded), Included(last)))?;
+        Ok(entries.map(|entry| {
+            let entry = entry?;
+            let (deadline, key) = entry.0.value();
+            Ok((deadline, SessionKey::from_bytes(*key)))
+        }))
     }
 
     /// Every record, in the order of the keys.

@@ -6,7 +6,6 @@
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::SessionKey;
-use crate::clock::Timestamp;
 use crate::engine::{Record, UserKey};
 
 pub(super) type KeyBytes = &'static [u8; SessionKey::LEN];
@@ -18,6 +17,9 @@ pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("
 
 pub(super) const FIRST_KEY: [u8; SessionKey::LEN] = [0; SessionKey::LEN];
 pub(super) const LAST_KEY: [u8; SessionKey::LEN] = [0xff; SessionKey::LEN];
+
+/// An entry of `expiry`: an index deadline, in milliseconds since 1970, and whose it is.
+pub(super) type IndexEntry = (u64, SessionKey);
 
 /// A failure of the transaction as a whole.
 pub(super) type Outer<T> = Result<T, redb::Error>;
@@ -125,17 +127,6 @@ impl<'t> Tables<'t> {
             keys.push(SessionKey::from_bytes(*entry?.0.value().1));
         }
         Ok(keys)
-    }
-
-    /// Up to `limit` index entries that have passed, earliest first.
-    pub(super) fn passed(&self, now: Timestamp, limit: usize) -> Outer<Vec<(u64, SessionKey)>> {
-        let mut entries = Vec::new();
-        for entry in self.expiry.range(..=(now.as_millis(), &LAST_KEY))?.take(limit) {
-            let entry = entry?;
-            let (deadline, key) = entry.0.value();
-            entries.push((deadline, SessionKey::from_bytes(*key)));
-        }
-        Ok(entries)
     }
 
     /// Up to `limit` keys after `after`, in order.

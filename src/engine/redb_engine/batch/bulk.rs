@@ -2,10 +2,8 @@
 //! change what is no record.
 
 use super::super::operation::{OnTables, Operation, Outcome};
-use super::super::tables::Tables;
-use super::{Batch, Outer, in_place_of};
-use crate::clock::Timestamp;
-use crate::engine::{Record, Sweep};
+use super::super::tables::{IndexEntry, Tables};
+use super::{Batch, Outer};
 use crate::{Result, SessionKey, Timeouts};
 
 impl<'t> Batch<'_, '_, Tables<'t>> {
@@ -32,18 +30,11 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
     }
 
     fn apply_on_tables(mut self, operation: OnTables) -> Outer<(Self, Outcome)> {
-        self.effects.in_bulk |= operation.is_in_bulk();
-        self.effects.promised |= operation.is_in_bulk();
+        self.effects.in_bulk |= !matches!(operation, OnTables::Publish);
         let outcome = match operation {
-            OnTables::Touch { key, at } => Outcome::Touched(self.touch(&key, at)?),
-            OnTables::Touches(touches) => {
-                for (key, at) in touches {
-                    self.touch(&key, at)?;
-                }
+            OnTables::RemoveStray(entries) => {
+                self.remove_stray(entries)?;
                 Outcome::Done
-            }
-            OnTables::Sweep { now, defaults, limit } => {
-                Outcome::Swept(self.sweep(now, &defaults, limit)?)
             }
             OnTables::Reindex { after, defaults, limit } => {
                 Outcome::Reindexed { last: self.reindex(after, &defaults, limit)? }
@@ -71,69 +62,14 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
         Ok((self, outcome))
     }
 
-    /// Whether there is such a record; a damaged one is left as it is.
-    fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
-        let Some(stored) = self.get(key)? else {
-            self.effects.changed.insert(*key, None);
-            return Ok(false);
-        };
-        if let Ok(stored) = stored {
-            let touched = stored.clone().touched(at);
-            if touched != stored {
-                self.put(key, Some(in_place_of(&stored, touched)))?;
-            }
-        }
-        self.effects.touched.insert(*key, at);
-        Ok(true)
-    }
-
-    fn sweep(&mut self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Outer<Sweep> {
-        self.effects.swept = true;
-        let mut entries = self.ground.passed(now, limit)?;
-        let mut sweep = Sweep { removed: 0, more: entries.len() == limit };
-        // In the order of their records: neighbours share a page.
-        entries.sort_unstable_by_key(|(_, key)| *key);
+    /// A record may have come under the key since the entry was seen.
+    fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> Outer<()> {
         for (deadline, key) in entries {
-            match self.get(&key)? {
-                None => self.ground.remove_stray_entry(deadline, &key)?,
-                Some(Err(_)) => {
-                    // Nobody can tell more of it than that its index entry has passed.
-                    self.remove(&key)?;
-                    sweep.removed += 1;
-                }
-                Some(Ok(record)) => {
-                    if self.sweep_one(&key, record, now, defaults)? {
-                        sweep.removed += 1;
-                    }
-                }
+            if !self.contains(&key)? {
+                self.ground.remove_stray_entry(deadline, &key)?;
             }
         }
-        Ok(sweep)
-    }
-
-    /// Removes the session if it is expired; moves its index entry to its true deadline if not.
-    fn sweep_one(
-        &mut self,
-        key: &SessionKey,
-        record: Record,
-        now: Timestamp,
-        defaults: &Timeouts,
-    ) -> Outer<bool> {
-        let mut true_record = record.clone();
-        let expired = self.touches.condemn_if(key, |pending| {
-            if let Some(at) = pending {
-                true_record = record.touched(at);
-            }
-            true_record.is_expired(now, defaults)
-        });
-        if expired {
-            self.remove(key)?;
-        } else {
-            let deadline = true_record.deadline(defaults);
-            self.effects.touched.insert(*key, true_record.last_active());
-            self.put(key, Some(true_record.indexed_under(deadline)))?;
-        }
-        Ok(expired)
+        Ok(())
     }
 
     /// One step of rebuilding the index under shorter timeouts; the last key looked at, if there

@@ -5,6 +5,7 @@
 //! condition that does not hold is an outcome of that operation alone.
 
 mod bulk;
+mod deadlines;
 mod ground;
 
 pub(super) use self::ground::{Ground, View};
@@ -24,10 +25,8 @@ pub(super) struct Effects<'b> {
     pub(super) changed: Changes,
     /// How many records there are.
     pub(super) stored: u64,
-    /// What it was begun on: how often the file had been opened anew, and whether anything was in
-    /// memory only that the next opening would not find.
+    /// How often the file had been opened anew when it was begun.
     pub(super) openings: u64,
-    pub(super) rest_on_memory: bool,
     /// Whether there is anything to commit.
     pub(super) wrote: bool,
     /// Touches that the committed records hold.
@@ -38,12 +37,6 @@ pub(super) struct Effects<'b> {
     pub(super) cleared: bool,
     /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
     pub(super) in_bulk: bool,
-    /// Whether anything of it has to be on the disk before it is answered.
-    pub(super) promised: bool,
-    /// Whether a sweep was among it.
-    pub(super) swept: bool,
-    /// Whether it promises that sessions are gone which an earlier sweep may have taken.
-    pub(super) ends_unseen: bool,
     /// Whether somebody asked for everything to be in redb's part of the file afterwards.
     pub(super) sync: bool,
     /// Whether a snapshot has to show everything afterwards.
@@ -56,15 +49,11 @@ impl<'b> Effects<'b> {
             changed: Changes::default(),
             stored: 0,
             openings: 0,
-            rest_on_memory: false,
             wrote: false,
             touched: Touches::default(),
             condemned: Condemned::new(touches),
             cleared: false,
             in_bulk: false,
-            promised: false,
-            swept: false,
-            ends_unseen: false,
             sync: false,
             publish: false,
         }
@@ -76,28 +65,14 @@ impl Effects<'_> {
     pub(super) const fn begin(&mut self, ledger: &Ledger, openings: u64) {
         self.stored = ledger.stored;
         self.openings = openings;
-        self.rest_on_memory = ledger.unlogged;
     }
 
     /// What it leaves under the keys that it changed, for the log.
-    pub(super) fn entry(&self) -> impl ExactSizeIterator<Item = Change> {
+    pub(super) fn entry(&self) -> impl Iterator<Item = Change> {
         self.changed.iter().map(|(key, record)| {
             let bytes = record.as_ref().map(|record| record.encode(key));
             (*key, bytes)
         })
-    }
-
-    /// Whether, though it wrote nothing, it promised what rests on a sweep that a crash may undo:
-    /// who is told that a session is gone already was told that it stays so.
-    pub(super) fn rests_on_sweep(&self, swept: bool) -> bool {
-        swept && self.promised && !self.changed.is_empty()
-    }
-
-    /// Whether everything has to be in redb's part of the file before it is answered: because
-    /// somebody asked for it, or because it promised that sessions are gone which it did not see,
-    /// as an earlier sweep had taken them.
-    pub(super) const fn must_sync(&self, swept: bool) -> bool {
-        self.sync || (swept && self.ends_unseen)
     }
 }
 
@@ -116,8 +91,6 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
     /// Carries out one operation. The outer error is the end of the whole batch; the inner one is
     /// the answer to this operation.
     pub(super) fn apply_keyed(&mut self, operation: Keyed) -> Outer<Result<Outcome>> {
-        self.effects.promised = true;
-        self.effects.ends_unseen |= operation.ends_unseen();
         Ok(match operation {
             Keyed::Insert { key, record, limits } => {
                 Ok(Outcome::Insert(self.insert(&key, &record, limits)?))
@@ -137,6 +110,16 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
                 Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
             }
             Keyed::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
+            Keyed::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
+            Keyed::Touches(touches) => {
+                for (key, at) in touches {
+                    self.touch(&key, at)?;
+                }
+                Ok(Outcome::Done)
+            }
+            Keyed::RemoveExpired { keys, now, defaults } => {
+                Ok(self.remove_expired(keys, now, &defaults)?)
+            }
         })
     }
 

@@ -10,6 +10,7 @@
 //! entries in their order to that commit gives what was acknowledged, and they fit no other.
 
 mod area;
+mod backlog;
 mod disk;
 mod entry;
 mod ring;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use redb::Database;
 
 use self::area::Area;
+use self::backlog::Backlog;
 pub(super) use self::disk::Disk;
 pub(super) use self::entry::Change;
 use self::entry::{Entry, Found};
@@ -33,8 +35,6 @@ use crate::engine::Record;
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
 pub(super) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
-/// How many times as many changes the log takes while a fold is under way.
-const GENERATIONS: usize = 2;
 
 /// An entry in the middle of the log cannot be read, though later ones can.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -53,13 +53,7 @@ pub(super) struct WriteAheadLog {
     folded: u64,
     /// The number of the fold under way, and whether no entry has come since it began.
     fold: Option<Fold>,
-    /// How many records have been changed since the last fold began, and how many may be before
-    /// the next one ought to; while one is under way, or nobody comes to it, [`GENERATIONS`] times as
-    /// many.
-    changes: usize,
-    max_changes: usize,
-    /// How many have been changed since redb's last commit of which the log has nothing.
-    passed: usize,
+    backlog: Backlog,
 }
 
 /// Whether a fold ought to begin.
@@ -106,10 +100,9 @@ impl WriteAheadLog {
         disk.resume(entries.iter().map(|entry| entry.span));
         // A log that comes to be later goes on from the number of the one before.
         let last = entries.last().map_or(folded, |entry| entry.number);
-        let changes = entries.iter().map(|entry| entry.changes.len()).sum();
-        // So few where threads are explored that folds come in the middle of everything.
-        let max_changes = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
-        let log = Self { disk, last, folded, fold: None, changes, max_changes, passed: 0 };
+        let logged = entries.iter().flat_map(|entry| &entry.changes).map(backlog::weight).sum();
+        let backlog = Backlog::new(page_cache_bytes, logged);
+        let log = Self { disk, last, folded, fold: None, backlog };
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
     }
 
@@ -122,18 +115,20 @@ impl WriteAheadLog {
     /// After an error the log's end is not known, and the file must be opened anew.
     pub(super) fn append(
         &mut self,
-        changes: impl ExactSizeIterator<Item = Change>,
+        changes: impl Iterator<Item = Change>,
     ) -> io::Result<bool> {
-        let count = changes.len();
-        if self.changes + count > self.max_changes * GENERATIONS {
+        let mut weight = 0;
+        let changes = changes.inspect(|change| weight += backlog::weight(change));
+        let Some(entry) = Entry::of(changes) else { return Ok(false) };
+        // With no fold under way, one is due, and the entry comes into it.
+        if self.fold.is_some() && !self.backlog.has_room_for(weight) {
             return Ok(false);
         }
-        let Some(entry) = Entry::of(changes) else { return Ok(false) };
         let follows_fold = self.fold.is_some_and(|fold| fold.is_last);
         let written = self.disk.append(entry.following_fold(follows_fold), self.last + 1)?;
         if written {
             self.last += 1;
-            self.changes += count;
+            self.backlog.add(weight);
             if let Some(fold) = &mut self.fold {
                 fold.is_last = false;
             }
@@ -141,32 +136,32 @@ impl WriteAheadLog {
         Ok(written)
     }
 
-    /// Whether redb may keep so many more changes in memory, though the log does not get them: of
-    /// these it has half of its cache for pages, and each may change two. Beyond it redb writes them
-    /// into the file before their time, and reads them again, as they come in no order.
-    pub(super) const fn pass_by(&mut self, changes: usize) -> bool {
-        let has_room = self.passed + changes <= self.max_changes / 4;
-        if has_room {
-            self.passed += changes;
-        }
-        has_room
-    }
-
     /// Whether redb ought to take over what the log holds, so that room for more comes in time.
     pub(super) fn fold_due(&self) -> Due {
         if self.fold.is_some() {
             return Due::No;
         }
-        let (used, capacity) = self.disk.used();
-        let at = |eighths| {
-            used * 8 >= capacity * eighths
-                || self.changes * 4 >= self.max_changes * eighths as usize
-        };
-        match (at(4), at(6)) {
+        match (self.is_filled(4), self.is_filled(6)) {
             (false, _) => Due::No,
             (true, false) => Due::Soon,
             (true, true) => Due::Now,
         }
+    }
+
+    /// Whether, but for a fold under way, one would be due.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.is_filled(4)
+    }
+
+    /// Whether nobody may have come to the fold that is due.
+    pub(super) fn is_over_half_full(&self) -> bool {
+        self.is_filled(5)
+    }
+
+    /// Whether so many eighths of it are in use.
+    fn is_filled(&self, eighths: u32) -> bool {
+        let (used, capacity) = self.disk.used();
+        used * 8 >= capacity * u64::from(eighths) || self.backlog.is_filled(eighths as usize)
     }
 
     /// A durable commit begins that will hold every entry so far and nothing else; others may come
@@ -174,7 +169,7 @@ impl WriteAheadLog {
     pub(super) fn begin_fold(&mut self) -> u64 {
         self.last += 1;
         self.fold = Some(Fold { number: self.last, is_last: true });
-        self.changes = 0;
+        self.backlog.clear();
         self.disk.begin_fold();
         self.last
     }
@@ -197,7 +192,7 @@ impl WriteAheadLog {
     pub(super) fn restart(&mut self) {
         self.last += 1;
         self.folded = self.last;
-        (self.changes, self.passed) = (0, 0);
+        self.backlog.clear();
         self.disk.restart();
     }
 

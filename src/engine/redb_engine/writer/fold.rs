@@ -67,6 +67,20 @@ impl Writer {
         }
     }
 
+    /// After a step of work that can wait: leaves what room there is in the log to others. Who tends
+    /// to the engine may be the one who is at work; so it does not wait for that one for long.
+    pub(in super::super) fn make_room(&self, shared: &Shared) {
+        let mut state = self.state.lock();
+        match &*state {
+            State::Folding(ledger) if ledger.log.is_half_full() => self.wait_for_fold(&mut state),
+            State::Open(_, ledger) if ledger.log.is_over_half_full() => {
+                drop(state);
+                self.fold(shared);
+            }
+            _ => {}
+        }
+    }
+
     /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
     /// left to do then, the less others have to wait for that commit.
     pub(in super::super) fn catch_up(&self, shared: &Shared) {

@@ -45,11 +45,7 @@ impl Writer {
                 other => return Ok(InView::NeedsTables(outcomes, Some(other))),
             }
         }
-        let ledger = state.ledger().map_err(Failed::Before)?;
-        if effects.must_sync(ledger.swept) {
-            return Ok(InView::NeedsTables(outcomes, None));
-        }
-        let committed = effects.wrote || effects.rests_on_sweep(ledger.swept);
+        let committed = effects.wrote;
         if committed && !self.append(shared, state, effects)? {
             return Ok(InView::NeedsTables(outcomes, None));
         }
@@ -60,9 +56,7 @@ impl Writer {
             ledger.stored = effects.stored;
             self.note_fold(ledger);
         }
-        // What the touches say is in an earlier commit, where this is none.
-        let held_by = if committed || !self.needs_sync() { Way::Log } else { Way::Memory };
-        settle(shared, &mut ledger.unsynced, effects, held_by);
+        settle(shared, &mut ledger.unsynced, effects, Way::Log);
         Ok(InView::Done(Done { outcomes, committed, published: Ok(()) }))
     }
 
@@ -111,8 +105,8 @@ impl Writer {
         }
     }
 
-    /// Waits for the end of a fold in the middle of a batch. What was carried out of it must not
-    /// have rested on what was in memory only if the file had to be opened anew.
+    /// Waits for the end of a fold in the middle of a batch. What was carried out of it rests on what
+    /// the log says, and holds in a file that had to be opened anew, too.
     pub(super) fn wait_again(
         &self,
         shared: &Shared,
@@ -125,10 +119,6 @@ impl Writer {
         let openings = self.openings.load(Ordering::Acquire);
         if openings == effects.openings {
             return Ok(());
-        }
-        if carried_out && effects.rest_on_memory {
-            let cause = std::io::Error::other("the file was opened anew after another error");
-            return Err(Failed::Before(Error::io("write", shared.file.path(), cause)));
         }
         if !carried_out {
             effects.begin(state.ledger().map_err(Failed::Before)?, openings);

@@ -49,10 +49,9 @@ impl Writer {
         // What is in the log is on the disk.
         let in_memory = ledger.unlogged || shared.options.durability != Durability::Immediate;
         effects.sync &= in_memory || self.needs_sync();
-        let must_sync = effects.must_sync(ledger.swept);
-        let committed = effects.wrote || must_sync || effects.rests_on_sweep(ledger.swept);
+        let committed = effects.wrote || effects.sync;
         if committed {
-            self.commit_changes(shared, connection, ledger, effects, must_sync)?;
+            self.commit_changes(shared, connection, ledger, effects)?;
         } else {
             // What the touches say is in an earlier commit.
             let held_by = if self.needs_sync() { Way::Memory } else { Way::Database };
@@ -71,12 +70,11 @@ impl Writer {
         connection: &mut Connection,
         ledger: &mut Ledger,
         effects: &mut Effects<'_>,
-        must_sync: bool,
     ) -> Result<(), Failed> {
         let path = shared.file.path();
         let during = |error: redb::Error| Failed::During(failure::from_redb("commit", path, error));
         let durability = shared.options.durability;
-        let way = Way::of(durability, &mut ledger.log, effects, must_sync)
+        let way = Way::of(durability, &mut ledger.log, effects)
             .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
         if way == Way::Database {
             ledger.commit_to_disk(connection, durability).map_err(during)?;
@@ -87,7 +85,6 @@ impl Writer {
             Way::Memory => {
                 self.needs_sync.store(true, Ordering::Release);
                 ledger.unlogged = true;
-                ledger.swept |= effects.swept && durability == Durability::Immediate;
             }
             Way::Database => self.needs_sync.store(false, Ordering::Release),
             // What was in memory only still is.

@@ -23,31 +23,21 @@ impl Way {
         durability: Durability,
         log: &mut WriteAheadLog,
         effects: &Effects<'_>,
-        must_sync: bool,
     ) -> std::io::Result<Self> {
         match durability {
-            Durability::Deferred { .. } if !must_sync => return Ok(Self::Memory),
-            Durability::Immediate if !(effects.in_bulk || must_sync) => {}
+            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
+            Durability::Immediate if !(effects.in_bulk || effects.sync) => {}
             _ => return Ok(Self::Database),
         }
-        let found_room = match effects.promised {
-            true => log.append(effects.entry())?.then_some(Self::Log),
-            false => log.pass_by(effects.changed.len()).then_some(Self::Memory),
-        };
-        Ok(found_room.unwrap_or(Self::Database))
+        Ok(if log.append(effects.entry())? { Self::Log } else { Self::Database })
     }
 }
 
 /// Forgets the touches that are on the disk with the published commit, or that it has made void.
 pub(super) fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
     match way {
-        // A touch that an earlier commit has in memory only is not in the entry.
-        Way::Log => {
-            let (logged, waiting) =
-                effects.touched.iter().partition(|(key, _)| effects.changed.contains_key(*key));
-            shared.touches.settle(&logged);
-            unsynced.extend::<Touches>(waiting);
-        }
+        // One that changed nothing found what an entry before it says.
+        Way::Log => shared.touches.settle(&effects.touched),
         Way::Memory => unsynced.extend(&effects.touched),
         Way::Database => {
             shared.touches.settle(&effects.touched);

@@ -1,0 +1,90 @@
+//! What a sweep has to look at next.
+//!
+//! Invariant: every session whose index entry has passed is found, whichever of the snapshot and the
+//! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
+
+use super::pace::Pace;
+use super::shared::Shared;
+use super::snapshot::Snapshot;
+use super::tables::IndexEntry;
+use crate::clock::Timestamp;
+use crate::sync::Mutex;
+use crate::{Result, SessionKey};
+
+/// How far the sweep has come, and how fast it goes.
+pub(super) struct SweepPosition {
+    pub(super) pace: Pace,
+    /// In the snapshot of this number everything up to this entry has been dealt with.
+    last: Mutex<Option<(u64, IndexEntry)>>,
+}
+
+/// Sessions to be looked at in one step.
+pub(super) struct Passed {
+    snapshot: u64,
+    entries: Vec<IndexEntry>,
+}
+
+impl SweepPosition {
+    pub(super) const fn new() -> Self {
+        Self { pace: Pace::new(), last: Mutex::new(None) }
+    }
+
+    /// Up to `limit` sessions whose index entries have passed, earliest first.
+    pub(super) fn passed(&self, shared: &Shared, now: Timestamp, limit: usize) -> Result<Passed> {
+        shared.look(|snapshot| {
+            let mut entries = shared.overlay.passed(now);
+            let after = self.position_in(snapshot);
+            let mut unchanged = 0;
+            for entry in snapshot.passed(after.as_ref(), now)? {
+                let entry = entry?;
+                if shared.overlay.contains(&entry.1).is_none() {
+                    entries.push(entry);
+                    unchanged += 1;
+                }
+                if unchanged == limit {
+                    break;
+                }
+            }
+            entries.sort_unstable();
+            entries.truncate(limit);
+            Ok(Passed { snapshot: snapshot.commit(), entries })
+        })
+    }
+
+    fn position_in(&self, snapshot: &Snapshot) -> Option<IndexEntry> {
+        let (commit, entry) = (*self.last.lock())?;
+        (commit == snapshot.commit()).then_some(entry)
+    }
+
+    /// What had passed has been dealt with.
+    pub(super) fn done(&self, passed: Passed) {
+        let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
+        let mut last = self.last.lock();
+        *last = (*last).max(reached);
+    }
+}
+
+impl Passed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn keys(&self) -> Vec<SessionKey> {
+        self.entries.iter().map(|(_, key)| *key).collect()
+    }
+
+    /// Which entries of these sessions, that turned out not to be there, have led to none from the
+    /// beginning; the other sessions were removed meanwhile.
+    pub(super) fn stray(&self, shared: &Shared, absent: &[SessionKey]) -> Result<Vec<IndexEntry>> {
+        let mut stray = Vec::new();
+        for key in absent {
+            let led_to_none = shared.look(|snapshot| {
+                Ok(snapshot.commit() == self.snapshot && !snapshot.contains(key)?)
+            })?;
+            if led_to_none && shared.overlay.contains(key).is_none() {
+                stray.extend(self.entries.iter().find(|(_, entry)| entry == key));
+            }
+        }
+        Ok(stray)
+    }
+}

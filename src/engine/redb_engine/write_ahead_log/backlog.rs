@@ -1,0 +1,57 @@
+//! How much redb has to catch up with, and how much of that may come together.
+//!
+//! Invariant: what redb commits at once finds room in its cache for pages, so that it need not write
+//! a page before its time and read it again.
+
+use super::{Change, PAGE};
+
+/// What a record that was written weighs.
+const RECORD: usize = 4;
+/// One that was removed dirties a page, too, but keeps no room in memory; and sweeps remove so many
+/// that they share pages.
+const REMOVAL: usize = 1;
+/// While a fold is under way, or nobody comes to it, there may be so many times as much as for one.
+const GENERATIONS: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// What has been logged since the last fold began.
+    logged: usize,
+    /// What one fold takes.
+    one_fold: usize,
+}
+
+/// What a change weighs.
+pub(super) const fn weight(change: &Change) -> usize {
+    match change {
+        (_, Some(_)) => RECORD,
+        (_, None) => REMOVAL,
+    }
+}
+
+impl Backlog {
+    /// For so much cache for pages, each of which a record may change.
+    pub(super) fn new(page_cache_bytes: usize, logged: usize) -> Self {
+        // So few where threads are explored that folds come in the middle of everything.
+        let records = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
+        Self { logged, one_fold: records * RECORD }
+    }
+
+    pub(super) const fn has_room_for(&self, weight: usize) -> bool {
+        self.logged + weight <= self.one_fold * GENERATIONS
+    }
+
+    pub(super) const fn add(&mut self, weight: usize) {
+        self.logged += weight;
+    }
+
+    /// Whether so many eighths of what there may be are there.
+    pub(super) const fn is_filled(&self, eighths: usize) -> bool {
+        self.logged * 8 >= self.one_fold * GENERATIONS * eighths
+    }
+
+    /// A fold takes all of it, or redb has it.
+    pub(super) const fn clear(&mut self) {
+        self.logged = 0;
+    }
+}

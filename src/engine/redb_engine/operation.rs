@@ -97,8 +97,13 @@ pub(super) enum Outcome {
     Touched(bool),
     Removed(Option<Vec<Removed>>),
     /// How many were expired, and which were not there.
-    RemovedExpired { removed: u64, absent: Vec<SessionKey> },
-    Reindexed { last: Option<SessionKey> },
+    RemovedExpired {
+        removed: u64,
+        absent: Vec<SessionKey>,
+    },
+    Reindexed {
+        last: Option<SessionKey>,
+    },
     Published,
     Done,
 }

@@ -5,7 +5,9 @@
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
-use super::tables::{EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user};
+use super::tables::{
+    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user,
+};
 use crate::clock::Timestamp;
 use crate::engine::{Record, UserKey};
 use crate::{Result, SessionKey};

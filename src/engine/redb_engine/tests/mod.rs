@@ -210,7 +210,8 @@ fn what_a_step_of_a_sweep_has_taken_is_gone_after_a_power_cut() {
     for number in 0..60 {
         assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
     }
-    let is_there = |engine: &RedbEngine, number: &u64| engine.load(&key(*number)).unwrap().is_some();
+    let is_there =
+        |engine: &RedbEngine, number: &u64| engine.load(&key(*number)).unwrap().is_some();
     loop {
         let step = engine.remove_expired(now, &timeouts, STEP).unwrap();
         let left: Vec<_> = (0..60).filter(|number| is_there(&engine, number)).collect();

@@ -113,10 +113,7 @@ impl WriteAheadLog {
 
     /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
     /// After an error the log's end is not known, and the file must be opened anew.
-    pub(super) fn append(
-        &mut self,
-        changes: impl Iterator<Item = Change>,
-    ) -> io::Result<bool> {
+    pub(super) fn append(&mut self, changes: impl Iterator<Item = Change>) -> io::Result<bool> {
         let mut weight = 0;
         let changes = changes.inspect(|change| weight += backlog::weight(change));
         let Some(entry) = Entry::of(changes) else { return Ok(false) };

@@ -10,7 +10,7 @@ use sessile::Durability;
 use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite, tower};
 use crate::session::{self, Content, Id, Outcome, Planned};
 
-/// How many sessions are added in one transaction while a side is populated.
+/// How many sessions are added in one transaction while a side is populated, at the least.
 const BATCH: u64 = 50_000;
 
 /// The sessions that a side was given before the clock starts.
@@ -73,7 +73,9 @@ pub trait Contender: Send + Sync {
     }
 }
 
-/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to keep.
+/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to keep. A batch is
+/// as large as everything before it, and in the order of the keys: ten million would otherwise take hours, since each
+/// transaction writes most pages anew.
 pub fn in_batches(
     first: u64,
     live: u64,
@@ -81,20 +83,35 @@ pub fn in_batches(
     mut write: impl FnMut(&[Planned]) -> Outcome<()>,
 ) -> Outcome<Population> {
     let mut population = Population::default();
+    in_order(first, live, expired, |mut batch| {
+        for planned in &batch {
+            let ids = if planned.expired { &mut population.expired } else { &mut population.live };
+            ids.push(planned.id.clone());
+        }
+        // The first one fills pages as sessions do that come one by one.
+        if batch.len() as u64 > BATCH {
+            batch.sort_unstable_by_key(|planned| planned.key);
+        }
+        write(&batch)
+    })?;
+    Ok(population)
+}
+
+/// The same in the order of the numbers.
+pub fn in_order(
+    first: u64,
+    live: u64,
+    expired: u64,
+    mut write: impl FnMut(Vec<Planned>) -> Outcome<()>,
+) -> Outcome<()> {
     let end = first + live + expired;
     let mut start = first;
     while start < end {
-        let stop = end.min(start + BATCH);
-        let batch: Vec<Planned> =
-            (start..stop).map(|index| session::plan(index, index >= first + live)).collect();
-        write(&batch)?;
-        for (index, planned) in (start..stop).zip(&batch) {
-            let ids = if index < first + live { &mut population.live } else { &mut population.expired };
-            ids.push(planned.id.clone());
-        }
+        let stop = end.min(start + BATCH.max(start - first));
+        write((start..stop).map(|index| session::plan(index, index >= first + live)).collect())?;
         start = stop;
     }
-    Ok(population)
+    Ok(())
 }
 
 /// The sides by name.

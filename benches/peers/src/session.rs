@@ -219,6 +219,7 @@ pub struct Extended {
 pub struct Planned {
     pub id: Id,
     pub key: Key,
+    pub expired: bool,
     pub times: Times,
     pub content: Content,
 }
@@ -233,7 +234,7 @@ pub fn plan(index: u64, expired: bool) -> Planned {
     // The last uses are spread over half a day, so that the index of deadlines has the order of real life.
     let age = random.next() % (INACTIVITY / 2) + if expired { INACTIVITY } else { 0 };
     let times = Times::starting(now() - age - 1);
-    Planned { key: key_of(&id), id, times, content: Content::of(index, 0) }
+    Planned { key: key_of(&id), id, expired, times, content: Content::of(index, 0) }
 }
 
 /// A small generator of numbers (SplitMix64) that gives the same draws in each run.

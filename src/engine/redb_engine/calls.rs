@@ -121,10 +121,10 @@ impl Engine for RedbEngine {
         let keys = passed.keys();
         let more = keys.len() == step;
         let outcome = self.submit(Keyed::RemoveExpired { keys, now, defaults: *defaults });
-        let (removed, absent) = expect!(
-            outcome, Outcome::RemovedExpired { removed, absent } => (removed, absent)
+        let (removed, unmoved) = expect!(
+            outcome, Outcome::RemovedExpired { removed, unmoved } => (removed, unmoved)
         )?;
-        let stray = self.reading(|| passed.stray(&self.shared, &absent))?;
+        let stray = self.reading(|| passed.stray(&self.shared, &unmoved))?;
         if !stray.is_empty() {
             expect!(self.submit(OnTables::RemoveStray(stray)), Outcome::Done => ())?;
         }

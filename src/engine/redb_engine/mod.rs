@@ -3,8 +3,8 @@
 //! The main flow, top down: a read looks into the touch buffer, then into the cache of hot records,
 //! then into the kept snapshot. A
 //! write becomes an [`Operation`], goes through the commit queue, and is carried out by whichever
-//! thread leads: all operations of the batch on one set of tables, one commit, a new snapshot, and
-//! the touches that the commit made void are forgotten.
+//! thread leads: all operations of the batch in view of what readers see, one entry of the log, and
+//! the touches that the commit made void are forgotten. redb's tables follow in the background.
 
 mod backend;
 mod batch;

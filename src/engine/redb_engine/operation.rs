@@ -59,7 +59,7 @@ pub(super) enum Keyed {
 /// record.
 #[derive(Debug)]
 pub(super) enum OnTables {
-    /// Index entries that lead to no record.
+    /// Index entries that lead to no record, or to one that says to stand elsewhere.
     RemoveStray(Vec<IndexEntry>),
     Reindex {
         after: Option<SessionKey>,
@@ -96,10 +96,10 @@ pub(super) enum Outcome {
     Rekey(Rekey),
     Touched(bool),
     Removed(Option<Vec<Removed>>),
-    /// How many were expired, and which were not there.
+    /// How many were expired, and which had no index entry that had passed.
     RemovedExpired {
         removed: u64,
-        absent: Vec<SessionKey>,
+        unmoved: Vec<SessionKey>,
     },
     Reindexed {
         last: Option<SessionKey>,

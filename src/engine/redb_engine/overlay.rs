@@ -16,7 +16,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARDS: usize = 64;
 /// Somewhat more than what a full log takes.
-const ROOM: usize = 8 * 1024 * 1024;
+const ROOM: usize = 12 * 1024 * 1024;
 /// What a change takes besides its record's tail.
 const ENTRY: usize = size_of::<(SessionKey, Option<Record>)>() * 3 / 2;
 

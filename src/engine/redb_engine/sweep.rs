@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use super::tables::IndexEntry;
 use crate::clock::Timestamp;
+use crate::engine::Record;
 use crate::sync::Mutex;
 use crate::{Result, SessionKey};
 
@@ -73,18 +74,29 @@ impl Passed {
         self.entries.iter().map(|(_, key)| *key).collect()
     }
 
-    /// Which entries of these sessions, that turned out not to be there, have led to none from the
-    /// beginning; the other sessions were removed meanwhile.
-    pub(super) fn stray(&self, shared: &Shared, absent: &[SessionKey]) -> Result<Vec<IndexEntry>> {
+    /// Which entries of these sessions, whose own had not passed, have been wrong from the beginning;
+    /// the other sessions were written or removed meanwhile.
+    pub(super) fn stray(&self, shared: &Shared, unmoved: &[SessionKey]) -> Result<Vec<IndexEntry>> {
         let mut stray = Vec::new();
-        for key in absent {
-            let led_to_none = shared.look(|snapshot| {
-                Ok(snapshot.commit() == self.snapshot && !snapshot.contains(key)?)
+        for (deadline, key) in self.entries.iter().filter(|(_, key)| unmoved.contains(key)) {
+            let is_stray = shared.look(|snapshot| {
+                Ok(snapshot.commit() == self.snapshot
+                    && is_stray(snapshot.get(key)?.as_ref(), *deadline))
             })?;
-            if led_to_none && shared.overlay.contains(key).is_none() {
-                stray.extend(self.entries.iter().find(|(_, entry)| entry == key));
+            if is_stray {
+                stray.push((*deadline, *key));
             }
         }
         Ok(stray)
+    }
+}
+
+/// Whether an index entry leads to no record, or to one that says to stand elsewhere. One that leads
+/// to a damaged record may well be right.
+pub(super) fn is_stray(found: Option<&Result<Record>>, deadline: u64) -> bool {
+    match found {
+        None => true,
+        Some(Ok(record)) => record.index_deadline().as_millis() != deadline,
+        Some(Err(_)) => false,
     }
 }

@@ -145,7 +145,7 @@ impl<'t> Tables<'t> {
         Ok(keys)
     }
 
-    /// Removes an index entry that leads to no record. There is none in a sound file; one must not
+    /// Removes an index entry that belongs to no record. There is none in a sound file; one must not
     /// stop every sweep that meets it.
     pub(super) fn remove_stray_entry(&mut self, deadline: u64, key: &SessionKey) -> Outer<()> {
         self.changed = true;

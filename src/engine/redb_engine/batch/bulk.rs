@@ -2,6 +2,7 @@
 //! change what is no record.
 
 use super::super::operation::{OnTables, Operation, Outcome};
+use super::super::sweep::is_stray;
 use super::super::tables::{IndexEntry, Tables};
 use super::{Batch, Outer};
 use crate::{Result, SessionKey, Timeouts};
@@ -62,10 +63,10 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
         Ok((self, outcome))
     }
 
-    /// A record may have come under the key since the entry was seen.
+    /// A record to which the entry belongs may have come since it was seen.
     fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> Outer<()> {
         for (deadline, key) in entries {
-            if !self.contains(&key)? {
+            if is_stray(self.get(&key)?.as_ref(), deadline) {
                 self.ground.remove_stray_entry(deadline, &key)?;
             }
         }

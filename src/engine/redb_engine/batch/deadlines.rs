@@ -31,23 +31,23 @@ impl<G: Ground> Batch<'_, '_, G> {
         now: Timestamp,
         defaults: &Timeouts,
     ) -> Outer<Outcome> {
-        let (mut removed, mut absent) = (0, Vec::new());
+        let (mut removed, mut unmoved) = (0, Vec::new());
         for key in keys {
             match self.get(&key)? {
-                None => absent.push(key),
+                None => unmoved.push(key),
                 Some(Err(_)) => {
                     // Nobody can tell more of it than that its index entry has passed.
                     self.remove(&key)?;
                     removed += 1;
                 }
-                // It has been written since.
-                Some(Ok(record)) if record.index_deadline() > now => {}
+                // It has been written since, or the entry was never its own.
+                Some(Ok(record)) if record.index_deadline() > now => unmoved.push(key),
                 Some(Ok(record)) => {
                     removed += u64::from(self.remove_if_expired(&key, record, now, defaults)?);
                 }
             }
         }
-        Ok(Outcome::RemovedExpired { removed, absent })
+        Ok(Outcome::RemovedExpired { removed, unmoved })
     }
 
     /// Moves the session's index entry to its true deadline if it is not expired.

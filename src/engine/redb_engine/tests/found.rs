@@ -7,7 +7,7 @@ use redb::StorageBackend;
 
 use super::super::medium::{Draft, Found, MediumFile, Opened};
 use super::super::platform::Identity;
-use super::super::tables::SESSIONS;
+use super::super::tables::{EXPIRY, SESSIONS};
 use super::super::*;
 use super::*;
 
@@ -53,6 +53,52 @@ fn a_damaged_record_is_an_error_for_what_needs_it_and_can_be_touched_and_removed
     assert_eq!(engine.remove(&damaged).unwrap(), Some(Removed::Damaged));
     assert!(engine.load(&damaged).unwrap().is_none());
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_elsewhere() {
+    const STRAYS: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let (stored, logged) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
+    let engine = RedbEngine::open(&path).unwrap();
+    assert_eq!(engine.insert(&stored, record(), Limits::NONE).unwrap(), Insert::Done);
+    engine.close().unwrap();
+    drop(engine);
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut expiry = transaction.open_table(EXPIRY).unwrap();
+        for deadline in 2..2 + STRAYS {
+            expiry.insert((deadline, stored.as_bytes()), ()).unwrap();
+            expiry.insert((deadline, &[deadline as u8; 16]), ()).unwrap();
+        }
+        expiry.insert((2, logged.as_bytes()), ()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let engine = RedbEngine::open(&path).unwrap();
+    assert_eq!(engine.disagreements().unwrap().len() as u64, 2 * STRAYS);
+    // What has come since does not make the entry its own.
+    assert_eq!(engine.insert(&logged, record(), Limits::NONE).unwrap(), Insert::Done);
+    let (now, defaults) = (Timestamp::from_millis(1_000), Timeouts::default());
+    for sweep in 0.. {
+        let step = engine.remove_expired(now, &defaults, STEP).unwrap();
+        assert_eq!(step.removed, 0);
+        if !step.more {
+            break;
+        }
+        assert!(sweep < STRAYS, "it comes to its end");
+    }
+    // Those whose sessions have changed since are found once redb has caught up.
+    engine.submit(OnTables::Sync).unwrap();
+    engine.snapshot().unwrap();
+    assert_eq!(engine.remove_expired(now, &defaults, STEP).unwrap().removed, 0);
+    assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+    for key in [stored, logged] {
+        assert!(engine.load(&key).unwrap().is_some());
+    }
 }
 
 #[test]

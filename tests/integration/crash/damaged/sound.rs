@@ -114,9 +114,9 @@ pub(crate) fn sounds() -> &'static [Sound] {
         let [immediate, two_phase, deferred] = DURABILITIES;
         vec![
             Maker::new(immediate).written().closed(),
-            Maker::new(immediate).written().killed(8),
-            Maker::new(immediate).swept().written().killed(8),
-            Maker::new(immediate).written().swept().killed(0),
+            Maker::new(immediate).written().swept().killed(9),
+            Maker::new(immediate).cleared().filled().written().killed(20),
+            Maker::new(immediate).written().cleared().killed(0),
             Maker::new(two_phase).written().killed(0),
             Maker::new(two_phase).written().killed_and_opened(immediate).written().killed(8),
             Maker::new(deferred).flushed_twice().killed_and_opened(immediate).written().killed(8),
@@ -226,12 +226,28 @@ impl Maker {
         self
     }
 
-    /// A durable commit of redb's, which takes some sessions away.
+    /// A commit that takes some sessions away.
     fn swept(mut self) -> Self {
-        self.note_older();
         let before = self.world.rows.len();
         self.call(Step::Sweep);
         assert!(self.world.rows.len() < before);
+        self
+    }
+
+    /// A durable commit of redb's, which takes all of them away.
+    fn cleared(mut self) -> Self {
+        self.note_older();
+        self.call(Step::Clear);
+        self
+    }
+
+    /// A dozen commits, each of which brings one, with tags of contents for which the log has room.
+    fn filled(mut self) -> Self {
+        self.tag = self.tag.next_multiple_of(16) + 4;
+        for user in [0, 1, 2].repeat(4) {
+            self.tag += 16;
+            self.call(Step::CreateForUser { user, tag: self.tag });
+        }
         self
     }
 

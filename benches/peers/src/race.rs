@@ -1,7 +1,7 @@
 //! Runs the contests: opens and populates the sides, times them in alternated rounds, and takes medians and spreads.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::contender::Kind;
@@ -63,8 +63,15 @@ impl Race {
 
     fn contest(&mut self, contest: &Contest) -> Outcome<Vec<Row>> {
         let all: Vec<Side> = sides(contest).collect();
-        for side in &all {
+        let (there, new): (Vec<Side>, Vec<Side>) =
+            all.iter().partition(|side| self.subjects.contains_key(&(side.kind, side.sessions)));
+        for side in &new {
             self.open(side.kind, side.sessions)?;
+        }
+        if !new.is_empty() {
+            for side in &there {
+                bring_back(&self.directory(side.kind, side.sessions))?;
+            }
         }
         let short =
             Pace { read: self.scale.pace.read / 4, write: self.scale.pace.write / 4, ..self.scale.pace };
@@ -114,6 +121,19 @@ impl Race {
         }
         Ok(())
     }
+}
+
+/// Reads the files of a side once, because another one's population may have pushed them out of the system's memory:
+/// those of the one that comes next are in it.
+fn bring_back(directory: &Path) -> Outcome<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => bring_back(&entry.path())?,
+            false => drop(std::io::copy(&mut std::fs::File::open(entry.path())?, &mut std::io::sink())?),
+        }
+    }
+    Ok(())
 }
 
 fn sides(contest: &Contest) -> impl Iterator<Item = Side> {

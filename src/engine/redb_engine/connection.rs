@@ -55,17 +55,11 @@ impl Connection {
         Ok(transaction.commit()?)
     }
 
-    /// Ends the transaction on the disk, with a number by which entries that follow it are told
-    /// from those that follow an earlier one.
-    pub(super) fn commit_to_disk(
-        &mut self,
-        durability: Durability,
-        number: Option<u64>,
-    ) -> Outer<()> {
+    /// Ends the transaction on the disk, with a number by which entries that follow it, in this
+    /// process or a later one, are told from those that follow an earlier one.
+    pub(super) fn commit_to_disk(&mut self, durability: Durability, number: u64) -> Outer<()> {
         let mut transaction = self.begun()?;
-        if let Some(number) = number {
-            Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
-        }
+        Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
         transaction.set_two_phase_commit(true);
         // With what is in use on record, a file that was not closed need not be gone through twice.
         // Where every write is such a commit, that would be too dear.

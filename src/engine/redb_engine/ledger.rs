@@ -66,13 +66,9 @@ impl Ledger {
         connection: &mut Connection,
         durability: Durability,
     ) -> Outer<()> {
-        // Where entries may follow they must be told from what follows an earlier commit.
-        let is_numbered = durability == Durability::Immediate || self.log.is_in_use();
-        connection.commit_to_disk(durability, is_numbered.then(|| self.log.next_number()))?;
+        connection.commit_to_disk(durability, self.log.next_number())?;
         self.unlogged = false;
-        if is_numbered {
-            self.log.restart();
-        }
+        self.log.restart();
         Ok(())
     }
 }

@@ -124,7 +124,7 @@ impl Writer {
             holding(connection, |connection| {
                 connection.put(behind, &changes)?;
                 match number {
-                    Some(_) => connection.commit_to_disk(Durability::Immediate, number),
+                    Some(number) => connection.commit_to_disk(Durability::Immediate, number),
                     None => Ok(()),
                 }
             })

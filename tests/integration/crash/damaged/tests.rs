@@ -5,6 +5,9 @@ use super::{sounds, with_verification};
 /// The bytes of redb's two commit slots.
 const SLOTS: std::ops::Range<usize> = 64..320;
 
+/// Which of them counts, whether the file was closed, and in how many phases redb committed: a bit each.
+const GOD_BYTE: usize = 9;
+
 const PAGE: usize = 4_096;
 
 #[test]
@@ -13,6 +16,11 @@ fn no_entry_of_the_log_is_put_on_top_of_a_commit_before_the_one_it_followed() {
         for byte in SLOTS.step_by(23) {
             let mut damaged = sound.file.clone();
             damaged[byte] ^= 1 << (byte % 8);
+            with_verification(sound, &damaged);
+        }
+        for bits in 1..8 {
+            let mut damaged = sound.file.clone();
+            damaged[GOD_BYTE] ^= bits;
             with_verification(sound, &damaged);
         }
         for page in (1..sound.log().start / PAGE).step_by(4) {

@@ -32,8 +32,9 @@ impl SweepPosition {
 
     /// Up to `limit` sessions whose index entries have passed, earliest first.
     pub(super) fn passed(&self, shared: &Shared, now: Timestamp, limit: usize) -> Result<Passed> {
+        // In this order: what leaves the overlay meanwhile is in the snapshot.
+        let mut entries = shared.overlay.passed(now);
         shared.look(|snapshot| {
-            let mut entries = shared.overlay.passed(now);
             let after = self.position_in(snapshot);
             let mut unchanged = 0;
             for entry in snapshot.passed(after.as_ref(), now)? {
@@ -47,6 +48,7 @@ impl SweepPosition {
                 }
             }
             entries.sort_unstable();
+            entries.dedup();
             entries.truncate(limit);
             Ok(Passed { snapshot: snapshot.commit(), entries })
         })

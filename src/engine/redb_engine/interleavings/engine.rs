@@ -33,10 +33,14 @@ pub(super) fn key(number: u8) -> SessionKey {
 }
 
 pub(super) fn record(revision: u64) -> Record {
+    record_for(revision, OwnTimeouts::default())
+}
+
+pub(super) fn record_for(revision: u64, own_timeouts: OwnTimeouts) -> Record {
     let parts = Parts {
         user: None,
         csrf_token: None,
-        own_timeouts: OwnTimeouts::default(),
+        own_timeouts,
         revision,
         created_at: at(START),
         last_active: at(START),

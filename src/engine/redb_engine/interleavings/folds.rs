@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use super::engine::{EXECUTIONS, at, folder, key, new_file, path, record, timeouts};
+use super::engine::{EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts};
 use super::explore;
 use crate::engine::redb_engine::{RedbEngine, RedbOptions};
 use crate::engine::{Engine, Insert, Limits, Replace};
+use crate::timeouts::OwnTimeouts;
 
 fn options() -> RedbOptions {
     RedbOptions::new().verify_on_open(false)
@@ -104,6 +105,25 @@ fn touches(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     BTreeMap::new()
 }
 
+/// Sweeps what is past its deadline before all others are, one session a step.
+fn sweeps(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    let own = OwnTimeouts { inactivity_ms: Some(1), ..OwnTimeouts::default() };
+    for number in 40..43 {
+        let inserted = engine.insert(&key(number), record_for(1, own), Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done);
+    }
+    let mut removed = 0;
+    loop {
+        let step = engine.remove_expired(at(1_001), &timeouts(), 1).unwrap();
+        removed += step.removed;
+        if !step.more {
+            break;
+        }
+    }
+    assert_eq!(removed, 3, "some were not found");
+    (40..43).map(|number| (number, None)).collect()
+}
+
 fn lists(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     let mut seen = 0;
     for _ in 0..2 {
@@ -130,4 +150,9 @@ fn readers_and_listings_never_go_back_while_the_log_is_folded() {
 #[test]
 fn touches_are_flushed_between_folds() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, touches, inserts_and_removes]));
+}
+
+#[test]
+fn a_sweep_finds_every_expired_session_while_the_log_is_folded() {
+    explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
 }

@@ -8,14 +8,14 @@ use crate::engine::{
     Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
     Replace, Sweep, UserKey, Visit, Wake,
 };
-use crate::{Error, Result, SessionKey, Timeouts};
+use crate::{Result, SessionKey, Timeouts};
 
-/// An operation is answered with its own kind of outcome; anything else is a bug, reported.
+/// The answer to an operation, out of the one kind of outcome that it has.
 macro_rules! expect {
     ($outcome:expr, $pattern:pat => $value:expr) => {
         match $outcome? {
             $pattern => Ok($value),
-            other => Err(Error::engine(std::io::Error::other(format!("answered {other:?}")))),
+            other => Err(other.unexpected()),
         }
     };
 }
@@ -114,16 +114,19 @@ impl Engine for RedbEngine {
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         let step = self.sweep.pace.step(limit);
-        let passed = self.reading(|| self.sweep.passed(&self.shared, now, step))?;
+        let mut passed = self.reading(|| self.sweep.passed(&self.shared, now, step))?;
         if passed.is_empty() {
             return Ok(Sweep::default());
         }
         let keys = passed.keys();
-        let more = keys.len() == step;
+        let (found, was_full) = (keys.len(), keys.len() == step);
         let outcome = self.submit(Keyed::RemoveExpired { keys, now, defaults: *defaults });
-        let (removed, unmoved) = expect!(
-            outcome, Outcome::RemovedExpired { removed, unmoved } => (removed, unmoved)
+        let (looked_at, removed, unmoved) = expect!(
+            outcome,
+            Outcome::RemovedExpired { looked_at, removed, unmoved } => (looked_at, removed, unmoved)
         )?;
+        let more = was_full || looked_at < found;
+        passed.keep(looked_at);
         let stray = self.reading(|| passed.stray(&self.shared, &unmoved))?;
         if !stray.is_empty() {
             expect!(self.submit(OnTables::RemoveStray(stray)), Outcome::Done => ())?;

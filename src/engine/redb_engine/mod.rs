@@ -268,11 +268,14 @@ impl RedbEngine {
         let touches = self.shared.touches.all();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
-            let (step, later) = rest.split_at(self.touch_pace.step(STEP).min(rest.len()));
-            self.submit(Keyed::Touches(step.to_vec()))?;
+            let step = rest.get(..self.touch_pace.step(STEP)).unwrap_or(rest);
+            let written = match self.submit(Keyed::Touches(step.to_vec()))? {
+                Outcome::Wrote(written) => written,
+                other => return Err(other.unexpected()),
+            };
             self.writer.make_room(&self.shared);
             self.adapt(&self.touch_pace, STEP);
-            rest = later;
+            rest = rest.get(written..).unwrap_or_default();
         }
         Ok(())
     }

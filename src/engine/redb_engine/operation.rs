@@ -4,7 +4,7 @@ use super::commit_queue;
 use super::tables::IndexEntry;
 use crate::clock::Timestamp;
 use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, UserKey};
-use crate::{SessionKey, Timeouts};
+use crate::{Error, SessionKey, Timeouts};
 
 #[derive(Debug)]
 pub(super) enum Operation {
@@ -47,7 +47,9 @@ pub(super) enum Keyed {
         key: SessionKey,
         at: Timestamp,
     },
+    /// As many of them as one entry of the log takes well.
     Touches(Vec<(SessionKey, Timestamp)>),
+    /// The same.
     RemoveExpired {
         keys: Vec<SessionKey>,
         now: Timestamp,
@@ -96,8 +98,12 @@ pub(super) enum Outcome {
     Rekey(Rekey),
     Touched(bool),
     Removed(Option<Vec<Removed>>),
-    /// How many were expired, and which had no index entry that had passed.
+    /// How many of the touches have been written.
+    Wrote(usize),
+    /// How many of the sessions have been looked at, how many of those were expired, and which had no
+    /// index entry that had passed.
     RemovedExpired {
+        looked_at: usize,
         removed: u64,
         unmoved: Vec<SessionKey>,
     },
@@ -106,6 +112,13 @@ pub(super) enum Outcome {
     },
     Published,
     Done,
+}
+
+impl Outcome {
+    /// An operation is answered with its own kind of outcome; anything else is a bug, reported.
+    pub(super) fn unexpected(&self) -> Error {
+        Error::engine(std::io::Error::other(format!("answered {self:?}")))
+    }
 }
 
 impl commit_queue::Operation for Operation {

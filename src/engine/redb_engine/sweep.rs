@@ -72,6 +72,11 @@ impl Passed {
         self.entries.is_empty()
     }
 
+    /// Leaves those for later that have not been looked at.
+    pub(super) fn keep(&mut self, looked_at: usize) {
+        self.entries.truncate(looked_at);
+    }
+
     pub(super) fn keys(&self) -> Vec<SessionKey> {
         self.entries.iter().map(|(_, key)| *key).collect()
     }

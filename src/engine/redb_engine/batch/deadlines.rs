@@ -7,7 +7,27 @@ use crate::clock::Timestamp;
 use crate::engine::Record;
 use crate::{SessionKey, Timeouts};
 
+/// Records of so many bytes are enough for one entry of the log, which is in memory two times.
+const ENOUGH: usize = 256 * 1024;
+
 impl<G: Ground> Batch<'_, '_, G> {
+    /// Writes touches until that is enough; how many.
+    pub(super) fn touch_all(&mut self, touches: &[(SessionKey, Timestamp)]) -> Outer<usize> {
+        let mut bytes = 0;
+        for (count, (key, at)) in touches.iter().enumerate() {
+            if bytes >= ENOUGH {
+                return Ok(count);
+            }
+            self.touch(key, *at)?;
+            bytes += self.bytes_left_under(key);
+        }
+        Ok(touches.len())
+    }
+
+    fn bytes_left_under(&self, key: &SessionKey) -> usize {
+        self.effects.changed.get(key).and_then(Option::as_ref).map_or(0, Record::tail_len)
+    }
+
     /// Whether there is such a record; a damaged one is left as it is.
     pub(super) fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
         let Some(stored) = self.get(key)? else {
@@ -24,30 +44,36 @@ impl<G: Ground> Batch<'_, '_, G> {
         Ok(true)
     }
 
-    /// Looks at sessions whose index entries had passed when they were looked for.
+    /// Looks at sessions whose index entries had passed when they were looked for, until that is enough.
     pub(super) fn remove_expired(
         &mut self,
-        keys: Vec<SessionKey>,
+        keys: &[SessionKey],
         now: Timestamp,
         defaults: &Timeouts,
     ) -> Outer<Outcome> {
-        let (mut removed, mut unmoved) = (0, Vec::new());
+        let (mut looked_at, mut removed, mut unmoved) = (0, 0, Vec::new());
+        let mut bytes = 0;
         for key in keys {
-            match self.get(&key)? {
-                None => unmoved.push(key),
+            if bytes >= ENOUGH {
+                break;
+            }
+            looked_at += 1;
+            match self.get(key)? {
+                None => unmoved.push(*key),
                 Some(Err(_)) => {
                     // Nobody can tell more of it than that its index entry has passed.
-                    self.remove(&key)?;
+                    self.remove(key)?;
                     removed += 1;
                 }
                 // It has been written since, or the entry was never its own.
-                Some(Ok(record)) if record.index_deadline() > now => unmoved.push(key),
+                Some(Ok(record)) if record.index_deadline() > now => unmoved.push(*key),
                 Some(Ok(record)) => {
-                    removed += u64::from(self.remove_if_expired(&key, record, now, defaults)?);
+                    removed += u64::from(self.remove_if_expired(key, record, now, defaults)?);
+                    bytes += self.bytes_left_under(key);
                 }
             }
         }
-        Ok(Outcome::RemovedExpired { removed, unmoved })
+        Ok(Outcome::RemovedExpired { looked_at, removed, unmoved })
     }
 
     /// Moves the session's index entry to its true deadline if it is not expired.

@@ -111,14 +111,9 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
             }
             Keyed::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
             Keyed::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
-            Keyed::Touches(touches) => {
-                for (key, at) in touches {
-                    self.touch(&key, at)?;
-                }
-                Ok(Outcome::Done)
-            }
+            Keyed::Touches(touches) => Ok(Outcome::Wrote(self.touch_all(&touches)?)),
             Keyed::RemoveExpired { keys, now, defaults } => {
-                Ok(self.remove_expired(keys, now, &defaults)?)
+                Ok(self.remove_expired(&keys, now, &defaults)?)
             }
         })
     }

@@ -22,7 +22,11 @@ fn record() -> Record {
 }
 
 fn record_at(millis: u64) -> Record {
-    let parts = Parts {
+    Record::new(&parts_at(millis), &Timeouts::default()).unwrap()
+}
+
+fn parts_at(millis: u64) -> Parts<'static> {
+    Parts {
         user: None,
         csrf_token: None,
         own_timeouts: OwnTimeouts::default(),
@@ -31,8 +35,7 @@ fn record_at(millis: u64) -> Record {
         last_active: Timestamp::from_millis(millis),
         content_version: 0,
         content: &[],
-    };
-    Record::new(&parts, &Timeouts::default()).unwrap()
+    }
 }
 
 #[test]
@@ -223,5 +226,33 @@ fn what_a_step_of_a_sweep_has_taken_is_gone_after_a_power_cut() {
             assert!(left.is_empty());
             break;
         }
+    }
+}
+
+#[test]
+fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well() {
+    const SESSIONS: u64 = 40;
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+    let defaults = Timeouts::from_seconds(1, 1_000).unwrap();
+    let at = Timestamp::from_millis;
+    for number in 0..SESSIONS {
+        let parts = Parts { content: &[7; 64 * 1024], ..parts_at(1) };
+        let record = Record::new(&parts, &defaults).unwrap();
+        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+        assert!(engine.touch(&key(number), at(1_000)).unwrap());
+    }
+    let commits = || engine.stats().unwrap().commits;
+    let before = commits();
+    engine.flush().unwrap();
+    assert!(commits() - before >= SESSIONS / 5, "at most five, of which the last is one too many");
+    assert_eq!(engine.stats().unwrap().pending_touches, 0);
+
+    // Their entries in the index have passed, and they have not.
+    let before = commits();
+    while engine.remove_expired(at(1_500), &defaults, STEP).unwrap().more {}
+    assert!(commits() - before >= SESSIONS / 5);
+    for number in 0..SESSIONS {
+        let record = engine.load(&key(number)).unwrap().unwrap();
+        assert_eq!((record.last_active(), record.index_deadline()), (at(1_000), at(2_000)));
     }
 }

@@ -107,3 +107,31 @@ pub(super) fn is_stray(found: Option<&Result<Record>>, deadline: u64) -> bool {
         Some(Err(_)) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timeouts;
+    use crate::record::Parts;
+    use crate::timeouts::OwnTimeouts;
+
+    #[test]
+    fn an_entry_is_at_home_with_a_record_that_says_so_and_with_one_that_cannot_say() {
+        let parts = Parts {
+            user: None,
+            csrf_token: None,
+            own_timeouts: OwnTimeouts::default(),
+            revision: 1,
+            created_at: Timestamp::from_millis(1),
+            last_active: Timestamp::from_millis(1),
+            content_version: 0,
+            content: &[],
+        };
+        let record = Record::new(&parts, &Timeouts::from_seconds(1, 10).unwrap());
+        let damaged = Record::decode(&SessionKey::from_bytes([1; 16]), &[]);
+        assert!(damaged.is_err());
+        let strays = [None, Some(&record), Some(&damaged)].map(|found| is_stray(found, 1_001));
+        assert_eq!(strays, [true, false, false]);
+        assert!(is_stray(Some(&record), 1_000));
+    }
+}

@@ -256,3 +256,17 @@ fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well
         assert_eq!((record.last_active(), record.index_deadline()), (at(1_000), at(2_000)));
     }
 }
+
+#[test]
+fn a_flush_folds_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+    engine.set_wake(Wake::new(|| {}));
+    // Over five eighths of 64 KiB, with a sector each, and under six.
+    for number in 0..85 {
+        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+    }
+    assert!(!engine.shared.overlay.is_empty(), "nobody has come");
+    assert!(engine.touch(&key(1), Timestamp::from_millis(2)).unwrap());
+    engine.flush().unwrap();
+    assert!(engine.shared.overlay.is_empty());
+}

@@ -55,3 +55,38 @@ impl Backlog {
         self.logged = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SessionKey;
+
+    const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
+
+    /// One of which a fold takes a hundred records.
+    fn backlog(records: usize, removals: usize) -> Backlog {
+        let logged = records * weight(&(KEY, Some(Vec::new()))) + removals * weight(&(KEY, None));
+        Backlog { logged, one_fold: 100 * RECORD }
+    }
+
+    #[test]
+    fn a_fold_takes_a_record_for_each_page_of_the_cache_and_four_times_as_many_removals() {
+        assert_eq!(Backlog::new(100 * PAGE, 0).one_fold, backlog(0, 0).one_fold);
+        for (records, removals, is_due) in
+            [(99, 3, false), (99, 4, true), (0, 399, false), (0, 400, true)]
+        {
+            assert_eq!(backlog(records, removals).is_filled(4), is_due, "{records} {removals}");
+        }
+        assert_eq!([5, 6].map(|eighths| backlog(125, 0).is_filled(eighths)), [true, false]);
+    }
+
+    #[test]
+    fn there_is_room_for_two_folds_until_the_first_is_over() {
+        let mut backlog = backlog(150, 0);
+        assert!(backlog.has_room_for(50 * RECORD) && !backlog.has_room_for(50 * RECORD + 1));
+        backlog.add(50 * RECORD);
+        assert!(backlog.has_room_for(0) && !backlog.has_room_for(1));
+        backlog.clear();
+        assert!(backlog.has_room_for(200 * RECORD) && !backlog.is_filled(1));
+    }
+}

@@ -270,3 +270,23 @@ fn a_flush_folds_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
     engine.flush().unwrap();
     assert!(engine.shared.overlay.is_empty());
 }
+
+#[test]
+fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
+    fn check(engine: impl Engine) {
+        let woken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&woken);
+        engine.set_wake(Wake::new(move || flag.store(true, Ordering::Release)));
+        let insert = |number| {
+            let inserted = engine.insert(&key(number), record(), Limits::NONE);
+            assert_eq!(inserted.unwrap(), Insert::Done);
+            woken.swap(false, Ordering::AcqRel)
+        };
+        // With a sector each of 64 KiB.
+        assert!((0..63).all(|number| !insert(number)));
+        assert!(insert(64), "half full");
+        engine.tend().unwrap();
+        assert!(!insert(65));
+    }
+    check(Box::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap()));
+}

@@ -189,6 +189,14 @@ fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
         during_a_fold(&disk, &store, &notes, || {
             create(&disk, &store, &notes, "before it fails");
             disk.fail_once(DiskFault::Sync, 0);
+            if seed % 4 == 0 {
+                // The fold's is the one that fails.
+                let before = disk.operations();
+                disk.release_syncs();
+                while disk.operations() == before {
+                    thread::yield_now();
+                }
+            }
             refused = thread::scope(|scope| {
                 let writes = scope.spawn(|| {
                     (0..20).find_map(|number: u32| {

@@ -24,6 +24,28 @@ fn check(recording: &Recording, what: &str) {
     }
 }
 
+/// At every operation beside one that changes the length of the file: while the log moves, and is given
+/// back.
+fn check_changes_of_length(recording: &Recording, what: &str) {
+    const BESIDE: u64 = 8;
+    let (first, last) = (recording.opened, recording.disk.operations());
+    let bytes: Vec<_> = (0..=last).map(|operation| recording.disk.bytes_at(operation)).collect();
+    let mut tried = 0;
+    for operation in first..=last {
+        let beside = &bytes[operation.saturating_sub(BESIDE) as usize..];
+        let beside = &beside[..beside.len().min(2 * BESIDE as usize)];
+        if beside.iter().all(|len| *len == beside[0]) {
+            continue;
+        }
+        for seed in 0..4 {
+            recording.check_power_loss(operation, operation + seed, &what);
+        }
+        recording.check_kill(operation, operation, &what);
+        tried += 1;
+    }
+    assert!(tried > 0, "the length never changes");
+}
+
 #[test]
 fn a_crash_in_any_step_of_a_sweep_leaves_each_session_whole_or_gone() {
     // Quickly filled, and then swept as durably as by default.
@@ -56,4 +78,5 @@ fn a_crash_while_the_file_grows_or_shrinks_keeps_everything_acknowledged() {
     let at_the_end = recording.disk.bytes_at(recording.disk.operations());
     assert!(Some(after_growing) > before && at_the_end < after_growing);
     check(&recording, "growth");
+    check_changes_of_length(&recording, "growth");
 }

@@ -64,3 +64,21 @@ pub(super) fn panicked(path: &Path) -> Error {
 pub(super) fn outcome_unknown(error: &Error) -> Error {
     Error::OutcomeUnknown { source: Arc::new(error.clone()) as Source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ends_too_early_or_has_other_data_is_damaged_and_another_error_is_not() {
+        let of = |kind: io::ErrorKind| {
+            let cause = redb::StorageError::Io(kind.into());
+            from_open(Path::new("sessions.redb"), DatabaseError::Storage(cause))
+        };
+        for kind in [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData] {
+            assert!(matches!(of(kind), Error::DamagedFile { .. }), "{kind}");
+        }
+        assert!(matches!(of(io::ErrorKind::StorageFull), Error::StorageFull { .. }));
+        assert!(matches!(of(io::ErrorKind::Other), Error::Io { .. }));
+    }
+}

@@ -192,3 +192,25 @@ impl StoreFile {
         Ok((OpenFile { database, log, logged }, live))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::folder::InFolder;
+    use super::*;
+
+    #[test]
+    fn a_file_that_appears_while_a_store_is_filled_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let medium = Box::new(InFolder::at(&path).unwrap());
+        let created = StoreFile::create_filled(medium, &RedbOptions::new(), |_| {
+            fs::write(&path, "somebody else's").unwrap();
+            Ok(())
+        });
+        assert!(matches!(created, Err(Error::AlreadyOpen { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is left");
+    }
+}

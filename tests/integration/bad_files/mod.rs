@@ -177,7 +177,8 @@ fn without_verification_only_cut_and_foreign_files_are_sure_to_be_refused() {
     for refused in [cut, foreign] {
         assert_eq!(refused.errors, refused.files, "{refused:?}");
     }
-    assert!(flipped.broken_promises() * 10 < flipped.files, "{flipped:?}");
+    // A flipped bit in a record is still noticed, by the record's own checksum.
+    assert!(flipped.broken_promises() * 50 < flipped.files, "{flipped:?}");
     let [zeroed, swapped] = [zeroed, swapped].map(|counts| counts.broken_promises());
     assert!(swapped > 0, "verification was not needed");
     // In a debug build redb's own assertions notice every page without content.

@@ -62,7 +62,8 @@ fn when_many_sessions_expire_at_once_writers_get_through_and_the_file_stays_smal
     let steps = sessions / STEP;
     assert!(written >= steps / 4, "{written} writes got through during {steps} steps");
     let after = store.stats().unwrap();
-    assert!(after.commits - before.commits >= steps, "a step took more than it should");
+    let of_the_sweep = (after.commits - before.commits).saturating_sub(written);
+    assert!(of_the_sweep >= steps, "a step took more than it should");
     let (was, is) = (before.file_bytes.unwrap(), after.file_bytes.unwrap());
     assert!(is < 2 * was, "{was} bytes before and {is} after");
     assert_eq!(after.sessions, 1);

@@ -45,7 +45,7 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Whether there is anything to commit.
+    /// Whether there is anything to commit beyond records, of which whoever puts them keeps account.
     pub(super) const fn changed(&self) -> bool {
         self.changed
     }
@@ -92,7 +92,6 @@ impl<'t> Tables<'t> {
             Some(record) => self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?,
             None => self.sessions.remove(key.as_bytes())?,
         };
-        self.changed |= record.is_some() || before.is_some();
         let before = before.map(|bytes| Record::decode(key, bytes.value())).transpose();
         let before = match before {
             Ok(before) => before,

@@ -336,9 +336,10 @@ pub fn a_closed_engine_answers_that_it_is_closed<F: EngineFixture>() {
         closed(engine.clear()),
         closed(engine.load_meta("color")),
         closed(engine.store_meta("color", b"red")),
+        closed(engine.flush()),
         closed(engine.stats()),
     ];
-    assert_eq!(answers, [true; 18]);
+    assert_eq!(answers, [true; 19]);
     drop(engine);
     let engine = setup.fixture.open();
     assert_eq!(stored(&engine, 1).last_active(), at(5_000), "closing writes what was pending");

@@ -202,6 +202,7 @@ impl Engine for RedbEngine {
 
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
+        self.shared.look(|_| Ok(()))?;
         // Without a filter reads are slower, and as right.
         let _ = self.warm_up.step(&self.shared, &self.writer);
         Ok(())

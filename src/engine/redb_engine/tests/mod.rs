@@ -68,6 +68,7 @@ fn what_is_cached_is_closed_with_the_engine() {
     assert!(matches!(engine.load(&key), Err(Error::Closed)));
     assert!(matches!(engine.touch(&key, Timestamp::from_millis(2)), Err(Error::Closed)));
     assert!(matches!(engine.for_each(&mut |_, _| Ok(())), Err(Error::Closed)));
+    assert!(matches!(engine.flush(), Err(Error::Closed)));
 }
 
 /// As scattered as the digests that keys are.

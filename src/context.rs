@@ -8,10 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
-use crate::engine::{Engine, Insert, Limits, PerUser, Record, Timestamp, UserLimit};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::Engine;
+use crate::engine::limits::{Limits, PerUser, UserLimit};
+use crate::engine::outcome::Insert;
+use crate::error::{Error, Result};
+use crate::id::{SessionId, SessionKey};
 use crate::random::RandomSource;
-use crate::{Error, Result, SessionId, SessionKey, Timeouts};
+use crate::record::Record;
+use crate::timeouts::Timeouts;
 
 /// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
 /// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
@@ -115,7 +120,7 @@ impl Context {
         }
     }
 
-    fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::Sweep> {
+    fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::outcome::Sweep> {
         let sweep = self.engine.remove_expired(now, &self.timeouts, SWEEP_STEP)?;
         self.counters.swept.fetch_add(sweep.removed, Ordering::Relaxed);
         Ok(sweep)

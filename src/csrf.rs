@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
-use crate::Result;
+use crate::error::Result;
 use crate::id::decode_128_bits;
 use crate::random::{RandomSource, draw};
 

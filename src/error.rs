@@ -3,12 +3,11 @@
 //! Invariant: no variant carries a session id, a CSRF token or content. Sources are shared
 //! pointers, because one failed commit answers every caller that waited for it.
 
-use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fmt, io};
 
-use crate::SessionKey;
+use crate::id::SessionKey;
 use crate::timeouts::InvalidTimeouts;
 
 /// What every fallible method of this crate returns.

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom, draw};
-use crate::{Error, Result};
 
 /// The secret a client holds: 128 random bits, written as 22 characters.
 ///

@@ -7,14 +7,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::context::Context;
 use crate::engine::Wake;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const THREAD_NAME: &str = "sessile-maintenance";
 

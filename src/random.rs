@@ -8,8 +8,7 @@ use std::sync::Arc;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::error::Source;
-use crate::{Error, Result};
+use crate::error::{Error, Result, Source};
 
 #[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with `testing`"))]
 /// A source of random bytes, so that tests can make it fail or repeat itself.

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use crate::attributes::Attributes;
 use crate::clock::Timestamp;
 use crate::csrf::CsrfToken;
+use crate::error::Result;
+use crate::id::{SessionId, SessionKey};
 use crate::record::Record;
-use crate::timeouts::OwnTimeouts;
+use crate::timeouts::{OwnTimeouts, Timeouts};
 use crate::user::UserId;
-use crate::{Result, SessionId, SessionKey, Timeouts};
 
 /// One session: its id, its user, its times and its content.
 ///

@@ -9,7 +9,7 @@
 mod explored;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::explored::{ArcSwapOption, Condvar, Mutex, MutexGuard, RwLock};
+pub(crate) use crate::sync::explored::{ArcSwapOption, Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::atomic;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::Result;
 use crate::clock::Timestamp;
+use crate::error::Result;
 
 /// How long a session lives: after its last activity, and in all.
 ///
@@ -345,7 +345,7 @@ mod tests {
         let past = Timestamp::from_millis(u64::MAX - 99_999);
         assert!(matches!(
             own.check_at_creation(past, &defaults),
-            Err(crate::Error::InvalidTimeouts(InvalidTimeouts::PastTheEndOfTime { .. }))
+            Err(crate::error::Error::InvalidTimeouts(InvalidTimeouts::PastTheEndOfTime { .. }))
         ));
     }
 

@@ -9,12 +9,19 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::attributes::Attributes;
 use crate::clock::{Clock, SystemClock};
-use crate::engine::{Engine, RedbOptions, UserLimit};
+use crate::durability::Durability;
+use crate::engine::Engine;
+use crate::engine::limits::UserLimit;
+use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb_engine::recovery::Recovery;
+use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
-use crate::record::content::{self, StoredContent};
+use crate::record::content;
+use crate::record::content::StoredContent;
 use crate::store::codec::Migrate;
-use crate::{Attributes, Durability, Error, Recovery, Result, Timeouts};
+use crate::timeouts::Timeouts;
 
 /// Settings for a store. Every one has a default that is safe for production.
 ///

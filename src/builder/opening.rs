@@ -8,13 +8,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Builder;
+use crate::builder::Builder;
 use crate::clock::{Clock, Timestamp};
 use crate::context::{Context, Counters};
-use crate::engine::{Engine, MemoryEngine, RedbEngine};
+use crate::durability::Durability;
+use crate::engine::Engine;
+use crate::engine::memory::MemoryEngine;
+use crate::engine::redb_engine::RedbEngine;
+use crate::error::{Error, Result};
 use crate::maintenance::{Intervals, Maintenance};
+use crate::store::SessionStore;
 use crate::store::codec::Codec;
-use crate::{Durability, Error, Result, SessionStore, Timeouts};
+use crate::timeouts::Timeouts;
 
 /// The ways to a store. They stand with the settings, so that the store need not know of them.
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {

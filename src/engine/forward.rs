@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{
-    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
-    Timestamp, UserKey, Visit, Wake,
-};
-use crate::{Result, SessionKey, Timeouts};
+use crate::clock::Timestamp;
+use crate::engine::check::{Checked, Inspect};
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::engine::{Engine, Wake};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserKey;
 
 macro_rules! forward_engine {
     ($($pointer:ident),*) => {$(

@@ -7,11 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::RwLock;
 
-use super::{
-    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Problem, Record, Rekey,
-    Removed, Replace, Sweep, Timestamp, UserKey, Visit,
-};
-use crate::{Error, Result, SessionKey, Timeouts};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserKey;
 
 /// Keeps sessions in memory: for tests, and for programs whose sessions may end with the process.
 ///

@@ -3,11 +3,11 @@
 //! An engine sees [`SessionKey`]s, [`Record`]s and moments in time. It never sees a session id,
 //! and it never decodes content: the rules of sessions are kept once, above all engines.
 
-mod check;
-mod forward;
-mod limits;
-mod memory;
-mod outcome;
+pub(crate) mod check;
+pub(crate) mod forward;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod outcome;
 pub(crate) mod redb_engine;
 
 use std::fmt;
@@ -22,7 +22,9 @@ pub use memory::MemoryEngine;
 pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 pub use redb_engine::{RedbEngine, RedbOptions};
 
-use crate::{Result, SessionKey, Timeouts};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::timeouts::Timeouts;
 
 /// Keeps records: implement this to keep sessions somewhere else.
 ///

@@ -1,7 +1,10 @@
 //! What an engine answers: what became of an operation, and numbers about itself.
 
-use super::{Record, Timestamp};
-use crate::{Result, SessionKey, Timeouts};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
 
 /// What [`Engine::scan_user`](super::Engine::scan_user) and [`Engine::for_each`](super::Engine::for_each) call for every record.
 pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<()> + 'a;

@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use bincode::config::{self, Configuration, Limit};
+use bincode::config;
+use bincode::config::{Configuration, Limit};
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::limits::{LimitedContent, LimitedSeed};
-use crate::error::Source;
-use crate::{Error, Result};
+use crate::error::{Error, Result, Source};
+use crate::record::limits::{LimitedContent, LimitedSeed};
 
 /// The largest `max_content_len` a builder accepts, in bytes.
 pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;

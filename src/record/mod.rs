@@ -15,9 +15,10 @@ use header::Header;
 
 use crate::clock::Timestamp;
 use crate::csrf::CsrfToken;
-use crate::timeouts::OwnTimeouts;
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::timeouts::{OwnTimeouts, Timeouts};
 use crate::user::{UserId, UserKey};
-use crate::{Error, Result, SessionKey, Timeouts};
 
 /// How many bytes a record has at the least.
 pub(crate) const MIN_LEN: usize = header::LEN + CHECKSUM_LEN;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::SessionStore;
-use crate::Result;
-use crate::engine::{Finding, Problem};
+use crate::engine::check::{Finding, Problem};
+use crate::error::Result;
+use crate::store::SessionStore;
 
 /// What [`SessionStore::check`] found.
 ///

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::engine::Record;
-use crate::record::content::{self, StoredContent};
-use crate::session::Times;
-use crate::{Error, Result, Session, SessionId, SessionKey};
+use crate::error::{Error, Result};
+use crate::id::{SessionId, SessionKey};
+use crate::record::content::StoredContent;
+use crate::record::{Record, content};
+use crate::session::{Session, Times};
 
 /// Turns content of an earlier version into today's.
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
@@ -91,7 +92,7 @@ impl<C: DeserializeOwned> Codec<C> {
 
 impl<C> Session<C> {
     /// Takes over what the store now holds of a session that was just saved.
-    pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::Timeouts) {
+    pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::timeouts::Timeouts) {
         self.times = Times::of(record, timeouts);
         self.revision = record.revision();
         self.modified = false;

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::SessionStore;
+use crate::error::{Error, Result};
+use crate::session::SessionInfo;
+use crate::store::SessionStore;
 use crate::user::UserId;
-use crate::{Error, Result, SessionInfo};
 
 /// Numbers about a store, for a status page or a log line.
 ///

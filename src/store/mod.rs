@@ -3,12 +3,12 @@
 //! Invariant: only creating creates. Every other method changes a record that is there and not
 //! expired, under the condition that it is still the one that was looked at, or changes nothing.
 
-mod check;
+pub(crate) mod check;
 pub(crate) mod codec;
-mod listing;
-mod modify;
-mod revoke;
-mod upkeep;
+pub(crate) mod listing;
+pub(crate) mod modify;
+pub(crate) mod revoke;
+pub(crate) mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,19 +16,22 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::check::CheckReport;
-pub use self::listing::Stats;
-pub use self::modify::ModifyOutcome;
+pub use crate::store::check::CheckReport;
+pub use crate::store::listing::Stats;
+pub use crate::store::modify::ModifyOutcome;
 
-use self::codec::Codec;
+use crate::attributes::Attributes;
+use crate::clock::Timestamp;
 use crate::context::{Context, MAX_DRAWS, repeated_draws};
 use crate::csrf::CsrfToken;
-use crate::engine::{Record, Rekey, Replace, Timestamp};
+use crate::engine::outcome::{Rekey, Replace};
+use crate::error::{Error, Result};
+use crate::id::SessionId;
 use crate::maintenance::Maintenance;
-use crate::record::Parts;
-use crate::session::Times;
+use crate::record::{Parts, Record};
+use crate::session::{Session, SessionOptions, Times};
+use crate::store::codec::Codec;
 use crate::user::UserId;
-use crate::{Attributes, Error, Result, Session, SessionId, SessionOptions};
 
 /// A store of sessions with content of type `C`.
 ///

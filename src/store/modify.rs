@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::SessionStore;
-use crate::{Error, Result, Session, SessionId};
+use crate::error::{Error, Result};
+use crate::id::SessionId;
+use crate::session::Session;
+use crate::store::SessionStore;
 
 /// How often a change is tried. Each failed try means that another thread's update succeeded, so
 /// this is reached only where thousands of updates of one session overtake a single caller.

@@ -3,10 +3,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::SessionStore;
-use crate::engine::{Removed, Timestamp};
+use crate::clock::Timestamp;
+use crate::engine::outcome::Removed;
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::session::Session;
+use crate::store::SessionStore;
 use crate::user::UserId;
-use crate::{Error, Result, Session, SessionKey};
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Ends every session of a user and returns how many there were: for a changed password, or an

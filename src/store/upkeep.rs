@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::SessionStore;
-use crate::{Error, Result, Timeouts};
+use crate::error::{Error, Result};
+use crate::store::SessionStore;
+use crate::timeouts::Timeouts;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Deletes what is expired and returns how many sessions went. The maintenance thread does

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::engine::{
-    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
-    Timestamp, UserKey, Visit,
-};
-use crate::{Error, MemoryEngine, Result, SessionKey, Timeouts};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
+use crate::engine::check::{Checked, Inspect};
+use crate::engine::limits::Limits;
+use crate::engine::memory::MemoryEngine;
+use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserKey;
 
 /// A place that holds records for the length of one test, and the engines on it.
 ///

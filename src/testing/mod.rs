@@ -15,14 +15,14 @@ pub mod conformance;
 mod disk;
 mod fixture;
 
-pub use self::checked::CheckedRedbEngine;
-pub use self::clock::ManualClock;
-pub use self::disk::{DiskFault, SimulatedDisk};
-pub use self::fixture::{EngineFixture, MemoryFixture};
 pub use crate::engine_conformance;
 pub use crate::random::RandomSource;
+pub use crate::testing::checked::CheckedRedbEngine;
+pub use crate::testing::clock::ManualClock;
+pub use crate::testing::disk::{DiskFault, SimulatedDisk};
+pub use crate::testing::fixture::{EngineFixture, MemoryFixture};
 
-use crate::StoredContent;
+use crate::record::content::StoredContent;
 
 /// Content as a record holds it, for tests of migrations and for fuzzing the decoding.
 ///
@@ -50,6 +50,6 @@ pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
 /// assert_eq!(sessile::testing::encode_content(&"hello")?, b"\x05hello");
 /// # Ok::<(), sessile::Error>(())
 /// ```
-pub fn encode_content(content: &impl serde::Serialize) -> crate::Result<Vec<u8>> {
+pub fn encode_content(content: &impl serde::Serialize) -> crate::error::Result<Vec<u8>> {
     crate::record::content::encode(content, crate::record::content::MAX_LEN)
 }

@@ -1,9 +1,9 @@
 //! What needs a look behind the engine: maps that contradict one another.
 
 use super::*;
-use crate::UserId;
 use crate::record::Parts;
 use crate::timeouts::OwnTimeouts;
+use crate::user::UserId;
 
 fn record_of(user: &str) -> Record {
     let user = UserId::from(user).to_key().unwrap();

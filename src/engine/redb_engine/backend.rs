@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
-use super::medium::Medium;
-use super::write_ahead_log::Disk;
+use crate::engine::redb_engine::medium::Medium;
+use crate::engine::redb_engine::write_ahead_log::Disk;
 
 /// Whether a sync has failed; shared between a backend and the engine that opened it.
 #[derive(Clone, Debug, Default)]
@@ -127,9 +127,9 @@ impl StorageBackend for Backend {
 mod tests {
     use std::sync::Mutex;
 
-    use super::super::folder::InFolder;
-    use super::super::medium::MediumFile;
     use super::*;
+    use crate::engine::redb_engine::folder::InFolder;
+    use crate::engine::redb_engine::medium::MediumFile;
 
     /// Notes down what is asked of it, and knows no lock of the whole.
     #[derive(Clone, Debug, Default)]

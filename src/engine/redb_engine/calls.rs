@@ -1,14 +1,18 @@
 //! What the engine is asked for, call by call.
 
-use super::operation::{Keyed, OnTables, Outcome};
-use super::touch_buffer::Recorded;
-use super::{RedbEngine, STEP, check, pace};
 use crate::clock::Timestamp;
-use crate::engine::{
-    Checked, Engine, EngineStats, Finding, Insert, Inspect, Limits, Record, Rekey, Removed,
-    Replace, Sweep, UserKey, Visit, Wake,
-};
-use crate::{Result, SessionKey, Timeouts};
+use crate::engine::check::{Checked, Finding, Inspect};
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::engine::redb_engine::operation::{Keyed, OnTables, Outcome};
+use crate::engine::redb_engine::touch_buffer::Recorded;
+use crate::engine::redb_engine::{RedbEngine, STEP, check, pace};
+use crate::engine::{Engine, Wake};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserKey;
 
 /// The answer to an operation, out of the one kind of outcome that it has.
 macro_rules! expect {

@@ -5,11 +5,15 @@
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 
-use super::snapshot::Snapshot;
-use super::tables::{EXPIRY, KeyBytes, USERS};
 use crate::clock::Timestamp;
-use crate::engine::{Checked, Finding, Inspect, Problem, Record};
-use crate::{Error, Result, SessionKey, Timeouts, UserId};
+use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::{EXPIRY, KeyBytes, USERS};
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserId;
 
 /// Shows every sound record and every problem. `failed` turns what redb fails with into an error.
 pub(super) fn check(

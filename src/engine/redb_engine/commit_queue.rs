@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex};
-use crate::{Error, Result};
 
 /// The most operations in one commit: enough that the cost of the sync all but vanishes, and few
 /// enough that a commit takes milliseconds.

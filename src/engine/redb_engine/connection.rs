@@ -6,10 +6,11 @@
 
 use redb::{Database, WriteTransaction};
 
-use super::overlay::Changes;
-use super::tables::{Outer, Tables};
-use super::write_ahead_log::SEQUENCE;
-use crate::{Durability, SessionKey};
+use crate::durability::Durability;
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::tables::{Outer, Tables};
+use crate::engine::redb_engine::write_ahead_log::SEQUENCE;
+use crate::id::SessionKey;
 
 pub(super) struct Connection {
     /// Before the database, so that it is dropped before it.

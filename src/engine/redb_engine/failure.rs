@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use redb::DatabaseError;
 
-use super::backend::LocksUnsupported;
-use crate::Error;
-use crate::error::Source;
+use crate::engine::redb_engine::backend::LocksUnsupported;
+use crate::error::{Error, Source};
 
 /// An error of an open database, before anything was committed.
 pub(super) fn from_redb(action: &'static str, path: &Path, error: redb::Error) -> Error {

@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
-use super::backend::{Backend, SyncFailed};
-use super::compaction::compact_if_mostly_empty;
-use super::failure;
-use super::marks::{check_format, check_marks, write_marks};
-use super::medium::{Found, Medium, MediumFile, Opened};
-use super::options::RedbOptions;
-use super::overlay::Changes;
-use super::platform::Identity;
-use super::recovery::was_closed;
-use super::unwinding::holding;
-use super::verification::{Verdict, verify};
-use super::write_ahead_log::{Disk, WriteAheadLog};
-use crate::{Error, Result};
+use crate::engine::redb_engine::backend::{Backend, SyncFailed};
+use crate::engine::redb_engine::compaction::compact_if_mostly_empty;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::marks::{check_format, check_marks, write_marks};
+use crate::engine::redb_engine::medium::{Found, Medium, MediumFile, Opened};
+use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::platform::Identity;
+use crate::engine::redb_engine::recovery::was_closed;
+use crate::engine::redb_engine::unwinding::holding;
+use crate::engine::redb_engine::verification::{Verdict, verify};
+use crate::engine::redb_engine::write_ahead_log::{Disk, WriteAheadLog};
+use crate::error::{Error, Result};
 
 /// A store's file.
 #[derive(Debug)]
@@ -197,8 +197,8 @@ impl StoreFile {
 mod tests {
     use std::fs;
 
-    use super::super::folder::InFolder;
     use super::*;
+    use crate::engine::redb_engine::folder::InFolder;
 
     #[test]
     fn a_file_that_appears_while_a_store_is_filled_is_not_replaced() {

@@ -2,16 +2,16 @@
 //!
 //! Invariant: no link is followed, and nothing is opened that is not a regular file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::failure;
-use super::medium::{Draft, Found, Medium, Opened};
-use super::os_file::OsFile;
-use super::platform::{Identity, forget_cached, no_follow, refused, try_lock};
-use super::temporary::Temporary;
-use crate::{Error, Result};
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::medium::{Draft, Found, Medium, Opened};
+use crate::engine::redb_engine::os_file::OsFile;
+use crate::engine::redb_engine::platform::{Identity, forget_cached, no_follow, refused, try_lock};
+use crate::engine::redb_engine::temporary::Temporary;
+use crate::error::{Error, Result};
 
 /// A path under which a store is, or shall be.
 #[derive(Debug)]

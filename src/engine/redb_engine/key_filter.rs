@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::SessionKey;
+use crate::id::SessionKey;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::SessionKey;
+use crate::id::SessionKey;
 
 pub(super) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 

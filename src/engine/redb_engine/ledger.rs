@@ -5,14 +5,15 @@
 
 use std::collections::HashSet;
 
-use super::connection::Connection;
-use super::key_hasher::BuildKeyHasher;
-use super::overlay::{Changes, Overlay};
-use super::snapshot::Snapshot;
-use super::tables::Outer;
-use super::touch_buffer::Touches;
-use super::write_ahead_log::WriteAheadLog;
-use crate::{Durability, SessionKey};
+use crate::durability::Durability;
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::key_hasher::BuildKeyHasher;
+use crate::engine::redb_engine::overlay::{Changes, Overlay};
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::touch_buffer::Touches;
+use crate::engine::redb_engine::write_ahead_log::WriteAheadLog;
+use crate::id::SessionKey;
 
 /// Keys, each once.
 pub(super) type Keys = HashSet<SessionKey, BuildKeyHasher>;

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
-use super::overlay::Changes;
-use super::snapshot::Snapshot;
-use super::tables::Outer;
 use crate::clock::Timestamp;
-use crate::engine::{Record, UserKey};
-use crate::{Result, SessionKey};
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::Outer;
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::user::UserKey;
 
 pub(super) struct Listing {
     snapshot: Arc<Snapshot>,

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
-use super::failure;
-use super::tables::{META, Outer, Tables};
-use crate::{Error, Result};
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::tables::{META, Outer, Tables};
+use crate::error::{Error, Result};
 
 /// redb's first bytes.
 const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use redb::StorageBackend;
 
-use super::platform::Identity;
-use crate::Result;
+use crate::engine::redb_engine::platform::Identity;
+use crate::error::Result;
 
 /// The place of one store, by its name; it may be empty.
 pub(crate) trait Medium: Debug + Send + Sync {

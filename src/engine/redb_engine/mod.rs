@@ -25,15 +25,15 @@ mod listing;
 mod marks;
 pub(crate) mod medium;
 mod operation;
-mod options;
+pub(crate) mod options;
 mod os_file;
 mod overlay;
 mod pace;
 mod pages;
 pub(crate) mod platform;
 mod record_cache;
-mod recovery;
-mod salvage;
+pub(crate) mod recovery;
+pub(crate) mod salvage;
 mod shared;
 mod snapshot;
 mod sweep;
@@ -52,33 +52,33 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::options::RedbOptions;
-use self::overlay::Overlay;
-use self::pace::Pace;
-pub use self::recovery::Recovery;
-pub use self::salvage::{Salvage, SalvageReport, salvage};
+pub use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb_engine::overlay::Overlay;
+use crate::engine::redb_engine::pace::Pace;
+pub use crate::engine::redb_engine::recovery::Recovery;
+pub use crate::engine::redb_engine::salvage::{Salvage, SalvageReport, salvage};
 
-use self::commit_queue::CommitQueue;
-use self::connection::Connection;
-use self::file::{OpenFile, StoreFile};
-use self::folder::InFolder;
-use self::key_filter::KeyFilter;
-use self::ledger::Ledger;
-use self::listing::Listing;
-use self::medium::Medium;
-use self::operation::{Keyed, OnTables, Operation, Outcome};
-use self::record_cache::RecordCache;
-use self::shared::Shared;
-use self::snapshot::Snapshot;
-use self::sweep::SweepPosition;
-use self::touch_buffer::TouchBuffer;
-use self::unwinding::holding;
-use self::warm_up::WarmUp;
-use self::writer::{Due, Writer};
-use super::{Engine, Wake};
+use crate::engine::redb_engine::commit_queue::CommitQueue;
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::file::{OpenFile, StoreFile};
+use crate::engine::redb_engine::folder::InFolder;
+use crate::engine::redb_engine::key_filter::KeyFilter;
+use crate::engine::redb_engine::ledger::Ledger;
+use crate::engine::redb_engine::listing::Listing;
+use crate::engine::redb_engine::medium::Medium;
+use crate::engine::redb_engine::operation::{Keyed, OnTables, Operation, Outcome};
+use crate::engine::redb_engine::record_cache::RecordCache;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::sweep::SweepPosition;
+use crate::engine::redb_engine::touch_buffer::TouchBuffer;
+use crate::engine::redb_engine::unwinding::holding;
+use crate::engine::redb_engine::warm_up::WarmUp;
+use crate::engine::redb_engine::writer::{Due, Writer};
+use crate::engine::{Engine, Wake};
+use crate::error::{Error, Result};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{ArcSwapOption, Mutex};
-use crate::{Error, Result};
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
 /// to wait for.
@@ -181,10 +181,11 @@ impl RedbEngine {
     /// When the file cannot be read.
     #[cfg(any(test, feature = "testing"))]
     pub fn disagreements(&self) -> Result<Vec<String>> {
-        let timeouts =
-            self.load_meta("timeouts")?.and_then(|bytes| crate::Timeouts::from_bytes(&bytes));
+        let timeouts = self
+            .load_meta("timeouts")?
+            .and_then(|bytes| crate::timeouts::Timeouts::from_bytes(&bytes));
         let mut found = Vec::new();
-        self.check(&timeouts.unwrap_or(crate::Timeouts::ENDLESS), &mut |finding| {
+        self.check(&timeouts.unwrap_or(crate::timeouts::Timeouts::ENDLESS), &mut |finding| {
             if let super::Finding::Problem(problem) = finding {
                 found.push(problem.to_string());
             }

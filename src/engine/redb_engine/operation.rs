@@ -1,10 +1,15 @@
 //! What can be asked of the writer, and what it answers, as data.
 
-use super::commit_queue;
-use super::tables::IndexEntry;
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, UserKey};
-use crate::{Error, SessionKey, Timeouts};
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
+use crate::engine::redb_engine::commit_queue;
+use crate::engine::redb_engine::tables::IndexEntry;
+use crate::error::Error;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+use crate::user::UserKey;
 
 #[derive(Debug)]
 pub(super) enum Operation {

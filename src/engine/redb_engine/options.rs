@@ -1,7 +1,8 @@
 //! The settings of a redb file: defaults, ranges, and what they change.
 
-use super::recovery::{OnRecovery, Recovery};
-use crate::{Durability, Error, Result};
+use crate::durability::Durability;
+use crate::engine::redb_engine::recovery::{OnRecovery, Recovery};
+use crate::error::{Error, Result};
 
 /// Settings for [`RedbEngine::open_with`](super::RedbEngine::open_with).
 ///

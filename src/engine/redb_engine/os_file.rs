@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
-use super::medium::{MediumFile, Unwritten};
-use super::platform::{open_apart, write_synced};
+use crate::engine::redb_engine::medium::{MediumFile, Unwritten};
+use crate::engine::redb_engine::platform::{open_apart, write_synced};
 
 #[derive(Debug)]
 pub(super) struct OsFile {

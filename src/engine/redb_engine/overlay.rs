@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::key_hasher::{BuildKeyHasher, shard_number, shard_of};
-use super::tables::IndexEntry;
-use crate::SessionKey;
 use crate::clock::Timestamp;
-use crate::engine::Record;
+use crate::engine::redb_engine::key_hasher::{BuildKeyHasher, shard_number, shard_of};
+use crate::engine::redb_engine::tables::IndexEntry;
+use crate::id::SessionKey;
+use crate::record::Record;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,11 +1,11 @@
 //! What differs between operating systems: links, locks, modes, and which file a name leads to.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::{fs, io};
 
-use super::medium::Unwritten;
-use crate::{Error, Result};
+use crate::engine::redb_engine::medium::Unwritten;
+use crate::error::{Error, Result};
 
 /// Which file this is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

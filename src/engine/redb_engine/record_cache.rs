@@ -8,9 +8,9 @@
 
 use std::collections::HashMap;
 
-use super::key_hasher::{BuildKeyHasher, shard_of};
-use crate::SessionKey;
-use crate::engine::Record;
+use crate::engine::redb_engine::key_hasher::{BuildKeyHasher, shard_of};
+use crate::id::SessionKey;
+use crate::record::Record;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -167,10 +167,9 @@ fn weight(record: &Record) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timeouts;
     use crate::clock::Timestamp;
     use crate::record::Parts;
-    use crate::timeouts::OwnTimeouts;
+    use crate::timeouts::{OwnTimeouts, Timeouts};
 
     /// All in one shard.
     fn key(number: u64) -> SessionKey {

@@ -4,19 +4,20 @@
 //! touch leaves the buffer only once the overlay or a snapshot holds it, and a change leaves the
 //! overlay only once a snapshot does, so neither is ever missed.
 
-use super::failure;
-use super::file::StoreFile;
-use super::key_filter::KeyFilter;
-use super::options::RedbOptions;
-use super::overlay::Overlay;
-use super::record_cache::RecordCache;
-use super::snapshot::Snapshot;
-use super::tables::Outer;
-use super::touch_buffer::TouchBuffer;
-use crate::engine::Record;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::file::StoreFile;
+use crate::engine::redb_engine::key_filter::KeyFilter;
+use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb_engine::overlay::Overlay;
+use crate::engine::redb_engine::record_cache::RecordCache;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::touch_buffer::TouchBuffer;
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::record::Record;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{Error, Result, SessionKey};
 
 /// An open file, as readers see it.
 #[derive(Debug)]

@@ -5,12 +5,14 @@
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
-use super::tables::{
+use crate::clock::Timestamp;
+use crate::engine::redb_engine::tables::{
     EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user,
 };
-use crate::clock::Timestamp;
-use crate::engine::{Record, UserKey};
-use crate::{Result, SessionKey};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::user::UserKey;
 
 /// A key and its record; the inner error is one damaged record.
 type Stored = Outer<(SessionKey, Result<Record>)>;

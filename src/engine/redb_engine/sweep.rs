@@ -3,14 +3,15 @@
 //! Invariant: every session whose index entry has passed is found, whichever of the snapshot and the
 //! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
 
-use super::pace::Pace;
-use super::shared::Shared;
-use super::snapshot::Snapshot;
-use super::tables::IndexEntry;
 use crate::clock::Timestamp;
-use crate::engine::Record;
+use crate::engine::redb_engine::pace::Pace;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::IndexEntry;
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
 use crate::sync::Mutex;
-use crate::{Result, SessionKey};
 
 /// How far the sweep has come, and how fast it goes.
 pub(super) struct SweepPosition {
@@ -111,9 +112,8 @@ pub(super) fn is_stray(found: Option<&Result<Record>>, deadline: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timeouts;
     use crate::record::Parts;
-    use crate::timeouts::OwnTimeouts;
+    use crate::timeouts::{OwnTimeouts, Timeouts};
 
     #[test]
     fn an_entry_is_at_home_with_a_record_that_says_so_and_with_one_that_cannot_say() {

@@ -5,8 +5,9 @@
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::SessionKey;
-use crate::engine::{Record, UserKey};
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::user::UserKey;
 
 pub(super) type KeyBytes = &'static [u8; SessionKey::LEN];
 
@@ -55,7 +56,7 @@ impl<'t> Tables<'t> {
     }
 
     /// The record under a key; the inner error is one damaged record, not a failed transaction.
-    pub(super) fn get(&self, key: &SessionKey) -> Outer<Option<crate::Result<Record>>> {
+    pub(super) fn get(&self, key: &SessionKey) -> Outer<Option<crate::error::Result<Record>>> {
         let bytes = self.sessions.get(key.as_bytes())?;
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }

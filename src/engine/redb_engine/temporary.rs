@@ -1,11 +1,13 @@
 //! A new store while it is being made: beside its place, and gone again if that fails.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::platform::{Identity, no_follow, private, refused, sync_folder_of, try_lock};
-use crate::{Error, Result};
+use crate::engine::redb_engine::platform::{
+    Identity, no_follow, private, refused, sync_folder_of, try_lock,
+};
+use crate::error::{Error, Result};
 
 /// A new file beside the path, which goes away unless it is moved there.
 pub(super) struct Temporary {

@@ -7,9 +7,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::key_hasher::{BuildKeyHasher, shard_of};
-use crate::SessionKey;
 use crate::clock::Timestamp;
+use crate::engine::redb_engine::key_hasher::{BuildKeyHasher, shard_of};
+use crate::id::SessionKey;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 

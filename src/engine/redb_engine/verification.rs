@@ -13,7 +13,9 @@ use std::thread;
 
 use redb::StorageBackend;
 
-use super::pages::{Commit, Definition, Geometry, Header, Link, PAGE, Page, Widths, read_page};
+use crate::engine::redb_engine::pages::{
+    Commit, Definition, Geometry, Header, Link, PAGE, Page, Widths, read_page,
+};
 
 /// Where redb records which pages are in use.
 const ALLOCATOR_STATE: &[u8] = b"allocator_state";

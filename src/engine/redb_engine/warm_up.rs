@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use super::key_filter::Bits;
-use super::shared::Shared;
-use super::writer::Writer;
+use crate::engine::redb_engine::key_filter::Bits;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::writer::Writer;
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
 use crate::record::MIN_LEN;
 use crate::sync::Mutex;
-use crate::{Error, Result, SessionKey};
 
 /// How many records a step walks over: about a tenth of a second. So few in a test that a walk takes
 /// many steps.

@@ -16,7 +16,7 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-use super::{Elements, LimitedSeed, Limits, Within};
+use crate::record::limits::{Elements, LimitedSeed, Limits, Within};
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for LimitedSeed<T> {
     type Value = T;

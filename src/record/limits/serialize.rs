@@ -15,7 +15,7 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Elements, LimitedContent, Limits, Within};
+use crate::record::limits::{Elements, LimitedContent, Limits, Within};
 
 impl<T: Serialize + ?Sized> Serialize for LimitedContent<'_, T> {
     #[inline]

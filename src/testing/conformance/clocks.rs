@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::kit::*;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::testing::conformance::kit::*;
 use crate::testing::{EngineFixture, ManualClock};
-use crate::{Clock, Error, InvalidTimeouts, Result, Timeouts};
+use crate::timeouts::{InvalidTimeouts, Timeouts};
 
 pub fn a_clock_that_goes_back_extends_nothing<F: EngineFixture>() {
     let setup = Setup::<F>::new();
@@ -39,7 +41,7 @@ pub fn last_active_never_decreases_and_created_at_never_changes<F: EngineFixture
     assert!(store.extend_lifetime(session.id()).unwrap());
     let last_active = stored(&store, session.id()).last_active();
     setup.clock.go_back(2 * INACTIVITY);
-    let check = |session: &mut crate::Session<u64>| {
+    let check = |session: &mut crate::session::Session<u64>| {
         *session = stored(&store, session.id());
         assert_eq!((session.created_at(), session.last_active()), (created_at, last_active));
     };

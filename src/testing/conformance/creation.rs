@@ -1,13 +1,17 @@
 //! What a new session is, and when there is none.
 
-use super::kit::*;
+use crate::attributes::Attributes;
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::store::SessionStore;
 use crate::testing::EngineFixture;
-use crate::{Attributes, Error, SessionId, SessionStore, UserId};
+use crate::testing::conformance::kit::*;
+use crate::user::UserId;
 
 fn round_trip<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<C>();
-    let now = crate::Clock::now(&setup.clock);
+    let now = crate::clock::Clock::now(&setup.clock);
     let plain = created(&store, 1);
     let for_user = created_for(&store, "ann", 2);
     let with = store.create_with(C::sample(3), &options().user(7).csrf_token()).unwrap();
@@ -109,7 +113,7 @@ pub fn content_up_to_the_limit_is_stored_and_beyond_it_nothing_is<F: EngineFixtu
         let store: SessionStore<String> = setup.builder().max_content_len(max).build().unwrap();
         let mut session = store.create_for_user("ann", text_of_encoded_len(max)).unwrap();
         let above = text_of_encoded_len(max + 1);
-        let refused = |result: crate::Result<()>| match result {
+        let refused = |result: crate::error::Result<()>| match result {
             Err(Error::TooLarge { len, max: limit }) => assert_eq!((len, limit), (max + 1, max)),
             other => panic!("{other:?}"),
         };

@@ -1,11 +1,17 @@
 //! The contract of [`Engine`](crate::Engine) itself: records in, records out, no store above.
 
-use super::kit::Setup;
-use super::records::{Draft, at, defaults, key, listed, meta_of, record, stored};
-use crate::engine::{Engine, Insert, Limits, Rekey, Removed, Replace, Sweep};
-use crate::testing::EngineFixture;
-use crate::{Error, UserId};
 use std::thread;
+
+use crate::engine::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Rekey, Removed, Replace, Sweep};
+use crate::error::Error;
+use crate::testing::EngineFixture;
+use crate::testing::conformance::kit::Setup;
+use crate::testing::conformance::records::{
+    Draft, at, defaults, key, listed, meta_of, record, stored,
+};
+use crate::user::UserId;
 
 fn opened<F: EngineFixture>() -> (Setup<F>, F::Engine) {
     let setup = Setup::<F>::new();
@@ -152,7 +158,7 @@ pub fn touches_merge_into_whatever_is_handed_out<F: EngineFixture>() {
     let shows = |expected: u64| {
         assert_eq!(stored(&engine, 1).last_active(), at(expected));
         let mut seen = Vec::new();
-        let mut see = |key, record: crate::Result<crate::engine::Record>| {
+        let mut see = |key, record: crate::error::Result<crate::record::Record>| {
             seen.push((key, record?.last_active()));
             Ok(())
         };
@@ -271,7 +277,7 @@ pub fn reindex_finds_what_shorter_timeouts_have_ended<F: EngineFixture>() {
     let own = Draft { own_inactivity: Some(50_000), ..Draft::new(1) }.record();
     let _ = engine.insert(&key(9_999), own, MANY).unwrap();
     assert!(engine.touch(&key(7), at(4_000)).unwrap());
-    let shorter = crate::Timeouts::from_seconds(2, 60).unwrap();
+    let shorter = crate::timeouts::Timeouts::from_seconds(2, 60).unwrap();
     engine.reindex(&shorter).unwrap();
     for number in [0, 7, 1_500, 2_199, 9_999] {
         let record = stored(&engine, number);
@@ -314,7 +320,7 @@ pub fn a_closed_engine_answers_that_it_is_closed<F: EngineFixture>() {
     let _ = engine.insert(&key(1), record(1), MANY).unwrap();
     assert!(engine.touch(&key(1), at(5_000)).unwrap());
     engine.close().unwrap();
-    fn closed<T>(result: crate::Result<T>) -> bool {
+    fn closed<T>(result: crate::error::Result<T>) -> bool {
         matches!(result, Err(Error::Closed))
     }
     let ann = UserId::from("ann").to_key().unwrap();

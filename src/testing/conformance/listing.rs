@@ -1,8 +1,9 @@
 //! Looking at all sessions: counting, visiting, clearing, and the numbers about a store.
 
-use super::kit::*;
+use crate::attributes::Attributes;
+use crate::store::SessionStore;
 use crate::testing::EngineFixture;
-use crate::{Attributes, SessionStore};
+use crate::testing::conformance::kit::*;
 
 fn shows_all<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();
@@ -117,7 +118,7 @@ pub fn every_handle_of_a_store_is_the_same_store<F: EngineFixture>() {
 pub fn a_check_of_a_sound_store_counts_everything_and_finds_nothing<F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<Attributes>();
-    assert_eq!(store.check().unwrap(), crate::CheckReport::default());
+    assert_eq!(store.check().unwrap(), crate::store::check::CheckReport::default());
     created(&store, 1);
     let expiring = created_for(&store, "ann", 2);
     let extended = created_for(&store, "ann", 3);
@@ -146,7 +147,8 @@ pub fn a_check_reports_content_that_does_not_fit<F: EngineFixture>() {
     created(&store, 1);
     let report = store.check().unwrap();
     assert_eq!((report.problem_count, report.sessions), (1, 2));
-    let [crate::Problem::UnreadableContent { key, .. }] = &report.problems[..] else {
+    let [crate::engine::check::Problem::UnreadableContent { key, .. }] = &report.problems[..]
+    else {
         panic!("{:?}", report.problems);
     };
     assert_eq!(*key, text.key());

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kit::*;
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::record::content::StoredContent;
+use crate::store::SessionStore;
 use crate::testing::EngineFixture;
-use crate::{Builder, Error, SessionStore, StoredContent};
+use crate::testing::conformance::kit::*;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Version1 {
@@ -17,7 +20,7 @@ struct Version2 {
     currency: String,
 }
 
-fn migrated(old: StoredContent<'_>) -> crate::Result<Version2> {
+fn migrated(old: StoredContent<'_>) -> crate::error::Result<Version2> {
     assert_eq!(old.version(), 1);
     let Version1 { items } = old.decode()?;
     Ok(Version2 { items, currency: "EUR".into() })
@@ -72,7 +75,7 @@ pub fn reading_alone_leaves_content_in_its_earlier_version<F: EngineFixture>() {
     assert_eq!(store.read(session.id()).unwrap().unwrap().content().items, 3);
 }
 
-fn assert_mismatch<T: std::fmt::Debug>(result: crate::Result<T>) {
+fn assert_mismatch<T: std::fmt::Debug>(result: crate::error::Result<T>) {
     assert!(matches!(result, Err(Error::ContentMismatch { .. })), "{result:?}");
 }
 

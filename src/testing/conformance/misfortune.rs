@@ -8,9 +8,10 @@ use serde::de::Deserializer;
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::kit::*;
+use crate::error::Error;
+use crate::store::SessionStore;
+use crate::testing::conformance::kit::*;
 use crate::testing::{EngineFixture, RandomSource};
-use crate::{Error, SessionStore};
 
 /// Gives the numbers of a list, and fails after the last.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,7 @@ fn scripted<F: EngineFixture>(setup: &Setup<F>) -> (SessionStore<u64>, Scripted)
     (store, random)
 }
 
-fn assert_generator<T: std::fmt::Debug>(result: crate::Result<T>) {
+fn assert_generator<T: std::fmt::Debug>(result: crate::error::Result<T>) {
     assert!(matches!(result, Err(Error::Generator { .. })), "{result:?}");
 }
 
@@ -134,7 +135,7 @@ pub fn content_that_cannot_be_encoded_fails_that_call_alone<F: EngineFixture>() 
     let setup = Setup::<F>::new();
     let store: SessionStore<Moody> = setup.builder().build().unwrap();
     let mut session = store.create_for_user("ann", Moody::Fine).unwrap();
-    let encode = |result: crate::Result<()>| {
+    let encode = |result: crate::error::Result<()>| {
         assert!(matches!(result, Err(Error::Encode { .. })), "{result:?}");
     };
     encode(store.create(Moody::Fails).map(drop));

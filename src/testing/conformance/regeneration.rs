@@ -1,8 +1,9 @@
 //! A new id for a session: one transaction, the old id dead, the absolute deadline kept.
 
-use super::kit::*;
+use crate::attributes::Attributes;
 use crate::testing::EngineFixture;
-use crate::{Attributes, UserId};
+use crate::testing::conformance::kit::*;
+use crate::user::UserId;
 
 fn moves<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();
@@ -61,7 +62,7 @@ pub fn the_csrf_token_changes_with_the_id_and_with_nothing_else<F: EngineFixture
     let setup = Setup::<F>::new();
     let store = setup.store::<u64>();
     let mut session = store.create_with(1, &options().csrf_token()).unwrap();
-    let token = |session: &crate::Session<u64>| session.csrf_token().unwrap().encode();
+    let token = |session: &crate::session::Session<u64>| session.csrf_token().unwrap().encode();
     let first = token(&session);
     assert_eq!(token(&stored(&store, session.id())), first);
     assert!(store.extend_lifetime(session.id()).unwrap());

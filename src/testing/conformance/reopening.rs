@@ -1,10 +1,14 @@
 //! What is there after the store was closed and opened again, and what closing does.
 
-use super::kit::*;
-use crate::engine::Engine as _;
-use crate::testing::EngineFixture;
-use crate::{Attributes, Error, SessionStore, Timeouts};
 use std::time::Duration;
+
+use crate::attributes::Attributes;
+use crate::engine::Engine as _;
+use crate::error::Error;
+use crate::store::SessionStore;
+use crate::testing::EngineFixture;
+use crate::testing::conformance::kit::*;
+use crate::timeouts::Timeouts;
 
 fn survives<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();
@@ -67,7 +71,7 @@ pub fn other_handles_learn_that_the_store_is_closed<F: EngineFixture>() {
     let (mut copy, other) = (session.clone(), store.clone());
     store.close().unwrap();
 
-    fn closed<T>(result: crate::Result<T>) -> bool {
+    fn closed<T>(result: crate::error::Result<T>) -> bool {
         matches!(result, Err(Error::Closed))
     }
     let id = session.id();

@@ -3,10 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::kit::*;
 use crate::engine::Engine as _;
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::store::SessionStore;
 use crate::testing::EngineFixture;
-use crate::{Error, SessionId, SessionStore};
+use crate::testing::conformance::kit::*;
 
 struct Secret {
     bytes: Vec<u8>,

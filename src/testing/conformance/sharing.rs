@@ -4,9 +4,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::kit::*;
+use crate::engine::limits::UserLimit;
+use crate::error::Error;
 use crate::testing::EngineFixture;
-use crate::{Error, UserLimit};
+use crate::testing::conformance::kit::*;
 
 pub fn a_read_that_begins_after_a_write_returned_sees_it<F: EngineFixture>() {
     const ROUNDS: u64 = 200;

@@ -1,9 +1,10 @@
 //! Deleting what is past its deadline, and nothing else.
 
-use super::kit::*;
-use crate::testing::EngineFixture;
 use std::thread;
 use std::time::Duration;
+
+use crate::testing::EngineFixture;
+use crate::testing::conformance::kit::*;
 
 pub fn a_sweep_deletes_the_expired_and_counts_them<F: EngineFixture>() {
     let setup = Setup::<F>::new();

@@ -1,8 +1,9 @@
 //! Saving a session: no lost update, no revival, no change that was not asked for.
 
-use super::kit::*;
+use crate::attributes::Attributes;
+use crate::error::Error;
 use crate::testing::EngineFixture;
-use crate::{Attributes, Error};
+use crate::testing::conformance::kit::*;
 
 fn update_saves<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();

@@ -1,11 +1,17 @@
 //! Whose sessions they are: listings, ending them, and users who look alike.
 
-use super::kit::*;
-use crate::testing::EngineFixture;
-use crate::{Attributes, Error, SessionInfo, SessionStore, UserId, UserLimit};
 use std::thread;
 
-fn sorted<C>(sessions: &[&crate::Session<C>]) -> Vec<crate::SessionKey> {
+use crate::attributes::Attributes;
+use crate::engine::limits::UserLimit;
+use crate::error::Error;
+use crate::session::SessionInfo;
+use crate::store::SessionStore;
+use crate::testing::EngineFixture;
+use crate::testing::conformance::kit::*;
+use crate::user::UserId;
+
+fn sorted<C>(sessions: &[&crate::session::Session<C>]) -> Vec<crate::id::SessionKey> {
     let mut keys: Vec<_> = sessions.iter().map(|session| session.key()).collect();
     keys.sort_unstable();
     keys
@@ -72,7 +78,7 @@ pub fn a_user_id_past_the_limit_is_refused_and_nothing_is_written<F: EngineFixtu
     let setup = Setup::<F>::new();
     let store = setup.store::<u64>();
     let long = "x".repeat(UserId::MAX_LEN + 1);
-    let refused = |result: crate::Result<()>| {
+    let refused = |result: crate::error::Result<()>| {
         assert!(matches!(result, Err(Error::InvalidUser { len: 256, max: 255 })), "{result:?}");
     };
     let mut session = created_for(&store, "ann", 1);
@@ -252,7 +258,7 @@ fn limited<F: EngineFixture>(
     setup.builder().max_sessions_per_user(sessions, policy).build().unwrap()
 }
 
-fn assert_user_full<T: std::fmt::Debug>(result: crate::Result<T>, limit: u64) {
+fn assert_user_full<T: std::fmt::Debug>(result: crate::error::Result<T>, limit: u64) {
     assert!(matches!(result, Err(Error::UserFull { max }) if max == limit), "{result:?}");
 }
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::panic::resume_unwind;
 
-use super::State;
-use super::history::Event;
+use crate::testing::disk::State;
+use crate::testing::disk::history::Event;
 
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

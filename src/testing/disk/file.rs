@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use redb::{BackendError, StorageBackend};
 
-use super::history::Event;
-use super::image::PAGE;
-use super::{DiskFault, SimulatedDisk, State, beginning};
 use crate::engine::redb_engine::medium::{MediumFile, Unwritten};
+use crate::testing::disk::history::Event;
+use crate::testing::disk::image::PAGE;
+use crate::testing::disk::{DiskFault, SimulatedDisk, State, beginning};
 
 /// What keeps a write, or a change of length, from succeeding.
 const WRITING: &[DiskFault] = &[DiskFault::Full, DiskFault::Write, DiskFault::Late];

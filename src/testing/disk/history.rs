@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::coin::Coin;
-use super::file::pages;
-use super::image::Image;
+use crate::testing::disk::coin::Coin;
+use crate::testing::disk::file::pages;
+use crate::testing::disk::image::Image;
 
 /// What power loss writes whole or not at all.
 const SECTOR: usize = 512;

@@ -17,15 +17,16 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-pub use self::fault::DiskFault;
+pub use crate::testing::disk::fault::DiskFault;
 
-use self::coin::Coin;
-use self::fault::Planned;
-use self::file::Locks;
-use self::history::{Contents, Durable, Event, History};
-use self::image::Image;
-use crate::engine::RedbOptions;
-use crate::{RedbEngine, Result};
+use crate::engine::redb_engine::RedbEngine;
+use crate::engine::redb_engine::options::RedbOptions;
+use crate::error::Result;
+use crate::testing::disk::coin::Coin;
+use crate::testing::disk::fault::Planned;
+use crate::testing::disk::file::Locks;
+use crate::testing::disk::history::{Contents, Durable, Event, History};
+use crate::testing::disk::image::Image;
 
 /// A disk in memory, with room for one store, that remembers everything that was done to it.
 ///

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use super::file::OpenFile;
-use super::history::Event;
-use super::{DiskFault, SimulatedDisk};
 use crate::engine::redb_engine::medium::{Draft, Found, Medium, Opened};
 use crate::engine::redb_engine::platform::Identity;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::testing::disk::file::OpenFile;
+use crate::testing::disk::history::Event;
+use crate::testing::disk::{DiskFault, SimulatedDisk};
 
 const NAME: &str = "simulated.redb";
 

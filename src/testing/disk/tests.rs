@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use redb::StorageBackend;
 
-use super::file::OpenFile;
-use super::{DiskFault, SimulatedDisk};
 use crate::engine::redb_engine::medium::Medium;
+use crate::testing::disk::file::OpenFile;
+use crate::testing::disk::{DiskFault, SimulatedDisk};
 
 /// A disk with a store of 4 KiB of ones, synced, and the store opened.
 fn with_ones() -> (SimulatedDisk, OpenFile) {

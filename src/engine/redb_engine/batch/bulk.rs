@@ -1,11 +1,13 @@
 //! Operations that need the tables themselves: they go through an index, through all records, or
 //! change what is no record.
 
-use super::super::operation::{OnTables, Operation, Outcome};
-use super::super::sweep::is_stray;
-use super::super::tables::{IndexEntry, Tables};
-use super::{Batch, Outer};
-use crate::{Result, SessionKey, Timeouts};
+use crate::engine::redb_engine::batch::{Batch, Outer};
+use crate::engine::redb_engine::operation::{OnTables, Operation, Outcome};
+use crate::engine::redb_engine::sweep::is_stray;
+use crate::engine::redb_engine::tables::{IndexEntry, Tables};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::timeouts::Timeouts;
 
 impl<'t> Batch<'_, '_, Tables<'t>> {
     pub(in super::super) fn into_tables(self) -> Tables<'t> {

@@ -1,11 +1,12 @@
 //! What moves deadlines, and what comes of those that have passed.
 
-use super::super::operation::Outcome;
-use super::super::tables::Outer;
-use super::{Batch, Ground, in_place_of};
 use crate::clock::Timestamp;
-use crate::engine::Record;
-use crate::{SessionKey, Timeouts};
+use crate::engine::redb_engine::batch::{Batch, Ground, in_place_of};
+use crate::engine::redb_engine::operation::Outcome;
+use crate::engine::redb_engine::tables::Outer;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
 
 /// Records of so many bytes are enough for one entry of the log, which is in memory two times.
 const ENOUGH: usize = 256 * 1024;

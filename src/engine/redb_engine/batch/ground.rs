@@ -5,12 +5,14 @@
 
 use std::collections::HashSet;
 
-use super::super::key_hasher::BuildKeyHasher;
-use super::super::shared::Shared;
-use super::super::snapshot::Snapshot;
-use super::super::tables::{Outer, Tables};
-use crate::engine::{Record, UserKey};
-use crate::{Result, SessionKey};
+use crate::engine::redb_engine::key_hasher::BuildKeyHasher;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::tables::{Outer, Tables};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::user::UserKey;
 
 pub(in super::super) trait Ground {
     fn contains(&self, key: &SessionKey) -> Outer<bool>;

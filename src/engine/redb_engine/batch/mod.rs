@@ -8,16 +8,20 @@ mod bulk;
 mod deadlines;
 mod ground;
 
-pub(super) use self::ground::{Ground, View};
-use super::ledger::Ledger;
-use super::operation::{Keyed, Outcome};
-use super::overlay::Changes;
-use super::tables::Outer;
-use super::touch_buffer::{Condemned, TouchBuffer, Touches};
-use super::write_ahead_log::Change;
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Limits, Record, Rekey, Removed, Replace, UserKey};
-use crate::{Result, SessionKey};
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
+pub(super) use crate::engine::redb_engine::batch::ground::{Ground, View};
+use crate::engine::redb_engine::ledger::Ledger;
+use crate::engine::redb_engine::operation::{Keyed, Outcome};
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::touch_buffer::{Condemned, TouchBuffer, Touches};
+use crate::engine::redb_engine::write_ahead_log::Change;
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
+use crate::user::UserKey;
 
 /// What a batch does beyond the tables, once it is committed or has failed.
 #[derive(Debug)]

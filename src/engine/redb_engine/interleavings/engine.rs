@@ -1,19 +1,23 @@
 //! The whole engine on a file: its queue, writer, touch buffer, record cache and snapshot together.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shuttle::thread;
 use tempfile::TempDir;
 
-use super::explore;
+use crate::clock::Timestamp;
+use crate::durability::Durability;
+use crate::engine::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Replace};
+use crate::engine::redb_engine::interleavings::explore;
 use crate::engine::redb_engine::{RedbEngine, RedbOptions};
-use crate::engine::{Engine, Insert, Limits, Record, Replace, Timestamp};
-use crate::record::Parts;
-use crate::timeouts::OwnTimeouts;
-use crate::{Durability, Error, SessionKey, Timeouts};
+use crate::error::Error;
+use crate::id::SessionKey;
+use crate::record::{Parts, Record};
+use crate::timeouts::{OwnTimeouts, Timeouts};
 
 pub(super) const EXECUTIONS: u64 = 1_000;
 /// When every session of these tests is created.

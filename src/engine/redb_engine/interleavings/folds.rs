@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use super::engine::{EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts};
-use super::explore;
+use crate::engine::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Replace};
+use crate::engine::redb_engine::interleavings::engine::{
+    EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts,
+};
+use crate::engine::redb_engine::interleavings::explore;
 use crate::engine::redb_engine::{RedbEngine, RedbOptions};
-use crate::engine::{Engine, Insert, Limits, Replace};
 use crate::timeouts::OwnTimeouts;
 
 fn options() -> RedbOptions {

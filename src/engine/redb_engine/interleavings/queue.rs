@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use shuttle::thread;
 
-use super::explore;
 use crate::engine::redb_engine::commit_queue::{CommitQueue, Operation};
+use crate::engine::redb_engine::interleavings::explore;
+use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{Error, Result};
 
 const EXECUTIONS: u64 = 8_000;
 

@@ -1,6 +1,6 @@
 //! What the tree of the tables says of one.
 
-use super::layout::{Link, Widths, chunk, u32_at};
+use crate::engine::redb_engine::pages::layout::{Link, Widths, chunk, u32_at};
 
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Definition {

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::checksum::checksum;
-use super::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
+use crate::engine::redb_engine::pages::checksum::checksum;
+use crate::engine::redb_engine::pages::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
 
 /// Where in the file a page is.
 #[derive(Clone, Copy, Debug)]

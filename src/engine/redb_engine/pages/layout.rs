@@ -3,7 +3,7 @@
 //! Invariant: nothing here, nor in the modules beside this, trusts a byte. Every number is taken for what it says only within the
 //! bytes at hand; whatever does not fit is `None`. See redb's docs/design.md, file format 3.
 
-use super::checksum::checksum;
+use crate::engine::redb_engine::pages::checksum::checksum;
 
 pub(in super::super) const PAGE: usize = 4096;
 /// Longer pages than this hold no record of ours: 16 MiB of content, and their order is a power

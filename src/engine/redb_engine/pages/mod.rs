@@ -6,6 +6,8 @@ mod definition;
 mod header;
 mod layout;
 
-pub(super) use self::definition::Definition;
-pub(super) use self::header::{Commit, Geometry, Header};
-pub(super) use self::layout::{Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page};
+pub(super) use crate::engine::redb_engine::pages::definition::Definition;
+pub(super) use crate::engine::redb_engine::pages::header::{Commit, Geometry, Header};
+pub(super) use crate::engine::redb_engine::pages::layout::{
+    Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
+};

@@ -1,12 +1,13 @@
 //! A private copy of the damaged file, which redb may repair as it likes.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::redb_engine::platform::private;
 use crate::engine::redb_engine::temporary::remove_abandoned;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Removed when dropped.
 pub(super) struct PrivateCopy {

@@ -12,15 +12,16 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use self::copy::PrivateCopy;
-use self::sink::Sink;
-use self::source::Source;
-use super::file::StoreFile;
-use super::folder::InFolder;
-use super::medium::Medium;
-use super::{RedbEngine, RedbOptions};
 use crate::engine::Engine;
-use crate::{Error, Result, SessionKey};
+use crate::engine::redb_engine::file::StoreFile;
+use crate::engine::redb_engine::folder::InFolder;
+use crate::engine::redb_engine::medium::Medium;
+use crate::engine::redb_engine::salvage::copy::PrivateCopy;
+use crate::engine::redb_engine::salvage::sink::Sink;
+use crate::engine::redb_engine::salvage::source::Source;
+use crate::engine::redb_engine::{RedbEngine, RedbOptions};
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
 
 /// What is copied of `meta`; the format is the new file's own.
 const META: [&str; 3] = ["content_name", "created_at", "timeouts"];

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
 
-use crate::engine::Record;
 use crate::engine::redb_engine::failure;
 use crate::engine::redb_engine::tables::{Outer, SESSIONS, Tables};
 use crate::engine::redb_engine::write_ahead_log::{Change, last_of};
-use crate::{Result, SessionKey};
+use crate::error::Result;
+use crate::id::SessionKey;
+use crate::record::Record;
 
 const BATCH: usize = 1_000;
 /// Of bytes of content; records of the largest size would make a batch of 16 GB.

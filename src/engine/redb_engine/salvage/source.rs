@@ -5,10 +5,10 @@
 //! it say so. Memory use is one page a level; a part that cannot be read is counted and left out.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::engine::Record;
 use crate::engine::redb_engine::folder::InFolder;
 use crate::engine::redb_engine::medium::Medium;
 use crate::engine::redb_engine::pages::{
@@ -16,7 +16,9 @@ use crate::engine::redb_engine::pages::{
 };
 use crate::engine::redb_engine::platform::{no_follow, refused};
 use crate::engine::redb_engine::write_ahead_log::{Change, SEQUENCE, readable_changes};
-use crate::{Error, Result, SessionKey};
+use crate::error::{Error, Result};
+use crate::id::SessionKey;
+use crate::record::Record;
 
 /// No tree is deeper: redb's own bound.
 const MAX_DEPTH: usize = 128;

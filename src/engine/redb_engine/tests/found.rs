@@ -5,11 +5,11 @@ use std::io;
 
 use redb::StorageBackend;
 
-use super::super::medium::{Draft, Found, MediumFile, Opened};
-use super::super::platform::Identity;
-use super::super::tables::{EXPIRY, SESSIONS};
-use super::super::*;
 use super::*;
+use crate::engine::redb_engine::medium::{Draft, Found, MediumFile, Opened};
+use crate::engine::redb_engine::platform::Identity;
+use crate::engine::redb_engine::tables::{EXPIRY, SESSIONS};
+use crate::engine::redb_engine::*;
 
 const PARTS: Parts<'_> = Parts {
     user: None,

@@ -8,14 +8,15 @@ mod verified;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::operation::Keyed;
 use super::*;
 use crate::clock::Timestamp;
-use crate::engine::{Insert, Limits, Record, Removed, Replace};
-use crate::record::Parts;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Removed, Replace};
+use crate::engine::redb_engine::operation::Keyed;
+use crate::id::SessionKey;
+use crate::record::{Parts, Record};
 use crate::testing::SimulatedDisk;
-use crate::timeouts::OwnTimeouts;
-use crate::{SessionKey, Timeouts};
+use crate::timeouts::{OwnTimeouts, Timeouts};
 
 fn record() -> Record {
     record_at(1)

@@ -3,11 +3,13 @@
 use std::thread;
 use std::time::Duration;
 
-use super::verified::{in_memory, verdict};
-use crate::Durability;
+use crate::durability::Durability;
+use crate::engine::Engine;
+use crate::engine::redb_engine::RedbEngine;
 use crate::engine::redb_engine::operation::OnTables;
+use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb_engine::tests::verified::{in_memory, verdict};
 use crate::engine::redb_engine::verification::Verdict;
-use crate::engine::{Engine, RedbEngine, RedbOptions};
 use crate::testing::SimulatedDisk;
 
 /// Which of redb's two commit slots counts: a bit in its header, behind the nine bytes of its mark.

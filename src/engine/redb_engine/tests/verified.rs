@@ -8,10 +8,10 @@ use std::time::Duration;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
-use super::super::pages::PAGE;
-use super::super::verification::{Verdict, verify};
 use super::*;
-use crate::Durability;
+use crate::durability::Durability;
+use crate::engine::redb_engine::pages::PAGE;
+use crate::engine::redb_engine::verification::{Verdict, verify};
 
 const BLOCK: u64 = PAGE as u64;
 

@@ -3,7 +3,7 @@
 //! Invariant: what redb commits at once finds room in its cache for pages, so that it need not write
 //! a page before its time and read it again.
 
-use super::{Change, PAGE};
+use crate::engine::redb_engine::write_ahead_log::{Change, PAGE};
 
 /// What a record that was written weighs.
 const RECORD: usize = 4;
@@ -59,7 +59,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SessionKey;
+    use crate::id::SessionKey;
 
     const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
 

@@ -9,11 +9,12 @@ use std::io;
 // Not the engine's: redb calls in here with locks of its own held.
 use parking_lot::Mutex;
 
-use super::super::backend::SyncFailed;
-use super::super::medium::{MediumFile, Unwritten};
-use super::area::{self, Area, DamagedArea};
-use super::entry::Entry;
-use super::ring::{Ring, Span};
+use crate::engine::redb_engine::backend::SyncFailed;
+use crate::engine::redb_engine::medium::{MediumFile, Unwritten};
+use crate::engine::redb_engine::write_ahead_log::area;
+use crate::engine::redb_engine::write_ahead_log::area::{Area, DamagedArea};
+use crate::engine::redb_engine::write_ahead_log::entry::Entry;
+use crate::engine::redb_engine::write_ahead_log::ring::{Ring, Span};
 use crate::random::{RandomSource, SystemRandom};
 
 const PAGE: u64 = 4_096;

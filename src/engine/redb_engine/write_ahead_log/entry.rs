@@ -6,8 +6,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::area::{SECTOR, digest_of};
-use crate::SessionKey;
+use crate::engine::redb_engine::write_ahead_log::area::{SECTOR, digest_of};
+use crate::id::SessionKey;
 
 const DIGEST_LEN: usize = 16;
 /// Digest, number, length of the changes.

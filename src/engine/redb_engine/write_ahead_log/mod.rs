@@ -22,15 +22,15 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use self::area::Area;
-use self::backlog::Backlog;
-pub(super) use self::disk::Disk;
-pub(super) use self::entry::Change;
-use self::entry::{Entry, Found};
-use self::ring::Span;
-use super::overlay::Changes;
-use super::tables::Outer;
-use crate::engine::Record;
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::write_ahead_log::area::Area;
+use crate::engine::redb_engine::write_ahead_log::backlog::Backlog;
+pub(super) use crate::engine::redb_engine::write_ahead_log::disk::Disk;
+pub(super) use crate::engine::redb_engine::write_ahead_log::entry::Change;
+use crate::engine::redb_engine::write_ahead_log::entry::{Entry, Found};
+use crate::engine::redb_engine::write_ahead_log::ring::Span;
+use crate::record::Record;
 
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
 pub(super) const SEQUENCE: &str = "log_sequence";
@@ -311,7 +311,7 @@ fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SessionKey;
+    use crate::id::SessionKey;
 
     const SALT: [u8; 16] = [9; 16];
 

@@ -9,14 +9,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::super::connection::Connection;
-use super::super::ledger::{Keys, Ledger};
-use super::super::overlay::Changes;
-use super::super::shared::Shared;
-use super::super::tables::Outer;
-use super::super::unwinding::holding;
-use super::{Due, LostByPanic, State, Writer};
-use crate::Durability;
+use crate::durability::Durability;
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::ledger::{Keys, Ledger};
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::unwinding::holding;
+use crate::engine::redb_engine::writer::{Due, LostByPanic, State, Writer};
 use crate::sync::atomic::Ordering;
 
 /// So many keys are put into the tables before a commit rather than by it.

@@ -3,15 +3,16 @@
 //! Invariant: nothing of it shows before its entry is on the disk; and if that has no room, or the
 //! batch has something in it that needs the tables, what was carried out holds there as well.
 
-use super::super::batch::{Batch, Effects, View};
-use super::super::operation::{Keyed, Operation, Outcome};
-use super::super::shared::Shared;
-use super::super::tables::Outer;
-use super::way::{Way, settle};
-use super::{Done, Failed, State, Writer};
+use crate::durability::Durability;
+use crate::engine::redb_engine::batch::{Batch, Effects, View};
+use crate::engine::redb_engine::operation::{Keyed, Operation, Outcome};
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::tables::Outer;
+use crate::engine::redb_engine::writer::way::{Way, settle};
+use crate::engine::redb_engine::writer::{Done, Failed, State, Writer};
+use crate::error::{Error, Result};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
-use crate::{Durability, Error, Result};
 
 /// A batch as far as it could be carried out without the tables.
 pub(super) enum InView {

@@ -15,19 +15,19 @@ mod publishing;
 mod reopening;
 mod way;
 
-use self::in_view::InView;
-use super::batch::Effects;
-use super::connection::Connection;
-use super::failure;
-use super::ledger::Ledger;
-use super::operation::{Operation, Outcome};
-use super::shared::Shared;
-use super::unwinding::holding;
-pub(super) use super::write_ahead_log::Due;
-use crate::engine::EngineStats;
+use crate::engine::outcome::EngineStats;
+use crate::engine::redb_engine::batch::Effects;
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::ledger::Ledger;
+use crate::engine::redb_engine::operation::{Operation, Outcome};
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::unwinding::holding;
+pub(super) use crate::engine::redb_engine::write_ahead_log::Due;
+use crate::engine::redb_engine::writer::in_view::InView;
+use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::{Error, Result};
 
 pub(super) struct Writer {
     state: Mutex<State>,

@@ -3,16 +3,17 @@
 //!
 //! Invariant: the tables have caught up with the log before anything else is done to them.
 
-use super::super::batch::{Batch, Effects};
-use super::super::connection::Connection;
-use super::super::failure;
-use super::super::ledger::Ledger;
-use super::super::operation::{Operation, Outcome};
-use super::super::shared::Shared;
-use super::way::{Way, settle};
-use super::{Done, Failed, Writer};
+use crate::durability::Durability;
+use crate::engine::redb_engine::batch::{Batch, Effects};
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::ledger::Ledger;
+use crate::engine::redb_engine::operation::{Operation, Outcome};
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::writer::way::{Way, settle};
+use crate::engine::redb_engine::writer::{Done, Failed, Writer};
+use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
-use crate::{Durability, Error, Result};
 
 impl Writer {
     /// Carries out the rest of a batch, of which `outcomes` are there and not committed, and commits

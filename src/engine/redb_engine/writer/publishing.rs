@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use super::super::connection::Connection;
-use super::super::failure;
-use super::super::listing::Listing;
-use super::super::overlay::Changes;
-use super::super::shared::Shared;
-use super::super::snapshot::Snapshot;
-use super::{State, Writer};
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::listing::Listing;
+use crate::engine::redb_engine::overlay::Changes;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::snapshot::Snapshot;
+use crate::engine::redb_engine::writer::{State, Writer};
+use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
-use crate::{Error, Result};
 
 impl Writer {
     /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the

@@ -3,18 +3,18 @@
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
 
-use super::super::batch::{Effects, Ground, View};
-use super::super::connection::Connection;
-use super::super::failure;
-use super::super::file::OpenFile;
-use super::super::ledger::Ledger;
-use super::super::shared::Shared;
-use super::super::unwinding::holding;
-use super::publishing::show_anew;
-use super::{Failed, State, Writer};
+use crate::engine::redb_engine::batch::{Effects, Ground, View};
+use crate::engine::redb_engine::connection::Connection;
+use crate::engine::redb_engine::failure;
+use crate::engine::redb_engine::file::OpenFile;
+use crate::engine::redb_engine::ledger::Ledger;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::unwinding::holding;
+use crate::engine::redb_engine::writer::publishing::show_anew;
+use crate::engine::redb_engine::writer::{Failed, State, Writer};
+use crate::error::{Error, Result};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
-use crate::{Error, Result};
 
 impl Writer {
     /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while

@@ -1,10 +1,10 @@
 //! How a commit gets to the disk, and which touches are there with it.
 
-use super::super::batch::Effects;
-use super::super::shared::Shared;
-use super::super::touch_buffer::Touches;
-use super::super::write_ahead_log::WriteAheadLog;
-use crate::Durability;
+use crate::durability::Durability;
+use crate::engine::redb_engine::batch::Effects;
+use crate::engine::redb_engine::shared::Shared;
+use crate::engine::redb_engine::touch_buffer::Touches;
+use crate::engine::redb_engine::write_ahead_log::WriteAheadLog;
 
 /// How a commit gets to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

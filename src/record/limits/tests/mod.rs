@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt;
+use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
@@ -15,7 +16,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{LimitedContent, LimitedSeed, MAX_DEPTH};
+use crate::record::limits::{LimitedContent, LimitedSeed, MAX_DEPTH};
 
 mod depth;
 mod elements;

@@ -1,13 +1,13 @@
 //! Moves of the log that fail half way, and where it goes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
 use super::*;
-use crate::SessionKey;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::id::SessionKey;
 
 /// A file that can be opened again, and on which, after some writes, one fails half way.
 #[derive(Debug)]

@@ -109,16 +109,9 @@
 //! |---|---|---|
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 
-mod attributes;
 mod builder;
-mod clock;
-mod context;
-mod csrf;
-mod durability;
 pub mod engine;
 mod error;
-mod id;
-mod maintenance;
 mod random;
 mod record;
 mod session;
@@ -126,23 +119,26 @@ mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timeouts;
-mod user;
+mod time;
 
-pub use attributes::Attributes;
 pub use builder::Builder;
-pub use clock::{Clock, SystemClock};
-pub use csrf::CsrfToken;
-pub use durability::Durability;
-pub use engine::redb_engine::{Recovery, Salvage, SalvageReport, salvage};
+pub use engine::durability::Durability;
+pub use engine::redb::recovery::Recovery;
+pub use engine::redb::salvage::{Salvage, SalvageReport, salvage};
 pub use engine::{Engine, MemoryEngine, Problem, RedbEngine, UserLimit};
 pub use error::{Error, Result, Source};
-pub use id::{SessionId, SessionKey};
 pub use record::content::StoredContent;
+pub use session::attributes::Attributes;
+pub use session::csrf::CsrfToken;
+pub use session::id::{SessionId, SessionKey};
+pub use session::user::UserId;
 pub use session::{Session, SessionInfo, SessionOptions};
-pub use store::{CheckReport, ModifyOutcome, SessionStore, Stats};
-pub use timeouts::{InvalidTimeouts, Timeouts};
-pub use user::UserId;
+pub use store::SessionStore;
+pub use store::check::CheckReport;
+pub use store::listing::Stats;
+pub use store::modify::ModifyOutcome;
+pub use time::clock::{Clock, SystemClock};
+pub use time::timeouts::{InvalidTimeouts, Timeouts};
 
 /// Compiles and runs the README's programs as tests.
 #[cfg(doctest)]

@@ -9,19 +9,19 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::attributes::Attributes;
-use crate::clock::{Clock, SystemClock};
-use crate::durability::Durability;
 use crate::engine::Engine;
+use crate::engine::durability::Durability;
 use crate::engine::limits::UserLimit;
-use crate::engine::redb_engine::options::RedbOptions;
-use crate::engine::redb_engine::recovery::Recovery;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::recovery::Recovery;
 use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
 use crate::record::content;
 use crate::record::content::StoredContent;
+use crate::session::attributes::Attributes;
 use crate::store::codec::Migrate;
-use crate::timeouts::Timeouts;
+use crate::time::clock::{Clock, SystemClock};
+use crate::time::timeouts::Timeouts;
 
 /// Settings for a store. Every one has a default that is safe for production.
 ///

@@ -9,17 +9,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::builder::Builder;
-use crate::clock::{Clock, Timestamp};
-use crate::context::{Context, Counters};
-use crate::durability::Durability;
 use crate::engine::Engine;
+use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
-use crate::engine::redb_engine::RedbEngine;
+use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
-use crate::maintenance::{Intervals, Maintenance};
 use crate::store::SessionStore;
 use crate::store::codec::Codec;
-use crate::timeouts::Timeouts;
+use crate::store::core::{Context, Counters};
+use crate::store::maintenance::{Intervals, Maintenance};
+use crate::time::clock::{Clock, Timestamp};
+use crate::time::timeouts::Timeouts;
 
 /// The ways to a store. They stand with the settings, so that the store need not know of them.
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::user::UserId;
+use crate::session::id::SessionKey;
+use crate::session::user::UserId;
+use crate::time::clock::Timestamp;
 
 /// What [`Engine::check`](super::Engine::check) calls for each finding.
 pub type Inspect<'a> = dyn FnMut(Finding) -> Result<()> + 'a;
@@ -131,7 +131,7 @@ impl Problem {
     pub(super) fn of_deadline(
         key: SessionKey,
         record: &Record,
-        defaults: &crate::timeouts::Timeouts,
+        defaults: &crate::time::timeouts::Timeouts,
     ) -> Option<Self> {
         let (indexed_under, deadline) = (record.index_deadline(), record.deadline(defaults));
         (indexed_under > deadline).then_some(Self::LateInExpiry { key, indexed_under, deadline })

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::{Engine, Wake};
 use crate::error::Result;
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::timeouts::Timeouts;
-use crate::user::UserKey;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 macro_rules! forward_engine {
     ($($pointer:ident),*) => {$(

@@ -3,10 +3,10 @@
 //! Invariant: which sessions count, and which have to end, is decided here, once for every engine;
 //! an engine decides nothing but applies it in the transaction that makes the change.
 
-use crate::clock::Timestamp;
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::timeouts::Timeouts;
+use crate::session::id::SessionKey;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 /// What happens when a user who has as many sessions as they may gets another one; see
 /// [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user).

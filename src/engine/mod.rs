@@ -4,27 +4,29 @@
 //! and it never decodes content: the rules of sessions are kept once, above all engines.
 
 pub(crate) mod check;
+pub(crate) mod durability;
 pub(crate) mod forward;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod outcome;
-pub(crate) mod redb_engine;
+pub(crate) mod redb;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::clock::Timestamp;
 pub use crate::record::Record;
-pub use crate::user::UserKey;
+pub use crate::session::user::UserKey;
+pub use crate::time::clock::Timestamp;
 pub use check::{Checked, Finding, Inspect, Problem};
 pub use limits::{Limits, PerUser, UserLimit};
 pub use memory::MemoryEngine;
 pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-pub use redb_engine::{RedbEngine, RedbOptions};
+pub use redb::engine::RedbEngine;
+pub use redb::options::RedbOptions;
 
 use crate::error::Result;
-use crate::id::SessionKey;
-use crate::timeouts::Timeouts;
+use crate::session::id::SessionKey;
+use crate::time::timeouts::Timeouts;
 
 /// Keeps records: implement this to keep sessions somewhere else.
 ///

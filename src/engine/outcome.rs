@@ -1,10 +1,10 @@
 //! What an engine answers: what became of an operation, and numbers about itself.
 
-use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::timeouts::Timeouts;
+use crate::session::id::SessionKey;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 /// What [`Engine::scan_user`](super::Engine::scan_user) and [`Engine::for_each`](super::Engine::for_each) call for every record.
 pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<()> + 'a;

@@ -3,8 +3,8 @@
 //! Invariant: [`Header::write`] and [`Header::read`] are each other's inverse, and `read` accepts
 //! only what `write` can produce. Layout and meaning are described in docs/format.md.
 
-use crate::clock::Timestamp;
-use crate::timeouts::OwnTimeouts;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::OwnTimeouts;
 
 /// The version of the record's layout, its first byte.
 pub(crate) const FORMAT_VERSION: u8 = 1;

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use header::Header;
 
-use crate::clock::Timestamp;
-use crate::csrf::CsrfToken;
 use crate::error::{Error, Result};
-use crate::id::SessionKey;
-use crate::timeouts::{OwnTimeouts, Timeouts};
-use crate::user::{UserId, UserKey};
+use crate::session::csrf::CsrfToken;
+use crate::session::id::SessionKey;
+use crate::session::user::{UserId, UserKey};
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// How many bytes a record has at the least.
 pub(crate) const MIN_LEN: usize = header::LEN + CHECKSUM_LEN;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::id::{SessionId, SessionKey};
 use crate::record::content::StoredContent;
 use crate::record::{Record, content};
+use crate::session::id::{SessionId, SessionKey};
 use crate::session::{Session, Times};
+use crate::store::core::Context;
 
 /// Turns content of an earlier version into today's.
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
@@ -92,7 +92,7 @@ impl<C: DeserializeOwned> Codec<C> {
 
 impl<C> Session<C> {
     /// Takes over what the store now holds of a session that was just saved.
-    pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::timeouts::Timeouts) {
+    pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::time::timeouts::Timeouts) {
         self.times = Times::of(record, timeouts);
         self.revision = record.revision();
         self.modified = false;

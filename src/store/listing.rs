@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::session::SessionInfo;
+use crate::session::user::UserId;
 use crate::store::SessionStore;
-use crate::user::UserId;
 
 /// Numbers about a store, for a status page or a log line.
 ///

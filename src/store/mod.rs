@@ -5,10 +5,12 @@
 
 pub(crate) mod check;
 pub(crate) mod codec;
+pub(crate) mod core;
+pub(crate) mod lifecycle;
 pub(crate) mod listing;
+pub(crate) mod maintenance;
 pub(crate) mod modify;
 pub(crate) mod revoke;
-pub(crate) mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,22 +18,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::store::check::CheckReport;
-pub use crate::store::listing::Stats;
-pub use crate::store::modify::ModifyOutcome;
-
-use crate::attributes::Attributes;
-use crate::clock::Timestamp;
-use crate::context::{Context, MAX_DRAWS, repeated_draws};
-use crate::csrf::CsrfToken;
 use crate::engine::outcome::{Rekey, Replace};
 use crate::error::{Error, Result};
-use crate::id::SessionId;
-use crate::maintenance::Maintenance;
 use crate::record::{Parts, Record};
+use crate::session::attributes::Attributes;
+use crate::session::csrf::CsrfToken;
+use crate::session::id::SessionId;
+use crate::session::user::UserId;
 use crate::session::{Session, SessionOptions, Times};
 use crate::store::codec::Codec;
-use crate::user::UserId;
+use crate::store::core::{Context, MAX_DRAWS, repeated_draws};
+use crate::store::maintenance::Maintenance;
+use crate::time::clock::Timestamp;
 
 /// A store of sessions with content of type `C`.
 ///

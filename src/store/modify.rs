@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::id::SessionId;
 use crate::session::Session;
+use crate::session::id::SessionId;
 use crate::store::SessionStore;
 
 /// How often a change is tried. Each failed try means that another thread's update succeeded, so

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::Timestamp;
 use crate::engine::outcome::Removed;
 use crate::error::{Error, Result};
-use crate::id::SessionKey;
 use crate::session::Session;
+use crate::session::id::SessionKey;
+use crate::session::user::UserId;
 use crate::store::SessionStore;
-use crate::user::UserId;
+use crate::time::clock::Timestamp;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Ends every session of a user and returns how many there were: for a changed password, or an

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::clock::Timestamp;
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::redb_engine::RedbEngine;
-use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::options::RedbOptions;
 use crate::engine::{Engine, Wake};
 use crate::error::Result;
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::timeouts::Timeouts;
-use crate::user::UserKey;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 /// A [`RedbEngine`] for tests: when it is closed or dropped it compares `sessions` with `expiry`
 /// and `users`, opens the file once more to compare them as they were left, and panics if they

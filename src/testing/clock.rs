@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock::Clock;
+use crate::time::clock::Clock;
 
 /// A clock for tests: it shows what it was set to. Clones share the time.
 ///

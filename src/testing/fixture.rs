@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::error::{Error, Result};
-use crate::id::SessionKey;
 use crate::record::Record;
-use crate::timeouts::Timeouts;
-use crate::user::UserKey;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 /// A place that holds records for the length of one test, and the engines on it.
 ///

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::record::Parts;
-use crate::timeouts::OwnTimeouts;
-use crate::user::UserId;
+use crate::session::user::UserId;
+use crate::time::timeouts::OwnTimeouts;
 
 fn record_of(user: &str) -> Record {
     let user = UserId::from(user).to_key().unwrap();

@@ -1,17 +1,17 @@
 //! What a new session is, and when there is none.
 
-use crate::attributes::Attributes;
 use crate::error::Error;
-use crate::id::SessionId;
+use crate::session::attributes::Attributes;
+use crate::session::id::SessionId;
+use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
-use crate::user::UserId;
 
 fn round_trip<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<C>();
-    let now = crate::clock::Clock::now(&setup.clock);
+    let now = crate::time::clock::Clock::now(&setup.clock);
     let plain = created(&store, 1);
     let for_user = created_for(&store, "ann", 2);
     let with = store.create_with(C::sample(3), &options().user(7).csrf_token()).unwrap();

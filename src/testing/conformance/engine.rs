@@ -6,12 +6,12 @@ use crate::engine::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Rekey, Removed, Replace, Sweep};
 use crate::error::Error;
+use crate::session::user::UserId;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::Setup;
 use crate::testing::conformance::records::{
     Draft, at, defaults, key, listed, meta_of, record, stored,
 };
-use crate::user::UserId;
 
 fn opened<F: EngineFixture>() -> (Setup<F>, F::Engine) {
     let setup = Setup::<F>::new();
@@ -277,7 +277,7 @@ pub fn reindex_finds_what_shorter_timeouts_have_ended<F: EngineFixture>() {
     let own = Draft { own_inactivity: Some(50_000), ..Draft::new(1) }.record();
     let _ = engine.insert(&key(9_999), own, MANY).unwrap();
     assert!(engine.touch(&key(7), at(4_000)).unwrap());
-    let shorter = crate::timeouts::Timeouts::from_seconds(2, 60).unwrap();
+    let shorter = crate::time::timeouts::Timeouts::from_seconds(2, 60).unwrap();
     engine.reindex(&shorter).unwrap();
     for number in [0, 7, 1_500, 2_199, 9_999] {
         let record = stored(&engine, number);

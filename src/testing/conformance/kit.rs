@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::Attributes;
 use crate::builder::Builder;
 use crate::error::{Error, Result};
-use crate::id::SessionId;
+use crate::session::attributes::Attributes;
+use crate::session::id::SessionId;
+use crate::session::user::UserId;
 use crate::session::{Session, SessionInfo, SessionOptions};
 use crate::store::SessionStore;
 use crate::testing::{EngineFixture, ManualClock};
-use crate::timeouts::Timeouts;
-use crate::user::UserId;
+use crate::time::timeouts::Timeouts;
 
 pub(super) const INACTIVITY: Duration = Duration::from_secs(10);
 pub(super) const ABSOLUTE: Duration = Duration::from_secs(60);
@@ -129,12 +129,14 @@ pub(super) fn listed<C: Sample>(
 pub(super) fn keys_listed<C: Sample>(
     store: &SessionStore<C>,
     user: impl Into<UserId>,
-) -> Vec<crate::id::SessionKey> {
+) -> Vec<crate::session::id::SessionKey> {
     listed(store, user).iter().map(SessionInfo::key).collect()
 }
 
 /// What `for_each` shows, by key.
-pub(super) fn visited<C: Sample>(store: &SessionStore<C>) -> Vec<(crate::id::SessionKey, u64)> {
+pub(super) fn visited<C: Sample>(
+    store: &SessionStore<C>,
+) -> Vec<(crate::session::id::SessionKey, u64)> {
     let mut all = Vec::new();
     let count = store.for_each(|info, content| all.push((info.key(), content.number()))).unwrap();
     assert_eq!(count, all.len() as u64, "`for_each` returns how many it showed");

@@ -1,6 +1,6 @@
 //! Looking at all sessions: counting, visiting, clearing, and the numbers about a store.
 
-use crate::attributes::Attributes;
+use crate::session::attributes::Attributes;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;

@@ -7,10 +7,10 @@
 pub mod clocks;
 pub mod creation;
 pub mod engine;
+pub mod faults;
 pub mod lifetimes;
 pub mod listing;
 pub mod migrations;
-pub mod misfortune;
 pub mod regeneration;
 pub mod reopening;
 pub mod secrets;
@@ -166,7 +166,7 @@ macro_rules! engine_conformance {
                 content_of_a_newer_version_is_refused_and_nothing_is_lost
                 a_migration_that_fails_is_an_error_and_nothing_is_lost
             }
-            misfortune {
+            faults {
                 without_random_bytes_no_session_is_made
                 an_id_that_is_taken_is_drawn_again
                 a_source_that_repeats_itself_is_given_up_on
@@ -231,7 +231,7 @@ mod tests {
         ("sweeping", include_str!("sweeping.rs")),
         ("reopening", include_str!("reopening.rs")),
         ("migrations", include_str!("migrations.rs")),
-        ("misfortune", include_str!("misfortune.rs")),
+        ("faults", include_str!("faults.rs")),
         ("secrets", include_str!("secrets.rs")),
         ("sharing", include_str!("sharing.rs")),
         ("engine", include_str!("engine.rs")),

@@ -1,12 +1,12 @@
 //! Records and keys for the cases that talk to an engine without a store.
 
-use crate::clock::Timestamp;
-use crate::csrf::CsrfToken;
 use crate::engine::Engine;
-use crate::id::SessionKey;
 use crate::record::{Parts, Record};
-use crate::timeouts::{OwnTimeouts, Timeouts};
-use crate::user::UserId;
+use crate::session::csrf::CsrfToken;
+use crate::session::id::SessionKey;
+use crate::session::user::UserId;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// A record before it is one; active from the start of time, under 10 and 60 seconds.
 #[derive(Clone)]

@@ -1,9 +1,9 @@
 //! A new id for a session: one transaction, the old id dead, the absolute deadline kept.
 
-use crate::attributes::Attributes;
+use crate::session::attributes::Attributes;
+use crate::session::user::UserId;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
-use crate::user::UserId;
 
 fn moves<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::attributes::Attributes;
 use crate::engine::Engine as _;
 use crate::error::Error;
+use crate::session::attributes::Attributes;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
-use crate::timeouts::Timeouts;
+use crate::time::timeouts::Timeouts;
 
 fn survives<C: Sample, F: EngineFixture>() {
     let setup = Setup::<F>::new();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::engine::Engine as _;
 use crate::error::Error;
-use crate::id::SessionId;
+use crate::session::id::SessionId;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;

@@ -1,7 +1,7 @@
 //! Saving a session: no lost update, no revival, no change that was not asked for.
 
-use crate::attributes::Attributes;
 use crate::error::Error;
+use crate::session::attributes::Attributes;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
 

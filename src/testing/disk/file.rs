@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use redb::{BackendError, StorageBackend};
 
-use crate::engine::redb_engine::medium::{MediumFile, Unwritten};
+use crate::engine::redb::storage::{MediumFile, Unwritten};
 use crate::testing::disk::history::Event;
 use crate::testing::disk::image::PAGE;
 use crate::testing::disk::{DiskFault, SimulatedDisk, State, beginning};

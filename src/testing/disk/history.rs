@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::testing::disk::coin::Coin;
+use crate::testing::disk::choices::Coin;
 use crate::testing::disk::file::pages;
 use crate::testing::disk::image::Image;
 

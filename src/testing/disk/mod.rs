@@ -2,7 +2,7 @@
 //!
 //! It promises what docs/durability.md assumes of a medium, and not a byte more.
 
-mod coin;
+mod choices;
 mod fault;
 mod file;
 mod history;
@@ -19,10 +19,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub use crate::testing::disk::fault::DiskFault;
 
-use crate::engine::redb_engine::RedbEngine;
-use crate::engine::redb_engine::options::RedbOptions;
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::options::RedbOptions;
 use crate::error::Result;
-use crate::testing::disk::coin::Coin;
+use crate::testing::disk::choices::Coin;
 use crate::testing::disk::fault::Planned;
 use crate::testing::disk::file::Locks;
 use crate::testing::disk::history::{Contents, Durable, Event, History};

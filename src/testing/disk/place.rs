@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::engine::redb_engine::medium::{Draft, Found, Medium, Opened};
-use crate::engine::redb_engine::platform::Identity;
+use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
 use crate::error::{Error, Result};
 use crate::testing::disk::file::OpenFile;
 use crate::testing::disk::history::Event;

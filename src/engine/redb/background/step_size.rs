@@ -1,0 +1,73 @@
+//! How large the steps of work in the background are: large while nobody writes, small as soon as
+//! somebody does.
+//!
+//! A commit costs the same whether it changes one session or many, and neighbouring keys share
+//! pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
+
+use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The step while others write, in sessions.
+const LEAST: usize = 16;
+/// How long a sweep pauses after a step while others write. redb takes over what it removes, in the
+/// background, and an entry of the log takes longer meanwhile; so the slower a sweep, the fewer
+/// writes have to do with it.
+pub(in crate::engine::redb) const PAUSE: Duration = Duration::from_millis(2);
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Pace {
+    step: AtomicUsize,
+    /// How many operations had been committed after the step before.
+    operations: AtomicU64,
+}
+
+impl Pace {
+    pub(in crate::engine::redb) const fn new() -> Self {
+        Self { step: AtomicUsize::new(LEAST), operations: AtomicU64::new(0) }
+    }
+
+    pub(in crate::engine::redb) fn step(&self, limit: usize) -> usize {
+        self.step.load(Ordering::Relaxed).min(limit)
+    }
+
+    /// After a step: whether somebody waits now, and how many operations have been committed, the
+    /// step itself among them. Whether nobody else writes.
+    pub(in crate::engine::redb) fn adapt(
+        &self,
+        somebody_waits: bool,
+        operations: u64,
+        limit: usize,
+    ) -> bool {
+        let before = self.operations.swap(operations, Ordering::Relaxed);
+        let alone = !somebody_waits && operations.saturating_sub(before) <= 1;
+        let step = match alone {
+            true => (self.step(limit) * 2).clamp(LEAST, limit.max(LEAST)),
+            false => LEAST,
+        };
+        self.step.store(step, Ordering::Relaxed);
+        alone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_double_while_nobody_writes_and_fall_at_once_when_somebody_does() {
+        let pace = Pace::new();
+        let mut steps = Vec::new();
+        for operation in 1..=9 {
+            steps.push(pace.step(1_000));
+            pace.adapt(false, operation, 1_000);
+        }
+        assert_eq!(steps, [16, 32, 64, 128, 256, 512, 1_000, 1_000, 1_000]);
+        pace.adapt(true, 10, 1_000);
+        assert_eq!((pace.step(1_000), pace.step(5)), (LEAST, 5));
+        pace.adapt(false, 11, 1_000);
+        assert_eq!(pace.step(1_000), 2 * LEAST);
+        pace.adapt(false, 13, 1_000);
+        assert_eq!(pace.step(1_000), LEAST, "another operation shared the commit");
+    }
+}

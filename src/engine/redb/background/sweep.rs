@@ -1,0 +1,146 @@
+//! What a sweep has to look at next.
+//!
+//! Invariant: every session whose index entry has passed is found, whichever of the snapshot and the
+//! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
+
+use crate::engine::redb::background::step_size::Pace;
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::database::tables::IndexEntry;
+use crate::engine::redb::view::Shared;
+use crate::error::Result;
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::sync::Mutex;
+use crate::time::clock::Timestamp;
+
+/// How far the sweep has come, and how fast it goes.
+pub(in crate::engine::redb) struct SweepPosition {
+    pub(in crate::engine::redb) pace: Pace,
+    /// In the snapshot of this number everything up to this entry has been dealt with.
+    last: Mutex<Option<(u64, IndexEntry)>>,
+}
+
+/// Sessions to be looked at in one step.
+pub(in crate::engine::redb) struct Passed {
+    snapshot: u64,
+    entries: Vec<IndexEntry>,
+}
+
+impl SweepPosition {
+    pub(in crate::engine::redb) const fn new() -> Self {
+        Self { pace: Pace::new(), last: Mutex::new(None) }
+    }
+
+    /// Up to `limit` sessions whose index entries have passed, earliest first.
+    pub(in crate::engine::redb) fn passed(
+        &self,
+        shared: &Shared,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Passed> {
+        // In this order: what leaves the overlay meanwhile is in the snapshot.
+        let mut entries = shared.overlay.passed(now);
+        shared.look(|snapshot| {
+            let after = self.position_in(snapshot);
+            let mut unchanged = 0;
+            for entry in snapshot.passed(after.as_ref(), now)? {
+                let entry = entry?;
+                if shared.overlay.contains(&entry.1).is_none() {
+                    entries.push(entry);
+                    unchanged += 1;
+                }
+                if unchanged == limit {
+                    break;
+                }
+            }
+            entries.sort_unstable();
+            entries.dedup();
+            entries.truncate(limit);
+            Ok(Passed { snapshot: snapshot.commit(), entries })
+        })
+    }
+
+    fn position_in(&self, snapshot: &Snapshot) -> Option<IndexEntry> {
+        let (commit, entry) = (*self.last.lock())?;
+        (commit == snapshot.commit()).then_some(entry)
+    }
+
+    /// What had passed has been dealt with.
+    pub(in crate::engine::redb) fn done(&self, passed: Passed) {
+        let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
+        let mut last = self.last.lock();
+        *last = (*last).max(reached);
+    }
+}
+
+impl Passed {
+    pub(in crate::engine::redb) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Leaves those for later that have not been looked at.
+    pub(in crate::engine::redb) fn keep(&mut self, looked_at: usize) {
+        self.entries.truncate(looked_at);
+    }
+
+    pub(in crate::engine::redb) fn keys(&self) -> Vec<SessionKey> {
+        self.entries.iter().map(|(_, key)| *key).collect()
+    }
+
+    /// Which entries of these sessions, whose own had not passed, have been wrong from the beginning;
+    /// the other sessions were written or removed meanwhile.
+    pub(in crate::engine::redb) fn stray(
+        &self,
+        shared: &Shared,
+        unmoved: &[SessionKey],
+    ) -> Result<Vec<IndexEntry>> {
+        let mut stray = Vec::new();
+        for (deadline, key) in self.entries.iter().filter(|(_, key)| unmoved.contains(key)) {
+            let is_stray = shared.look(|snapshot| {
+                Ok(snapshot.commit() == self.snapshot
+                    && is_stray(snapshot.get(key)?.as_ref(), *deadline))
+            })?;
+            if is_stray {
+                stray.push((*deadline, *key));
+            }
+        }
+        Ok(stray)
+    }
+}
+
+/// Whether an index entry leads to no record, or to one that says to stand elsewhere. One that leads
+/// to a damaged record may well be right.
+pub(in crate::engine::redb) fn is_stray(found: Option<&Result<Record>>, deadline: u64) -> bool {
+    match found {
+        None => true,
+        Some(Ok(record)) => record.index_deadline().as_millis() != deadline,
+        Some(Err(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Parts;
+    use crate::time::timeouts::{OwnTimeouts, Timeouts};
+
+    #[test]
+    fn an_entry_is_at_home_with_a_record_that_says_so_and_with_one_that_cannot_say() {
+        let parts = Parts {
+            user: None,
+            csrf_token: None,
+            own_timeouts: OwnTimeouts::default(),
+            revision: 1,
+            created_at: Timestamp::from_millis(1),
+            last_active: Timestamp::from_millis(1),
+            content_version: 0,
+            content: &[],
+        };
+        let record = Record::new(&parts, &Timeouts::from_seconds(1, 10).unwrap());
+        let damaged = Record::decode(&SessionKey::from_bytes([1; 16]), &[]);
+        assert!(damaged.is_err());
+        let strays = [None, Some(&record), Some(&damaged)].map(|found| is_stray(found, 1_001));
+        assert_eq!(strays, [true, false, false]);
+        assert!(is_stray(Some(&record), 1_000));
+    }
+}

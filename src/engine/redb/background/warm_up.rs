@@ -1,0 +1,98 @@
+//! What is prepared in the background once a file is open: the filter of keys, and the record cache.
+//!
+//! Invariant: a step is short, so that a store can be closed at any time, and it holds no snapshot
+//! when it is over. The walk goes by the order of the keys; a key that comes meanwhile is put into
+//! the filter by the commit that brings it, wherever the walk stands.
+
+use std::sync::Arc;
+
+use crate::engine::redb::commit::Writer;
+use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::filter::Bits;
+use crate::error::{Error, Result};
+use crate::record::MIN_LEN;
+use crate::session::id::SessionKey;
+use crate::sync::Mutex;
+
+/// How many records a step walks over: about a tenth of a second. So few in a test that a walk takes
+/// many steps.
+const STEP: usize = if cfg!(test) { 2 } else { 100_000 };
+
+/// How far the preparation has come, if one is under way.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct WarmUp {
+    walk: Mutex<Option<Walk>>,
+}
+
+#[derive(Debug)]
+struct Walk {
+    bits: Arc<Bits>,
+    /// The last key that was walked over.
+    last: Option<SessionKey>,
+}
+
+impl WarmUp {
+    pub(in crate::engine::redb) const fn new() -> Self {
+        Self { walk: Mutex::new(None) }
+    }
+
+    /// Goes on by a step, if there is anything to prepare.
+    pub(in crate::engine::redb) fn step(&self, shared: &Shared, writer: &Writer) -> Result<()> {
+        let mut current = self.walk.lock();
+        let going_on = current.take().filter(|walk| shared.filter.is_next(&walk.bits));
+        let mut walk = match going_on {
+            Some(walk) => walk,
+            None if !shared.options.keeps_records() || !shared.filter.is_worn_out() => {
+                return Ok(());
+            }
+            None => Walk { bits: writer.between_commits(|| begin(shared))?, last: None },
+        };
+        match walk.go_on(shared)? {
+            true => *current = Some(walk),
+            false => writer.between_commits(|| shared.filter.finish(walk.bits)),
+        }
+        Ok(())
+    }
+}
+
+fn begin(shared: &Shared) -> Result<Arc<Bits>> {
+    let claimed = shared.look(|snapshot| snapshot.len())?;
+    Ok(shared.filter.begin(at_most_in(shared.file.len()?, claimed)))
+}
+
+/// How many sessions there may be in so many bytes. What a file says of itself, and is not verified,
+/// may be any number, and memory is asked for by it.
+fn at_most_in(file_bytes: u64, claimed: u64) -> u64 {
+    claimed.min(file_bytes / (SessionKey::LEN + MIN_LEN) as u64)
+}
+
+impl Walk {
+    /// Whether there is more to walk over.
+    fn go_on(&mut self, shared: &Shared) -> Result<bool> {
+        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| shared.failed_to_read(error);
+        let mut walked = 0;
+        for record in snapshot.records_after(self.last).map_err(failed)?.take(STEP) {
+            let (key, record) = record.map_err(failed)?;
+            self.bits.add(&key);
+            if let Ok(record) = record {
+                shared.cache.fill_spare_room(&key, &record, snapshot.commit());
+            }
+            self.last = Some(key);
+            walked += 1;
+        }
+        Ok(walked == STEP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_asked_for_as_many_keys_as_the_file_has_room_for_and_no_more() {
+        assert_eq!(at_most_in(80 * 1_000, 900), 900);
+        assert_eq!(at_most_in(80 * 1_000, u64::MAX), 1_000);
+        assert_eq!(at_most_in(0, u64::MAX), 0);
+    }
+}

@@ -1,0 +1,99 @@
+//! Operations that need the tables themselves: they go through an index, through all records, or
+//! change what is no record.
+
+use crate::engine::redb::background::sweep::is_stray;
+use crate::engine::redb::commit::decide::Batch;
+use crate::engine::redb::commit::operation::{OnTables, Operation, Outcome};
+use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::database::tables::{IndexEntry, Tables};
+use crate::error::Result;
+use crate::session::id::SessionKey;
+use crate::time::timeouts::Timeouts;
+
+impl<'t> Batch<'_, '_, Tables<'t>> {
+    pub(in crate::engine::redb) fn into_tables(self) -> Tables<'t> {
+        self.ground
+    }
+
+    /// Carries out one operation of either kind. The outer error is the end of the whole batch; the
+    /// inner one is the answer to this operation.
+    pub(in crate::engine::redb) fn apply(
+        mut self,
+        operation: Operation,
+    ) -> Outer<(Self, Result<Outcome>)> {
+        match operation {
+            Operation::Keyed(operation) => {
+                let outcome = self.apply_keyed(operation)?;
+                Ok((self, outcome))
+            }
+            Operation::OnTables(operation) => {
+                let (batch, outcome) = self.apply_on_tables(operation)?;
+                Ok((batch, Ok(outcome)))
+            }
+        }
+    }
+
+    fn apply_on_tables(mut self, operation: OnTables) -> Outer<(Self, Outcome)> {
+        self.effects.in_bulk |= !matches!(operation, OnTables::Publish);
+        let outcome = match operation {
+            OnTables::RemoveStray(entries) => {
+                self.remove_stray(entries)?;
+                Outcome::Done
+            }
+            OnTables::Reindex { after, defaults, limit } => {
+                Outcome::Reindexed { last: self.reindex(after, &defaults, limit)? }
+            }
+            OnTables::Clear => {
+                self.ground = self.ground.cleared()?;
+                self.effects.changed.clear();
+                self.effects.stored = 0;
+                self.effects.cleared = true;
+                Outcome::Done
+            }
+            OnTables::StoreMeta { name, value } => {
+                self.ground.store_meta(&name, &value)?;
+                Outcome::Done
+            }
+            OnTables::Sync => {
+                self.effects.sync = true;
+                Outcome::Done
+            }
+            OnTables::Publish => {
+                self.effects.publish = true;
+                Outcome::Published
+            }
+        };
+        Ok((self, outcome))
+    }
+
+    /// A record to which the entry belongs may have come since it was seen.
+    fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> Outer<()> {
+        for (deadline, key) in entries {
+            if is_stray(self.get(&key)?.as_ref(), deadline) {
+                self.ground.remove_stray_entry(deadline, &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step of rebuilding the index under shorter timeouts; the last key looked at, if there
+    /// may be more after it.
+    fn reindex(
+        &mut self,
+        after: Option<SessionKey>,
+        defaults: &Timeouts,
+        limit: usize,
+    ) -> Outer<Option<SessionKey>> {
+        let keys = self.ground.keys_after(after, limit)?;
+        for key in &keys {
+            // A damaged record has no deadline to go by, and keeps the entry it has.
+            let Some(Ok(record)) = self.load(key)? else { continue };
+            let deadline = record.deadline(defaults);
+            if deadline < record.index_deadline() {
+                self.effects.touched.insert(*key, record.last_active());
+                self.put(key, Some(record.indexed_under(deadline)))?;
+            }
+        }
+        Ok(keys.last().copied())
+    }
+}

@@ -1,0 +1,175 @@
+//! Folding: redb takes over what the log holds, in one commit, while others go on writing.
+//!
+//! A fold writes thousands of pages, and takes as long as hundreds of entries of the log. So it is
+//! no part of anybody's commit: the log is folded when it is half full, by the thread that tends to
+//! the engine or one whose own commit is over, and what comes meanwhile goes into the other half.
+//!
+//! Invariant: the commit of a fold holds what the log held when it began, and nothing else. So it makes
+//! no difference to what a crash leaves whether it has come to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::engine::durability::Durability;
+use crate::engine::redb::commit::state::{Keys, Ledger};
+use crate::engine::redb::commit::{Due, LostByPanic, State, Writer};
+use crate::engine::redb::database::Connection;
+use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::overlay::Changes;
+use crate::sync::atomic::Ordering;
+
+/// So many keys are put into the tables before a commit rather than by it.
+const WORTHWHILE: usize = 2;
+
+/// What a thread has that works on the tables while others go on.
+struct Aside {
+    connection: Connection,
+    /// What the tables are behind with.
+    behind: Keys,
+    /// With it all else that the last snapshot does not show, if a commit is to end the fold.
+    changes: Changes,
+    /// The number of that commit.
+    number: Option<u64>,
+}
+
+impl Writer {
+    /// After a commit: notes whether somebody ought to fold the log. Where that failed, the next
+    /// commit that needs the tables tries first, and its caller learns of it.
+    pub(super) fn note_fold(&self, ledger: &Ledger) {
+        self.fold_due.store(self.due(ledger) as u8, Ordering::Release);
+    }
+
+    fn due(&self, ledger: &Ledger) -> Due {
+        match self.fold_failed.load(Ordering::Acquire) || ledger.unlogged {
+            true => Due::No,
+            false => ledger.log.fold_due(),
+        }
+    }
+
+    /// Whether the log ought to be folded; whoever is told so once has to see to it.
+    pub(in crate::engine::redb) fn take_due(&self) -> Due {
+        match self.fold_due.load(Ordering::Acquire) {
+            0 => Due::No,
+            _ => Due::of(self.fold_due.swap(0, Ordering::AcqRel)),
+        }
+    }
+
+    /// Folds the log, if that is due and nobody else does. An error ends redb's handle, which the
+    /// next call that needs it learns; nothing that was acknowledged hangs on it.
+    pub(in crate::engine::redb) fn fold(&self, shared: &Shared) {
+        let begun = self.begin(shared, |ledger| {
+            (self.due(ledger) != Due::No)
+                .then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
+        });
+        if let Some(aside) = begun {
+            self.work(shared, aside);
+        }
+    }
+
+    /// After a step of work that can wait: leaves what room there is in the log to others. Who tends
+    /// to the engine may be the one who is at work; so it does not wait for that one for long.
+    pub(in crate::engine::redb) fn make_room(&self, shared: &Shared) {
+        let mut state = self.state.lock();
+        match &*state {
+            State::Folding(ledger) if ledger.log.is_half_full() => self.wait_for_fold(&mut state),
+            State::Open(_, ledger) if ledger.log.is_over_half_full() => {
+                drop(state);
+                self.fold(shared);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
+    /// left to do then, the less others have to wait for that commit.
+    pub(in crate::engine::redb) fn catch_up(&self, shared: &Shared) {
+        self.wait_for_fold(&mut self.state.lock());
+        let begun = self.begin(shared, |ledger| {
+            (ledger.behind.len() >= WORTHWHILE).then(|| (shared.overlay.of(&ledger.behind), None))
+        });
+        if let Some(aside) = begun {
+            self.work(shared, aside);
+        }
+    }
+
+    /// Takes the connection, if it is there and `wanted` says with what and for what.
+    fn begin(
+        &self,
+        shared: &Shared,
+        wanted: impl FnOnce(&mut Ledger) -> Option<(Changes, Option<u64>)>,
+    ) -> Option<Aside> {
+        let mut state = self.state.lock();
+        if self.is_forked() || shared.is_handle_lost() {
+            return None;
+        }
+        let State::Open(_, ledger) = &mut *state else { return None };
+        let (changes, number) = wanted(ledger)?;
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Open(connection, mut ledger) => {
+                let behind = std::mem::take(&mut ledger.behind);
+                *state = State::Folding(ledger);
+                Some(Aside { connection, behind, changes, number })
+            }
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    fn work(&self, shared: &Shared, aside: Aside) {
+        let Aside { connection, behind, changes, number } = aside;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            holding(connection, |connection| {
+                connection.put(behind, &changes)?;
+                match number {
+                    Some(number) => connection.commit_to_disk(Durability::Immediate, number),
+                    None => Ok(()),
+                }
+            })
+        }));
+        // A panic here would be some caller's, who has nothing to do with it.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _lost_by_panic = LostByPanic(shared);
+            self.end(shared, done.ok(), number.map(|_| &changes));
+        }));
+        self.folded.notify_all();
+    }
+
+    /// `done` is what became of it, `None` after a panic; `shown` is what a commit has brought.
+    fn end(&self, shared: &Shared, done: Option<(Connection, Outer<()>)>, shown: Option<&Changes>) {
+        let mut state = self.state.lock();
+        // Nobody else ends the folding.
+        let State::Folding(mut ledger) = std::mem::replace(&mut *state, State::Broken(None)) else {
+            return;
+        };
+        match done {
+            Some((connection, Ok(()))) => {
+                let Some(shown) = shown else {
+                    *state = State::Open(connection, ledger);
+                    return;
+                };
+                ledger.log.end_fold();
+                self.note_fold(&ledger);
+                let (connection, published) = holding(connection, |connection| {
+                    self.publish_folded(shared, &connection.database, shown)
+                });
+                *state = State::Open(connection, ledger);
+                if published.is_err() {
+                    self.give_up(&mut state);
+                    shared.handle_lost.store(true, Ordering::Release);
+                }
+                return;
+            }
+            Some((connection, Err(_))) => *state = State::Broken(Some(connection)),
+            None => {}
+        }
+        self.fold_failed.store(true, Ordering::Release);
+        shared.handle_lost.store(true, Ordering::Release);
+        // Only here had the tables anything that the log has not.
+        if ledger.unlogged || shared.file.sync_failed() {
+            self.needs_sync.store(true, Ordering::Release);
+        }
+    }
+}

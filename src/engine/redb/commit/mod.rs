@@ -1,0 +1,273 @@
+//! The writing side: one batch, one commit.
+//!
+//! The main flow: a batch is carried out in view of what readers see, its changes become an entry of
+//! the log, and the overlay shows them. redb's tables follow later, many commits at once. What needs
+//! the tables themselves lets them catch up first.
+//!
+//! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
+//! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
+//! back; and redb's handle, which does not outlive an I/O error, is opened anew.
+
+pub(in crate::engine::redb) mod bulk;
+pub(in crate::engine::redb) mod checkpoint;
+pub(in crate::engine::redb) mod decide;
+pub(in crate::engine::redb) mod expire;
+pub(in crate::engine::redb) mod ground;
+pub(in crate::engine::redb) mod operation;
+pub(in crate::engine::redb) mod publish;
+pub(in crate::engine::redb) mod queue;
+pub(in crate::engine::redb) mod reopen;
+pub(in crate::engine::redb) mod route;
+pub(in crate::engine::redb) mod state;
+pub(in crate::engine::redb) mod to_log;
+pub(in crate::engine::redb) mod to_tables;
+
+use crate::engine::outcome::EngineStats;
+use crate::engine::redb::commit::decide::Effects;
+use crate::engine::redb::commit::operation::{Operation, Outcome};
+use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::to_log::InView;
+use crate::engine::redb::database::Connection;
+use crate::engine::redb::error;
+use crate::engine::redb::file::unwinding::holding;
+pub(in crate::engine::redb) use crate::engine::redb::log::Due;
+use crate::engine::redb::view::Shared;
+use crate::error::{Error, Result};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+pub(in crate::engine::redb) struct Writer {
+    state: Mutex<State>,
+    /// Told when a fold has given the connection back.
+    folded: Condvar,
+    /// Whether the log is to be folded, as a number, and whether the last try to do so has failed.
+    fold_due: AtomicU8,
+    fold_failed: AtomicBool,
+    /// Whether something acknowledged is in memory only, or the handle needs opening anew.
+    needs_sync: AtomicBool,
+    opened_by: u32,
+    /// How often the file was opened anew, and how often it could not be.
+    openings: AtomicU64,
+    failed_reopenings: AtomicU64,
+    /// Published snapshots since the file was opened.
+    published: AtomicU64,
+    commits: AtomicU64,
+    operations: AtomicU64,
+}
+
+/// The way to the file, as it stands.
+enum State {
+    Open(Connection, Ledger),
+    /// A thread lets the tables catch up with the log, and has the connection. Commits that need
+    /// no more than the log go on.
+    Folding(Ledger),
+    /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next call that
+    /// needs the file opens it anew, for which the old handle, and with it the lock, has to go first.
+    Broken(Option<Connection>),
+    Closed,
+}
+
+/// What became of a batch.
+struct Done {
+    outcomes: Vec<Result<Outcome>>,
+    /// Whether there was anything to commit.
+    committed: bool,
+    /// Whether a snapshot shows it, where one was asked for.
+    published: Result<()>,
+}
+
+/// Why a batch did not commit.
+enum Failed {
+    /// Nothing was written.
+    Before(Error),
+    /// It may have been.
+    During(Error),
+}
+
+impl Writer {
+    pub(in crate::engine::redb) fn new(connection: Connection, ledger: Ledger) -> Self {
+        Self {
+            state: Mutex::new(State::Open(connection, ledger)),
+            folded: Condvar::new(),
+            fold_due: AtomicU8::new(0),
+            fold_failed: AtomicBool::new(false),
+            needs_sync: AtomicBool::new(false),
+            opened_by: std::process::id(),
+            openings: AtomicU64::new(0),
+            failed_reopenings: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+        }
+    }
+
+    pub(in crate::engine::redb) fn needs_sync(&self) -> bool {
+        self.needs_sync.load(Ordering::Acquire)
+    }
+
+    pub(in crate::engine::redb) fn stats(&self) -> EngineStats {
+        EngineStats {
+            commits: self.commits.load(Ordering::Relaxed),
+            committed_operations: self.operations.load(Ordering::Relaxed),
+            ..EngineStats::default()
+        }
+    }
+
+    /// Carries out a batch, commits what it changes, and answers each operation.
+    pub(in crate::engine::redb) fn commit(
+        &self,
+        shared: &Shared,
+        batch: impl Iterator<Item = Operation>,
+    ) -> Result<Vec<Result<Outcome>>> {
+        let mut effects = Effects::new(&shared.touches);
+        let mut state = self.state.lock();
+        let done = match self.transact(shared, &mut state, batch, &mut effects) {
+            Ok(done) => done,
+            Err(failed) => {
+                self.give_up(&mut state);
+                return Err(match self.recover(shared, &mut state, &effects, failed) {
+                    Failed::Before(error) => error,
+                    Failed::During(error) => error::outcome_unknown(&error),
+                });
+            }
+        };
+        let Done { mut outcomes, committed, published } = done;
+        if committed {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        }
+        if published.is_err() {
+            self.give_up(&mut state);
+            // A file that was opened anew shows everything.
+            if let Err(error) = self.check(shared, &mut state) {
+                let asked = outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
+                asked.for_each(|outcome| *outcome = Err(error.clone()));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Lets go of the file. What comes later is answered with [`Error::Closed`].
+    pub(in crate::engine::redb) fn close(&self, shared: &Shared) -> Result<()> {
+        let mut state = self.state.lock();
+        self.wait_for_fold(&mut state);
+        shared.snapshot.store(None);
+        shared.cache.invalidate_all(u64::MAX);
+        shared.filter.forget();
+        let state = std::mem::replace(&mut *state, State::Closed);
+        if self.is_forked() {
+            // Closing would write to the file, and release the lock, of the process that owns it.
+            std::mem::forget(state);
+            shared.overlay.clear();
+            return Err(Error::Forked { opened_by: self.opened_by });
+        }
+        let closed = match state {
+            State::Open(connection, ledger) => self.close_open(shared, connection, ledger),
+            State::Folding(_) | State::Broken(_) | State::Closed => Ok(()),
+        };
+        shared.overlay.clear();
+        closed
+    }
+
+    fn close_open(
+        &self,
+        shared: &Shared,
+        mut connection: Connection,
+        mut ledger: Ledger,
+    ) -> Result<()> {
+        let (in_memory, in_log) = (self.needs_sync(), ledger.log.is_in_use());
+        let committed = match in_memory || in_log {
+            true => ledger
+                .catch_up(&mut connection, &shared.overlay)
+                .and_then(|()| ledger.commit_to_disk(&mut connection, shared.options.durability)),
+            false => Ok(()),
+        };
+        ledger.log.retire();
+        let closed = committed.and(connection.close());
+        let path = shared.file.path();
+        match closed.map_err(|error| error::from_redb("close", path, error)) {
+            // What did not find room in the database stays in the log.
+            Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
+            closed => closed,
+        }
+    }
+
+    /// Does something while nothing is published.
+    pub(in crate::engine::redb) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _state = self.state.lock();
+        act()
+    }
+
+    /// Makes this the writer of another process, as far as it can tell.
+    #[cfg(test)]
+    pub(in crate::engine::redb) fn pretend_forked(&mut self) {
+        self.opened_by = self.opened_by.wrapping_add(1);
+    }
+
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.opened_by
+    }
+
+    /// Waits until no fold is under way. In a forked process there is nobody to end one.
+    fn wait_for_fold(&self, state: &mut MutexGuard<'_, State>) {
+        while matches!(**state, State::Folding(_)) && !self.is_forked() {
+            self.folded.wait(state);
+        }
+    }
+
+    fn transact(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        mut batch: impl Iterator<Item = Operation>,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, Failed> {
+        self.check(shared, state).map_err(Failed::Before)?;
+        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
+        let _lost_by_panic = LostByPanic(shared);
+        let (outcomes, next) = match self.commit_in_view(shared, state, &mut batch, effects)? {
+            InView::Done(done) => return Ok(done),
+            InView::NeedsTables(outcomes, next) => (outcomes, next),
+        };
+        self.wait_again(shared, state, effects, !outcomes.is_empty())?;
+        let open = match std::mem::replace(&mut **state, State::Broken(None)) {
+            State::Open(connection, ledger) => (connection, ledger),
+            other => {
+                **state = other;
+                return Err(Failed::Before(Error::Closed));
+            }
+        };
+        let rest = next.into_iter().chain(batch);
+        let ((connection, ledger), result) = holding(open, |(connection, ledger)| {
+            self.commit_on_tables(shared, connection, ledger, outcomes, rest, effects)
+        });
+        **state = State::Open(connection, ledger);
+        result
+    }
+}
+
+impl State {
+    fn ledger(&mut self) -> Result<&mut Ledger> {
+        match self {
+            Self::Open(_, ledger) | Self::Folding(ledger) => Ok(ledger),
+            Self::Broken(_) | Self::Closed => Err(Error::Closed),
+        }
+    }
+}
+
+/// Notes that the handle is lost where a panic takes it along.
+struct LostByPanic<'a>(&'a Shared);
+
+impl Drop for LostByPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.handle_lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Writer").field("opened_by", &self.opened_by).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,404 @@
+//! Group commit: the first thread in leads, takes what waits until nothing does, commits once, wakes
+//! the rest.
+//!
+//! Invariant: every operation that was submitted is answered exactly once, whatever happens to the
+//! thread that leads; no operation runs twice; and nobody waits for company. It knows nothing of
+//! tables: what to do with a batch is the caller's.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex};
+
+/// The most operations in one commit: enough that the cost of the sync all but vanishes, and few
+/// enough that a commit takes milliseconds.
+pub(in crate::engine::redb) const MAX_BATCH: usize = 512;
+/// The most bytes of records in one commit.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// What can wait in the queue.
+pub(in crate::engine::redb) trait Operation:
+    Send + std::fmt::Debug
+{
+    /// What it is answered with.
+    type Outcome: Send + std::fmt::Debug;
+
+    /// How many bytes it will write, roughly.
+    fn weight(&self) -> usize;
+}
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct CommitQueue<O: Operation> {
+    state: Mutex<State<O>>,
+}
+
+#[derive(Debug)]
+struct State<O: Operation> {
+    waiting: VecDeque<Arc<Ticket<O>>>,
+    /// Whether some thread leads, or has been told to.
+    led: bool,
+}
+
+/// One waiting thread.
+#[derive(Debug)]
+struct Ticket<O: Operation> {
+    place: Mutex<Place<O>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum Place<O: Operation> {
+    /// Waits for a leader to take it.
+    Waiting(O),
+    /// A leader has it.
+    Taken,
+    /// Told to lead, beginning with its own operation.
+    Leading(O),
+    Answered(Result<O::Outcome>),
+    /// The answer was picked up.
+    Done,
+}
+
+impl<O: Operation> CommitQueue<O> {
+    pub(in crate::engine::redb) const fn new() -> Self {
+        Self { state: Mutex::new(State { waiting: VecDeque::new(), led: false }) }
+    }
+
+    /// Has the operation carried out, by this thread or another, and returns its outcome.
+    ///
+    /// `commit` gets a batch and returns an outcome for each of its operations, in their order, or
+    /// the error that is the answer to all that it took. It is called by one thread at a time.
+    pub(in crate::engine::redb) fn submit(
+        &self,
+        operation: O,
+        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
+    ) -> Result<O::Outcome> {
+        let mut state = self.state.lock();
+        if !state.led {
+            state.led = true;
+            drop(state);
+            return self.lead(operation, commit);
+        }
+        let ticket = Arc::new(Ticket {
+            place: Mutex::new(Place::Waiting(operation)),
+            changed: Condvar::new(),
+        });
+        state.waiting.push_back(Arc::clone(&ticket));
+        drop(state);
+        match ticket.wait() {
+            Turn::Answered(outcome) => outcome,
+            Turn::Lead(operation) => self.lead(operation, commit),
+        }
+    }
+
+    /// Whether some thread commits or waits just now.
+    pub(in crate::engine::redb) fn is_busy(&self) -> bool {
+        self.state.lock().led
+    }
+
+    /// How many threads wait for a leader.
+    #[cfg(test)]
+    pub(in crate::engine::redb) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    fn lead(
+        &self,
+        own: O,
+        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
+    ) -> Result<O::Outcome> {
+        let mut batch = Batch::new(self, own);
+        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut batch)));
+        let tickets = batch.tickets;
+        // A panic is an error to everybody who was in it: the outcome is not known.
+        let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
+            Ok(outcomes) => (outcomes, panicked()),
+            Err(error) => (Vec::new(), error),
+        };
+        let mut outcomes = outcomes.into_iter();
+        let mut next = || outcomes.next().unwrap_or_else(|| Err(error.clone()));
+        let own = next();
+        for ticket in tickets {
+            ticket.answer(next());
+        }
+        self.hand_over();
+        own
+    }
+
+    fn hand_over(&self) {
+        let mut state = self.state.lock();
+        match state.waiting.pop_front() {
+            Some(next) => next.appoint(),
+            None => state.led = false,
+        }
+    }
+}
+
+/// What came of a batch.
+pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Operation>::Outcome>>>;
+
+/// The leader's own operation, and then what waits whenever it asks for one more: so who comes while
+/// the others are carried out is in the same commit.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Batch<'q, O: Operation> {
+    queue: &'q CommitQueue<O>,
+    own: Option<O>,
+    tickets: Vec<Arc<Ticket<O>>>,
+    bytes: usize,
+}
+
+impl<'q, O: Operation> Batch<'q, O> {
+    fn new(queue: &'q CommitQueue<O>, own: O) -> Self {
+        Self { queue, bytes: own.weight(), own: Some(own), tickets: Vec::new() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.tickets.len() + 1 >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+    }
+}
+
+impl<O: Operation> Iterator for Batch<'_, O> {
+    type Item = O;
+
+    fn next(&mut self) -> Option<O> {
+        if let Some(own) = self.own.take() {
+            return Some(own);
+        }
+        while !self.is_full() {
+            let ticket = self.queue.state.lock().waiting.pop_front()?;
+            if let Some(operation) = ticket.take() {
+                self.bytes = self.bytes.saturating_add(operation.weight());
+                self.tickets.push(ticket);
+                return Some(operation);
+            }
+        }
+        None
+    }
+}
+
+enum Turn<O: Operation> {
+    Answered(Result<O::Outcome>),
+    Lead(O),
+}
+
+impl<O: Operation> Ticket<O> {
+    fn wait(&self) -> Turn<O> {
+        let mut place = self.place.lock();
+        loop {
+            match std::mem::replace(&mut *place, Place::Done) {
+                Place::Answered(outcome) => return Turn::Answered(outcome),
+                Place::Leading(operation) => return Turn::Lead(operation),
+                unchanged => *place = unchanged,
+            }
+            self.changed.wait(&mut place);
+        }
+    }
+
+    fn take(&self) -> Option<O> {
+        let mut place = self.place.lock();
+        match std::mem::replace(&mut *place, Place::Taken) {
+            Place::Waiting(operation) => Some(operation),
+            other => {
+                *place = other;
+                None
+            }
+        }
+    }
+
+    fn answer(&self, outcome: Result<O::Outcome>) {
+        *self.place.lock() = Place::Answered(outcome);
+        self.changed.notify_one();
+    }
+
+    fn appoint(&self) {
+        let mut place = self.place.lock();
+        if let Place::Waiting(operation) = std::mem::replace(&mut *place, Place::Taken) {
+            *place = Place::Leading(operation);
+        }
+        self.changed.notify_one();
+    }
+}
+
+fn panicked() -> Error {
+    let cause = std::io::Error::other("the thread that led the commit panicked");
+    Error::OutcomeUnknown { source: Arc::new(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Number(usize);
+
+    impl Operation for Number {
+        type Outcome = usize;
+
+        fn weight(&self) -> usize {
+            1
+        }
+    }
+
+    fn double(batch: &mut Batch<'_, Number>) -> Outcomes<Number> {
+        Ok(batch.map(|Number(number)| Ok(number * 2)).collect())
+    }
+
+    #[test]
+    fn every_operation_gets_its_own_answer() {
+        let queue = CommitQueue::new();
+        let most = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (queue, most) = (&queue, &most);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let number = thread * 1_000 + round;
+                        let outcome = queue.submit(Number(number), |batch| {
+                            thread::yield_now();
+                            let outcomes = double(batch)?;
+                            most.fetch_max(outcomes.len(), Ordering::Relaxed);
+                            Ok(outcomes)
+                        });
+                        assert_eq!(outcome.unwrap(), number * 2);
+                    }
+                });
+            }
+        });
+        assert!(most.into_inner() > 1, "no commit was ever shared");
+        assert!(!queue.state.lock().led);
+    }
+
+    #[test]
+    fn a_leader_that_panics_answers_its_batch_and_hands_over() {
+        let queue = CommitQueue::new();
+        let unknown = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (queue, unknown) = (&queue, &unknown);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let number = thread * 1_000 + round;
+                        let outcome = queue.submit(Number(number), |batch| {
+                            thread::yield_now();
+                            let outcomes = double(batch);
+                            if number % 7 == 0 {
+                                std::panic::resume_unwind(Box::new("on purpose"));
+                            }
+                            outcomes
+                        });
+                        match outcome {
+                            Ok(outcome) => assert_eq!(outcome, number * 2),
+                            Err(Error::OutcomeUnknown { .. }) => {
+                                unknown.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(unknown.into_inner() > 0, "no leader panicked");
+        assert_eq!(queue.submit(Number(1), double).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_batch_stays_within_its_limit() {
+        let queue = CommitQueue::new();
+        for number in 0..MAX_BATCH + 10 {
+            queue.state.lock().waiting.push_back(Arc::new(Ticket {
+                place: Mutex::new(Place::Waiting(Number(number))),
+                changed: Condvar::new(),
+            }));
+        }
+        let mut batch = Batch::new(&queue, Number(0));
+        assert_eq!((batch.by_ref().count(), batch.tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
+        assert_eq!(queue.state.lock().waiting.len(), 11);
+    }
+
+    /// An operation with a record of a mebibyte.
+    #[derive(Debug)]
+    struct Large;
+
+    impl Operation for Large {
+        type Outcome = ();
+
+        fn weight(&self) -> usize {
+            1024 * 1024
+        }
+    }
+
+    #[test]
+    fn a_batch_ends_with_the_operation_that_fills_four_mebibytes() {
+        let queue = CommitQueue::new();
+        for _ in 0..10 {
+            queue.state.lock().waiting.push_back(Arc::new(Ticket {
+                place: Mutex::new(Place::Waiting(Large)),
+                changed: Condvar::new(),
+            }));
+        }
+        assert_eq!(Batch::new(&queue, Large).count(), 4);
+        assert_eq!(queue.state.lock().waiting.len(), 7);
+    }
+
+    #[test]
+    fn what_comes_while_a_batch_is_carried_out_is_in_it() {
+        let queue = CommitQueue::new();
+        thread::scope(|scope| {
+            let outcome = queue.submit(Number(1), |batch| {
+                let own = batch.next().map(|Number(number)| Ok(number * 2));
+                scope.spawn(|| {
+                    let led = |_: &mut Batch<'_, _>| panic!("it was to be taken along");
+                    assert_eq!(queue.submit(Number(2), led).unwrap(), 4);
+                });
+                while queue.waiting() == 0 {
+                    thread::yield_now();
+                }
+                Ok(own.into_iter().chain(double(batch)?).collect())
+            });
+            assert_eq!(outcome.unwrap(), 2);
+        });
+    }
+
+    #[test]
+    fn an_error_of_the_batch_is_the_answer_to_all_that_it_took_and_to_nobody_else() {
+        let queue = CommitQueue::new();
+        thread::scope(|scope| {
+            let outcome = queue.submit(Number(1), |batch| {
+                assert!(batch.next().is_some());
+                for (taken, number) in [2, 3, 4].into_iter().enumerate() {
+                    let queue = &queue;
+                    scope.spawn(move || {
+                        let outcome = queue.submit(Number(number), double);
+                        match number {
+                            4 => assert_eq!(outcome.unwrap(), 8),
+                            _ => assert!(matches!(outcome, Err(Error::Closed))),
+                        }
+                    });
+                    while queue.waiting() <= taken {
+                        thread::yield_now();
+                    }
+                }
+                assert_eq!(batch.take(2).count(), 2);
+                Err(Error::Closed)
+            });
+            assert!(matches!(outcome, Err(Error::Closed)));
+        });
+    }
+
+    #[test]
+    fn the_queue_is_busy_from_the_moment_somebody_leads_until_nobody_waits() {
+        let queue = CommitQueue::new();
+        assert!(!queue.is_busy());
+        let outcome = queue.submit(Number(1), |batch| {
+            assert!(queue.is_busy());
+            double(batch)
+        });
+        assert_eq!(outcome.unwrap(), 2);
+        assert!(!queue.is_busy());
+    }
+}

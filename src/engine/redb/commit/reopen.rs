@@ -1,0 +1,116 @@
+//! How the writer goes on after an error: with the same file, opened anew.
+//!
+//! Invariant: nothing is written after a failed sync, nor to another file than the one that was
+//! opened, nor by another process.
+
+use crate::engine::redb::commit::decide::{Effects, Ground, View};
+use crate::engine::redb::commit::publish::show_anew;
+use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::{Failed, State, Writer};
+use crate::engine::redb::database::Connection;
+use crate::engine::redb::error;
+use crate::engine::redb::file::OpenFile;
+use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::view::Shared;
+use crate::error::{Error, Result};
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
+
+impl Writer {
+    /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
+    /// another one tried in vain do not try again.
+    pub(in crate::engine::redb) fn reopen(&self, shared: &Shared) -> Result<()> {
+        let failed_before = self.failed_reopenings.load(Ordering::Acquire);
+        let mut state = self.state.lock();
+        if !shared.is_handle_lost() {
+            return Ok(());
+        }
+        if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
+            let cause = std::io::Error::other("it could not be opened anew after an error");
+            return Err(Error::io("read", shared.file.path(), cause));
+        }
+        self.check(shared, &mut state)
+    }
+
+    /// redb refuses everything after an I/O error; a fresh handle will go on.
+    pub(super) fn give_up(&self, state: &mut MutexGuard<'_, State>) {
+        self.needs_sync.store(true, Ordering::Release);
+        self.wait_for_fold(state);
+        **state = match std::mem::replace(&mut **state, State::Closed) {
+            State::Open(connection, _) => State::Broken(Some(connection)),
+            other => other,
+        };
+    }
+
+    /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
+    /// A commit is all or nothing: one key that is not as the batch would have left it shows that
+    /// nothing of it is there, nor ever will be.
+    pub(super) fn recover(
+        &self,
+        shared: &Shared,
+        state: &mut MutexGuard<'_, State>,
+        effects: &Effects<'_>,
+        failed: Failed,
+    ) -> Failed {
+        let Failed::During(error) = failed else {
+            // Whether this works or not, nothing was written; the next commit tries again.
+            let _ = self.check(shared, state);
+            return failed;
+        };
+        if self.check(shared, state).is_err() {
+            return Failed::During(error);
+        }
+        let rolled_back = effects.changed.iter().any(|(key, record)| {
+            let stored = View::of(shared).get(key).map(Option::transpose);
+            matches!(stored, Ok(Ok(stored)) if stored != *record)
+        });
+        if rolled_back { Failed::Before(error) } else { Failed::During(error) }
+    }
+
+    /// Makes sure that a commit would go to the right file, from the right process.
+    pub(super) fn check(&self, shared: &Shared, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::Forked { opened_by: self.opened_by });
+        }
+        shared.file.check_in_place()?;
+        if shared.is_handle_lost() {
+            // By a read: nothing can be written through it either.
+            self.give_up(state);
+        }
+        if let State::Broken(broken) = &mut **state {
+            if shared.file.sync_failed() {
+                let cause = std::io::Error::other(
+                    "an earlier sync failed, so the operating system may hold pages for written \
+                     that are not on the disk; close the store, see to the disk, and open it again",
+                );
+                return Err(Error::io("go on writing to", shared.file.path(), cause));
+            }
+            shared.handle_lost.store(true, Ordering::Release);
+            drop(broken.take());
+            let reopened = self.connect_anew(shared);
+            if reopened.is_err() {
+                self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
+            }
+            let (connection, ledger) = reopened?;
+            **state = State::Open(connection, ledger);
+        }
+        Ok(())
+    }
+
+    fn connect_anew(&self, shared: &Shared) -> Result<(Connection, Ledger)> {
+        let OpenFile { database, log, logged } = shared.file.reopen(&shared.options)?;
+        let (database, ledger) = holding(database, |database| -> Result<Ledger> {
+            let snapshot = self.take_snapshot(shared, database)?;
+            let ledger = Ledger::new(log, &logged, &snapshot);
+            let ledger =
+                ledger.map_err(|error| error::from_redb("read", shared.file.path(), error))?;
+            show_anew(shared, snapshot, &logged);
+            Ok(ledger)
+        });
+        let ledger = ledger?;
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        self.needs_sync.store(false, Ordering::Release);
+        shared.handle_lost.store(false, Ordering::Release);
+        Ok((Connection::new(database), ledger))
+    }
+}

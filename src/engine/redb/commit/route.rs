@@ -1,0 +1,57 @@
+//! How a commit gets to the disk, and which touches are there with it.
+
+use crate::engine::durability::Durability;
+use crate::engine::redb::commit::decide::Effects;
+use crate::engine::redb::log::WriteAheadLog;
+use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::touches::Touches;
+
+/// How a commit gets to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// In the log, already; redb keeps it in memory until a later commit takes it along.
+    Log,
+    /// In redb's pages, with everything that was in the log or in memory only.
+    Database,
+    /// Not at all, until a later commit takes it along.
+    Memory,
+}
+
+impl Way {
+    /// Decides, and writes what goes into the log.
+    pub(super) fn of(
+        durability: Durability,
+        log: &mut WriteAheadLog,
+        effects: &Effects<'_>,
+    ) -> std::io::Result<Self> {
+        match durability {
+            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
+            Durability::Immediate if !(effects.in_bulk || effects.sync) => {}
+            _ => return Ok(Self::Database),
+        }
+        Ok(if log.append(effects.entry())? { Self::Log } else { Self::Database })
+    }
+}
+
+/// Forgets the touches that are on the disk with the published commit, or that it has made void.
+pub(super) fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
+    match way {
+        // One that changed nothing found what an entry before it says.
+        Way::Log => shared.touches.settle(&effects.touched),
+        Way::Memory => unsynced.extend(&effects.touched),
+        Way::Database => {
+            shared.touches.settle(&effects.touched);
+            shared.touches.settle(&std::mem::take(unsynced));
+        }
+    }
+    for (key, record) in &effects.changed {
+        if record.is_none() {
+            shared.touches.forget(key);
+        }
+    }
+    if effects.cleared {
+        shared.touches.forget_absent(|key| {
+            matches!(shared.look(|snapshot| snapshot.contains(key)), Ok(false))
+        });
+    }
+}

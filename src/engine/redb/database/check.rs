@@ -1,0 +1,134 @@
+//! The comparison of the tables with one another, entry by entry, as of one commit.
+//!
+//! Invariant: it reads, from one snapshot, and holds one entry at a time. The indexes are looked
+//! through only where their lengths show that something is in them that no record accounts for.
+
+use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
+
+use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::database::tables::{EXPIRY, KeyBytes, USERS};
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::session::user::UserId;
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
+
+/// Shows every sound record and every problem. `failed` turns what redb fails with into an error.
+pub(in crate::engine::redb) fn check(
+    snapshot: &Snapshot,
+    defaults: &Timeouts,
+    inspect: &mut Inspect<'_>,
+    failed: &dyn Fn(redb::Error) -> Error,
+) -> Result<Checked> {
+    let open = |error: redb::TableError| failed(error.into());
+    let expiry = snapshot.transaction().open_table(EXPIRY).map_err(open)?;
+    let users = snapshot.transaction().open_table(USERS).map_err(open)?;
+    let indexes = Indexes { snapshot, expiry, users, failed };
+
+    let mut accounted = Checked::default();
+    for entry in snapshot.records().map_err(failed)? {
+        let (key, record) = entry.map_err(failed)?;
+        match record {
+            Ok(record) => indexes.look_up(key, record, defaults, &mut accounted, inspect)?,
+            Err(Error::DamagedRecord { key, reason }) => {
+                inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let found = indexes.len()?;
+    if found.expiry_entries != accounted.expiry_entries {
+        indexes.find_strays_in_expiry(inspect)?;
+    }
+    if found.user_entries != accounted.user_entries {
+        indexes.find_strays_in_users(inspect)?;
+    }
+    Ok(found)
+}
+
+struct Indexes<'a> {
+    snapshot: &'a Snapshot,
+    expiry: ReadOnlyTable<(u64, KeyBytes), ()>,
+    users: ReadOnlyTable<(&'static [u8], KeyBytes), ()>,
+    failed: &'a dyn Fn(redb::Error) -> Error,
+}
+
+impl Indexes<'_> {
+    fn failed(&self, error: StorageError) -> Error {
+        (self.failed)(error.into())
+    }
+
+    fn len(&self) -> Result<Checked> {
+        Ok(Checked {
+            expiry_entries: self.expiry.len().map_err(|error| self.failed(error))?,
+            user_entries: self.users.len().map_err(|error| self.failed(error))?,
+        })
+    }
+
+    /// Whether a record stands in the indexes where it says it does.
+    fn look_up(
+        &self,
+        key: SessionKey,
+        record: Record,
+        defaults: &Timeouts,
+        accounted: &mut Checked,
+        inspect: &mut Inspect<'_>,
+    ) -> Result<()> {
+        let deadline = record.index_deadline();
+        let entry = self.expiry.get((deadline.as_millis(), key.as_bytes()));
+        if entry.map_err(|error| self.failed(error))?.is_some() {
+            accounted.expiry_entries += 1;
+        } else {
+            inspect(Finding::Problem(Problem::NotInExpiry { key, deadline }))?;
+        }
+        if let Some(problem) = Problem::of_deadline(key, &record, defaults) {
+            inspect(Finding::Problem(problem))?;
+        }
+        if let (Some(user), Some(user_key)) = (record.user_id(), record.user()) {
+            let entry = self.users.get((user_key.as_bytes(), key.as_bytes()));
+            if entry.map_err(|error| self.failed(error))?.is_some() {
+                accounted.user_entries += 1;
+            } else {
+                inspect(Finding::Problem(Problem::NotInUsers { key, user }))?;
+            }
+        }
+        inspect(Finding::Record(key, record))
+    }
+
+    fn find_strays_in_expiry(&self, inspect: &mut Inspect<'_>) -> Result<()> {
+        let entries = self.expiry.range::<(u64, KeyBytes)>(..);
+        for entry in entries.map_err(|error| self.failed(error))? {
+            let entry = entry.map_err(|error| self.failed(error))?;
+            let (deadline, key) = entry.0.value();
+            let (deadline, key) = (Timestamp::from_millis(deadline), SessionKey::from_bytes(*key));
+            if self.is_stray(&key, |record| record.index_deadline() == deadline)? {
+                inspect(Finding::Problem(Problem::StrayInExpiry { key, deadline }))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find_strays_in_users(&self, inspect: &mut Inspect<'_>) -> Result<()> {
+        let entries = self.users.range::<(&[u8], KeyBytes)>(..);
+        for entry in entries.map_err(|error| self.failed(error))? {
+            let entry = entry.map_err(|error| self.failed(error))?;
+            let (user, key) = entry.0.value();
+            let (user, key) = (UserId::from_key(user), SessionKey::from_bytes(*key));
+            if self.is_stray(&key, |record| user.is_some() && record.user_id() == user)? {
+                inspect(Finding::Problem(Problem::StrayInUsers { key, user }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an entry leads nowhere. One that leads to a damaged record may well be right.
+    fn is_stray(&self, key: &SessionKey, is_at_home: impl Fn(&Record) -> bool) -> Result<bool> {
+        Ok(match self.snapshot.get(key).map_err(self.failed)? {
+            None => true,
+            Some(Ok(record)) => !is_at_home(&record),
+            Some(Err(_)) => false,
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! redb's handle with its open transaction.
+//!
+//! Invariant: redb writes a page of its own for every commit, even for one that it keeps in memory;
+//! so many commits of ours are one of redb's, and the transaction stays open until something has to
+//! be seen or to be durable.
+
+pub(in crate::engine::redb) mod check;
+pub(in crate::engine::redb) mod snapshot;
+pub(in crate::engine::redb) mod tables;
+
+use redb::{Database, WriteTransaction};
+
+use crate::engine::durability::Durability;
+use crate::engine::redb::database::tables::{Outer, Tables};
+use crate::engine::redb::log::SEQUENCE;
+use crate::engine::redb::view::overlay::Changes;
+use crate::session::id::SessionKey;
+
+pub(in crate::engine::redb) struct Connection {
+    /// Before the database, so that it is dropped before it.
+    transaction: Option<WriteTransaction>,
+    pub(in crate::engine::redb) database: Database,
+}
+
+impl Connection {
+    pub(in crate::engine::redb) const fn new(database: Database) -> Self {
+        Self { transaction: None, database }
+    }
+
+    /// The tables as everything so far has left them. Closed without a commit, they keep what was
+    /// changed for the next one.
+    pub(in crate::engine::redb) fn tables(&mut self) -> Outer<Tables<'_>> {
+        let transaction = self.begun()?;
+        Tables::open(self.transaction.insert(transaction))
+    }
+
+    fn begun(&mut self) -> Outer<WriteTransaction> {
+        match self.transaction.take() {
+            Some(transaction) => Ok(transaction),
+            None => Ok(self.database.begin_write()?),
+        }
+    }
+
+    /// Puts changes into the tables.
+    pub(in crate::engine::redb) fn put(
+        &mut self,
+        keys: impl IntoIterator<Item = SessionKey>,
+        changes: &Changes,
+    ) -> Outer<()> {
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        keys.sort_unstable();
+        let changes = keys.iter().filter_map(|key| Some((key, changes.get(key)?.as_ref())));
+        self.tables()?.put_all(changes)
+    }
+
+    /// Ends the transaction in memory, for a snapshot to be taken.
+    pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> Outer<()> {
+        let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
+        transaction.set_durability(redb::Durability::None)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Ends the transaction on the disk, with a number by which entries that follow it, in this
+    /// process or a later one, are told from those that follow an earlier one.
+    pub(in crate::engine::redb) fn commit_to_disk(
+        &mut self,
+        durability: Durability,
+        number: u64,
+    ) -> Outer<()> {
+        let mut transaction = self.begun()?;
+        Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
+        transaction.set_two_phase_commit(true);
+        // With what is in use on record, a file that was not closed need not be gone through twice.
+        // Where every write is such a commit, that would be too dear.
+        transaction.set_quick_repair(durability != Durability::TwoPhase);
+        Ok(transaction.commit()?)
+    }
+
+    /// Lets go of the file.
+    pub(in crate::engine::redb) fn close(mut self) -> Outer<()> {
+        drop(self.transaction.take());
+        Ok(self.database.close()?)
+    }
+}

@@ -1,0 +1,114 @@
+//! The store as one of the last commits left it; what has changed since is in the overlay.
+//!
+//! Invariant: a snapshot is replaced, never changed. One that is kept pins every page freed since,
+//! so nothing holds one for longer than a call.
+
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+
+use crate::engine::redb::database::tables::{
+    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user,
+};
+use crate::error::Result;
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+
+/// A key and its record; the inner error is one damaged record.
+type Stored = Outer<(SessionKey, Result<Record>)>;
+
+pub(in crate::engine::redb) struct Snapshot {
+    /// The how many-th snapshot this is since the file was opened.
+    commit: u64,
+    transaction: ReadTransaction,
+    sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,
+}
+
+impl Snapshot {
+    pub(in crate::engine::redb) fn of(database: &Database, commit: u64) -> Outer<Self> {
+        let transaction = database.begin_read()?;
+        let sessions = transaction.open_table(SESSIONS)?;
+        Ok(Self { commit, transaction, sessions })
+    }
+
+    pub(in crate::engine::redb) const fn commit(&self) -> u64 {
+        self.commit
+    }
+
+    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        let bytes = self.sessions.get(key.as_bytes())?;
+        Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
+    }
+
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Outer<bool> {
+        Ok(self.sessions.get(key.as_bytes())?.is_some())
+    }
+
+    pub(in crate::engine::redb) fn len(&self) -> Outer<u64> {
+        Ok(self.sessions.len()?)
+    }
+
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+        let users = self.transaction.open_table(USERS)?;
+        let mut keys = Vec::new();
+        for entry in users.range(of_user(user))? {
+            keys.push(SessionKey::from_bytes(*entry?.0.value().1));
+        }
+        Ok(keys)
+    }
+
+    /// The index entries that have passed, earliest first, from the one after this.
+    pub(in crate::engine::redb) fn passed(
+        &self,
+        after: Option<&IndexEntry>,
+        now: Timestamp,
+    ) -> Outer<impl Iterator<Item = Outer<IndexEntry>> + use<>> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let expiry = self.transaction.open_table(EXPIRY)?;
+        let last = (now.as_millis(), &LAST_KEY);
+        let first = after.map(|(deadline, key)| (*deadline, key.as_bytes()));
+        let first = first.filter(|first| *first < last);
+        let entries = expiry.range((first.map_or(Unbounded, Excluded), Included(last)))?;
+        Ok(entries.map(|entry| {
+            let entry = entry?;
+            let (deadline, key) = entry.0.value();
+            Ok((deadline, SessionKey::from_bytes(*key)))
+        }))
+    }
+
+    /// Every record, in the order of the keys.
+    pub(in crate::engine::redb) fn records(&self) -> Outer<impl Iterator<Item = Stored> + use<>> {
+        self.records_after(None)
+    }
+
+    /// Every record after a key, in the order of the keys.
+    pub(in crate::engine::redb) fn records_after(
+        &self,
+        key: Option<SessionKey>,
+    ) -> Outer<impl Iterator<Item = Stored> + use<>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = key.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
+        let entries = self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?;
+        Ok(entries.map(|entry| {
+            let (key, bytes) = entry?;
+            let key = SessionKey::from_bytes(*key.value());
+            Ok((key, Record::decode(&key, bytes.value())))
+        }))
+    }
+
+    pub(in crate::engine::redb) fn meta(&self, name: &str) -> Outer<Option<Vec<u8>>> {
+        let value = self.transaction.open_table(META)?.get(name)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    /// The transaction behind it, for a look at all tables as of one moment.
+    pub(in crate::engine::redb) const fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Snapshot")
+    }
+}

@@ -1,0 +1,227 @@
+//! The tables of the file, and the only code that writes them together.
+//!
+//! Invariant, at every commit: each record in `sessions` stands once in `expiry`, under the index
+//! deadline in its header, and once in `users` if it has a user; nothing else stands there.
+
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+
+pub(in crate::engine::redb) type KeyBytes = &'static [u8; SessionKey::LEN];
+
+pub(in crate::engine::redb) const SESSIONS: TableDefinition<'_, KeyBytes, &[u8]> =
+    TableDefinition::new("sessions");
+pub(in crate::engine::redb) const EXPIRY: TableDefinition<'_, (u64, KeyBytes), ()> =
+    TableDefinition::new("expiry");
+pub(in crate::engine::redb) const USERS: TableDefinition<'_, (&[u8], KeyBytes), ()> =
+    TableDefinition::new("users");
+pub(in crate::engine::redb) const META: TableDefinition<'_, &str, &[u8]> =
+    TableDefinition::new("meta");
+
+pub(in crate::engine::redb) const FIRST_KEY: [u8; SessionKey::LEN] = [0; SessionKey::LEN];
+pub(in crate::engine::redb) const LAST_KEY: [u8; SessionKey::LEN] = [0xff; SessionKey::LEN];
+
+/// An entry of `expiry`: an index deadline, in milliseconds since 1970, and whose it is.
+pub(in crate::engine::redb) type IndexEntry = (u64, SessionKey);
+
+/// A failure of the transaction as a whole.
+pub(in crate::engine::redb) type Outer<T> = Result<T, redb::Error>;
+
+/// The three tables of sessions, open in one transaction.
+pub(in crate::engine::redb) struct Tables<'t> {
+    transaction: &'t WriteTransaction,
+    sessions: Table<'t, KeyBytes, &'static [u8]>,
+    expiry: Table<'t, (u64, KeyBytes), ()>,
+    users: Table<'t, (&'static [u8], KeyBytes), ()>,
+    changed: bool,
+}
+
+impl<'t> Tables<'t> {
+    /// Opens the tables; creates them where they are not there yet.
+    pub(in crate::engine::redb) fn open(transaction: &'t WriteTransaction) -> Outer<Self> {
+        Ok(Self {
+            transaction,
+            sessions: transaction.open_table(SESSIONS)?,
+            expiry: transaction.open_table(EXPIRY)?,
+            users: transaction.open_table(USERS)?,
+            changed: false,
+        })
+    }
+
+    /// Whether there is anything to commit beyond records, of which whoever puts them keeps account.
+    pub(in crate::engine::redb) const fn changed(&self) -> bool {
+        self.changed
+    }
+
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Outer<bool> {
+        Ok(self.sessions.get(key.as_bytes())?.is_some())
+    }
+
+    /// The record under a key; the inner error is one damaged record, not a failed transaction.
+    pub(in crate::engine::redb) fn get(
+        &self,
+        key: &SessionKey,
+    ) -> Outer<Option<crate::error::Result<Record>>> {
+        let bytes = self.sessions.get(key.as_bytes())?;
+        Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
+    }
+
+    /// Leaves a record, exactly as it is, or nothing under a key, whatever is there.
+    pub(in crate::engine::redb) fn put(
+        &mut self,
+        key: &SessionKey,
+        record: Option<&Record>,
+    ) -> Outer<()> {
+        let mut entries = Entries::default();
+        self.put_record(key, record, &mut entries)?;
+        self.put_entries(&entries)
+    }
+
+    /// The same for many keys, whose order should be theirs in the tables: neighbours share pages.
+    pub(in crate::engine::redb) fn put_all<'r>(
+        &mut self,
+        changes: impl IntoIterator<Item = (&'r SessionKey, Option<&'r Record>)>,
+    ) -> Outer<()> {
+        let mut entries = Entries::default();
+        for (key, record) in changes {
+            self.put_record(key, record, &mut entries)?;
+        }
+        entries.expiry.sort_unstable();
+        entries.users.sort_unstable();
+        self.put_entries(&entries)
+    }
+
+    /// Makes the change in `sessions`, and adds to the entries that have to follow it.
+    fn put_record(
+        &mut self,
+        key: &SessionKey,
+        record: Option<&Record>,
+        entries: &mut Entries,
+    ) -> Outer<()> {
+        let before = match record {
+            Some(record) => self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?,
+            None => self.sessions.remove(key.as_bytes())?,
+        };
+        let before = before.map(|bytes| Record::decode(key, bytes.value())).transpose();
+        let before = match before {
+            Ok(before) => before,
+            Err(_) => {
+                self.remove_entries_of(key)?;
+                None
+            }
+        };
+        entries.follow(key, before.as_ref(), record);
+        Ok(())
+    }
+
+    fn put_entries(&mut self, entries: &Entries) -> Outer<()> {
+        for (deadline, key, there) in &entries.expiry {
+            match there {
+                true => self.expiry.insert((*deadline, key.as_bytes()), ())?,
+                false => self.expiry.remove((*deadline, key.as_bytes()))?,
+            };
+        }
+        for (user, key, there) in &entries.users {
+            match there {
+                true => self.users.insert((user.as_bytes(), key.as_bytes()), ())?,
+                false => self.users.remove((user.as_bytes(), key.as_bytes()))?,
+            };
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+        let mut keys = Vec::new();
+        for entry in self.users.range(of_user(user))? {
+            keys.push(SessionKey::from_bytes(*entry?.0.value().1));
+        }
+        Ok(keys)
+    }
+
+    /// Up to `limit` keys after `after`, in order.
+    pub(in crate::engine::redb) fn keys_after(
+        &self,
+        after: Option<SessionKey>,
+        limit: usize,
+    ) -> Outer<Vec<SessionKey>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = after.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
+        let mut keys = Vec::new();
+        for entry in self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?.take(limit)
+        {
+            keys.push(SessionKey::from_bytes(*entry?.0.value()));
+        }
+        Ok(keys)
+    }
+
+    /// Removes an index entry that belongs to no record. There is none in a sound file; one must not
+    /// stop every sweep that meets it.
+    pub(in crate::engine::redb) fn remove_stray_entry(
+        &mut self,
+        deadline: u64,
+        key: &SessionKey,
+    ) -> Outer<()> {
+        self.changed = true;
+        self.expiry.remove((deadline, key.as_bytes()))?;
+        Ok(())
+    }
+
+    /// Removes every session. Takes the open tables and gives them back empty.
+    pub(in crate::engine::redb) fn cleared(self) -> Outer<Self> {
+        let transaction = self.transaction;
+        drop(self);
+        transaction.delete_table(SESSIONS)?;
+        transaction.delete_table(EXPIRY)?;
+        transaction.delete_table(USERS)?;
+        let mut tables = Self::open(transaction)?;
+        tables.changed = true;
+        Ok(tables)
+    }
+
+    pub(in crate::engine::redb) fn store_meta(&mut self, name: &str, value: &[u8]) -> Outer<()> {
+        self.changed = true;
+        self.transaction.open_table(META)?.insert(name, value)?;
+        Ok(())
+    }
+
+    /// Finds the index entries of a damaged record, which cannot tell where they are, by looking
+    /// at all of them. Slow, and rare: redb's own checksums catch damage before this one does.
+    fn remove_entries_of(&mut self, key: &SessionKey) -> Outer<()> {
+        self.expiry.retain(|(_, entry), ()| entry != key.as_bytes())?;
+        self.users.retain(|(_, entry), ()| entry != key.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Entries of the two indexes, and whether each shall be there.
+#[derive(Default)]
+struct Entries {
+    expiry: Vec<(u64, SessionKey, bool)>,
+    users: Vec<(UserKey, SessionKey, bool)>,
+}
+
+impl Entries {
+    /// Adds what changes with a record. What stays as it is spares the page it is on.
+    fn follow(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) {
+        let deadline = |record: &Record| record.index_deadline().as_millis();
+        let (before, after) = (old.map(deadline), new.map(deadline));
+        if before != after {
+            self.expiry.extend(before.map(|deadline| (deadline, *key, false)));
+            self.expiry.extend(after.map(|deadline| (deadline, *key, true)));
+        }
+        let (before, after) = (old.and_then(Record::user), new.and_then(Record::user));
+        if before != after {
+            self.users.extend(before.map(|user| (user, *key, false)));
+            self.users.extend(after.map(|user| (user, *key, true)));
+        }
+    }
+}
+
+/// The range of a user's entries.
+pub(in crate::engine::redb) fn of_user(
+    user: &UserKey,
+) -> std::ops::RangeInclusive<(&[u8], &[u8; SessionKey::LEN])> {
+    (user.as_bytes(), &FIRST_KEY)..=(user.as_bytes(), &LAST_KEY)
+}

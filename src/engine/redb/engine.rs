@@ -1,0 +1,269 @@
+//! Sessions in one redb file.
+//!
+//! The main flow, top down: a read looks into the touch buffer, then into the cache of hot records,
+//! then into the kept snapshot. A
+//! write becomes an [`Operation`], goes through the commit queue, and is carried out by whichever
+//! thread leads: all operations of the batch in view of what readers see, one entry of the log, and
+//! the touches that the commit made void are forgotten. redb's tables follow in the background.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::redb::background::step_size::Pace;
+use crate::engine::redb::error;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::view::overlay::Overlay;
+
+use crate::engine::redb::background::sweep::SweepPosition;
+use crate::engine::redb::background::warm_up::WarmUp;
+use crate::engine::redb::commit::operation::{Keyed, OnTables, Operation, Outcome};
+use crate::engine::redb::commit::queue::CommitQueue;
+use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::{Due, Writer};
+use crate::engine::redb::database::Connection;
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::file::{OpenFile, StoreFile};
+use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::folder::InFolder;
+use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::cache::RecordCache;
+use crate::engine::redb::view::filter::KeyFilter;
+use crate::engine::redb::view::listing::Listing;
+use crate::engine::redb::view::touches::TouchBuffer;
+use crate::engine::{Engine, Wake};
+use crate::error::{Error, Result};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{ArcSwapOption, Mutex};
+
+/// How many touches, or index entries, one transaction deals with: what another writer may have
+/// to wait for.
+pub(in crate::engine::redb) const STEP: usize = 1_000;
+
+/// Keeps sessions in one redb file.
+///
+/// [`SessionStore::open`](crate::SessionStore::open) makes one; open it yourself to wrap it in an
+/// engine of your own. The file is locked for as long as the engine lives.
+///
+/// # Durability
+///
+/// As the [`Durability`](crate::Durability) it was opened with says; touches on
+/// [`flush`](Engine::flush).
+///
+/// # Concurrency
+///
+/// Reads take no lock of a writer, but to open the file anew after an error. Threads that write at
+/// the same time share commits.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+/// use sessile::engine::RedbEngine;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store: SessionStore = SessionStore::builder().engine(RedbEngine::open(path)?).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RedbEngine {
+    pub(in crate::engine::redb) shared: Shared,
+    pub(in crate::engine::redb) queue: CommitQueue<Operation>,
+    pub(in crate::engine::redb) writer: Writer,
+    pub(in crate::engine::redb) sweep: SweepPosition,
+    touch_pace: Pace,
+    pub(in crate::engine::redb) warm_up: WarmUp,
+    /// Wakes the thread that tends to the engine, if there is one.
+    pub(in crate::engine::redb) wake: Mutex<Option<Wake>>,
+}
+
+impl RedbEngine {
+    /// Opens a file with the default options; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`](crate::Builder::open).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &RedbOptions::new())
+    }
+
+    /// Opens a file; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open`](crate::Builder::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
+        Self::open_medium(Box::new(InFolder::at(path.as_ref())?), options)
+    }
+
+    pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
+        options.check()?;
+        let (file, opened) = StoreFile::open(medium, options)?;
+        let OpenFile { database, log, logged } = opened;
+        let (database, begun) = holding(database, |database| {
+            let snapshot = Snapshot::of(database, 0)?;
+            Ok((Ledger::new(log, &logged, &snapshot)?, snapshot))
+        });
+        let (ledger, snapshot) =
+            begun.map_err(|error| error::from_redb("read", file.path(), error))?;
+        let overlay = Overlay::new();
+        overlay.add(&logged, false);
+        let shared = Shared {
+            file,
+            options: options.for_reopening(),
+            touches: TouchBuffer::new(),
+            cache: RecordCache::new(options.record_cache_bytes()),
+            filter: KeyFilter::new(),
+            overlay,
+            snapshot: ArcSwapOption::from_pointee(snapshot),
+            handle_lost: AtomicBool::new(false),
+        };
+        Ok(Self {
+            shared,
+            queue: CommitQueue::new(),
+            writer: Writer::new(Connection::new(database), ledger),
+            sweep: SweepPosition::new(),
+            touch_pace: Pace::new(),
+            warm_up: WarmUp::new(),
+            wake: Mutex::new(None),
+        })
+    }
+
+    /// What [`check`](Engine::check) finds wrong, under the timeouts that the file's index was made
+    /// under: an empty list in every sound file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn disagreements(&self) -> Result<Vec<String>> {
+        let timeouts = self
+            .load_meta("timeouts")?
+            .and_then(|bytes| crate::time::timeouts::Timeouts::from_bytes(&bytes));
+        let mut found = Vec::new();
+        self.check(
+            &timeouts.unwrap_or(crate::time::timeouts::Timeouts::ENDLESS),
+            &mut |finding| {
+                if let crate::engine::check::Finding::Problem(problem) = finding {
+                    found.push(problem.to_string());
+                }
+                Ok(())
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// The store as it is now, as one whole.
+    pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
+        self.writer.listing(&self.shared)
+    }
+
+    /// The same in a snapshot, with indexes and all.
+    pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
+        if !self.shared.overlay.is_empty() {
+            self.submit(OnTables::Publish)?;
+        }
+        self.shared.snapshot.load_full().ok_or(Error::Closed)
+    }
+
+    pub(in crate::engine::redb) fn submit(
+        &self,
+        operation: impl Into<Operation>,
+    ) -> Result<Outcome> {
+        let operation = operation.into();
+        if matches!(operation, Operation::OnTables(_)) {
+            self.writer.catch_up(&self.shared);
+        }
+        let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch));
+        self.fold_if_due();
+        outcome
+    }
+
+    /// Sees to it that the log is folded if that is due: by the thread that tends to the engine; by
+    /// this one if there is none, or it has not come to it and the log is nearly full.
+    pub(in crate::engine::redb) fn fold_if_due(&self) {
+        let by_another = match self.writer.take_due() {
+            Due::No => true,
+            Due::Soon => self.wake.lock().as_ref().map(Wake::wake).is_some(),
+            Due::Now => false,
+        };
+        if !by_another {
+            self.writer.fold(&self.shared);
+        }
+    }
+
+    /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
+    /// its own call's answer, so no call opens the file anew more than once.
+    pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        let lost = self.shared.is_handle_lost();
+        match read() {
+            // The error may be a fold's, and only just have come.
+            Err(ref error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
+                self.writer.reopen(&self.shared)?;
+                read()
+            }
+            // What is in memory is read without a handle.
+            other => other,
+        }
+    }
+
+    /// Writes everything that is in memory only.
+    pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
+        if self.shared.is_handle_lost() {
+            self.writer.reopen(&self.shared)?;
+        }
+        self.flush_touches()?;
+        self.sync_if_needed()
+    }
+
+    fn sync_if_needed(&self) -> Result<()> {
+        if self.writer.needs_sync() {
+            self.submit(OnTables::Sync)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the pending touches, a step at a time.
+    fn flush_touches(&self) -> Result<()> {
+        let touches = self.shared.touches.all();
+        let mut rest = touches.as_slice();
+        while !rest.is_empty() {
+            let step = rest.get(..self.touch_pace.step(STEP)).unwrap_or(rest);
+            let written = match self.submit(Keyed::Touches(step.to_vec()))? {
+                Outcome::Wrote(written) => written,
+                other => return Err(other.unexpected()),
+            };
+            self.writer.make_room(&self.shared);
+            self.adapt(&self.touch_pace, STEP);
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Chooses the size of the next step of work in the background. Whether nobody else writes.
+    pub(in crate::engine::redb) fn adapt(&self, pace: &Pace, limit: usize) -> bool {
+        let operations = self.writer.stats().committed_operations;
+        pace.adapt(self.queue.is_busy(), operations, limit)
+    }
+}
+
+impl Drop for RedbEngine {
+    /// Writes what is pending. An error here has nobody to go to; `close` reports it.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for RedbEngine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RedbEngine")
+            .field("path", &self.shared.file.path())
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}

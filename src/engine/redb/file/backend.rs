@@ -1,0 +1,233 @@
+//! What stands between redb and the file: it passes everything on, and remembers what redb forgets.
+//!
+//! redb tells a caller that *some* I/O failed. How to go on depends on which: after a failed sync
+//! the kernel may call pages clean that never reached the disk. And where locks are not supported,
+//! redb goes on without; this refuses.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{BackendError, StorageBackend};
+
+use crate::engine::redb::log::Disk;
+use crate::engine::redb::storage::Medium;
+
+/// Whether a sync has failed; shared between a backend and the engine that opened it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine::redb) struct SyncFailed(Arc<AtomicBool>);
+
+impl SyncFailed {
+    pub(in crate::engine::redb) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(in crate::engine::redb) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// What redb takes for the file.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Backend {
+    disk: Arc<Disk>,
+    medium: Arc<dyn Medium>,
+}
+
+/// The error by which redb's open reports that the file system has no locks.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the file system does not support locks")]
+pub(in crate::engine::redb) struct LocksUnsupported;
+
+impl Backend {
+    pub(in crate::engine::redb) const fn new(disk: Arc<Disk>, medium: Arc<dyn Medium>) -> Self {
+        Self { disk, medium }
+    }
+}
+
+/// redb asks for parts of the file first and falls back to the whole; only the latter is final.
+fn refuse_without_locks(
+    result: Result<bool, BackendError>,
+    start: Bound<u64>,
+    end: Bound<u64>,
+) -> Result<bool, BackendError> {
+    let whole = matches!(start, Bound::Unbounded | Bound::Included(0)) && end == Bound::Unbounded;
+    match result {
+        Err(BackendError::Unsupported) if whole => {
+            Err(BackendError::Other(Box::new(LocksUnsupported)))
+        }
+        other => other,
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.database_len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.inner().read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_database_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(offset, data)
+    }
+
+    /// The last call. Whoever opens the file next, which the locks allow only afterwards, must not
+    /// be shown pages that a failed sync left in memory alone: it would build on them.
+    fn close(&self) -> io::Result<()> {
+        let given_back = self.disk.give_back_retired();
+        let forgotten = match self.disk.sync_failed() {
+            true => self.medium.forget_cached(),
+            false => Ok(()),
+        };
+        let closed = self.disk.inner().close();
+        given_back.and(forgotten).and(closed)
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        refuse_without_locks(self.disk.inner().try_lock_range(start, end), start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        refuse_without_locks(self.disk.inner().try_lock_shared_range(start, end), start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.inner().lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.inner().lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.disk.inner().unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.disk.inner().query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::redb::storage::MediumFile;
+    use crate::engine::redb::storage::folder::InFolder;
+
+    /// Notes down what is asked of it, and knows no lock of the whole.
+    #[derive(Clone, Debug, Default)]
+    struct Asked(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Asked {
+        fn note<T>(&self, what: &'static str, answer: T) -> T {
+            self.0.lock().unwrap().push(what);
+            answer
+        }
+    }
+
+    type Bounds = (Bound<u64>, Bound<u64>);
+    const PART: Bounds = (Bound::Included(1), Bound::Excluded(2));
+    const WHOLE: Bounds = (Bound::Unbounded, Bound::Unbounded);
+
+    fn answer<T>(bounds: Bounds, part: T) -> Result<T, BackendError> {
+        if bounds == PART { Ok(part) } else { Err(BackendError::Unsupported) }
+    }
+
+    impl MediumFile for Asked {}
+
+    impl StorageBackend for Asked {
+        fn len(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn try_lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<bool, BackendError> {
+            self.note("try", answer((a, b), true))
+        }
+
+        fn try_lock_shared_range(
+            &self,
+            a: Bound<u64>,
+            b: Bound<u64>,
+        ) -> Result<bool, BackendError> {
+            self.note("try shared", answer((a, b), true))
+        }
+
+        fn lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("lock", answer((a, b), ()))
+        }
+
+        fn lock_shared_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("lock shared", answer((a, b), ()))
+        }
+
+        fn unlock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<(), BackendError> {
+            self.note("unlock", answer((a, b), ()))
+        }
+
+        fn query_lock_range(&self, a: Bound<u64>, b: Bound<u64>) -> Result<bool, BackendError> {
+            self.note("query", answer((a, b), true))
+        }
+    }
+
+    #[test]
+    fn every_lock_is_asked_of_the_file_and_none_of_the_whole_is_done_without() {
+        let asked = Asked::default();
+        let disk = Disk::open(Box::new(asked.clone()), SyncFailed::default()).unwrap();
+        let medium = InFolder::at("unused".as_ref()).unwrap();
+        let backend = Backend::new(Arc::new(disk), Arc::new(medium));
+        let (start, end) = PART;
+        assert!(backend.try_lock_range(start, end).unwrap());
+        assert!(backend.try_lock_shared_range(start, end).unwrap());
+        assert!(backend.query_lock_range(start, end).unwrap());
+        backend.lock_range(start, end).unwrap();
+        backend.lock_shared_range(start, end).unwrap();
+        backend.unlock_range(start, end).unwrap();
+        let expected = ["try", "try shared", "query", "lock", "lock shared", "unlock"];
+        assert_eq!(*asked.0.lock().unwrap(), expected);
+
+        // Another part is redb's to go without; the whole is not.
+        let other = backend.try_lock_range(Bound::Included(5), Bound::Unbounded);
+        assert!(matches!(other, Err(BackendError::Unsupported)));
+        for (start, end) in [WHOLE, (Bound::Included(0), Bound::Unbounded)] {
+            for tried in
+                [backend.try_lock_range(start, end), backend.try_lock_shared_range(start, end)]
+            {
+                let Err(BackendError::Other(cause)) = tried else { panic!("{tried:?}") };
+                assert!(cause.is::<LocksUnsupported>());
+            }
+        }
+    }
+}

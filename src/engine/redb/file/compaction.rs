@@ -1,0 +1,38 @@
+//! Giving back the space of a file that is mostly empty, while opening it.
+//!
+//! Invariant: only a file that is mostly empty is rewritten; redb does that in transactions, so a
+//! crash leaves a complete file, shorter or not.
+
+use redb::Database;
+
+use crate::engine::redb::database::tables::Outer;
+
+/// Below this, the space is not worth the writing.
+const MIN_LEN: u64 = 16 * 1024 * 1024;
+/// A file that is more than this many times as long as its live pages is mostly empty. redb makes a
+/// full file twice as long, so one that was not closed may well be twice as long as they are.
+const FACTOR: u64 = 3;
+
+/// Compacts the database if it takes a file of `len` bytes and needs less than a third of it. Whether
+/// it did. How many bytes its pages take is measured, page by page, unless it is known.
+pub(in crate::engine::redb) fn compact_if_mostly_empty(
+    database: &mut Database,
+    len: u64,
+    live: Option<u64>,
+) -> Outer<bool> {
+    if len <= MIN_LEN {
+        return Ok(false);
+    }
+    let live = live.map_or_else(|| measured(database), Ok)?;
+    if len / FACTOR <= live {
+        return Ok(false);
+    }
+    Ok(database.compact()?)
+}
+
+fn measured(database: &Database) -> Outer<u64> {
+    let transaction = database.begin_write()?;
+    let stats = transaction.stats()?;
+    transaction.abort()?;
+    Ok(stats.allocated_pages().saturating_mul(stats.page_size() as u64))
+}

@@ -1,0 +1,224 @@
+//! The file's life: created whole or not at all, opened only if it is ours, watched while open.
+//!
+//! Invariant: nothing that is found is written to before its marks have been seen; a new store
+//! is in its place only once it is complete and on the disk.
+
+pub(in crate::engine::redb) mod backend;
+pub(in crate::engine::redb) mod compaction;
+pub(in crate::engine::redb) mod signature;
+pub(in crate::engine::redb) mod unwinding;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use crate::engine::redb::error;
+use crate::engine::redb::file::backend::{Backend, SyncFailed};
+use crate::engine::redb::file::compaction::compact_if_mostly_empty;
+use crate::engine::redb::file::signature::{check_format, check_marks, write_marks};
+use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::log::{Disk, WriteAheadLog};
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::pages::verify::{Verdict, verify};
+use crate::engine::redb::recovery::was_closed;
+use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::{Found, Medium, MediumFile, Opened};
+use crate::engine::redb::view::overlay::Changes;
+use crate::error::{Error, Result};
+
+/// A store's file.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct StoreFile {
+    medium: Arc<dyn Medium>,
+    identity: Identity,
+    sync_failed: SyncFailed,
+}
+
+/// redb's handle of it, the log behind it, and what that says which the database does not hold.
+pub(in crate::engine::redb) struct OpenFile {
+    pub(in crate::engine::redb) database: Database,
+    pub(in crate::engine::redb) log: WriteAheadLog,
+    pub(in crate::engine::redb) logged: Changes,
+}
+
+impl StoreFile {
+    /// Opens the store on a medium; creates it where there is nothing, or an empty file.
+    pub(in crate::engine::redb) fn open(
+        medium: Box<dyn Medium>,
+        options: &RedbOptions,
+    ) -> Result<(Self, OpenFile)> {
+        match medium.found()? {
+            Found::File => Self::open_compact(medium, options),
+            Found::Nothing => {
+                let (store, opened, ()) = Self::create_filled(medium, options, |_| Ok(()))?;
+                Ok((store, opened))
+            }
+        }
+    }
+
+    pub(in crate::engine::redb) fn path(&self) -> &Path {
+        self.medium.path()
+    }
+
+    pub(in crate::engine::redb) fn sync_failed(&self) -> bool {
+        self.sync_failed.get()
+    }
+
+    pub(in crate::engine::redb) fn len(&self) -> Result<u64> {
+        self.medium.len()
+    }
+
+    /// Whether the path still leads to the open file. A commit to a file that nobody can open
+    /// again must not be acknowledged.
+    pub(in crate::engine::redb) fn check_in_place(&self) -> Result<()> {
+        match self.medium.identity()? {
+            Some(identity) if identity == self.identity => Ok(()),
+            _ => Err(Error::FileReplaced { path: self.path().into() }),
+        }
+    }
+
+    /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
+    /// fails on the new handle counts as one on the old.
+    pub(in crate::engine::redb) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
+        self.check_in_place()?;
+        let Opened { backend, identity } = self.medium.open()?;
+        match identity == self.identity {
+            true => Ok(self.existing(backend, options)?.0),
+            false => Err(Error::FileReplaced { path: self.path().into() }),
+        }
+    }
+
+    /// Opens a file, and gives back its space if it is mostly empty.
+    fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
+        let Opened { backend, identity } = medium.open()?;
+        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
+        let (mut opened, live) = store.existing(backend, options)?;
+        // Damage that nobody looked for must not be moved about.
+        if !(options.compact_on_open && options.verify_on_open) {
+            return Ok((store, opened));
+        }
+        match compact_if_mostly_empty(&mut opened.database, store.len()?, live) {
+            Ok(_) => Ok((store, opened)),
+            Err(error) if store.sync_failed() => {
+                Err(error::from_redb("compact", store.path(), error))
+            }
+            // A disk that is too full to be made emptier must not keep the store closed.
+            Err(_) => {
+                drop(opened);
+                let opened = store.reopen(options)?;
+                Ok((store, opened))
+            }
+        }
+    }
+
+    /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
+    /// once it is on the disk.
+    pub(in crate::engine::redb) fn create_filled<T>(
+        medium: Box<dyn Medium>,
+        options: &RedbOptions,
+        fill: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<(Self, OpenFile, T)> {
+        let draft = medium.create()?;
+        let Opened { backend, identity } = draft.open()?;
+        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
+        let (opened, _) = store.connect(backend, options, Found::Nothing)?;
+        let marked = write_marks(&opened.database);
+        marked.map_err(|error| error::from_redb("create", store.path(), error))?;
+        let filled = fill(&opened.database)?;
+        // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
+        if store.medium.found()? == Found::File {
+            return Err(Error::AlreadyOpen { path: store.path().into() });
+        }
+        draft.move_in_place()?;
+        Ok((store, opened, filled))
+    }
+
+    fn existing(
+        &self,
+        backend: Box<dyn MediumFile>,
+        options: &RedbOptions,
+    ) -> Result<(OpenFile, Option<u64>)> {
+        check_marks(self.path(), &*backend)?;
+        self.connect(backend, options, Found::File)
+    }
+
+    /// Opens the database and its log; with them how many bytes its pages take, if that was seen.
+    fn connect(
+        &self,
+        backend: Box<dyn MediumFile>,
+        options: &RedbOptions,
+        found: Found,
+    ) -> Result<(OpenFile, Option<u64>)> {
+        let failed = |error| error::from_open(self.path(), error);
+        let was_closed = was_closed(&*backend);
+        let watch = options.on_recovery.watch(was_closed);
+        let disk = Disk::open(backend, self.sync_failed.clone());
+        let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
+        let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.medium));
+        let release = |error| {
+            let _ = backend.close();
+            Err(failed(error))
+        };
+        // What a killed process left may not be on the disk yet. redb's header, which says how long
+        // the file is, must not get there before it.
+        if let Err(error) = backend.sync_data() {
+            return release(DatabaseError::Storage(error.into()));
+        }
+        let looks = options.verify_on_open || !was_closed;
+        let verdict = match disk.database_len() {
+            Ok(len) if looks => verify(disk.inner(), len, &|progress| watch.goes_on(progress)),
+            _ => Verdict::Open,
+        };
+        let live = match verdict {
+            Verdict::Sound { live } => Some(live),
+            Verdict::Open => None,
+            Verdict::CalledOff => return release(DatabaseError::RepairAborted),
+        };
+        let mut builder = Builder::new();
+        builder
+            .set_cache_size(options.page_cache_bytes())
+            .set_check_integrity_on_open(looks && live.is_none())
+            .set_repair_callback(Rc::clone(&watch).for_redb());
+        // In a debug build redb may panic on a header that makes no sense.
+        let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
+        let database = match opened {
+            Ok(database) => database.map_err(failed)?,
+            Err(panic) if watch.is_called() => resume_unwind(panic),
+            Err(_) => return Err(error::panicked(self.path())),
+        };
+        let (database, recovered) = holding(database, |database| {
+            if found == Found::File {
+                check_format(self.path(), database)?;
+            }
+            WriteAheadLog::recover(disk, database, options.page_cache_bytes())
+                .map_err(|error| error::from_redb("recover", self.path(), error))
+        });
+        let (log, logged) = recovered?;
+        Ok((OpenFile { database, log, logged }, live))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::engine::redb::storage::folder::InFolder;
+
+    #[test]
+    fn a_file_that_appears_while_a_store_is_filled_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let medium = Box::new(InFolder::at(&path).unwrap());
+        let created = StoreFile::create_filled(medium, &RedbOptions::new(), |_| {
+            fs::write(&path, "somebody else's").unwrap();
+            Ok(())
+        });
+        assert!(matches!(created, Err(Error::AlreadyOpen { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is left");
+    }
+}

@@ -1,0 +1,111 @@
+//! The marks by which a file is known as a store, and as which version of it.
+//!
+//! Invariant: they are looked for by reading alone; redb writes to every file it opens.
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, StorageBackend, TableError};
+
+use crate::engine::redb::database::tables::{META, Outer, Tables};
+use crate::engine::redb::error;
+use crate::error::{Error, Result};
+
+/// redb's first bytes.
+const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+/// Ours, stored as the value of `meta`'s entry `format`, with the version behind them. Their
+/// presence is checked on the raw bytes, before redb writes to the file.
+const STORE_MAGIC: &[u8; 16] = b"sessile store\x1A\r\n";
+const FORMAT: &str = "format";
+/// The newest version of the file's layout that this code reads, and the one it writes.
+const FORMAT_VERSION: u64 = 1;
+
+/// Reads the file, and nothing but reads it, until it has seen that it is a store of ours. The same
+/// bytes may stand elsewhere, with anything behind them: in what an application keeps in a session,
+/// or where a page was torn that nothing refers to. So any mark of a version that is read will do;
+/// [`check_format`] then looks at the one that counts.
+pub(in crate::engine::redb) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> {
+    const CHUNK: u64 = 64 * 1024;
+    const MARK_LEN: usize = STORE_MAGIC.len() + size_of::<u64>();
+    let failed = |error| Error::io("read", path, error);
+    let len = file.len().map_err(failed)?;
+    let (mut window, mut read) = (Vec::new(), 0);
+    let mut refusal = None;
+    while read < len {
+        let more = CHUNK.min(len - read);
+        let mut chunk = vec![0; usize::try_from(more).unwrap_or_default()];
+        file.read(read, &mut chunk).map_err(failed)?;
+        window.append(&mut chunk);
+        if read == 0 && !window.starts_with(REDB_MAGIC) {
+            break;
+        }
+        read += more;
+        for at in memchr::memmem::find_iter(&window, STORE_MAGIC) {
+            match window.get(at..).and_then(version_of) {
+                Some(version) if is_read(version) => return Ok(()),
+                Some(version) => refusal = refusal.or(Some(version)),
+                // The rest of it is in the next chunk.
+                None => {}
+            }
+        }
+        // A mark may lie across two chunks.
+        window.drain(..window.len().saturating_sub(MARK_LEN));
+    }
+    Err(match (refusal, read) {
+        (Some(version), _) => refused(path, version),
+        (None, 0) => not_a_store(path, "it does not begin as a redb database does"),
+        (None, _) => not_a_store(path, "it is a redb database without sessions, or cut short"),
+    })
+}
+
+/// Looks at the mark that counts, before anything else is read of the open database.
+pub(in crate::engine::redb) fn check_format(path: &Path, database: &Database) -> Result<()> {
+    let failed = |error| error::from_redb("open", path, error);
+    match stored_version(database).map_err(failed)? {
+        Some(version) if is_read(version) => Ok(()),
+        Some(version) => Err(refused(path, version)),
+        None => Err(not_a_store(path, "it has no format version")),
+    }
+}
+
+fn stored_version(database: &Database) -> Outer<Option<u64>> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(FORMAT)?.and_then(|mark| version_of(mark.value()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The version behind the magic bytes at the beginning.
+fn version_of(bytes: &[u8]) -> Option<u64> {
+    let version = bytes.strip_prefix(STORE_MAGIC)?.first_chunk()?;
+    Some(u64::from_le_bytes(*version))
+}
+
+const fn is_read(version: u64) -> bool {
+    matches!(version, 1..=FORMAT_VERSION)
+}
+
+fn refused(path: &Path, version: u64) -> Error {
+    match version {
+        0 => not_a_store(path, "it has format version 0"),
+        found => Error::UnsupportedFormat { path: path.into(), found, supported: FORMAT_VERSION },
+    }
+}
+
+fn not_a_store(path: &Path, reason: &str) -> Error {
+    Error::NotASessionStore { path: path.into(), reason: reason.into() }
+}
+
+/// The first commit: all tables, and the marks by which the file is known.
+pub(in crate::engine::redb) fn write_marks(database: &Database) -> Outer<()> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    Tables::open(&transaction)?;
+    {
+        let mut mark = STORE_MAGIC.to_vec();
+        mark.extend(FORMAT_VERSION.to_le_bytes());
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(FORMAT, mark.as_slice())?;
+    }
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,196 @@
+//! One commit as an entry of the log, and back.
+//!
+//! Invariant: an entry is taken for one only if its digest, which covers the log's salt and the
+//! entry's number, is right; and its length is a multiple of the sector's, so that writing one
+//! never writes over a part of another.
+
+use std::ops::RangeInclusive;
+
+use crate::engine::redb::log::location::{SECTOR, digest_of};
+use crate::session::id::SessionKey;
+
+const DIGEST_LEN: usize = 16;
+/// Digest, number, length of the changes.
+const HEAD: usize = DIGEST_LEN + 8 + 4;
+/// In place of a record's length: the record was removed.
+const REMOVED: u32 = u32::MAX;
+/// Beside the changes' length: the commit of redb's that has the number before this entry's began
+/// before it, holds nothing but entries, and may not have come to its end. So the entry follows
+/// that commit as well as the entry before it.
+const FOLLOWS_FOLD: u32 = 1 << 31;
+
+/// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
+pub(in crate::engine::redb) type Change = (SessionKey, Option<Vec<u8>>);
+
+/// The changes of one commit as bytes, without the number that they get when they are written.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Entry {
+    /// Room for the head, the changes, and padding.
+    bytes: Vec<u8>,
+    /// With the flag, if it is set.
+    changes_len: u32,
+}
+
+impl Entry {
+    /// `None` if the changes are more than any log could hold.
+    pub(in crate::engine::redb) fn of(changes: impl Iterator<Item = Change>) -> Option<Self> {
+        let mut bytes = vec![0; HEAD];
+        for (key, record) in changes {
+            bytes.extend_from_slice(key.as_bytes());
+            let len = record.as_ref().map_or(Ok(REMOVED), |record| u32::try_from(record.len()));
+            bytes.extend_from_slice(&len.ok()?.to_le_bytes());
+            bytes.extend_from_slice(record.as_deref().unwrap_or_default());
+        }
+        let changes_len = u32::try_from(bytes.len() - HEAD).ok()?;
+        if changes_len & FOLLOWS_FOLD != 0 {
+            return None;
+        }
+        bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
+        Some(Self { bytes, changes_len })
+    }
+
+    /// The same entry, which follows a fold that may not have come to its end.
+    pub(in crate::engine::redb) fn following_fold(mut self, follows: bool) -> Self {
+        if follows {
+            self.changes_len |= FOLLOWS_FOLD;
+        }
+        self
+    }
+
+    pub(in crate::engine::redb) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The bytes to write as the entry of this number.
+    pub(in crate::engine::redb) fn numbered(mut self, number: u64, salt: &[u8; 16]) -> Vec<u8> {
+        let head = [&number.to_le_bytes()[..], &self.changes_len.to_le_bytes()[..]].concat();
+        if let Some(place) = self.bytes.get_mut(DIGEST_LEN..HEAD) {
+            place.copy_from_slice(&head);
+        }
+        let digest = digest_with(salt, self.bytes.get(DIGEST_LEN..).unwrap_or_default());
+        if let Some(place) = self.bytes.get_mut(..DIGEST_LEN) {
+            place.copy_from_slice(&digest);
+        }
+        self.bytes
+    }
+}
+
+/// An entry as it was found.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Found<'a> {
+    pub(in crate::engine::redb) number: u64,
+    pub(in crate::engine::redb) len: usize,
+    follows_fold: bool,
+    changes: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    /// The entry that begins where these bytes do, if a whole one of these numbers does.
+    pub(in crate::engine::redb) fn at_start_of(
+        bytes: &'a [u8],
+        salt: &[u8; 16],
+        numbers: &RangeInclusive<u64>,
+    ) -> Option<Self> {
+        let (digest, rest) = bytes.split_first_chunk::<DIGEST_LEN>()?;
+        let (number, rest) = rest.split_first_chunk::<8>()?;
+        let number = u64::from_le_bytes(*number);
+        if !numbers.contains(&number) {
+            return None;
+        }
+        let (changes_len, rest) = rest.split_first_chunk::<4>()?;
+        let changes_len = u32::from_le_bytes(*changes_len);
+        let follows_fold = changes_len & FOLLOWS_FOLD != 0;
+        let changes = rest.get(..(changes_len & !FOLLOWS_FOLD) as usize)?;
+        let len = (HEAD + changes.len()).next_multiple_of(SECTOR);
+        let covered = bytes.get(DIGEST_LEN..len)?;
+        let is_whole = digest_with(salt, covered) == *digest;
+        is_whole.then_some(Self { number, len, follows_fold, changes })
+    }
+
+    /// Whether it is the next after the entry or the commit of this number.
+    pub(in crate::engine::redb) const fn follows(&self, number: u64) -> bool {
+        self.number == number.wrapping_add(1)
+            || (self.follows_fold && self.number == number.wrapping_add(2))
+    }
+
+    /// Its changes; `None` if they are not what [`Entry::of`] makes, which the digest rules out.
+    pub(in crate::engine::redb) fn changes(&self) -> Option<Vec<Change>> {
+        let mut rest = self.changes;
+        let mut changes = Vec::new();
+        while !rest.is_empty() {
+            let (key, after) = rest.split_first_chunk::<{ SessionKey::LEN }>()?;
+            let (len, after) = after.split_first_chunk::<4>()?;
+            let key = SessionKey::from_bytes(*key);
+            let len = u32::from_le_bytes(*len);
+            let (record, after) = match len {
+                REMOVED => (None, after),
+                len => {
+                    let (record, after) = after.split_at_checked(len as usize)?;
+                    (Some(record.to_vec()), after)
+                }
+            };
+            changes.push((key, record));
+            rest = after;
+        }
+        Some(changes)
+    }
+}
+
+fn digest_with(salt: &[u8; 16], bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    digest_of(&[salt, bytes].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: [u8; 16] = [9; 16];
+
+    fn changes() -> Vec<Change> {
+        let key = |byte| SessionKey::from_bytes([byte; 16]);
+        vec![(key(1), Some(vec![5; 700])), (key(2), None), (key(3), Some(Vec::new()))]
+    }
+
+    fn written() -> Vec<u8> {
+        Entry::of(changes().into_iter()).unwrap().numbered(4, &SALT)
+    }
+
+    #[test]
+    fn an_entry_is_read_back_as_it_was_written() {
+        let mut bytes = written();
+        assert_eq!(bytes.len() % SECTOR, 0);
+        let len = bytes.len();
+        bytes.extend([0xee; 100]);
+        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        assert_eq!((found.number, found.len, found.changes()), (4, len, Some(changes())));
+        assert_eq!([2, 3, 4].map(|number| found.follows(number)), [false, true, false]);
+    }
+
+    #[test]
+    fn an_entry_after_a_fold_follows_it_and_the_entry_before_it() {
+        let entry = Entry::of(changes().into_iter()).unwrap().following_fold(true);
+        let bytes = entry.numbered(4, &SALT);
+        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        assert_eq!(found.changes(), Some(changes()));
+        let follows = [1, 2, 3, 4].map(|number| found.follows(number));
+        assert_eq!(follows, [false, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_torn_flipped_or_salted_otherwise_is_no_entry() {
+        let bytes = written();
+        assert!(Found::at_start_of(&bytes, &SALT, &(5..=6)).is_none(), "another number");
+        assert!(Found::at_start_of(&bytes, &[8; 16], &(4..=4)).is_none());
+        for sector in 0..bytes.len() / SECTOR {
+            let mut torn = bytes.clone();
+            torn[sector * SECTOR..][..SECTOR].fill(0);
+            assert!(Found::at_start_of(&torn, &SALT, &(4..=4)).is_none(), "sector {sector}");
+            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT, &(4..=4)).is_none());
+        }
+        for byte in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[byte] ^= 1;
+            assert!(Found::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
+        }
+    }
+}

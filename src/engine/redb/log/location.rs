@@ -1,0 +1,163 @@
+//! Where in the file the log stands: two sectors of the file's first page, which redb leaves alone.
+//!
+//! Invariant: both sectors say the same, but while the log moves: then one is written, synced, and
+//! only then the other. So a sector that is torn by a crash has a sound one beside it, or it is the
+//! first that was written, and there is no log yet. Two sectors of zeroes mean that there is none,
+//! and the whole file is redb's. A crash may leave two that differ; then the one that holds is the
+//! last to be written over, lest the word pass to the other.
+
+use sha2::{Digest, Sha256};
+
+/// The sectors' offsets; redb's own header ends at 320 and it writes nothing else of its page 0.
+pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
+pub(in crate::engine::redb) const SECTOR: usize = 512;
+
+const MAGIC: &[u8; 8] = b"sess-log";
+const SALT_LEN: usize = 16;
+const DIGEST_LEN: usize = 16;
+
+/// The log's place, and what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) struct Area {
+    /// How often the log has moved: of two sectors that differ, the later one holds.
+    pub(in crate::engine::redb) moves: u64,
+    /// How much of the file is redb's, from its beginning.
+    pub(in crate::engine::redb) database_len: u64,
+    /// Where the log begins: at the end of redb's part, or somewhat behind it.
+    pub(in crate::engine::redb) start: u64,
+    pub(in crate::engine::redb) capacity: u64,
+    /// Drawn anew for each log. Entries are digested with it, so that no content, however it was
+    /// made up, can pass for an entry.
+    pub(in crate::engine::redb) salt: [u8; SALT_LEN],
+}
+
+/// A sector that is neither empty nor the log's.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the place of the write-ahead log is damaged")]
+pub(in crate::engine::redb) struct DamagedArea;
+
+impl Area {
+    pub(in crate::engine::redb) const fn end(&self) -> u64 {
+        self.start.saturating_add(self.capacity)
+    }
+
+    pub(in crate::engine::redb) fn to_sector(self) -> [u8; SECTOR] {
+        let mut bytes = MAGIC.to_vec();
+        for number in [self.moves, self.database_len, self.start, self.capacity] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.salt);
+        let digest = digest_of(&bytes);
+        bytes.extend_from_slice(&digest);
+        bytes.resize(SECTOR, 0);
+        let mut sector = [0; SECTOR];
+        sector.copy_from_slice(&bytes);
+        sector
+    }
+
+    /// What two sectors tell of together; `None` where they tell of none.
+    pub(in crate::engine::redb) fn from_sectors(
+        first: &[u8; SECTOR],
+        second: &[u8; SECTOR],
+    ) -> Result<Option<Self>, DamagedArea> {
+        match (Self::from_sector(first), Self::from_sector(second)) {
+            (Ok(Some(first)), Ok(Some(second))) => {
+                Ok(Some(if first.moves >= second.moves { first } else { second }))
+            }
+            // The other one is torn, or not written yet, or gone already.
+            (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
+            (Ok(None), _) | (_, Ok(None)) => Ok(None),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// In which order the sectors are to be written over: the last one holds until then.
+    pub(in crate::engine::redb) fn order_of(
+        first: &[u8; SECTOR],
+        second: &[u8; SECTOR],
+    ) -> [u64; 2] {
+        let [of_first, of_second] = OFFSETS;
+        let holding = Self::from_sectors(first, second).ok();
+        match (Self::from_sector(first).ok() == holding, Self::from_sector(second).ok() == holding)
+        {
+            (true, false) => [of_second, of_first],
+            _ => [of_first, of_second],
+        }
+    }
+
+    /// The area that a sector tells of; `None` where it tells of none.
+    fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
+        if sector.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let mut fields = sector.as_slice();
+        let mut take = || {
+            let (field, rest) = fields.split_first_chunk::<8>()?;
+            fields = rest;
+            Some(*field)
+        };
+        let parse = || {
+            let _magic = take()?;
+            let mut number = || take().map(u64::from_le_bytes);
+            let [moves, database_len, start, capacity] =
+                [number()?, number()?, number()?, number()?];
+            let mut salt = [0; SALT_LEN];
+            let (first, second) = salt.split_at_mut(8);
+            first.copy_from_slice(&take()?);
+            second.copy_from_slice(&take()?);
+            Some(Self { moves, database_len, start, capacity, salt })
+        };
+        // Written back it must be the same to the last byte: magic, digest and padding included.
+        let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
+        let sound = area.database_len <= area.start && area.end() < u64::MAX;
+        if sound { Ok(Some(area)) } else { Err(DamagedArea) }
+    }
+}
+
+/// Half a SHA-256.
+pub(in crate::engine::redb) fn digest_of(bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    let mut half = [0; DIGEST_LEN];
+    for (to, from) in half.iter_mut().zip(Sha256::digest(bytes)) {
+        *to = from;
+    }
+    half
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn area() -> Area {
+        Area { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
+    }
+
+    #[test]
+    fn a_sector_is_read_back_as_it_was_written() {
+        assert_eq!(Area::from_sector(&area().to_sector()).unwrap(), Some(area()));
+        assert_eq!(Area::from_sector(&[0; SECTOR]).unwrap(), None);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        for bit in 0..SECTOR * 8 {
+            let mut sector = area().to_sector();
+            sector[bit / 8] ^= 1 << (bit % 8);
+            assert!(Area::from_sector(&sector).is_err(), "bit {bit}");
+            assert!(Area::from_sectors(&sector, &sector).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_sector_that_is_torn_leaves_the_word_to_the_other() {
+        let (old, new) = (area(), Area { moves: 4, start: 16_384, ..area() });
+        let (none, mut torn) = ([0; SECTOR], new.to_sector());
+        torn[40..].fill(0);
+        let of = |first: &_, second: &_| Area::from_sectors(first, second).unwrap();
+        assert_eq!(of(&torn, &none), None, "the first log is being added");
+        assert_eq!(of(&new.to_sector(), &none), Some(new));
+        assert_eq!(of(&torn, &old.to_sector()), Some(old), "the log is about to move");
+        assert_eq!(of(&new.to_sector(), &old.to_sector()), Some(new), "it has moved");
+        assert_eq!(of(&new.to_sector(), &torn), Some(new));
+        assert_eq!(of(&none, &torn), None, "it is being given back");
+    }
+}

@@ -1,0 +1,372 @@
+//! The write-ahead log: a commit is on the disk once its changes are, in one write and one sync.
+//!
+//! redb writes a dozen pages all over the file for every durable commit. The log takes the changes
+//! themselves, one entry a commit, one behind the other, at the end of the same file; redb keeps
+//! the commit in memory, and writes it with many others once the log is full. What a crash finds in
+//! the log is applied again when the file is opened.
+//!
+//! Invariant: the entries' numbers follow one another without a gap, the first one follows the
+//! number of redb's last durable commit, and an entry is whole or it is the last. So applying the
+//! entries in their order to that commit gives what was acknowledged, and they fit no other.
+
+pub(in crate::engine::redb) mod backlog;
+pub(in crate::engine::redb) mod entry;
+pub(in crate::engine::redb) mod location;
+pub(in crate::engine::redb) mod ring;
+pub(in crate::engine::redb) mod shared_file;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use redb::Database;
+
+use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::log::backlog::Backlog;
+pub(in crate::engine::redb) use crate::engine::redb::log::entry::Change;
+use crate::engine::redb::log::entry::{Entry, Found};
+use crate::engine::redb::log::location::Area;
+use crate::engine::redb::log::ring::Span;
+pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::Disk;
+use crate::engine::redb::view::overlay::Changes;
+use crate::record::Record;
+
+/// In `meta`: the number of the commit, which holds all entries of the log before it.
+pub(in crate::engine::redb) const SEQUENCE: &str = "log_sequence";
+const PAGE: usize = 4_096;
+
+/// An entry in the middle of the log cannot be read, though later ones can.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the write-ahead log is damaged: entry {number} cannot be read, and later ones can")]
+pub(in crate::engine::redb) struct DamagedLog {
+    number: u64,
+}
+
+/// The log of an open file.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct WriteAheadLog {
+    disk: Arc<Disk>,
+    /// The number of the last entry, or of redb's last commit if there is none since.
+    last: u64,
+    /// The number of redb's last commit on the disk.
+    folded: u64,
+    /// The number of the fold under way, and whether no entry has come since it began.
+    fold: Option<Fold>,
+    backlog: Backlog,
+}
+
+/// Whether a fold ought to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Due {
+    No,
+    /// While it is under way there must be room for others.
+    Soon,
+    /// There is hardly any left.
+    Now,
+}
+
+impl Due {
+    pub(in crate::engine::redb) const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::No,
+            1 => Self::Soon,
+            _ => Self::Now,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Fold {
+    number: u64,
+    is_last: bool,
+}
+
+impl WriteAheadLog {
+    /// The log as the last process left it, and what it says that the database does not hold. It
+    /// is read and nothing more: a full disk does not stand in the way.
+    ///
+    /// `page_cache_bytes` is what redb has for pages.
+    pub(in crate::engine::redb) fn recover(
+        disk: Arc<Disk>,
+        database: &Database,
+        page_cache_bytes: usize,
+    ) -> Outer<(Self, Changes)> {
+        let folded = stored_sequence(database)?;
+        let entries = match disk.read_log()? {
+            Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
+            None => Vec::new(),
+        };
+        disk.resume(entries.iter().map(|entry| entry.span));
+        // A log that comes to be later goes on from the number of the one before.
+        let last = entries.last().map_or(folded, |entry| entry.number);
+        let logged = entries.iter().flat_map(|entry| &entry.changes).map(backlog::weight).sum();
+        let backlog = Backlog::new(page_cache_bytes, logged);
+        let log = Self { disk, last, folded, fold: None, backlog };
+        Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
+    }
+
+    /// Whether the log holds what redb does not hold on the disk.
+    pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
+        self.last != self.folded
+    }
+
+    /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
+    /// After an error the log's end is not known, and the file must be opened anew.
+    pub(in crate::engine::redb) fn append(
+        &mut self,
+        changes: impl Iterator<Item = Change>,
+    ) -> io::Result<bool> {
+        let mut weight = 0;
+        let changes = changes.inspect(|change| weight += backlog::weight(change));
+        let Some(entry) = Entry::of(changes) else { return Ok(false) };
+        // With no fold under way, one is due, and the entry comes into it.
+        if self.fold.is_some() && !self.backlog.has_room_for(weight) {
+            return Ok(false);
+        }
+        let follows_fold = self.fold.is_some_and(|fold| fold.is_last);
+        let written = self.disk.append(entry.following_fold(follows_fold), self.last + 1)?;
+        if written {
+            self.last += 1;
+            self.backlog.add(weight);
+            if let Some(fold) = &mut self.fold {
+                fold.is_last = false;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Whether redb ought to take over what the log holds, so that room for more comes in time.
+    pub(in crate::engine::redb) fn fold_due(&self) -> Due {
+        if self.fold.is_some() {
+            return Due::No;
+        }
+        match (self.is_filled(4), self.is_filled(6)) {
+            (false, _) => Due::No,
+            (true, false) => Due::Soon,
+            (true, true) => Due::Now,
+        }
+    }
+
+    /// Whether, but for a fold under way, one would be due.
+    pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
+        self.is_filled(4)
+    }
+
+    /// Whether nobody may have come to the fold that is due.
+    pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
+        self.is_filled(5)
+    }
+
+    /// Whether so many eighths of it are in use.
+    fn is_filled(&self, eighths: u32) -> bool {
+        let (used, capacity) = self.disk.used();
+        used * 8 >= capacity * u64::from(eighths) || self.backlog.is_filled(eighths as usize)
+    }
+
+    /// A durable commit begins that will hold every entry so far and nothing else; others may come
+    /// meanwhile. Its number.
+    pub(in crate::engine::redb) fn begin_fold(&mut self) -> u64 {
+        self.last += 1;
+        self.fold = Some(Fold { number: self.last, is_last: true });
+        self.backlog.clear();
+        self.disk.begin_fold();
+        self.last
+    }
+
+    /// It is on the disk: the room of what it holds is free.
+    pub(in crate::engine::redb) fn end_fold(&mut self) {
+        if let Some(fold) = self.fold.take() {
+            self.folded = fold.number;
+            self.disk.end_fold();
+        }
+    }
+
+    /// The number for a durable commit that holds everything: the next one, so that no later entry
+    /// follows what was there before it.
+    pub(in crate::engine::redb) const fn next_number(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// A durable commit with the next number holds everything: the log begins again.
+    pub(in crate::engine::redb) fn restart(&mut self) {
+        self.last += 1;
+        self.folded = self.last;
+        self.backlog.clear();
+        self.disk.restart();
+    }
+
+    /// The database is about to be closed for good; if the log is not in use, the file gives back
+    /// its room.
+    pub(in crate::engine::redb) fn retire(&self) {
+        if !self.is_in_use() {
+            self.disk.retire();
+        }
+    }
+}
+
+/// What can be read of the log of a file that cannot be opened: the changes of every whole entry
+/// after `folded`. Where that is not known, only what was removed, because an entry of an earlier
+/// round may say of a session what has been over for long.
+pub(in crate::engine::redb) fn readable_changes(
+    read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
+    folded: Option<u64>,
+) -> Vec<Change> {
+    let mut sectors = [[0; location::SECTOR]; 2];
+    for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
+        read(offset, sector);
+    }
+    let [first, second] = &sectors;
+    let Ok(Some(area)) = Area::from_sectors(first, second) else { return Vec::new() };
+    let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
+    // A log that is cut is read as far as it goes.
+    for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
+        read(area.start + (number * location::SECTOR) as u64, sector);
+    }
+    let mut changes = Vec::new();
+    let numbers = folded.map_or(0, |folded| folded.saturating_add(1))..=u64::MAX;
+    for (_, found) in whole_entries(&bytes, &area.salt, &numbers).into_values() {
+        changes.extend(found.changes().unwrap_or_default());
+    }
+    changes.retain(|(_, record)| folded.is_some() || record.is_none());
+    changes
+}
+
+/// Of several changes of a key, the last. A record that cannot be read is an error.
+pub(in crate::engine::redb) fn last_of(
+    changes: impl IntoIterator<Item = Change>,
+) -> Outer<Changes> {
+    let mut last = Changes::default();
+    for (key, record) in changes {
+        let record = record.map(|bytes| Record::decode(&key, &bytes)).transpose();
+        last.insert(key, record.map_err(damaged)?);
+    }
+    Ok(last)
+}
+
+fn stored_sequence(database: &Database) -> Outer<u64> {
+    use redb::{ReadableDatabase, TableError};
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(crate::engine::redb::database::tables::META) {
+        Ok(meta) => meta,
+        // A file that is only being created.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let value = meta.get(SEQUENCE)?;
+    let number = value.and_then(|value| value.value().first_chunk().copied());
+    match number.map_or(0, u64::from_le_bytes) {
+        // Numbers go on from here; no store comes so far.
+        number if number > u64::MAX / 2 => Err(damaged(DamagedLog { number }).into()),
+        number => Ok(number),
+    }
+}
+
+/// An entry that redb does not hold on the disk.
+struct Needed {
+    number: u64,
+    span: Span,
+    changes: Vec<Change>,
+}
+
+/// The entries after `folded`, in their order.
+fn entries_after(folded: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
+    let mut entries = Vec::new();
+    let mut last = folded;
+    // One sector an entry is the least, and a commit may have a number before each.
+    let sectors = (log.len() / location::SECTOR) as u64;
+    let numbers = folded + 1..=folded + 2 + 2 * sectors;
+    for (number, (start, found)) in whole_entries(log, salt, &numbers) {
+        // One that was being written when the power went is not whole, and the last. A later one
+        // means that it was acknowledged, and is damaged.
+        let damage = || damaged(DamagedLog { number: last + 1 });
+        if !found.follows(last) {
+            return Err(damage());
+        }
+        let span = Span { start: start as u64, len: found.len as u64 };
+        entries.push(Needed { number, span, changes: found.changes().ok_or_else(damage)? });
+        last = number;
+    }
+    Ok(entries)
+}
+
+/// Every whole entry of these numbers, by its number: where it stands, and what it is.
+fn whole_entries<'a>(
+    log: &'a [u8],
+    salt: &[u8; 16],
+    numbers: &RangeInclusive<u64>,
+) -> BTreeMap<u64, (usize, Found<'a>)> {
+    let mut entries = BTreeMap::new();
+    let mut rest = log;
+    while !rest.is_empty() {
+        let found = Found::at_start_of(rest, salt, numbers);
+        let len = found.as_ref().map_or(location::SECTOR, |found| found.len);
+        if let Some(found) = found {
+            entries.insert(found.number, (log.len() - rest.len(), found));
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    entries
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::id::SessionKey;
+
+    const SALT: [u8; 16] = [9; 16];
+
+    fn entry(number: u64) -> Vec<u8> {
+        let change = (SessionKey::from_bytes([number as u8; 16]), Some(vec![1; 600]));
+        Entry::of([change].into_iter()).unwrap().numbered(number, &SALT)
+    }
+
+    fn after(folded: u64, log: &[u8]) -> Vec<(u64, u64)> {
+        let entries = entries_after(folded, log, &SALT).unwrap();
+        entries.iter().map(|entry| (entry.number, entry.span.start)).collect()
+    }
+
+    #[test]
+    fn entries_are_read_in_their_order_up_to_the_last_wherever_they_stand() {
+        let len = entry(5).len() as u64;
+        let log = [entry(7), entry(3), entry(5), entry(6), vec![0; 512]].concat();
+        assert_eq!(after(4, &log), [(5, 2 * len), (6, 3 * len), (7, 0)]);
+        assert_eq!(after(6, &log), [(7, 0)]);
+        assert!(after(7, &log).is_empty(), "all of an earlier round");
+    }
+
+    #[test]
+    fn a_torn_last_entry_was_never_acknowledged() {
+        let mut log = [entry(5), entry(6)].concat();
+        let len = log.len();
+        log[len - 600..].fill(0);
+        assert_eq!(after(4, &log), [(5, 0)]);
+    }
+
+    #[test]
+    fn damage_with_later_entries_anywhere_is_an_error_and_not_the_end() {
+        for order in [[5, 6, 7], [7, 5, 6]] {
+            let place = order.iter().position(|number| *number == 5).unwrap();
+            let mut log = order.map(entry).concat();
+            log[place * entry(5).len() + 40] ^= 1;
+            let error = entries_after(4, &log, &SALT).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn an_entry_after_a_fold_does_without_it_and_with_it_and_no_other_entry_does() {
+        let change = (SessionKey::from_bytes([7; 16]), None);
+        let after_fold = Entry::of([change].into_iter()).unwrap().following_fold(true);
+        let log = [entry(5), after_fold.numbered(7, &SALT), entry(8)].concat();
+        let numbers = |folded| after(folded, &log).iter().map(|it| it.0).collect::<Vec<_>>();
+        assert_eq!((numbers(4), numbers(6)), (vec![5, 7, 8], vec![7, 8]));
+        let log = [entry(5), entry(7)].concat();
+        assert!(entries_after(4, &log, &SALT).is_err(), "a commit of more than entries is missing");
+        assert_eq!(after(6, &log).len(), 1);
+    }
+}

@@ -1,0 +1,311 @@
+//! The file, shared by the database at its beginning and the log at its end.
+//!
+//! Invariant: redb sees its own part and no more. When its part grows or shrinks the log moves: its
+//! entries are on the disk in the new place before the sector that points to them is written, and
+//! the old place is not given away before that sector is on the disk.
+
+use std::io;
+
+// Not the engine's: redb calls in here with locks of its own held.
+use parking_lot::Mutex;
+
+use crate::engine::redb::file::backend::SyncFailed;
+use crate::engine::redb::log::entry::Entry;
+use crate::engine::redb::log::location;
+use crate::engine::redb::log::location::{Area, DamagedArea};
+use crate::engine::redb::log::ring::{Ring, Span};
+use crate::engine::redb::storage::{MediumFile, Unwritten};
+use crate::random::{RandomSource, SystemRandom};
+
+const PAGE: u64 = 4_096;
+/// A log as long as a part of the database, within these bounds: long enough that a page which many
+/// commits change is written once for all of them, short enough that opening the file after a crash
+/// takes no longer for it.
+const SHARE: u64 = 16;
+const MIN_CAPACITY: u64 = 64 * 1024;
+const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
+
+/// An open file with a database and, once something was logged, a log.
+pub(in crate::engine::redb) struct Disk {
+    inner: Box<dyn MediumFile>,
+    sync_failed: SyncFailed,
+    syncing: Mutex<()>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    area: Option<Area>,
+    /// The sectors' offsets, in the order in which they are to be written.
+    order: [u64; 2],
+    /// Where in the area entries are that are needed.
+    ring: Ring,
+    /// Whether the area is to be given back when the file is closed.
+    retired: bool,
+    /// Whether a move failed half way: only who opens the file anew can tell where the log is.
+    astray: bool,
+}
+
+impl Log {
+    fn check(&self) -> io::Result<()> {
+        match self.astray {
+            true => Err(io::Error::other("an earlier move of the write-ahead log failed")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Disk {
+    /// Takes the file over, with the log it has.
+    pub(in crate::engine::redb) fn open(
+        inner: Box<dyn MediumFile>,
+        sync_failed: SyncFailed,
+    ) -> io::Result<Self> {
+        let len = inner.len()?;
+        let (mut area, mut order) = (None, location::OFFSETS);
+        if len >= PAGE {
+            let mut sectors = [[0; location::SECTOR]; 2];
+            for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
+                inner.read(offset, sector)?;
+            }
+            let [first, second] = &sectors;
+            area = Area::from_sectors(first, second).map_err(damaged)?;
+            order = Area::order_of(first, second);
+        }
+        // The file is never shorter than its log's end: it was cut.
+        if area.is_some_and(|area| area.end() > len) {
+            return Err(damaged(DamagedArea));
+        }
+        // Until it is read, all of it may be needed.
+        let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
+        let log = Log { area, order, ring, ..Log::default() };
+        Ok(Self { inner, sync_failed, syncing: Mutex::new(()), log: Mutex::new(log) })
+    }
+
+    pub(in crate::engine::redb) fn inner(&self) -> &dyn MediumFile {
+        &*self.inner
+    }
+
+    /// How much of the file is the database's.
+    pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
+        match self.log.lock().area {
+            Some(area) => Ok(area.database_len),
+            None => self.inner.len(),
+        }
+    }
+
+    /// Makes the database's part longer or shorter, and moves the log out of its way.
+    pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
+        let mut log = self.log.lock();
+        log.check()?;
+        match log.area {
+            // It need not find room elsewhere, which there may not be.
+            Some(_) if log.retired && log.ring.is_empty() => {
+                self.give_back_now(&mut log)?;
+                self.inner.set_len(len)
+            }
+            Some(old) => self.move_log(&mut log, old, len),
+            None => self.inner.set_len(len),
+        }
+    }
+
+    /// Writes to the database's part.
+    pub(in crate::engine::redb) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check_synced()?;
+        self.inner.write(offset, data)
+    }
+
+    pub(in crate::engine::redb) fn sync_failed(&self) -> bool {
+        self.sync_failed.get()
+    }
+
+    /// What is written after a failed sync may rest on what that sync did not write.
+    fn check_synced(&self) -> io::Result<()> {
+        match self.sync_failed() {
+            true => Err(io::Error::other("an earlier sync failed")),
+            false => Ok(()),
+        }
+    }
+
+    /// Syncs the whole file. One at a time: of two at once that meet the same failed write, the
+    /// system may tell only one of it.
+    pub(in crate::engine::redb) fn sync(&self) -> io::Result<()> {
+        let _alone = self.syncing.lock();
+        self.check_synced()?;
+        let result = self.inner.sync_data();
+        if result.is_err() {
+            self.sync_failed.set();
+        }
+        result?;
+        self.check_synced()
+    }
+
+    /// Gives back the log's room if it is retired. Nothing but closing the file comes after it.
+    pub(in crate::engine::redb) fn give_back_retired(&self) -> io::Result<()> {
+        let mut log = self.log.lock();
+        match log.retired && !log.astray && !self.sync_failed() {
+            true => self.give_back_now(&mut log),
+            false => Ok(()),
+        }
+    }
+
+    fn give_back_now(&self, log: &mut Log) -> io::Result<()> {
+        let Some(area) = log.area.take() else { return Ok(()) };
+        log.astray = true;
+        self.write_sectors(log.order, &[0; location::SECTOR])?;
+        log.astray = false;
+        self.cut_behind(area.database_len)
+    }
+
+    /// The whole log as it is on the disk, and its salt; `None` if there is none.
+    pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
+        let Some(area) = self.log.lock().area else { return Ok(None) };
+        let len = usize::try_from(area.capacity).map_err(|_| damaged(DamagedArea))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len)?;
+        bytes.resize(len, 0);
+        self.inner.read(area.start, &mut bytes)?;
+        Ok(Some((bytes, area.salt)))
+    }
+
+    /// Writes an entry behind the others and syncs it; `false` if there is no room for it.
+    pub(in crate::engine::redb) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
+        let mut log = self.log.lock();
+        self.check_synced()?;
+        // Where the log is not known there is no room in it; the file has to be opened anew.
+        if log.astray {
+            return Ok(false);
+        }
+        let area = match log.area {
+            Some(area) => area,
+            None => self.make_room(&mut log)?,
+        };
+        let len = entry.len();
+        let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
+        self.write_synced(area.start + start, &entry.numbered(number, &area.salt))?;
+        log.ring.push(Span { start, len });
+        Ok(true)
+    }
+
+    fn write_synced(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        match self.inner.write_synced(offset, data) {
+            None => {
+                self.inner.write(offset, data)?;
+                self.sync()
+            }
+            Some(Ok(())) => self.check_synced(),
+            Some(Err(Unwritten::Write(error))) => Err(error),
+            Some(Err(Unwritten::Sync(error))) => {
+                self.sync_failed.set();
+                Err(error)
+            }
+        }
+    }
+
+    /// Which entries are needed, as [`read_log`](Self::read_log) showed them.
+    pub(in crate::engine::redb) fn resume(&self, needed: impl IntoIterator<Item = Span>) {
+        self.log.lock().ring = Ring::of(needed);
+    }
+
+    /// None is needed any more.
+    pub(in crate::engine::redb) fn restart(&self) {
+        self.log.lock().ring.restart();
+    }
+
+    /// A commit of redb's begins that will hold every entry so far.
+    pub(in crate::engine::redb) fn begin_fold(&self) {
+        self.log.lock().ring.begin_fold();
+    }
+
+    /// It is on the disk.
+    pub(in crate::engine::redb) fn end_fold(&self) {
+        self.log.lock().ring.end_fold();
+    }
+
+    /// How many bytes the needed entries take, and how many there is room for; more than none.
+    pub(in crate::engine::redb) fn used(&self) -> (u64, u64) {
+        let log = self.log.lock();
+        (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
+    }
+
+    pub(in crate::engine::redb) fn retire(&self) {
+        self.log.lock().retired = true;
+    }
+
+    /// Adds a log to a file that has none.
+    fn make_room(&self, log: &mut Log) -> io::Result<Area> {
+        let database_len = self.inner.len()?;
+        let mut salt = [0; 16];
+        SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
+        let capacity = capacity_beside(database_len);
+        let area = Area { moves: 0, database_len, start: database_len, capacity, salt };
+        self.settle(log, area, &[])?;
+        Ok(area)
+    }
+
+    fn move_log(&self, log: &mut Log, old: Area, database_len: u64) -> io::Result<()> {
+        let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
+        // Entries that are needed stay where they are until the sector points elsewhere.
+        let overlaps = !log.ring.is_empty()
+            && database_len < old.end()
+            && database_len.saturating_add(capacity) > old.start;
+        let start = if overlaps { database_len.max(old.end()) } else { database_len };
+        let mut entries = vec![0; usize::try_from(log.ring.len()).map_err(io::Error::other)?];
+        let mut rest = entries.as_mut_slice();
+        for Span { start, len } in log.ring.needed() {
+            let (entry, later) = rest.split_at_mut(rest.len().min(len as usize));
+            self.inner.read(old.start + start, entry)?;
+            rest = later;
+        }
+        let area = Area { moves: old.moves + 1, database_len, start, capacity, ..old };
+        self.settle(log, area, &entries)?;
+        log.ring.straighten();
+        self.cut_behind(start + capacity)
+    }
+
+    /// Puts the log into an area, and then on record. The whole area is written once, so that no
+    /// later entry waits for the file system to find room.
+    fn settle(&self, log: &mut Log, area: Area, entries: &[u8]) -> io::Result<()> {
+        log.astray = true;
+        if self.inner.len()? < area.end() {
+            self.inner.set_len(area.end())?;
+        }
+        let mut bytes = entries.to_vec();
+        bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
+        self.inner.write(area.start, &bytes)?;
+        self.sync()?;
+        self.write_sectors(log.order, &area.to_sector())?;
+        log.area = Some(area);
+        log.astray = false;
+        Ok(())
+    }
+
+    fn write_sectors(&self, order: [u64; 2], sector: &[u8; location::SECTOR]) -> io::Result<()> {
+        for offset in order {
+            self.inner.write(offset, sector)?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn cut_behind(&self, len: u64) -> io::Result<()> {
+        if self.inner.len()? > len { self.inner.set_len(len) } else { Ok(()) }
+    }
+}
+
+fn capacity_beside(database_len: u64) -> u64 {
+    (database_len / SHARE).clamp(MIN_CAPACITY, MAX_CAPACITY).next_multiple_of(PAGE)
+}
+
+fn damaged(error: DamagedArea) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Disk").field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

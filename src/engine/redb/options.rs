@@ -1,0 +1,110 @@
+//! The settings of a redb file: defaults, ranges, and what they change.
+
+use crate::engine::durability::Durability;
+use crate::engine::redb::recovery::{OnRecovery, Recovery};
+use crate::error::{Error, Result};
+
+/// Settings for [`RedbEngine::open_with`](super::RedbEngine::open_with).
+///
+/// A program that opens a [`SessionStore`](crate::SessionStore) finds the same settings on its
+/// [`Builder`](crate::Builder).
+///
+/// # Examples
+///
+/// ```
+/// use sessile::engine::{RedbEngine, RedbOptions};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let engine = RedbEngine::open_with(path, &RedbOptions::new().cache_size(8 * 1024 * 1024))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `open_with` gets them"]
+pub struct RedbOptions {
+    pub(crate) durability: Durability,
+    pub(in crate::engine::redb) cache_size: usize,
+    pub(in crate::engine::redb) verify_on_open: bool,
+    pub(in crate::engine::redb) compact_on_open: bool,
+    pub(in crate::engine::redb) on_recovery: OnRecovery,
+    record_cache: bool,
+}
+
+const MIN_CACHE_SIZE: usize = 1024 * 1024;
+
+impl RedbOptions {
+    /// [`Durability::Immediate`], a cache of 64 MiB, verification and compaction on open.
+    pub fn new() -> Self {
+        Self {
+            durability: Durability::default(),
+            cache_size: 64 * 1024 * 1024,
+            verify_on_open: true,
+            compact_on_open: true,
+            on_recovery: OnRecovery::default(),
+            record_cache: true,
+        }
+    }
+
+    /// When an acknowledged write is on the disk.
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
+    /// Memory for hot records and for pages of the file, in bytes. At least 1 MiB.
+    pub fn cache_size(self, bytes: usize) -> Self {
+        Self { cache_size: bytes, ..self }
+    }
+
+    /// Whether opening verifies every page of the file.
+    pub fn verify_on_open(self, verify: bool) -> Self {
+        Self { verify_on_open: verify, ..self }
+    }
+
+    /// Whether opening gives back the space of a file that is mostly empty; see
+    /// [`Builder::compact_on_open`](crate::Builder::compact_on_open).
+    pub fn compact_on_open(self, compact: bool) -> Self {
+        Self { compact_on_open: compact, ..self }
+    }
+
+    /// What to call while a file that was not closed is recovered; see
+    /// [`Builder::on_recovery`](crate::Builder::on_recovery).
+    pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
+        Self { on_recovery: OnRecovery::new(callback), ..self }
+    }
+
+    /// The options for opening the same file again after a failed write, unseen by the caller.
+    pub(in crate::engine::redb) fn for_reopening(&self) -> Self {
+        Self { compact_on_open: false, on_recovery: OnRecovery::default(), ..self.clone() }
+    }
+
+    /// Whether three quarters of the cache hold records, ready to use, rather than pages.
+    pub fn record_cache(self, keep: bool) -> Self {
+        Self { record_cache: keep, ..self }
+    }
+
+    pub(in crate::engine::redb) const fn keeps_records(&self) -> bool {
+        self.record_cache
+    }
+
+    pub(in crate::engine::redb) const fn record_cache_bytes(&self) -> usize {
+        if self.record_cache { self.cache_size / 4 * 3 } else { 0 }
+    }
+
+    pub(in crate::engine::redb) const fn page_cache_bytes(&self) -> usize {
+        self.cache_size - self.record_cache_bytes()
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.durability.check()?;
+        if self.cache_size < MIN_CACHE_SIZE {
+            return Err(Error::setting("cache_size", "must be at least 1 MiB"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for RedbOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,86 @@
+//! The first page of a file: where its pages are, and its last two commits.
+
+use std::ops::Range;
+
+use crate::engine::redb::pages::checksum::checksum;
+use crate::engine::redb::pages::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
+
+/// Where in the file a page is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct Geometry {
+    region_header_pages: u64,
+    region_pages: u64,
+}
+
+impl Geometry {
+    /// That of every file of ours, which is redb's default.
+    pub(in crate::engine::redb) const fn is_usual(self) -> bool {
+        self.region_header_pages == 0 && self.region_pages == 0x10_0000
+    }
+
+    pub(in crate::engine::redb) fn range(self, link: Link) -> Option<Range<u64>> {
+        let order = u32::try_from(link.number >> 59).ok()?;
+        let len = (PAGE as u64).checked_shl(order).filter(|len| *len <= MAX_PAGE)?;
+        let index = link.number & (0x000F_FFFF >> order);
+        let region = (link.number >> 20) & 0x000F_FFFF;
+        let region_len = (self.region_header_pages + self.region_pages) * PAGE as u64;
+        let in_region = self.region_header_pages * PAGE as u64 + index * len;
+        let start = (PAGE as u64).checked_add(region.checked_mul(region_len)?)? + in_region;
+        Some(start..start + len)
+    }
+}
+
+/// A commit: the tree of the tables, and that of the tables that redb keeps for itself.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct Commit {
+    pub(in crate::engine::redb) tables: Option<Link>,
+    pub(in crate::engine::redb) system_tables: Option<Link>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct Header {
+    pub(in crate::engine::redb) geometry: Geometry,
+    /// The commit that counts, and the one before it; `None` for one whose slot is damaged.
+    pub(in crate::engine::redb) commits: [Option<Commit>; 2],
+    /// Whether the first of the commits was made in two phases, so no crash has torn it.
+    pub(in crate::engine::redb) is_two_phase: bool,
+}
+
+impl Header {
+    pub(in crate::engine::redb) fn read(bytes: &[u8]) -> Option<Self> {
+        const SLOTS: [usize; 2] = [64, 192];
+        const SECOND_COUNTS: u8 = 1;
+        const TWO_PHASE: u8 = 4;
+        let geometry = Geometry {
+            region_header_pages: u32_at(bytes, 16)? as u64,
+            region_pages: u32_at(bytes, 20)? as u64,
+        };
+        let is_sane = u32_at(bytes, 12)? == PAGE
+            && (1..=0x10_0000).contains(&geometry.region_pages)
+            && geometry.region_header_pages <= 0x10_0000;
+        let [flags] = chunk(bytes, 9)?;
+        let mut slots = SLOTS;
+        if flags & SECOND_COUNTS != 0 {
+            slots.reverse();
+        }
+        let commits = slots.map(|slot| Commit::read(bytes, slot));
+        is_sane.then_some(Self { geometry, commits, is_two_phase: flags & TWO_PHASE != 0 })
+    }
+}
+
+impl Commit {
+    fn read(bytes: &[u8], slot: usize) -> Option<Self> {
+        const SLOT: usize = 128;
+        const ROOT: usize = 8;
+        const SYSTEM_ROOT: usize = 40;
+        let slot = bytes.get(slot..slot + SLOT)?;
+        let (covered, sum) = slot.split_at(SLOT - CHECKSUM);
+        let is_intact = checksum(covered) == chunk(sum, 0).map(u128::from_le_bytes);
+        let [version, has_root, has_system_root] = chunk(slot, 0)?;
+        let root = |has: u8, at| if has != 0 { Link::at(slot, at) } else { None };
+        (is_intact && version == 3).then_some(Self {
+            tables: root(has_root, ROOT),
+            system_tables: root(has_system_root, SYSTEM_ROOT),
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! Whether a file is what redb wrote, looked at by several threads.
+//!
+//! redb's own look is that of one thread, which reads every page twice: to verify it, and to learn
+//! which pages are in use. A file that was closed, or whose last commit says so, has the latter on
+//! record.
+//!
+//! Invariant: a file is sound only if every page that its last commit leads to, redb's own tables
+//! included, has the checksum that its parent holds. Whatever is unusual is left to redb's look.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use redb::StorageBackend;
+
+use crate::engine::redb::pages::{
+    Commit, Definition, Geometry, Header, Link, PAGE, Page, Widths, read_page,
+};
+
+/// Where redb records which pages are in use.
+const ALLOCATOR_STATE: &[u8] = b"allocator_state";
+/// So many parts of the trees are shared out among threads; a file with fewer is looked at by one.
+const PARTS: usize = 256;
+/// More than most machines have processors for: while one thread computes, others wait for the disk.
+const THREADS: usize = 8;
+/// How much is done when the parts are shared out, and how often that is told.
+const SHARED_OUT: f64 = 0.1;
+const TOLD_EVERY: f64 = 0.1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Verdict {
+    /// All is as it was written, and takes so many bytes.
+    Sound { live: u64 },
+    /// redb has to look for itself.
+    Open,
+    /// `goes_on` said so.
+    CalledOff,
+}
+
+/// Looks at all pages of a file, of which `len` bytes are redb's. `goes_on` is told now and then,
+/// by this thread, how much is done, and says whether to go on.
+pub(in crate::engine::redb) fn verify(
+    file: &dyn StorageBackend,
+    len: u64,
+    goes_on: &dyn Fn(f64) -> bool,
+) -> Verdict {
+    let Some((verification, commit)) = Verification::of(file, len) else { return Verdict::Open };
+    if !goes_on(0.0) {
+        return Verdict::CalledOff;
+    }
+    let parts = verification.tables_of(commit).and_then(|trees| verification.parts_of(trees));
+    match parts {
+        _ if !goes_on(SHARED_OUT) => Verdict::CalledOff,
+        Some(parts) => verification.share_out(&parts, goes_on),
+        None => Verdict::Open,
+    }
+}
+
+/// A tree, or a part of one.
+#[derive(Clone, Copy, Debug)]
+struct Tree {
+    root: Link,
+    widths: Widths,
+}
+
+struct Verification<'a> {
+    file: &'a dyn StorageBackend,
+    len: u64,
+    geometry: Geometry,
+    /// How many bytes the pages seen so far take.
+    live: AtomicU64,
+}
+
+impl<'a> Verification<'a> {
+    /// `None` if what is in use is not on record: redb will look at everything anyway.
+    fn of(file: &'a dyn StorageBackend, len: u64) -> Option<(Self, Commit)> {
+        let mut first = [0; PAGE];
+        file.read(0, &mut first).ok()?;
+        let Header { geometry, commits: [commit, _], is_two_phase } = Header::read(&first)?;
+        let is_usual = is_two_phase && geometry.is_usual();
+        is_usual.then_some((Self { file, len, geometry, live: AtomicU64::new(0) }, commit?))
+    }
+
+    /// The trees of all tables.
+    fn tables_of(&self, commit: Commit) -> Option<Vec<Tree>> {
+        let mut trees = Vec::new();
+        self.definitions(commit.tables?, &mut trees)?;
+        let has_allocator_state = self.definitions(commit.system_tables?, &mut trees)?;
+        has_allocator_state.then_some(trees)
+    }
+
+    /// The trees of the tables that a tree of tables names, and whether one is the allocator's.
+    fn definitions(&self, root: Link, trees: &mut Vec<Tree>) -> Option<bool> {
+        let mut has_allocator_state = false;
+        let mut is_complete = true;
+        self.walk(Tree { root, widths: Widths::TABLES }, &mut |name, definition| {
+            has_allocator_state |= name == ALLOCATOR_STATE;
+            match Definition::read(definition) {
+                Some(Definition { root, widths }) => {
+                    trees.extend(root.map(|root| Tree { root, widths }));
+                }
+                None => is_complete = false,
+            }
+        })?;
+        is_complete.then_some(has_allocator_state)
+    }
+
+    /// Takes the trees apart, from their roots down, until there are enough parts for all threads,
+    /// or nothing is left to look at.
+    fn parts_of(&self, trees: Vec<Tree>) -> Option<Vec<Tree>> {
+        let mut parts = VecDeque::from(trees);
+        let mut bytes = Vec::new();
+        while parts.len() < PARTS {
+            let Some(Tree { root, widths }) = parts.pop_front() else { break };
+            if let Page::Branch(links) = self.page(root, widths, &mut bytes)? {
+                parts.extend(links.into_iter().map(|root| Tree { root, widths }));
+            }
+        }
+        Some(parts.into())
+    }
+
+    fn share_out(&self, parts: &[Tree], goes_on: &dyn Fn(f64) -> bool) -> Verdict {
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let take = || {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if is_over.load(Ordering::Relaxed) { None } else { parts.get(number).zip(Some(number)) }
+        };
+        let is_sound = |part: &Tree| {
+            let is_sound = self.walk(*part, &mut |_, _| ()).is_some();
+            is_over.fetch_or(!is_sound, Ordering::Relaxed);
+            is_sound
+        };
+        let work = || {
+            while let Some((part, _)) = take() {
+                is_sound(part);
+            }
+        };
+        let helpers = THREADS.min(parts.len()).saturating_sub(1);
+        let goes_on = thread::scope(|scope| {
+            for _ in 0..helpers {
+                // With fewer threads it takes longer.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            let mut told = SHARED_OUT;
+            while let Some((part, number)) = take() {
+                let done = SHARED_OUT + (1.0 - SHARED_OUT) * number as f64 / parts.len() as f64;
+                if done >= told + TOLD_EVERY {
+                    told = done;
+                    if !goes_on(done) {
+                        is_over.store(true, Ordering::Relaxed);
+                        return false;
+                    }
+                }
+                is_sound(part);
+            }
+            true
+        });
+        match (goes_on, is_over.into_inner()) {
+            (false, _) => Verdict::CalledOff,
+            (true, true) => Verdict::Open,
+            (true, false) => Verdict::Sound { live: self.live.load(Ordering::Relaxed) },
+        }
+    }
+
+    /// Visits every pair of a tree; `None` once a page is not what its parent leads to.
+    fn walk(&self, tree: Tree, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
+        let mut waiting = vec![tree.root];
+        let mut bytes = Vec::new();
+        while let Some(link) = waiting.pop() {
+            match self.page(link, tree.widths, &mut bytes)? {
+                Page::Branch(links) => waiting.extend(links),
+                Page::Leaf(leaf) => leaf.pairs().for_each(|(key, value)| visit(key, value)),
+            }
+        }
+        Some(())
+    }
+
+    fn page<'b>(&self, link: Link, widths: Widths, bytes: &'b mut Vec<u8>) -> Option<Page<'b>> {
+        let range = self.geometry.range(link).filter(|range| range.end <= self.len)?;
+        let len = range.end - range.start;
+        // Trees that take more than the whole file share pages.
+        let is_possible = self.live.fetch_add(len, Ordering::Relaxed) <= self.len - len;
+        bytes.resize(usize::try_from(len).ok().filter(|_| is_possible)?, 0);
+        self.file.read(range.start, bytes).ok()?;
+        read_page(bytes, link, widths)
+    }
+}

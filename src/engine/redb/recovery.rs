@@ -1,0 +1,113 @@
+//! What a caller sees of the recovery of a file that was not closed.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use redb::{RepairSession, StorageBackend};
+
+/// The recovery of a file, as [`Builder::on_recovery`](crate::Builder::on_recovery)'s callback sees
+/// it.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let builder = SessionStore::<u32>::builder();
+/// let store = builder.on_recovery(|recovery| recovery.abort()).open(path)?; // it is a new file
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Recovery {
+    progress: f64,
+    aborted: bool,
+}
+
+impl Recovery {
+    /// How much is done, from 0.0 to 1.0; an estimate, in a few coarse steps.
+    #[must_use]
+    pub const fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// Calls the recovery off: opening fails with
+    /// [`Error::RecoveryAborted`](crate::Error::RecoveryAborted), nothing in the file is lost, and
+    /// the next opening begins anew.
+    pub const fn abort(&mut self) {
+        self.aborted = true;
+    }
+}
+
+type Callback = dyn Fn(&mut Recovery) + Send + Sync;
+
+/// What to call, if anything.
+#[derive(Clone, Default)]
+pub(in crate::engine::redb) struct OnRecovery(Option<Arc<Callback>>);
+
+impl OnRecovery {
+    pub(in crate::engine::redb) fn new(
+        callback: impl Fn(&mut Recovery) + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(callback)))
+    }
+
+    /// What is told of the opening of a file: nothing if it was closed.
+    pub(in crate::engine::redb) fn watch(&self, was_closed: bool) -> Rc<Watch> {
+        let callback = if was_closed { None } else { self.0.clone() };
+        Rc::new(Watch { callback, furthest: Cell::new(0.0), is_called: Cell::new(false) })
+    }
+}
+
+/// One opening of a file, as the callback is told of it.
+pub(in crate::engine::redb) struct Watch {
+    callback: Option<Arc<Callback>>,
+    furthest: Cell<f64>,
+    is_called: Cell<bool>,
+}
+
+impl Watch {
+    /// Tells how much is done, and never less than before, though redb may begin again where our
+    /// own look has ended. Whether to go on.
+    pub(in crate::engine::redb) fn goes_on(&self, progress: f64) -> bool {
+        let Some(callback) = &self.callback else { return true };
+        self.furthest.set(self.furthest.get().max(progress));
+        let mut recovery = Recovery { progress: self.furthest.get(), aborted: false };
+        self.is_called.set(true);
+        callback(&mut recovery);
+        self.is_called.set(false);
+        !recovery.aborted
+    }
+
+    /// Whether the callback runs, or ended in a panic, which then is the caller's own.
+    pub(in crate::engine::redb) fn is_called(&self) -> bool {
+        self.is_called.get()
+    }
+
+    /// For redb, which also calls it when it verifies a file that was closed.
+    pub(in crate::engine::redb) fn for_redb(self: Rc<Self>) -> impl Fn(&mut RepairSession) + use<> {
+        move |session| {
+            if !self.goes_on(session.progress()) {
+                session.abort();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OnRecovery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
+    }
+}
+
+/// Whether redb's header says so. What cannot be read is left to redb to fail on.
+pub(in crate::engine::redb) fn was_closed(file: &dyn StorageBackend) -> bool {
+    /// Behind the magic number; its second bit is set for as long as the file is open.
+    const FLAGS: usize = 9;
+    const OPEN: u8 = 2;
+    let mut header = [0; FLAGS + 1];
+    file.read(0, &mut header).is_err() || header.last().is_some_and(|flags| flags & OPEN == 0)
+}

@@ -1,0 +1,278 @@
+//! What can be had of a damaged file, in a new one.
+//!
+//! Invariant: the damaged file is never written to, and the new one is complete or absent. First a
+//! private copy is opened as any store is, with everything that recovers it; only if that fails
+//! are the pages of the damaged file read one by one.
+
+mod copy;
+mod sink;
+mod source;
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use crate::engine::Engine;
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::salvage::copy::PrivateCopy;
+use crate::engine::redb::salvage::sink::Sink;
+use crate::engine::redb::salvage::source::Source;
+use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::folder::InFolder;
+use crate::error::{Error, Result};
+use crate::session::id::SessionKey;
+
+/// What is copied of `meta`; the format is the new file's own.
+const META: [&str; 3] = ["content_name", "created_at", "timeouts"];
+/// How many stale sessions are told apart, 16 bytes each, before counting ends.
+const MAX_STALE: usize = 1_000_000;
+
+/// Copies every readable session of a damaged store file to a new file: [`Salvage::run`] with its
+/// defaults.
+///
+/// # Errors
+///
+/// As for [`Salvage::run`].
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let (damaged, new) = (folder.path().join("sessions.redb"), folder.path().join("new.redb"));
+/// # SessionStore::<u32>::open(&damaged)?.create(1)?;
+/// let report = sessile::salvage(&damaged, &new)?;
+/// println!("{} sessions kept, {} lost", report.kept, report.lost_count);
+/// let store = SessionStore::<u32>::open(&new)?;
+/// # assert_eq!(store.len()?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<SalvageReport> {
+    Salvage::new().run(damaged, new)
+}
+
+/// How to rescue the sessions of a damaged file.
+///
+/// # Security
+///
+/// The pages of a file hold not only its sessions but also what they were before: a page that is
+/// free keeps its bytes until it is used again, **ended sessions included**. By default only what
+/// the checksums prove to be part of the last commit, or of the log behind it, is kept. With
+/// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and
+/// with them some that their users have logged out of, up to their deadlines.
+///
+/// # Examples
+///
+/// See [`salvage`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a salvage does nothing until `run`"]
+pub struct Salvage {
+    include_stale: bool,
+}
+
+/// What became of a [`salvage`].
+///
+/// # Examples
+///
+/// See [`salvage`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SalvageReport {
+    /// Sessions in the new file, expired ones included.
+    pub kept: u64,
+    /// Whether a copy of the file could be opened as any store is, and so no page was missing.
+    /// Otherwise the pages were read one by one.
+    pub opened: bool,
+    /// Sessions that lie in pages which no intact tree leads to: older versions, ended ones, and
+    /// ones whose page or the way to it is damaged; counted up to 1,000,000. They are in the new
+    /// file if [`Salvage::include_stale`] was set, and not otherwise.
+    pub stale: u64,
+    /// Records that an intact page holds and that are damaged themselves.
+    pub damaged_records: u64,
+    /// Pages that a tree leads to, and that could not be read or are not what was written.
+    pub unreadable_pages: u64,
+    /// Sessions that the file names and of which no sound record was kept: the first
+    /// [`MAX_KEYS`](Self::MAX_KEYS). Their users have to log in again.
+    pub lost: Vec<SessionKey>,
+    /// How many of them there are. Sessions that no readable page names are not among them.
+    pub lost_count: u64,
+    /// Whether the name of the content, the time of creation and the timeouts came along. Without
+    /// them the new file takes them from the program that opens it first.
+    pub has_metadata: bool,
+}
+
+impl SalvageReport {
+    /// How many lost keys a report holds; it counts the others.
+    pub const MAX_KEYS: usize = 1_000;
+
+    fn lose(&mut self, key: SessionKey) {
+        self.lost_count += 1;
+        if self.lost.len() < Self::MAX_KEYS {
+            self.lost.push(key);
+        }
+    }
+}
+
+impl Salvage {
+    /// Nothing stale.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether sessions in pages that no intact tree leads to are kept as well; see
+    /// [above](Self#security). Default: `false`. Of several versions of a session the one with the
+    /// highest revision is kept, and of those the one that was active last.
+    pub fn include_stale(self, include: bool) -> Self {
+        Self { include_stale: include }
+    }
+
+    /// Copies every readable session of the file at `damaged` to a new file at `new`, builds the
+    /// indexes anew, and takes the metadata along.
+    ///
+    /// The damaged file is locked and read, never written to. While this runs there is a second
+    /// copy of it beside the new file, under the same name with `.copy` behind it, so the disk
+    /// needs room for both. Memory use is bounded.
+    ///
+    /// # Durability
+    ///
+    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Io`]: there is something at `new` already, or a file cannot be opened or created.
+    ///   Parts of the damaged file that cannot be read are no error.
+    /// - [`Error::AlreadyOpen`]: the damaged file is open as a store.
+    /// - [`Error::NotASessionStore`]: nothing in it is a session.
+    /// - [`Error::UnsupportedFormat`]: a newer version of this library wrote it.
+    /// - [`Error::StorageFull`]: there is no room for the new file and the copy.
+    pub fn run(&self, damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<SalvageReport> {
+        let (damaged, new) = (damaged.as_ref(), new.as_ref());
+        if new.symlink_metadata().is_ok() {
+            let cause = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(Error::io("create", new, cause));
+        }
+        let mut source = Source::open(damaged)?;
+        if source.is_empty() {
+            return Err(not_a_store(damaged, "it is empty"));
+        }
+        if let Some(report) = from_copy(&source, new)? {
+            return Ok(report);
+        }
+        let (_, _, report) =
+            StoreFile::create_filled(medium(new)?, &RedbOptions::new(), |database| {
+                guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
+            })?;
+        Ok(report)
+    }
+
+    fn read_pages(
+        &self,
+        source: &mut Source,
+        damaged: &Path,
+        mut sink: Sink<'_>,
+    ) -> Result<SalvageReport> {
+        let mut report = SalvageReport::default();
+        let mut meta = source.meta()?;
+        let logged = source.logged(&meta);
+        meta.retain(|(name, _)| META.contains(&name.as_str()));
+        report.has_metadata = !meta.is_empty();
+        source.sessions(&mut |key, record| match record {
+            Ok(record) => sink.put(key, record),
+            Err(_) => {
+                report.damaged_records += 1;
+                Ok(())
+            }
+        })?;
+        sink.apply(logged)?;
+        let mut stale = HashSet::new();
+        source.records_anywhere(&mut |key, _| {
+            if stale.len() < MAX_STALE && !stale.contains(&key) && !sink.contains(&key)? {
+                stale.insert(key);
+            }
+            Ok(())
+        })?;
+        report.stale = stale.len() as u64;
+        if self.include_stale {
+            source.records_anywhere(&mut |key, record| sink.put(key, record))?;
+        }
+        source.keys_in_expiry(&mut |key| {
+            if !sink.contains(&key)? {
+                report.lose(key);
+            }
+            Ok(())
+        })?;
+        report.unreadable_pages = source.unreadable_pages;
+        report.kept = sink.finish(&meta)?;
+        if report.kept == 0 && report.stale == 0 && !report.has_metadata {
+            return Err(not_a_store(damaged, "no session could be found in it"));
+        }
+        Ok(report)
+    }
+}
+
+/// Opens a private copy with everything that makes a store of what a crash has left; `None` if
+/// that does not work and the pages have to be read one by one.
+fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
+    let Some(copy) = PrivateCopy::of(source.file(), new)? else { return Ok(None) };
+    let options = RedbOptions::new().compact_on_open(false);
+    let salvaged = guarded(|| RedbEngine::open_with(copy.path(), &options)).and_then(|engine| {
+        StoreFile::create_filled(medium(new)?, &options, |database| {
+            guarded(|| from_store(&engine, Sink::new(database, new)))
+        })
+    });
+    match salvaged {
+        Ok((_, _, report)) => Ok(Some(report)),
+        Err(error) if is_final(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn medium(path: &Path) -> Result<Box<dyn Medium>> {
+    Ok(Box::new(InFolder::at(path)?))
+}
+
+/// Copies what an opened store shows.
+fn from_store(engine: &RedbEngine, mut sink: Sink<'_>) -> Result<SalvageReport> {
+    let mut report = SalvageReport { opened: true, ..SalvageReport::default() };
+    engine.for_each(&mut |key, record| match record {
+        Ok(record) => sink.put(key, record),
+        Err(Error::DamagedRecord { .. }) => {
+            report.damaged_records += 1;
+            report.lose(key);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    })?;
+    let mut meta = Vec::new();
+    for name in META {
+        meta.extend(engine.load_meta(name)?.map(|value| (name.to_owned(), value)));
+    }
+    report.has_metadata = !meta.is_empty();
+    report.kept = sink.finish(&meta)?;
+    Ok(report)
+}
+
+fn not_a_store(path: &Path, reason: &str) -> Error {
+    Error::NotASessionStore { path: path.into(), reason: reason.into() }
+}
+
+/// Whether reading page by page would change nothing about it.
+const fn is_final(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::StorageFull { .. }
+            | Error::UnsupportedFormat { .. }
+            | Error::LocksUnsupported { .. }
+            | Error::AlreadyOpen { .. }
+    )
+}
+
+/// A panic inside redb, which a damaged file may well cause, is an error here.
+fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+        Err(Error::engine(std::io::Error::other("the database library panicked on the file")))
+    })
+}

@@ -1,0 +1,226 @@
+//! The damaged file, read and never written: its tables where their trees can be walked, its
+//! records wherever they lie.
+//!
+//! Invariant: a page counts as part of a table only if the checksums from the commit slot down to
+//! it say so. Memory use is one page a level; a part that cannot be read is counted and left out.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use crate::engine::redb::log::{Change, SEQUENCE, readable_changes};
+use crate::engine::redb::pages::{
+    Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
+};
+use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::folder::InFolder;
+use crate::engine::redb::storage::platform::{no_follow, refused};
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::session::id::SessionKey;
+
+/// No tree is deeper: redb's own bound.
+const MAX_DEPTH: usize = 128;
+const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
+const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
+const META: Widths = Widths { key: None, value: None };
+
+/// A pair of a table, as bytes.
+type Pair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
+pub(super) struct Source {
+    file: File,
+    len: u64,
+    /// The roots of the tables, where the tree of tables can be walked.
+    roots: Vec<(String, Link)>,
+    geometry: Option<Geometry>,
+    /// How many pages that a tree leads to could not be read, or were not what it leads to.
+    pub(super) unreadable_pages: u64,
+}
+
+impl Source {
+    /// Opens a file for reading, and keeps stores from writing to it.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        // Opening a pipe to read from it would wait for somebody to write.
+        InFolder::at(path)?.found()?;
+        let mut open = OpenOptions::new();
+        let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::AlreadyOpen { path: path.into() }),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                return Err(Error::LocksUnsupported { path: path.into() });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
+        }
+        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
+        let len = metadata.len();
+        let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };
+        source.find_tables()?;
+        Ok(source)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Every record in the part of `sessions` that can be walked; a damaged one as its error.
+    pub(super) fn sessions(
+        &mut self,
+        visit: &mut dyn FnMut(SessionKey, Result<Record>) -> Result<()>,
+    ) -> Result<()> {
+        self.walk("sessions", SESSIONS, &mut |key, value| match key.try_into() {
+            Ok(key) => {
+                let key = SessionKey::from_bytes(key);
+                visit(key, Record::decode(&key, value))
+            }
+            Err(_) => Ok(()),
+        })
+    }
+
+    /// Every key that the part of `expiry` that can be walked names.
+    pub(super) fn keys_in_expiry(
+        &mut self,
+        visit: &mut dyn FnMut(SessionKey) -> Result<()>,
+    ) -> Result<()> {
+        self.walk("expiry", EXPIRY, &mut |key, _| match chunk(key, 8) {
+            Some(key) => visit(SessionKey::from_bytes(key)),
+            None => Ok(()),
+        })
+    }
+
+    /// Every entry of `meta`.
+    pub(super) fn meta(&mut self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut entries = Vec::new();
+        self.walk("meta", META, &mut |name, value| {
+            entries.extend(std::str::from_utf8(name).map(|name| (name.into(), value.into())));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// What the log says after the last durable commit of the pages, as far as it can be read.
+    pub(super) fn logged(&mut self, meta: &[(String, Vec<u8>)]) -> Vec<Change> {
+        let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
+        // A store that never filled its log has no number yet.
+        let folded = match sequence {
+            Some((_, value)) => number(value),
+            None if meta.is_empty() => None,
+            None => Some(0),
+        };
+        readable_changes(&mut |offset, bytes| self.read(offset, bytes), folded)
+    }
+
+    /// Every sound record in any leaf at the place of a page, whether a tree leads there or not.
+    pub(super) fn records_anywhere(
+        &mut self,
+        visit: &mut dyn FnMut(SessionKey, Record) -> Result<()>,
+    ) -> Result<()> {
+        let mut page = vec![0; PAGE];
+        let mut large = Vec::new();
+        for start in (0..self.len).step_by(PAGE) {
+            page.resize(PAGE, 0);
+            if !self.read(start, &mut page) {
+                continue;
+            }
+            let Some(leaf) = Leaf::read(&page, SESSIONS) else { continue };
+            let whole = match leaf.len {
+                ..=PAGE => leaf,
+                len if len as u64 <= MAX_PAGE.min(self.len - start) => {
+                    large.resize(len, 0);
+                    if !self.read(start, &mut large) {
+                        continue;
+                    }
+                    let Some(leaf) = Leaf::read(&large, SESSIONS) else { continue };
+                    leaf
+                }
+                _ => leaf,
+            };
+            for (key, value) in whole.pairs() {
+                let Ok(key) = key.try_into().map(SessionKey::from_bytes) else { continue };
+                if let Ok(record) = Record::decode(&key, value) {
+                    visit(key, record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The roots as of the last commit, or of the one before it where the last one's slot is damaged.
+    fn find_tables(&mut self) -> Result<()> {
+        let mut first = vec![0; PAGE];
+        let header = if self.read(0, &mut first) { Header::read(&first) } else { None };
+        let found = header.and_then(|Header { geometry, commits, .. }| {
+            let root = commits.into_iter().flatten().find_map(|commit| commit.tables)?;
+            Some((geometry, root))
+        });
+        let Some((geometry, root)) = found else {
+            self.unreadable_pages += 1;
+            return Ok(());
+        };
+        self.geometry = Some(geometry);
+        let mut roots = Vec::new();
+        self.walk_from(root, Widths::TABLES, &mut |name, definition| {
+            let root = Definition::read(definition).and_then(|definition| definition.root);
+            if let (Ok(name), Some(root)) = (std::str::from_utf8(name), root) {
+                roots.push((name.into(), root));
+            }
+            Ok(())
+        })?;
+        self.roots = roots;
+        Ok(())
+    }
+
+    fn walk(&mut self, table: &str, widths: Widths, visit: &mut Pair<'_>) -> Result<()> {
+        let root = self.roots.iter().find(|(name, _)| name == table).map(|(_, root)| *root);
+        root.map_or(Ok(()), |root| self.walk_from(root, widths, visit))
+    }
+
+    fn walk_from(&mut self, root: Link, widths: Widths, visit: &mut Pair<'_>) -> Result<()> {
+        let mut waiting = vec![(root, 0)];
+        // A file has only so many pages; a tree that has more goes in circles.
+        let mut left = self.len / PAGE as u64 + 1;
+        let mut bytes = Vec::new();
+        while let Some((link, depth)) = waiting.pop() {
+            left = left.saturating_sub(1);
+            let page = if left > 0 && depth < MAX_DEPTH && self.read_linked(link, &mut bytes) {
+                read_page(&bytes, link, widths)
+            } else {
+                None
+            };
+            match page {
+                Some(Page::Branch(links)) => {
+                    waiting.extend(links.into_iter().rev().map(|link| (link, depth + 1)));
+                }
+                Some(Page::Leaf(leaf)) => {
+                    for (key, value) in leaf.pairs() {
+                        visit(key, value)?;
+                    }
+                }
+                None => self.unreadable_pages += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_linked(&self, link: Link, bytes: &mut Vec<u8>) -> bool {
+        let range = self.geometry.and_then(|geometry| geometry.range(link));
+        let Some(range) = range.filter(|range| range.end <= self.len) else { return false };
+        let Ok(len) = usize::try_from(range.end - range.start) else { return false };
+        bytes.resize(len, 0);
+        self.read(range.start, bytes)
+    }
+
+    /// Whether the bytes at `start` could be read. A sector that cannot is one reason to be here.
+    fn read(&self, start: u64, bytes: &mut [u8]) -> bool {
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(bytes));
+        read.is_ok()
+    }
+}

@@ -1,0 +1,157 @@
+//! A store's file in a folder of the operating system.
+//!
+//! Invariant: no link is followed, and nothing is opened that is not a regular file.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::engine::redb::error;
+use crate::engine::redb::storage::draft::Temporary;
+use crate::engine::redb::storage::os_file::OsFile;
+use crate::engine::redb::storage::platform::{
+    Identity, forget_cached, no_follow, refused, try_lock,
+};
+use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
+use crate::error::{Error, Result};
+
+/// A path under which a store is, or shall be.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct InFolder {
+    path: PathBuf,
+}
+
+impl InFolder {
+    /// The program may change its folder while the file is open, so the whole path is kept.
+    pub(in crate::engine::redb) fn at(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
+        Ok(Self { path })
+    }
+}
+
+impl Medium for InFolder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn found(&self) -> Result<Found> {
+        let path = &self.path;
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(Error::io("look at", path, error)),
+        };
+        let kind = metadata.file_type();
+        let what = if kind.is_symlink() {
+            "a symbolic link"
+        } else if kind.is_dir() {
+            "a folder"
+        } else if !kind.is_file() {
+            "a device or a pipe"
+        } else if metadata.len() == 0 {
+            return Ok(Found::Nothing);
+        } else {
+            return Ok(Found::File);
+        };
+        Err(Error::NotARegularFile { path: path.into(), what })
+    }
+
+    fn open(&self) -> Result<Opened> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true);
+        let file = no_follow(&mut open).open(&self.path);
+        let file = file.map_err(|error| refused("open", &self.path, error))?;
+        // Before the first look: whoever has it open may be making it shorter.
+        match try_lock(&self.path, &file)? {
+            true => opened(&self.path, file),
+            false => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        }
+    }
+
+    fn create(&self) -> Result<Box<dyn Draft>> {
+        Ok(Box::new(New { file: Temporary::create(&self.path)?, path: self.path.clone() }))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        match Identity::at(&self.path) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", &self.path, error)),
+        }
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = fs::metadata(&self.path);
+        Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        let mut open = OpenOptions::new();
+        open.read(true);
+        match no_follow(&mut open).open(&self.path) {
+            Ok(file) => forget_cached(&file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A new store under its temporary name.
+struct New {
+    file: Temporary,
+    path: PathBuf,
+}
+
+impl Draft for New {
+    fn open(&self) -> Result<Opened> {
+        opened(&self.path, self.file.file()?)
+    }
+
+    fn move_in_place(self: Box<Self>) -> Result<()> {
+        self.file.move_to(&self.path)
+    }
+}
+
+fn opened(path: &Path, file: File) -> Result<Opened> {
+    let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
+    let backend = OsFile::new(file).map_err(|error| error::from_open(path, error))?;
+    Ok(Opened { backend: Box::new(backend), identity: Identity::of(&metadata) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgetting_what_is_cached_loses_nothing_that_was_written_and_needs_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let medium = InFolder::at(&path).unwrap();
+        medium.forget_cached().unwrap();
+        fs::write(&path, [7; 10_000]).unwrap();
+        medium.forget_cached().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [7; 10_000]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_takes_the_place_of_the_file_unseen_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("sessions.redb"), folder.path().join("target"));
+        fs::write(&target, b"somebody's").unwrap();
+        let medium = InFolder::at(&path).unwrap();
+        let draft = medium.create().unwrap();
+        // Nobody looks at the name once more between `found` and these.
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let refused = medium.open();
+        assert!(
+            matches!(refused, Err(Error::NotARegularFile { what: "a symbolic link", .. })),
+            "{refused:?}"
+        );
+        assert!(medium.forget_cached().is_err());
+        // A new store takes the link's place, and leaves alone what it leads to.
+        draft.move_in_place().unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read(&target).unwrap(), b"somebody's");
+    }
+}

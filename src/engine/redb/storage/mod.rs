@@ -1,0 +1,88 @@
+//! What a store's file is kept on: a folder of the operating system, or a disk of a test's making.
+//!
+//! A medium knows names, identities and bytes. It knows neither marks nor redb's handle, and it
+//! never writes to what it opens.
+
+pub(crate) mod platform;
+
+pub(in crate::engine::redb) mod draft;
+pub(in crate::engine::redb) mod folder;
+pub(in crate::engine::redb) mod os_file;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+use redb::StorageBackend;
+
+use crate::engine::redb::storage::platform::Identity;
+use crate::error::Result;
+
+/// The place of one store, by its name; it may be empty.
+pub(crate) trait Medium: Debug + Send + Sync {
+    /// What error texts call the store.
+    fn path(&self) -> &Path;
+
+    /// What is there now, without opening it.
+    fn found(&self) -> Result<Found>;
+
+    /// Opens what is there.
+    fn open(&self) -> Result<Opened>;
+
+    /// Begins a new store beside the place, which goes away again unless it is moved there.
+    fn create(&self) -> Result<Box<dyn Draft>>;
+
+    /// Which file the name leads to now; `None` where it leads to none.
+    fn identity(&self) -> Result<Option<Identity>>;
+
+    /// How many bytes the file has now.
+    fn len(&self) -> Result<u64>;
+
+    /// Gives up what the operating system keeps in memory of the file and holds for written, so
+    /// that it is read from the disk again. Does nothing where there is no file, or no way to do it.
+    fn forget_cached(&self) -> io::Result<()>;
+}
+
+/// A new store that is not in its place yet.
+pub(crate) trait Draft {
+    fn open(&self) -> Result<Opened>;
+
+    /// Puts everything written so far on the disk, and then the store in its place.
+    fn move_in_place(self: Box<Self>) -> Result<()>;
+}
+
+/// The bytes of an open file: what redb asks of it, and what the log does.
+pub(crate) trait MediumFile: StorageBackend {
+    /// Writes, and returns once what it wrote is on the disk; of anything else that was written
+    /// before it promises nothing. `None`, and nothing is written, where there is no way to do it.
+    ///
+    /// Its range must have been written and synced before, so that no length has to be. A failure to
+    /// write something else, of which a sync is told as well, may be told here, too.
+    fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), Unwritten>> {
+        None
+    }
+}
+
+/// How a write that was to be on the disk has failed.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// As a write does: any part of it may be there, and it can be tried again.
+    Write(io::Error),
+    /// As a sync does: the system may hold for written what is not on the disk.
+    Sync(io::Error),
+}
+
+/// An open file: its bytes, and which file it is whatever its name.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) backend: Box<dyn MediumFile>,
+    pub(crate) identity: Identity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, or a file without a byte.
+    Nothing,
+    /// A file; whether it is a store of ours shows when it is opened.
+    File,
+}

@@ -1,0 +1,148 @@
+//! An open file of the operating system: redb's own access to it, and one more for the log.
+//!
+//! Invariant: both lead to the same file, and the locks are redb's. They are opened apart, because
+//! the system tells of a failed write once to each: one's sync must not take away the other's error.
+
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::backends::FileBackend;
+use redb::{BackendError, DatabaseError, StorageBackend};
+
+use crate::engine::redb::storage::platform::{open_apart, write_synced};
+use crate::engine::redb::storage::{MediumFile, Unwritten};
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct OsFile {
+    redb: FileBackend,
+    /// `None` where the system has no way to open it once more, or none to sync a range.
+    log: Option<File>,
+    /// Whether the file system has said that it syncs no range.
+    syncs_no_range: AtomicBool,
+}
+
+impl OsFile {
+    pub(in crate::engine::redb) fn new(file: File) -> Result<Self, DatabaseError> {
+        let log = open_apart(&file);
+        Ok(Self { redb: FileBackend::new(file)?, log, syncs_no_range: AtomicBool::new(false) })
+    }
+}
+
+impl MediumFile for OsFile {
+    /// Syncs this range alone: what redb writes meanwhile all over the same file would otherwise
+    /// have to get to the disk first.
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), Unwritten>> {
+        let log = self.log.as_ref().filter(|_| !self.syncs_no_range.load(Ordering::Relaxed))?;
+        match write_synced(log, offset, data) {
+            Err(Unwritten::Write(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                self.syncs_no_range.store(true, Ordering::Relaxed);
+                None
+            }
+            result => Some(result),
+        }
+    }
+}
+
+impl StorageBackend for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        self.redb.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.redb.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.redb.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.redb.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.redb.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.redb.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.redb.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.redb.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.redb.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.redb.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.redb.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.redb.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_and_synced_in_one_is_where_it_belongs() {
+        let file = OsFile::new(tempfile::tempfile().unwrap()).unwrap();
+        file.set_len(10_000).unwrap();
+        if let Some(written) = file.write_synced(5_000, &[1; 600]) {
+            written.unwrap();
+            let mut read = [0; 700];
+            file.read(4_950, &mut read).unwrap();
+            assert_eq!(read[..50], [0; 50]);
+            assert_eq!(read[50..650], [1; 600]);
+            assert_eq!(read[650..], [0; 50]);
+        }
+        assert_eq!(file.len().unwrap(), 10_000);
+    }
+
+    #[test]
+    fn where_no_range_can_be_synced_nothing_is_written() {
+        let mut file = OsFile::new(tempfile::tempfile().unwrap()).unwrap();
+        file.set_len(100).unwrap();
+        *file.syncs_no_range.get_mut() = true;
+        assert!(file.write_synced(0, &[1; 100]).is_none());
+        let mut read = [7; 100];
+        file.read(0, &mut read).unwrap();
+        assert_eq!(read, [0; 100]);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_by_one_access_is_let_go_of_with_it_and_not_with_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let open = || {
+            let mut options = File::options();
+            let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+            OsFile::new(file.unwrap()).unwrap()
+        };
+        let (first, second) = (open(), open());
+        let lock = |file: &OsFile| file.try_lock_range(Bound::Included(0), Bound::Excluded(1));
+        assert!(lock(&first).unwrap());
+        assert!(!lock(&second).unwrap());
+        first.close().unwrap();
+        assert!(lock(&second).unwrap(), "though the first is not dropped");
+    }
+}

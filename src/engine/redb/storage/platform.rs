@@ -1,0 +1,203 @@
+//! What differs between operating systems: links, locks, modes, and which file a name leads to.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::{fs, io};
+
+use crate::engine::redb::storage::Unwritten;
+use crate::error::{Error, Result};
+
+/// Which file this is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+#[cfg(feature = "testing")]
+impl Identity {
+    /// That of a file on a simulated disk.
+    pub(crate) const fn simulated(number: u64) -> Self {
+        Self { device: 0, inode: number }
+    }
+}
+
+pub(in crate::engine::redb) fn refused(
+    action: &'static str,
+    path: &Path,
+    error: io::Error,
+) -> Error {
+    if is_link_error(&error) {
+        return Error::NotARegularFile { path: path.into(), what: "a symbolic link" };
+    }
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            Error::NotARegularFile { path: path.into(), what: "a folder" }
+        }
+        _ => Error::io(action, path, error),
+    }
+}
+
+/// What opening a symbolic link without following it fails with.
+#[cfg(unix)]
+fn is_link_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(unix)]
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
+#[cfg(unix)]
+pub(in crate::engine::redb) fn no_follow(open: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    open.custom_flags(NO_FOLLOW)
+}
+
+#[cfg(unix)]
+pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    open.mode(0o600).custom_flags(NO_FOLLOW)
+}
+
+/// Locks the file as redb does; `false` if somebody else has.
+pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(Error::LocksUnsupported { path: path.into() })
+        }
+        Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", path, error)),
+    }
+}
+
+/// Syncs the folder of a file whose path is absolute.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(path))?.sync_all()
+}
+
+#[cfg(unix)]
+impl Identity {
+    pub(in crate::engine::redb) fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// Drops the file's pages from memory, but those that are still to be written.
+#[cfg(target_os = "linux")]
+pub(in crate::engine::redb) fn forget_cached(file: &File) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+    Ok(fadvise(file, 0, None, Advice::DontNeed)?)
+}
+
+/// Other systems have no such call that is known to do it.
+#[cfg(not(target_os = "linux"))]
+pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same file, opened once more: with a place of its own, and errors of its own to be told of.
+#[cfg(target_os = "linux")]
+pub(in crate::engine::redb) fn open_apart(file: &File) -> Option<File> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let apart = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    // There may be anything in the place of /proc.
+    let same = Identity::of(&apart.metadata().ok()?) == Identity::of(&file.metadata().ok()?);
+    same.then_some(apart)
+}
+
+/// Writes, and syncs the range that was written and no other. `Unsupported` where the kernel or the
+/// file system cannot; nothing is promised of what is written then.
+#[cfg(target_os = "linux")]
+pub(in crate::engine::redb) fn write_synced(
+    file: &File,
+    mut offset: u64,
+    mut data: &[u8],
+) -> Result<(), Unwritten> {
+    use std::os::unix::fs::FileExt;
+
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    // By itself first, so that an error of the next call is one of the sync: where a file system
+    // finds no room for data, it mostly says so here.
+    file.write_all_at(data, offset).map_err(Unwritten::Write)?;
+    while !data.is_empty() {
+        match pwritev2(file, &[io::IoSlice::new(data)], offset, ReadWriteFlags::DSYNC) {
+            Ok(written) => {
+                data = data.get(written..).unwrap_or_default();
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                return Err(Unwritten::Write(io::ErrorKind::Unsupported.into()));
+            }
+            Err(error) => return Err(Unwritten::Sync(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Other systems have no such calls.
+#[cfg(not(target_os = "linux"))]
+pub(in crate::engine::redb) fn open_apart(_: &File) -> Option<File> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::engine::redb) fn write_synced(_: &File, _: u64, _: &[u8]) -> Result<(), Unwritten> {
+    Err(Unwritten::Write(io::ErrorKind::Unsupported.into()))
+}
+
+#[cfg(target_os = "linux")]
+impl Identity {
+    /// Which file a name leads to, a link itself being one.
+    ///
+    /// Asks for nothing else, above all not for the file's times: Linux notes that somebody has
+    /// seen them, changes them with the next write even within the same tick, and then the next
+    /// sync has one more block to write. That made a commit a third slower.
+    pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
+        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO)?;
+        let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+        Ok(Self { device, inode: found.stx_ino })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Identity {
+    /// Which file a name leads to, a link itself being one.
+    pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&fs::symlink_metadata(path)?))
+    }
+}
+
+// Elsewhere a file's access follows its folder's, a link is not told apart once it is open, and
+// the standard library has no stable identity of a file.
+#[cfg(not(unix))]
+fn is_link_error(_: &io::Error) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn no_follow(open: &mut OpenOptions) -> &mut OpenOptions {
+    open
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
+    open
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+impl Identity {
+    pub(in crate::engine::redb) fn of(_: &fs::Metadata) -> Self {
+        Self { device: 0, inode: 0 }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the engine meets in a file and in a file system: a damaged record, no locks; and what it
+//! prints of itself.
+
+use std::io;
+use std::path::Path;
+
+use redb::StorageBackend;
+
+use super::*;
+use crate::engine::redb::commit::operation::OnTables;
+use crate::engine::redb::database::tables::{EXPIRY, SESSIONS};
+use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::{Draft, Found, Medium, MediumFile, Opened};
+
+const PARTS: Parts<'_> = Parts {
+    user: None,
+    csrf_token: None,
+    own_timeouts: OwnTimeouts { inactivity_ms: None, absolute_ms: None },
+    revision: 1,
+    created_at: Timestamp::from_millis(1),
+    last_active: Timestamp::from_millis(1),
+    content_version: 0,
+    content: &[],
+};
+
+#[test]
+fn a_damaged_record_is_an_error_for_what_needs_it_and_can_be_touched_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let (damaged, other) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
+    let engine = RedbEngine::open(&path).unwrap();
+    assert_eq!(engine.insert(&damaged, record(), Limits::NONE).unwrap(), Insert::Done);
+    engine.close().unwrap();
+    drop(engine);
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(SESSIONS).unwrap().insert(damaged.as_bytes(), &[7; 70][..]).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let engine = RedbEngine::open_with(&path, &RedbOptions::default()).unwrap();
+    let is_damaged =
+        |error: Error| matches!(error, Error::DamagedRecord { key, .. } if key == damaged);
+    assert!(is_damaged(engine.load(&damaged).unwrap_err()));
+    assert!(is_damaged(engine.replace(&damaged, 1, record(), Limits::NONE).unwrap_err()));
+    assert!(is_damaged(engine.rekey(&damaged, &other, 1, record(), Limits::NONE).unwrap_err()));
+    assert!(is_damaged(engine.remove_others(&damaged).unwrap_err()));
+    assert!(engine.touch(&damaged, Timestamp::from_millis(2)).unwrap());
+    engine.flush().unwrap();
+    assert!(is_damaged(engine.load(&damaged).unwrap_err()), "a touch mends nothing");
+    assert_eq!(engine.insert(&damaged, record(), Limits::NONE).unwrap(), Insert::Occupied);
+    assert!(engine.load(&other).unwrap().is_none());
+
+    assert_eq!(engine.remove(&damaged).unwrap(), Some(Removed::Damaged));
+    assert!(engine.load(&damaged).unwrap().is_none());
+    assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_elsewhere() {
+    const STRAYS: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let (stored, logged) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
+    let engine = RedbEngine::open(&path).unwrap();
+    assert_eq!(engine.insert(&stored, record(), Limits::NONE).unwrap(), Insert::Done);
+    engine.close().unwrap();
+    drop(engine);
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut expiry = transaction.open_table(EXPIRY).unwrap();
+        for deadline in 2..2 + STRAYS {
+            expiry.insert((deadline, stored.as_bytes()), ()).unwrap();
+            expiry.insert((deadline, &[deadline as u8; 16]), ()).unwrap();
+        }
+        expiry.insert((2, logged.as_bytes()), ()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+
+    let engine = RedbEngine::open(&path).unwrap();
+    assert_eq!(engine.disagreements().unwrap().len() as u64, 2 * STRAYS);
+    // What has come since does not make the entry its own.
+    assert_eq!(engine.insert(&logged, record(), Limits::NONE).unwrap(), Insert::Done);
+    let (now, defaults) = (Timestamp::from_millis(1_000), Timeouts::default());
+    for sweep in 0.. {
+        let step = engine.remove_expired(now, &defaults, STEP).unwrap();
+        assert_eq!(step.removed, 0);
+        if !step.more {
+            break;
+        }
+        assert!(sweep < STRAYS, "it comes to its end");
+    }
+    // Those whose sessions have changed since are found once redb has caught up.
+    engine.submit(OnTables::Sync).unwrap();
+    engine.snapshot().unwrap();
+    assert_eq!(engine.remove_expired(now, &defaults, STEP).unwrap().removed, 0);
+    assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
+    for key in [stored, logged] {
+        assert!(engine.load(&key).unwrap().is_some());
+    }
+}
+
+#[test]
+fn what_changes_nothing_commits_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
+    let (key, missing) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
+    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
+    let commits = engine.stats().unwrap().commits;
+    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Occupied);
+    assert_eq!(engine.replace(&key, 7, record(), Limits::NONE).unwrap(), Replace::Conflict);
+    assert_eq!(engine.remove(&missing).unwrap(), None);
+    assert_eq!(engine.stats().unwrap().commits, commits);
+    assert!(engine.remove(&key).unwrap().is_some());
+    assert_eq!(engine.stats().unwrap().commits, commits + 1);
+}
+
+/// A folder on a file system that knows no locks, as some network file systems are.
+#[derive(Debug)]
+struct WithoutLocks(InFolder);
+
+/// Whoever does not say otherwise does not support locks.
+#[derive(Debug)]
+struct Lockless(Box<dyn StorageBackend>);
+
+impl MediumFile for Lockless {}
+
+impl StorageBackend for Lockless {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+impl Medium for WithoutLocks {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn found(&self) -> Result<Found> {
+        self.0.found()
+    }
+
+    fn open(&self) -> Result<Opened> {
+        let Opened { backend, identity } = self.0.open()?;
+        Ok(Opened { backend: Box::new(Lockless(backend)), identity })
+    }
+
+    fn create(&self) -> Result<Box<dyn Draft>> {
+        self.0.create()
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        self.0.identity()
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.0.forget_cached()
+    }
+}
+
+#[test]
+fn a_file_system_without_locks_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    RedbEngine::open(&path).unwrap().close().unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let medium = WithoutLocks(InFolder::at(&path).unwrap());
+    let refused = RedbEngine::open_medium(Box::new(medium), &RedbOptions::new());
+    assert!(matches!(refused, Err(Error::LocksUnsupported { path: named }) if named == path));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn the_parts_of_an_engine_print_no_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
+    let key = SessionKey::from_bytes([1; 16]);
+    let parts = Parts { content: b"\x2a\x2a\x2a", ..PARTS };
+    let record = Record::new(&parts, &Timeouts::default()).unwrap();
+    assert_eq!(engine.insert(&key, record, Limits::NONE).unwrap(), Insert::Done);
+    assert!(engine.load(&key).unwrap().is_some());
+    let printed = format!("{:?} {:?} {:?}", engine, engine.shared, engine.writer);
+    assert!(printed.contains("Snapshot") && printed.contains("Writer"), "{printed}");
+    assert!(!printed.contains("42, 42, 42") && !printed.contains("***"), "{printed}");
+}

@@ -1,0 +1,163 @@
+//! Folds under way: with durability `Immediate` the tables follow the log, which in this build takes
+//! two changes before a fold is due and four at the most; so threads fold, wait for folds, and go on
+//! meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shuttle::thread;
+
+use crate::engine::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Replace};
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::tests::interleavings::engine::{
+    EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts,
+};
+use crate::engine::redb::tests::interleavings::explore;
+use crate::time::timeouts::OwnTimeouts;
+
+fn options() -> RedbOptions {
+    RedbOptions::new().verify_on_open(false)
+}
+
+/// Runs threads on a new file with a session under key 1, each of which answers with what it was
+/// told is there, or is not there, at its end. Afterwards the store says so, its tables agree, and so
+/// does the file that a killed process would leave, opened again.
+fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
+    let folder = folder();
+    new_file(&path(&folder));
+    let engine = Arc::new(RedbEngine::open_with(path(&folder), &options()).unwrap());
+    assert_eq!(engine.insert(&key(1), record(1), Limits::NONE).unwrap(), Insert::Done);
+    let running: Vec<_> = threads
+        .iter()
+        .map(|act| {
+            let (act, engine) = (*act, Arc::clone(&engine));
+            thread::spawn(move || act(&engine))
+        })
+        .collect();
+    let mut told = BTreeMap::new();
+    for thread in running {
+        told.extend(thread.join().unwrap());
+    }
+    let compare = |engine: &RedbEngine| {
+        for (number, revision) in &told {
+            let found = engine.load(&key(*number)).unwrap().map(|record| record.revision());
+            assert_eq!(found, *revision, "{number}");
+        }
+        let there = told.values().filter(|revision| revision.is_some()).count() as u64;
+        assert_eq!(engine.count(at(1_000), &timeouts()).unwrap(), there);
+        assert_eq!(engine.stats().unwrap().stored, there);
+        let mut listed = 0;
+        engine.for_each(&mut |_, _| Ok(listed += 1)).unwrap();
+        assert_eq!(listed, there);
+    };
+    compare(&engine);
+    let killed = folder.path().join("killed.redb");
+    std::fs::copy(path(&folder), &killed).unwrap();
+    compare(&RedbEngine::open_with(&killed, &options()).unwrap());
+    assert!(engine.disagreements().unwrap().is_empty());
+    engine.close().unwrap();
+    compare(&RedbEngine::open_with(path(&folder), &options()).unwrap());
+}
+
+fn insert(engine: &RedbEngine, number: u8) {
+    assert_eq!(engine.insert(&key(number), record(1), Limits::NONE).unwrap(), Insert::Done);
+    assert!(engine.load(&key(number)).unwrap().is_some(), "acknowledged, and not found");
+}
+
+fn inserts_two(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    [10, 11].map(|number| insert(engine, number));
+    [(10, Some(1)), (11, Some(1))].into()
+}
+
+fn inserts_two_more(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    [20, 21].map(|number| insert(engine, number));
+    [(20, Some(1)), (21, Some(1))].into()
+}
+
+fn inserts_and_removes(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    insert(engine, 30);
+    assert!(engine.remove(&key(30)).unwrap().is_some());
+    assert!(engine.load(&key(30)).unwrap().is_none(), "gone, and found");
+    [(30, None)].into()
+}
+
+fn replaces(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    for revision in 2..4 {
+        let replaced = engine.replace(&key(1), revision - 1, record(revision), Limits::NONE);
+        assert_eq!(replaced.unwrap(), Replace::Done);
+        assert_eq!(engine.load(&key(1)).unwrap().unwrap().revision(), revision);
+    }
+    [(1, Some(3))].into()
+}
+
+fn reads(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    let mut last = 0;
+    for _ in 0..4 {
+        let read = engine.load(&key(1)).unwrap().unwrap().revision();
+        assert!(read >= last, "{read} was read after {last}");
+        last = read;
+    }
+    BTreeMap::new()
+}
+
+fn touches(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    assert!(engine.touch(&key(1), at(1_001)).unwrap());
+    engine.flush().unwrap();
+    assert_eq!(engine.load(&key(1)).unwrap().unwrap().last_active(), at(1_001));
+    BTreeMap::new()
+}
+
+/// Sweeps what is past its deadline before all others are, one session a step.
+fn sweeps(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    let own = OwnTimeouts { inactivity_ms: Some(1), ..OwnTimeouts::default() };
+    for number in 40..43 {
+        let inserted = engine.insert(&key(number), record_for(1, own), Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done);
+    }
+    let mut removed = 0;
+    loop {
+        let step = engine.remove_expired(at(1_001), &timeouts(), 1).unwrap();
+        removed += step.removed;
+        if !step.more {
+            break;
+        }
+    }
+    assert_eq!(removed, 3, "some were not found");
+    (40..43).map(|number| (number, None)).collect()
+}
+
+fn lists(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
+    let mut seen = 0;
+    for _ in 0..2 {
+        let mut listed = Vec::new();
+        engine.for_each(&mut |key, record| Ok(listed.push((key, record?.revision())))).unwrap();
+        assert!(listed.is_sorted_by_key(|(key, _)| *key), "not in order");
+        let (_, revision) = listed.iter().find(|(listed, _)| *listed == key(1)).unwrap();
+        assert!(*revision >= seen, "a later listing shows an older session");
+        seen = *revision;
+    }
+    BTreeMap::new()
+}
+
+#[test]
+fn what_is_acknowledged_while_the_log_is_folded_is_in_the_store_and_in_the_file() {
+    explore(EXECUTIONS, || run(&[inserts_two, inserts_two_more, inserts_and_removes, replaces]));
+}
+
+#[test]
+fn readers_and_listings_never_go_back_while_the_log_is_folded() {
+    explore(EXECUTIONS, || run(&[inserts_two, replaces, reads, lists]));
+}
+
+#[test]
+fn touches_are_flushed_between_folds() {
+    explore(EXECUTIONS, || run(&[inserts_two, replaces, touches, inserts_and_removes]));
+}
+
+#[test]
+fn a_sweep_finds_every_expired_session_while_the_log_is_folded() {
+    explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
+}

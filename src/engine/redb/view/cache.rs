@@ -1,0 +1,251 @@
+//! Hot records, ready to use: found by one look-up in memory, their checksums checked already.
+//!
+//! Invariant: what the cache holds of a key is what the last published commit holds. A commit takes
+//! the keys it changed out before its snapshot is published, and a reader that looked at an older
+//! snapshot may not put its finding in: each shard knows the commit that last changed it, and both
+//! meet at its lock. Memory stays within a budget; what was not asked for since the clock's hand
+//! last came by makes room.
+
+use std::collections::HashMap;
+
+use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+const SHARDS: usize = 64;
+/// What an entry takes besides its record's tail: a slot and a place in the map, both with the
+/// quarter and the half that vectors and maps are larger than what they hold, on average; the
+/// counts in front of the tail, and what the allocator adds.
+const OVERHEAD: usize = size_of::<Slot>() * 5 / 4 + size_of::<(SessionKey, usize)>() * 3 / 2 + 32;
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct RecordCache {
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+#[derive(Debug)]
+struct Shard {
+    places: HashMap<SessionKey, usize, BuildKeyHasher>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    /// Where the clock's hand stands.
+    hand: usize,
+    bytes: usize,
+    budget: usize,
+    /// The last commit that changed a key of this shard.
+    changed_by: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: SessionKey,
+    record: Record,
+    used: AtomicBool,
+}
+
+impl RecordCache {
+    /// A cache of about this many bytes; 0 turns it off.
+    pub(in crate::engine::redb) fn new(bytes: usize) -> Self {
+        let budget = bytes / SHARDS;
+        Self { shards: std::array::from_fn(|_| RwLock::new(Shard::new(budget))) }
+    }
+
+    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Record> {
+        let shard = self.shard(key).read();
+        let slot = shard.slot(key)?;
+        // Written only when it changes, so that readers on other cores keep the line.
+        if !slot.used.load(Ordering::Relaxed) {
+            slot.used.store(true, Ordering::Relaxed);
+        }
+        Some(slot.record.clone())
+    }
+
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> bool {
+        self.shard(key).read().places.contains_key(key)
+    }
+
+    /// Keeps what the snapshot of a commit holds, unless a later commit has changed the shard.
+    pub(in crate::engine::redb) fn fill(&self, key: &SessionKey, record: &Record, commit: u64) {
+        let mut shard = self.shard(key).write();
+        if commit >= shard.changed_by {
+            shard.put(*key, record);
+        }
+    }
+
+    /// As [`fill`](Self::fill), but nothing has to make room for it.
+    pub(in crate::engine::redb) fn fill_spare_room(
+        &self,
+        key: &SessionKey,
+        record: &Record,
+        commit: u64,
+    ) {
+        let mut shard = self.shard(key).write();
+        let has_room = shard.bytes + weight(record) <= shard.budget;
+        if commit >= shard.changed_by && has_room && !shard.places.contains_key(key) {
+            shard.put(*key, record);
+        }
+    }
+
+    /// A commit changes this key and is about to be published.
+    pub(in crate::engine::redb) fn invalidate(&self, key: &SessionKey, commit: u64) {
+        let mut shard = self.shard(key).write();
+        shard.changed_by = commit;
+        shard.remove(key);
+    }
+
+    /// A commit may have changed every key.
+    pub(in crate::engine::redb) fn invalidate_all(&self, commit: u64) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            *shard = Shard { changed_by: commit, ..Shard::new(shard.budget) };
+        }
+    }
+
+    fn shard(&self, key: &SessionKey) -> &RwLock<Shard> {
+        shard_of(&self.shards, key)
+    }
+}
+
+impl Shard {
+    fn new(budget: usize) -> Self {
+        Self {
+            places: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            bytes: 0,
+            budget,
+            changed_by: 0,
+        }
+    }
+
+    fn slot(&self, key: &SessionKey) -> Option<&Slot> {
+        self.slots.get(*self.places.get(key)?)?.as_ref()
+    }
+
+    fn put(&mut self, key: SessionKey, record: &Record) {
+        self.remove(&key);
+        let bytes = weight(record);
+        if bytes > self.budget {
+            return;
+        }
+        while self.bytes + bytes > self.budget {
+            self.advance_hand();
+        }
+        let slot = Slot { key, record: record.clone(), used: AtomicBool::new(false) };
+        let place = self.free.pop().unwrap_or(self.slots.len());
+        match self.slots.get_mut(place) {
+            Some(free) => *free = Some(slot),
+            None => self.slots.push(Some(slot)),
+        }
+        self.places.insert(key, place);
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, key: &SessionKey) {
+        let Some(place) = self.places.remove(key) else { return };
+        if let Some(slot) = self.slots.get_mut(place).and_then(Option::take) {
+            self.bytes -= weight(&slot.record);
+            self.free.push(place);
+        }
+    }
+
+    /// Spares a record that was used since the hand last came by; removes it otherwise.
+    fn advance_hand(&mut self) {
+        self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+        let unused = self.slots.get_mut(self.hand).and_then(Option::as_mut).and_then(|slot| {
+            let used = std::mem::take(slot.used.get_mut());
+            (!used).then_some(slot.key)
+        });
+        if let Some(key) = unused {
+            self.remove(&key);
+        }
+    }
+}
+
+fn weight(record: &Record) -> usize {
+    OVERHEAD + record.tail_len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Parts;
+    use crate::time::clock::Timestamp;
+    use crate::time::timeouts::{OwnTimeouts, Timeouts};
+
+    /// All in one shard.
+    fn key(number: u64) -> SessionKey {
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        SessionKey::from_bytes(u128::from(spread).to_be_bytes())
+    }
+
+    fn record(revision: u64) -> Record {
+        let parts = Parts {
+            user: None,
+            csrf_token: None,
+            own_timeouts: OwnTimeouts::default(),
+            revision,
+            created_at: Timestamp::from_millis(0),
+            last_active: Timestamp::from_millis(0),
+            content_version: 0,
+            content: &[0; 100],
+        };
+        Record::new(&parts, &Timeouts::default()).unwrap()
+    }
+
+    fn cache_of(records: usize) -> RecordCache {
+        RecordCache::new(SHARDS * records * weight(&record(0)))
+    }
+
+    #[test]
+    fn what_an_older_snapshot_held_is_not_taken_in() {
+        let cache = cache_of(10);
+        cache.fill(&key(1), &record(1), 4);
+        assert_eq!(cache.get(&key(1)), Some(record(1)));
+        cache.invalidate(&key(1), 5);
+        assert_eq!(cache.get(&key(1)), None);
+        cache.fill(&key(1), &record(1), 4);
+        assert_eq!(cache.get(&key(1)), None);
+        cache.fill(&key(1), &record(2), 5);
+        assert_eq!(cache.get(&key(1)), Some(record(2)));
+        cache.invalidate_all(6);
+        assert!(!cache.contains(&key(1)));
+    }
+
+    #[test]
+    fn the_budget_holds_and_what_is_used_stays() {
+        let cache = cache_of(10);
+        for number in 0..1_000 {
+            cache.fill(&key(number), &record(number), 1);
+            assert!(number == 0 || cache.get(&key(0)).is_some(), "evicted at {number}");
+            let shard = cache.shard(&key(0)).read();
+            assert!(shard.bytes <= shard.budget);
+            assert!(shard.slots.len() <= 11 && shard.places.len() <= 10);
+        }
+    }
+
+    #[test]
+    fn spare_room_is_filled_and_nothing_goes_for_it() {
+        let cache = cache_of(10);
+        for number in 0..10 {
+            cache.fill_spare_room(&key(number), &record(number), 1);
+        }
+        cache.fill_spare_room(&key(0), &record(99), 1);
+        cache.fill_spare_room(&key(10), &record(10), 1);
+        assert!((0..10).all(|number| cache.get(&key(number)) == Some(record(number))));
+        assert!(!cache.contains(&key(10)));
+        cache.invalidate(&key(3), 2);
+        cache.fill_spare_room(&key(3), &record(3), 1);
+        assert!(!cache.contains(&key(3)), "an older commit's record is not taken in");
+    }
+
+    #[test]
+    fn without_a_budget_nothing_is_kept() {
+        let cache = RecordCache::new(0);
+        cache.fill(&key(1), &record(1), 1);
+        assert_eq!(cache.get(&key(1)), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! All sessions as of one moment: a snapshot, and what has been changed since it was taken.
+//!
+//! Invariant: it reads. A listing must not have to write what it lists, which takes time, and on a
+//! full disk cannot be done.
+
+use std::sync::Arc;
+
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::view::overlay::Changes;
+use crate::error::Result;
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+
+pub(in crate::engine::redb) struct Listing {
+    snapshot: Arc<Snapshot>,
+    changes: Changes,
+    /// How many records there are.
+    stored: u64,
+}
+
+impl Listing {
+    pub(in crate::engine::redb) const fn new(
+        snapshot: Arc<Snapshot>,
+        changes: Changes,
+        stored: u64,
+    ) -> Self {
+        Self { snapshot, changes, stored }
+    }
+
+    pub(in crate::engine::redb) const fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Which of the snapshots it rests on.
+    pub(in crate::engine::redb) fn commit(&self) -> u64 {
+        self.snapshot.commit()
+    }
+
+    /// The record under a key; the inner error is one damaged record.
+    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+        match self.changes.get(key) {
+            Some(changed) => Ok(changed.clone().map(Ok)),
+            None => self.snapshot.get(key),
+        }
+    }
+
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+        let mut keys = self.snapshot.keys_of(user)?;
+        keys.retain(|key| !self.changes.contains_key(key));
+        keys.extend(self.changed(|record| record.user().as_ref() == Some(user)));
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// The keys of all sessions that are past the deadline that an index has, or may be.
+    pub(in crate::engine::redb) fn passed(
+        &self,
+        now: Timestamp,
+    ) -> Outer<impl Iterator<Item = Outer<SessionKey>>> {
+        let changed = self.changed(move |record| record.index_deadline() <= now);
+        let unchanged = self.snapshot.passed(None, now)?.map(|entry| Ok(entry?.1));
+        let unchanged = unchanged.filter(|key| match key {
+            Ok(key) => !self.changes.contains_key(key),
+            Err(_) => true,
+        });
+        Ok(unchanged.chain(changed.map(Ok)))
+    }
+
+    /// Every record, in the order of the keys.
+    pub(in crate::engine::redb) fn records(
+        &self,
+    ) -> Outer<impl Iterator<Item = Outer<(SessionKey, Result<Record>)>>> {
+        let mut changed: Vec<_> = self.changed(|_| true).collect();
+        changed.sort_unstable_by(|one, other| other.cmp(one));
+        let mut unchanged = self
+            .snapshot
+            .records()?
+            .filter(|entry| match entry {
+                Ok((key, _)) => !self.changes.contains_key(key),
+                Err(_) => true,
+            })
+            .peekable();
+        Ok(std::iter::from_fn(move || {
+            let next = match unchanged.peek() {
+                // Whatever comes first; an error does.
+                Some(Ok((key, _))) => changed.pop_if(|changed| *changed < *key),
+                Some(Err(_)) => None,
+                None => changed.pop(),
+            };
+            let record = next.and_then(|key| Some((key, self.changes.get(&key)?.clone()?)));
+            match record {
+                Some((key, record)) => Some(Ok((key, Ok(record)))),
+                None => unchanged.next(),
+            }
+        }))
+    }
+
+    /// The keys of changed records that are there and `wanted`.
+    fn changed(&self, wanted: impl Fn(&Record) -> bool) -> impl Iterator<Item = SessionKey> {
+        let there = self.changes.iter().filter_map(|(key, record)| Some((key, record.as_ref()?)));
+        there.filter(move |(_, record)| wanted(record)).map(|(key, _)| *key)
+    }
+}

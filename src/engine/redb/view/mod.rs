@@ -1,0 +1,151 @@
+//! What readers and the writer both use, and the look-up of one session.
+//!
+//! Invariant: the touch buffer is asked first, then the overlay, then the cache, then the snapshot. A
+//! touch leaves the buffer only once the overlay or a snapshot holds it, and a change leaves the
+//! overlay only once a snapshot does, so neither is ever missed.
+
+pub(in crate::engine::redb) mod cache;
+pub(in crate::engine::redb) mod filter;
+pub(in crate::engine::redb) mod listing;
+pub(in crate::engine::redb) mod overlay;
+pub(in crate::engine::redb) mod touches;
+
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error;
+use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::view::cache::RecordCache;
+use crate::engine::redb::view::filter::KeyFilter;
+use crate::engine::redb::view::overlay::Overlay;
+use crate::engine::redb::view::touches::TouchBuffer;
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::session::id::SessionKey;
+use crate::sync::ArcSwapOption;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// An open file, as readers see it.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Shared {
+    pub(in crate::engine::redb) file: StoreFile,
+    pub(in crate::engine::redb) options: RedbOptions,
+    pub(in crate::engine::redb) touches: TouchBuffer,
+    pub(in crate::engine::redb) cache: RecordCache,
+    pub(in crate::engine::redb) filter: KeyFilter,
+    /// What was committed since the snapshot was taken.
+    pub(in crate::engine::redb) overlay: Overlay,
+    /// The store as it was some commits ago; `None` once closed.
+    pub(in crate::engine::redb) snapshot: ArcSwapOption<Snapshot>,
+    /// Whether an error has ended the handle behind the snapshot, so that it reads nothing any more.
+    pub(in crate::engine::redb) handle_lost: AtomicBool,
+}
+
+impl Shared {
+    /// Looks at the snapshot.
+    pub(in crate::engine::redb) fn look<T>(
+        &self,
+        look: impl FnOnce(&Snapshot) -> Outer<T>,
+    ) -> Result<T> {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
+        look(snapshot).map_err(|error| self.failed_to_read(error))
+    }
+
+    /// Whether reads that need the disk wait for the file to be opened anew.
+    pub(in crate::engine::redb) fn is_handle_lost(&self) -> bool {
+        self.handle_lost.load(Ordering::Acquire)
+    }
+
+    /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
+    pub(in crate::engine::redb) fn failed_to_read(&self, error: redb::Error) -> Error {
+        // redb reads nothing more after its first I/O error. (A handle that was closed has a
+        // successor, or is known to be lost.)
+        if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+            self.handle_lost.store(true, Ordering::Release);
+        }
+        match self.snapshot.load().is_some() {
+            true => error::from_redb("read", self.file.path(), error),
+            false => Error::Closed,
+        }
+    }
+
+    /// The record under a key as every caller must see it: with its pending touch.
+    pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let pending = self.touches.pending(key);
+        let record = match self.get_in_memory(key) {
+            Some(found) => found,
+            None => self.load_from_file(key)?,
+        };
+        Ok(match pending {
+            Some(at) => record.map(|record| record.touched(at)),
+            None => record,
+        })
+    }
+
+    /// What was last committed under a key, without its pending touch; the outer `None` where only
+    /// the snapshot can tell.
+    pub(in crate::engine::redb) fn get_in_memory(
+        &self,
+        key: &SessionKey,
+    ) -> Option<Option<Record>> {
+        if let Some(changed) = self.overlay.get(key) {
+            return Some(changed);
+        }
+        match self.cache.get(key) {
+            Some(record) => Some(Some(record)),
+            None => (!self.filter.may_contain(key)).then_some(None),
+        }
+    }
+
+    /// Whether the last commit left a record under a key; `None` where only the snapshot can tell.
+    pub(in crate::engine::redb) fn contains_in_memory(&self, key: &SessionKey) -> Option<bool> {
+        match self.overlay.contains(key) {
+            Some(there) => Some(there),
+            None if self.cache.contains(key) => Some(true),
+            None => (!self.filter.may_contain(key)).then_some(false),
+        }
+    }
+
+    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
+        let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
+        let record = record.transpose()?;
+        if let Some(record) = &record {
+            self.cache.fill(key, record, commit);
+        }
+        Ok(record)
+    }
+
+    /// Whether the last commit holds a record under this key.
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Result<bool> {
+        match self.contains_in_memory(key) {
+            Some(there) => Ok(there),
+            None => self.look(|snapshot| snapshot.contains(key)),
+        }
+    }
+
+    /// A record of a listing on a snapshot that may be some time old, with the latest touch. One
+    /// that is not in the buffer any more has been settled by a later commit; that one has it.
+    pub(in crate::engine::redb) fn with_latest_touch(
+        &self,
+        commit: u64,
+        key: &SessionKey,
+        record: Record,
+    ) -> Result<Record> {
+        if let Some(at) = self.touches.pending(key) {
+            return Ok(record.touched(at));
+        }
+        // In this order: what has left the overlay is in a snapshot.
+        if self.overlay.contains(key).is_none() && self.is_last(commit) {
+            return Ok(record);
+        }
+        Ok(match self.load(key)? {
+            Some(latest) => record.touched(latest.last_active()),
+            None => record,
+        })
+    }
+
+    fn is_last(&self, commit: u64) -> bool {
+        self.snapshot.load().as_deref().is_some_and(|last| last.commit() == commit)
+    }
+}

@@ -1,0 +1,224 @@
+//! Touches that are not on the disk yet: by key, the latest moment of activity.
+//!
+//! Invariant: an entry goes away only once a published commit that is on the disk holds it, or its
+//! record is gone. A sweep and a touch of one session meet at its shard's lock: the sweep that finds
+//! a touch spares the session, and the touch that finds its session condemned waits its turn in the
+//! queue.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::session::id::SessionKey;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::time::clock::Timestamp;
+
+/// The most touches that wait: about 13 MiB. Beyond it, who touches flushes.
+pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
+const SHARDS: usize = 64;
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct TouchBuffer {
+    shards: [Mutex<Shard>; SHARDS],
+    len: AtomicUsize,
+}
+
+/// By key, the latest moment of activity.
+pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildKeyHasher>;
+
+#[derive(Debug, Default)]
+struct Shard {
+    touches: Touches,
+    condemned: HashSet<SessionKey, BuildKeyHasher>,
+}
+
+/// What became of a touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Recorded {
+    Done,
+    /// The buffer is full.
+    Full,
+    /// A sweep is about to remove the session.
+    Condemned,
+}
+
+impl TouchBuffer {
+    pub(in crate::engine::redb) fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), len: AtomicUsize::new(0) }
+    }
+
+    pub(in crate::engine::redb) fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Keeps the later of this and what is there.
+    pub(in crate::engine::redb) fn record(&self, key: &SessionKey, at: Timestamp) -> Recorded {
+        let mut shard = self.shard(key).lock();
+        if shard.condemned.contains(key) {
+            return Recorded::Condemned;
+        }
+        if let Some(touch) = shard.touches.get_mut(key) {
+            *touch = at.max(*touch);
+            return Recorded::Done;
+        }
+        if self.len() >= CAPACITY {
+            return Recorded::Full;
+        }
+        shard.touches.insert(*key, at);
+        self.len.fetch_add(1, Ordering::AcqRel);
+        Recorded::Done
+    }
+
+    pub(in crate::engine::redb) fn pending(&self, key: &SessionKey) -> Option<Timestamp> {
+        if self.len() == 0 {
+            return None;
+        }
+        self.shard(key).lock().touches.get(key).copied()
+    }
+
+    /// Lets a sweep decide, with the session's pending touch in view, whether it goes. If it does,
+    /// no touch is recorded for it until it
+    /// stands in a [`Condemned`] that is dropped.
+    pub(in crate::engine::redb) fn condemn_if(
+        &self,
+        key: &SessionKey,
+        expired: impl FnOnce(Option<Timestamp>) -> bool,
+    ) -> bool {
+        let mut shard = self.shard(key).lock();
+        let expired = expired(shard.touches.get(key).copied());
+        if expired {
+            shard.condemned.insert(*key);
+        }
+        expired
+    }
+
+    fn release(&self, keys: &[SessionKey]) {
+        for key in keys {
+            self.shard(key).lock().condemned.remove(key);
+        }
+    }
+
+    /// Every pending touch, in the order of the keys, which is the order of their pages.
+    pub(in crate::engine::redb) fn all(&self) -> Vec<(SessionKey, Timestamp)> {
+        let mut touches = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            touches.extend(shard.lock().touches.iter().map(|(key, at)| (*key, *at)));
+        }
+        touches.sort_unstable();
+        touches
+    }
+
+    /// A published commit holds these touches, and is on the disk; later ones stay.
+    pub(in crate::engine::redb) fn settle(&self, touches: &Touches) {
+        for (key, written) in touches {
+            self.forget_if(key, |pending| pending <= *written);
+        }
+    }
+
+    /// The record is gone.
+    pub(in crate::engine::redb) fn forget(&self, key: &SessionKey) {
+        self.forget_if(key, |_| true);
+    }
+
+    /// Every record that `absent` says so of is gone.
+    pub(in crate::engine::redb) fn forget_absent(&self, absent: impl Fn(&SessionKey) -> bool) {
+        for (key, _) in self.all() {
+            if absent(&key) {
+                self.forget(&key);
+            }
+        }
+    }
+
+    fn forget_if(&self, key: &SessionKey, condition: impl FnOnce(Timestamp) -> bool) {
+        let mut shard = self.shard(key).lock();
+        if shard.touches.get(key).is_some_and(|pending| condition(*pending)) {
+            shard.touches.remove(key);
+            self.len.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn shard(&self, key: &SessionKey) -> &Mutex<Shard> {
+        shard_of(&self.shards, key)
+    }
+}
+
+/// The sessions that a batch has condemned; released when the batch is over, one way or the other.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Condemned<'b> {
+    buffer: &'b TouchBuffer,
+    keys: Vec<SessionKey>,
+}
+
+impl<'b> Condemned<'b> {
+    pub(in crate::engine::redb) const fn new(buffer: &'b TouchBuffer) -> Self {
+        Self { buffer, keys: Vec::new() }
+    }
+
+    pub(in crate::engine::redb) fn push(&mut self, key: SessionKey) {
+        self.keys.push(key);
+    }
+}
+
+impl Drop for Condemned<'_> {
+    fn drop(&mut self) {
+        self.buffer.release(&self.keys);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u128) -> SessionKey {
+        SessionKey::from_bytes(number.to_be_bytes())
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn the_later_touch_stays() {
+        let buffer = TouchBuffer::new();
+        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Done);
+        assert_eq!(buffer.record(&key(1), at(3)), Recorded::Done);
+        assert_eq!((buffer.pending(&key(1)), buffer.len()), (Some(at(5)), 1));
+    }
+
+    #[test]
+    fn a_touch_later_than_the_written_one_is_not_forgotten() {
+        let buffer = TouchBuffer::new();
+        let _ = buffer.record(&key(1), at(5));
+        buffer.settle(&Touches::from_iter([(key(1), at(4))]));
+        assert_eq!(buffer.pending(&key(1)), Some(at(5)));
+        buffer.settle(&Touches::from_iter([(key(1), at(5))]));
+        assert_eq!((buffer.pending(&key(1)), buffer.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_condemned_session_takes_no_touch_until_it_is_released() {
+        let buffer = TouchBuffer::new();
+        let mut condemned = Condemned::new(&buffer);
+        assert!(buffer.condemn_if(&key(1), |pending| pending.is_none()));
+        condemned.push(key(1));
+        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Condemned);
+        drop(condemned);
+        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Done);
+        assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));
+    }
+
+    #[test]
+    fn a_full_buffer_takes_touches_of_what_it_holds_and_no_others() {
+        let buffer = TouchBuffer::new();
+        for number in 0..CAPACITY {
+            // Spread over all bits, as digests are.
+            let key = key((number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+            assert_eq!(buffer.record(&key, at(1)), Recorded::Done);
+        }
+        assert_eq!(buffer.record(&key(u128::MAX), at(1)), Recorded::Full);
+        assert_eq!(buffer.record(&key(0), at(2)), Recorded::Done);
+        assert_eq!(buffer.len(), CAPACITY);
+        let all = buffer.all();
+        assert!(all.is_sorted() && all.len() == CAPACITY);
+    }
+}

@@ -1,0 +1,136 @@
+//! What every handle of a store shares, whatever its content type: the engine, the clock, the
+//! limits, and the few steps that most methods begin with.
+//!
+//! The maintenance thread holds this and nothing above it, so that no reference cycle can form.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::engine::Engine;
+use crate::engine::limits::{Limits, PerUser, UserLimit};
+use crate::engine::outcome::Insert;
+use crate::error::{Error, Result};
+use crate::random::RandomSource;
+use crate::record::Record;
+use crate::session::id::{SessionId, SessionKey};
+use crate::time::clock::{Clock, Timestamp};
+use crate::time::timeouts::Timeouts;
+
+/// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
+/// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
+const SWEEP_STEP: usize = 1_000;
+
+/// How many ids are drawn for one session. Two sound draws in a row that are both taken happen
+/// practically never; a generator that repeats itself must not hang the caller.
+pub(crate) const MAX_DRAWS: u32 = 4;
+
+pub(crate) fn repeated_draws() -> Error {
+    let text = format!("{MAX_DRAWS} ids in a row were taken already: it repeats itself");
+    Error::Generator { source: Arc::new(std::io::Error::other(text)) }
+}
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn RandomSource>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) max_content_len: usize,
+    pub(crate) max_sessions: u64,
+    pub(crate) user_limit: Option<(u64, UserLimit)>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) counters: Counters,
+}
+
+/// What [`Stats`](crate::Stats) reports besides the engine's own numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) swept: AtomicU64,
+    pub(crate) damaged_records: AtomicU64,
+    pub(crate) maintenance_failures: AtomicU64,
+    pub(crate) last_maintenance_failure: Mutex<Option<Error>>,
+}
+
+impl Context {
+    /// The time of an operation, asked once; an error on a closed store.
+    pub(crate) fn begin(&self) -> Result<Timestamp> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Timestamp::from_system_time(self.clock.now())
+    }
+
+    /// What an operation at `now` has to keep to.
+    pub(crate) fn limits(&self, now: Timestamp) -> Limits {
+        let per_user = self.user_limit.map(|(max, policy)| PerUser {
+            max,
+            policy,
+            now,
+            defaults: self.timeouts,
+        });
+        Limits { max_sessions: self.max_sessions, per_user }
+    }
+
+    /// The error of a user who may have no more sessions.
+    pub(crate) fn user_full(&self) -> Error {
+        Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
+    }
+
+    /// The record of a session that is there and not expired: the two are told apart nowhere.
+    pub(crate) fn load_live(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
+        let record = self.counting_damage(self.engine.load(key))?;
+        Ok(record.filter(|record| !record.is_expired(now, &self.timeouts)))
+    }
+
+    /// Stores a new record under a new id. Another id is drawn if the first is taken, and expired
+    /// sessions make room before the store says that it is full.
+    pub(crate) fn insert(&self, record: &Record, now: Timestamp) -> Result<SessionId> {
+        let limits = self.limits(now);
+        for _ in 0..MAX_DRAWS {
+            let id = SessionId::draw_from(&*self.random)?;
+            loop {
+                match self.engine.insert(&id.key(), record.clone(), limits)? {
+                    Insert::Done => return Ok(id),
+                    Insert::Occupied => break,
+                    Insert::UserFull => return Err(self.user_full()),
+                    Insert::Full => {
+                        let sweep = self.sweep_step(now)?;
+                        if sweep.removed == 0 && !sweep.more {
+                            return Err(Error::Full { max: self.max_sessions });
+                        }
+                    }
+                }
+            }
+        }
+        Err(repeated_draws())
+    }
+
+    /// Removes everything expired, in steps, each a transaction of its own.
+    pub(crate) fn sweep(&self) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            // Asked anew for each step: a long sweep must not go by the time it began.
+            let sweep = self.sweep_step(self.begin()?)?;
+            removed += sweep.removed;
+            if !sweep.more {
+                return Ok(removed);
+            }
+        }
+    }
+
+    fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::outcome::Sweep> {
+        let sweep = self.engine.remove_expired(now, &self.timeouts, SWEEP_STEP)?;
+        self.counters.swept.fetch_add(sweep.removed, Ordering::Relaxed);
+        Ok(sweep)
+    }
+
+    /// Passes a result on, and counts a damaged record where there is one.
+    pub(crate) fn counting_damage<T>(&self, result: Result<T>) -> Result<T> {
+        if matches!(result, Err(Error::DamagedRecord { .. })) {
+            self.counters.damaged_records.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+}

@@ -1,0 +1,78 @@
+//! Keeping the store itself: sweeping, flushing, closing.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::store::SessionStore;
+use crate::time::timeouts::Timeouts;
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Deletes what is expired and returns how many sessions went. The maintenance thread does
+    /// this every `sweep_interval`; there is no need to call it unless that is turned off.
+    ///
+    /// Works in steps: of up to 1,000 sessions while nobody else writes; of 16, and a pause of 2 ms,
+    /// while somebody does, who waits for one step at most. So under a steady load of writes
+    /// it deletes 8,000 sessions a second at most. A session that is extended while this runs
+    /// lives.
+    ///
+    /// # Durability
+    ///
+    /// Each step is as durable as a `destroy`, with the store's
+    /// [`Durability`](crate::Durability).
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. What the steps before had deleted is deleted, or will be by
+    /// the next call.
+    #[doc(alias = "cleanUpExpiredSessions")]
+    pub fn clean_up_expired(&self) -> Result<u64> {
+        self.shared.context.sweep()
+    }
+
+    /// The timeouts for sessions without their own.
+    #[must_use]
+    #[doc(alias = "getExpirationTimeouts")]
+    pub fn timeouts(&self) -> Timeouts {
+        self.shared.context.timeouts
+    }
+
+    /// Writes what is in memory only: touches, and with
+    /// [`Durability::Deferred`](crate::Durability::Deferred) the commits since the last interval.
+    ///
+    /// # Durability
+    ///
+    /// What was acknowledged before this was called survives power loss once it returned `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. What could not be written is kept and tried again.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.context.begin()?;
+        self.shared.context.engine.flush()
+    }
+
+    /// Flushes and closes the store for every handle: stops the maintenance thread, waits for it,
+    /// and reports what dropping the last handle would have to swallow.
+    ///
+    /// # Concurrency
+    ///
+    /// Calls under way in other threads are answered; later ones fail with [`Error::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// When the last flush or the closing fails. The store is closed all the same, and the file
+    /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
+    pub fn close(self) -> Result<()> {
+        let context = &self.shared.context;
+        if context.closed.swap(true, Ordering::AcqRel) {
+            return Err(Error::Closed);
+        }
+        if let Some(maintenance) = &self.shared.maintenance {
+            maintenance.stop();
+        }
+        context.engine.close()
+    }
+}

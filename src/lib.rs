@@ -112,6 +112,7 @@
 mod builder;
 pub mod engine;
 mod error;
+mod key;
 mod random;
 mod record;
 mod session;
@@ -122,23 +123,28 @@ pub mod testing;
 mod time;
 
 pub use builder::Builder;
+pub use engine::contract::Engine;
 pub use engine::durability::Durability;
 pub use engine::redb::recovery::Recovery;
 pub use engine::redb::salvage::{Salvage, SalvageReport, salvage};
-pub use engine::{Engine, MemoryEngine, Problem, RedbEngine, UserLimit};
+pub use engine::{MemoryEngine, Problem, RedbEngine, UserLimit};
+pub use error::timeouts::InvalidTimeouts;
 pub use error::{Error, Result, Source};
+pub use key::SessionKey;
 pub use record::content::StoredContent;
+pub use session::Session;
 pub use session::attributes::Attributes;
 pub use session::csrf::CsrfToken;
-pub use session::id::{SessionId, SessionKey};
+pub use session::id::SessionId;
+pub use session::info::SessionInfo;
+pub use session::options::SessionOptions;
 pub use session::user::UserId;
-pub use session::{Session, SessionInfo, SessionOptions};
 pub use store::SessionStore;
 pub use store::check::CheckReport;
 pub use store::listing::Stats;
 pub use store::modify::ModifyOutcome;
 pub use time::clock::{Clock, SystemClock};
-pub use time::timeouts::{InvalidTimeouts, Timeouts};
+pub use time::timeouts::Timeouts;
 
 /// Compiles and runs the README's programs as tests.
 #[cfg(doctest)]

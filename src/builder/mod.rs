@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::limits::UserLimit;
 use crate::engine::redb::options::RedbOptions;

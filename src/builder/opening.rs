@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::builder::Builder;
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::redb::engine::RedbEngine;

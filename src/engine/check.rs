@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 

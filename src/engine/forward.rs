@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::engine::check::{Checked, Inspect};
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::{Engine, Wake};
+use crate::engine::waker::Wake;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

@@ -3,8 +3,8 @@
 //! Invariant: which sessions count, and which have to end, is decided here, once for every engine;
 //! an engine decides nothing but applies it in the transaction that makes the change.
 
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 

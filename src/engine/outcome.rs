@@ -1,8 +1,8 @@
 //! What an engine answers: what became of an operation, and numbers about itself.
 
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 

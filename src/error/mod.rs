@@ -3,12 +3,14 @@
 //! Invariant: no variant carries a session id, a CSRF token or content. Sources are shared
 //! pointers, because one failed commit answers every caller that waited for it.
 
+pub(crate) mod timeouts;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use crate::session::id::SessionKey;
-use crate::time::timeouts::InvalidTimeouts;
+use crate::error::timeouts::InvalidTimeouts;
+use crate::key::SessionKey;
 
 /// What every fallible method of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

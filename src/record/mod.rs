@@ -14,8 +14,8 @@ use std::sync::Arc;
 use header::Header;
 
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::session::csrf::CsrfToken;
-use crate::session::id::SessionKey;
 use crate::session::user::{UserId, UserKey};
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::random::{RandomSource, SystemRandom, draw};
 
 /// The secret a client holds: 128 random bits, written as 22 characters.
@@ -95,7 +96,10 @@ impl SessionId {
     /// The key under which the store knows this session. One SHA-256 of 16 bytes.
     #[must_use]
     pub fn key(&self) -> SessionKey {
-        SessionKey::of(&self.0)
+        let digest = Sha256::digest(self.0);
+        let mut key = [0; 16];
+        key.copy_from_slice(digest.split_at(16).0);
+        SessionKey::from_bytes(key)
     }
 }
 
@@ -112,66 +116,6 @@ impl PartialEq for SessionId {
 }
 
 impl Eq for SessionId {}
-
-/// What the store knows a session by: the first 128 bits of SHA-256 of its [`SessionId`].
-///
-/// # Security
-///
-/// Safe to show, to log and to put into a form: no id can be computed from it, and it is not
-/// accepted where an id is expected. Its text has 32 hexadecimal digits, so that the two cannot
-/// be taken for one another. ASVS 5.0, 16.2.5 asks that session tokens be logged only hashed;
-/// this is that hash.
-///
-/// # Examples
-///
-/// ```
-/// use sessile::{SessionId, SessionKey};
-///
-/// let key = SessionId::generate()?.key();
-/// let text = key.to_string();
-/// assert_eq!(text.len(), 32);
-/// assert_eq!(text.parse::<SessionKey>()?, key);
-/// assert!(SessionId::parse(&text).is_err());
-/// # Ok::<(), sessile::Error>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey([u8; 16]);
-
-impl SessionKey {
-    /// The length of a key, in bytes.
-    pub const LEN: usize = 16;
-
-    fn of(id: &[u8; 16]) -> Self {
-        let digest = Sha256::digest(id);
-        let mut key = [0; 16];
-        key.copy_from_slice(digest.split_at(16).0);
-        Self(key)
-    }
-
-    /// From the bytes an engine stored.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes an engine stores.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for SessionKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for SessionKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "SessionKey({self})")
-    }
-}
 
 impl FromStr for SessionKey {
     type Err = Error;
@@ -192,7 +136,7 @@ impl FromStr for SessionKey {
         }
         let bits = u128::from_str_radix(text, 16)
             .map_err(|_| invalid("it has other characters than 0-9 and a-f"))?;
-        Ok(Self(bits.to_be_bytes()))
+        Ok(Self::from_bytes(bits.to_be_bytes()))
     }
 }
 

@@ -6,19 +6,19 @@
 pub(crate) mod attributes;
 pub(crate) mod csrf;
 pub(crate) mod id;
+pub(crate) mod info;
+pub(crate) mod options;
 pub(crate) mod user;
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::error::Result;
-use crate::record::Record;
+use crate::key::SessionKey;
 use crate::session::attributes::Attributes;
 use crate::session::csrf::CsrfToken;
-use crate::session::id::{SessionId, SessionKey};
+use crate::session::id::SessionId;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
-use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// One session: its id, its user, its times and its content.
 ///
@@ -61,19 +61,9 @@ pub struct Session<C = Attributes> {
 /// What a record says of time, under the timeouts that were in force when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    created_at: Timestamp,
-    last_active: Timestamp,
-    expires_at: Timestamp,
-}
-
-impl Times {
-    pub(crate) fn of(record: &Record, defaults: &Timeouts) -> Self {
-        Self {
-            created_at: record.created_at(),
-            last_active: record.last_active(),
-            expires_at: record.deadline(defaults),
-        }
-    }
+    pub(crate) created_at: Timestamp,
+    pub(crate) last_active: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 impl<C> Session<C> {
@@ -170,135 +160,5 @@ impl<C> fmt::Debug for Session<C> {
             .field("times", &self.times)
             .field("modified", &self.modified)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a new session gets besides its content. Everything is optional.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use sessile::{SessionOptions, SessionStore};
-///
-/// // "Remember me": a month, instead of the store's seven days.
-/// let month = Duration::from_secs(30 * 24 * 60 * 60);
-/// let options = SessionOptions::new().user("ann").csrf_token().inactivity(month).absolute(month);
-///
-/// let store: SessionStore = SessionStore::in_memory()?;
-/// let session = store.create_with(Default::default(), &options)?;
-/// assert_eq!(session.expires_at(), session.created_at() + month);
-/// # Ok::<(), sessile::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use = "options do nothing until `create_with` gets them"]
-#[doc(alias = "applySessionOptions")]
-pub struct SessionOptions {
-    user: Option<UserId>,
-    csrf_token: bool,
-    inactivity: Option<Duration>,
-    absolute: Option<Duration>,
-}
-
-impl SessionOptions {
-    /// No user, no token, the store's timeouts.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The user the session belongs to.
-    pub fn user(self, user: impl Into<UserId>) -> Self {
-        Self { user: Some(user.into()), ..self }
-    }
-
-    /// Draws a [`CsrfToken`] for the session.
-    pub fn csrf_token(self) -> Self {
-        Self { csrf_token: true, ..self }
-    }
-
-    /// An inactivity timeout for this session alone, in place of the store's, now and later.
-    pub fn inactivity(self, timeout: Duration) -> Self {
-        Self { inactivity: Some(timeout), ..self }
-    }
-
-    /// An absolute timeout for this session alone, in place of the store's, now and later.
-    pub fn absolute(self, timeout: Duration) -> Self {
-        Self { absolute: Some(timeout), ..self }
-    }
-
-    pub(crate) const fn user_id(&self) -> Option<&UserId> {
-        self.user.as_ref()
-    }
-
-    pub(crate) const fn wants_csrf_token(&self) -> bool {
-        self.csrf_token
-    }
-
-    pub(crate) fn own_timeouts(&self) -> Result<OwnTimeouts> {
-        OwnTimeouts::new(self.inactivity, self.absolute)
-    }
-}
-
-/// A session as a listing shows it: everything but its id and its content.
-///
-/// # Security
-///
-/// Safe to show to the session's own user: it holds no credential. [`key`](Self::key) is what
-/// [`SessionStore::destroy_key`](crate::SessionStore::destroy_key) takes; check that the session
-/// belongs to whoever asks before you pass it on.
-///
-/// # Examples
-///
-/// ```
-/// use sessile::SessionStore;
-///
-/// let store: SessionStore = SessionStore::in_memory()?;
-/// let session = store.create_for_user("ann", Default::default())?;
-///
-/// let [info] = store.sessions_of("ann")?.try_into().expect("one session");
-/// assert_eq!(info.key(), session.key());
-/// assert_eq!(info.created_at(), session.created_at());
-/// # Ok::<(), sessile::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    key: SessionKey,
-    user: Option<UserId>,
-    times: Times,
-}
-
-impl SessionInfo {
-    pub(crate) fn of(key: SessionKey, record: &Record, defaults: &Timeouts) -> Self {
-        Self { key, user: record.user_id(), times: Times::of(record, defaults) }
-    }
-
-    /// The session's key.
-    #[must_use]
-    pub const fn key(&self) -> SessionKey {
-        self.key
-    }
-
-    /// Whose session it is, if anybody's.
-    #[must_use]
-    pub const fn user(&self) -> Option<&UserId> {
-        self.user.as_ref()
-    }
-
-    /// When the session was created.
-    #[must_use]
-    pub fn created_at(&self) -> SystemTime {
-        self.times.created_at.to_system_time()
-    }
-
-    /// When the session was last active.
-    #[must_use]
-    pub fn last_active(&self) -> SystemTime {
-        self.times.last_active.to_system_time()
-    }
-
-    /// When the session expires if nothing touches it.
-    #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        self.times.expires_at.to_system_time()
     }
 }

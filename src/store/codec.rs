@@ -6,11 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::content::StoredContent;
 use crate::record::{Record, content};
-use crate::session::id::{SessionId, SessionKey};
+use crate::session::id::SessionId;
+use crate::session::info::SessionInfo;
 use crate::session::{Session, Times};
 use crate::store::core::Context;
+use crate::time::timeouts::Timeouts;
 
 /// Turns content of an earlier version into today's.
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
@@ -41,7 +44,7 @@ impl<C: DeserializeOwned> Codec<C> {
             content: context.counting_damage(self.decode(&key, record))?,
             id,
             key,
-            times: Times::of(record, &context.timeouts),
+            times: times_of(record, &context.timeouts),
             revision: record.revision(),
             user: record.user_id(),
             csrf_token: record.csrf_token(),
@@ -90,10 +93,24 @@ impl<C: DeserializeOwned> Codec<C> {
     }
 }
 
+/// What a record says of a session's times.
+pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
+    Times {
+        created_at: record.created_at(),
+        last_active: record.last_active(),
+        expires_at: record.deadline(defaults),
+    }
+}
+
+/// A record's line in a listing.
+pub(crate) fn info_of(key: SessionKey, record: &Record, defaults: &Timeouts) -> SessionInfo {
+    SessionInfo { key, user: record.user_id(), times: times_of(record, defaults) }
+}
+
 impl<C> Session<C> {
     /// Takes over what the store now holds of a session that was just saved.
     pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::time::timeouts::Timeouts) {
-        self.times = Times::of(record, timeouts);
+        self.times = times_of(record, timeouts);
         self.revision = record.revision();
         self.modified = false;
     }

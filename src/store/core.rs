@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
 use crate::engine::outcome::Insert;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::random::RandomSource;
 use crate::record::Record;
-use crate::session::id::{SessionId, SessionKey};
+use crate::session::id::SessionId;
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::timeouts::Timeouts;
 

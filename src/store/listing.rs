@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::session::SessionInfo;
+use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
+use crate::store::codec::info_of;
 
 /// Numbers about a store, for a status page or a log line.
 ///
@@ -83,7 +84,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         context.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
             match context.counting_damage(record) {
                 Ok(record) if record.is_expired(now, &context.timeouts) => {}
-                Ok(record) => sessions.push(SessionInfo::of(key, &record, &context.timeouts)),
+                Ok(record) => sessions.push(info_of(key, &record, &context.timeouts)),
                 Err(Error::DamagedRecord { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -130,7 +131,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 other => other,
             };
             match record.and_then(|record| {
-                let info = SessionInfo::of(key, &record, &context.timeouts);
+                let info = info_of(key, &record, &context.timeouts);
                 let content = context.counting_damage(self.shared.codec.decode(&key, &record))?;
                 Ok((info, content))
             }) {

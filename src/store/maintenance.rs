@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::Wake;
+use crate::engine::waker::Wake;
 use crate::error::{Error, Result};
 use crate::store::core::Context;
 

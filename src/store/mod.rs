@@ -21,12 +21,13 @@ use serde::de::DeserializeOwned;
 use crate::engine::outcome::{Rekey, Replace};
 use crate::error::{Error, Result};
 use crate::record::{Parts, Record};
+use crate::session::Session;
 use crate::session::attributes::Attributes;
 use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
+use crate::session::options::SessionOptions;
 use crate::session::user::UserId;
-use crate::session::{Session, SessionOptions, Times};
-use crate::store::codec::Codec;
+use crate::store::codec::{Codec, times_of};
 use crate::store::core::{Context, MAX_DRAWS, repeated_draws};
 use crate::store::maintenance::Maintenance;
 use crate::time::clock::Timestamp;
@@ -160,7 +161,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(Session {
             key: id.key(),
             id,
-            times: Times::of(&record, &context.timeouts),
+            times: times_of(&record, &context.timeouts),
             revision: record.revision(),
             user: options.user_id().cloned(),
             csrf_token,

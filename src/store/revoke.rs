@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::outcome::Removed;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::session::Session;
-use crate::session::id::SessionKey;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::time::clock::Timestamp;

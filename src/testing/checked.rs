@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::check::{Checked, Inspect};
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::{Engine, Wake};
+use crate::engine::waker::Wake;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

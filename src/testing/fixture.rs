@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::engine::Engine;
 use crate::engine::check::{Checked, Inspect};
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

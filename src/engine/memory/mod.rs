@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::RwLock;
 
-use crate::engine::Engine;
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

@@ -1,6 +1,7 @@
 //! What the engine is asked for, call by call.
 
 use crate::engine::check::{Checked, Finding, Inspect};
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::redb::background::step_size;
@@ -8,10 +9,10 @@ use crate::engine::redb::commit::operation::{Keyed, OnTables, Outcome};
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::view::touches::Recorded;
-use crate::engine::{Engine, Wake};
+use crate::engine::waker::Wake;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

@@ -6,8 +6,15 @@ use std::sync::Arc;
 
 use redb::DatabaseError;
 
-use crate::engine::redb::file::backend::LocksUnsupported;
 use crate::error::{Error, Source};
+
+/// A failure of the transaction as a whole.
+pub(in crate::engine::redb) type Outer<T> = Result<T, redb::Error>;
+
+/// The error by which redb's open reports that the file system has no locks.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the file system does not support locks")]
+pub(in crate::engine::redb) struct LocksUnsupported;
 
 /// An error of an open database, before anything was committed.
 pub(in crate::engine::redb) fn from_redb(

@@ -1,8 +1,10 @@
-//! The hash of a session key is the session key.
+//! What is kept by session key: maps, sets and shards. The hash of a session key is the session key.
 
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
+use crate::record::Record;
 
 pub(in crate::engine::redb) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
@@ -38,3 +40,12 @@ pub(in crate::engine::redb) fn shard_number<const N: usize>(key: &SessionKey) ->
     let [first, ..] = key.as_bytes();
     usize::from(*first) % N
 }
+
+/// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
+pub(in crate::engine::redb) type Change = (SessionKey, Option<Vec<u8>>);
+
+/// What a batch leaves under each key it changed; `None`: nothing.
+pub(in crate::engine::redb) type Changes = HashMap<SessionKey, Option<Record>, BuildKeyHasher>;
+
+/// Keys, each once.
+pub(in crate::engine::redb) type Keys = HashSet<SessionKey, BuildKeyHasher>;

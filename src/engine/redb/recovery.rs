@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use redb::{RepairSession, StorageBackend};
+use redb::RepairSession;
 
 /// The recovery of a file, as [`Builder::on_recovery`](crate::Builder::on_recovery)'s callback sees
 /// it.
@@ -101,13 +101,4 @@ impl fmt::Debug for OnRecovery {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
     }
-}
-
-/// Whether redb's header says so. What cannot be read is left to redb to fail on.
-pub(in crate::engine::redb) fn was_closed(file: &dyn StorageBackend) -> bool {
-    /// Behind the magic number; its second bit is set for as long as the file is open.
-    const FLAGS: usize = 9;
-    const OPEN: u8 = 2;
-    let mut header = [0; FLAGS + 1];
-    file.read(0, &mut header).is_err() || header.last().is_some_and(|flags| flags & OPEN == 0)
 }

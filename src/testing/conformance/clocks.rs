@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::error::timeouts::InvalidTimeouts;
 use crate::error::{Error, Result};
 use crate::testing::conformance::kit::*;
 use crate::testing::{EngineFixture, ManualClock};
 use crate::time::clock::Clock;
-use crate::time::timeouts::{InvalidTimeouts, Timeouts};
+use crate::time::timeouts::Timeouts;
 
 pub fn a_clock_that_goes_back_extends_nothing<F: EngineFixture>() {
     let setup = Setup::<F>::new();

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Rekey, Removed, Replace, Sweep};
 use crate::error::Error;

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
 use crate::error::{Error, Result};
+use crate::session::Session;
 use crate::session::attributes::Attributes;
 use crate::session::id::SessionId;
+use crate::session::info::SessionInfo;
+use crate::session::options::SessionOptions;
 use crate::session::user::UserId;
-use crate::session::{Session, SessionInfo, SessionOptions};
 use crate::store::SessionStore;
 use crate::testing::{EngineFixture, ManualClock};
 use crate::time::timeouts::Timeouts;
@@ -129,14 +131,12 @@ pub(super) fn listed<C: Sample>(
 pub(super) fn keys_listed<C: Sample>(
     store: &SessionStore<C>,
     user: impl Into<UserId>,
-) -> Vec<crate::session::id::SessionKey> {
+) -> Vec<crate::key::SessionKey> {
     listed(store, user).iter().map(SessionInfo::key).collect()
 }
 
 /// What `for_each` shows, by key.
-pub(super) fn visited<C: Sample>(
-    store: &SessionStore<C>,
-) -> Vec<(crate::session::id::SessionKey, u64)> {
+pub(super) fn visited<C: Sample>(store: &SessionStore<C>) -> Vec<(crate::key::SessionKey, u64)> {
     let mut all = Vec::new();
     let count = store.for_each(|info, content| all.push((info.key(), content.number()))).unwrap();
     assert_eq!(count, all.len() as u64, "`for_each` returns how many it showed");

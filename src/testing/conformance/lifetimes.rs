@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::error::timeouts::InvalidTimeouts;
 use crate::session::Session;
 use crate::session::attributes::Attributes;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
-use crate::time::timeouts::{InvalidTimeouts, Timeouts};
+use crate::time::timeouts::Timeouts;
 
 /// One session for each method, so that what one does to its own hides nothing from the next.
 fn one_for_each_method<C: Sample>(store: &SessionStore<C>) -> Vec<Session<C>> {
@@ -242,7 +243,7 @@ pub fn own_timeouts_override_the_stores_one_by_one<F: EngineFixture>() {
     assert_eq!(keys_of_all(&store), [remembered.key()]);
 }
 
-fn keys_of_all(store: &SessionStore<u64>) -> Vec<crate::session::id::SessionKey> {
+fn keys_of_all(store: &SessionStore<u64>) -> Vec<crate::key::SessionKey> {
     visited(store).into_iter().map(|(key, _)| key).collect()
 }
 

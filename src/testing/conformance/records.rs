@@ -1,9 +1,9 @@
 //! Records and keys for the cases that talk to an engine without a store.
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
+use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
-use crate::session::id::SessionKey;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::Engine as _;
+use crate::engine::contract::Engine as _;
 use crate::error::Error;
 use crate::session::attributes::Attributes;
 use crate::store::SessionStore;

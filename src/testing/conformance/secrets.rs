@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::engine::Engine as _;
+use crate::engine::contract::Engine as _;
 use crate::error::Error;
 use crate::session::id::SessionId;
 use crate::store::SessionStore;

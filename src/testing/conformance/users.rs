@@ -4,14 +4,14 @@ use std::thread;
 
 use crate::engine::limits::UserLimit;
 use crate::error::Error;
-use crate::session::SessionInfo;
 use crate::session::attributes::Attributes;
+use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
 
-fn sorted<C>(sessions: &[&crate::session::Session<C>]) -> Vec<crate::session::id::SessionKey> {
+fn sorted<C>(sessions: &[&crate::session::Session<C>]) -> Vec<crate::key::SessionKey> {
     let mut keys: Vec<_> = sessions.iter().map(|session| session.key()).collect();
     keys.sort_unstable();
     keys

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
 use crate::error::{Error, Result};
 use crate::testing::disk::file::OpenFile;

@@ -4,12 +4,12 @@
 //! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
 
 use crate::engine::redb::background::step_size::Pace;
+use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::IndexEntry;
+use crate::engine::redb::database::tables::is_stray;
 use crate::engine::redb::view::Shared;
 use crate::error::Result;
-use crate::record::Record;
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 use crate::sync::Mutex;
 use crate::time::clock::Timestamp;
 
@@ -105,42 +105,5 @@ impl Passed {
             }
         }
         Ok(stray)
-    }
-}
-
-/// Whether an index entry leads to no record, or to one that says to stand elsewhere. One that leads
-/// to a damaged record may well be right.
-pub(in crate::engine::redb) fn is_stray(found: Option<&Result<Record>>, deadline: u64) -> bool {
-    match found {
-        None => true,
-        Some(Ok(record)) => record.index_deadline().as_millis() != deadline,
-        Some(Err(_)) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Parts;
-    use crate::time::timeouts::{OwnTimeouts, Timeouts};
-
-    #[test]
-    fn an_entry_is_at_home_with_a_record_that_says_so_and_with_one_that_cannot_say() {
-        let parts = Parts {
-            user: None,
-            csrf_token: None,
-            own_timeouts: OwnTimeouts::default(),
-            revision: 1,
-            created_at: Timestamp::from_millis(1),
-            last_active: Timestamp::from_millis(1),
-            content_version: 0,
-            content: &[],
-        };
-        let record = Record::new(&parts, &Timeouts::from_seconds(1, 10).unwrap());
-        let damaged = Record::decode(&SessionKey::from_bytes([1; 16]), &[]);
-        assert!(damaged.is_err());
-        let strays = [None, Some(&record), Some(&damaged)].map(|found| is_stray(found, 1_001));
-        assert_eq!(strays, [true, false, false]);
-        assert!(is_stray(Some(&record), 1_000));
     }
 }

@@ -10,8 +10,8 @@ use crate::engine::redb::commit::Writer;
 use crate::engine::redb::view::Shared;
 use crate::engine::redb::view::filter::Bits;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::MIN_LEN;
-use crate::session::id::SessionKey;
 use crate::sync::Mutex;
 
 /// How many records a step walks over: about a tenth of a second. So few in a test that a walk takes

@@ -1,13 +1,13 @@
 //! Operations that need the tables themselves: they go through an index, through all records, or
 //! change what is no record.
 
-use crate::engine::redb::background::sweep::is_stray;
 use crate::engine::redb::commit::decide::Batch;
 use crate::engine::redb::commit::operation::{OnTables, Operation, Outcome};
-use crate::engine::redb::database::tables::Outer;
-use crate::engine::redb::database::tables::{IndexEntry, Tables};
+use crate::engine::redb::database::schema::IndexEntry;
+use crate::engine::redb::database::tables::{Tables, is_stray};
+use crate::engine::redb::error::Outer;
 use crate::error::Result;
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
 impl<'t> Batch<'_, '_, Tables<'t>> {

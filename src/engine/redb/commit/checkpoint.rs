@@ -10,13 +10,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::state::{Keys, Ledger};
+use crate::engine::redb::commit::state::Ledger;
 use crate::engine::redb::commit::{Due, LostByPanic, State, Writer};
 use crate::engine::redb::database::Connection;
-use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error::Outer;
 use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::view::Shared;
-use crate::engine::redb::view::overlay::Changes;
 use crate::sync::atomic::Ordering;
 
 /// So many keys are put into the tables before a commit rather than by it.

@@ -2,9 +2,9 @@
 
 use crate::engine::redb::commit::decide::{Batch, Ground, in_place_of};
 use crate::engine::redb::commit::operation::Outcome;
-use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error::Outer;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 

@@ -6,12 +6,13 @@
 use std::collections::HashSet;
 
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::{Outer, Tables};
+use crate::engine::redb::database::tables::Tables;
+use crate::engine::redb::error::Outer;
 use crate::engine::redb::keyed::BuildKeyHasher;
 use crate::engine::redb::view::Shared;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 
 pub(in crate::engine::redb) trait Ground {

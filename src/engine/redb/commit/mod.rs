@@ -11,6 +11,7 @@
 pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
 pub(in crate::engine::redb) mod decide;
+pub(in crate::engine::redb) mod effects;
 pub(in crate::engine::redb) mod expire;
 pub(in crate::engine::redb) mod ground;
 pub(in crate::engine::redb) mod operation;
@@ -23,7 +24,7 @@ pub(in crate::engine::redb) mod to_log;
 pub(in crate::engine::redb) mod to_tables;
 
 use crate::engine::outcome::EngineStats;
-use crate::engine::redb::commit::decide::Effects;
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::operation::{Operation, Outcome};
 use crate::engine::redb::commit::state::Ledger;
 use crate::engine::redb::commit::to_log::InView;

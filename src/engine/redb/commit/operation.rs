@@ -3,10 +3,10 @@
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
 use crate::engine::redb::commit::queue;
-use crate::engine::redb::database::tables::IndexEntry;
+use crate::engine::redb::database::schema::IndexEntry;
 use crate::error::Error;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

@@ -9,9 +9,9 @@ use crate::engine::redb::commit::{State, Writer};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
+use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::view::Shared;
 use crate::engine::redb::view::listing::Listing;
-use crate::engine::redb::view::overlay::Changes;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 

@@ -3,7 +3,8 @@
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
 
-use crate::engine::redb::commit::decide::{Effects, Ground, View};
+use crate::engine::redb::commit::decide::{Ground, View};
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::publish::show_anew;
 use crate::engine::redb::commit::state::Ledger;
 use crate::engine::redb::commit::{Failed, State, Writer};

@@ -1,7 +1,7 @@
 //! How a commit gets to the disk, and which touches are there with it.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::decide::Effects;
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::log::WriteAheadLog;
 use crate::engine::redb::view::Shared;
 use crate::engine::redb::view::touches::Touches;

@@ -3,20 +3,14 @@
 //! Invariant: the database's tables, changed by what the overlay says of the keys that they are
 //! behind with, are what was committed.
 
-use std::collections::HashSet;
-
 use crate::engine::durability::Durability;
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::Outer;
-use crate::engine::redb::keyed::BuildKeyHasher;
+use crate::engine::redb::error::Outer;
+use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::log::WriteAheadLog;
-use crate::engine::redb::view::overlay::{Changes, Overlay};
+use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::Touches;
-use crate::session::id::SessionKey;
-
-/// Keys, each once.
-pub(in crate::engine::redb) type Keys = HashSet<SessionKey, BuildKeyHasher>;
 
 pub(in crate::engine::redb) struct Ledger {
     pub(in crate::engine::redb) log: WriteAheadLog,

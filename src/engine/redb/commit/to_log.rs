@@ -4,11 +4,12 @@
 //! batch has something in it that needs the tables, what was carried out holds there as well.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::decide::{Batch, Effects, View};
+use crate::engine::redb::commit::decide::{Batch, View};
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::operation::{Keyed, Operation, Outcome};
 use crate::engine::redb::commit::route::{Way, settle};
 use crate::engine::redb::commit::{Done, Failed, State, Writer};
-use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error::Outer;
 use crate::engine::redb::view::Shared;
 use crate::error::{Error, Result};
 use crate::sync::MutexGuard;

@@ -4,7 +4,8 @@
 //! Invariant: the tables have caught up with the log before anything else is done to them.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::decide::{Batch, Effects};
+use crate::engine::redb::commit::decide::Batch;
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::operation::{Operation, Outcome};
 use crate::engine::redb::commit::route::{Way, settle};
 use crate::engine::redb::commit::state::Ledger;

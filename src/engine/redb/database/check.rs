@@ -6,11 +6,11 @@
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, USERS};
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::{EXPIRY, KeyBytes, USERS};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

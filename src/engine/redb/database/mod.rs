@@ -5,16 +5,18 @@
 //! be seen or to be durable.
 
 pub(in crate::engine::redb) mod check;
+pub(in crate::engine::redb) mod schema;
 pub(in crate::engine::redb) mod snapshot;
 pub(in crate::engine::redb) mod tables;
 
 use redb::{Database, WriteTransaction};
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::database::tables::{Outer, Tables};
+use crate::engine::redb::database::tables::Tables;
+use crate::engine::redb::error::Outer;
+use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::log::SEQUENCE;
-use crate::engine::redb::view::overlay::Changes;
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 
 pub(in crate::engine::redb) struct Connection {
     /// Before the database, so that it is dropped before it.

@@ -5,12 +5,13 @@
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
-use crate::engine::redb::database::tables::{
-    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, Outer, SESSIONS, USERS, of_user,
+use crate::engine::redb::database::schema::{
+    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, SESSIONS, USERS, of_user,
 };
+use crate::engine::redb::error::Outer;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 

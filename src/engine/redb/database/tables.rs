@@ -3,31 +3,13 @@
 //! Invariant, at every commit: each record in `sessions` stands once in `expiry`, under the index
 //! deadline in its header, and once in `users` if it has a user; nothing else stands there.
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
+use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, META, SESSIONS, USERS, of_user};
+use crate::engine::redb::error::Outer;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
-
-pub(in crate::engine::redb) type KeyBytes = &'static [u8; SessionKey::LEN];
-
-pub(in crate::engine::redb) const SESSIONS: TableDefinition<'_, KeyBytes, &[u8]> =
-    TableDefinition::new("sessions");
-pub(in crate::engine::redb) const EXPIRY: TableDefinition<'_, (u64, KeyBytes), ()> =
-    TableDefinition::new("expiry");
-pub(in crate::engine::redb) const USERS: TableDefinition<'_, (&[u8], KeyBytes), ()> =
-    TableDefinition::new("users");
-pub(in crate::engine::redb) const META: TableDefinition<'_, &str, &[u8]> =
-    TableDefinition::new("meta");
-
-pub(in crate::engine::redb) const FIRST_KEY: [u8; SessionKey::LEN] = [0; SessionKey::LEN];
-pub(in crate::engine::redb) const LAST_KEY: [u8; SessionKey::LEN] = [0xff; SessionKey::LEN];
-
-/// An entry of `expiry`: an index deadline, in milliseconds since 1970, and whose it is.
-pub(in crate::engine::redb) type IndexEntry = (u64, SessionKey);
-
-/// A failure of the transaction as a whole.
-pub(in crate::engine::redb) type Outer<T> = Result<T, redb::Error>;
 
 /// The three tables of sessions, open in one transaction.
 pub(in crate::engine::redb) struct Tables<'t> {
@@ -219,9 +201,43 @@ impl Entries {
     }
 }
 
-/// The range of a user's entries.
-pub(in crate::engine::redb) fn of_user(
-    user: &UserKey,
-) -> std::ops::RangeInclusive<(&[u8], &[u8; SessionKey::LEN])> {
-    (user.as_bytes(), &FIRST_KEY)..=(user.as_bytes(), &LAST_KEY)
+/// Whether an index entry leads to no record, or to one that says to stand elsewhere. One that leads
+/// to a damaged record may well be right.
+pub(in crate::engine::redb) fn is_stray(
+    found: Option<&crate::error::Result<Record>>,
+    deadline: u64,
+) -> bool {
+    match found {
+        None => true,
+        Some(Ok(record)) => record.index_deadline().as_millis() != deadline,
+        Some(Err(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Parts;
+    use crate::time::clock::Timestamp;
+    use crate::time::timeouts::{OwnTimeouts, Timeouts};
+
+    #[test]
+    fn an_entry_is_at_home_with_a_record_that_says_so_and_with_one_that_cannot_say() {
+        let parts = Parts {
+            user: None,
+            csrf_token: None,
+            own_timeouts: OwnTimeouts::default(),
+            revision: 1,
+            created_at: Timestamp::from_millis(1),
+            last_active: Timestamp::from_millis(1),
+            content_version: 0,
+            content: &[],
+        };
+        let record = Record::new(&parts, &Timeouts::from_seconds(1, 10).unwrap());
+        let damaged = Record::decode(&SessionKey::from_bytes([1; 16]), &[]);
+        assert!(damaged.is_err());
+        let strays = [None, Some(&record), Some(&damaged)].map(|found| is_stray(found, 1_001));
+        assert_eq!(strays, [true, false, false]);
+        assert!(is_stray(Some(&record), 1_000));
+    }
 }

@@ -7,26 +7,12 @@
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::engine::redb::error::LocksUnsupported;
 use crate::engine::redb::log::Disk;
 use crate::engine::redb::storage::Medium;
-
-/// Whether a sync has failed; shared between a backend and the engine that opened it.
-#[derive(Clone, Debug, Default)]
-pub(in crate::engine::redb) struct SyncFailed(Arc<AtomicBool>);
-
-impl SyncFailed {
-    pub(in crate::engine::redb) fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    pub(in crate::engine::redb) fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
 
 /// What redb takes for the file.
 #[derive(Debug)]
@@ -34,11 +20,6 @@ pub(in crate::engine::redb) struct Backend {
     disk: Arc<Disk>,
     medium: Arc<dyn Medium>,
 }
-
-/// The error by which redb's open reports that the file system has no locks.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the file system does not support locks")]
-pub(in crate::engine::redb) struct LocksUnsupported;
 
 impl Backend {
     pub(in crate::engine::redb) const fn new(disk: Arc<Disk>, medium: Arc<dyn Medium>) -> Self {
@@ -125,6 +106,7 @@ impl StorageBackend for Backend {
 
 #[cfg(test)]
 mod tests {
+    use crate::engine::redb::storage::sync_failed::SyncFailed;
     use std::sync::Mutex;
 
     use super::*;

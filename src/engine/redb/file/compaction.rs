@@ -5,7 +5,7 @@
 
 use redb::Database;
 
-use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error::Outer;
 
 /// Below this, the space is not worth the writing.
 const MIN_LEN: u64 = 16 * 1024 * 1024;

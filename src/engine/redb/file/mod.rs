@@ -16,17 +16,17 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use crate::engine::redb::error;
-use crate::engine::redb::file::backend::{Backend, SyncFailed};
+use crate::engine::redb::file::backend::Backend;
 use crate::engine::redb::file::compaction::compact_if_mostly_empty;
-use crate::engine::redb::file::signature::{check_format, check_marks, write_marks};
+use crate::engine::redb::file::signature::{check_format, check_marks, was_closed, write_marks};
 use crate::engine::redb::file::unwinding::holding;
+use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::log::{Disk, WriteAheadLog};
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::pages::verify::{Verdict, verify};
-use crate::engine::redb::recovery::was_closed;
-use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::sync_failed::SyncFailed;
 use crate::engine::redb::storage::{Found, Medium, MediumFile, Opened};
-use crate::engine::redb::view::overlay::Changes;
 use crate::error::{Error, Result};
 
 /// A store's file.

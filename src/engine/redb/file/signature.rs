@@ -6,8 +6,10 @@ use std::path::Path;
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 
-use crate::engine::redb::database::tables::{META, Outer, Tables};
+use crate::engine::redb::database::schema::META;
+use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error;
+use crate::engine::redb::error::Outer;
 use crate::error::{Error, Result};
 
 /// redb's first bytes.
@@ -108,4 +110,13 @@ pub(in crate::engine::redb) fn write_marks(database: &Database) -> Outer<()> {
         meta.insert(FORMAT, mark.as_slice())?;
     }
     Ok(transaction.commit()?)
+}
+
+/// Whether redb's header says so. What cannot be read is left to redb to fail on.
+pub(in crate::engine::redb) fn was_closed(file: &dyn StorageBackend) -> bool {
+    /// Behind the magic number; its second bit is set for as long as the file is open.
+    const FLAGS: usize = 9;
+    const OPEN: u8 = 2;
+    let mut header = [0; FLAGS + 1];
+    file.read(0, &mut header).is_err() || header.last().is_some_and(|flags| flags & OPEN == 0)
 }

@@ -3,7 +3,8 @@
 //! Invariant: what redb commits at once finds room in its cache for pages, so that it need not write
 //! a page before its time and read it again.
 
-use crate::engine::redb::log::{Change, PAGE};
+use crate::engine::redb::keyed::Change;
+use crate::engine::redb::log::PAGE;
 
 /// What a record that was written weighs.
 const RECORD: usize = 4;
@@ -59,7 +60,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::id::SessionKey;
+    use crate::key::SessionKey;
 
     const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
 

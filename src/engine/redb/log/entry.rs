@@ -6,8 +6,9 @@
 
 use std::ops::RangeInclusive;
 
+use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::location::{SECTOR, digest_of};
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 
 const DIGEST_LEN: usize = 16;
 /// Digest, number, length of the changes.
@@ -18,9 +19,6 @@ const REMOVED: u32 = u32::MAX;
 /// before it, holds nothing but entries, and may not have come to its end. So the entry follows
 /// that commit as well as the entry before it.
 const FOLLOWS_FOLD: u32 = 1 << 31;
-
-/// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
-pub(in crate::engine::redb) type Change = (SessionKey, Option<Vec<u8>>);
 
 /// The changes of one commit as bytes, without the number that they get when they are written.
 #[derive(Debug)]

@@ -22,14 +22,13 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use crate::engine::redb::database::tables::Outer;
+use crate::engine::redb::error::Outer;
+use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
-pub(in crate::engine::redb) use crate::engine::redb::log::entry::Change;
 use crate::engine::redb::log::entry::{Entry, Found};
 use crate::engine::redb::log::location::Area;
 use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::Disk;
-use crate::engine::redb::view::overlay::Changes;
 use crate::record::Record;
 
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
@@ -247,7 +246,7 @@ pub(in crate::engine::redb) fn last_of(
 fn stored_sequence(database: &Database) -> Outer<u64> {
     use redb::{ReadableDatabase, TableError};
     let transaction = database.begin_read()?;
-    let meta = match transaction.open_table(crate::engine::redb::database::tables::META) {
+    let meta = match transaction.open_table(crate::engine::redb::database::schema::META) {
         Ok(meta) => meta,
         // A file that is only being created.
         Err(TableError::TableDoesNotExist(_)) => return Ok(0),
@@ -316,7 +315,7 @@ fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::id::SessionKey;
+    use crate::key::SessionKey;
 
     const SALT: [u8; 16] = [9; 16];
 

@@ -9,11 +9,11 @@ use std::io;
 // Not the engine's: redb calls in here with locks of its own held.
 use parking_lot::Mutex;
 
-use crate::engine::redb::file::backend::SyncFailed;
 use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::location;
 use crate::engine::redb::log::location::{Area, DamagedArea};
 use crate::engine::redb::log::ring::{Ring, Span};
+use crate::engine::redb::storage::sync_failed::SyncFailed;
 use crate::engine::redb::storage::{MediumFile, Unwritten};
 use crate::random::{RandomSource, SystemRandom};
 

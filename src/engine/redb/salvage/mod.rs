@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
 use crate::engine::redb::options::RedbOptions;
@@ -22,7 +22,7 @@ use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::storage::Medium;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::error::{Error, Result};
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 
 /// What is copied of `meta`; the format is the new file's own.
 const META: [&str; 3] = ["content_name", "created_at", "timeouts"];

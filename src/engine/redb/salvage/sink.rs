@@ -7,12 +7,15 @@ use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
 
-use crate::engine::redb::database::tables::{Outer, SESSIONS, Tables};
+use crate::engine::redb::database::schema::SESSIONS;
+use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error;
-use crate::engine::redb::log::{Change, last_of};
+use crate::engine::redb::error::Outer;
+use crate::engine::redb::keyed::Change;
+use crate::engine::redb::log::last_of;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 
 const BATCH: usize = 1_000;
 /// Of bytes of content; records of the largest size would make a batch of 16 GB.

@@ -9,7 +9,8 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::engine::redb::log::{Change, SEQUENCE, readable_changes};
+use crate::engine::redb::keyed::Change;
+use crate::engine::redb::log::{SEQUENCE, readable_changes};
 use crate::engine::redb::pages::{
     Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };
@@ -17,8 +18,8 @@ use crate::engine::redb::storage::Medium;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::storage::platform::{no_follow, refused};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 
 /// No tree is deeper: redb's own bound.
 const MAX_DEPTH: usize = 128;

@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    Identity, no_follow, private, refused, sync_folder_of, try_lock,
+    no_follow, private, refused, sync_folder_of, try_lock,
 };
 use crate::error::{Error, Result};
 

@@ -8,10 +8,9 @@ use std::{fs, io};
 
 use crate::engine::redb::error;
 use crate::engine::redb::storage::draft::Temporary;
+use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
-use crate::engine::redb::storage::platform::{
-    Identity, forget_cached, no_follow, refused, try_lock,
-};
+use crate::engine::redb::storage::platform::{forget_cached, no_follow, refused, try_lock};
 use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
 use crate::error::{Error, Result};
 

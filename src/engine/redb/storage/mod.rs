@@ -7,7 +7,9 @@ pub(crate) mod platform;
 
 pub(in crate::engine::redb) mod draft;
 pub(in crate::engine::redb) mod folder;
+pub(crate) mod identity;
 pub(in crate::engine::redb) mod os_file;
+pub(in crate::engine::redb) mod sync_failed;
 
 use std::fmt::Debug;
 use std::io;
@@ -15,7 +17,7 @@ use std::path::Path;
 
 use redb::StorageBackend;
 
-use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::storage::identity::Identity;
 use crate::error::Result;
 
 /// The place of one store, by its name; it may be empty.

@@ -5,22 +5,8 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::engine::redb::storage::Unwritten;
+use crate::engine::redb::storage::identity::Identity;
 use crate::error::{Error, Result};
-
-/// Which file this is, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-#[cfg(feature = "testing")]
-impl Identity {
-    /// That of a file on a simulated disk.
-    pub(crate) const fn simulated(number: u64) -> Self {
-        Self { device: 0, inode: number }
-    }
-}
 
 pub(in crate::engine::redb) fn refused(
     action: &'static str,

@@ -8,8 +8,8 @@ use redb::StorageBackend;
 
 use super::*;
 use crate::engine::redb::commit::operation::OnTables;
-use crate::engine::redb::database::tables::{EXPIRY, SESSIONS};
-use crate::engine::redb::storage::platform::Identity;
+use crate::engine::redb::database::schema::{EXPIRY, SESSIONS};
+use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::{Draft, Found, Medium, MediumFile, Opened};
 
 const PARTS: Parts<'_> = Parts {

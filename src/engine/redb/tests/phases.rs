@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::operation::OnTables;
 use crate::engine::redb::engine::RedbEngine;

@@ -9,8 +9,8 @@
 use std::collections::HashMap;
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 

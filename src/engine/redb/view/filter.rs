@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::Outer;
-use crate::engine::redb::view::overlay::Changes;
+use crate::engine::redb::error::Outer;
+use crate::engine::redb::keyed::Changes;
 use crate::error::Result;
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 

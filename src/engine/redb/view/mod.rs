@@ -11,8 +11,8 @@ pub(in crate::engine::redb) mod overlay;
 pub(in crate::engine::redb) mod touches;
 
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::database::tables::Outer;
 use crate::engine::redb::error;
+use crate::engine::redb::error::Outer;
 use crate::engine::redb::file::StoreFile;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::view::cache::RecordCache;
@@ -20,8 +20,8 @@ use crate::engine::redb::view::filter::KeyFilter;
 use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::TouchBuffer;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicBool, Ordering};
 

@@ -4,12 +4,10 @@
 //! has been published. All changes of a batch come in at once, so that nobody sees one of them and,
 //! later, another one's key as it was before.
 
-use std::collections::HashMap;
-
-use crate::engine::redb::database::tables::IndexEntry;
-use crate::engine::redb::keyed::{BuildKeyHasher, shard_number, shard_of};
+use crate::engine::redb::database::schema::IndexEntry;
+use crate::engine::redb::keyed::{Changes, shard_number, shard_of};
+use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::id::SessionKey;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
@@ -19,9 +17,6 @@ const SHARDS: usize = 64;
 const ROOM: usize = 12 * 1024 * 1024;
 /// What a change takes besides its record's tail.
 const ENTRY: usize = size_of::<(SessionKey, Option<Record>)>() * 3 / 2;
-
-/// What a batch leaves under each key it changed; `None`: nothing.
-pub(in crate::engine::redb) type Changes = HashMap<SessionKey, Option<Record>, BuildKeyHasher>;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Overlay {

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;

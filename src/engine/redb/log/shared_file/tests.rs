@@ -7,7 +7,7 @@ use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
 use super::*;
-use crate::session::id::SessionKey;
+use crate::key::SessionKey;
 
 /// A file that can be opened again, and on which, after some writes, one fails half way.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shuttle::thread;
 use tempfile::TempDir;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Replace};
@@ -15,8 +15,8 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::tests::interleavings::explore;
 use crate::error::Error;
+use crate::key::SessionKey;
 use crate::record::{Parts, Record};
-use crate::session::id::SessionKey;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use crate::engine::Engine;
+use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Replace};
 use crate::engine::redb::engine::RedbEngine;

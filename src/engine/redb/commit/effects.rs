@@ -1,0 +1,62 @@
+//! What a group of operations does, as data: decided first, written and shown afterwards.
+
+use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::keyed::{Change, Changes};
+use crate::engine::redb::view::touches::{Condemned, TouchBuffer, Touches};
+
+/// What a batch does beyond the tables, once it is committed or has failed.
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Effects<'b> {
+    pub(in crate::engine::redb) changed: Changes,
+    /// How many records there are.
+    pub(in crate::engine::redb) stored: u64,
+    /// How often the file had been opened anew when it was begun.
+    pub(in crate::engine::redb) openings: u64,
+    /// Whether there is anything to commit.
+    pub(in crate::engine::redb) wrote: bool,
+    /// Touches that the committed records hold.
+    pub(in crate::engine::redb) touched: Touches,
+    /// No touch is recorded for them until the batch is over.
+    pub(in crate::engine::redb) condemned: Condemned<'b>,
+    /// Whether every key that is not in `changed` is void.
+    pub(in crate::engine::redb) cleared: bool,
+    /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
+    pub(in crate::engine::redb) in_bulk: bool,
+    /// Whether somebody asked for everything to be in redb's part of the file afterwards.
+    pub(in crate::engine::redb) sync: bool,
+    /// Whether a snapshot has to show everything afterwards.
+    pub(in crate::engine::redb) publish: bool,
+}
+
+impl<'b> Effects<'b> {
+    pub(in crate::engine::redb) fn new(touches: &'b TouchBuffer) -> Self {
+        Self {
+            changed: Changes::default(),
+            stored: 0,
+            openings: 0,
+            wrote: false,
+            touched: Touches::default(),
+            condemned: Condemned::new(touches),
+            cleared: false,
+            in_bulk: false,
+            sync: false,
+            publish: false,
+        }
+    }
+}
+
+impl Effects<'_> {
+    /// Begins on what the ledger says.
+    pub(in crate::engine::redb) const fn begin(&mut self, ledger: &Ledger, openings: u64) {
+        self.stored = ledger.stored;
+        self.openings = openings;
+    }
+
+    /// What it leaves under the keys that it changed, for the log.
+    pub(in crate::engine::redb) fn entry(&self) -> impl Iterator<Item = Change> {
+        self.changed.iter().map(|(key, record)| {
+            let bytes = record.as_ref().map(|record| record.encode(key));
+            (*key, bytes)
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! The memory of a failed sync.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a sync has failed; shared between a backend and the engine that opened it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine::redb) struct SyncFailed(Arc<AtomicBool>);
+
+impl SyncFailed {
+    pub(in crate::engine::redb) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(in crate::engine::redb) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a pair of timeouts was refused.
+
+use std::time::Duration;
+
+/// Why a pair of timeouts was refused.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::{Error, InvalidTimeouts, Timeouts};
+///
+/// let refused = Timeouts::from_seconds(-1, 60);
+/// assert!(matches!(
+///     refused,
+///     Err(Error::InvalidTimeouts(InvalidTimeouts::NegativeInactivity { seconds: -1 }))
+/// ));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTimeouts {
+    /// The inactivity timeout is below zero.
+    #[error("the inactivity timeout is {seconds} s; it must not be negative")]
+    NegativeInactivity {
+        /// What was given.
+        seconds: i64,
+    },
+    /// The absolute timeout is below zero.
+    #[error("the absolute timeout is {seconds} s; it must not be negative")]
+    NegativeAbsolute {
+        /// What was given.
+        seconds: i64,
+    },
+    /// The inactivity timeout is longer than the absolute one, which would end the session first.
+    #[error(
+        "the inactivity timeout ({inactivity:?}) is greater than the absolute timeout \
+         ({absolute:?}); make it at most as long"
+    )]
+    InactivityExceedsAbsolute {
+        /// The inactivity timeout.
+        inactivity: Duration,
+        /// The absolute timeout.
+        absolute: Duration,
+    },
+    /// The timeout, or the deadline it leads to, does not fit 64 bits of milliseconds.
+    #[error(
+        "a timeout of {timeout:?} ends past the last moment that can be stored; make it shorter"
+    )]
+    PastTheEndOfTime {
+        /// The timeout.
+        timeout: Duration,
+    },
+    /// An environment variable holds something else than a whole number of seconds.
+    #[error("the environment variable {variable} must be a whole number of seconds")]
+    NotANumber {
+        /// The variable.
+        variable: &'static str,
+    },
+}

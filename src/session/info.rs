@@ -1,0 +1,67 @@
+//! A session's line in a listing.
+
+use std::time::SystemTime;
+
+use crate::key::SessionKey;
+use crate::session::Times;
+use crate::session::user::UserId;
+
+/// A session as a listing shows it: everything but its id and its content.
+///
+/// # Security
+///
+/// Safe to show to the session's own user: it holds no credential. [`key`](Self::key) is what
+/// [`SessionStore::destroy_key`](crate::SessionStore::destroy_key) takes; check that the session
+/// belongs to whoever asks before you pass it on.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::SessionStore;
+///
+/// let store: SessionStore = SessionStore::in_memory()?;
+/// let session = store.create_for_user("ann", Default::default())?;
+///
+/// let [info] = store.sessions_of("ann")?.try_into().expect("one session");
+/// assert_eq!(info.key(), session.key());
+/// assert_eq!(info.created_at(), session.created_at());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    pub(crate) key: SessionKey,
+    pub(crate) user: Option<UserId>,
+    pub(crate) times: Times,
+}
+
+impl SessionInfo {
+    /// The session's key.
+    #[must_use]
+    pub const fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// Whose session it is, if anybody's.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    /// When the session was created.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        self.times.created_at.to_system_time()
+    }
+
+    /// When the session was last active.
+    #[must_use]
+    pub fn last_active(&self) -> SystemTime {
+        self.times.last_active.to_system_time()
+    }
+
+    /// When the session expires if nothing touches it.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.times.expires_at.to_system_time()
+    }
+}

@@ -1,0 +1,73 @@
+//! The options that a session is created with.
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::session::user::UserId;
+use crate::time::timeouts::OwnTimeouts;
+
+/// What a new session gets besides its content. Everything is optional.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use sessile::{SessionOptions, SessionStore};
+///
+/// // "Remember me": a month, instead of the store's seven days.
+/// let month = Duration::from_secs(30 * 24 * 60 * 60);
+/// let options = SessionOptions::new().user("ann").csrf_token().inactivity(month).absolute(month);
+///
+/// let store: SessionStore = SessionStore::in_memory()?;
+/// let session = store.create_with(Default::default(), &options)?;
+/// assert_eq!(session.expires_at(), session.created_at() + month);
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until `create_with` gets them"]
+#[doc(alias = "applySessionOptions")]
+pub struct SessionOptions {
+    user: Option<UserId>,
+    csrf_token: bool,
+    inactivity: Option<Duration>,
+    absolute: Option<Duration>,
+}
+
+impl SessionOptions {
+    /// No user, no token, the store's timeouts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The user the session belongs to.
+    pub fn user(self, user: impl Into<UserId>) -> Self {
+        Self { user: Some(user.into()), ..self }
+    }
+
+    /// Draws a [`CsrfToken`] for the session.
+    pub fn csrf_token(self) -> Self {
+        Self { csrf_token: true, ..self }
+    }
+
+    /// An inactivity timeout for this session alone, in place of the store's, now and later.
+    pub fn inactivity(self, timeout: Duration) -> Self {
+        Self { inactivity: Some(timeout), ..self }
+    }
+
+    /// An absolute timeout for this session alone, in place of the store's, now and later.
+    pub fn absolute(self, timeout: Duration) -> Self {
+        Self { absolute: Some(timeout), ..self }
+    }
+
+    pub(crate) const fn user_id(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    pub(crate) const fn wants_csrf_token(&self) -> bool {
+        self.csrf_token
+    }
+
+    pub(crate) fn own_timeouts(&self) -> Result<OwnTimeouts> {
+        OwnTimeouts::new(self.inactivity, self.absolute)
+    }
+}

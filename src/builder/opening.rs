@@ -16,7 +16,7 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
 use crate::store::codec::Codec;
-use crate::store::core::{Context, Counters};
+use crate::store::core::{Counters, StoreCore};
 use crate::store::maintenance::{Intervals, Maintenance};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::timeouts::Timeouts;
@@ -97,7 +97,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         check_content_name(&*engine, self.content_name.as_deref())?;
         note_creation(&*engine, &*self.clock)?;
         adopt_timeouts(&*engine, &self.timeouts)?;
-        let context = Arc::new(Context {
+        let core = Arc::new(StoreCore {
             engine,
             clock: self.clock,
             random: self.random,
@@ -115,7 +115,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         let intervals = Intervals { flush, sweep: self.sweep_interval };
         let maintenance = match self.manual_maintenance {
             true => None,
-            false => Some(Maintenance::start(Arc::clone(&context), intervals)?),
+            false => Some(Maintenance::start(Arc::clone(&core), intervals)?),
         };
         let codec = Codec {
             // Another name was refused above.
@@ -123,7 +123,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             version: self.content_version,
             migrate: self.migrate,
         };
-        Ok(SessionStore::assemble(context, codec, maintenance))
+        Ok(SessionStore::assemble(core, codec, maintenance))
     }
 }
 

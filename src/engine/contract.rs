@@ -5,7 +5,7 @@ use std::fmt;
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -235,11 +235,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails; what was not written stays in memory, to be tried again.
     fn flush(&self) -> Result<()>;
 
-    /// Hands over a way to have [`tend`](Self::tend) called soon, by a thread that holds up no
+    /// Hands over a way to have [`tend`](Self::work) called soon, by a thread that holds up no
     /// caller. A store without a maintenance thread does not call it; an engine that has no work of
     /// that kind does nothing with it, which is what this does.
-    fn set_wake(&self, wake: Wake) {
-        drop(wake);
+    fn set_waker(&self, waker: Waker) {
+        drop(waker);
     }
 
     /// Does what it had itself woken for: work that callers need not wait for. Nothing that was
@@ -248,7 +248,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When the engine fails.
-    fn tend(&self) -> Result<()> {
+    fn run_background_work(&self) -> Result<()> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -89,11 +89,11 @@ macro_rules! forward_engine {
             fn flush(&self) -> Result<()> {
                 (**self).flush()
             }
-            fn set_wake(&self, wake: Wake) {
-                (**self).set_wake(wake);
+            fn set_waker(&self, waker: Waker) {
+                (**self).set_waker(waker);
             }
-            fn tend(&self) -> Result<()> {
-                (**self).tend()
+            fn run_background_work(&self) -> Result<()> {
+                (**self).run_background_work()
             }
             fn close(&self) -> Result<()> {
                 (**self).close()

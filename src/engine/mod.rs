@@ -23,4 +23,4 @@ pub use memory::MemoryEngine;
 pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 pub use redb::engine::RedbEngine;
 pub use redb::options::RedbOptions;
-pub use waker::Wake;
+pub use waker::Waker;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Wakes the thread that tends to an engine; see [`Engine::set_wake`]. It may be called at any time,
+/// Wakes the thread that tends to an engine; see [`Engine::set_waker`]. It may be called at any time,
 /// and does nothing once that thread is gone.
 ///
 /// # Examples
@@ -12,31 +12,31 @@ use std::sync::Arc;
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicBool, Ordering};
 ///
-/// use sessile::engine::Wake;
+/// use sessile::engine::Waker;
 ///
 /// let woken = Arc::new(AtomicBool::new(false));
 /// let flag = woken.clone();
-/// let wake = Wake::new(move || flag.store(true, Ordering::Release));
+/// let wake = Waker::new(move || flag.store(true, Ordering::Release));
 /// wake.wake();
 /// assert!(woken.load(Ordering::Acquire));
 /// ```
 #[derive(Clone)]
-pub struct Wake(Arc<dyn Fn() + Send + Sync>);
+pub struct Waker(Arc<dyn Fn() + Send + Sync>);
 
-impl Wake {
+impl Waker {
     /// One that calls `wake`, which must not block.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(wake))
     }
 
-    /// Has [`Engine::tend`] called soon.
+    /// Has [`Engine::run_background_work`] called soon.
     pub fn wake(&self) {
         (self.0)();
     }
 }
 
-impl fmt::Debug for Wake {
+impl fmt::Debug for Waker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Wake")
+        formatter.write_str("Waker")
     }
 }

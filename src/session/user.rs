@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 ///
 /// A number and a text never collide: user `42` and user `"42"` are two users. Numbers compare by
 /// value, whatever integer type they came from. Texts are compared byte by byte; if `Ann` and
-/// `ann` are one user to you, fold them before they get here.
+/// `ann` are one user to you, checkpoint them before they get here.
 ///
 /// A user id may have up to [`MAX_LEN`](Self::MAX_LEN) bytes of text. It is stored in clear and
 /// shown by `Debug`; use an opaque identifier where names must not be at rest.

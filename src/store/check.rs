@@ -83,18 +83,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let mut report = CheckReport::default();
-        let checked = context.engine.check(&context.timeouts, &mut |finding| {
+        let checked = core.engine.check(&core.timeouts, &mut |finding| {
             match finding {
                 Finding::Problem(problem) => report.add(problem),
                 Finding::Record(key, record) => {
-                    match record.is_expired(now, &context.timeouts) {
+                    match record.is_expired(now, &core.timeouts) {
                         true => report.expired += 1,
                         false => report.sessions += 1,
                     }
-                    if let Err(error) = self.shared.codec.decode(&key, &record) {
+                    if let Err(error) = self.handle.codec.decode(&key, &record) {
                         let detail = error.to_string();
                         report.add(Problem::UnreadableContent { key, detail });
                     }

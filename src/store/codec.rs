@@ -12,7 +12,7 @@ use crate::record::{Record, content};
 use crate::session::id::SessionId;
 use crate::session::info::SessionInfo;
 use crate::session::{Session, Times};
-use crate::store::core::Context;
+use crate::store::core::StoreCore;
 use crate::time::timeouts::Timeouts;
 
 /// Turns content of an earlier version into today's.
@@ -38,13 +38,13 @@ impl<C: DeserializeOwned> Codec<C> {
         id: SessionId,
         key: SessionKey,
         record: &Record,
-        context: &Context,
+        core: &StoreCore,
     ) -> Result<Session<C>> {
         Ok(Session {
-            content: context.counting_damage(self.decode(&key, record))?,
+            content: core.counting_damage(self.decode(&key, record))?,
             id,
             key,
-            times: times_of(record, &context.timeouts),
+            times: times_of(record, &core.timeouts),
             revision: record.revision(),
             user: record.user_id(),
             csrf_token: record.csrf_token(),

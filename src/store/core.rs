@@ -33,7 +33,7 @@ pub(crate) fn repeated_draws() -> Error {
 }
 
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct StoreCore {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
@@ -54,7 +54,7 @@ pub(crate) struct Counters {
     pub(crate) last_maintenance_failure: Mutex<Option<Error>>,
 }
 
-impl Context {
+impl StoreCore {
     /// The time of an operation, asked once; an error on a closed store.
     pub(crate) fn begin(&self) -> Result<Timestamp> {
         if self.closed.load(Ordering::Acquire) {

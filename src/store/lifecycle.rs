@@ -29,14 +29,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// the next call.
     #[doc(alias = "cleanUpExpiredSessions")]
     pub fn clean_up_expired(&self) -> Result<u64> {
-        self.shared.context.sweep()
+        self.handle.core.sweep()
     }
 
     /// The timeouts for sessions without their own.
     #[must_use]
     #[doc(alias = "getExpirationTimeouts")]
     pub fn timeouts(&self) -> Timeouts {
-        self.shared.context.timeouts
+        self.handle.core.timeouts
     }
 
     /// Writes what is in memory only: touches, and with
@@ -50,8 +50,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones. What could not be written is kept and tried again.
     pub fn flush(&self) -> Result<()> {
-        self.shared.context.begin()?;
-        self.shared.context.engine.flush()
+        self.handle.core.begin()?;
+        self.handle.core.engine.flush()
     }
 
     /// Flushes and closes the store for every handle: stops the maintenance thread, waits for it,
@@ -66,13 +66,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// When the last flush or the closing fails. The store is closed all the same, and the file
     /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
     pub fn close(self) -> Result<()> {
-        let context = &self.shared.context;
-        if context.closed.swap(true, Ordering::AcqRel) {
+        let core = &self.handle.core;
+        if core.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::Closed);
         }
-        if let Some(maintenance) = &self.shared.maintenance {
+        if let Some(maintenance) = &self.handle.maintenance {
             maintenance.stop();
         }
-        context.engine.close()
+        core.engine.close()
     }
 }

@@ -78,13 +78,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn sessions_of(&self, user: impl Into<UserId>) -> Result<Vec<SessionInfo>> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let mut sessions = Vec::new();
-        context.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
-            match context.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &context.timeouts) => {}
-                Ok(record) => sessions.push(info_of(key, &record, &context.timeouts)),
+        core.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
+            match core.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &core.timeouts) => {}
+                Ok(record) => sessions.push(info_of(key, &record, &core.timeouts)),
                 Err(Error::DamagedRecord { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -121,18 +121,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn for_each(&self, mut visit: impl FnMut(SessionInfo, C)) -> Result<u64> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let mut visited = 0;
         let mut first_error = None;
-        context.engine.for_each(&mut |key, record| {
-            let record = match context.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &context.timeouts) => return Ok(()),
+        core.engine.for_each(&mut |key, record| {
+            let record = match core.counting_damage(record) {
+                Ok(record) if record.is_expired(now, &core.timeouts) => return Ok(()),
                 other => other,
             };
             match record.and_then(|record| {
-                let info = info_of(key, &record, &context.timeouts);
-                let content = context.counting_damage(self.shared.codec.decode(&key, &record))?;
+                let info = info_of(key, &record, &core.timeouts);
+                let content = core.counting_damage(self.handle.codec.decode(&key, &record))?;
                 Ok((info, content))
             }) {
                 Ok((info, content)) => {
@@ -156,8 +156,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn len(&self) -> Result<u64> {
-        let context = &self.shared.context;
-        context.engine.count(context.begin()?, &context.timeouts)
+        let core = &self.handle.core;
+        core.engine.count(core.begin()?, &core.timeouts)
     }
 
     /// Whether there is no session.
@@ -175,10 +175,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn stats(&self) -> Result<Stats> {
-        let context = &self.shared.context;
+        let core = &self.handle.core;
         let sessions = self.len()?;
-        let engine = context.engine.stats()?;
-        let counters = &context.counters;
+        let engine = core.engine.stats()?;
+        let counters = &core.counters;
         Ok(Stats {
             sessions,
             file_bytes: engine.file_bytes,

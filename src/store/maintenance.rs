@@ -1,7 +1,7 @@
 //! The background thread: flushes touches, sweeps expired sessions, does what an engine wakes it for,
 //! and never gives up.
 //!
-//! Invariant: it holds the store's context and nothing above it, so the last handle can stop it; and
+//! Invariant: it holds the store's core and nothing above it, so the last handle can stop it; and
 //! no failure, not even a panic, ends it: the step is counted and tried again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
-use crate::store::core::Context;
+use crate::store::core::StoreCore;
 
 const THREAD_NAME: &str = "sessile-maintenance";
 
@@ -44,7 +44,7 @@ struct Signal {
 #[derive(Debug, Default)]
 struct Told {
     stop: bool,
-    tend: bool,
+    work: bool,
 }
 
 impl Signal {
@@ -56,13 +56,13 @@ impl Signal {
 
 impl Maintenance {
     #[allow(clippy::disallowed_methods, reason = "the one home of background threads")]
-    pub(crate) fn start(context: Arc<Context>, intervals: Intervals) -> Result<Self> {
+    pub(crate) fn start(core: Arc<StoreCore>, intervals: Intervals) -> Result<Self> {
         let signal = Arc::new(Signal::default());
         let (listening, waking) = (Arc::clone(&signal), Arc::clone(&signal));
-        context.engine.set_wake(Wake::new(move || waking.tell(|told| told.tend = true)));
+        core.engine.set_waker(Waker::new(move || waking.tell(|told| told.work = true)));
         let thread = thread::Builder::new()
             .name(THREAD_NAME.into())
-            .spawn(move || run(&context, intervals, &listening))
+            .spawn(move || run(&core, intervals, &listening))
             .map_err(|error| Error::io("start the maintenance thread of", THREAD_NAME, error))?;
         Ok(Self { signal, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
     }
@@ -88,41 +88,41 @@ impl Drop for Maintenance {
     }
 }
 
-fn run(context: &Context, intervals: Intervals, signal: &Signal) {
+fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
     // The first flush is the time for what an engine prepares in the background.
     let mut flush_due = now();
     let mut sweep_due = now() + intervals.sweep;
     loop {
         let mut told = signal.told.lock();
-        if !(told.stop || told.tend) {
+        if !(told.stop || told.work) {
             signal.changed.wait_until(&mut told, flush_due.min(sweep_due));
         }
         if told.stop {
             return;
         }
-        let tend = std::mem::take(&mut told.tend);
+        let work = std::mem::take(&mut told.work);
         drop(told);
         let mut failure = None;
-        if tend {
-            failure = guarded(|| context.engine.tend()).err();
+        if work {
+            failure = guarded(|| core.engine.run_background_work()).err();
         }
         let due = now() >= flush_due || now() >= sweep_due;
         if now() >= flush_due {
-            failure = failure.or(guarded(|| context.engine.flush()).err());
+            failure = failure.or(guarded(|| core.engine.flush()).err());
             flush_due = now() + intervals.flush;
         }
         if now() >= sweep_due {
-            let result = guarded(|| context.sweep());
+            let result = guarded(|| core.sweep());
             // A failed sweep is due again with the next flush, rather than a whole interval later.
             let pause = if result.is_ok() { intervals.sweep } else { intervals.flush };
             sweep_due = now() + pause.min(intervals.sweep);
             failure = failure.or(result.err());
         }
         if failure.is_some() {
-            context.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
+            core.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
         }
         if due || failure.is_some() {
-            *context.counters.last_maintenance_failure.lock() = failure;
+            *core.counters.last_maintenance_failure.lock() = failure;
         }
     }
 }

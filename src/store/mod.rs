@@ -28,7 +28,7 @@ use crate::session::id::SessionId;
 use crate::session::options::SessionOptions;
 use crate::session::user::UserId;
 use crate::store::codec::{Codec, times_of};
-use crate::store::core::{Context, MAX_DRAWS, repeated_draws};
+use crate::store::core::{MAX_DRAWS, StoreCore, repeated_draws};
 use crate::store::maintenance::Maintenance;
 use crate::time::clock::Timestamp;
 
@@ -75,23 +75,23 @@ use crate::time::clock::Timestamp;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SessionStore<C = Attributes> {
-    shared: Arc<Shared<C>>,
+    handle: Arc<Handle<C>>,
 }
 
 /// Dropped with the last handle: first the thread is stopped and joined, then the engine goes.
-struct Shared<C> {
+struct Handle<C> {
     maintenance: Option<Maintenance>,
     codec: Codec<C>,
-    context: Arc<Context>,
+    core: Arc<StoreCore>,
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     pub(crate) fn assemble(
-        context: Arc<Context>,
+        core: Arc<StoreCore>,
         codec: Codec<C>,
         maintenance: Option<Maintenance>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { maintenance, codec, context }) }
+        Self { handle: Arc::new(Handle { maintenance, codec, core }) }
     }
 
     /// Creates a session and saves it. One durable commit.
@@ -136,14 +136,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// one, or the session would outlive the last moment that can be stored.
     #[doc(alias = "createAndSaveSession")]
     pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let own_timeouts = options.own_timeouts()?;
-        own_timeouts.check_at_creation(now, &context.timeouts)?;
+        own_timeouts.check_at_creation(now, &core.timeouts)?;
         let user = options.user_id().map(UserId::to_key).transpose()?;
-        let bytes = self.shared.codec.encode(&content, context.max_content_len)?;
+        let bytes = self.handle.codec.encode(&content, core.max_content_len)?;
         let csrf_token = match options.wants_csrf_token() {
-            true => Some(CsrfToken::draw_from(&*context.random)?),
+            true => Some(CsrfToken::draw_from(&*core.random)?),
             false => None,
         };
         let parts = Parts {
@@ -153,15 +153,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             revision: 1,
             created_at: now,
             last_active: now,
-            content_version: self.shared.codec.version,
+            content_version: self.handle.codec.version,
             content: &bytes,
         };
-        let record = Record::new(&parts, &context.timeouts)?;
-        let id = context.insert(&record, now)?;
+        let record = Record::new(&parts, &core.timeouts)?;
+        let id = core.insert(&record, now)?;
         Ok(Session {
             key: id.key(),
             id,
-            times: times_of(&record, &context.timeouts),
+            times: times_of(&record, &core.timeouts),
             revision: record.revision(),
             user: options.user_id().cloned(),
             csrf_token,
@@ -179,11 +179,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
     /// with content of type `C`.
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let key = id.key();
-        match context.load_live(&key, now)? {
-            Some(record) => self.shared.codec.session(id.clone(), key, &record, context).map(Some),
+        match core.load_live(&key, now)? {
+            Some(record) => self.handle.codec.session(id.clone(), key, &record, core).map(Some),
             None => Ok(None),
         }
     }
@@ -199,12 +199,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// As for [`read`](Self::read); the life of a session that cannot be read is not extended.
     #[doc(alias = "extendLifeTime")]
     pub fn read_and_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let key = id.key();
-        let Some(record) = context.load_live(&key, now)? else { return Ok(None) };
-        let session = self.shared.codec.session(id.clone(), key, &record.touched(now), context)?;
-        Ok(context.engine.touch(&key, now)?.then_some(session))
+        let Some(record) = core.load_live(&key, now)? else { return Ok(None) };
+        let session = self.handle.codec.session(id.clone(), key, &record.touched(now), core)?;
+        Ok(core.engine.touch(&key, now)?.then_some(session))
     }
 
     /// Saves a session's content and user, and extends its life. One durable commit.
@@ -221,18 +221,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], or
     /// [`Error::UserFull`] if the session comes to a user who may have no more, nothing is written.
     pub fn update(&self, session: &mut Session<C>) -> Result<()> {
-        let context = &self.shared.context;
-        let (key, now) = (session.key, context.begin()?);
+        let core = &self.handle.core;
+        let (key, now) = (session.key, core.begin()?);
         let record = self.next_record(session, session.csrf_token.as_ref(), now)?;
-        let limits = context.limits(now);
-        match context.engine.replace(&key, session.revision, record.clone(), limits)? {
+        let limits = core.limits(now);
+        match core.engine.replace(&key, session.revision, record.clone(), limits)? {
             Replace::Done => {
-                session.saved_as(&record, &context.timeouts);
+                session.saved_as(&record, &core.timeouts);
                 Ok(())
             }
             Replace::Conflict => Err(Error::Conflict { key }),
             Replace::Missing => Err(Error::Gone { key }),
-            Replace::UserFull => Err(context.user_full()),
+            Replace::UserFull => Err(core.user_full()),
         }
     }
 
@@ -252,11 +252,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] if what is stored is not a session.
     #[doc(alias = "extendLifeTime")]
     pub fn extend_lifetime(&self, id: &SessionId) -> Result<bool> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let key = id.key();
-        match context.load_live(&key, now)? {
-            Some(_) => context.engine.touch(&key, now),
+        match core.load_live(&key, now)? {
+            Some(_) => core.engine.touch(&key, now),
             None => Ok(false),
         }
     }
@@ -293,28 +293,28 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
-        let context = &self.shared.context;
-        let (key, now) = (session.key, context.begin()?);
+        let core = &self.handle.core;
+        let (key, now) = (session.key, core.begin()?);
         let csrf_token = match session.csrf_token {
-            Some(_) => Some(CsrfToken::draw_from(&*context.random)?),
+            Some(_) => Some(CsrfToken::draw_from(&*core.random)?),
             None => None,
         };
         let record = self.next_record(session, csrf_token.as_ref(), now)?;
-        let limits = context.limits(now);
+        let limits = core.limits(now);
         for _ in 0..MAX_DRAWS {
-            let id = SessionId::draw_from(&*context.random)?;
+            let id = SessionId::draw_from(&*core.random)?;
             let (new, revision) = (id.key(), session.revision);
-            match context.engine.rekey(&key, &new, revision, record.clone(), limits)? {
+            match core.engine.rekey(&key, &new, revision, record.clone(), limits)? {
                 Rekey::Done => {
                     session.key = id.key();
                     session.id = id;
                     session.csrf_token = csrf_token;
-                    session.saved_as(&record, &context.timeouts);
+                    session.saved_as(&record, &core.timeouts);
                     return Ok(());
                 }
                 Rekey::Conflict => return Err(Error::Conflict { key }),
                 Rekey::Missing => return Err(Error::Gone { key }),
-                Rekey::UserFull => return Err(context.user_full()),
+                Rekey::UserFull => return Err(core.user_full()),
                 Rekey::Occupied => {}
             }
         }
@@ -340,8 +340,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn clear(&self) -> Result<()> {
-        self.shared.context.begin()?;
-        self.shared.context.engine.clear()
+        self.handle.core.begin()?;
+        self.handle.core.engine.clear()
     }
 
     /// The record that saves a session: what the caller holds of content and user, what the store
@@ -352,11 +352,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         csrf_token: Option<&CsrfToken>,
         now: Timestamp,
     ) -> Result<Record> {
-        let context = &self.shared.context;
+        let core = &self.handle.core;
         let key = session.key;
         let user = session.user.as_ref().map(UserId::to_key).transpose()?;
-        let content = self.shared.codec.encode(&session.content, context.max_content_len)?;
-        let stored = context.load_live(&key, now)?.ok_or(Error::Gone { key })?;
+        let content = self.handle.codec.encode(&session.content, core.max_content_len)?;
+        let stored = core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
         if stored.revision() != session.revision {
             return Err(Error::Conflict { key });
         }
@@ -367,16 +367,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             revision: stored.revision().saturating_add(1),
             created_at: stored.created_at(),
             last_active: stored.last_active().max(now),
-            content_version: self.shared.codec.version,
+            content_version: self.handle.codec.version,
             content: &content,
         };
-        Record::new(&parts, &context.timeouts)
+        Record::new(&parts, &core.timeouts)
     }
 }
 
 impl<C> Clone for SessionStore<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { handle: Arc::clone(&self.handle) }
     }
 }
 
@@ -384,8 +384,8 @@ impl<C> fmt::Debug for SessionStore<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SessionStore")
-            .field("engine", &self.shared.context.engine)
-            .field("timeouts", &self.shared.context.timeouts)
+            .field("engine", &self.handle.core.engine)
+            .field("timeouts", &self.handle.core.timeouts)
             .finish_non_exhaustive()
     }
 }

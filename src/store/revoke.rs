@@ -34,9 +34,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn destroy_all_of(&self, user: impl Into<UserId>) -> Result<u64> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
-        let removed = context.engine.remove_user(&user.into().to_key()?)?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
+        let removed = core.engine.remove_user(&user.into().to_key()?)?;
         Ok(self.live_among(&removed, now))
     }
 
@@ -50,13 +50,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// [`Error::Gone`] if the session itself is not there any more; nothing is ended then.
     pub fn destroy_others(&self, session: &Session<C>) -> Result<u64> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
+        let core = &self.handle.core;
+        let now = core.begin()?;
         let key = session.key();
         // Whether it has expired does not change between this look and the removal, which goes by
         // the same `now`; whether it is still there is part of the removal.
-        context.load_live(&key, now)?.ok_or(Error::Gone { key })?;
-        let removed = context.engine.remove_others(&key)?.ok_or(Error::Gone { key })?;
+        core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
+        let removed = core.engine.remove_others(&key)?.ok_or(Error::Gone { key })?;
         Ok(self.live_among(&removed, now))
     }
 
@@ -81,14 +81,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones. A damaged record is removed too, and counts as a session.
     pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
-        let context = &self.shared.context;
-        let now = context.begin()?;
-        let removed = context.engine.remove(key)?;
-        Ok(removed.is_some_and(|removed| removed.was_live(now, &context.timeouts)))
+        let core = &self.handle.core;
+        let now = core.begin()?;
+        let removed = core.engine.remove(key)?;
+        Ok(removed.is_some_and(|removed| removed.was_live(now, &core.timeouts)))
     }
 
     fn live_among(&self, removed: &[Removed], now: Timestamp) -> u64 {
-        let timeouts = &self.shared.context.timeouts;
+        let timeouts = &self.handle.core.timeouts;
         removed.iter().filter(|removed| removed.was_live(now, timeouts)).count() as u64
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -165,11 +165,11 @@ impl Engine for CheckedRedbEngine {
     fn flush(&self) -> Result<()> {
         self.inner.flush()
     }
-    fn set_wake(&self, wake: Wake) {
-        self.inner.set_wake(wake);
+    fn set_waker(&self, waker: Waker) {
+        self.inner.set_waker(waker);
     }
-    fn tend(&self) -> Result<()> {
-        self.inner.tend()
+    fn run_background_work(&self) -> Result<()> {
+        self.inner.run_background_work()
     }
     fn close(&self) -> Result<()> {
         if !self.file.checked.load(Ordering::Acquire) {

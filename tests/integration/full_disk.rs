@@ -91,7 +91,7 @@ fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing
     };
     let path = disk.path().join("sessions.redb");
     let store = SessionStore::<String>::open(&path).unwrap();
-    // In the log, whose room was taken with the first one, and less than makes a fold due.
+    // In the log, whose room was taken with the first one, and less than makes a checkpoint due.
     let ids: Vec<_> =
         (0..10).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
     fill_up(&disk);

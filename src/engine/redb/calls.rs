@@ -5,11 +5,11 @@ use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::redb::background::step_size;
-use crate::engine::redb::commit::operation::{Keyed, OnTables, Outcome};
+use crate::engine::redb::commit::operation::{OnSessions, OnStore, Outcome};
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::view::touches::Recorded;
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -29,12 +29,12 @@ macro_rules! expect {
 
 impl Engine for RedbEngine {
     fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        let operation = Keyed::Insert { key: *key, record, limits };
+        let operation = OnSessions::Insert { key: *key, record, limits };
         expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
     }
 
     fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.reading(|| self.shared.load(key))
+        self.reading(|| self.view.load(key))
     }
 
     fn replace(
@@ -44,7 +44,7 @@ impl Engine for RedbEngine {
         record: Record,
         limits: Limits,
     ) -> Result<Replace> {
-        let operation = Keyed::Replace { key: *key, expected_revision, record, limits };
+        let operation = OnSessions::Replace { key: *key, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
     }
 
@@ -56,52 +56,53 @@ impl Engine for RedbEngine {
         record: Record,
         limits: Limits,
     ) -> Result<Rekey> {
-        let operation = Keyed::Rekey { old: *old, new: *new, expected_revision, record, limits };
+        let operation =
+            OnSessions::Rekey { old: *old, new: *new, expected_revision, record, limits };
         expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
     }
 
     fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
         loop {
-            match self.shared.touches.record(key, at) {
+            match self.view.touches.record(key, at) {
                 Recorded::Done => break,
                 Recorded::Full => self.write_pending()?,
                 // The queue settles which of the two comes first.
                 Recorded::Condemned => {
-                    let operation = Keyed::Touch { key: *key, at };
+                    let operation = OnSessions::Touch { key: *key, at };
                     return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
                 }
             }
         }
         // Recorded first, looked at second: a removal that this look does not see yet will find
         // the touch and forget it.
-        let there = self.reading(|| self.shared.contains(key));
+        let there = self.reading(|| self.view.contains(key));
         if !matches!(there, Ok(true)) {
-            self.shared.touches.forget(key);
+            self.view.touches.forget(key);
         }
         there
     }
 
     fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        let outcome = self.submit(Keyed::Remove { key: *key });
+        let outcome = self.submit(OnSessions::Remove { key: *key });
         expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default().pop())
     }
 
     fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        let outcome = self.submit(Keyed::RemoveUser { user: user.clone() });
+        let outcome = self.submit(OnSessions::RemoveUser { user: user.clone() });
         expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default())
     }
 
     fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        let outcome = self.submit(Keyed::RemoveOthers { keep: *keep });
+        let outcome = self.submit(OnSessions::RemoveOthers { keep: *keep });
         expect!(outcome, Outcome::Removed(removed) => removed)
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
         let listing = self.listing()?;
-        let failed = |error| self.shared.failed_to_read(error);
+        let failed = |error| self.view.failed_to_read(error);
         for key in listing.keys_of(user).map_err(failed)? {
             if let Some(record) = listing.get(&key).map_err(failed)? {
-                let latest = |record| self.shared.with_latest_touch(listing.commit(), &key, record);
+                let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
                 visit(key, record.and_then(latest))?;
             }
         }
@@ -110,38 +111,38 @@ impl Engine for RedbEngine {
 
     fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
         let listing = self.listing()?;
-        let failed = |error| self.shared.failed_to_read(error);
+        let failed = |error| self.view.failed_to_read(error);
         for entry in listing.records().map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
-            let latest = |record| self.shared.with_latest_touch(listing.commit(), &key, record);
+            let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
             visit(key, record.and_then(latest))?;
         }
         Ok(())
     }
 
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        let step = self.sweep.pace.step(limit);
-        let mut passed = self.reading(|| self.sweep.passed(&self.shared, now, step))?;
+        let step = self.sweep.step_size.step(limit);
+        let mut passed = self.reading(|| self.sweep.passed(&self.view, now, step))?;
         if passed.is_empty() {
             return Ok(Sweep::default());
         }
         let keys = passed.keys();
         let (found, was_full) = (keys.len(), keys.len() == step);
-        let outcome = self.submit(Keyed::RemoveExpired { keys, now, defaults: *defaults });
+        let outcome = self.submit(OnSessions::RemoveExpired { keys, now, defaults: *defaults });
         let (looked_at, removed, unmoved) = expect!(
             outcome,
             Outcome::RemovedExpired { looked_at, removed, unmoved } => (looked_at, removed, unmoved)
         )?;
         let more = was_full || looked_at < found;
-        passed.keep(looked_at);
-        let stray = self.reading(|| passed.stray(&self.shared, &unmoved))?;
+        passed.retain(looked_at);
+        let stray = self.reading(|| passed.stray(&self.view, &unmoved))?;
         if !stray.is_empty() {
-            expect!(self.submit(OnTables::RemoveStray(stray)), Outcome::Done => ())?;
+            expect!(self.submit(OnStore::RemoveStray(stray)), Outcome::Done => ())?;
         }
         self.sweep.done(passed);
-        let alone = self.adapt(&self.sweep.pace, limit);
+        let alone = self.adapt(&self.sweep.step_size, limit);
         if more {
-            self.writer.make_room(&self.shared);
+            self.writer.yield_log_room(&self.view);
             if !alone {
                 std::thread::sleep(step_size::PAUSE);
             }
@@ -152,7 +153,7 @@ impl Engine for RedbEngine {
     fn reindex(&self, defaults: &Timeouts) -> Result<()> {
         let mut after = None;
         loop {
-            let operation = OnTables::Reindex { after, defaults: *defaults, limit: STEP };
+            let operation = OnStore::Reindex { after, defaults: *defaults, limit: STEP };
             after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
             if after.is_none() {
                 return Ok(());
@@ -162,14 +163,14 @@ impl Engine for RedbEngine {
 
     fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
         let listing = self.listing()?;
-        let failed = |error| self.shared.failed_to_read(error);
+        let failed = |error| self.view.failed_to_read(error);
         let mut expired = 0;
         for key in listing.passed(now).map_err(failed)? {
             let key = key.map_err(failed)?;
             expired += match listing.get(&key).map_err(failed)? {
                 Some(Ok(record)) => {
                     let commit = listing.commit();
-                    let record = self.shared.with_latest_touch(commit, &key, record)?;
+                    let record = self.view.with_latest_touch(commit, &key, record)?;
                     u64::from(record.is_expired(now, defaults))
                 }
                 // The next sweep takes it away.
@@ -185,58 +186,58 @@ impl Engine for RedbEngine {
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
                 let commit = snapshot.commit();
-                let record = self.shared.with_latest_touch(commit, &key, record)?;
+                let record = self.view.with_latest_touch(commit, &key, record)?;
                 inspect(Finding::Record(key, record))
             }
             problem => inspect(problem),
         };
-        let failed = |error| self.shared.failed_to_read(error);
+        let failed = |error| self.view.failed_to_read(error);
         check::check(&snapshot, defaults, &mut latest, &failed)
     }
 
     fn clear(&self) -> Result<()> {
-        expect!(self.submit(OnTables::Clear), Outcome::Done => ())
+        expect!(self.submit(OnStore::Clear), Outcome::Done => ())
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.reading(|| self.shared.look(|snapshot| snapshot.meta(name)))
+        self.reading(|| self.view.with_snapshot(|snapshot| snapshot.meta(name)))
     }
 
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        let operation = OnTables::StoreMeta { name: name.into(), value: value.into() };
+        let operation = OnStore::StoreMeta { name: name.into(), value: value.into() };
         expect!(self.submit(operation), Outcome::Done => ())
     }
 
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
-        self.shared.look(|_| Ok(()))?;
+        self.view.with_snapshot(|_| Ok(()))?;
         // Without a filter reads are slower, and as right.
-        let _ = self.warm_up.step(&self.shared, &self.writer);
+        let _ = self.warm_up.step(&self.view, &self.writer);
         Ok(())
     }
 
-    fn set_wake(&self, wake: Wake) {
-        *self.wake.lock() = Some(wake);
+    fn set_waker(&self, waker: Waker) {
+        *self.waker.lock() = Some(waker);
     }
 
-    fn tend(&self) -> Result<()> {
-        self.writer.fold(&self.shared);
+    fn run_background_work(&self) -> Result<()> {
+        self.writer.checkpoint(&self.view);
         // So much may have come meanwhile that the next one is due.
-        self.fold_if_due();
+        self.checkpoint_if_due();
         Ok(())
     }
 
     fn close(&self) -> Result<()> {
         let flushed = self.write_pending();
-        let closed = self.writer.close(&self.shared);
+        let closed = self.writer.close(&self.view);
         flushed.and(closed)
     }
 
     fn stats(&self) -> Result<EngineStats> {
         Ok(EngineStats {
             stored: self.listing()?.stored(),
-            file_bytes: Some(self.shared.file.len()?),
-            pending_touches: self.shared.touches.len() as u64,
+            file_bytes: Some(self.view.file.len()?),
+            pending_touches: self.view.touches.len() as u64,
             ..self.writer.stats()
         })
     }

@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::contract::Engine;
-use crate::engine::redb::background::step_size::Pace;
+use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::background::sweep::SweepPosition;
 use crate::engine::redb::background::warm_up::WarmUp;
-use crate::engine::redb::commit::operation::{Keyed, OnTables, Operation, Outcome};
+use crate::engine::redb::commit::operation::{OnSessions, OnStore, Operation, Outcome};
 use crate::engine::redb::commit::queue::CommitQueue;
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, Writer};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::database::snapshot::Snapshot;
@@ -24,15 +24,15 @@ use crate::engine::redb::error;
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::file::{OpenFile, StoreFile};
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::engine::redb::view::cache::RecordCache;
 use crate::engine::redb::view::filter::KeyFilter;
 use crate::engine::redb::view::listing::Listing;
 use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::TouchBuffer;
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{ArcSwapOption, Mutex};
@@ -68,14 +68,14 @@ pub(in crate::engine::redb) const STEP: usize = 1_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RedbEngine {
-    pub(in crate::engine::redb) shared: Shared,
+    pub(in crate::engine::redb) view: View,
     pub(in crate::engine::redb) queue: CommitQueue<Operation>,
     pub(in crate::engine::redb) writer: Writer,
     pub(in crate::engine::redb) sweep: SweepPosition,
-    touch_pace: Pace,
+    touch_step: StepSize,
     pub(in crate::engine::redb) warm_up: WarmUp,
     /// Wakes the thread that tends to the engine, if there is one.
-    pub(in crate::engine::redb) wake: Mutex<Option<Wake>>,
+    pub(in crate::engine::redb) waker: Mutex<Option<Waker>>,
 }
 
 impl RedbEngine {
@@ -94,22 +94,22 @@ impl RedbEngine {
     ///
     /// As for [`Builder::open`](crate::Builder::open).
     pub fn open_with(path: impl AsRef<Path>, options: &RedbOptions) -> Result<Self> {
-        Self::open_medium(Box::new(InFolder::at(path.as_ref())?), options)
+        Self::open_storage(Box::new(InFolder::at(path.as_ref())?), options)
     }
 
-    pub(crate) fn open_medium(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<Self> {
+    pub(crate) fn open_storage(storage: Box<dyn Storage>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
-        let (file, opened) = StoreFile::open(medium, options)?;
+        let (file, opened) = StoreFile::open(storage, options)?;
         let OpenFile { database, log, logged } = opened;
         let (database, begun) = holding(database, |database| {
             let snapshot = Snapshot::of(database, 0)?;
-            Ok((Ledger::new(log, &logged, &snapshot)?, snapshot))
+            Ok((Committed::new(log, &logged, &snapshot)?, snapshot))
         });
         let (ledger, snapshot) =
             begun.map_err(|error| error::from_redb("read", file.path(), error))?;
         let overlay = Overlay::new();
         overlay.add(&logged, false);
-        let shared = Shared {
+        let view = View {
             file,
             options: options.for_reopening(),
             touches: TouchBuffer::new(),
@@ -120,13 +120,13 @@ impl RedbEngine {
             handle_lost: AtomicBool::new(false),
         };
         Ok(Self {
-            shared,
+            view,
             queue: CommitQueue::new(),
             writer: Writer::new(Connection::new(database), ledger),
             sweep: SweepPosition::new(),
-            touch_pace: Pace::new(),
+            touch_step: StepSize::new(),
             warm_up: WarmUp::new(),
-            wake: Mutex::new(None),
+            waker: Mutex::new(None),
         })
     }
 
@@ -156,18 +156,18 @@ impl RedbEngine {
 
     /// The store as it is now, as one whole.
     pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
-        self.writer.listing(&self.shared)
+        self.writer.listing(&self.view)
     }
 
     /// The same in a snapshot, with indexes and all.
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        if self.shared.is_handle_lost() {
-            self.writer.reopen(&self.shared)?;
+        if self.view.is_handle_lost() {
+            self.writer.reopen(&self.view)?;
         }
-        if !self.shared.overlay.is_empty() {
-            self.submit(OnTables::Publish)?;
+        if !self.view.overlay.is_empty() {
+            self.submit(OnStore::Publish)?;
         }
-        self.shared.snapshot.load_full().ok_or(Error::Closed)
+        self.view.snapshot.load_full().ok_or(Error::Closed)
     }
 
     pub(in crate::engine::redb) fn submit(
@@ -175,35 +175,35 @@ impl RedbEngine {
         operation: impl Into<Operation>,
     ) -> Result<Outcome> {
         let operation = operation.into();
-        if matches!(operation, Operation::OnTables(_)) {
-            self.writer.catch_up(&self.shared);
+        if matches!(operation, Operation::OnStore(_)) {
+            self.writer.catch_up(&self.view);
         }
-        let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.shared, batch));
-        self.fold_if_due();
+        let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.view, batch));
+        self.checkpoint_if_due();
         outcome
     }
 
-    /// Sees to it that the log is folded if that is due: by the thread that tends to the engine; by
+    /// Sees to it that the log is checkpointed if that is due: by the thread that tends to the engine; by
     /// this one if there is none, or it has not come to it and the log is nearly full.
-    pub(in crate::engine::redb) fn fold_if_due(&self) {
+    pub(in crate::engine::redb) fn checkpoint_if_due(&self) {
         let by_another = match self.writer.take_due() {
             Due::No => true,
-            Due::Soon => self.wake.lock().as_ref().map(Wake::wake).is_some(),
+            Due::Soon => self.waker.lock().as_ref().map(Waker::wake).is_some(),
             Due::Now => false,
         };
         if !by_another {
-            self.writer.fold(&self.shared);
+            self.writer.checkpoint(&self.view);
         }
     }
 
     /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
     /// its own call's answer, so no call opens the file anew more than once.
     pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
-        let lost = self.shared.is_handle_lost();
+        let lost = self.view.is_handle_lost();
         match read() {
-            // The error may be a fold's, and only just have come.
+            // The error may be a checkpoint's, and only just have come.
             Err(ref error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
-                self.writer.reopen(&self.shared)?;
+                self.writer.reopen(&self.view)?;
                 read()
             }
             // What is in memory is read without a handle.
@@ -213,8 +213,8 @@ impl RedbEngine {
 
     /// Writes everything that is in memory only.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
-        if self.shared.is_handle_lost() {
-            self.writer.reopen(&self.shared)?;
+        if self.view.is_handle_lost() {
+            self.writer.reopen(&self.view)?;
         }
         self.flush_touches()?;
         self.sync_if_needed()
@@ -222,32 +222,32 @@ impl RedbEngine {
 
     fn sync_if_needed(&self) -> Result<()> {
         if self.writer.needs_sync() {
-            self.submit(OnTables::Sync)?;
+            self.submit(OnStore::Sync)?;
         }
         Ok(())
     }
 
     /// Writes the pending touches, a step at a time.
     fn flush_touches(&self) -> Result<()> {
-        let touches = self.shared.touches.all();
+        let touches = self.view.touches.all();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
-            let step = rest.get(..self.touch_pace.step(STEP)).unwrap_or(rest);
-            let written = match self.submit(Keyed::Touches(step.to_vec()))? {
+            let step = rest.get(..self.touch_step.step(STEP)).unwrap_or(rest);
+            let written = match self.submit(OnSessions::Touches(step.to_vec()))? {
                 Outcome::Wrote(written) => written,
                 other => return Err(other.unexpected()),
             };
-            self.writer.make_room(&self.shared);
-            self.adapt(&self.touch_pace, STEP);
+            self.writer.yield_log_room(&self.view);
+            self.adapt(&self.touch_step, STEP);
             rest = rest.get(written..).unwrap_or_default();
         }
         Ok(())
     }
 
     /// Chooses the size of the next step of work in the background. Whether nobody else writes.
-    pub(in crate::engine::redb) fn adapt(&self, pace: &Pace, limit: usize) -> bool {
+    pub(in crate::engine::redb) fn adapt(&self, step_size: &StepSize, limit: usize) -> bool {
         let operations = self.writer.stats().committed_operations;
-        pace.adapt(self.queue.is_busy(), operations, limit)
+        step_size.adapt(self.queue.is_busy(), operations, limit)
     }
 }
 
@@ -262,8 +262,8 @@ impl fmt::Debug for RedbEngine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RedbEngine")
-            .field("path", &self.shared.file.path())
-            .field("options", &self.shared.options)
+            .field("path", &self.view.file.path())
+            .field("options", &self.view.options)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use redb::DatabaseError;
 use crate::error::{Error, Source};
 
 /// A failure of the transaction as a whole.
-pub(in crate::engine::redb) type Outer<T> = Result<T, redb::Error>;
+pub(in crate::engine::redb) type RedbResult<T> = Result<T, redb::Error>;
 
 /// The error by which redb's open reports that the file system has no locks.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

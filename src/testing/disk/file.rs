@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use redb::{BackendError, StorageBackend};
 
-use crate::engine::redb::storage::{MediumFile, Unwritten};
+use crate::engine::redb::storage::{StorageFile, WriteFailure};
 use crate::testing::disk::history::Event;
 use crate::testing::disk::image::PAGE;
 use crate::testing::disk::{DiskFault, SimulatedDisk, State, beginning};
@@ -111,12 +111,12 @@ impl Drop for OpenFile {
     }
 }
 
-impl MediumFile for OpenFile {
+impl StorageFile for OpenFile {
     /// A write, and then a sync of what it wrote, as two operations of the disk.
-    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), Unwritten>> {
-        let written = self.write(offset, data).map_err(Unwritten::Write);
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), WriteFailure>> {
+        let written = self.write(offset, data).map_err(WriteFailure::Write);
         let range = offset..offset + data.len() as u64;
-        Some(written.and_then(|()| self.sync(Some(range)).map_err(Unwritten::Sync)))
+        Some(written.and_then(|()| self.sync(Some(range)).map_err(WriteFailure::Sync)))
     }
 }
 

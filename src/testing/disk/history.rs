@@ -130,7 +130,7 @@ impl Contents {
     }
 }
 
-/// What is on the medium for sure, and what has been done since.
+/// What is on the storage for sure, and what has been done since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Durable {
     pub(super) contents: Contents,

@@ -1,6 +1,6 @@
 //! A disk in memory that crashes and fails when it is told to.
 //!
-//! It promises what docs/durability.md assumes of a medium, and not a byte more.
+//! It promises what docs/durability.md assumes of a storage, and not a byte more.
 
 mod choices;
 mod fault;
@@ -275,7 +275,7 @@ impl RedbEngine {
     ///
     /// See [`SimulatedDisk`].
     pub fn open_on(disk: &SimulatedDisk, options: &RedbOptions) -> Result<Self> {
-        Self::open_medium(Box::new(disk.clone()), options)
+        Self::open_storage(Box::new(disk.clone()), options)
     }
 }
 

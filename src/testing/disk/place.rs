@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
+use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 use crate::testing::disk::file::OpenFile;
 use crate::testing::disk::history::Event;
@@ -27,15 +27,15 @@ impl SimulatedDisk {
     }
 }
 
-impl Medium for SimulatedDisk {
+impl Storage for SimulatedDisk {
     fn path(&self) -> &Path {
         Path::new(NAME)
     }
 
-    fn found(&self) -> Result<Found> {
+    fn found(&self) -> Result<Existing> {
         Ok(match self.len()? {
-            0 => Found::Nothing,
-            _ => Found::File,
+            0 => Existing::Nothing,
+            _ => Existing::File,
         })
     }
 

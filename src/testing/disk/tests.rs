@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redb::StorageBackend;
 
-use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::Storage;
 use crate::testing::disk::file::OpenFile;
 use crate::testing::disk::{DiskFault, SimulatedDisk};
 

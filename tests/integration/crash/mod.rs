@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod campaign;
+mod checkpoints;
 #[cfg(test)]
 mod compaction;
 #[cfg(test)]
@@ -19,7 +20,6 @@ pub(crate) mod damaged;
 pub(crate) mod failing;
 #[cfg(test)]
 mod faults;
-mod folds;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]

@@ -16,13 +16,13 @@ const LEAST: usize = 16;
 pub(in crate::engine::redb) const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
-pub(in crate::engine::redb) struct Pace {
+pub(in crate::engine::redb) struct StepSize {
     step: AtomicUsize,
     /// How many operations had been committed after the step before.
     operations: AtomicU64,
 }
 
-impl Pace {
+impl StepSize {
     pub(in crate::engine::redb) const fn new() -> Self {
         Self { step: AtomicUsize::new(LEAST), operations: AtomicU64::new(0) }
     }
@@ -56,18 +56,18 @@ mod tests {
 
     #[test]
     fn steps_double_while_nobody_writes_and_fall_at_once_when_somebody_does() {
-        let pace = Pace::new();
+        let step_size = StepSize::new();
         let mut steps = Vec::new();
         for operation in 1..=9 {
-            steps.push(pace.step(1_000));
-            pace.adapt(false, operation, 1_000);
+            steps.push(step_size.step(1_000));
+            step_size.adapt(false, operation, 1_000);
         }
         assert_eq!(steps, [16, 32, 64, 128, 256, 512, 1_000, 1_000, 1_000]);
-        pace.adapt(true, 10, 1_000);
-        assert_eq!((pace.step(1_000), pace.step(5)), (LEAST, 5));
-        pace.adapt(false, 11, 1_000);
-        assert_eq!(pace.step(1_000), 2 * LEAST);
-        pace.adapt(false, 13, 1_000);
-        assert_eq!(pace.step(1_000), LEAST, "another operation shared the commit");
+        step_size.adapt(true, 10, 1_000);
+        assert_eq!((step_size.step(1_000), step_size.step(5)), (LEAST, 5));
+        step_size.adapt(false, 11, 1_000);
+        assert_eq!(step_size.step(1_000), 2 * LEAST);
+        step_size.adapt(false, 13, 1_000);
+        assert_eq!(step_size.step(1_000), LEAST, "another operation shared the commit");
     }
 }

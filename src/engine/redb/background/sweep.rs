@@ -3,11 +3,11 @@
 //! Invariant: every session whose index entry has passed is found, whichever of the snapshot and the
 //! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
 
-use crate::engine::redb::background::step_size::Pace;
+use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::database::tables::is_stray;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::sync::Mutex;
@@ -15,37 +15,37 @@ use crate::time::clock::Timestamp;
 
 /// How far the sweep has come, and how fast it goes.
 pub(in crate::engine::redb) struct SweepPosition {
-    pub(in crate::engine::redb) pace: Pace,
+    pub(in crate::engine::redb) step_size: StepSize,
     /// In the snapshot of this number everything up to this entry has been dealt with.
     last: Mutex<Option<(u64, IndexEntry)>>,
 }
 
 /// Sessions to be looked at in one step.
-pub(in crate::engine::redb) struct Passed {
+pub(in crate::engine::redb) struct Candidates {
     snapshot: u64,
     entries: Vec<IndexEntry>,
 }
 
 impl SweepPosition {
     pub(in crate::engine::redb) const fn new() -> Self {
-        Self { pace: Pace::new(), last: Mutex::new(None) }
+        Self { step_size: StepSize::new(), last: Mutex::new(None) }
     }
 
     /// Up to `limit` sessions whose index entries have passed, earliest first.
     pub(in crate::engine::redb) fn passed(
         &self,
-        shared: &Shared,
+        view: &View,
         now: Timestamp,
         limit: usize,
-    ) -> Result<Passed> {
+    ) -> Result<Candidates> {
         // In this order: what leaves the overlay meanwhile is in the snapshot.
-        let mut entries = shared.overlay.passed(now);
-        shared.look(|snapshot| {
+        let mut entries = view.overlay.passed(now);
+        view.with_snapshot(|snapshot| {
             let after = self.position_in(snapshot);
             let mut unchanged = 0;
             for entry in snapshot.passed(after.as_ref(), now)? {
                 let entry = entry?;
-                if shared.overlay.contains(&entry.1).is_none() {
+                if view.overlay.contains(&entry.1).is_none() {
                     entries.push(entry);
                     unchanged += 1;
                 }
@@ -56,7 +56,7 @@ impl SweepPosition {
             entries.sort_unstable();
             entries.dedup();
             entries.truncate(limit);
-            Ok(Passed { snapshot: snapshot.commit(), entries })
+            Ok(Candidates { snapshot: snapshot.commit(), entries })
         })
     }
 
@@ -66,20 +66,20 @@ impl SweepPosition {
     }
 
     /// What had passed has been dealt with.
-    pub(in crate::engine::redb) fn done(&self, passed: Passed) {
+    pub(in crate::engine::redb) fn done(&self, passed: Candidates) {
         let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
         let mut last = self.last.lock();
         *last = (*last).max(reached);
     }
 }
 
-impl Passed {
+impl Candidates {
     pub(in crate::engine::redb) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Leaves those for later that have not been looked at.
-    pub(in crate::engine::redb) fn keep(&mut self, looked_at: usize) {
+    pub(in crate::engine::redb) fn retain(&mut self, looked_at: usize) {
         self.entries.truncate(looked_at);
     }
 
@@ -91,12 +91,12 @@ impl Passed {
     /// the other sessions were written or removed meanwhile.
     pub(in crate::engine::redb) fn stray(
         &self,
-        shared: &Shared,
+        view: &View,
         unmoved: &[SessionKey],
     ) -> Result<Vec<IndexEntry>> {
         let mut stray = Vec::new();
         for (deadline, key) in self.entries.iter().filter(|(_, key)| unmoved.contains(key)) {
-            let is_stray = shared.look(|snapshot| {
+            let is_stray = view.with_snapshot(|snapshot| {
                 Ok(snapshot.commit() == self.snapshot
                     && is_stray(snapshot.get(key)?.as_ref(), *deadline))
             })?;

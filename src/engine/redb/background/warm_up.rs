@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::engine::redb::commit::Writer;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::engine::redb::view::filter::Bits;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -37,27 +37,27 @@ impl WarmUp {
     }
 
     /// Goes on by a step, if there is anything to prepare.
-    pub(in crate::engine::redb) fn step(&self, shared: &Shared, writer: &Writer) -> Result<()> {
+    pub(in crate::engine::redb) fn step(&self, view: &View, writer: &Writer) -> Result<()> {
         let mut current = self.walk.lock();
-        let going_on = current.take().filter(|walk| shared.filter.is_next(&walk.bits));
+        let going_on = current.take().filter(|walk| view.filter.is_next(&walk.bits));
         let mut walk = match going_on {
             Some(walk) => walk,
-            None if !shared.options.keeps_records() || !shared.filter.is_worn_out() => {
+            None if !view.options.keeps_records() || !view.filter.is_worn_out() => {
                 return Ok(());
             }
-            None => Walk { bits: writer.between_commits(|| begin(shared))?, last: None },
+            None => Walk { bits: writer.between_commits(|| begin(view))?, last: None },
         };
-        match walk.go_on(shared)? {
+        match walk.go_on(view)? {
             true => *current = Some(walk),
-            false => writer.between_commits(|| shared.filter.finish(walk.bits)),
+            false => writer.between_commits(|| view.filter.finish(walk.bits)),
         }
         Ok(())
     }
 }
 
-fn begin(shared: &Shared) -> Result<Arc<Bits>> {
-    let claimed = shared.look(|snapshot| snapshot.len())?;
-    Ok(shared.filter.begin(at_most_in(shared.file.len()?, claimed)))
+fn begin(view: &View) -> Result<Arc<Bits>> {
+    let claimed = view.with_snapshot(|snapshot| snapshot.len())?;
+    Ok(view.filter.begin(at_most_in(view.file.len()?, claimed)))
 }
 
 /// How many sessions there may be in so many bytes. What a file says of itself, and is not verified,
@@ -68,15 +68,15 @@ fn at_most_in(file_bytes: u64, claimed: u64) -> u64 {
 
 impl Walk {
     /// Whether there is more to walk over.
-    fn go_on(&mut self, shared: &Shared) -> Result<bool> {
-        let snapshot = shared.snapshot.load_full().ok_or(Error::Closed)?;
-        let failed = |error| shared.failed_to_read(error);
+    fn go_on(&mut self, view: &View) -> Result<bool> {
+        let snapshot = view.snapshot.load_full().ok_or(Error::Closed)?;
+        let failed = |error| view.failed_to_read(error);
         let mut walked = 0;
         for record in snapshot.records_after(self.last).map_err(failed)?.take(STEP) {
             let (key, record) = record.map_err(failed)?;
             self.bits.add(&key);
             if let Ok(record) = record {
-                shared.cache.fill_spare_room(&key, &record, snapshot.commit());
+                view.cache.fill_spare_room(&key, &record, snapshot.commit());
             }
             self.last = Some(key);
             walked += 1;

@@ -1,16 +1,16 @@
 //! Operations that need the tables themselves: they go through an index, through all records, or
 //! change what is no record.
 
-use crate::engine::redb::commit::decide::Batch;
-use crate::engine::redb::commit::operation::{OnTables, Operation, Outcome};
+use crate::engine::redb::commit::decide::Decider;
+use crate::engine::redb::commit::operation::{OnStore, Operation, Outcome};
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::database::tables::{Tables, is_stray};
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
-impl<'t> Batch<'_, '_, Tables<'t>> {
+impl<'t> Decider<'_, '_, Tables<'t>> {
     pub(in crate::engine::redb) fn into_tables(self) -> Tables<'t> {
         self.ground
     }
@@ -20,45 +20,45 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
     pub(in crate::engine::redb) fn apply(
         mut self,
         operation: Operation,
-    ) -> Outer<(Self, Result<Outcome>)> {
+    ) -> RedbResult<(Self, Result<Outcome>)> {
         match operation {
-            Operation::Keyed(operation) => {
+            Operation::OnSessions(operation) => {
                 let outcome = self.apply_keyed(operation)?;
                 Ok((self, outcome))
             }
-            Operation::OnTables(operation) => {
+            Operation::OnStore(operation) => {
                 let (batch, outcome) = self.apply_on_tables(operation)?;
                 Ok((batch, Ok(outcome)))
             }
         }
     }
 
-    fn apply_on_tables(mut self, operation: OnTables) -> Outer<(Self, Outcome)> {
-        self.effects.in_bulk |= !matches!(operation, OnTables::Publish);
+    fn apply_on_tables(mut self, operation: OnStore) -> RedbResult<(Self, Outcome)> {
+        self.effects.in_bulk |= !matches!(operation, OnStore::Publish);
         let outcome = match operation {
-            OnTables::RemoveStray(entries) => {
+            OnStore::RemoveStray(entries) => {
                 self.remove_stray(entries)?;
                 Outcome::Done
             }
-            OnTables::Reindex { after, defaults, limit } => {
+            OnStore::Reindex { after, defaults, limit } => {
                 Outcome::Reindexed { last: self.reindex(after, &defaults, limit)? }
             }
-            OnTables::Clear => {
+            OnStore::Clear => {
                 self.ground = self.ground.cleared()?;
                 self.effects.changed.clear();
                 self.effects.stored = 0;
                 self.effects.cleared = true;
                 Outcome::Done
             }
-            OnTables::StoreMeta { name, value } => {
+            OnStore::StoreMeta { name, value } => {
                 self.ground.store_meta(&name, &value)?;
                 Outcome::Done
             }
-            OnTables::Sync => {
+            OnStore::Sync => {
                 self.effects.sync = true;
                 Outcome::Done
             }
-            OnTables::Publish => {
+            OnStore::Publish => {
                 self.effects.publish = true;
                 Outcome::Published
             }
@@ -67,7 +67,7 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
     }
 
     /// A record to which the entry belongs may have come since it was seen.
-    fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> Outer<()> {
+    fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> RedbResult<()> {
         for (deadline, key) in entries {
             if is_stray(self.get(&key)?.as_ref(), deadline) {
                 self.ground.remove_stray_entry(deadline, &key)?;
@@ -83,7 +83,7 @@ impl<'t> Batch<'_, '_, Tables<'t>> {
         after: Option<SessionKey>,
         defaults: &Timeouts,
         limit: usize,
-    ) -> Outer<Option<SessionKey>> {
+    ) -> RedbResult<Option<SessionKey>> {
         let keys = self.ground.keys_after(after, limit)?;
         for key in &keys {
             // A damaged record has no deadline to go by, and keeps the entry it has.

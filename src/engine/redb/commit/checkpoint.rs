@@ -1,22 +1,22 @@
-//! Folding: redb takes over what the log holds, in one commit, while others go on writing.
+//! Checkpointing: redb takes over what the log holds, in one commit, while others go on writing.
 //!
-//! A fold writes thousands of pages, and takes as long as hundreds of entries of the log. So it is
-//! no part of anybody's commit: the log is folded when it is half full, by the thread that tends to
+//! A checkpoint writes thousands of pages, and takes as long as hundreds of entries of the log. So it is
+//! no part of anybody's commit: the log is checkpointed when it is half full, by the thread that tends to
 //! the engine or one whose own commit is over, and what comes meanwhile goes into the other half.
 //!
-//! Invariant: the commit of a fold holds what the log held when it began, and nothing else. So it makes
+//! Invariant: the commit of a checkpoint holds what the log held when it began, and nothing else. So it makes
 //! no difference to what a crash leaves whether it has come to its end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, LostByPanic, State, Writer};
 use crate::engine::redb::database::Connection;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::{Changes, Keys};
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::sync::atomic::Ordering;
 
 /// So many keys are put into the tables before a commit rather than by it.
@@ -27,55 +27,57 @@ struct Aside {
     connection: Connection,
     /// What the tables are behind with.
     behind: Keys,
-    /// With it all else that the last snapshot does not show, if a commit is to end the fold.
+    /// With it all else that the last snapshot does not show, if a commit is to end the checkpoint.
     changes: Changes,
     /// The number of that commit.
     number: Option<u64>,
 }
 
 impl Writer {
-    /// After a commit: notes whether somebody ought to fold the log. Where that failed, the next
+    /// After a commit: notes whether somebody ought to checkpoint the log. Where that failed, the next
     /// commit that needs the tables tries first, and its caller learns of it.
-    pub(super) fn note_fold(&self, ledger: &Ledger) {
-        self.fold_due.store(self.due(ledger) as u8, Ordering::Release);
+    pub(super) fn note_checkpoint(&self, ledger: &Committed) {
+        self.checkpoint_due.store(self.due(ledger) as u8, Ordering::Release);
     }
 
-    fn due(&self, ledger: &Ledger) -> Due {
-        match self.fold_failed.load(Ordering::Acquire) || ledger.unlogged {
+    fn due(&self, ledger: &Committed) -> Due {
+        match self.checkpoint_failed.load(Ordering::Acquire) || ledger.unlogged {
             true => Due::No,
-            false => ledger.log.fold_due(),
+            false => ledger.log.checkpoint_due(),
         }
     }
 
-    /// Whether the log ought to be folded; whoever is told so once has to see to it.
+    /// Whether the log ought to be checkpointed; whoever is told so once has to see to it.
     pub(in crate::engine::redb) fn take_due(&self) -> Due {
-        match self.fold_due.load(Ordering::Acquire) {
+        match self.checkpoint_due.load(Ordering::Acquire) {
             0 => Due::No,
-            _ => Due::of(self.fold_due.swap(0, Ordering::AcqRel)),
+            _ => Due::of(self.checkpoint_due.swap(0, Ordering::AcqRel)),
         }
     }
 
-    /// Folds the log, if that is due and nobody else does. An error ends redb's handle, which the
+    /// Checkpoints the log, if that is due and nobody else does. An error ends redb's handle, which the
     /// next call that needs it learns; nothing that was acknowledged hangs on it.
-    pub(in crate::engine::redb) fn fold(&self, shared: &Shared) {
-        let begun = self.begin(shared, |ledger| {
+    pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
+        let begun = self.begin(view, |ledger| {
             (self.due(ledger) != Due::No)
-                .then(|| (shared.overlay.all(), Some(ledger.log.begin_fold())))
+                .then(|| (view.overlay.all(), Some(ledger.log.begin_checkpoint())))
         });
         if let Some(aside) = begun {
-            self.work(shared, aside);
+            self.work(view, aside);
         }
     }
 
     /// After a step of work that can wait: leaves what room there is in the log to others. Who tends
     /// to the engine may be the one who is at work; so it does not wait for that one for long.
-    pub(in crate::engine::redb) fn make_room(&self, shared: &Shared) {
+    pub(in crate::engine::redb) fn yield_log_room(&self, view: &View) {
         let mut state = self.state.lock();
         match &*state {
-            State::Folding(ledger) if ledger.log.is_half_full() => self.wait_for_fold(&mut state),
+            State::Checkpointing(ledger) if ledger.log.is_half_full() => {
+                self.wait_for_checkpoint(&mut state)
+            }
             State::Open(_, ledger) if ledger.log.is_over_half_full() => {
                 drop(state);
-                self.fold(shared);
+                self.checkpoint(view);
             }
             _ => {}
         }
@@ -83,24 +85,24 @@ impl Writer {
 
     /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
     /// left to do then, the less others have to wait for that commit.
-    pub(in crate::engine::redb) fn catch_up(&self, shared: &Shared) {
-        self.wait_for_fold(&mut self.state.lock());
-        let begun = self.begin(shared, |ledger| {
-            (ledger.behind.len() >= WORTHWHILE).then(|| (shared.overlay.of(&ledger.behind), None))
+    pub(in crate::engine::redb) fn catch_up(&self, view: &View) {
+        self.wait_for_checkpoint(&mut self.state.lock());
+        let begun = self.begin(view, |ledger| {
+            (ledger.behind.len() >= WORTHWHILE).then(|| (view.overlay.of(&ledger.behind), None))
         });
         if let Some(aside) = begun {
-            self.work(shared, aside);
+            self.work(view, aside);
         }
     }
 
     /// Takes the connection, if it is there and `wanted` says with what and for what.
     fn begin(
         &self,
-        shared: &Shared,
-        wanted: impl FnOnce(&mut Ledger) -> Option<(Changes, Option<u64>)>,
+        view: &View,
+        wanted: impl FnOnce(&mut Committed) -> Option<(Changes, Option<u64>)>,
     ) -> Option<Aside> {
         let mut state = self.state.lock();
-        if self.is_forked() || shared.is_handle_lost() {
+        if self.is_forked() || view.is_handle_lost() {
             return None;
         }
         let State::Open(_, ledger) = &mut *state else { return None };
@@ -108,7 +110,7 @@ impl Writer {
         match std::mem::replace(&mut *state, State::Closed) {
             State::Open(connection, mut ledger) => {
                 let behind = std::mem::take(&mut ledger.behind);
-                *state = State::Folding(ledger);
+                *state = State::Checkpointing(ledger);
                 Some(Aside { connection, behind, changes, number })
             }
             other => {
@@ -118,7 +120,7 @@ impl Writer {
         }
     }
 
-    fn work(&self, shared: &Shared, aside: Aside) {
+    fn work(&self, view: &View, aside: Aside) {
         let Aside { connection, behind, changes, number } = aside;
         let done = catch_unwind(AssertUnwindSafe(|| {
             holding(connection, |connection| {
@@ -131,17 +133,23 @@ impl Writer {
         }));
         // A panic here would be some caller's, who has nothing to do with it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            let _lost_by_panic = LostByPanic(shared);
-            self.end(shared, done.ok(), number.map(|_| &changes));
+            let _lost_by_panic = LostByPanic(view);
+            self.end(view, done.ok(), number.map(|_| &changes));
         }));
-        self.folded.notify_all();
+        self.checkpointed.notify_all();
     }
 
     /// `done` is what became of it, `None` after a panic; `shown` is what a commit has brought.
-    fn end(&self, shared: &Shared, done: Option<(Connection, Outer<()>)>, shown: Option<&Changes>) {
+    fn end(
+        &self,
+        view: &View,
+        done: Option<(Connection, RedbResult<()>)>,
+        shown: Option<&Changes>,
+    ) {
         let mut state = self.state.lock();
-        // Nobody else ends the folding.
-        let State::Folding(mut ledger) = std::mem::replace(&mut *state, State::Broken(None)) else {
+        // Nobody else ends the checkpointing.
+        let State::Checkpointing(mut ledger) = std::mem::replace(&mut *state, State::Broken(None))
+        else {
             return;
         };
         match done {
@@ -150,25 +158,25 @@ impl Writer {
                     *state = State::Open(connection, ledger);
                     return;
                 };
-                ledger.log.end_fold();
-                self.note_fold(&ledger);
+                ledger.log.end_checkpoint();
+                self.note_checkpoint(&ledger);
                 let (connection, published) = holding(connection, |connection| {
-                    self.publish_folded(shared, &connection.database, shown)
+                    self.publish_checkpoint(view, &connection.database, shown)
                 });
                 *state = State::Open(connection, ledger);
                 if published.is_err() {
                     self.give_up(&mut state);
-                    shared.handle_lost.store(true, Ordering::Release);
+                    view.handle_lost.store(true, Ordering::Release);
                 }
                 return;
             }
             Some((connection, Err(_))) => *state = State::Broken(Some(connection)),
             None => {}
         }
-        self.fold_failed.store(true, Ordering::Release);
-        shared.handle_lost.store(true, Ordering::Release);
+        self.checkpoint_failed.store(true, Ordering::Release);
+        view.handle_lost.store(true, Ordering::Release);
         // Only here had the tables anything that the log has not.
-        if ledger.unlogged || shared.file.sync_failed() {
+        if ledger.unlogged || view.file.sync_failed() {
             self.needs_sync.store(true, Ordering::Release);
         }
     }

@@ -7,9 +7,9 @@
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
 use crate::engine::redb::commit::effects::Effects;
-pub(in crate::engine::redb) use crate::engine::redb::commit::ground::{Ground, View};
-use crate::engine::redb::commit::operation::{Keyed, Outcome};
-use crate::engine::redb::error::Outer;
+pub(in crate::engine::redb) use crate::engine::redb::commit::ground::{AsRead, Ground};
+use crate::engine::redb::commit::operation::{OnSessions, Outcome};
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::view::touches::TouchBuffer;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -18,13 +18,13 @@ use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 
 /// The state that a batch of operations works on.
-pub(in crate::engine::redb) struct Batch<'b, 'e, G> {
+pub(in crate::engine::redb) struct Decider<'b, 'e, G> {
     pub(in crate::engine::redb) ground: G,
     pub(in crate::engine::redb) touches: &'b TouchBuffer,
     pub(in crate::engine::redb) effects: &'b mut Effects<'e>,
 }
 
-impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
+impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
     pub(in crate::engine::redb) fn new(
         ground: G,
         touches: &'b TouchBuffer,
@@ -37,36 +37,36 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
     /// the answer to this operation.
     pub(in crate::engine::redb) fn apply_keyed(
         &mut self,
-        operation: Keyed,
-    ) -> Outer<Result<Outcome>> {
+        operation: OnSessions,
+    ) -> RedbResult<Result<Outcome>> {
         Ok(match operation {
-            Keyed::Insert { key, record, limits } => {
+            OnSessions::Insert { key, record, limits } => {
                 Ok(Outcome::Insert(self.insert(&key, &record, limits)?))
             }
-            Keyed::Replace { key, expected_revision, record, limits } => {
+            OnSessions::Replace { key, expected_revision, record, limits } => {
                 self.replace(&key, expected_revision, record, limits)?.map(Outcome::Replace)
             }
-            Keyed::Rekey { old, new, expected_revision, record, limits } => {
+            OnSessions::Rekey { old, new, expected_revision, record, limits } => {
                 self.rekey(&old, &new, expected_revision, record, limits)?.map(Outcome::Rekey)
             }
-            Keyed::Remove { key } => {
+            OnSessions::Remove { key } => {
                 let removed = self.remove(&key)?;
                 Ok(Outcome::Removed(removed.map(|removed| vec![removed])))
             }
-            Keyed::RemoveUser { user } => {
+            OnSessions::RemoveUser { user } => {
                 let keys = self.keys_of(&user)?;
                 Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
             }
-            Keyed::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
-            Keyed::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
-            Keyed::Touches(touches) => Ok(Outcome::Wrote(self.touch_all(&touches)?)),
-            Keyed::RemoveExpired { keys, now, defaults } => {
+            OnSessions::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
+            OnSessions::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
+            OnSessions::Touches(touches) => Ok(Outcome::Wrote(self.touch_all(&touches)?)),
+            OnSessions::RemoveExpired { keys, now, defaults } => {
                 Ok(self.remove_expired(&keys, now, &defaults)?)
             }
         })
     }
 
-    fn insert(&mut self, key: &SessionKey, record: &Record, limits: Limits) -> Outer<Insert> {
+    fn insert(&mut self, key: &SessionKey, record: &Record, limits: Limits) -> RedbResult<Insert> {
         if self.contains(key)? {
             return Ok(Insert::Occupied);
         }
@@ -88,7 +88,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         expected_revision: u64,
         record: Record,
         limits: Limits,
-    ) -> Outer<Result<Replace>> {
+    ) -> RedbResult<Result<Replace>> {
         let stored = match self.load(key)? {
             None => return Ok(Ok(Replace::Missing)),
             Some(Err(error)) => return Ok(Err(error)),
@@ -114,7 +114,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         expected_revision: u64,
         record: Record,
         limits: Limits,
-    ) -> Outer<Result<Rekey>> {
+    ) -> RedbResult<Result<Rekey>> {
         let stored = match self.load(old)? {
             None => return Ok(Ok(Rekey::Missing)),
             Some(Err(error)) => return Ok(Err(error)),
@@ -141,7 +141,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
     }
 
     /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
-    fn make_room(&self, record: &Record, limits: Limits) -> Outer<Option<Vec<SessionKey>>> {
+    fn make_room(&self, record: &Record, limits: Limits) -> RedbResult<Option<Vec<SessionKey>>> {
         let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
             return Ok(Some(Vec::new()));
         };
@@ -160,14 +160,17 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         stored: &Record,
         record: &Record,
         limits: Limits,
-    ) -> Outer<Option<Vec<SessionKey>>> {
+    ) -> RedbResult<Option<Vec<SessionKey>>> {
         match stored.user() == record.user() {
             true => Ok(Some(Vec::new())),
             false => self.make_room(record, limits),
         }
     }
 
-    pub(in crate::engine::redb) fn remove(&mut self, key: &SessionKey) -> Outer<Option<Removed>> {
+    pub(in crate::engine::redb) fn remove(
+        &mut self,
+        key: &SessionKey,
+    ) -> RedbResult<Option<Removed>> {
         let pending = self.condemn(key);
         let Some(stored) = self.get(key)? else {
             self.effects.changed.insert(*key, None);
@@ -194,7 +197,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         pending
     }
 
-    fn remove_all(&mut self, keys: Vec<SessionKey>) -> Outer<Vec<Removed>> {
+    fn remove_all(&mut self, keys: Vec<SessionKey>) -> RedbResult<Vec<Removed>> {
         let mut all = Vec::with_capacity(keys.len());
         for key in keys {
             all.extend(self.remove(&key)?);
@@ -202,7 +205,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         Ok(all)
     }
 
-    fn remove_others(&mut self, keep: &SessionKey) -> Outer<Result<Option<Vec<Removed>>>> {
+    fn remove_others(&mut self, keep: &SessionKey) -> RedbResult<Result<Option<Vec<Removed>>>> {
         let record = match self.get(keep)? {
             None => return Ok(Ok(None)),
             Some(Err(error)) => return Ok(Err(error)),
@@ -215,7 +218,10 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
     }
 
     /// The record under a key, with its pending touch.
-    pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+    pub(in crate::engine::redb) fn load(
+        &self,
+        key: &SessionKey,
+    ) -> RedbResult<Option<Result<Record>>> {
         // The touch first: once it is gone from the buffer, it is in the table.
         let pending = self.touches.pending(key);
         let record = self.get(key)?;
@@ -227,21 +233,24 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         }))
     }
 
-    fn contains(&self, key: &SessionKey) -> Outer<bool> {
+    fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
         match self.effects.changed.get(key) {
             Some(changed) => Ok(changed.is_some()),
             None => self.ground.contains(key),
         }
     }
 
-    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+    pub(in crate::engine::redb) fn get(
+        &self,
+        key: &SessionKey,
+    ) -> RedbResult<Option<Result<Record>>> {
         match self.effects.changed.get(key) {
             Some(changed) => Ok(changed.clone().map(Ok)),
             None => self.ground.get(key),
         }
     }
 
-    fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let changed = &self.effects.changed;
         let mut keys = self.ground.keys_of(user)?;
         keys.retain(|key| !changed.contains_key(key));
@@ -255,7 +264,7 @@ impl<'b, 'e, G: Ground> Batch<'b, 'e, G> {
         &mut self,
         key: &SessionKey,
         record: Option<Record>,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         self.ground.put(key, record.as_ref())?;
         self.effects.changed.insert(*key, record);
         self.effects.wrote = true;

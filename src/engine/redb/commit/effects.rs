@@ -1,6 +1,6 @@
 //! What a group of operations does, as data: decided first, written and shown afterwards.
 
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::view::touches::{Condemned, TouchBuffer, Touches};
 
@@ -47,7 +47,7 @@ impl<'b> Effects<'b> {
 
 impl Effects<'_> {
     /// Begins on what the ledger says.
-    pub(in crate::engine::redb) const fn begin(&mut self, ledger: &Ledger, openings: u64) {
+    pub(in crate::engine::redb) const fn begin(&mut self, ledger: &Committed, openings: u64) {
         self.stored = ledger.stored;
         self.openings = openings;
     }

@@ -1,8 +1,8 @@
 //! What moves deadlines, and what comes of those that have passed.
 
-use crate::engine::redb::commit::decide::{Batch, Ground, in_place_of};
+use crate::engine::redb::commit::decide::{Decider, Ground, in_place_of};
 use crate::engine::redb::commit::operation::Outcome;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::clock::Timestamp;
@@ -11,9 +11,9 @@ use crate::time::timeouts::Timeouts;
 /// Records of so many bytes are enough for one entry of the log, which is in memory two times.
 const ENOUGH: usize = 256 * 1024;
 
-impl<G: Ground> Batch<'_, '_, G> {
+impl<G: Ground> Decider<'_, '_, G> {
     /// Writes touches until that is enough; how many.
-    pub(super) fn touch_all(&mut self, touches: &[(SessionKey, Timestamp)]) -> Outer<usize> {
+    pub(super) fn touch_all(&mut self, touches: &[(SessionKey, Timestamp)]) -> RedbResult<usize> {
         let mut bytes = 0;
         for (count, (key, at)) in touches.iter().enumerate() {
             if bytes >= ENOUGH {
@@ -30,7 +30,7 @@ impl<G: Ground> Batch<'_, '_, G> {
     }
 
     /// Whether there is such a record; a damaged one is left as it is.
-    pub(super) fn touch(&mut self, key: &SessionKey, at: Timestamp) -> Outer<bool> {
+    pub(super) fn touch(&mut self, key: &SessionKey, at: Timestamp) -> RedbResult<bool> {
         let Some(stored) = self.get(key)? else {
             self.effects.changed.insert(*key, None);
             return Ok(false);
@@ -51,7 +51,7 @@ impl<G: Ground> Batch<'_, '_, G> {
         keys: &[SessionKey],
         now: Timestamp,
         defaults: &Timeouts,
-    ) -> Outer<Outcome> {
+    ) -> RedbResult<Outcome> {
         let (mut looked_at, mut removed, mut unmoved) = (0, 0, Vec::new());
         let mut bytes = 0;
         for key in keys {
@@ -84,7 +84,7 @@ impl<G: Ground> Batch<'_, '_, G> {
         record: Record,
         now: Timestamp,
         defaults: &Timeouts,
-    ) -> Outer<bool> {
+    ) -> RedbResult<bool> {
         let mut true_record = record.clone();
         let expired = self.touches.condemn_if(key, |pending| {
             if let Some(at) = pending {

@@ -7,82 +7,82 @@ use std::collections::HashSet;
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::database::tables::Tables;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::BuildKeyHasher;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 
 pub(in crate::engine::redb) trait Ground {
-    fn contains(&self, key: &SessionKey) -> Outer<bool>;
+    fn contains(&self, key: &SessionKey) -> RedbResult<bool>;
 
     /// The record under a key; the inner error is one damaged record.
-    fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>>;
+    fn get(&self, key: &SessionKey) -> RedbResult<Option<Result<Record>>>;
 
-    fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>>;
+    fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>>;
 
     /// Leaves a record or nothing under a key, where there is a place for it.
-    fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> Outer<()>;
+    fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> RedbResult<()>;
 }
 
 impl Ground for Tables<'_> {
-    fn contains(&self, key: &SessionKey) -> Outer<bool> {
+    fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
         Tables::contains(self, key)
     }
 
-    fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+    fn get(&self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         Tables::get(self, key)
     }
 
-    fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         Tables::keys_of(self, user)
     }
 
-    fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> Outer<()> {
+    fn put(&mut self, key: &SessionKey, record: Option<&Record>) -> RedbResult<()> {
         Tables::put(self, key, record)
     }
 }
 
 /// The store as its readers see it: what is in memory first, and then a snapshot. The tables may
 /// be behind it, and busy; what is put here gets into them later.
-pub(in crate::engine::redb) struct View<'s> {
-    shared: &'s Shared,
+pub(in crate::engine::redb) struct AsRead<'s> {
+    view: &'s View,
 }
 
-impl<'s> View<'s> {
-    pub(in crate::engine::redb) const fn of(shared: &'s Shared) -> Self {
-        Self { shared }
+impl<'s> AsRead<'s> {
+    pub(in crate::engine::redb) const fn of(view: &'s View) -> Self {
+        Self { view }
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Snapshot) -> Outer<T>) -> Outer<T> {
-        match self.shared.snapshot.load().as_deref() {
+    fn with_snapshot<T>(&self, look: impl FnOnce(&Snapshot) -> RedbResult<T>) -> RedbResult<T> {
+        match self.view.snapshot.load().as_deref() {
             Some(snapshot) => look(snapshot),
             None => Err(redb::Error::DatabaseClosed),
         }
     }
 }
 
-impl Ground for View<'_> {
-    fn contains(&self, key: &SessionKey) -> Outer<bool> {
-        match self.shared.contains_in_memory(key) {
+impl Ground for AsRead<'_> {
+    fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
+        match self.view.contains_in_memory(key) {
             Some(there) => Ok(there),
-            None => self.look(|snapshot| snapshot.contains(key)),
+            None => self.with_snapshot(|snapshot| snapshot.contains(key)),
         }
     }
 
-    fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
-        match self.shared.get_in_memory(key) {
+    fn get(&self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
+        match self.view.get_in_memory(key) {
             Some(found) => Ok(found.map(Ok)),
-            None => self.look(|snapshot| snapshot.get(key)),
+            None => self.with_snapshot(|snapshot| snapshot.get(key)),
         }
     }
 
-    fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let mut keys: HashSet<_, BuildKeyHasher> =
-            self.look(|snapshot| snapshot.keys_of(user))?.into_iter().collect();
-        self.shared.overlay.for_each(|key, record| {
+            self.with_snapshot(|snapshot| snapshot.keys_of(user))?.into_iter().collect();
+        self.view.overlay.for_each(|key, record| {
             match record.is_some_and(|record| record.user().as_ref() == Some(user)) {
                 true => keys.insert(*key),
                 false => keys.remove(key),
@@ -91,7 +91,7 @@ impl Ground for View<'_> {
         Ok(keys.into_iter().collect())
     }
 
-    fn put(&mut self, _: &SessionKey, _: Option<&Record>) -> Outer<()> {
+    fn put(&mut self, _: &SessionKey, _: Option<&Record>) -> RedbResult<()> {
         Ok(())
     }
 }

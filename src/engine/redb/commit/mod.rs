@@ -26,24 +26,24 @@ pub(in crate::engine::redb) mod to_tables;
 use crate::engine::outcome::EngineStats;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::operation::{Operation, Outcome};
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::to_log::InView;
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
 use crate::engine::redb::file::unwinding::holding;
 pub(in crate::engine::redb) use crate::engine::redb::log::Due;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 pub(in crate::engine::redb) struct Writer {
     state: Mutex<State>,
-    /// Told when a fold has given the connection back.
-    folded: Condvar,
-    /// Whether the log is to be folded, as a number, and whether the last try to do so has failed.
-    fold_due: AtomicU8,
-    fold_failed: AtomicBool,
+    /// Told when a checkpoint has given the connection back.
+    checkpointed: Condvar,
+    /// Whether the log is to be checkpointed, as a number, and whether the last try to do so has failed.
+    checkpoint_due: AtomicU8,
+    checkpoint_failed: AtomicBool,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
     opened_by: u32,
@@ -58,10 +58,10 @@ pub(in crate::engine::redb) struct Writer {
 
 /// The way to the file, as it stands.
 enum State {
-    Open(Connection, Ledger),
+    Open(Connection, Committed),
     /// A thread lets the tables catch up with the log, and has the connection. Commits that need
     /// no more than the log go on.
-    Folding(Ledger),
+    Checkpointing(Committed),
     /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next call that
     /// needs the file opens it anew, for which the old handle, and with it the lock, has to go first.
     Broken(Option<Connection>),
@@ -86,12 +86,12 @@ enum Failed {
 }
 
 impl Writer {
-    pub(in crate::engine::redb) fn new(connection: Connection, ledger: Ledger) -> Self {
+    pub(in crate::engine::redb) fn new(connection: Connection, ledger: Committed) -> Self {
         Self {
             state: Mutex::new(State::Open(connection, ledger)),
-            folded: Condvar::new(),
-            fold_due: AtomicU8::new(0),
-            fold_failed: AtomicBool::new(false),
+            checkpointed: Condvar::new(),
+            checkpoint_due: AtomicU8::new(0),
+            checkpoint_failed: AtomicBool::new(false),
             needs_sync: AtomicBool::new(false),
             opened_by: std::process::id(),
             openings: AtomicU64::new(0),
@@ -117,16 +117,16 @@ impl Writer {
     /// Carries out a batch, commits what it changes, and answers each operation.
     pub(in crate::engine::redb) fn commit(
         &self,
-        shared: &Shared,
+        view: &View,
         batch: impl Iterator<Item = Operation>,
     ) -> Result<Vec<Result<Outcome>>> {
-        let mut effects = Effects::new(&shared.touches);
+        let mut effects = Effects::new(&view.touches);
         let mut state = self.state.lock();
-        let done = match self.transact(shared, &mut state, batch, &mut effects) {
+        let done = match self.transact(view, &mut state, batch, &mut effects) {
             Ok(done) => done,
             Err(failed) => {
                 self.give_up(&mut state);
-                return Err(match self.recover(shared, &mut state, &effects, failed) {
+                return Err(match self.recover(view, &mut state, &effects, failed) {
                     Failed::Before(error) => error,
                     Failed::During(error) => error::outcome_unknown(&error),
                 });
@@ -140,7 +140,7 @@ impl Writer {
         if published.is_err() {
             self.give_up(&mut state);
             // A file that was opened anew shows everything.
-            if let Err(error) = self.check(shared, &mut state) {
+            if let Err(error) = self.ensure_open(view, &mut state) {
                 let asked = outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
                 asked.for_each(|outcome| *outcome = Err(error.clone()));
             }
@@ -149,43 +149,43 @@ impl Writer {
     }
 
     /// Lets go of the file. What comes later is answered with [`Error::Closed`].
-    pub(in crate::engine::redb) fn close(&self, shared: &Shared) -> Result<()> {
+    pub(in crate::engine::redb) fn close(&self, view: &View) -> Result<()> {
         let mut state = self.state.lock();
-        self.wait_for_fold(&mut state);
-        shared.snapshot.store(None);
-        shared.cache.invalidate_all(u64::MAX);
-        shared.filter.forget();
+        self.wait_for_checkpoint(&mut state);
+        view.snapshot.store(None);
+        view.cache.invalidate_all(u64::MAX);
+        view.filter.forget();
         let state = std::mem::replace(&mut *state, State::Closed);
         if self.is_forked() {
             // Closing would write to the file, and release the lock, of the process that owns it.
             std::mem::forget(state);
-            shared.overlay.clear();
+            view.overlay.clear();
             return Err(Error::Forked { opened_by: self.opened_by });
         }
         let closed = match state {
-            State::Open(connection, ledger) => self.close_open(shared, connection, ledger),
-            State::Folding(_) | State::Broken(_) | State::Closed => Ok(()),
+            State::Open(connection, ledger) => self.close_open(view, connection, ledger),
+            State::Checkpointing(_) | State::Broken(_) | State::Closed => Ok(()),
         };
-        shared.overlay.clear();
+        view.overlay.clear();
         closed
     }
 
     fn close_open(
         &self,
-        shared: &Shared,
+        view: &View,
         mut connection: Connection,
-        mut ledger: Ledger,
+        mut ledger: Committed,
     ) -> Result<()> {
         let (in_memory, in_log) = (self.needs_sync(), ledger.log.is_in_use());
         let committed = match in_memory || in_log {
             true => ledger
-                .catch_up(&mut connection, &shared.overlay)
-                .and_then(|()| ledger.commit_to_disk(&mut connection, shared.options.durability)),
+                .catch_up(&mut connection, &view.overlay)
+                .and_then(|()| ledger.commit_to_disk(&mut connection, view.options.durability)),
             false => Ok(()),
         };
-        ledger.log.retire();
+        ledger.log.release_on_close();
         let closed = committed.and(connection.close());
-        let path = shared.file.path();
+        let path = view.file.path();
         match closed.map_err(|error| error::from_redb("close", path, error)) {
             // What did not find room in the database stays in the log.
             Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
@@ -209,28 +209,28 @@ impl Writer {
         std::process::id() != self.opened_by
     }
 
-    /// Waits until no fold is under way. In a forked process there is nobody to end one.
-    fn wait_for_fold(&self, state: &mut MutexGuard<'_, State>) {
-        while matches!(**state, State::Folding(_)) && !self.is_forked() {
-            self.folded.wait(state);
+    /// Waits until no checkpoint is under way. In a forked process there is nobody to end one.
+    fn wait_for_checkpoint(&self, state: &mut MutexGuard<'_, State>) {
+        while matches!(**state, State::Checkpointing(_)) && !self.is_forked() {
+            self.checkpointed.wait(state);
         }
     }
 
     fn transact(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
         mut batch: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
-        self.check(shared, state).map_err(Failed::Before)?;
-        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
-        let _lost_by_panic = LostByPanic(shared);
-        let (outcomes, next) = match self.commit_in_view(shared, state, &mut batch, effects)? {
+        self.ensure_open(view, state).map_err(Failed::Before)?;
+        // Whoever panics on the route leaves a file that is opened anew, with what its log says.
+        let _lost_by_panic = LostByPanic(view);
+        let (outcomes, next) = match self.commit_in_view(view, state, &mut batch, effects)? {
             InView::Done(done) => return Ok(done),
             InView::NeedsTables(outcomes, next) => (outcomes, next),
         };
-        self.wait_again(shared, state, effects, !outcomes.is_empty())?;
+        self.wait_again(view, state, effects, !outcomes.is_empty())?;
         let open = match std::mem::replace(&mut **state, State::Broken(None)) {
             State::Open(connection, ledger) => (connection, ledger),
             other => {
@@ -240,7 +240,7 @@ impl Writer {
         };
         let rest = next.into_iter().chain(batch);
         let ((connection, ledger), result) = holding(open, |(connection, ledger)| {
-            self.commit_on_tables(shared, connection, ledger, outcomes, rest, effects)
+            self.commit_on_tables(view, connection, ledger, outcomes, rest, effects)
         });
         **state = State::Open(connection, ledger);
         result
@@ -248,16 +248,16 @@ impl Writer {
 }
 
 impl State {
-    fn ledger(&mut self) -> Result<&mut Ledger> {
+    fn ledger(&mut self) -> Result<&mut Committed> {
         match self {
-            Self::Open(_, ledger) | Self::Folding(ledger) => Ok(ledger),
+            Self::Open(_, ledger) | Self::Checkpointing(ledger) => Ok(ledger),
             Self::Broken(_) | Self::Closed => Err(Error::Closed),
         }
     }
 }
 
 /// Notes that the handle is lost where a panic takes it along.
-struct LostByPanic<'a>(&'a Shared);
+struct LostByPanic<'a>(&'a View);
 
 impl Drop for LostByPanic<'_> {
     fn drop(&mut self) {

@@ -13,14 +13,14 @@ use crate::time::timeouts::Timeouts;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) enum Operation {
-    Keyed(Keyed),
-    OnTables(OnTables),
+    OnSessions(OnSessions),
+    OnStore(OnStore),
 }
 
 /// On the sessions that it names: the store as its readers see it is enough to tell what becomes of
 /// it, and what it changes is an entry of the log.
 #[derive(Clone, Debug)]
-pub(in crate::engine::redb) enum Keyed {
+pub(in crate::engine::redb) enum OnSessions {
     Insert {
         key: SessionKey,
         record: Record,
@@ -65,7 +65,7 @@ pub(in crate::engine::redb) enum Keyed {
 /// On the tables themselves: it goes through an index or through all records, or changes what is no
 /// record.
 #[derive(Debug)]
-pub(in crate::engine::redb) enum OnTables {
+pub(in crate::engine::redb) enum OnStore {
     /// Index entries that lead to no record, or to one that says to stand elsewhere.
     RemoveStray(Vec<IndexEntry>),
     Reindex {
@@ -84,15 +84,15 @@ pub(in crate::engine::redb) enum OnTables {
     Publish,
 }
 
-impl From<Keyed> for Operation {
-    fn from(operation: Keyed) -> Self {
-        Self::Keyed(operation)
+impl From<OnSessions> for Operation {
+    fn from(operation: OnSessions) -> Self {
+        Self::OnSessions(operation)
     }
 }
 
-impl From<OnTables> for Operation {
-    fn from(operation: OnTables) -> Self {
-        Self::OnTables(operation)
+impl From<OnStore> for Operation {
+    fn from(operation: OnStore) -> Self {
+        Self::OnStore(operation)
     }
 }
 
@@ -126,21 +126,21 @@ impl Outcome {
     }
 }
 
-impl queue::Operation for Operation {
+impl queue::Queued for Operation {
     type Outcome = Outcome;
 
     fn weight(&self) -> usize {
         const SMALL: usize = 256;
         match self {
-            Self::Keyed(
-                Keyed::Insert { record, .. }
-                | Keyed::Replace { record, .. }
-                | Keyed::Rekey { record, .. },
+            Self::OnSessions(
+                OnSessions::Insert { record, .. }
+                | OnSessions::Replace { record, .. }
+                | OnSessions::Rekey { record, .. },
             ) => SMALL + record.content().len(),
-            Self::Keyed(Keyed::Touches(touches)) => touches.len() * SMALL,
-            Self::Keyed(Keyed::RemoveExpired { keys, .. }) => keys.len() * SMALL,
-            Self::OnTables(OnTables::RemoveStray(entries)) => entries.len() * SMALL,
-            Self::OnTables(OnTables::Reindex { limit, .. }) => limit * SMALL,
+            Self::OnSessions(OnSessions::Touches(touches)) => touches.len() * SMALL,
+            Self::OnSessions(OnSessions::RemoveExpired { keys, .. }) => keys.len() * SMALL,
+            Self::OnStore(OnStore::RemoveStray(entries)) => entries.len() * SMALL,
+            Self::OnStore(OnStore::Reindex { limit, .. }) => limit * SMALL,
             _ => SMALL,
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: every operation that was submitted is answered exactly once, whatever happens to the
 //! thread that leads; no operation runs twice; and nobody waits for company. It knows nothing of
-//! tables: what to do with a batch is the caller's.
+//! tables: what to do with a group is the caller's.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,14 +14,12 @@ use crate::sync::{Condvar, Mutex};
 
 /// The most operations in one commit: enough that the cost of the sync all but vanishes, and few
 /// enough that a commit takes milliseconds.
-pub(in crate::engine::redb) const MAX_BATCH: usize = 512;
+pub(in crate::engine::redb) const MAX_GROUP: usize = 512;
 /// The most bytes of records in one commit.
-const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// What can wait in the queue.
-pub(in crate::engine::redb) trait Operation:
-    Send + std::fmt::Debug
-{
+pub(in crate::engine::redb) trait Queued: Send + std::fmt::Debug {
     /// What it is answered with.
     type Outcome: Send + std::fmt::Debug;
 
@@ -30,12 +28,12 @@ pub(in crate::engine::redb) trait Operation:
 }
 
 #[derive(Debug)]
-pub(in crate::engine::redb) struct CommitQueue<O: Operation> {
+pub(in crate::engine::redb) struct CommitQueue<O: Queued> {
     state: Mutex<State<O>>,
 }
 
 #[derive(Debug)]
-struct State<O: Operation> {
+struct State<O: Queued> {
     waiting: VecDeque<Arc<Ticket<O>>>,
     /// Whether some thread leads, or has been told to.
     led: bool,
@@ -43,13 +41,13 @@ struct State<O: Operation> {
 
 /// One waiting thread.
 #[derive(Debug)]
-struct Ticket<O: Operation> {
+struct Ticket<O: Queued> {
     place: Mutex<Place<O>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-enum Place<O: Operation> {
+enum Place<O: Queued> {
     /// Waits for a leader to take it.
     Waiting(O),
     /// A leader has it.
@@ -61,19 +59,19 @@ enum Place<O: Operation> {
     Done,
 }
 
-impl<O: Operation> CommitQueue<O> {
+impl<O: Queued> CommitQueue<O> {
     pub(in crate::engine::redb) const fn new() -> Self {
         Self { state: Mutex::new(State { waiting: VecDeque::new(), led: false }) }
     }
 
     /// Has the operation carried out, by this thread or another, and returns its outcome.
     ///
-    /// `commit` gets a batch and returns an outcome for each of its operations, in their order, or
+    /// `commit` gets a group and returns an outcome for each of its operations, in their order, or
     /// the error that is the answer to all that it took. It is called by one thread at a time.
     pub(in crate::engine::redb) fn submit(
         &self,
         operation: O,
-        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
+        commit: impl FnOnce(&mut Group<'_, O>) -> Outcomes<O>,
     ) -> Result<O::Outcome> {
         let mut state = self.state.lock();
         if !state.led {
@@ -107,11 +105,11 @@ impl<O: Operation> CommitQueue<O> {
     fn lead(
         &self,
         own: O,
-        commit: impl FnOnce(&mut Batch<'_, O>) -> Outcomes<O>,
+        commit: impl FnOnce(&mut Group<'_, O>) -> Outcomes<O>,
     ) -> Result<O::Outcome> {
-        let mut batch = Batch::new(self, own);
-        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut batch)));
-        let tickets = batch.tickets;
+        let mut group = Group::new(self, own);
+        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut group)));
+        let tickets = group.tickets;
         // A panic is an error to everybody who was in it: the outcome is not known.
         let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
             Ok(outcomes) => (outcomes, panicked()),
@@ -136,30 +134,30 @@ impl<O: Operation> CommitQueue<O> {
     }
 }
 
-/// What came of a batch.
-pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Operation>::Outcome>>>;
+/// What came of a group.
+pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Queued>::Outcome>>>;
 
 /// The leader's own operation, and then what waits whenever it asks for one more: so who comes while
 /// the others are carried out is in the same commit.
 #[derive(Debug)]
-pub(in crate::engine::redb) struct Batch<'q, O: Operation> {
+pub(in crate::engine::redb) struct Group<'q, O: Queued> {
     queue: &'q CommitQueue<O>,
     own: Option<O>,
     tickets: Vec<Arc<Ticket<O>>>,
     bytes: usize,
 }
 
-impl<'q, O: Operation> Batch<'q, O> {
+impl<'q, O: Queued> Group<'q, O> {
     fn new(queue: &'q CommitQueue<O>, own: O) -> Self {
         Self { queue, bytes: own.weight(), own: Some(own), tickets: Vec::new() }
     }
 
     fn is_full(&self) -> bool {
-        self.tickets.len() + 1 >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+        self.tickets.len() + 1 >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
     }
 }
 
-impl<O: Operation> Iterator for Batch<'_, O> {
+impl<O: Queued> Iterator for Group<'_, O> {
     type Item = O;
 
     fn next(&mut self) -> Option<O> {
@@ -178,12 +176,12 @@ impl<O: Operation> Iterator for Batch<'_, O> {
     }
 }
 
-enum Turn<O: Operation> {
+enum Turn<O: Queued> {
     Answered(Result<O::Outcome>),
     Lead(O),
 }
 
-impl<O: Operation> Ticket<O> {
+impl<O: Queued> Ticket<O> {
     fn wait(&self) -> Turn<O> {
         let mut place = self.place.lock();
         loop {
@@ -236,7 +234,7 @@ mod tests {
     #[derive(Debug)]
     struct Number(usize);
 
-    impl Operation for Number {
+    impl Queued for Number {
         type Outcome = usize;
 
         fn weight(&self) -> usize {
@@ -244,8 +242,8 @@ mod tests {
         }
     }
 
-    fn double(batch: &mut Batch<'_, Number>) -> Outcomes<Number> {
-        Ok(batch.map(|Number(number)| Ok(number * 2)).collect())
+    fn double(group: &mut Group<'_, Number>) -> Outcomes<Number> {
+        Ok(group.map(|Number(number)| Ok(number * 2)).collect())
     }
 
     #[test]
@@ -258,9 +256,9 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..500 {
                         let number = thread * 1_000 + round;
-                        let outcome = queue.submit(Number(number), |batch| {
+                        let outcome = queue.submit(Number(number), |group| {
                             thread::yield_now();
-                            let outcomes = double(batch)?;
+                            let outcomes = double(group)?;
                             most.fetch_max(outcomes.len(), Ordering::Relaxed);
                             Ok(outcomes)
                         });
@@ -283,9 +281,9 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..200 {
                         let number = thread * 1_000 + round;
-                        let outcome = queue.submit(Number(number), |batch| {
+                        let outcome = queue.submit(Number(number), |group| {
                             thread::yield_now();
-                            let outcomes = double(batch);
+                            let outcomes = double(group);
                             if number % 7 == 0 {
                                 std::panic::resume_unwind(Box::new("on purpose"));
                             }
@@ -309,14 +307,14 @@ mod tests {
     #[test]
     fn a_batch_stays_within_its_limit() {
         let queue = CommitQueue::new();
-        for number in 0..MAX_BATCH + 10 {
+        for number in 0..MAX_GROUP + 10 {
             queue.state.lock().waiting.push_back(Arc::new(Ticket {
                 place: Mutex::new(Place::Waiting(Number(number))),
                 changed: Condvar::new(),
             }));
         }
-        let mut batch = Batch::new(&queue, Number(0));
-        assert_eq!((batch.by_ref().count(), batch.tickets.len()), (MAX_BATCH, MAX_BATCH - 1));
+        let mut group = Group::new(&queue, Number(0));
+        assert_eq!((group.by_ref().count(), group.tickets.len()), (MAX_GROUP, MAX_GROUP - 1));
         assert_eq!(queue.state.lock().waiting.len(), 11);
     }
 
@@ -324,7 +322,7 @@ mod tests {
     #[derive(Debug)]
     struct Large;
 
-    impl Operation for Large {
+    impl Queued for Large {
         type Outcome = ();
 
         fn weight(&self) -> usize {
@@ -341,7 +339,7 @@ mod tests {
                 changed: Condvar::new(),
             }));
         }
-        assert_eq!(Batch::new(&queue, Large).count(), 4);
+        assert_eq!(Group::new(&queue, Large).count(), 4);
         assert_eq!(queue.state.lock().waiting.len(), 7);
     }
 
@@ -349,16 +347,16 @@ mod tests {
     fn what_comes_while_a_batch_is_carried_out_is_in_it() {
         let queue = CommitQueue::new();
         thread::scope(|scope| {
-            let outcome = queue.submit(Number(1), |batch| {
-                let own = batch.next().map(|Number(number)| Ok(number * 2));
+            let outcome = queue.submit(Number(1), |group| {
+                let own = group.next().map(|Number(number)| Ok(number * 2));
                 scope.spawn(|| {
-                    let led = |_: &mut Batch<'_, _>| panic!("it was to be taken along");
+                    let led = |_: &mut Group<'_, _>| panic!("it was to be taken along");
                     assert_eq!(queue.submit(Number(2), led).unwrap(), 4);
                 });
                 while queue.waiting() == 0 {
                     thread::yield_now();
                 }
-                Ok(own.into_iter().chain(double(batch)?).collect())
+                Ok(own.into_iter().chain(double(group)?).collect())
             });
             assert_eq!(outcome.unwrap(), 2);
         });
@@ -368,8 +366,8 @@ mod tests {
     fn an_error_of_the_batch_is_the_answer_to_all_that_it_took_and_to_nobody_else() {
         let queue = CommitQueue::new();
         thread::scope(|scope| {
-            let outcome = queue.submit(Number(1), |batch| {
-                assert!(batch.next().is_some());
+            let outcome = queue.submit(Number(1), |group| {
+                assert!(group.next().is_some());
                 for (taken, number) in [2, 3, 4].into_iter().enumerate() {
                     let queue = &queue;
                     scope.spawn(move || {
@@ -383,7 +381,7 @@ mod tests {
                         thread::yield_now();
                     }
                 }
-                assert_eq!(batch.take(2).count(), 2);
+                assert_eq!(group.take(2).count(), 2);
                 Err(Error::Closed)
             });
             assert!(matches!(outcome, Err(Error::Closed)));
@@ -394,9 +392,9 @@ mod tests {
     fn the_queue_is_busy_from_the_moment_somebody_leads_until_nobody_waits() {
         let queue = CommitQueue::new();
         assert!(!queue.is_busy());
-        let outcome = queue.submit(Number(1), |batch| {
+        let outcome = queue.submit(Number(1), |group| {
             assert!(queue.is_busy());
-            double(batch)
+            double(group)
         });
         assert_eq!(outcome.unwrap(), 2);
         assert!(!queue.is_busy());

@@ -3,16 +3,16 @@
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
 
-use crate::engine::redb::commit::decide::{Ground, View};
+use crate::engine::redb::commit::decide::{AsRead, Ground};
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::publish::show_anew;
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Failed, State, Writer};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
 use crate::engine::redb::file::OpenFile;
 use crate::engine::redb::file::unwinding::holding;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -20,23 +20,23 @@ use crate::sync::atomic::Ordering;
 impl Writer {
     /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
     /// another one tried in vain do not try again.
-    pub(in crate::engine::redb) fn reopen(&self, shared: &Shared) -> Result<()> {
+    pub(in crate::engine::redb) fn reopen(&self, view: &View) -> Result<()> {
         let failed_before = self.failed_reopenings.load(Ordering::Acquire);
         let mut state = self.state.lock();
-        if !shared.is_handle_lost() {
+        if !view.is_handle_lost() {
             return Ok(());
         }
         if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
             let cause = std::io::Error::other("it could not be opened anew after an error");
-            return Err(Error::io("read", shared.file.path(), cause));
+            return Err(Error::io("read", view.file.path(), cause));
         }
-        self.check(shared, &mut state)
+        self.ensure_open(view, &mut state)
     }
 
     /// redb refuses everything after an I/O error; a fresh handle will go on.
     pub(super) fn give_up(&self, state: &mut MutexGuard<'_, State>) {
         self.needs_sync.store(true, Ordering::Release);
-        self.wait_for_fold(state);
+        self.wait_for_checkpoint(state);
         **state = match std::mem::replace(&mut **state, State::Closed) {
             State::Open(connection, _) => State::Broken(Some(connection)),
             other => other,
@@ -48,47 +48,47 @@ impl Writer {
     /// nothing of it is there, nor ever will be.
     pub(super) fn recover(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
         effects: &Effects<'_>,
         failed: Failed,
     ) -> Failed {
         let Failed::During(error) = failed else {
             // Whether this works or not, nothing was written; the next commit tries again.
-            let _ = self.check(shared, state);
+            let _ = self.ensure_open(view, state);
             return failed;
         };
-        if self.check(shared, state).is_err() {
+        if self.ensure_open(view, state).is_err() {
             return Failed::During(error);
         }
         let rolled_back = effects.changed.iter().any(|(key, record)| {
-            let stored = View::of(shared).get(key).map(Option::transpose);
+            let stored = AsRead::of(view).get(key).map(Option::transpose);
             matches!(stored, Ok(Ok(stored)) if stored != *record)
         });
         if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
 
     /// Makes sure that a commit would go to the right file, from the right process.
-    pub(super) fn check(&self, shared: &Shared, state: &mut MutexGuard<'_, State>) -> Result<()> {
+    pub(super) fn ensure_open(&self, view: &View, state: &mut MutexGuard<'_, State>) -> Result<()> {
         if self.is_forked() {
             return Err(Error::Forked { opened_by: self.opened_by });
         }
-        shared.file.check_in_place()?;
-        if shared.is_handle_lost() {
+        view.file.check_in_place()?;
+        if view.is_handle_lost() {
             // By a read: nothing can be written through it either.
             self.give_up(state);
         }
         if let State::Broken(broken) = &mut **state {
-            if shared.file.sync_failed() {
+            if view.file.sync_failed() {
                 let cause = std::io::Error::other(
                     "an earlier sync failed, so the operating system may hold pages for written \
                      that are not on the disk; close the store, see to the disk, and open it again",
                 );
-                return Err(Error::io("go on writing to", shared.file.path(), cause));
+                return Err(Error::io("go on writing to", view.file.path(), cause));
             }
-            shared.handle_lost.store(true, Ordering::Release);
+            view.handle_lost.store(true, Ordering::Release);
             drop(broken.take());
-            let reopened = self.connect_anew(shared);
+            let reopened = self.connect_anew(view);
             if reopened.is_err() {
                 self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
             }
@@ -98,20 +98,20 @@ impl Writer {
         Ok(())
     }
 
-    fn connect_anew(&self, shared: &Shared) -> Result<(Connection, Ledger)> {
-        let OpenFile { database, log, logged } = shared.file.reopen(&shared.options)?;
-        let (database, ledger) = holding(database, |database| -> Result<Ledger> {
-            let snapshot = self.take_snapshot(shared, database)?;
-            let ledger = Ledger::new(log, &logged, &snapshot);
+    fn connect_anew(&self, view: &View) -> Result<(Connection, Committed)> {
+        let OpenFile { database, log, logged } = view.file.reopen(&view.options)?;
+        let (database, ledger) = holding(database, |database| -> Result<Committed> {
+            let snapshot = self.take_snapshot(view, database)?;
+            let ledger = Committed::new(log, &logged, &snapshot);
             let ledger =
-                ledger.map_err(|error| error::from_redb("read", shared.file.path(), error))?;
-            show_anew(shared, snapshot, &logged);
+                ledger.map_err(|error| error::from_redb("read", view.file.path(), error))?;
+            show_anew(view, snapshot, &logged);
             Ok(ledger)
         });
         let ledger = ledger?;
         self.openings.fetch_add(1, Ordering::AcqRel);
         self.needs_sync.store(false, Ordering::Release);
-        shared.handle_lost.store(false, Ordering::Release);
+        view.handle_lost.store(false, Ordering::Release);
         Ok((Connection::new(database), ledger))
     }
 }

@@ -3,12 +3,12 @@
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::log::WriteAheadLog;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::Touches;
 
 /// How a commit gets to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Route {
     /// In the log, already; redb keeps it in memory until a later commit takes it along.
     Log,
     /// In redb's pages, with everything that was in the log or in memory only.
@@ -17,7 +17,7 @@ pub(super) enum Way {
     Memory,
 }
 
-impl Way {
+impl Route {
     /// Decides, and writes what goes into the log.
     pub(super) fn of(
         durability: Durability,
@@ -34,24 +34,29 @@ impl Way {
 }
 
 /// Forgets the touches that are on the disk with the published commit, or that it has made void.
-pub(super) fn settle(shared: &Shared, unsynced: &mut Touches, effects: &Effects<'_>, way: Way) {
-    match way {
+pub(super) fn forget_written_touches(
+    view: &View,
+    unsynced: &mut Touches,
+    effects: &Effects<'_>,
+    route: Route,
+) {
+    match route {
         // One that changed nothing found what an entry before it says.
-        Way::Log => shared.touches.settle(&effects.touched),
-        Way::Memory => unsynced.extend(&effects.touched),
-        Way::Database => {
-            shared.touches.settle(&effects.touched);
-            shared.touches.settle(&std::mem::take(unsynced));
+        Route::Log => view.touches.settle(&effects.touched),
+        Route::Memory => unsynced.extend(&effects.touched),
+        Route::Database => {
+            view.touches.settle(&effects.touched);
+            view.touches.settle(&std::mem::take(unsynced));
         }
     }
     for (key, record) in &effects.changed {
         if record.is_none() {
-            shared.touches.forget(key);
+            view.touches.forget(key);
         }
     }
     if effects.cleared {
-        shared.touches.forget_absent(|key| {
-            matches!(shared.look(|snapshot| snapshot.contains(key)), Ok(false))
+        view.touches.forget_absent(|key| {
+            matches!(view.with_snapshot(|snapshot| snapshot.contains(key)), Ok(false))
         });
     }
 }

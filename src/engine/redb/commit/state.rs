@@ -6,13 +6,13 @@
 use crate::engine::durability::Durability;
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::log::WriteAheadLog;
 use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::Touches;
 
-pub(in crate::engine::redb) struct Ledger {
+pub(in crate::engine::redb) struct Committed {
     pub(in crate::engine::redb) log: WriteAheadLog,
     /// What the log has and the tables have not; the overlay has it, too.
     pub(in crate::engine::redb) behind: Keys,
@@ -24,13 +24,13 @@ pub(in crate::engine::redb) struct Ledger {
     pub(in crate::engine::redb) unsynced: Touches,
 }
 
-impl Ledger {
+impl Committed {
     /// Of a log that says so much more than a database of which this is a snapshot.
     pub(in crate::engine::redb) fn new(
         log: WriteAheadLog,
         logged: &Changes,
         snapshot: &Snapshot,
-    ) -> Outer<Self> {
+    ) -> RedbResult<Self> {
         let mut stored = snapshot.len()?;
         for (key, record) in logged {
             match (snapshot.contains(key)?, record.is_some()) {
@@ -53,7 +53,7 @@ impl Ledger {
         &mut self,
         connection: &mut Connection,
         overlay: &Overlay,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         if self.behind.is_empty() {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Ledger {
         &mut self,
         connection: &mut Connection,
         durability: Durability,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         connection.commit_to_disk(durability, self.log.next_number())?;
         self.unlogged = false;
         self.log.restart();

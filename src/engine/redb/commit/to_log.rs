@@ -4,13 +4,13 @@
 //! batch has something in it that needs the tables, what was carried out holds there as well.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::decide::{Batch, View};
+use crate::engine::redb::commit::decide::{AsRead, Decider};
 use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::commit::operation::{Keyed, Operation, Outcome};
-use crate::engine::redb::commit::route::{Way, settle};
+use crate::engine::redb::commit::operation::{OnSessions, Operation, Outcome};
+use crate::engine::redb::commit::route::{Route, forget_written_touches};
 use crate::engine::redb::commit::{Done, Failed, State, Writer};
-use crate::engine::redb::error::Outer;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::error::RedbResult;
+use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ impl Writer {
     /// Carries out what needs no more than readers see, and writes what it changes to the log.
     pub(super) fn commit_in_view(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
         batch: &mut impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
@@ -35,63 +35,63 @@ impl Writer {
         effects.begin(ledger, self.openings.load(Ordering::Acquire));
         let mut outcomes = Vec::new();
         // With another durability the log takes nothing; and a snapshot is due now and then.
-        if shared.options.durability != Durability::Immediate || shared.overlay.is_full() {
+        if view.options.durability != Durability::Immediate || view.overlay.is_full() {
             return Ok(InView::NeedsTables(outcomes, batch.next()));
         }
         for operation in batch {
             match operation {
-                Operation::Keyed(operation) => {
+                Operation::OnSessions(operation) => {
                     let carried_out = !outcomes.is_empty();
-                    outcomes.push(self.view(shared, state, operation, effects, carried_out)?);
+                    outcomes.push(self.view(view, state, operation, effects, carried_out)?);
                 }
                 other => return Ok(InView::NeedsTables(outcomes, Some(other))),
             }
         }
         let committed = effects.wrote;
-        if committed && !self.append(shared, state, effects)? {
+        if committed && !self.append(view, state, effects)? {
             return Ok(InView::NeedsTables(outcomes, None));
         }
         let ledger = state.ledger().map_err(Failed::Before)?;
         if committed {
-            shared.overlay.add(&effects.changed, false);
+            view.overlay.add(&effects.changed, false);
             ledger.behind.extend(effects.changed.keys());
             ledger.stored = effects.stored;
-            self.note_fold(ledger);
+            self.note_checkpoint(ledger);
         }
-        settle(shared, &mut ledger.unsynced, effects, Way::Log);
+        forget_written_touches(view, &mut ledger.unsynced, effects, Route::Log);
         Ok(InView::Done(Done { outcomes, committed, published: Ok(()) }))
     }
 
     /// Carries out one operation in view of what readers see; once more, in view of a file that is
-    /// opened anew, if a fold has just failed and ended the handle.
+    /// opened anew, if a checkpoint has just failed and ended the handle.
     fn view(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
-        operation: Keyed,
+        operation: OnSessions,
         effects: &mut Effects<'_>,
         carried_out: bool,
     ) -> Result<Result<Outcome>, Failed> {
         let (again, changed) = (operation.clone(), effects.changed.len());
-        let mut outcome = apply_in_view(shared, operation, effects);
+        let mut outcome = apply_in_view(view, operation, effects);
         if matches!(outcome, Err(redb::Error::PreviousIo)) && effects.changed.len() == changed {
-            shared.handle_lost.store(true, Ordering::Release);
-            self.wait_again(shared, state, effects, carried_out)?;
-            outcome = apply_in_view(shared, again, effects);
+            view.handle_lost.store(true, Ordering::Release);
+            self.wait_again(view, state, effects, carried_out)?;
+            outcome = apply_in_view(view, again, effects);
         }
-        outcome.map_err(|error| Failed::Before(shared.failed_to_read(error)))
+        outcome.map_err(|error| Failed::Before(view.failed_to_read(error)))
     }
 
-    /// Writes an entry of the log; `false` if there is no room for it, nor a fold under way that
+    /// Writes an entry of the log; `false` if there is no room for it, nor a checkpoint under route that
     /// would make some.
     fn append(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects<'_>,
     ) -> Result<bool, Failed> {
-        let path = shared.file.path();
-        if shared.file.sync_failed() {
+        let path = view.file.path();
+        if view.file.sync_failed() {
             let cause = std::io::Error::other("an earlier sync failed");
             return Err(Failed::Before(Error::io("write the log of", path, cause)));
         }
@@ -100,24 +100,24 @@ impl Writer {
             let appended = ledger.log.append(effects.entry());
             let appended = appended
                 .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-            if appended || !matches!(**state, State::Folding(_)) {
+            if appended || !matches!(**state, State::Checkpointing(_)) {
                 return Ok(appended);
             }
-            self.wait_again(shared, state, effects, true)?;
+            self.wait_again(view, state, effects, true)?;
         }
     }
 
-    /// Waits for the end of a fold in the middle of a batch. What was carried out of it rests on what
+    /// Waits for the end of a checkpoint in the middle of a batch. What was carried out of it rests on what
     /// the log says, and holds in a file that had to be opened anew, too.
     pub(super) fn wait_again(
         &self,
-        shared: &Shared,
+        view: &View,
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects<'_>,
         carried_out: bool,
     ) -> Result<(), Failed> {
-        self.wait_for_fold(state);
-        self.check(shared, state).map_err(Failed::Before)?;
+        self.wait_for_checkpoint(state);
+        self.ensure_open(view, state).map_err(Failed::Before)?;
         let openings = self.openings.load(Ordering::Acquire);
         if openings == effects.openings {
             return Ok(());
@@ -130,9 +130,9 @@ impl Writer {
 }
 
 fn apply_in_view(
-    shared: &Shared,
-    operation: Keyed,
+    view: &View,
+    operation: OnSessions,
     effects: &mut Effects<'_>,
-) -> Outer<Result<Outcome>> {
-    Batch::new(View::of(shared), &shared.touches, effects).apply_keyed(operation)
+) -> RedbResult<Result<Outcome>> {
+    Decider::new(AsRead::of(view), &view.touches, effects).apply_keyed(operation)
 }

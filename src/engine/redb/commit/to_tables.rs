@@ -4,15 +4,15 @@
 //! Invariant: the tables have caught up with the log before anything else is done to them.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::decide::Batch;
+use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::operation::{Operation, Outcome};
-use crate::engine::redb::commit::route::{Way, settle};
-use crate::engine::redb::commit::state::Ledger;
+use crate::engine::redb::commit::route::{Route, forget_written_touches};
+use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Done, Failed, Writer};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
-use crate::engine::redb::view::Shared;
+use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 
@@ -21,25 +21,25 @@ impl Writer {
     /// all of it.
     pub(super) fn commit_on_tables(
         &self,
-        shared: &Shared,
+        view: &View,
         connection: &mut Connection,
-        ledger: &mut Ledger,
+        ledger: &mut Committed,
         mut outcomes: Vec<Result<Outcome>>,
         rest: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
-        let path = shared.file.path();
+        let path = view.file.path();
         let before = |error: redb::Error| Failed::Before(error::from_redb("write", path, error));
-        ledger.catch_up(connection, &shared.overlay).map_err(before)?;
-        if shared.overlay.is_full() {
-            self.publish_in_memory(shared, connection).map_err(Failed::Before)?;
+        ledger.catch_up(connection, &view.overlay).map_err(before)?;
+        if view.overlay.is_full() {
+            self.publish_in_memory(view, connection).map_err(Failed::Before)?;
         }
         if !effects.changed.is_empty() {
             connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
         }
 
         let tables = connection.tables().map_err(before)?;
-        let mut state = Batch::new(tables, &shared.touches, effects);
+        let mut state = Decider::new(tables, &view.touches, effects);
         for operation in rest {
             let (next, outcome) = state.apply(operation).map_err(before)?;
             state = next;
@@ -49,18 +49,18 @@ impl Writer {
         effects.wrote |= changed;
         ledger.stored = effects.stored;
         // What is in the log is on the disk.
-        let in_memory = ledger.unlogged || shared.options.durability != Durability::Immediate;
+        let in_memory = ledger.unlogged || view.options.durability != Durability::Immediate;
         effects.sync &= in_memory || self.needs_sync();
         let committed = effects.wrote || effects.sync;
         if committed {
-            self.commit_changes(shared, connection, ledger, effects)?;
+            self.commit_changes(view, connection, ledger, effects)?;
         } else {
             // What the touches say is in an earlier commit.
-            let held_by = if self.needs_sync() { Way::Memory } else { Way::Database };
-            settle(shared, &mut ledger.unsynced, effects, held_by);
+            let held_by = if self.needs_sync() { Route::Memory } else { Route::Database };
+            forget_written_touches(view, &mut ledger.unsynced, effects, held_by);
         }
-        let published = match effects.publish && !shared.overlay.is_empty() {
-            true => self.publish_in_memory(shared, connection),
+        let published = match effects.publish && !view.overlay.is_empty() {
+            true => self.publish_in_memory(view, connection),
             false => Ok(()),
         };
         Ok(Done { outcomes, committed, published })
@@ -68,39 +68,39 @@ impl Writer {
 
     fn commit_changes(
         &self,
-        shared: &Shared,
+        view: &View,
         connection: &mut Connection,
-        ledger: &mut Ledger,
+        ledger: &mut Committed,
         effects: &mut Effects<'_>,
     ) -> Result<(), Failed> {
-        let path = shared.file.path();
+        let path = view.file.path();
         let during = |error: redb::Error| Failed::During(error::from_redb("commit", path, error));
-        let durability = shared.options.durability;
-        let way = Way::of(durability, &mut ledger.log, effects)
+        let durability = view.options.durability;
+        let route = Route::of(durability, &mut ledger.log, effects)
             .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-        if way == Way::Database {
+        if route == Route::Database {
             ledger.commit_to_disk(connection, durability).map_err(during)?;
-            self.fold_failed.store(false, Ordering::Release);
+            self.checkpoint_failed.store(false, Ordering::Release);
         }
-        shared.overlay.add(&effects.changed, effects.cleared);
-        match way {
-            Way::Memory => {
+        view.overlay.add(&effects.changed, effects.cleared);
+        match route {
+            Route::Memory => {
                 self.needs_sync.store(true, Ordering::Release);
                 ledger.unlogged = true;
             }
-            Way::Database => self.needs_sync.store(false, Ordering::Release),
+            Route::Database => self.needs_sync.store(false, Ordering::Release),
             // What was in memory only still is.
-            Way::Log => self.note_fold(ledger),
+            Route::Log => self.note_checkpoint(ledger),
         }
-        if way != Way::Database && effects.in_bulk {
+        if route != Route::Database && effects.in_bulk {
             connection.commit_in_memory().map_err(during)?;
         }
         // The overlay does not show everything that is done in bulk.
-        if way == Way::Database || effects.in_bulk {
-            let published = self.publish(shared, &connection.database, effects.cleared);
+        if route == Route::Database || effects.in_bulk {
+            let published = self.publish(view, &connection.database, effects.cleared);
             published.map_err(Failed::During)?;
         }
-        settle(shared, &mut ledger.unsynced, effects, way);
+        forget_written_touches(view, &mut ledger.unsynced, effects, route);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use redb::{Database, WriteTransaction};
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::database::tables::Tables;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::log::SEQUENCE;
 use crate::key::SessionKey;
@@ -31,12 +31,12 @@ impl Connection {
 
     /// The tables as everything so far has left them. Closed without a commit, they keep what was
     /// changed for the next one.
-    pub(in crate::engine::redb) fn tables(&mut self) -> Outer<Tables<'_>> {
+    pub(in crate::engine::redb) fn tables(&mut self) -> RedbResult<Tables<'_>> {
         let transaction = self.begun()?;
         Tables::open(self.transaction.insert(transaction))
     }
 
-    fn begun(&mut self) -> Outer<WriteTransaction> {
+    fn begun(&mut self) -> RedbResult<WriteTransaction> {
         match self.transaction.take() {
             Some(transaction) => Ok(transaction),
             None => Ok(self.database.begin_write()?),
@@ -48,7 +48,7 @@ impl Connection {
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
         changes: &Changes,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();
         let changes = keys.iter().filter_map(|key| Some((key, changes.get(key)?.as_ref())));
@@ -56,7 +56,7 @@ impl Connection {
     }
 
     /// Ends the transaction in memory, for a snapshot to be taken.
-    pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> Outer<()> {
+    pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> RedbResult<()> {
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
         transaction.set_durability(redb::Durability::None)?;
         Ok(transaction.commit()?)
@@ -68,7 +68,7 @@ impl Connection {
         &mut self,
         durability: Durability,
         number: u64,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         let mut transaction = self.begun()?;
         Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
         transaction.set_two_phase_commit(true);
@@ -79,7 +79,7 @@ impl Connection {
     }
 
     /// Lets go of the file.
-    pub(in crate::engine::redb) fn close(mut self) -> Outer<()> {
+    pub(in crate::engine::redb) fn close(mut self) -> RedbResult<()> {
         drop(self.transaction.take());
         Ok(self.database.close()?)
     }

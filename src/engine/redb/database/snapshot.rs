@@ -8,7 +8,7 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableT
 use crate::engine::redb::database::schema::{
     EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, SESSIONS, USERS, of_user,
 };
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -16,7 +16,7 @@ use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 
 /// A key and its record; the inner error is one damaged record.
-type Stored = Outer<(SessionKey, Result<Record>)>;
+type Stored = RedbResult<(SessionKey, Result<Record>)>;
 
 pub(in crate::engine::redb) struct Snapshot {
     /// The how many-th snapshot this is since the file was opened.
@@ -26,7 +26,7 @@ pub(in crate::engine::redb) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(in crate::engine::redb) fn of(database: &Database, commit: u64) -> Outer<Self> {
+    pub(in crate::engine::redb) fn of(database: &Database, commit: u64) -> RedbResult<Self> {
         let transaction = database.begin_read()?;
         let sessions = transaction.open_table(SESSIONS)?;
         Ok(Self { commit, transaction, sessions })
@@ -36,20 +36,23 @@ impl Snapshot {
         self.commit
     }
 
-    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+    pub(in crate::engine::redb) fn get(
+        &self,
+        key: &SessionKey,
+    ) -> RedbResult<Option<Result<Record>>> {
         let bytes = self.sessions.get(key.as_bytes())?;
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
-    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Outer<bool> {
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
         Ok(self.sessions.get(key.as_bytes())?.is_some())
     }
 
-    pub(in crate::engine::redb) fn len(&self) -> Outer<u64> {
+    pub(in crate::engine::redb) fn len(&self) -> RedbResult<u64> {
         Ok(self.sessions.len()?)
     }
 
-    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let users = self.transaction.open_table(USERS)?;
         let mut keys = Vec::new();
         for entry in users.range(of_user(user))? {
@@ -63,7 +66,7 @@ impl Snapshot {
         &self,
         after: Option<&IndexEntry>,
         now: Timestamp,
-    ) -> Outer<impl Iterator<Item = Outer<IndexEntry>> + use<>> {
+    ) -> RedbResult<impl Iterator<Item = RedbResult<IndexEntry>> + use<>> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
         let expiry = self.transaction.open_table(EXPIRY)?;
         let last = (now.as_millis(), &LAST_KEY);
@@ -78,7 +81,9 @@ impl Snapshot {
     }
 
     /// Every record, in the order of the keys.
-    pub(in crate::engine::redb) fn records(&self) -> Outer<impl Iterator<Item = Stored> + use<>> {
+    pub(in crate::engine::redb) fn records(
+        &self,
+    ) -> RedbResult<impl Iterator<Item = Stored> + use<>> {
         self.records_after(None)
     }
 
@@ -86,7 +91,7 @@ impl Snapshot {
     pub(in crate::engine::redb) fn records_after(
         &self,
         key: Option<SessionKey>,
-    ) -> Outer<impl Iterator<Item = Stored> + use<>> {
+    ) -> RedbResult<impl Iterator<Item = Stored> + use<>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let start = key.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
         let entries = self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?;
@@ -97,7 +102,7 @@ impl Snapshot {
         }))
     }
 
-    pub(in crate::engine::redb) fn meta(&self, name: &str) -> Outer<Option<Vec<u8>>> {
+    pub(in crate::engine::redb) fn meta(&self, name: &str) -> RedbResult<Option<Vec<u8>>> {
         let value = self.transaction.open_table(META)?.get(name)?;
         Ok(value.map(|value| value.value().to_vec()))
     }

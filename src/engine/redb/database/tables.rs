@@ -6,7 +6,7 @@
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, META, SESSIONS, USERS, of_user};
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
@@ -22,7 +22,7 @@ pub(in crate::engine::redb) struct Tables<'t> {
 
 impl<'t> Tables<'t> {
     /// Opens the tables; creates them where they are not there yet.
-    pub(in crate::engine::redb) fn open(transaction: &'t WriteTransaction) -> Outer<Self> {
+    pub(in crate::engine::redb) fn open(transaction: &'t WriteTransaction) -> RedbResult<Self> {
         Ok(Self {
             transaction,
             sessions: transaction.open_table(SESSIONS)?,
@@ -37,7 +37,7 @@ impl<'t> Tables<'t> {
         self.changed
     }
 
-    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Outer<bool> {
+    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
         Ok(self.sessions.get(key.as_bytes())?.is_some())
     }
 
@@ -45,7 +45,7 @@ impl<'t> Tables<'t> {
     pub(in crate::engine::redb) fn get(
         &self,
         key: &SessionKey,
-    ) -> Outer<Option<crate::error::Result<Record>>> {
+    ) -> RedbResult<Option<crate::error::Result<Record>>> {
         let bytes = self.sessions.get(key.as_bytes())?;
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
@@ -55,7 +55,7 @@ impl<'t> Tables<'t> {
         &mut self,
         key: &SessionKey,
         record: Option<&Record>,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         let mut entries = Entries::default();
         self.put_record(key, record, &mut entries)?;
         self.put_entries(&entries)
@@ -65,7 +65,7 @@ impl<'t> Tables<'t> {
     pub(in crate::engine::redb) fn put_all<'r>(
         &mut self,
         changes: impl IntoIterator<Item = (&'r SessionKey, Option<&'r Record>)>,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         let mut entries = Entries::default();
         for (key, record) in changes {
             self.put_record(key, record, &mut entries)?;
@@ -81,7 +81,7 @@ impl<'t> Tables<'t> {
         key: &SessionKey,
         record: Option<&Record>,
         entries: &mut Entries,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         let before = match record {
             Some(record) => self.sessions.insert(key.as_bytes(), record.encode(key).as_slice())?,
             None => self.sessions.remove(key.as_bytes())?,
@@ -98,7 +98,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn put_entries(&mut self, entries: &Entries) -> Outer<()> {
+    fn put_entries(&mut self, entries: &Entries) -> RedbResult<()> {
         for (deadline, key, there) in &entries.expiry {
             match there {
                 true => self.expiry.insert((*deadline, key.as_bytes()), ())?,
@@ -114,7 +114,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let mut keys = Vec::new();
         for entry in self.users.range(of_user(user))? {
             keys.push(SessionKey::from_bytes(*entry?.0.value().1));
@@ -127,7 +127,7 @@ impl<'t> Tables<'t> {
         &self,
         after: Option<SessionKey>,
         limit: usize,
-    ) -> Outer<Vec<SessionKey>> {
+    ) -> RedbResult<Vec<SessionKey>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let start = after.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
         let mut keys = Vec::new();
@@ -144,14 +144,14 @@ impl<'t> Tables<'t> {
         &mut self,
         deadline: u64,
         key: &SessionKey,
-    ) -> Outer<()> {
+    ) -> RedbResult<()> {
         self.changed = true;
         self.expiry.remove((deadline, key.as_bytes()))?;
         Ok(())
     }
 
     /// Removes every session. Takes the open tables and gives them back empty.
-    pub(in crate::engine::redb) fn cleared(self) -> Outer<Self> {
+    pub(in crate::engine::redb) fn cleared(self) -> RedbResult<Self> {
         let transaction = self.transaction;
         drop(self);
         transaction.delete_table(SESSIONS)?;
@@ -162,7 +162,11 @@ impl<'t> Tables<'t> {
         Ok(tables)
     }
 
-    pub(in crate::engine::redb) fn store_meta(&mut self, name: &str, value: &[u8]) -> Outer<()> {
+    pub(in crate::engine::redb) fn store_meta(
+        &mut self,
+        name: &str,
+        value: &[u8],
+    ) -> RedbResult<()> {
         self.changed = true;
         self.transaction.open_table(META)?.insert(name, value)?;
         Ok(())
@@ -170,7 +174,7 @@ impl<'t> Tables<'t> {
 
     /// Finds the index entries of a damaged record, which cannot tell where they are, by looking
     /// at all of them. Slow, and rare: redb's own checksums catch damage before this one does.
-    fn remove_entries_of(&mut self, key: &SessionKey) -> Outer<()> {
+    fn remove_entries_of(&mut self, key: &SessionKey) -> RedbResult<()> {
         self.expiry.retain(|(_, entry), ()| entry != key.as_bytes())?;
         self.users.retain(|(_, entry), ()| entry != key.as_bytes())?;
         Ok(())

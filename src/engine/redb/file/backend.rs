@@ -11,19 +11,22 @@ use std::sync::Arc;
 use redb::{BackendError, StorageBackend};
 
 use crate::engine::redb::error::LocksUnsupported;
-use crate::engine::redb::log::Disk;
-use crate::engine::redb::storage::Medium;
+use crate::engine::redb::log::SharedFile;
+use crate::engine::redb::storage::Storage;
 
 /// What redb takes for the file.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backend {
-    disk: Arc<Disk>,
-    medium: Arc<dyn Medium>,
+    disk: Arc<SharedFile>,
+    storage: Arc<dyn Storage>,
 }
 
 impl Backend {
-    pub(in crate::engine::redb) const fn new(disk: Arc<Disk>, medium: Arc<dyn Medium>) -> Self {
-        Self { disk, medium }
+    pub(in crate::engine::redb) const fn new(
+        disk: Arc<SharedFile>,
+        storage: Arc<dyn Storage>,
+    ) -> Self {
+        Self { disk, storage }
     }
 }
 
@@ -66,9 +69,9 @@ impl StorageBackend for Backend {
     /// The last call. Whoever opens the file next, which the locks allow only afterwards, must not
     /// be shown pages that a failed sync left in memory alone: it would build on them.
     fn close(&self) -> io::Result<()> {
-        let given_back = self.disk.give_back_retired();
+        let given_back = self.disk.give_back_released();
         let forgotten = match self.disk.sync_failed() {
-            true => self.medium.forget_cached(),
+            true => self.storage.forget_cached(),
             false => Ok(()),
         };
         let closed = self.disk.inner().close();
@@ -110,7 +113,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::engine::redb::storage::MediumFile;
+    use crate::engine::redb::storage::StorageFile;
     use crate::engine::redb::storage::folder::InFolder;
 
     /// Notes down what is asked of it, and knows no lock of the whole.
@@ -132,7 +135,7 @@ mod tests {
         if bounds == PART { Ok(part) } else { Err(BackendError::Unsupported) }
     }
 
-    impl MediumFile for Asked {}
+    impl StorageFile for Asked {}
 
     impl StorageBackend for Asked {
         fn len(&self) -> io::Result<u64> {
@@ -187,9 +190,9 @@ mod tests {
     #[test]
     fn every_lock_is_asked_of_the_file_and_none_of_the_whole_is_done_without() {
         let asked = Asked::default();
-        let disk = Disk::open(Box::new(asked.clone()), SyncFailed::default()).unwrap();
-        let medium = InFolder::at("unused".as_ref()).unwrap();
-        let backend = Backend::new(Arc::new(disk), Arc::new(medium));
+        let disk = SharedFile::open(Box::new(asked.clone()), SyncFailed::default()).unwrap();
+        let storage = InFolder::at("unused".as_ref()).unwrap();
+        let backend = Backend::new(Arc::new(disk), Arc::new(storage));
         let (start, end) = PART;
         assert!(backend.try_lock_range(start, end).unwrap());
         assert!(backend.try_lock_shared_range(start, end).unwrap());

@@ -5,7 +5,7 @@
 
 use redb::Database;
 
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 
 /// Below this, the space is not worth the writing.
 const MIN_LEN: u64 = 16 * 1024 * 1024;
@@ -19,7 +19,7 @@ pub(in crate::engine::redb) fn compact_if_mostly_empty(
     database: &mut Database,
     len: u64,
     live: Option<u64>,
-) -> Outer<bool> {
+) -> RedbResult<bool> {
     if len <= MIN_LEN {
         return Ok(false);
     }
@@ -30,7 +30,7 @@ pub(in crate::engine::redb) fn compact_if_mostly_empty(
     Ok(database.compact()?)
 }
 
-fn measured(database: &Database) -> Outer<u64> {
+fn measured(database: &Database) -> RedbResult<u64> {
     let transaction = database.begin_write()?;
     let stats = transaction.stats()?;
     transaction.abort()?;

@@ -18,21 +18,23 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 use crate::engine::redb::error;
 use crate::engine::redb::file::backend::Backend;
 use crate::engine::redb::file::compaction::compact_if_mostly_empty;
-use crate::engine::redb::file::signature::{check_format, check_marks, was_closed, write_marks};
+use crate::engine::redb::file::signature::{
+    check_format, check_signature, was_closed, write_signature,
+};
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::Changes;
-use crate::engine::redb::log::{Disk, WriteAheadLog};
+use crate::engine::redb::log::{SharedFile, WriteAheadLog};
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::pages::verify::{Verdict, verify};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::sync_failed::SyncFailed;
-use crate::engine::redb::storage::{Found, Medium, MediumFile, Opened};
+use crate::engine::redb::storage::{Existing, Opened, Storage, StorageFile};
 use crate::error::{Error, Result};
 
 /// A store's file.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct StoreFile {
-    medium: Arc<dyn Medium>,
+    storage: Arc<dyn Storage>,
     identity: Identity,
     sync_failed: SyncFailed,
 }
@@ -45,22 +47,22 @@ pub(in crate::engine::redb) struct OpenFile {
 }
 
 impl StoreFile {
-    /// Opens the store on a medium; creates it where there is nothing, or an empty file.
+    /// Opens the store on a storage; creates it where there is nothing, or an empty file.
     pub(in crate::engine::redb) fn open(
-        medium: Box<dyn Medium>,
+        storage: Box<dyn Storage>,
         options: &RedbOptions,
     ) -> Result<(Self, OpenFile)> {
-        match medium.found()? {
-            Found::File => Self::open_compact(medium, options),
-            Found::Nothing => {
-                let (store, opened, ()) = Self::create_filled(medium, options, |_| Ok(()))?;
+        match storage.found()? {
+            Existing::File => Self::open_compact(storage, options),
+            Existing::Nothing => {
+                let (store, opened, ()) = Self::create_filled(storage, options, |_| Ok(()))?;
                 Ok((store, opened))
             }
         }
     }
 
     pub(in crate::engine::redb) fn path(&self) -> &Path {
-        self.medium.path()
+        self.storage.path()
     }
 
     pub(in crate::engine::redb) fn sync_failed(&self) -> bool {
@@ -68,13 +70,13 @@ impl StoreFile {
     }
 
     pub(in crate::engine::redb) fn len(&self) -> Result<u64> {
-        self.medium.len()
+        self.storage.len()
     }
 
     /// Whether the path still leads to the open file. A commit to a file that nobody can open
     /// again must not be acknowledged.
     pub(in crate::engine::redb) fn check_in_place(&self) -> Result<()> {
-        match self.medium.identity()? {
+        match self.storage.identity()? {
             Some(identity) if identity == self.identity => Ok(()),
             _ => Err(Error::FileReplaced { path: self.path().into() }),
         }
@@ -84,7 +86,7 @@ impl StoreFile {
     /// fails on the new handle counts as one on the old.
     pub(in crate::engine::redb) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
         self.check_in_place()?;
-        let Opened { backend, identity } = self.medium.open()?;
+        let Opened { backend, identity } = self.storage.open()?;
         match identity == self.identity {
             true => Ok(self.existing(backend, options)?.0),
             false => Err(Error::FileReplaced { path: self.path().into() }),
@@ -92,9 +94,9 @@ impl StoreFile {
     }
 
     /// Opens a file, and gives back its space if it is mostly empty.
-    fn open_compact(medium: Box<dyn Medium>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
-        let Opened { backend, identity } = medium.open()?;
-        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
+    fn open_compact(storage: Box<dyn Storage>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
+        let Opened { backend, identity } = storage.open()?;
+        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
         let (mut opened, live) = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
@@ -117,19 +119,19 @@ impl StoreFile {
     /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
     /// once it is on the disk.
     pub(in crate::engine::redb) fn create_filled<T>(
-        medium: Box<dyn Medium>,
+        storage: Box<dyn Storage>,
         options: &RedbOptions,
         fill: impl FnOnce(&Database) -> Result<T>,
     ) -> Result<(Self, OpenFile, T)> {
-        let draft = medium.create()?;
+        let draft = storage.create()?;
         let Opened { backend, identity } = draft.open()?;
-        let store = Self { medium: medium.into(), identity, sync_failed: SyncFailed::default() };
-        let (opened, _) = store.connect(backend, options, Found::Nothing)?;
-        let marked = write_marks(&opened.database);
+        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
+        let marked = write_signature(&opened.database);
         marked.map_err(|error| error::from_redb("create", store.path(), error))?;
         let filled = fill(&opened.database)?;
         // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
-        if store.medium.found()? == Found::File {
+        if store.storage.found()? == Existing::File {
             return Err(Error::AlreadyOpen { path: store.path().into() });
         }
         draft.move_in_place()?;
@@ -138,26 +140,26 @@ impl StoreFile {
 
     fn existing(
         &self,
-        backend: Box<dyn MediumFile>,
+        backend: Box<dyn StorageFile>,
         options: &RedbOptions,
     ) -> Result<(OpenFile, Option<u64>)> {
-        check_marks(self.path(), &*backend)?;
-        self.connect(backend, options, Found::File)
+        check_signature(self.path(), &*backend)?;
+        self.connect(backend, options, Existing::File)
     }
 
     /// Opens the database and its log; with them how many bytes its pages take, if that was seen.
     fn connect(
         &self,
-        backend: Box<dyn MediumFile>,
+        backend: Box<dyn StorageFile>,
         options: &RedbOptions,
-        found: Found,
+        found: Existing,
     ) -> Result<(OpenFile, Option<u64>)> {
         let failed = |error| error::from_open(self.path(), error);
         let was_closed = was_closed(&*backend);
         let watch = options.on_recovery.watch(was_closed);
-        let disk = Disk::open(backend, self.sync_failed.clone());
+        let disk = SharedFile::open(backend, self.sync_failed.clone());
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
-        let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.medium));
+        let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.storage));
         let release = |error| {
             let _ = backend.close();
             Err(failed(error))
@@ -190,7 +192,7 @@ impl StoreFile {
             Err(_) => return Err(error::panicked(self.path())),
         };
         let (database, recovered) = holding(database, |database| {
-            if found == Found::File {
+            if found == Existing::File {
                 check_format(self.path(), database)?;
             }
             WriteAheadLog::recover(disk, database, options.page_cache_bytes())
@@ -212,8 +214,8 @@ mod tests {
     fn a_file_that_appears_while_a_store_is_filled_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sessions.redb");
-        let medium = Box::new(InFolder::at(&path).unwrap());
-        let created = StoreFile::create_filled(medium, &RedbOptions::new(), |_| {
+        let storage = Box::new(InFolder::at(&path).unwrap());
+        let created = StoreFile::create_filled(storage, &RedbOptions::new(), |_| {
             fs::write(&path, "somebody else's").unwrap();
             Ok(())
         });

@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, StorageBackend, TableError};
 use crate::engine::redb::database::schema::META;
 use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::error::{Error, Result};
 
 /// redb's first bytes.
@@ -25,7 +25,10 @@ const FORMAT_VERSION: u64 = 1;
 /// bytes may stand elsewhere, with anything behind them: in what an application keeps in a session,
 /// or where a page was torn that nothing refers to. So any mark of a version that is read will do;
 /// [`check_format`] then looks at the one that counts.
-pub(in crate::engine::redb) fn check_marks(path: &Path, file: &dyn StorageBackend) -> Result<()> {
+pub(in crate::engine::redb) fn check_signature(
+    path: &Path,
+    file: &dyn StorageBackend,
+) -> Result<()> {
     const CHUNK: u64 = 64 * 1024;
     const MARK_LEN: usize = STORE_MAGIC.len() + size_of::<u64>();
     let failed = |error| Error::io("read", path, error);
@@ -69,7 +72,7 @@ pub(in crate::engine::redb) fn check_format(path: &Path, database: &Database) ->
     }
 }
 
-fn stored_version(database: &Database) -> Outer<Option<u64>> {
+fn stored_version(database: &Database) -> RedbResult<Option<u64>> {
     match database.begin_read()?.open_table(META) {
         Ok(meta) => Ok(meta.get(FORMAT)?.and_then(|mark| version_of(mark.value()))),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -99,7 +102,7 @@ fn not_a_store(path: &Path, reason: &str) -> Error {
 }
 
 /// The first commit: all tables, and the marks by which the file is known.
-pub(in crate::engine::redb) fn write_marks(database: &Database) -> Outer<()> {
+pub(in crate::engine::redb) fn write_signature(database: &Database) -> RedbResult<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
     Tables::open(&transaction)?;

@@ -11,15 +11,15 @@ const RECORD: usize = 4;
 /// One that was removed dirties a page, too, but keeps no room in memory; and sweeps remove so many
 /// that they share pages.
 const REMOVAL: usize = 1;
-/// While a fold is under way, or nobody comes to it, there may be so many times as much as for one.
+/// While a checkpoint is under route, or nobody comes to it, there may be so many times as much as for one.
 const GENERATIONS: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backlog {
-    /// What has been logged since the last fold began.
+    /// What has been logged since the last checkpoint began.
     logged: usize,
-    /// What one fold takes.
-    one_fold: usize,
+    /// What one checkpoint takes.
+    one_checkpoint: usize,
 }
 
 /// What a change weighs.
@@ -33,13 +33,13 @@ pub(in crate::engine::redb) const fn weight(change: &Change) -> usize {
 impl Backlog {
     /// For so much cache for pages, each of which a record may change.
     pub(in crate::engine::redb) fn new(page_cache_bytes: usize, logged: usize) -> Self {
-        // So few where threads are explored that folds come in the middle of everything.
+        // So few where threads are explored that checkpoints come in the middle of everything.
         let records = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
-        Self { logged, one_fold: records * RECORD }
+        Self { logged, one_checkpoint: records * RECORD }
     }
 
     pub(in crate::engine::redb) const fn has_room_for(&self, weight: usize) -> bool {
-        self.logged + weight <= self.one_fold * GENERATIONS
+        self.logged + weight <= self.one_checkpoint * GENERATIONS
     }
 
     pub(in crate::engine::redb) const fn add(&mut self, weight: usize) {
@@ -48,10 +48,10 @@ impl Backlog {
 
     /// Whether so many eighths of what there may be are there.
     pub(in crate::engine::redb) const fn is_filled(&self, eighths: usize) -> bool {
-        self.logged * 8 >= self.one_fold * GENERATIONS * eighths
+        self.logged * 8 >= self.one_checkpoint * GENERATIONS * eighths
     }
 
-    /// A fold takes all of it, or redb has it.
+    /// A checkpoint takes all of it, or redb has it.
     pub(in crate::engine::redb) const fn clear(&mut self) {
         self.logged = 0;
     }
@@ -64,15 +64,15 @@ mod tests {
 
     const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
 
-    /// One of which a fold takes a hundred records.
+    /// One of which a checkpoint takes a hundred records.
     fn backlog(records: usize, removals: usize) -> Backlog {
         let logged = records * weight(&(KEY, Some(Vec::new()))) + removals * weight(&(KEY, None));
-        Backlog { logged, one_fold: 100 * RECORD }
+        Backlog { logged, one_checkpoint: 100 * RECORD }
     }
 
     #[test]
-    fn a_fold_takes_a_record_for_each_page_of_the_cache_and_four_times_as_many_removals() {
-        assert_eq!(Backlog::new(100 * PAGE, 0).one_fold, backlog(0, 0).one_fold);
+    fn a_checkpoint_takes_a_record_for_each_page_of_the_cache_and_four_times_as_many_removals() {
+        assert_eq!(Backlog::new(100 * PAGE, 0).one_checkpoint, backlog(0, 0).one_checkpoint);
         for (records, removals, is_due) in
             [(99, 3, false), (99, 4, true), (0, 399, false), (0, 400, true)]
         {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_two_folds_until_the_first_is_over() {
+    fn there_is_room_for_two_checkpoints_until_the_first_is_over() {
         let mut backlog = backlog(150, 0);
         assert!(backlog.has_room_for(50 * RECORD) && !backlog.has_room_for(50 * RECORD + 1));
         backlog.add(50 * RECORD);

@@ -18,7 +18,7 @@ const REMOVED: u32 = u32::MAX;
 /// Beside the changes' length: the commit of redb's that has the number before this entry's began
 /// before it, holds nothing but entries, and may not have come to its end. So the entry follows
 /// that commit as well as the entry before it.
-const FOLLOWS_FOLD: u32 = 1 << 31;
+const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
 
 /// The changes of one commit as bytes, without the number that they get when they are written.
 #[derive(Debug)]
@@ -40,17 +40,17 @@ impl Entry {
             bytes.extend_from_slice(record.as_deref().unwrap_or_default());
         }
         let changes_len = u32::try_from(bytes.len() - HEAD).ok()?;
-        if changes_len & FOLLOWS_FOLD != 0 {
+        if changes_len & FOLLOWS_CHECKPOINT != 0 {
             return None;
         }
         bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
         Some(Self { bytes, changes_len })
     }
 
-    /// The same entry, which follows a fold that may not have come to its end.
-    pub(in crate::engine::redb) fn following_fold(mut self, follows: bool) -> Self {
+    /// The same entry, which follows a checkpoint that may not have come to its end.
+    pub(in crate::engine::redb) fn following_checkpoint(mut self, follows: bool) -> Self {
         if follows {
-            self.changes_len |= FOLLOWS_FOLD;
+            self.changes_len |= FOLLOWS_CHECKPOINT;
         }
         self
     }
@@ -75,14 +75,14 @@ impl Entry {
 
 /// An entry as it was found.
 #[derive(Debug)]
-pub(in crate::engine::redb) struct Found<'a> {
+pub(in crate::engine::redb) struct ReadEntry<'a> {
     pub(in crate::engine::redb) number: u64,
     pub(in crate::engine::redb) len: usize,
-    follows_fold: bool,
+    follows_checkpoint: bool,
     changes: &'a [u8],
 }
 
-impl<'a> Found<'a> {
+impl<'a> ReadEntry<'a> {
     /// The entry that begins where these bytes do, if a whole one of these numbers does.
     pub(in crate::engine::redb) fn at_start_of(
         bytes: &'a [u8],
@@ -97,18 +97,18 @@ impl<'a> Found<'a> {
         }
         let (changes_len, rest) = rest.split_first_chunk::<4>()?;
         let changes_len = u32::from_le_bytes(*changes_len);
-        let follows_fold = changes_len & FOLLOWS_FOLD != 0;
-        let changes = rest.get(..(changes_len & !FOLLOWS_FOLD) as usize)?;
+        let follows_checkpoint = changes_len & FOLLOWS_CHECKPOINT != 0;
+        let changes = rest.get(..(changes_len & !FOLLOWS_CHECKPOINT) as usize)?;
         let len = (HEAD + changes.len()).next_multiple_of(SECTOR);
         let covered = bytes.get(DIGEST_LEN..len)?;
         let is_whole = digest_with(salt, covered) == *digest;
-        is_whole.then_some(Self { number, len, follows_fold, changes })
+        is_whole.then_some(Self { number, len, follows_checkpoint, changes })
     }
 
     /// Whether it is the next after the entry or the commit of this number.
     pub(in crate::engine::redb) const fn follows(&self, number: u64) -> bool {
         self.number == number.wrapping_add(1)
-            || (self.follows_fold && self.number == number.wrapping_add(2))
+            || (self.follows_checkpoint && self.number == number.wrapping_add(2))
     }
 
     /// Its changes; `None` if they are not what [`Entry::of`] makes, which the digest rules out.
@@ -159,16 +159,16 @@ mod tests {
         assert_eq!(bytes.len() % SECTOR, 0);
         let len = bytes.len();
         bytes.extend([0xee; 100]);
-        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        let found = ReadEntry::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
         assert_eq!((found.number, found.len, found.changes()), (4, len, Some(changes())));
         assert_eq!([2, 3, 4].map(|number| found.follows(number)), [false, true, false]);
     }
 
     #[test]
-    fn an_entry_after_a_fold_follows_it_and_the_entry_before_it() {
-        let entry = Entry::of(changes().into_iter()).unwrap().following_fold(true);
+    fn an_entry_after_a_checkpoint_follows_it_and_the_entry_before_it() {
+        let entry = Entry::of(changes().into_iter()).unwrap().following_checkpoint(true);
         let bytes = entry.numbered(4, &SALT);
-        let found = Found::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        let found = ReadEntry::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
         assert_eq!(found.changes(), Some(changes()));
         let follows = [1, 2, 3, 4].map(|number| found.follows(number));
         assert_eq!(follows, [false, true, true, false]);
@@ -177,18 +177,18 @@ mod tests {
     #[test]
     fn what_is_torn_flipped_or_salted_otherwise_is_no_entry() {
         let bytes = written();
-        assert!(Found::at_start_of(&bytes, &SALT, &(5..=6)).is_none(), "another number");
-        assert!(Found::at_start_of(&bytes, &[8; 16], &(4..=4)).is_none());
+        assert!(ReadEntry::at_start_of(&bytes, &SALT, &(5..=6)).is_none(), "another number");
+        assert!(ReadEntry::at_start_of(&bytes, &[8; 16], &(4..=4)).is_none());
         for sector in 0..bytes.len() / SECTOR {
             let mut torn = bytes.clone();
             torn[sector * SECTOR..][..SECTOR].fill(0);
-            assert!(Found::at_start_of(&torn, &SALT, &(4..=4)).is_none(), "sector {sector}");
-            assert!(Found::at_start_of(&bytes[..sector * SECTOR], &SALT, &(4..=4)).is_none());
+            assert!(ReadEntry::at_start_of(&torn, &SALT, &(4..=4)).is_none(), "sector {sector}");
+            assert!(ReadEntry::at_start_of(&bytes[..sector * SECTOR], &SALT, &(4..=4)).is_none());
         }
         for byte in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[byte] ^= 1;
-            assert!(Found::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
+            assert!(ReadEntry::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
         }
     }
 }

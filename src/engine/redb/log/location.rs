@@ -18,7 +18,7 @@ const DIGEST_LEN: usize = 16;
 
 /// The log's place, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) struct Area {
+pub(in crate::engine::redb) struct Location {
     /// How often the log has moved: of two sectors that differ, the later one holds.
     pub(in crate::engine::redb) moves: u64,
     /// How much of the file is redb's, from its beginning.
@@ -36,7 +36,7 @@ pub(in crate::engine::redb) struct Area {
 #[error("the place of the write-ahead log is damaged")]
 pub(in crate::engine::redb) struct DamagedArea;
 
-impl Area {
+impl Location {
     pub(in crate::engine::redb) const fn end(&self) -> u64 {
         self.start.saturating_add(self.capacity)
     }
@@ -127,14 +127,14 @@ pub(in crate::engine::redb) fn digest_of(bytes: &[u8]) -> [u8; DIGEST_LEN] {
 mod tests {
     use super::*;
 
-    fn area() -> Area {
-        Area { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
+    fn area() -> Location {
+        Location { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
     }
 
     #[test]
     fn a_sector_is_read_back_as_it_was_written() {
-        assert_eq!(Area::from_sector(&area().to_sector()).unwrap(), Some(area()));
-        assert_eq!(Area::from_sector(&[0; SECTOR]).unwrap(), None);
+        assert_eq!(Location::from_sector(&area().to_sector()).unwrap(), Some(area()));
+        assert_eq!(Location::from_sector(&[0; SECTOR]).unwrap(), None);
     }
 
     #[test]
@@ -142,17 +142,17 @@ mod tests {
         for bit in 0..SECTOR * 8 {
             let mut sector = area().to_sector();
             sector[bit / 8] ^= 1 << (bit % 8);
-            assert!(Area::from_sector(&sector).is_err(), "bit {bit}");
-            assert!(Area::from_sectors(&sector, &sector).is_err(), "bit {bit}");
+            assert!(Location::from_sector(&sector).is_err(), "bit {bit}");
+            assert!(Location::from_sectors(&sector, &sector).is_err(), "bit {bit}");
         }
     }
 
     #[test]
     fn a_sector_that_is_torn_leaves_the_word_to_the_other() {
-        let (old, new) = (area(), Area { moves: 4, start: 16_384, ..area() });
+        let (old, new) = (area(), Location { moves: 4, start: 16_384, ..area() });
         let (none, mut torn) = ([0; SECTOR], new.to_sector());
         torn[40..].fill(0);
-        let of = |first: &_, second: &_| Area::from_sectors(first, second).unwrap();
+        let of = |first: &_, second: &_| Location::from_sectors(first, second).unwrap();
         assert_eq!(of(&torn, &none), None, "the first log is being added");
         assert_eq!(of(&new.to_sector(), &none), Some(new));
         assert_eq!(of(&torn, &old.to_sector()), Some(old), "the log is about to move");

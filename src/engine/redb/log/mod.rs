@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
-use crate::engine::redb::log::entry::{Entry, Found};
-use crate::engine::redb::log::location::Area;
+use crate::engine::redb::log::entry::{Entry, ReadEntry};
+use crate::engine::redb::log::location::Location;
 use crate::engine::redb::log::ring::Span;
-pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::Disk;
+pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
 use crate::record::Record;
 
 /// In `meta`: the number of the commit, which holds all entries of the log before it.
@@ -45,21 +45,21 @@ pub(in crate::engine::redb) struct DamagedLog {
 /// The log of an open file.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WriteAheadLog {
-    disk: Arc<Disk>,
+    disk: Arc<SharedFile>,
     /// The number of the last entry, or of redb's last commit if there is none since.
     last: u64,
     /// The number of redb's last commit on the disk.
-    folded: u64,
-    /// The number of the fold under way, and whether no entry has come since it began.
-    fold: Option<Fold>,
+    checkpointed: u64,
+    /// The number of the checkpoint under route, and whether no entry has come since it began.
+    checkpoint: Option<Checkpoint>,
     backlog: Backlog,
 }
 
-/// Whether a fold ought to begin.
+/// Whether a checkpoint ought to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Due {
     No,
-    /// While it is under way there must be room for others.
+    /// While it is under route there must be room for others.
     Soon,
     /// There is hardly any left.
     Now,
@@ -76,7 +76,7 @@ impl Due {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Fold {
+struct Checkpoint {
     number: u64,
     is_last: bool,
 }
@@ -87,27 +87,27 @@ impl WriteAheadLog {
     ///
     /// `page_cache_bytes` is what redb has for pages.
     pub(in crate::engine::redb) fn recover(
-        disk: Arc<Disk>,
+        disk: Arc<SharedFile>,
         database: &Database,
         page_cache_bytes: usize,
-    ) -> Outer<(Self, Changes)> {
-        let folded = stored_sequence(database)?;
+    ) -> RedbResult<(Self, Changes)> {
+        let checkpointed = stored_sequence(database)?;
         let entries = match disk.read_log()? {
-            Some((bytes, salt)) => entries_after(folded, &bytes, &salt)?,
+            Some((bytes, salt)) => entries_after(checkpointed, &bytes, &salt)?,
             None => Vec::new(),
         };
         disk.resume(entries.iter().map(|entry| entry.span));
         // A log that comes to be later goes on from the number of the one before.
-        let last = entries.last().map_or(folded, |entry| entry.number);
+        let last = entries.last().map_or(checkpointed, |entry| entry.number);
         let logged = entries.iter().flat_map(|entry| &entry.changes).map(backlog::weight).sum();
         let backlog = Backlog::new(page_cache_bytes, logged);
-        let log = Self { disk, last, folded, fold: None, backlog };
+        let log = Self { disk, last, checkpointed, checkpoint: None, backlog };
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
     }
 
     /// Whether the log holds what redb does not hold on the disk.
     pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
-        self.last != self.folded
+        self.last != self.checkpointed
     }
 
     /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
@@ -119,25 +119,26 @@ impl WriteAheadLog {
         let mut weight = 0;
         let changes = changes.inspect(|change| weight += backlog::weight(change));
         let Some(entry) = Entry::of(changes) else { return Ok(false) };
-        // With no fold under way, one is due, and the entry comes into it.
-        if self.fold.is_some() && !self.backlog.has_room_for(weight) {
+        // With no checkpoint under route, one is due, and the entry comes into it.
+        if self.checkpoint.is_some() && !self.backlog.has_room_for(weight) {
             return Ok(false);
         }
-        let follows_fold = self.fold.is_some_and(|fold| fold.is_last);
-        let written = self.disk.append(entry.following_fold(follows_fold), self.last + 1)?;
+        let follows_checkpoint = self.checkpoint.is_some_and(|checkpoint| checkpoint.is_last);
+        let written =
+            self.disk.append(entry.following_checkpoint(follows_checkpoint), self.last + 1)?;
         if written {
             self.last += 1;
             self.backlog.add(weight);
-            if let Some(fold) = &mut self.fold {
-                fold.is_last = false;
+            if let Some(checkpoint) = &mut self.checkpoint {
+                checkpoint.is_last = false;
             }
         }
         Ok(written)
     }
 
     /// Whether redb ought to take over what the log holds, so that room for more comes in time.
-    pub(in crate::engine::redb) fn fold_due(&self) -> Due {
-        if self.fold.is_some() {
+    pub(in crate::engine::redb) fn checkpoint_due(&self) -> Due {
+        if self.checkpoint.is_some() {
             return Due::No;
         }
         match (self.is_filled(4), self.is_filled(6)) {
@@ -147,12 +148,12 @@ impl WriteAheadLog {
         }
     }
 
-    /// Whether, but for a fold under way, one would be due.
+    /// Whether, but for a checkpoint under route, one would be due.
     pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
         self.is_filled(4)
     }
 
-    /// Whether nobody may have come to the fold that is due.
+    /// Whether nobody may have come to the checkpoint that is due.
     pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
         self.is_filled(5)
     }
@@ -165,19 +166,19 @@ impl WriteAheadLog {
 
     /// A durable commit begins that will hold every entry so far and nothing else; others may come
     /// meanwhile. Its number.
-    pub(in crate::engine::redb) fn begin_fold(&mut self) -> u64 {
+    pub(in crate::engine::redb) fn begin_checkpoint(&mut self) -> u64 {
         self.last += 1;
-        self.fold = Some(Fold { number: self.last, is_last: true });
+        self.checkpoint = Some(Checkpoint { number: self.last, is_last: true });
         self.backlog.clear();
-        self.disk.begin_fold();
+        self.disk.begin_checkpoint();
         self.last
     }
 
     /// It is on the disk: the room of what it holds is free.
-    pub(in crate::engine::redb) fn end_fold(&mut self) {
-        if let Some(fold) = self.fold.take() {
-            self.folded = fold.number;
-            self.disk.end_fold();
+    pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            self.checkpointed = checkpoint.number;
+            self.disk.end_checkpoint();
         }
     }
 
@@ -190,51 +191,51 @@ impl WriteAheadLog {
     /// A durable commit with the next number holds everything: the log begins again.
     pub(in crate::engine::redb) fn restart(&mut self) {
         self.last += 1;
-        self.folded = self.last;
+        self.checkpointed = self.last;
         self.backlog.clear();
         self.disk.restart();
     }
 
     /// The database is about to be closed for good; if the log is not in use, the file gives back
     /// its room.
-    pub(in crate::engine::redb) fn retire(&self) {
+    pub(in crate::engine::redb) fn release_on_close(&self) {
         if !self.is_in_use() {
-            self.disk.retire();
+            self.disk.release_on_close();
         }
     }
 }
 
 /// What can be read of the log of a file that cannot be opened: the changes of every whole entry
-/// after `folded`. Where that is not known, only what was removed, because an entry of an earlier
+/// after `checkpointed`. Where that is not known, only what was removed, because an entry of an earlier
 /// round may say of a session what has been over for long.
 pub(in crate::engine::redb) fn readable_changes(
     read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
-    folded: Option<u64>,
+    checkpointed: Option<u64>,
 ) -> Vec<Change> {
     let mut sectors = [[0; location::SECTOR]; 2];
     for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
         read(offset, sector);
     }
     let [first, second] = &sectors;
-    let Ok(Some(area)) = Area::from_sectors(first, second) else { return Vec::new() };
+    let Ok(Some(area)) = Location::from_sectors(first, second) else { return Vec::new() };
     let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
     // A log that is cut is read as far as it goes.
     for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
         read(area.start + (number * location::SECTOR) as u64, sector);
     }
     let mut changes = Vec::new();
-    let numbers = folded.map_or(0, |folded| folded.saturating_add(1))..=u64::MAX;
+    let numbers = checkpointed.map_or(0, |checkpointed| checkpointed.saturating_add(1))..=u64::MAX;
     for (_, found) in whole_entries(&bytes, &area.salt, &numbers).into_values() {
         changes.extend(found.changes().unwrap_or_default());
     }
-    changes.retain(|(_, record)| folded.is_some() || record.is_none());
+    changes.retain(|(_, record)| checkpointed.is_some() || record.is_none());
     changes
 }
 
 /// Of several changes of a key, the last. A record that cannot be read is an error.
 pub(in crate::engine::redb) fn last_of(
     changes: impl IntoIterator<Item = Change>,
-) -> Outer<Changes> {
+) -> RedbResult<Changes> {
     let mut last = Changes::default();
     for (key, record) in changes {
         let record = record.map(|bytes| Record::decode(&key, &bytes)).transpose();
@@ -243,7 +244,7 @@ pub(in crate::engine::redb) fn last_of(
     Ok(last)
 }
 
-fn stored_sequence(database: &Database) -> Outer<u64> {
+fn stored_sequence(database: &Database) -> RedbResult<u64> {
     use redb::{ReadableDatabase, TableError};
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(crate::engine::redb::database::schema::META) {
@@ -268,13 +269,13 @@ struct Needed {
     changes: Vec<Change>,
 }
 
-/// The entries after `folded`, in their order.
-fn entries_after(folded: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
+/// The entries after `checkpointed`, in their order.
+fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
-    let mut last = folded;
+    let mut last = checkpointed;
     // One sector an entry is the least, and a commit may have a number before each.
     let sectors = (log.len() / location::SECTOR) as u64;
-    let numbers = folded + 1..=folded + 2 + 2 * sectors;
+    let numbers = checkpointed + 1..=checkpointed + 2 + 2 * sectors;
     for (number, (start, found)) in whole_entries(log, salt, &numbers) {
         // One that was being written when the power went is not whole, and the last. A later one
         // means that it was acknowledged, and is damaged.
@@ -294,11 +295,11 @@ fn whole_entries<'a>(
     log: &'a [u8],
     salt: &[u8; 16],
     numbers: &RangeInclusive<u64>,
-) -> BTreeMap<u64, (usize, Found<'a>)> {
+) -> BTreeMap<u64, (usize, ReadEntry<'a>)> {
     let mut entries = BTreeMap::new();
     let mut rest = log;
     while !rest.is_empty() {
-        let found = Found::at_start_of(rest, salt, numbers);
+        let found = ReadEntry::at_start_of(rest, salt, numbers);
         let len = found.as_ref().map_or(location::SECTOR, |found| found.len);
         if let Some(found) = found {
             entries.insert(found.number, (log.len() - rest.len(), found));
@@ -324,8 +325,8 @@ mod tests {
         Entry::of([change].into_iter()).unwrap().numbered(number, &SALT)
     }
 
-    fn after(folded: u64, log: &[u8]) -> Vec<(u64, u64)> {
-        let entries = entries_after(folded, log, &SALT).unwrap();
+    fn after(checkpointed: u64, log: &[u8]) -> Vec<(u64, u64)> {
+        let entries = entries_after(checkpointed, log, &SALT).unwrap();
         entries.iter().map(|entry| (entry.number, entry.span.start)).collect()
     }
 
@@ -358,11 +359,12 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_after_a_fold_does_without_it_and_with_it_and_no_other_entry_does() {
+    fn an_entry_after_a_checkpoint_does_without_it_and_with_it_and_no_other_entry_does() {
         let change = (SessionKey::from_bytes([7; 16]), None);
-        let after_fold = Entry::of([change].into_iter()).unwrap().following_fold(true);
-        let log = [entry(5), after_fold.numbered(7, &SALT), entry(8)].concat();
-        let numbers = |folded| after(folded, &log).iter().map(|it| it.0).collect::<Vec<_>>();
+        let after_checkpoint = Entry::of([change].into_iter()).unwrap().following_checkpoint(true);
+        let log = [entry(5), after_checkpoint.numbered(7, &SALT), entry(8)].concat();
+        let numbers =
+            |checkpointed| after(checkpointed, &log).iter().map(|it| it.0).collect::<Vec<_>>();
         assert_eq!((numbers(4), numbers(6)), (vec![5, 7, 8], vec![7, 8]));
         let log = [entry(5), entry(7)].concat();
         assert!(entries_after(4, &log, &SALT).is_err(), "a commit of more than entries is missing");

@@ -27,7 +27,7 @@ pub(in crate::engine::redb) struct Ring {
     /// Where the last entry ends, needed or not.
     end: u64,
     /// How many of the first ones a commit of redb's is about to hold.
-    folding: usize,
+    checkpointing: usize,
 }
 
 impl Ring {
@@ -63,15 +63,15 @@ impl Ring {
     }
 
     /// A commit of redb's begins that will hold every entry so far.
-    pub(in crate::engine::redb) fn begin_fold(&mut self) {
-        self.folding = self.needed.len();
+    pub(in crate::engine::redb) fn begin_checkpoint(&mut self) {
+        self.checkpointing = self.needed.len();
     }
 
     /// It is on the disk.
-    pub(in crate::engine::redb) fn end_fold(&mut self) {
-        let folded = self.needed.drain(..self.folding.min(self.needed.len()));
-        self.len -= folded.map(|span| span.len).sum::<u64>();
-        self.folding = 0;
+    pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
+        let checkpointed = self.needed.drain(..self.checkpointing.min(self.needed.len()));
+        self.len -= checkpointed.map(|span| span.len).sum::<u64>();
+        self.checkpointing = 0;
     }
 
     pub(in crate::engine::redb) fn is_empty(&self) -> bool {
@@ -114,16 +114,16 @@ mod tests {
         let mut ring = Ring::default();
         assert_eq!(add(&mut ring, 11), None);
         assert_eq!([add(&mut ring, 4), add(&mut ring, 3)], [Some(0), Some(4)]);
-        ring.begin_fold();
+        ring.begin_checkpoint();
         assert_eq!(add(&mut ring, 2), Some(7));
-        assert_eq!(add(&mut ring, 2), None, "the first are needed until the fold is over");
-        ring.end_fold();
+        assert_eq!(add(&mut ring, 2), None, "the first are needed until the checkpoint is over");
+        ring.end_checkpoint();
         assert_eq!((ring.len(), add(&mut ring, 2)), (2, Some(0)), "it does not fit at the end");
         assert_eq!(add(&mut ring, 6), None, "the third is at seven");
         assert_eq!(add(&mut ring, 5), Some(2));
         assert_eq!(add(&mut ring, 1), None, "it is full, though there is room at the end");
-        ring.begin_fold();
-        ring.end_fold();
+        ring.begin_checkpoint();
+        ring.end_checkpoint();
         assert!(ring.is_empty());
         assert_eq!(add(&mut ring, 2), Some(7), "the oldest are written over first");
         ring.restart();
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_straightened_keeps_its_order_and_what_is_being_folded() {
+    fn what_is_straightened_keeps_its_order_and_what_is_being_checkpointed() {
         let mut ring = Ring::of([Span { start: 8, len: 2 }, Span { start: 0, len: 3 }]);
-        ring.begin_fold();
+        ring.begin_checkpoint();
         assert_eq!(add(&mut ring, 1), Some(3));
         ring.straighten();
         let starts: Vec<_> = ring.needed().map(|span| span.start).collect();
         assert_eq!((starts, ring.len()), (vec![0, 2, 5], 6));
-        ring.end_fold();
+        ring.end_checkpoint();
         assert_eq!(ring.needed().collect::<Vec<_>>(), [Span { start: 5, len: 1 }]);
     }
 }

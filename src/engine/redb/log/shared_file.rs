@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::location;
-use crate::engine::redb::log::location::{Area, DamagedArea};
+use crate::engine::redb::log::location::{DamagedArea, Location};
 use crate::engine::redb::log::ring::{Ring, Span};
 use crate::engine::redb::storage::sync_failed::SyncFailed;
-use crate::engine::redb::storage::{MediumFile, Unwritten};
+use crate::engine::redb::storage::{StorageFile, WriteFailure};
 use crate::random::{RandomSource, SystemRandom};
 
 const PAGE: u64 = 4_096;
@@ -26,8 +26,8 @@ const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// An open file with a database and, once something was logged, a log.
-pub(in crate::engine::redb) struct Disk {
-    inner: Box<dyn MediumFile>,
+pub(in crate::engine::redb) struct SharedFile {
+    inner: Box<dyn StorageFile>,
     sync_failed: SyncFailed,
     syncing: Mutex<()>,
     log: Mutex<Log>,
@@ -35,19 +35,19 @@ pub(in crate::engine::redb) struct Disk {
 
 #[derive(Debug, Default)]
 struct Log {
-    area: Option<Area>,
+    area: Option<Location>,
     /// The sectors' offsets, in the order in which they are to be written.
     order: [u64; 2],
     /// Where in the area entries are that are needed.
     ring: Ring,
     /// Whether the area is to be given back when the file is closed.
-    retired: bool,
+    released_on_close: bool,
     /// Whether a move failed half way: only who opens the file anew can tell where the log is.
     astray: bool,
 }
 
 impl Log {
-    fn check(&self) -> io::Result<()> {
+    fn ensure_located(&self) -> io::Result<()> {
         match self.astray {
             true => Err(io::Error::other("an earlier move of the write-ahead log failed")),
             false => Ok(()),
@@ -55,10 +55,10 @@ impl Log {
     }
 }
 
-impl Disk {
+impl SharedFile {
     /// Takes the file over, with the log it has.
     pub(in crate::engine::redb) fn open(
-        inner: Box<dyn MediumFile>,
+        inner: Box<dyn StorageFile>,
         sync_failed: SyncFailed,
     ) -> io::Result<Self> {
         let len = inner.len()?;
@@ -69,8 +69,8 @@ impl Disk {
                 inner.read(offset, sector)?;
             }
             let [first, second] = &sectors;
-            area = Area::from_sectors(first, second).map_err(damaged)?;
-            order = Area::order_of(first, second);
+            area = Location::from_sectors(first, second).map_err(damaged)?;
+            order = Location::order_of(first, second);
         }
         // The file is never shorter than its log's end: it was cut.
         if area.is_some_and(|area| area.end() > len) {
@@ -82,7 +82,7 @@ impl Disk {
         Ok(Self { inner, sync_failed, syncing: Mutex::new(()), log: Mutex::new(log) })
     }
 
-    pub(in crate::engine::redb) fn inner(&self) -> &dyn MediumFile {
+    pub(in crate::engine::redb) fn inner(&self) -> &dyn StorageFile {
         &*self.inner
     }
 
@@ -97,10 +97,10 @@ impl Disk {
     /// Makes the database's part longer or shorter, and moves the log out of its way.
     pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
         let mut log = self.log.lock();
-        log.check()?;
+        log.ensure_located()?;
         match log.area {
             // It need not find room elsewhere, which there may not be.
-            Some(_) if log.retired && log.ring.is_empty() => {
+            Some(_) if log.released_on_close && log.ring.is_empty() => {
                 self.give_back_now(&mut log)?;
                 self.inner.set_len(len)
             }
@@ -140,10 +140,10 @@ impl Disk {
         self.check_synced()
     }
 
-    /// Gives back the log's room if it is retired. Nothing but closing the file comes after it.
-    pub(in crate::engine::redb) fn give_back_retired(&self) -> io::Result<()> {
+    /// Gives back the log's room if it is released_on_close. Nothing but closing the file comes after it.
+    pub(in crate::engine::redb) fn give_back_released(&self) -> io::Result<()> {
         let mut log = self.log.lock();
-        match log.retired && !log.astray && !self.sync_failed() {
+        match log.released_on_close && !log.astray && !self.sync_failed() {
             true => self.give_back_now(&mut log),
             false => Ok(()),
         }
@@ -178,7 +178,7 @@ impl Disk {
         }
         let area = match log.area {
             Some(area) => area,
-            None => self.make_room(&mut log)?,
+            None => self.add_log(&mut log)?,
         };
         let len = entry.len();
         let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
@@ -194,8 +194,8 @@ impl Disk {
                 self.sync()
             }
             Some(Ok(())) => self.check_synced(),
-            Some(Err(Unwritten::Write(error))) => Err(error),
-            Some(Err(Unwritten::Sync(error))) => {
+            Some(Err(WriteFailure::Write(error))) => Err(error),
+            Some(Err(WriteFailure::Sync(error))) => {
                 self.sync_failed.set();
                 Err(error)
             }
@@ -213,13 +213,13 @@ impl Disk {
     }
 
     /// A commit of redb's begins that will hold every entry so far.
-    pub(in crate::engine::redb) fn begin_fold(&self) {
-        self.log.lock().ring.begin_fold();
+    pub(in crate::engine::redb) fn begin_checkpoint(&self) {
+        self.log.lock().ring.begin_checkpoint();
     }
 
     /// It is on the disk.
-    pub(in crate::engine::redb) fn end_fold(&self) {
-        self.log.lock().ring.end_fold();
+    pub(in crate::engine::redb) fn end_checkpoint(&self) {
+        self.log.lock().ring.end_checkpoint();
     }
 
     /// How many bytes the needed entries take, and how many there is room for; more than none.
@@ -228,22 +228,22 @@ impl Disk {
         (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
     }
 
-    pub(in crate::engine::redb) fn retire(&self) {
-        self.log.lock().retired = true;
+    pub(in crate::engine::redb) fn release_on_close(&self) {
+        self.log.lock().released_on_close = true;
     }
 
     /// Adds a log to a file that has none.
-    fn make_room(&self, log: &mut Log) -> io::Result<Area> {
+    fn add_log(&self, log: &mut Log) -> io::Result<Location> {
         let database_len = self.inner.len()?;
         let mut salt = [0; 16];
         SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
         let capacity = capacity_beside(database_len);
-        let area = Area { moves: 0, database_len, start: database_len, capacity, salt };
-        self.settle(log, area, &[])?;
+        let area = Location { moves: 0, database_len, start: database_len, capacity, salt };
+        self.place_log(log, area, &[])?;
         Ok(area)
     }
 
-    fn move_log(&self, log: &mut Log, old: Area, database_len: u64) -> io::Result<()> {
+    fn move_log(&self, log: &mut Log, old: Location, database_len: u64) -> io::Result<()> {
         let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
         // Entries that are needed stay where they are until the sector points elsewhere.
         let overlaps = !log.ring.is_empty()
@@ -257,15 +257,15 @@ impl Disk {
             self.inner.read(old.start + start, entry)?;
             rest = later;
         }
-        let area = Area { moves: old.moves + 1, database_len, start, capacity, ..old };
-        self.settle(log, area, &entries)?;
+        let area = Location { moves: old.moves + 1, database_len, start, capacity, ..old };
+        self.place_log(log, area, &entries)?;
         log.ring.straighten();
         self.cut_behind(start + capacity)
     }
 
     /// Puts the log into an area, and then on record. The whole area is written once, so that no
     /// later entry waits for the file system to find room.
-    fn settle(&self, log: &mut Log, area: Area, entries: &[u8]) -> io::Result<()> {
+    fn place_log(&self, log: &mut Log, area: Location, entries: &[u8]) -> io::Result<()> {
         log.astray = true;
         if self.inner.len()? < area.end() {
             self.inner.set_len(area.end())?;
@@ -301,9 +301,9 @@ fn damaged(error: DamagedArea) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-impl std::fmt::Debug for Disk {
+impl std::fmt::Debug for SharedFile {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Disk").field("log", &self.log).finish_non_exhaustive()
+        formatter.debug_struct("SharedFile").field("log", &self.log).finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::salvage::copy::PrivateCopy;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
-use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -162,7 +162,7 @@ impl Salvage {
             return Ok(report);
         }
         let (_, _, report) =
-            StoreFile::create_filled(medium(new)?, &RedbOptions::new(), |database| {
+            StoreFile::create_filled(storage(new)?, &RedbOptions::new(), |database| {
                 guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
             })?;
         Ok(report)
@@ -219,7 +219,7 @@ fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
     let Some(copy) = PrivateCopy::of(source.file(), new)? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
     let salvaged = guarded(|| RedbEngine::open_with(copy.path(), &options)).and_then(|engine| {
-        StoreFile::create_filled(medium(new)?, &options, |database| {
+        StoreFile::create_filled(storage(new)?, &options, |database| {
             guarded(|| from_store(&engine, Sink::new(database, new)))
         })
     });
@@ -230,7 +230,7 @@ fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
     }
 }
 
-fn medium(path: &Path) -> Result<Box<dyn Medium>> {
+fn storage(path: &Path) -> Result<Box<dyn Storage>> {
     Ok(Box::new(InFolder::at(path)?))
 }
 

@@ -10,7 +10,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
 use crate::engine::redb::database::schema::SESSIONS;
 use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::last_of;
 use crate::error::Result;
@@ -104,7 +104,7 @@ impl<'d> Sink<'d> {
         })
     }
 
-    fn guarded<T>(&self, write: impl FnOnce() -> Outer<T>) -> Result<T> {
+    fn guarded<T>(&self, write: impl FnOnce() -> RedbResult<T>) -> Result<T> {
         write().map_err(|error| error::from_redb("write", self.path, error))
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::redb::log::{SEQUENCE, readable_changes};
 use crate::engine::redb::pages::{
     Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };
-use crate::engine::redb::storage::Medium;
+use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::storage::platform::{no_follow, refused};
 use crate::error::{Error, Result};
@@ -110,12 +110,12 @@ impl Source {
         let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
         // A store that never filled its log has no number yet.
-        let folded = match sequence {
+        let checkpointed = match sequence {
             Some((_, value)) => number(value),
             None if meta.is_empty() => None,
             None => Some(0),
         };
-        readable_changes(&mut |offset, bytes| self.read(offset, bytes), folded)
+        readable_changes(&mut |offset, bytes| self.read(offset, bytes), checkpointed)
     }
 
     /// Every sound record in any leaf at the place of a page, whether a tree leads there or not.

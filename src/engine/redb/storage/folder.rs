@@ -11,7 +11,7 @@ use crate::engine::redb::storage::draft::Temporary;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
 use crate::engine::redb::storage::platform::{forget_cached, no_follow, refused, try_lock};
-use crate::engine::redb::storage::{Draft, Found, Medium, Opened};
+use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
 /// A path under which a store is, or shall be.
@@ -28,16 +28,16 @@ impl InFolder {
     }
 }
 
-impl Medium for InFolder {
+impl Storage for InFolder {
     fn path(&self) -> &Path {
         &self.path
     }
 
-    fn found(&self) -> Result<Found> {
+    fn found(&self) -> Result<Existing> {
         let path = &self.path;
         let metadata = match fs::symlink_metadata(path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
             Err(error) => return Err(Error::io("look at", path, error)),
         };
         let kind = metadata.file_type();
@@ -48,9 +48,9 @@ impl Medium for InFolder {
         } else if !kind.is_file() {
             "a device or a pipe"
         } else if metadata.len() == 0 {
-            return Ok(Found::Nothing);
+            return Ok(Existing::Nothing);
         } else {
-            return Ok(Found::File);
+            return Ok(Existing::File);
         };
         Err(Error::NotARegularFile { path: path.into(), what })
     }
@@ -125,10 +125,10 @@ mod tests {
     fn forgetting_what_is_cached_loses_nothing_that_was_written_and_needs_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sessions.redb");
-        let medium = InFolder::at(&path).unwrap();
-        medium.forget_cached().unwrap();
+        let storage = InFolder::at(&path).unwrap();
+        storage.forget_cached().unwrap();
         fs::write(&path, [7; 10_000]).unwrap();
-        medium.forget_cached().unwrap();
+        storage.forget_cached().unwrap();
         assert_eq!(fs::read(&path).unwrap(), [7; 10_000]);
     }
 
@@ -138,16 +138,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, target) = (folder.path().join("sessions.redb"), folder.path().join("target"));
         fs::write(&target, b"somebody's").unwrap();
-        let medium = InFolder::at(&path).unwrap();
-        let draft = medium.create().unwrap();
+        let storage = InFolder::at(&path).unwrap();
+        let draft = storage.create().unwrap();
         // Nobody looks at the name once more between `found` and these.
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        let refused = medium.open();
+        let refused = storage.open();
         assert!(
             matches!(refused, Err(Error::NotARegularFile { what: "a symbolic link", .. })),
             "{refused:?}"
         );
-        assert!(medium.forget_cached().is_err());
+        assert!(storage.forget_cached().is_err());
         // A new store takes the link's place, and leaves alone what it leads to.
         draft.move_in_place().unwrap();
         assert!(fs::symlink_metadata(&path).unwrap().is_file());

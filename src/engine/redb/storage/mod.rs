@@ -1,6 +1,6 @@
 //! What a store's file is kept on: a folder of the operating system, or a disk of a test's making.
 //!
-//! A medium knows names, identities and bytes. It knows neither marks nor redb's handle, and it
+//! A storage knows names, identities and bytes. It knows neither marks nor redb's handle, and it
 //! never writes to what it opens.
 
 pub(crate) mod platform;
@@ -21,12 +21,12 @@ use crate::engine::redb::storage::identity::Identity;
 use crate::error::Result;
 
 /// The place of one store, by its name; it may be empty.
-pub(crate) trait Medium: Debug + Send + Sync {
+pub(crate) trait Storage: Debug + Send + Sync {
     /// What error texts call the store.
     fn path(&self) -> &Path;
 
     /// What is there now, without opening it.
-    fn found(&self) -> Result<Found>;
+    fn found(&self) -> Result<Existing>;
 
     /// Opens what is there.
     fn open(&self) -> Result<Opened>;
@@ -54,20 +54,20 @@ pub(crate) trait Draft {
 }
 
 /// The bytes of an open file: what redb asks of it, and what the log does.
-pub(crate) trait MediumFile: StorageBackend {
+pub(crate) trait StorageFile: StorageBackend {
     /// Writes, and returns once what it wrote is on the disk; of anything else that was written
     /// before it promises nothing. `None`, and nothing is written, where there is no way to do it.
     ///
     /// Its range must have been written and synced before, so that no length has to be. A failure to
     /// write something else, of which a sync is told as well, may be told here, too.
-    fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), Unwritten>> {
+    fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), WriteFailure>> {
         None
     }
 }
 
 /// How a write that was to be on the disk has failed.
 #[derive(Debug)]
-pub(crate) enum Unwritten {
+pub(crate) enum WriteFailure {
     /// As a write does: any part of it may be there, and it can be tried again.
     Write(io::Error),
     /// As a sync does: the system may hold for written what is not on the disk.
@@ -77,12 +77,12 @@ pub(crate) enum Unwritten {
 /// An open file: its bytes, and which file it is whatever its name.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) backend: Box<dyn MediumFile>,
+    pub(crate) backend: Box<dyn StorageFile>,
     pub(crate) identity: Identity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Existing {
     /// Nothing, or a file without a byte.
     Nothing,
     /// A file; whether it is a store of ours shows when it is opened.

@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use crate::engine::redb::storage::platform::{open_apart, write_synced};
-use crate::engine::redb::storage::{MediumFile, Unwritten};
+use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct OsFile {
@@ -30,13 +30,13 @@ impl OsFile {
     }
 }
 
-impl MediumFile for OsFile {
+impl StorageFile for OsFile {
     /// Syncs this range alone: what redb writes meanwhile all over the same file would otherwise
     /// have to get to the disk first.
-    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), Unwritten>> {
+    fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), WriteFailure>> {
         let log = self.log.as_ref().filter(|_| !self.syncs_no_range.load(Ordering::Relaxed))?;
         match write_synced(log, offset, data) {
-            Err(Unwritten::Write(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(WriteFailure::Write(error)) if error.kind() == io::ErrorKind::Unsupported => {
                 self.syncs_no_range.store(true, Ordering::Relaxed);
                 None
             }

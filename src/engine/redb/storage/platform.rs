@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::{fs, io};
 
-use crate::engine::redb::storage::Unwritten;
+use crate::engine::redb::storage::WriteFailure;
 use crate::engine::redb::storage::identity::Identity;
 use crate::error::{Error, Result};
 
@@ -102,13 +102,13 @@ pub(in crate::engine::redb) fn write_synced(
     file: &File,
     mut offset: u64,
     mut data: &[u8],
-) -> Result<(), Unwritten> {
+) -> Result<(), WriteFailure> {
     use std::os::unix::fs::FileExt;
 
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
     // By itself first, so that an error of the next call is one of the sync: where a file system
     // finds no room for data, it mostly says so here.
-    file.write_all_at(data, offset).map_err(Unwritten::Write)?;
+    file.write_all_at(data, offset).map_err(WriteFailure::Write)?;
     while !data.is_empty() {
         match pwritev2(file, &[io::IoSlice::new(data)], offset, ReadWriteFlags::DSYNC) {
             Ok(written) => {
@@ -117,9 +117,9 @@ pub(in crate::engine::redb) fn write_synced(
             }
             Err(Errno::INTR) => {}
             Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
-                return Err(Unwritten::Write(io::ErrorKind::Unsupported.into()));
+                return Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()));
             }
-            Err(error) => return Err(Unwritten::Sync(error.into())),
+            Err(error) => return Err(WriteFailure::Sync(error.into())),
         }
     }
     Ok(())
@@ -132,8 +132,12 @@ pub(in crate::engine::redb) fn open_apart(_: &File) -> Option<File> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(in crate::engine::redb) fn write_synced(_: &File, _: u64, _: &[u8]) -> Result<(), Unwritten> {
-    Err(Unwritten::Write(io::ErrorKind::Unsupported.into()))
+pub(in crate::engine::redb) fn write_synced(
+    _: &File,
+    _: u64,
+    _: &[u8],
+) -> Result<(), WriteFailure> {
+    Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()))
 }
 
 #[cfg(target_os = "linux")]

@@ -7,10 +7,10 @@ use std::path::Path;
 use redb::StorageBackend;
 
 use super::*;
-use crate::engine::redb::commit::operation::OnTables;
+use crate::engine::redb::commit::operation::OnStore;
 use crate::engine::redb::database::schema::{EXPIRY, SESSIONS};
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::{Draft, Found, Medium, MediumFile, Opened};
+use crate::engine::redb::storage::{Draft, Existing, Opened, Storage, StorageFile};
 
 const PARTS: Parts<'_> = Parts {
     user: None,
@@ -93,7 +93,7 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
         assert!(sweep < STRAYS, "it comes to its end");
     }
     // Those whose sessions have changed since are found once redb has caught up.
-    engine.submit(OnTables::Sync).unwrap();
+    engine.submit(OnStore::Sync).unwrap();
     engine.snapshot().unwrap();
     assert_eq!(engine.remove_expired(now, &defaults, STEP).unwrap().removed, 0);
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
@@ -125,7 +125,7 @@ struct WithoutLocks(InFolder);
 #[derive(Debug)]
 struct Lockless(Box<dyn StorageBackend>);
 
-impl MediumFile for Lockless {}
+impl StorageFile for Lockless {}
 
 impl StorageBackend for Lockless {
     fn len(&self) -> io::Result<u64> {
@@ -149,12 +149,12 @@ impl StorageBackend for Lockless {
     }
 }
 
-impl Medium for WithoutLocks {
+impl Storage for WithoutLocks {
     fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn found(&self) -> Result<Found> {
+    fn found(&self) -> Result<Existing> {
         self.0.found()
     }
 
@@ -186,8 +186,8 @@ fn a_file_system_without_locks_is_refused() {
     let path = folder.path().join("sessions.redb");
     RedbEngine::open(&path).unwrap().close().unwrap();
     let before = std::fs::read(&path).unwrap();
-    let medium = WithoutLocks(InFolder::at(&path).unwrap());
-    let refused = RedbEngine::open_medium(Box::new(medium), &RedbOptions::new());
+    let storage = WithoutLocks(InFolder::at(&path).unwrap());
+    let refused = RedbEngine::open_storage(Box::new(storage), &RedbOptions::new());
     assert!(matches!(refused, Err(Error::LocksUnsupported { path: named }) if named == path));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -201,7 +201,7 @@ fn the_parts_of_an_engine_print_no_content() {
     let record = Record::new(&parts, &Timeouts::default()).unwrap();
     assert_eq!(engine.insert(&key, record, Limits::NONE).unwrap(), Insert::Done);
     assert!(engine.load(&key).unwrap().is_some());
-    let printed = format!("{:?} {:?} {:?}", engine, engine.shared, engine.writer);
+    let printed = format!("{:?} {:?} {:?}", engine, engine.view, engine.writer);
     assert!(printed.contains("Snapshot") && printed.contains("Writer"), "{printed}");
     assert!(!printed.contains("42, 42, 42") && !printed.contains("***"), "{printed}");
 }

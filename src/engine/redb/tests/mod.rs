@@ -14,11 +14,11 @@ use std::thread;
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Removed, Replace};
-use crate::engine::redb::commit::operation::{Keyed, Outcome};
+use crate::engine::redb::commit::operation::{OnSessions, Outcome};
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::storage::folder::InFolder;
-use crate::engine::waker::Wake;
+use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};
@@ -99,7 +99,7 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
     }
     engine.close().unwrap();
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
-    assert!(engine.shared.filter.is_worn_out(), "there is none yet");
+    assert!(engine.view.filter.is_worn_out(), "there is none yet");
     let built = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -117,7 +117,7 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
         });
         scope.spawn(|| {
             let mut steps = 0;
-            while engine.shared.filter.is_worn_out() {
+            while engine.view.filter.is_worn_out() {
                 engine.flush().unwrap();
                 steps += 1;
             }
@@ -134,12 +134,12 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
         });
     });
     // From the file, and not from the cache.
-    engine.shared.cache.invalidate_all(u64::MAX);
+    engine.view.cache.invalidate_all(u64::MAX);
     for number in 0..STORED + COMING {
         let there = number < STORED || number % 3 != 0;
         assert_eq!(engine.load(&key(number)).unwrap().is_some(), there, "{number}");
     }
-    let hidden = (1_000..2_000).filter(|number| !engine.shared.filter.may_contain(&key(*number)));
+    let hidden = (1_000..2_000).filter(|number| !engine.view.filter.may_contain(&key(*number)));
     assert!(hidden.count() > 900, "the filter is in use");
 }
 
@@ -168,13 +168,13 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     let (leading, go_on) = (AtomicBool::new(false), AtomicBool::new(false));
     let lead = || {
         let (key, record) = (key(999), record_at(now.as_millis()));
-        let own = Keyed::Insert { key, record, limits: Limits::NONE };
+        let own = OnSessions::Insert { key, record, limits: Limits::NONE };
         let outcome = engine.queue.submit(own.into(), |batch| {
             leading.store(true, Ordering::Release);
             while !go_on.load(Ordering::Acquire) {
                 thread::yield_now();
             }
-            engine.writer.commit(&engine.shared, batch)
+            engine.writer.commit(&engine.view, batch)
         });
         assert!(matches!(outcome, Ok(Outcome::Insert(Insert::Done))));
     };
@@ -268,17 +268,17 @@ fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well
 }
 
 #[test]
-fn a_flush_folds_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
+fn a_flush_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
     let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
-    engine.set_wake(Wake::new(|| {}));
+    engine.set_waker(Waker::new(|| {}));
     // Over five eighths of 64 KiB, with a sector each, and under six.
     for number in 0..85 {
         assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
     }
-    assert!(!engine.shared.overlay.is_empty(), "nobody has come");
+    assert!(!engine.view.overlay.is_empty(), "nobody has come");
     assert!(engine.touch(&key(1), Timestamp::from_millis(2)).unwrap());
     engine.flush().unwrap();
-    assert!(engine.shared.overlay.is_empty());
+    assert!(engine.view.overlay.is_empty());
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
     fn check(engine: impl Engine) {
         let woken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&woken);
-        engine.set_wake(Wake::new(move || flag.store(true, Ordering::Release)));
+        engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
         let insert = |number| {
             let inserted = engine.insert(&key(number), record(), Limits::NONE);
             assert_eq!(inserted.unwrap(), Insert::Done);
@@ -295,7 +295,7 @@ fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
         // With a sector each of 64 KiB.
         assert!((0..63).all(|number| !insert(number)));
         assert!(insert(64), "half full");
-        engine.tend().unwrap();
+        engine.run_background_work().unwrap();
         assert!(!insert(65));
     }
     check(Box::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap()));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::engine::redb::database::snapshot::Snapshot;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::Changes;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -40,14 +40,17 @@ impl Listing {
     }
 
     /// The record under a key; the inner error is one damaged record.
-    pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Outer<Option<Result<Record>>> {
+    pub(in crate::engine::redb) fn get(
+        &self,
+        key: &SessionKey,
+    ) -> RedbResult<Option<Result<Record>>> {
         match self.changes.get(key) {
             Some(changed) => Ok(changed.clone().map(Ok)),
             None => self.snapshot.get(key),
         }
     }
 
-    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Outer<Vec<SessionKey>> {
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let mut keys = self.snapshot.keys_of(user)?;
         keys.retain(|key| !self.changes.contains_key(key));
         keys.extend(self.changed(|record| record.user().as_ref() == Some(user)));
@@ -59,7 +62,7 @@ impl Listing {
     pub(in crate::engine::redb) fn passed(
         &self,
         now: Timestamp,
-    ) -> Outer<impl Iterator<Item = Outer<SessionKey>>> {
+    ) -> RedbResult<impl Iterator<Item = RedbResult<SessionKey>>> {
         let changed = self.changed(move |record| record.index_deadline() <= now);
         let unchanged = self.snapshot.passed(None, now)?.map(|entry| Ok(entry?.1));
         let unchanged = unchanged.filter(|key| match key {
@@ -72,7 +75,7 @@ impl Listing {
     /// Every record, in the order of the keys.
     pub(in crate::engine::redb) fn records(
         &self,
-    ) -> Outer<impl Iterator<Item = Outer<(SessionKey, Result<Record>)>>> {
+    ) -> RedbResult<impl Iterator<Item = RedbResult<(SessionKey, Result<Record>)>>> {
         let mut changed: Vec<_> = self.changed(|_| true).collect();
         changed.sort_unstable_by(|one, other| other.cmp(one));
         let mut unchanged = self

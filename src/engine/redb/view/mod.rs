@@ -12,7 +12,7 @@ pub(in crate::engine::redb) mod touches;
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
-use crate::engine::redb::error::Outer;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::StoreFile;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::view::cache::RecordCache;
@@ -27,7 +27,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// An open file, as readers see it.
 #[derive(Debug)]
-pub(in crate::engine::redb) struct Shared {
+pub(in crate::engine::redb) struct View {
     pub(in crate::engine::redb) file: StoreFile,
     pub(in crate::engine::redb) options: RedbOptions,
     pub(in crate::engine::redb) touches: TouchBuffer,
@@ -41,11 +41,11 @@ pub(in crate::engine::redb) struct Shared {
     pub(in crate::engine::redb) handle_lost: AtomicBool,
 }
 
-impl Shared {
+impl View {
     /// Looks at the snapshot.
-    pub(in crate::engine::redb) fn look<T>(
+    pub(in crate::engine::redb) fn with_snapshot<T>(
         &self,
-        look: impl FnOnce(&Snapshot) -> Outer<T>,
+        look: impl FnOnce(&Snapshot) -> RedbResult<T>,
     ) -> Result<T> {
         let snapshot = self.snapshot.load();
         let snapshot = snapshot.as_deref().ok_or(Error::Closed)?;
@@ -108,7 +108,8 @@ impl Shared {
     }
 
     fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
-        let (record, commit) = self.look(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
+        let (record, commit) =
+            self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
         let record = record.transpose()?;
         if let Some(record) = &record {
             self.cache.fill(key, record, commit);
@@ -120,7 +121,7 @@ impl Shared {
     pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Result<bool> {
         match self.contains_in_memory(key) {
             Some(there) => Ok(there),
-            None => self.look(|snapshot| snapshot.contains(key)),
+            None => self.with_snapshot(|snapshot| snapshot.contains(key)),
         }
     }
 

@@ -100,7 +100,7 @@ impl Overlay {
     }
 
     /// A snapshot with these changes is published. What has been changed again since then stays.
-    pub(in crate::engine::redb) fn settle(&self, shown: &Changes) {
+    pub(in crate::engine::redb) fn drop_published(&self, shown: &Changes) {
         for (key, record) in shown {
             let mut shard = shard_of(&self.shards, key).write();
             // One that is the same is what the snapshot says, whichever change left it.
@@ -135,11 +135,11 @@ impl Overlay {
 
     /// A snapshot with every change is published.
     pub(in crate::engine::redb) fn clear(&self) {
-        self.keep(&Changes::default());
+        self.retain(&Changes::default());
     }
 
     /// A snapshot with every change but these is published.
-    pub(in crate::engine::redb) fn keep(&self, changes: &Changes) {
+    pub(in crate::engine::redb) fn retain(&self, changes: &Changes) {
         for shard in &self.shards {
             shard.write().retain(|key, record| {
                 let kept = changes.contains_key(key);

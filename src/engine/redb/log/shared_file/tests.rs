@@ -1,4 +1,4 @@
-//! Moves of the log that fail half way, and where it goes.
+//! Moves of the log that fail half route, and where it goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ struct Failing {
     torn: usize,
 }
 
-impl MediumFile for Failing {}
+impl StorageFile for Failing {}
 
 impl StorageBackend for Failing {
     fn len(&self) -> io::Result<u64> {
@@ -46,8 +46,8 @@ fn failing(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Failing {
     Failing { file: Arc::clone(file), writes: AtomicUsize::new(writes), torn }
 }
 
-fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Disk {
-    Disk::open(Box::new(failing(file, writes, torn)), SyncFailed::default()).unwrap()
+fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> SharedFile {
+    SharedFile::open(Box::new(failing(file, writes, torn)), SyncFailed::default()).unwrap()
 }
 
 /// Three changes, each of which fails at any of its writes or not at all: the log moves, is given
@@ -67,8 +67,8 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
             let disk = on(&file, (number >> (2 + 2 * change)) & 3, torn);
             let len = (17 + change as u64) * PAGE;
             let (wanted, result) = if change == 1 && gives_back {
-                disk.retire();
-                (None, disk.give_back_retired())
+                disk.release_on_close();
+                (None, disk.give_back_released())
             } else if before.is_some() {
                 (Some(len), disk.set_database_len(len))
             } else {
@@ -82,7 +82,7 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
     }
 }
 
-fn disk() -> Disk {
+fn disk() -> SharedFile {
     let file = Arc::new(InMemoryBackend::new());
     file.set_len(64 * 1024).unwrap();
     on(&file, usize::MAX, 0)
@@ -100,7 +100,7 @@ fn a_log_in_use_never_moves_onto_itself() {
     let before = disk.read_log().unwrap().unwrap().0;
     disk.set_database_len(old.database_len + PAGE).unwrap();
     let new = disk.log.lock().area.unwrap();
-    assert!(new.start >= old.end(), "a crash on the way finds the old one whole");
+    assert!(new.start >= old.end(), "a crash on the route finds the old one whole");
     assert_eq!(disk.database_len().unwrap(), old.database_len + PAGE);
     let after = disk.read_log().unwrap().unwrap().0;
     assert_eq!(after[..9_728], before[..9_728]);
@@ -114,11 +114,11 @@ fn a_log_that_is_given_back_does_not_move_before() {
         let disk = on(&file, 9, 0);
         assert!(disk.append(entry(), 1).unwrap());
         disk.restart();
-        disk.retire();
-        let disk = Disk { inner: Box::new(failing(&file, writes, 0)), ..disk };
+        disk.release_on_close();
+        let disk = SharedFile { inner: Box::new(failing(&file, writes, 0)), ..disk };
         // Two sectors are all that is written.
         assert_eq!(disk.set_database_len(32 * 1024).is_ok(), writes == 2);
-        assert!(disk.give_back_retired().is_ok());
+        assert!(disk.give_back_released().is_ok());
         if writes == 2 {
             assert_eq!(file.len().unwrap(), 32 * 1024);
             assert!(on(&file, 0, 0).log.lock().area.is_none());

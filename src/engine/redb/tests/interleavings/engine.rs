@@ -157,7 +157,7 @@ fn what_an_older_snapshot_held_never_hides_a_later_commit() {
         // In a snapshot and not in the cache, so that readers fill it from the snapshot that they
         // happen to see.
         scene.engine.snapshot().unwrap();
-        scene.engine.shared.cache.invalidate_all(1);
+        scene.engine.view.cache.invalidate_all(1);
         let write = scene.spawn(|engine| {
             for revision in 2..4 {
                 let replaced =
@@ -284,8 +284,8 @@ fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
         insert.join().unwrap();
         for _ in 0..4 {
             scene.engine.flush().unwrap();
-            assert!((1..6).all(|number| scene.engine.shared.filter.may_contain(&key(number))));
+            assert!((1..6).all(|number| scene.engine.view.filter.may_contain(&key(number))));
         }
-        assert!(!scene.engine.shared.filter.is_worn_out(), "one is in use");
+        assert!(!scene.engine.view.filter.is_worn_out(), "one is in use");
     });
 }

@@ -9,8 +9,8 @@
 //! redb's own locks are not explored: each of its calls is one step. No test may hold one of them
 //! where shuttle can switch threads.
 
+mod checkpoints;
 mod engine;
-mod folds;
 mod queue;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use shuttle::thread;
 
-use crate::engine::redb::commit::queue::{CommitQueue, Operation};
+use crate::engine::redb::commit::queue::{CommitQueue, Queued};
 use crate::engine::redb::tests::interleavings::explore;
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ const EXECUTIONS: u64 = 8_000;
 #[derive(Debug)]
 struct Number(usize);
 
-impl Operation for Number {
+impl Queued for Number {
     type Outcome = usize;
 
     fn weight(&self) -> usize {
@@ -39,11 +39,11 @@ impl Scene {
         })
     }
 
-    /// Doubles every number, one batch at a time; or panics, if the leader is told to.
+    /// Doubles every number, one group at a time; or panics, if the leader is told to.
     fn submit(&self, number: usize, panics: bool) -> Result<usize> {
-        self.queue.submit(Number(number), |batch| {
+        self.queue.submit(Number(number), |group| {
             assert!(!self.committing.swap(true, Ordering::SeqCst), "two threads lead");
-            let numbers: Vec<usize> = batch.map(|Number(number)| number).collect();
+            let numbers: Vec<usize> = group.map(|Number(number)| number).collect();
             self.carried_out.lock().unwrap().extend(&numbers);
             assert!(self.committing.swap(false, Ordering::SeqCst), "two threads lead");
             if panics {

@@ -1,5 +1,5 @@
-//! Folds under way: with durability `Immediate` the tables follow the log, which in this build takes
-//! two changes before a fold is due and four at the most; so threads fold, wait for folds, and go on
+//! Checkpoints under way: with durability `Immediate` the tables follow the log, which in this build takes
+//! two changes before a checkpoint is due and four at the most; so threads checkpoint, wait for checkpoints, and go on
 //! meanwhile.
 
 use std::collections::BTreeMap;
@@ -143,21 +143,21 @@ fn lists(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
 }
 
 #[test]
-fn what_is_acknowledged_while_the_log_is_folded_is_in_the_store_and_in_the_file() {
+fn what_is_acknowledged_while_the_log_is_checkpointed_is_in_the_store_and_in_the_file() {
     explore(EXECUTIONS, || run(&[inserts_two, inserts_two_more, inserts_and_removes, replaces]));
 }
 
 #[test]
-fn readers_and_listings_never_go_back_while_the_log_is_folded() {
+fn readers_and_listings_never_go_back_while_the_log_is_checkpointed() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, reads, lists]));
 }
 
 #[test]
-fn touches_are_flushed_between_folds() {
+fn touches_are_flushed_between_checkpoints() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, touches, inserts_and_removes]));
 }
 
 #[test]
-fn a_sweep_finds_every_expired_session_while_the_log_is_folded() {
+fn a_sweep_finds_every_expired_session_while_the_log_is_checkpointed() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
 }

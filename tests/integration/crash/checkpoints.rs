@@ -1,7 +1,7 @@
-//! The log is folded into the database while others write: a crash, or a failing disk, at any moment
+//! The log is checkpointed into the database while others write: a crash, or a failing disk, at any moment
 //! of it.
 //!
-//! One thread writes until it folds, and is held up at its sync; another goes on meanwhile. Each
+//! One thread writes until it checkpoints, and is held up at its sync; another goes on meanwhile. Each
 //! notes after a call how many operations the disk had had, so that what was acknowledged when is
 //! known without a clock.
 
@@ -75,8 +75,8 @@ impl Drop for Released<'_> {
     }
 }
 
-/// Runs `meanwhile` while another thread folds the log, and waits for its sync.
-fn during_a_fold<T>(
+/// Runs `meanwhile` while another thread checkpoints the log, and waits for its sync.
+fn during_a_checkpoint<T>(
     disk: &SimulatedDisk,
     store: &Store,
     notes: &Notes,
@@ -86,8 +86,8 @@ fn during_a_fold<T>(
     disk.hold_file_syncs();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // A fold is due after 64 changes at the latest, with a cache as small as this. The call
-            // that folds returns once it is released.
+            // A checkpoint is due after 64 changes at the latest, with a cache as small as this. The call
+            // that checkpoints returns once it is released.
             let mut number = 0;
             while !over.load(Ordering::Acquire) && number < 64 {
                 let content = format!("before {number}");
@@ -118,15 +118,15 @@ fn roomy(disk: &SimulatedDisk, notes: &Notes) -> Store {
     store
 }
 
-/// Three folds, with all kinds of writes during each of them.
+/// Three checkpoints, with all kinds of writes during each of them.
 fn record() -> (SimulatedDisk, Notes, u64) {
     let (disk, notes) = (SimulatedDisk::new(), Notes::default());
     let store = roomy(&disk, &notes);
     let begin = disk.operations();
     for round in 0..3 {
         let mut sessions: Vec<_> = (0..3).map(|_| create(&disk, &store, &notes, "old")).collect();
-        during_a_fold(&disk, &store, &notes, || {
-            let folding = disk.operations();
+        during_a_checkpoint(&disk, &store, &notes, || {
+            let checkpointing = disk.operations();
             for number in 0..12 {
                 create(&disk, &store, &notes, &format!("meanwhile {round} {number}"));
             }
@@ -139,7 +139,10 @@ fn record() -> (SimulatedDisk, Notes, u64) {
             store.regenerate_id(&mut sessions[2]).unwrap();
             notes.note(&disk, old, None);
             notes.note(&disk, sessions[2].key(), Some("old"));
-            assert!(disk.operations() > folding, "it was acknowledged while the fold was held up");
+            assert!(
+                disk.operations() > checkpointing,
+                "it was acknowledged while the checkpoint was held up"
+            );
             notes.check(&listed(&store), disk.operations(), "a listing");
         });
     }
@@ -148,7 +151,7 @@ fn record() -> (SimulatedDisk, Notes, u64) {
 }
 
 #[test]
-fn what_is_acknowledged_during_a_fold_survives_a_crash_at_any_operation() {
+fn what_is_acknowledged_during_a_checkpoint_survives_a_crash_at_any_operation() {
     let (disk, notes, begin) = record();
     for operation in begin..=disk.operations() {
         let crashes = [
@@ -164,7 +167,7 @@ fn what_is_acknowledged_during_a_fold_survives_a_crash_at_any_operation() {
 }
 
 #[test]
-fn a_second_crash_while_what_was_logged_during_a_fold_is_folded_loses_nothing() {
+fn a_second_crash_while_what_was_logged_during_a_checkpoint_is_checkpointed_loses_nothing() {
     let (disk, notes, begin) = record();
     let last = disk.operations();
     for sample in 0..12 {
@@ -186,11 +189,11 @@ fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
         let (disk, notes) = (SimulatedDisk::new(), Notes::default());
         let store = roomy(&disk, &notes);
         let mut refused = None;
-        during_a_fold(&disk, &store, &notes, || {
+        during_a_checkpoint(&disk, &store, &notes, || {
             create(&disk, &store, &notes, "before it fails");
             disk.fail_once(DiskFault::Sync, 0);
             if seed % 4 == 0 {
-                // The fold's is the one that fails.
+                // The checkpoint's is the one that fails.
                 let before = disk.operations();
                 disk.release_syncs();
                 while disk.operations() == before {
@@ -209,7 +212,7 @@ fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
                         None
                     })
                 });
-                // Sooner or later the fold's sync is let go, to be the first or the second.
+                // Sooner or later the checkpoint's sync is let go, to be the first or the second.
                 for _ in 0..seed * 25 {
                     thread::yield_now();
                 }

@@ -224,7 +224,7 @@ impl Writer {
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
         self.ensure_open(view, state).map_err(Failed::Before)?;
-        // Whoever panics on the route leaves a file that is opened anew, with what its log says.
+        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
         let _lost_by_panic = LostByPanic(view);
         let (outcomes, next) = match self.commit_in_view(view, state, &mut batch, effects)? {
             InView::Done(done) => return Ok(done),

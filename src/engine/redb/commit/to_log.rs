@@ -82,7 +82,7 @@ impl Writer {
         outcome.map_err(|error| Failed::Before(view.failed_to_read(error)))
     }
 
-    /// Writes an entry of the log; `false` if there is no room for it, nor a checkpoint under route that
+    /// Writes an entry of the log; `false` if there is no room for it, nor a checkpoint under way that
     /// would make some.
     fn append(
         &self,

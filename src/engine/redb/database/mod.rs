@@ -12,10 +12,10 @@ pub(in crate::engine::redb) mod tables;
 use redb::{Database, WriteTransaction};
 
 use crate::engine::durability::Durability;
+use crate::engine::redb::database::schema::SEQUENCE;
 use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::Changes;
-use crate::engine::redb::log::SEQUENCE;
 use crate::key::SessionKey;
 
 pub(in crate::engine::redb) struct Connection {

@@ -33,3 +33,6 @@ pub(in crate::engine::redb) fn of_user(
 ) -> std::ops::RangeInclusive<(&[u8], &[u8; SessionKey::LEN])> {
     (user.as_bytes(), &FIRST_KEY)..=(user.as_bytes(), &LAST_KEY)
 }
+
+/// In `meta`: the number of the commit, which holds all entries of the log before it.
+pub(in crate::engine::redb) const SEQUENCE: &str = "log_sequence";

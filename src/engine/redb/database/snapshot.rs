@@ -3,10 +3,12 @@
 //! Invariant: a snapshot is replaced, never changed. One that is kept pins every page freed since,
 //! so nothing holds one for longer than a call.
 
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableError,
+};
 
 use crate::engine::redb::database::schema::{
-    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, SESSIONS, USERS, of_user,
+    EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, SEQUENCE, SESSIONS, USERS, of_user,
 };
 use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
@@ -117,4 +119,18 @@ impl std::fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Snapshot")
     }
+}
+
+/// The number of the last commit on the disk: that of the last entry of the log it holds.
+pub(in crate::engine::redb) fn stored_sequence(database: &Database) -> RedbResult<u64> {
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        // A file that is only being created.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let value = meta.get(SEQUENCE)?;
+    let number = value.and_then(|value| value.value().first_chunk().copied());
+    Ok(number.map_or(0, u64::from_le_bytes))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
+use crate::engine::redb::database::snapshot::stored_sequence;
 use crate::engine::redb::error;
 use crate::engine::redb::file::backend::Backend;
 use crate::engine::redb::file::compaction::compact_if_mostly_empty;
@@ -195,7 +196,10 @@ impl StoreFile {
             if found == Existing::File {
                 check_format(self.path(), database)?;
             }
-            WriteAheadLog::recover(disk, database, options.page_cache_bytes())
+            stored_sequence(database)
+                .and_then(|number| {
+                    Ok(WriteAheadLog::recover(disk, number, options.page_cache_bytes())?)
+                })
                 .map_err(|error| error::from_redb("recover", self.path(), error))
         });
         let (log, logged) = recovered?;

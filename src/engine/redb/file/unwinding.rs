@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Does something with what is held, and hands it back. If that panics the panic goes on, and
-/// what was held is dropped on its route, whatever comes of that.
+/// what was held is dropped on its way, whatever comes of that.
 pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut H) -> T) -> (H, T) {
     match catch_unwind(AssertUnwindSafe(|| act(&mut held))) {
         Ok(result) => (held, result),

@@ -11,7 +11,7 @@ const RECORD: usize = 4;
 /// One that was removed dirties a page, too, but keeps no room in memory; and sweeps remove so many
 /// that they share pages.
 const REMOVAL: usize = 1;
-/// While a checkpoint is under route, or nobody comes to it, there may be so many times as much as for one.
+/// While a checkpoint is under way, or nobody comes to it, there may be so many times as much as for one.
 const GENERATIONS: usize = 2;
 
 #[derive(Debug)]

@@ -20,9 +20,6 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use redb::Database;
-
-use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
 use crate::engine::redb::log::entry::{Entry, ReadEntry};
@@ -31,8 +28,6 @@ use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
 use crate::record::Record;
 
-/// In `meta`: the number of the commit, which holds all entries of the log before it.
-pub(in crate::engine::redb) const SEQUENCE: &str = "log_sequence";
 const PAGE: usize = 4_096;
 
 /// An entry in the middle of the log cannot be read, though later ones can.
@@ -50,7 +45,7 @@ pub(in crate::engine::redb) struct WriteAheadLog {
     last: u64,
     /// The number of redb's last commit on the disk.
     checkpointed: u64,
-    /// The number of the checkpoint under route, and whether no entry has come since it began.
+    /// The number of the checkpoint under way, and whether no entry has come since it began.
     checkpoint: Option<Checkpoint>,
     backlog: Backlog,
 }
@@ -59,7 +54,7 @@ pub(in crate::engine::redb) struct WriteAheadLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Due {
     No,
-    /// While it is under route there must be room for others.
+    /// While it is under way there must be room for others.
     Soon,
     /// There is hardly any left.
     Now,
@@ -85,13 +80,17 @@ impl WriteAheadLog {
     /// The log as the last process left it, and what it says that the database does not hold. It
     /// is read and nothing more: a full disk does not stand in the way.
     ///
-    /// `page_cache_bytes` is what redb has for pages.
+    /// `checkpointed` is the number of the database's last commit, and `page_cache_bytes` is what
+    /// the database has for pages.
     pub(in crate::engine::redb) fn recover(
         disk: Arc<SharedFile>,
-        database: &Database,
+        checkpointed: u64,
         page_cache_bytes: usize,
-    ) -> RedbResult<(Self, Changes)> {
-        let checkpointed = stored_sequence(database)?;
+    ) -> io::Result<(Self, Changes)> {
+        // Numbers go on from here; no store comes so far.
+        if checkpointed > u64::MAX / 2 {
+            return Err(damaged(DamagedLog { number: checkpointed }));
+        }
         let entries = match disk.read_log()? {
             Some((bytes, salt)) => entries_after(checkpointed, &bytes, &salt)?,
             None => Vec::new(),
@@ -119,7 +118,7 @@ impl WriteAheadLog {
         let mut weight = 0;
         let changes = changes.inspect(|change| weight += backlog::weight(change));
         let Some(entry) = Entry::of(changes) else { return Ok(false) };
-        // With no checkpoint under route, one is due, and the entry comes into it.
+        // With no checkpoint under way, one is due, and the entry comes into it.
         if self.checkpoint.is_some() && !self.backlog.has_room_for(weight) {
             return Ok(false);
         }
@@ -148,7 +147,7 @@ impl WriteAheadLog {
         }
     }
 
-    /// Whether, but for a checkpoint under route, one would be due.
+    /// Whether, but for a checkpoint under way, one would be due.
     pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
         self.is_filled(4)
     }
@@ -235,31 +234,13 @@ pub(in crate::engine::redb) fn readable_changes(
 /// Of several changes of a key, the last. A record that cannot be read is an error.
 pub(in crate::engine::redb) fn last_of(
     changes: impl IntoIterator<Item = Change>,
-) -> RedbResult<Changes> {
+) -> io::Result<Changes> {
     let mut last = Changes::default();
     for (key, record) in changes {
         let record = record.map(|bytes| Record::decode(&key, &bytes)).transpose();
         last.insert(key, record.map_err(damaged)?);
     }
     Ok(last)
-}
-
-fn stored_sequence(database: &Database) -> RedbResult<u64> {
-    use redb::{ReadableDatabase, TableError};
-    let transaction = database.begin_read()?;
-    let meta = match transaction.open_table(crate::engine::redb::database::schema::META) {
-        Ok(meta) => meta,
-        // A file that is only being created.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(0),
-        Err(error) => return Err(error.into()),
-    };
-    let value = meta.get(SEQUENCE)?;
-    let number = value.and_then(|value| value.value().first_chunk().copied());
-    match number.map_or(0, u64::from_le_bytes) {
-        // Numbers go on from here; no store comes so far.
-        number if number > u64::MAX / 2 => Err(damaged(DamagedLog { number }).into()),
-        number => Ok(number),
-    }
 }
 
 /// An entry that redb does not hold on the disk.

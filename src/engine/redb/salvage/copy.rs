@@ -48,7 +48,7 @@ impl PrivateCopy {
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
-        // It is in nobody's route; the next salvage to the same place removes it.
+        // It is in nobody's way; the next salvage to the same place removes it.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -9,8 +9,9 @@ use std::io;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use crate::engine::redb::database::schema::SEQUENCE;
 use crate::engine::redb::keyed::Change;
-use crate::engine::redb::log::{SEQUENCE, readable_changes};
+use crate::engine::redb::log::readable_changes;
 use crate::engine::redb::pages::{
     Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };

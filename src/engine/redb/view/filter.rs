@@ -4,7 +4,7 @@
 //! Invariant: every key of the last published commit is in the filter that is in use. A key is added
 //! before the commit that brings it is published, and never taken out; the filter is built anew once
 //! it has taken in more than it was made for. While that goes on, new keys go into both. What a
-//! commit brought that failed half route is not known here, so after one the filter is forgotten.
+//! commit brought that failed half way is not known here, so after one the filter is forgotten.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Moves of the log that fail half route, and where it goes.
+//! Moves of the log that fail half way, and where it goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

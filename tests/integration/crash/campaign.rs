@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::recording::Recording;
+use super::{share, share_of};
 
 /// How many states a test tries; the long campaign is told by the environment.
 fn states(default: u64) -> u64 {
-    number("SESSILE_CRASH_STATES").map_or(default, |states| states / 3)
+    number("SESSILE_CRASH_STATES").map_or(default / share(), |states| states / 3)
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -21,7 +22,7 @@ fn campaign(name: &str, default: u64, crash: impl Fn(&Recording, u64, u64, &str)
     let began = Instant::now();
     while tried < enough {
         let recording = Recording::seeded(seed, 40);
-        for operation in recording.opened..=recording.disk.operations() {
+        for operation in share_of(recording.opened..=recording.disk.operations(), seed) {
             let what = format!("workload {seed}");
             crash(&recording, operation, seed.wrapping_mul(1_000_003) + operation, &what);
             tried += 1;

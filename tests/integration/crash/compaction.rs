@@ -6,6 +6,8 @@ use sessile::engine::{Engine, RedbOptions};
 use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{Error, RedbEngine, Result, SessionId, SessionStore};
 
+use super::share_of;
+
 /// How many points of the compaction are tried.
 const SAMPLES: u64 = 24;
 const SAMPLES_OF_FAULTS: u64 = 6;
@@ -88,7 +90,7 @@ fn a_crash_while_the_file_is_compacted_leaves_every_session() {
     drop(engine);
     assert!(disk.bytes_at(last) < before / 2, "it was not compacted");
 
-    for sample in 0..=SAMPLES {
+    for sample in share_of(0..=SAMPLES, 0) {
         let operation = first + (last - first) * sample / SAMPLES;
         for crashed in
             [disk.after_power_loss(operation, sample), disk.after_kill(operation, sample)]

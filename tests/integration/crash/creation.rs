@@ -5,9 +5,9 @@ use std::time::Duration;
 use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{Durability, Error};
 
-use super::DURABILITIES;
 use super::opened::{Opened, beginning_of_time};
 use super::oracle::{Content, look};
+use super::{DURABILITIES, share};
 
 const DURABILITY: Durability = DURABILITIES[0];
 
@@ -49,7 +49,7 @@ fn power_loss_at_any_operation_of_creation_leaves_a_store_or_none() {
     let disk = SimulatedDisk::new();
     open(&disk).unwrap().store.close().unwrap();
     for operation in 0..=disk.operations() {
-        for seed in 0..40 {
+        for seed in 0..40 / share() {
             let crashed = disk.after_power_loss(operation, seed);
             is_new_and_works(&crashed, &format!("{operation}, {seed}"));
         }

@@ -11,7 +11,7 @@ use super::oracle::{Found, Row, Touches, disagreement, look};
 use super::recording::Recording;
 use super::workload::Step;
 use super::world::World;
-use super::{Choices, DURABILITIES};
+use super::{Choices, DURABILITIES, share_of};
 
 const STEPS: u32 = 25;
 /// A lasting fault is repaired after as many calls that failed.
@@ -204,7 +204,7 @@ fn at_every_operation(fault: DiskFault, lasting: bool) {
             World::on(SimulatedDisk::new(), DURABILITIES[(seed % 3) as usize]),
             steps(seed, fault),
         );
-        for operation in recording.opened..recording.disk.operations() {
+        for operation in share_of(recording.opened..=recording.disk.operations() - 1, seed) {
             run(seed, fault, lasting, operation);
             runs += 1;
         }

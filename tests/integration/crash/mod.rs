@@ -3,6 +3,9 @@
 //! A workload runs once on a simulated disk, call by call beside a model; then it is crashed at its
 //! operations, one state after the other, and each state is opened and compared with the model.
 //!
+//! A debug build tries a share of the cases, so that `cargo test` ends soon; all of them are tried by
+//! `cargo test --release --test integration crash::`.
+//!
 //! `SESSILE_CRASH_STATES=1000000 cargo test --release --test integration crash::campaign --
 //! --nocapture` tries a million states, and prints how many, from which seed and in what time;
 //! `SESSILE_CRASH_SEED` chooses the first workload.
@@ -44,6 +47,23 @@ mod world;
 use std::time::Duration;
 
 use sessile::Durability;
+
+/// Which share of its cases a test tries: one in so many in a debug build, so that a plain
+/// `cargo test` ends soon; all of them where the build is optimised or `SESSILE_ALL_CASES` is set.
+#[cfg(test)]
+pub(crate) fn share() -> u64 {
+    let all = !cfg!(debug_assertions) || std::env::var_os("SESSILE_ALL_CASES").is_some();
+    if all { 1 } else { 8 }
+}
+
+/// These operations, or the share of them that this build tries; which ones depends on `turn`.
+#[cfg(test)]
+pub(crate) fn share_of(
+    operations: std::ops::RangeInclusive<u64>,
+    turn: u64,
+) -> impl Iterator<Item = u64> {
+    operations.skip((turn % share()) as usize).step_by(share() as usize)
+}
 
 pub(crate) const DURABILITIES: [Durability; 3] = [
     Durability::Immediate,

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use sessile::testing::SimulatedDisk;
 
-use super::DURABILITIES;
 use super::oracle::INACTIVITY;
 use super::recording::Recording;
 use super::workload::Step;
 use super::world::World;
+use super::{DURABILITIES, share_of};
 
 /// More than two steps of a sweep.
 const EXPIRED: u32 = 2_100;
 /// At as many of the operations, and at the last.
-const SAMPLES: u64 = 60;
+const SAMPLES: u64 = 64;
 
 fn check(recording: &Recording, what: &str) {
     let (first, last) = (recording.opened, recording.disk.operations());
-    for sample in 0..=SAMPLES {
+    for sample in share_of(0..=SAMPLES, 0) {
         let operation = first + (last - first) * sample / SAMPLES;
         recording.check_power_loss(operation, sample, &what);
         recording.check_kill(operation, sample, &what);
@@ -31,7 +31,7 @@ fn check_changes_of_length(recording: &Recording, what: &str) {
     let (first, last) = (recording.opened, recording.disk.operations());
     let bytes: Vec<_> = (0..=last).map(|operation| recording.disk.bytes_at(operation)).collect();
     let mut tried = 0;
-    for operation in first..=last {
+    for operation in share_of(first..=last, 0) {
         let beside = &bytes[operation.saturating_sub(BESIDE) as usize..];
         let beside = &beside[..beside.len().min(2 * BESIDE as usize)];
         if beside.iter().all(|len| *len == beside[0]) {

@@ -9,7 +9,7 @@ use super::oracle::{Row, Touches, disagreement, look};
 use super::recording::Recording;
 use super::workload::Step;
 use super::world::World;
-use super::{Choices, DURABILITIES};
+use super::{Choices, DURABILITIES, share_of};
 
 fn steps(seed: u64) -> Vec<Step> {
     steps_from(0, seed)
@@ -126,7 +126,7 @@ fn at_every_operation(before: Option<DiskFault>, then: impl Fn(World, Vec<Vec<Ro
     for seed in 1..=4 {
         let world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
         let recording = Recording::of(world, steps(seed));
-        for operation in recording.opened..recording.disk.operations() {
+        for operation in share_of(recording.opened..=recording.disk.operations() - 1, seed) {
             let (world, possible, what) = run(seed, operation, before);
             then(world, possible, seed, &what);
         }

@@ -4,6 +4,7 @@ use sessile::Durability;
 use sessile::testing::SimulatedDisk;
 
 use super::recording::Recording;
+use super::share_of;
 use super::workload::Step;
 use super::world::World;
 
@@ -42,7 +43,7 @@ fn every_three_calls_survive_power_loss_at_any_operation() {
         assert!(world.call(Step::Forward { by: 200 }).result.is_ok());
         let recording = Recording::of(world, [first, second, third]);
         let what = format!("{first:?}, {second:?}, {third:?}");
-        for operation in recording.opened..=recording.disk.operations() {
+        for operation in share_of(recording.opened..=recording.disk.operations(), runs) {
             recording.check_power_loss(operation, runs * 1_000 + operation, &what);
             states += 1;
         }

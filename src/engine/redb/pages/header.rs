@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::engine::redb::pages::checksum::checksum;
+use twox_hash::XxHash3_128;
+
 use crate::engine::redb::pages::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
 
 /// Where in the file a page is.
@@ -75,7 +76,8 @@ impl Commit {
         const SYSTEM_ROOT: usize = 40;
         let slot = bytes.get(slot..slot + SLOT)?;
         let (covered, sum) = slot.split_at(SLOT - CHECKSUM);
-        let is_intact = checksum(covered) == chunk(sum, 0).map(u128::from_le_bytes);
+        let is_intact =
+            Some(XxHash3_128::oneshot(covered)) == chunk(sum, 0).map(u128::from_le_bytes);
         let [version, has_root, has_system_root] = chunk(slot, 0)?;
         let root = |has: u8, at| if has != 0 { Link::at(slot, at) } else { None };
         (is_intact && version == 3).then_some(Self {

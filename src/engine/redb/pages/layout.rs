@@ -3,7 +3,7 @@
 //! Invariant: nothing here, nor in the modules beside this, trusts a byte. Every number is taken for what it says only within the
 //! bytes at hand; whatever does not fit is `None`. See redb's docs/design.md, file format 3.
 
-use crate::engine::redb::pages::checksum::checksum;
+use twox_hash::XxHash3_128;
 
 pub(in crate::engine::redb) const PAGE: usize = 4096;
 /// Longer pages than this hold no record of ours: 16 MiB of content, and their order is a power
@@ -78,7 +78,7 @@ pub(in crate::engine::redb) fn read_page<'a>(
         BRANCH => read_branch(bytes, widths)?,
         _ => return None,
     };
-    (checksum(bytes.get(..len)?)? == link.checksum).then_some(page)
+    (XxHash3_128::oneshot(bytes.get(..len)?) == link.checksum).then_some(page)
 }
 
 fn read_branch<'a>(bytes: &'a [u8], widths: Widths) -> Option<(Page<'a>, usize)> {

@@ -3,7 +3,6 @@
 
 pub(in crate::engine::redb) mod verify;
 
-mod checksum;
 mod definition;
 mod header;
 mod layout;

@@ -110,7 +110,8 @@ impl Record {
         let (tail, checksum) = rest.split_last_chunk::<CHECKSUM_LEN>().ok_or(TOO_SHORT)?;
         let header = Header::read(head)?;
         let record = Self { header, tail: Arc::default() };
-        if tail.len() != record.content_start() + header.content_len as usize {
+        // In 64 bits: on 32 a length that is damaged would pass the end of `usize`.
+        if tail.len() as u64 != record.content_start() as u64 + u64::from(header.content_len) {
             return Err("its length is not the one its header tells");
         }
         let covered = bytes.len() - CHECKSUM_LEN;

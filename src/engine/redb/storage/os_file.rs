@@ -1,7 +1,8 @@
 //! An open file of the operating system: redb's own access to it, and one more for the log.
 //!
-//! Invariant: both lead to the same file, and the locks are redb's. They are opened apart, because
-//! the system tells of a failed write once to each: one's sync must not take away the other's error.
+//! Invariant: both lead to the same file, and no lock outlives `close`. They are opened apart,
+//! because the system tells of a failed write once to each: one's sync must not take away the
+//! other's error.
 
 use std::fs::File;
 use std::io;
@@ -11,12 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
-use crate::engine::redb::storage::platform::{open_apart, write_synced};
+use crate::engine::redb::storage::platform::{open_apart, unlock, write_synced};
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct OsFile {
     redb: FileBackend,
+    /// The lock of the whole file, by which it was opened. On Linux redb gives it back with its own;
+    /// elsewhere redb knows nothing of it, and it would last as long as any snapshot.
+    lock: File,
     /// `None` where the system has no way to open it once more, or none to sync a range.
     log: Option<File>,
     /// Whether the file system has said that it syncs no range.
@@ -26,7 +30,9 @@ pub(in crate::engine::redb) struct OsFile {
 impl OsFile {
     pub(in crate::engine::redb) fn new(file: File) -> Result<Self, DatabaseError> {
         let log = open_apart(&file);
-        Ok(Self { redb: FileBackend::new(file)?, log, syncs_no_range: AtomicBool::new(false) })
+        let lock = file.try_clone()?;
+        let redb = FileBackend::new(file)?;
+        Ok(Self { redb, lock, log, syncs_no_range: AtomicBool::new(false) })
     }
 }
 
@@ -67,7 +73,8 @@ impl StorageBackend for OsFile {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.redb.close()
+        let closed = self.redb.close();
+        closed.and(unlock(&self.lock))
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
@@ -127,6 +134,23 @@ mod tests {
         let mut read = [7; 100];
         file.read(0, &mut read).unwrap();
         assert_eq!(read, [0; 100]);
+    }
+
+    #[test]
+    fn the_lock_of_the_whole_file_does_not_outlive_the_closing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let open = || {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false).open(&path).unwrap()
+        };
+        let (first, second) = (open(), open());
+        first.try_lock().unwrap();
+        let first = OsFile::new(first).unwrap();
+        assert!(second.try_lock().is_err());
+        first.close().unwrap();
+        second.try_lock().unwrap();
+        drop(first);
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool
     }
 }
 
+/// Gives back what [`try_lock`] took, though other handles of the same opening may live on.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
+    file.unlock()
+}
+
 /// Syncs the folder of a file whose path is absolute.
 #[cfg(unix)]
 pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
@@ -178,6 +184,11 @@ pub(in crate::engine::redb) fn no_follow(open: &mut OpenOptions) -> &mut OpenOpt
 #[cfg(not(unix))]
 pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
     open
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn unlock(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -4,6 +4,7 @@
 mod found;
 #[cfg(shuttle)]
 mod interleavings;
+mod page_zero;
 mod phases;
 mod verified;
 

@@ -103,6 +103,11 @@
 //! No HTTP, no cookie parsing, no user accounts, no server, no async. Not a cache, and not for two
 //! processes at once: one process holds the file.
 //!
+//! # Systems
+//!
+//! Linux on a 64-bit processor, with the file on a local disk that supports locks. **On Windows
+//! every `open` hangs, and on Android it is refused**; macOS was not tried. The README has a table.
+//!
 //! # Features
 //!
 //! | feature | default | gives |

@@ -92,8 +92,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { redb: self.redb.durability(durability), ..self }
     }
 
-    /// Memory for hot records and for pages of the file, in bytes. Default: 64 MiB, which keeps
-    /// about 100,000 sessions of 256 bytes at hand; at least 1 MiB. For [`open`](Self::open) alone.
+    /// Memory for hot records and for pages of the file, in bytes; at least 1 MiB. For
+    /// [`open`](Self::open) alone.
+    ///
+    /// Default: 1/32 of the memory that the machine or the container has, from 64 MiB to 512 MiB;
+    /// 64 MiB where the system does not say (anywhere but on Linux). It is a bound, and a small
+    /// store stays far below it. Three quarters hold records: 64 MiB keep about 100,000 sessions of
+    /// 256 bytes at hand, 512 MiB about 800,000. A read beyond them costs a look into the file.
     pub fn cache_size(self, bytes: usize) -> Self {
         Self { redb: self.redb.cache_size(bytes), ..self }
     }

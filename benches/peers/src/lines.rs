@@ -129,7 +129,7 @@ pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 5] {
     ]
 }
 
-/// The lines that are contests, a to j and n.
+/// The lines that are contests, a to j, n and o.
 pub fn lines(scale: &Scale) -> Vec<Contest> {
     [read_lines(scale), write_lines(scale), lines_of_many(scale)].concat()
 }
@@ -184,6 +184,12 @@ fn lines_of_many(scale: &Scale) -> Vec<Contest> {
         line('i', "p99 of create during a sweep / idle", swept_meanwhile, &[usual(Measure::CreateTail)]),
         line('j', "p99 of read while 4 write / idle", read_meanwhile, &[usual(Measure::ReadTail)]),
         line('n', "read among most / fewest sessions", largest, &[read(scale.smallest)]),
+        line(
+            'o',
+            "read among many, cache as it is by default",
+            read(scale.more),
+            &[at(Kind::Lmdb, Measure::Each(Call::Read), scale.more)],
+        ),
     ]
 }
 

@@ -17,6 +17,7 @@ pub(in crate::engine::redb) mod error;
 pub(in crate::engine::redb) mod file;
 pub(in crate::engine::redb) mod keyed;
 pub(in crate::engine::redb) mod log;
+pub(in crate::engine::redb) mod memory;
 pub(crate) mod options;
 pub(in crate::engine::redb) mod pages;
 pub(crate) mod recovery;

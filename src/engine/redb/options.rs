@@ -1,6 +1,7 @@
 //! The settings of a redb file: defaults, ranges, and what they change.
 
 use crate::engine::durability::Durability;
+use crate::engine::redb::memory;
 use crate::engine::redb::recovery::{OnRecovery, Recovery};
 use crate::error::{Error, Result};
 
@@ -33,11 +34,12 @@ pub struct RedbOptions {
 const MIN_CACHE_SIZE: usize = 1024 * 1024;
 
 impl RedbOptions {
-    /// [`Durability::Immediate`], a cache of 64 MiB, verification and compaction on open.
+    /// [`Durability::Immediate`], a cache that follows the machine's memory (see
+    /// [`Builder::cache_size`](crate::Builder::cache_size)), verification and compaction on open.
     pub fn new() -> Self {
         Self {
             durability: Durability::default(),
-            cache_size: 64 * 1024 * 1024,
+            cache_size: memory::default_cache_size(),
             verify_on_open: true,
             compact_on_open: true,
             on_recovery: OnRecovery::default(),
@@ -53,6 +55,21 @@ impl RedbOptions {
     /// Memory for hot records and for pages of the file, in bytes. At least 1 MiB.
     pub fn cache_size(self, bytes: usize) -> Self {
         Self { cache_size: bytes, ..self }
+    }
+
+    /// How many bytes the cache takes on this machine where nobody says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::engine::RedbOptions;
+    ///
+    /// let mib = RedbOptions::default_cache_size() / 1024 / 1024;
+    /// assert!((64..=512).contains(&mib));
+    /// ```
+    #[must_use]
+    pub fn default_cache_size() -> usize {
+        memory::default_cache_size()
     }
 
     /// Whether opening verifies every page of the file.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redb::{Database, TableDefinition};
-use sessile::engine::Engine;
+use sessile::engine::{Engine, RedbOptions};
 use sessile::{Clock, Durability, MemoryEngine, SessionId, SessionOptions, SessionStore, Timeouts};
 
 use crate::contender::{self, Contender, Population};
@@ -22,7 +22,6 @@ use crate::session::{ABSOLUTE, Content, INACTIVITY, Id, Outcome, Planned};
 /// The level at which a commit may be lost for as long as a touch by default may.
 pub const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(1) };
 /// What the builder documents as its default.
-const CACHE_BYTES: u64 = 64 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The most threads that add expired sessions to a store that is in use, so that they share commits.
 const THREADS: u64 = 256;
@@ -228,7 +227,7 @@ impl Contender for Ours {
     }
 
     fn cache_bytes(&self) -> u64 {
-        CACHE_BYTES
+        RedbOptions::default_cache_size() as u64
     }
 
     fn commits(&self) -> Outcome<Option<(u64, u64)>> {

@@ -4,7 +4,9 @@
 //! the keys it changed out before its snapshot is published, and a reader that looked at an older
 //! snapshot may not put its finding in: each shard knows the commit that last changed it, and both
 //! meet at its lock. Memory stays within a budget; what was not asked for since the clock's hand
-//! last came by makes room.
+//! last came by makes room. Where there is no spare room, a record that a reader found in the file
+//! comes in at its second reading only: so a walk over more sessions than fit, each read once, does
+//! not push out those that are read often.
 
 use std::collections::HashMap;
 
@@ -12,7 +14,7 @@ use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::sync::RwLock;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const SHARDS: usize = 64;
 /// What an entry takes besides its record's tail: a slot and a place in the map, both with the
@@ -20,9 +22,33 @@ const SHARDS: usize = 64;
 /// counts in front of the tail, and what the allocator adds.
 const OVERHEAD: usize = size_of::<Slot>() * 5 / 4 + size_of::<(SessionKey, usize)>() * 3 / 2 + 32;
 
+/// For so many bytes of the budget, the cache remembers one key that was read and not taken in.
+const BYTES_PER_MEMORY: usize = 256;
+
 #[derive(Debug)]
 pub(in crate::engine::redb) struct RecordCache {
     shards: [RwLock<Shard>; SHARDS],
+    readings: Readings,
+}
+
+/// Which keys were read from the file lately, as far as one word each can tell.
+#[derive(Debug)]
+struct Readings(Box<[AtomicU32]>);
+
+impl Readings {
+    fn new(bytes: usize) -> Self {
+        let places = bytes / BYTES_PER_MEMORY;
+        Self((0..places).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// Notes a reading; whether the one before in this place was of the same key.
+    fn is_second(&self, key: &SessionKey) -> bool {
+        let [.., a, b, c, d] = *key.as_bytes();
+        let place = u64::from_le_bytes(*key.as_bytes().first_chunk().unwrap_or(&[0; 8]));
+        let place = place.checked_rem(self.0.len() as u64).unwrap_or(0) as usize;
+        let tag = u32::from_le_bytes([a, b, c, d]) | 1;
+        self.0.get(place).is_some_and(|last| last.swap(tag, Ordering::Relaxed) == tag)
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +75,10 @@ impl RecordCache {
     /// A cache of about this many bytes; 0 turns it off.
     pub(in crate::engine::redb) fn new(bytes: usize) -> Self {
         let budget = bytes / SHARDS;
-        Self { shards: std::array::from_fn(|_| RwLock::new(Shard::new(budget))) }
+        Self {
+            shards: std::array::from_fn(|_| RwLock::new(Shard::new(budget))),
+            readings: Readings::new(bytes),
+        }
     }
 
     pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Record> {
@@ -74,6 +103,20 @@ impl RecordCache {
         }
     }
 
+    /// As [`fill`](Self::fill), for what a reader found: where something would have to make room
+    /// for it, it has to be read a second time first.
+    pub(in crate::engine::redb) fn fill_read(
+        &self,
+        key: &SessionKey,
+        record: &Record,
+        commit: u64,
+    ) {
+        let has_room = self.shard(key).read().has_room_for(record);
+        if has_room || self.readings.is_second(key) {
+            self.fill(key, record, commit);
+        }
+    }
+
     /// As [`fill`](Self::fill), but nothing has to make room for it.
     pub(in crate::engine::redb) fn fill_spare_room(
         &self,
@@ -82,8 +125,8 @@ impl RecordCache {
         commit: u64,
     ) {
         let mut shard = self.shard(key).write();
-        let has_room = shard.bytes + weight(record) <= shard.budget;
-        if commit >= shard.changed_by && has_room && !shard.places.contains_key(key) {
+        let is_wanted = shard.has_room_for(record) && !shard.places.contains_key(key);
+        if commit >= shard.changed_by && is_wanted {
             shard.put(*key, record);
         }
     }
@@ -119,6 +162,10 @@ impl Shard {
             budget,
             changed_by: 0,
         }
+    }
+
+    fn has_room_for(&self, record: &Record) -> bool {
+        self.bytes + weight(record) <= self.budget
     }
 
     fn slot(&self, key: &SessionKey) -> Option<&Slot> {
@@ -225,6 +272,19 @@ mod tests {
             assert!(shard.bytes <= shard.budget);
             assert!(shard.slots.len() <= 11 && shard.places.len() <= 10);
         }
+    }
+
+    #[test]
+    fn what_is_read_once_pushes_nothing_out_and_what_is_read_again_comes_in() {
+        let cache = cache_of(10);
+        (0..10).for_each(|number| cache.fill_read(&key(number), &record(number), 1));
+        // A walk over many more, each read once.
+        (10..1_000).for_each(|number| cache.fill_read(&key(number), &record(number), 1));
+        assert!((0..10).all(|number| cache.get(&key(number)) == Some(record(number))));
+        cache.fill_read(&key(2_000), &record(1), 1);
+        assert!(!cache.contains(&key(2_000)));
+        cache.fill_read(&key(2_000), &record(1), 1);
+        assert!(cache.contains(&key(2_000)));
     }
 
     #[test]

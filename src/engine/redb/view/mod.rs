@@ -112,7 +112,7 @@ impl View {
             self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
         let record = record.transpose()?;
         if let Some(record) = &record {
-            self.cache.fill(key, record, commit);
+            self.cache.fill_read(key, record, commit);
         }
         Ok(record)
     }

@@ -67,8 +67,11 @@
 //! # }
 //! ```
 //!
-//! The repository's `examples/server` is a whole server in this manner, to be copied;
-//! `examples/server/site.rs` is the part about sessions.
+//! On the open web a session for each view of the form is a commit for each crawler. With the feature
+//! `cookie` the form's token is computed and nothing is written: see [`web`](web/index.html).
+//!
+//! The repository's `examples/server` is a whole server, to be copied; `examples/server/site.rs` is
+//! the part about sessions.
 //!
 //! # Where to look
 //!
@@ -76,7 +79,7 @@
 //! |---|---|
 //! | open a store, change a setting | [`SessionStore`], [`Builder`], [`Durability`] |
 //! | set how long sessions live | [`Timeouts`], [`SessionOptions`] |
-//! | put sessions and cookies together | [`SessionId`], [`CsrfToken`] |
+//! | put sessions and cookies together | [`web`](web/index.html), [`SessionId`], [`CsrfToken`] |
 //! | use typed content or named values | [`Session`], [`Attributes`] |
 //! | change the content type later | [`Builder::content_version`] |
 //! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
@@ -100,8 +103,8 @@
 //!
 //! # What it is not
 //!
-//! No HTTP, no cookie parsing, no user accounts, no server, no async. Not a cache, and not for two
-//! processes at once: one process holds the file.
+//! No HTTP, no user accounts, no server, no async. Not a cache, and not for two processes at once:
+//! one process holds the file.
 //!
 //! # Systems
 //!
@@ -112,7 +115,10 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `cookie` | no | [`web`](web/index.html): the session cookie, in and out; CSRF tokens for forms before a login |
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 pub mod engine;
@@ -126,6 +132,9 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+#[cfg(feature = "cookie")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cookie")))]
+pub mod web;
 
 pub use builder::Builder;
 pub use engine::contract::Engine;

@@ -22,6 +22,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("record", &["crate::engine", STORE_ROOM, "crate::builder"]),
     ("engine", &[STORE_ROOM, "crate::builder", "crate::admin", "crate::web"]),
     ("store", &["crate::builder", "crate::admin", "crate::web"]),
+    // Whoever speaks HTTP has a session in hand; nothing of it needs a store.
+    ("web", &["crate::engine", "crate::record", STORE_ROOM, "crate::builder", "crate::admin"]),
     // Inside the redb engine, from the bottom up.
     ("engine/redb/pages", &["crate::engine::redb::{commit,view,log,storage,database,file}"]),
     ("engine/redb/storage", &["crate::engine::redb::{commit,view,log,database,file,background}"]),

@@ -72,12 +72,12 @@ pub enum Error {
     /// The timeouts contradict themselves or cannot be represented.
     #[error(transparent)]
     InvalidTimeouts(#[from] InvalidTimeouts),
-    /// A setting of the [`Builder`](crate::Builder) is out of its range.
+    /// A setting of a builder is out of its range, or does not go with another one.
     #[error("the setting `{name}` {reason}")]
     InvalidSetting {
         /// The builder's method.
         name: &'static str,
-        /// What is wrong, and the range.
+        /// What is wrong, and the range or what to do.
         reason: String,
     },
     /// The encoded content is larger than the store accepts. Nothing was written.
@@ -165,8 +165,8 @@ pub enum Error {
     /// The clock shows a time before 1970, or one that milliseconds in 64 bits cannot hold.
     #[error("the clock is outside the years this store can represent; set the system time")]
     ClockOutOfRange,
-    /// The operating system gave no random bytes. No id was made.
-    #[error("the operating system's random generator failed; no session id was made")]
+    /// The operating system gave no random bytes. No id, token or key was made.
+    #[error("the operating system's random generator failed; no id, token or key was made")]
     Generator {
         /// What the operating system reported.
         #[source]

@@ -1,0 +1,22 @@
+//! `sessile::web::cookie` as a browser and a sibling host see it.
+
+mod combinations;
+mod lifetimes;
+mod reading;
+mod refusals;
+
+use sessile::SessionStore;
+use sessile::web::cookie::SessionCookie;
+
+/// An id, as text.
+const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+/// Another one.
+const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+
+fn without_tls() -> SessionCookie {
+    SessionCookie::builder().secure(false).build().unwrap()
+}
+
+fn store() -> SessionStore<u32> {
+    SessionStore::in_memory().unwrap()
+}

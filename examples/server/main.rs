@@ -11,7 +11,6 @@
 //! | file | holds |
 //! |---|---|
 //! | `site.rs` | the sessions: login, CSRF check, counter, list, logout. Start here |
-//! | `cookie.rs` | the session cookie, in and out |
 //! | `page.rs` | HTML |
 //! | `http.rs` | just enough of HTTP/1.1; in your program, your web framework |
 //! | `options.rs` | the command line |
@@ -21,13 +20,12 @@
 //! The server speaks plain HTTP on the loopback interface. On the open network put a proxy that
 //! terminates TLS in front of it, and start it with `--behind-tls`: the cookie is then called
 //! `__Host-sessile` and marked `Secure`, so that it travels over TLS alone and no other host of
-//! the domain can set it. The proxy also keeps slow clients away from the worker threads.
+//! the domain can set it. Without that, a host of the same domain can keep visitors logged out. The proxy also keeps slow clients away from the worker threads.
 //!
 //! # How long sessions live
 //!
 //! `SESSILE_INACTIVITY_SECONDS` and `SESSILE_ABSOLUTE_SECONDS` change the 15 minutes and 7 days.
 
-mod cookie;
 mod http;
 mod options;
 mod page;
@@ -40,9 +38,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, io, thread};
 
+use sessile::web::cookie::SessionCookie;
+use sessile::web::csrf::{CsrfKey, StatelessCsrf};
 use sessile::{SessionStore, Timeouts};
 
-use crate::cookie::Cookie;
 use crate::options::{Command, Options, USAGE};
 use crate::site::Site;
 
@@ -77,7 +76,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .timeouts(Timeouts::from_env()?)
         .content_name("sessile's example server")
         .open(&options.file)?;
-    let site = Site::new(store, Cookie::new(options.behind_tls));
+    // A name of its own: cookies do not tell the ports of a host apart.
+    let cookie = SessionCookie::builder()
+        .name(if options.behind_tls { "__Host-sessile" } else { "sessile" })
+        .secure(options.behind_tls)
+        .build()?;
+    // A new key at each start: a login form from before has to be loaded again, and nothing else.
+    let csrf = StatelessCsrf::new(CsrfKey::generate()?);
+    let site = Site { store, cookie, csrf };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
 
     // With port 0 the operating system has chosen one, so what is printed is the actual address.

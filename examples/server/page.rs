@@ -7,8 +7,8 @@ use sessile::{Session, SessionInfo, UserId};
 
 use crate::site::Visit;
 
-pub(crate) fn login(session: &Session<Visit>) -> String {
-    let csrf = csrf_field(session);
+pub(crate) fn login(token: &str) -> String {
+    let csrf = hidden_token(token);
     layout(
         "Log in",
         &format!(
@@ -99,7 +99,11 @@ fn item(info: &SessionInfo, session: &Session<Visit>) -> String {
 
 /// Without a token, which no session of this server is, the form is refused.
 fn csrf_field(session: &Session<Visit>) -> String {
-    let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
+    hidden_token(&session.csrf_token().map(|token| token.encode()).unwrap_or_default())
+}
+
+/// Tokens need no escaping.
+fn hidden_token(token: &str) -> String {
     format!(r#"<input type="hidden" name="csrf" value="{token}">"#)
 }
 

@@ -1,9 +1,10 @@
 //! What the server does with sessions: login, CSRF check, counter, list, logout.
 
 use serde::{Deserialize, Serialize};
-use sessile::{Error, Session, SessionKey, SessionOptions, SessionStore, UserId};
+use sessile::web::cookie::SessionCookie;
+use sessile::web::csrf::StatelessCsrf;
+use sessile::{Error, Session, SessionId, SessionKey, SessionOptions, SessionStore, UserId};
 
-use crate::cookie::Cookie;
 use crate::http::{Request, Response};
 use crate::{log, page};
 
@@ -14,8 +15,9 @@ pub(crate) struct Visit {
 }
 
 pub(crate) struct Site {
-    store: SessionStore<Visit>,
-    cookie: Cookie,
+    pub(crate) store: SessionStore<Visit>,
+    pub(crate) cookie: SessionCookie,
+    pub(crate) csrf: StatelessCsrf,
 }
 
 /// Why a request gets something else than it asked for.
@@ -46,10 +48,6 @@ impl From<Error> for Refusal {
 type Answer = Result<Response, Refusal>;
 
 impl Site {
-    pub(crate) const fn new(store: SessionStore<Visit>, cookie: Cookie) -> Self {
-        Self { store, cookie }
-    }
-
     pub(crate) fn answer(&self, request: &Request) -> Response {
         self.route(request).unwrap_or_else(refuse)
     }
@@ -70,10 +68,15 @@ impl Site {
         }
     }
 
+    /// The id that the client claims to have. A malformed one is no session, as is none at all.
+    fn id(&self, request: &Request) -> Option<SessionId> {
+        self.cookie.read(request.headers("cookie"))
+    }
+
     /// The session of a page view, with its life extended. An expired session, one that was ended
     /// and one that never was are all the same here: `None`.
     fn visit(&self, request: &Request) -> Result<Option<Session<Visit>>, Error> {
-        match self.cookie.read(request) {
+        match self.id(request) {
             Some(id) => self.store.read_and_extend(&id),
             None => Ok(None),
         }
@@ -87,38 +90,44 @@ impl Site {
         Ok(Response::html("200 OK", page::account(user, &session, &sessions)))
     }
 
-    /// The one page that creates a session for a client without one: its form needs a CSRF token,
-    /// or another site could log a visitor in under a name of its own choice. Everything else only
-    /// looks, so that crawlers and port scanners leave nothing in the file.
+    /// Stores nothing, so that crawlers and port scanners leave nothing in the file. The form needs a
+    /// CSRF token all the same, or another site could log a visitor in under a name of its own choice.
+    /// So the token is bound to an id in the visitor's cookie that no session has.
     fn login_form(&self, request: &Request) -> Answer {
-        match self.visit(request)? {
-            Some(session) if session.user().is_some() => Ok(Response::redirect("/")),
-            Some(session) => Ok(Response::html("200 OK", page::login(&session))),
+        if self.visit(request)?.is_some() {
+            return Ok(Response::redirect("/"));
+        }
+        let page = |id| {
+            let token = self.csrf.token(id)?;
+            Ok::<_, Error>(Response::html("200 OK", page::login(&token)))
+        };
+        match self.id(request) {
+            // Kept, so that a form in another tab stays valid.
+            Some(id) => Ok(page(&id)?),
             None => {
-                let options = SessionOptions::new().csrf_token();
-                let session = self.store.create_with(Visit::default(), &options)?;
-                let cookie = self.cookie.set(session.id());
-                let response = Response::html("200 OK", page::login(&session));
-                Ok(response.with_header("Set-Cookie", cookie))
+                let id = SessionId::generate()?;
+                Ok(page(&id)?.with_header("Set-Cookie", self.cookie.set_id(&id)))
             }
         }
     }
 
     /// Every form arrives here, so that none escapes the check of its token.
     fn submit(&self, request: &Request) -> Answer {
-        let id = self.cookie.read(request).ok_or(Refusal::StaleForm)?;
+        let id = self.id(request).ok_or(Refusal::StaleForm)?;
+        let submitted = request.field("csrf");
         // Not `read_and_extend`: what another site submits must change nothing, not even a time.
-        let session = self.store.read(&id)?.ok_or(Refusal::StaleForm)?;
-        let token = session.csrf_token().ok_or(Refusal::StaleForm)?;
-        if !token.verify(&request.field("csrf")) {
-            return Err(Refusal::StaleForm);
-        }
-        let Some(user) = session.user() else {
+        let Some(session) = self.store.read(&id)? else {
             return match request.path() {
-                "/login" => self.log_in(session, request),
+                _ if !self.csrf.verify(&id, &submitted) => Err(Refusal::StaleForm),
+                "/login" => self.log_in(request),
                 _ => Err(Refusal::LoggedOut),
             };
         };
+        let token = session.csrf_token().ok_or(Refusal::StaleForm)?;
+        if !token.verify(&submitted) {
+            return Err(Refusal::StaleForm);
+        }
+        let user = session.user().ok_or(Refusal::StaleForm)?;
         match request.path() {
             "/click" => self.click(&session),
             "/end" => self.end(user, &session, request),
@@ -130,19 +139,19 @@ impl Site {
         }
     }
 
-    fn log_in(&self, mut session: Session<Visit>, request: &Request) -> Answer {
+    fn log_in(&self, request: &Request) -> Answer {
         let name = request.field("name");
         let name = name.trim();
         if name.is_empty() {
             return Err(Refusal::UnusableName);
         }
         // Here your program checks the password.
-        session.set_user(name);
-        // A new id, and with it a new CSRF token: whoever knew or planted the id from before the
-        // login holds nothing now. This also saves the session.
-        self.store.regenerate_id(&mut session)?;
-        let cookie = self.cookie.set(session.id());
-        Ok(Response::redirect("/").with_header("Set-Cookie", cookie))
+        //
+        // The session is a new one, with an id and a CSRF token of its own: whoever knew or planted
+        // the id from before the login holds nothing now.
+        let options = SessionOptions::new().user(name).csrf_token();
+        let session = self.store.create_with(Visit::default(), &options)?;
+        Ok(Response::redirect("/").with_header("Set-Cookie", self.cookie.set(&session)))
     }
 
     fn click(&self, session: &Session<Visit>) -> Answer {

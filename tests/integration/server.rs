@@ -456,7 +456,7 @@ fn the_cookie_is_a_host_cookie_behind_tls_and_never_open_to_scripts() {
     };
     check(&Server::start(&file), "sessile", "HttpOnly; SameSite=Lax; Path=/");
     let server = Server::spawn(example().args(["--behind-tls", "0"]).arg(&file));
-    check(&server, "__Host-sessile", "HttpOnly; SameSite=Lax; Path=/; Secure");
+    check(&server, "__Host-sessile", "HttpOnly; SameSite=Lax; Secure; Path=/");
 }
 
 #[test]
@@ -552,7 +552,7 @@ fn every_response_forbids_caching_framing_and_foreign_content() {
 }
 
 #[test]
-fn only_the_login_page_creates_a_session() {
+fn only_a_login_creates_a_session() {
     let (_folder, file) = scratch();
     let server = Server::start(&file);
     for (method, path) in
@@ -560,15 +560,66 @@ fn only_the_login_page_creates_a_session() {
     {
         assert_eq!(server.client().send(method, path, "").header("Set-Cookie"), None);
     }
+    let mut client = server.client();
+    assert!(client.get("/login").header("Set-Cookie").is_some());
+    let again = client.get("/login");
+    assert_eq!(again.header("Set-Cookie"), None, "it is kept");
+    for wrong in [&[("name", "ann")][..], &[("name", ""), ("csrf", &again.token())]] {
+        assert!(matches!(client.post("/login", wrong).status, 400 | 403));
+    }
     server.kill();
-    assert_eq!(sessions_in(&file), 0);
+    assert_eq!(sessions_in(&file), 0, "the form is shown for nothing");
 
     let server = Server::start(&file);
-    let mut client = server.client();
-    client.get("/login");
-    assert_eq!(client.get("/login").header("Set-Cookie"), None, "it is kept");
+    server.logged_in("ann");
     server.kill();
     assert_eq!(sessions_in(&file), 1);
+}
+
+#[test]
+fn login_forms_in_two_tabs_both_work_and_are_nobody_elses() {
+    let (_folder, file) = scratch();
+    let server = Server::start(&file);
+    let mut ann = server.client();
+    let (first, second) = (ann.get("/login").token(), ann.get("/login").token());
+    // What another site got for itself fits no cookie but its own.
+    let eves = server.client().get("/login").token();
+    assert_eq!(ann.post("/login", &[("name", "eve"), ("csrf", &eves)]).status, 403);
+    for token in [&first, &second] {
+        assert!(ann.clone().post("/login", &[("name", "ann"), ("csrf", token)]).goes_to("/"));
+    }
+    // It is no token of the session that comes of it.
+    assert!(ann.post("/login", &[("name", "ann"), ("csrf", &first)]).goes_to("/"));
+    assert_eq!(ann.post("/click", &[("csrf", &second)]).status, 403);
+}
+
+#[test]
+fn a_login_form_from_before_a_restart_is_loaded_again_and_works() {
+    let (_folder, file) = scratch();
+    let server = Server::start(&file);
+    let mut ann = server.client();
+    let stale = ann.get("/login").token();
+    assert_eq!(server.kill(), "");
+
+    let server = Server::start(&file);
+    ann.address.clone_from(&server.address);
+    assert_eq!(ann.post("/login", &[("name", "ann"), ("csrf", &stale)]).status, 403);
+    ann.log_in("ann");
+    assert!(ann.is_logged_in());
+}
+
+#[test]
+fn two_ids_in_the_cookies_are_nobodys_session() {
+    let (_folder, file) = scratch();
+    let server = Server::start(&file);
+    let (ann, eve) = (server.logged_in("ann"), server.logged_in("eve"));
+    let both = [&ann, &eve].map(|client| client.cookie.clone().unwrap());
+    for cookie in [both.join("; "), format!("{}; {}", both[1], both[0])] {
+        let mut tossed = Client { cookie: Some(cookie), ..server.client() };
+        assert!(!tossed.is_logged_in());
+    }
+    let twice = format!("{}; {}", both[0], both[0]);
+    assert!(Client { cookie: Some(twice), ..server.client() }.is_logged_in());
 }
 
 #[test]

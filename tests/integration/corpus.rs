@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../../fuzz/checks/cookie_header.rs"]
+mod cookie_header;
 #[path = "../../fuzz/checks/open_damaged.rs"]
 mod open_damaged;
 #[path = "../../fuzz/checks/record_decode.rs"]
@@ -22,6 +24,11 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         inputs += 1;
     }
     assert!(inputs >= 10, "the corpus in {} is gone", folder.display());
+}
+
+#[test]
+fn the_corpus_of_cookie_header_passes() {
+    replay("cookie_header", cookie_header::check);
 }
 
 #[test]

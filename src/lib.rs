@@ -124,6 +124,7 @@ mod builder;
 pub mod engine;
 mod error;
 mod key;
+mod process;
 mod random;
 mod record;
 mod session;

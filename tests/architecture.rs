@@ -15,6 +15,10 @@ const RULES: &[(&str, &[&str])] = &[
     // What everything else stands on.
     ("key.rs", &["crate::"]),
     ("error", &["crate::engine", "crate::record", "crate::session", STORE_ROOM, "crate::time"]),
+    (
+        "process.rs",
+        &["crate::engine", "crate::record", "crate::session", STORE_ROOM, "crate::time"],
+    ),
     ("random.rs", &["crate::engine", "crate::record", "crate::session", STORE_ROOM]),
     ("sync", &["crate::engine", "crate::record", "crate::session", STORE_ROOM]),
     ("time", &["crate::engine", "crate::record", "crate::session", STORE_ROOM, "crate::builder"]),

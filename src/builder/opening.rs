@@ -14,6 +14,7 @@ use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::store::SessionStore;
 use crate::store::codec::Codec;
 use crate::store::core::{Counters, StoreCore};
@@ -98,6 +99,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         note_creation(&*engine, &*self.clock)?;
         adopt_timeouts(&*engine, &self.timeouts)?;
         let core = Arc::new(StoreCore {
+            process: Process::this(),
             engine,
             clock: self.clock,
             random: self.random,

@@ -277,7 +277,10 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// The store was opened in another process, before a `fork`. Nothing was written.
+    /// The store was opened in another process, before a `fork`. Nothing was read or written.
+    ///
+    /// Every call answers so in the child, and dropping a handle there does nothing. The file stays
+    /// locked for as long as either process lives and has not closed the store.
     #[error("the store was opened by process {opened_by}; open it again in this one")]
     Forked {
         /// The process that opened the store.

@@ -13,6 +13,7 @@ use crate::engine::limits::{Limits, PerUser, UserLimit};
 use crate::engine::outcome::Insert;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
+use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
 use crate::session::id::SessionId;
@@ -34,6 +35,7 @@ pub(crate) fn repeated_draws() -> Error {
 
 #[derive(Debug)]
 pub(crate) struct StoreCore {
+    pub(crate) process: Process,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
@@ -55,8 +57,9 @@ pub(crate) struct Counters {
 }
 
 impl StoreCore {
-    /// The time of an operation, asked once; an error on a closed store.
+    /// The time of an operation, asked once; an error on a closed store, and in a forked process.
     pub(crate) fn begin(&self) -> Result<Timestamp> {
+        self.process.ensure_same()?;
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }

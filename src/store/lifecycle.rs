@@ -65,8 +65,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// When the last flush or the closing fails. The store is closed all the same, and the file
     /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
+    /// [`Error::Forked`] in a forked process, where nothing is closed.
     pub fn close(self) -> Result<()> {
         let core = &self.handle.core;
+        core.process.ensure_same()?;
         if core.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::Closed);
         }

@@ -126,6 +126,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let mut visited = 0;
         let mut first_error = None;
         core.engine.for_each(&mut |key, record| {
+            // The closure before may have forked.
+            core.process.ensure_same()?;
             let record = match core.counting_damage(record) {
                 Ok(record) if record.is_expired(now, &core.timeouts) => return Ok(()),
                 other => other,

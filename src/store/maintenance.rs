@@ -26,11 +26,10 @@ pub(crate) struct Intervals {
     pub(crate) sweep: Duration,
 }
 
-/// The running thread; stopped and joined when dropped.
+/// The running thread; stopped and joined when dropped, which a forked process must not do.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     signal: Arc<Signal>,
-    started_by: u32,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -64,18 +63,15 @@ impl Maintenance {
             .name(THREAD_NAME.into())
             .spawn(move || run(&core, intervals, &listening))
             .map_err(|error| Error::io("start the maintenance thread of", THREAD_NAME, error))?;
-        Ok(Self { signal, started_by: std::process::id(), thread: Mutex::new(Some(thread)) })
+        Ok(Self { signal, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stops the thread and waits for it; a step under way is finished first.
     pub(crate) fn stop(&self) {
         self.signal.tell(|told| told.stop = true);
         let Some(thread) = self.thread.lock().take() else { return };
-        // A clock or an engine that drops the last handle does so on this very thread; and in a
-        // process that was forked there is no such thread.
-        let joinable =
-            thread.thread().id() != thread::current().id() && std::process::id() == self.started_by;
-        if joinable {
+        // A clock or an engine that drops the last handle does so on this very thread.
+        if thread.thread().id() != thread::current().id() {
             // It catches its panics, so there is nothing to learn from its result.
             let _ = thread.join();
         }

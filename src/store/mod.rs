@@ -54,8 +54,9 @@ use crate::time::clock::Timestamp;
 ///
 /// An expired session is absent: no method can tell it from one that never was. Every method fails
 /// with [`Error::Io`], [`Error::StorageFull`] or [`Error::OutcomeUnknown`] when the file does, with
-/// [`Error::Closed`] after [`close`](Self::close), and with [`Error::ClockOutOfRange`] when the
-/// clock shows a time before 1970; below, only what comes on top of these is named.
+/// [`Error::Closed`] after [`close`](Self::close), with [`Error::ClockOutOfRange`] when the clock
+/// shows a time before 1970, and with [`Error::Forked`] in a process that was forked from the one
+/// that opened the store; below, only what comes on top of these is named.
 ///
 /// # Examples
 ///
@@ -78,7 +79,9 @@ pub struct SessionStore<C = Attributes> {
     handle: Arc<Handle<C>>,
 }
 
-/// Dropped with the last handle: first the thread is stopped and joined, then the engine goes.
+/// Dropped with the last handle: first the thread is stopped and joined, then the engine goes. In a
+/// forked process neither is touched: locks may be held there for good, and file and thread are the
+/// other process's.
 struct Handle<C> {
     maintenance: Option<Maintenance>,
     codec: Codec<C>,
@@ -371,6 +374,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             content: &content,
         };
         Record::new(&parts, &core.timeouts)
+    }
+}
+
+impl<C> Drop for Handle<C> {
+    fn drop(&mut self) {
+        if !self.core.process.is_same_by_id() {
+            std::mem::forget(self.maintenance.take());
+            std::mem::forget(Arc::clone(&self.core));
+        }
     }
 }
 

@@ -13,6 +13,8 @@ mod documents;
 mod files;
 mod fixture;
 mod fixtures;
+#[cfg(unix)]
+mod forked;
 mod full_disk;
 mod history;
 mod kill;

@@ -62,6 +62,7 @@ impl Engine for RedbEngine {
     }
 
     fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
+        self.process.ensure_same()?;
         loop {
             match self.view.touches.record(key, at) {
                 Recorded::Done => break,
@@ -221,6 +222,7 @@ impl Engine for RedbEngine {
     }
 
     fn run_background_work(&self) -> Result<()> {
+        self.process.ensure_same()?;
         self.writer.checkpoint(&self.view);
         // So much may have come meanwhile that the next one is due.
         self.checkpoint_if_due();
@@ -228,6 +230,9 @@ impl Engine for RedbEngine {
     }
 
     fn close(&self) -> Result<()> {
+        if !self.process.is_same_by_id() {
+            return Err(self.process.forked());
+        }
         let flushed = self.write_pending();
         let closed = self.writer.close(&self.view);
         flushed.and(closed)

@@ -34,6 +34,7 @@ use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::TouchBuffer;
 use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{ArcSwapOption, Mutex};
 
@@ -68,9 +69,10 @@ pub(in crate::engine::redb) const STEP: usize = 1_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RedbEngine {
-    pub(in crate::engine::redb) view: View,
+    pub(in crate::engine::redb) process: Process,
+    pub(in crate::engine::redb) view: Arc<View>,
     pub(in crate::engine::redb) queue: CommitQueue<Operation>,
-    pub(in crate::engine::redb) writer: Writer,
+    pub(in crate::engine::redb) writer: Arc<Writer>,
     pub(in crate::engine::redb) sweep: SweepPosition,
     touch_step: StepSize,
     pub(in crate::engine::redb) warm_up: WarmUp,
@@ -119,10 +121,12 @@ impl RedbEngine {
             snapshot: ArcSwapOption::from_pointee(snapshot),
             handle_lost: AtomicBool::new(false),
         };
+        let process = Process::this();
         Ok(Self {
-            view,
+            view: Arc::new(view),
             queue: CommitQueue::new(),
-            writer: Writer::new(Connection::new(database), ledger),
+            writer: Arc::new(Writer::new(process.clone(), Connection::new(database), ledger)),
+            process,
             sweep: SweepPosition::new(),
             touch_step: StepSize::new(),
             warm_up: WarmUp::new(),
@@ -156,11 +160,13 @@ impl RedbEngine {
 
     /// The store as it is now, as one whole.
     pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
+        self.process.ensure_same()?;
         self.writer.listing(&self.view)
     }
 
     /// The same in a snapshot, with indexes and all.
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.process.ensure_same()?;
         if self.view.is_handle_lost() {
             self.writer.reopen(&self.view)?;
         }
@@ -174,6 +180,7 @@ impl RedbEngine {
         &self,
         operation: impl Into<Operation>,
     ) -> Result<Outcome> {
+        self.process.ensure_same()?;
         let operation = operation.into();
         if matches!(operation, Operation::OnStore(_)) {
             self.writer.catch_up(&self.view);
@@ -199,6 +206,7 @@ impl RedbEngine {
     /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
     /// its own call's answer, so no call opens the file anew more than once.
     pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        self.process.ensure_same()?;
         let lost = self.view.is_handle_lost();
         match read() {
             // The error may be a checkpoint's, and only just have come.
@@ -213,6 +221,7 @@ impl RedbEngine {
 
     /// Writes everything that is in memory only.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
+        self.process.ensure_same()?;
         if self.view.is_handle_lost() {
             self.writer.reopen(&self.view)?;
         }
@@ -252,9 +261,14 @@ impl RedbEngine {
 }
 
 impl Drop for RedbEngine {
-    /// Writes what is pending. An error here has nobody to go to; `close` reports it.
+    /// Writes what is pending. An error here has nobody to go to; `close` reports it. In a forked
+    /// process nothing is let go of: redb takes locks for it, and writes to the file.
     fn drop(&mut self) {
-        let _ = self.close();
+        if self.process.is_same_by_id() {
+            let _ = self.close();
+        } else {
+            std::mem::forget((Arc::clone(&self.view), Arc::clone(&self.writer)));
+        }
     }
 }
 

@@ -34,6 +34,7 @@ use crate::engine::redb::file::unwinding::holding;
 pub(in crate::engine::redb) use crate::engine::redb::log::Due;
 use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
+use crate::process::Process;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -46,7 +47,7 @@ pub(in crate::engine::redb) struct Writer {
     checkpoint_failed: AtomicBool,
     /// Whether something acknowledged is in memory only, or the handle needs opening anew.
     needs_sync: AtomicBool,
-    opened_by: u32,
+    opened_by: Process,
     /// How often the file was opened anew, and how often it could not be.
     openings: AtomicU64,
     failed_reopenings: AtomicU64,
@@ -86,14 +87,18 @@ enum Failed {
 }
 
 impl Writer {
-    pub(in crate::engine::redb) fn new(connection: Connection, ledger: Committed) -> Self {
+    pub(in crate::engine::redb) fn new(
+        process: Process,
+        connection: Connection,
+        ledger: Committed,
+    ) -> Self {
         Self {
             state: Mutex::new(State::Open(connection, ledger)),
             checkpointed: Condvar::new(),
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
             needs_sync: AtomicBool::new(false),
-            opened_by: std::process::id(),
+            opened_by: process,
             openings: AtomicU64::new(0),
             failed_reopenings: AtomicU64::new(0),
             published: AtomicU64::new(0),
@@ -156,12 +161,6 @@ impl Writer {
         view.cache.invalidate_all(u64::MAX);
         view.filter.forget();
         let state = std::mem::replace(&mut *state, State::Closed);
-        if self.is_forked() {
-            // Closing would write to the file, and release the lock, of the process that owns it.
-            std::mem::forget(state);
-            view.overlay.clear();
-            return Err(Error::Forked { opened_by: self.opened_by });
-        }
         let closed = match state {
             State::Open(connection, ledger) => self.close_open(view, connection, ledger),
             State::Checkpointing(_) | State::Broken(_) | State::Closed => Ok(()),
@@ -202,11 +201,12 @@ impl Writer {
     /// Makes this the writer of another process, as far as it can tell.
     #[cfg(test)]
     pub(in crate::engine::redb) fn pretend_forked(&mut self) {
-        self.opened_by = self.opened_by.wrapping_add(1);
+        self.opened_by = Process::pretended();
     }
 
+    /// Whether a process has come here that the engine's first look did not tell from its own.
     fn is_forked(&self) -> bool {
-        std::process::id() != self.opened_by
+        !self.opened_by.is_same_by_id()
     }
 
     /// Waits until no checkpoint is under way. In a forked process there is nobody to end one.

@@ -71,7 +71,7 @@ impl Writer {
     /// Makes sure that a commit would go to the right file, from the right process.
     pub(super) fn ensure_open(&self, view: &View, state: &mut MutexGuard<'_, State>) -> Result<()> {
         if self.is_forked() {
-            return Err(Error::Forked { opened_by: self.opened_by });
+            return Err(self.opened_by.forked());
         }
         view.file.check_in_place()?;
         if view.is_handle_lost() {

@@ -22,6 +22,7 @@ use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
+use crate::process::Process;
 use crate::record::{Parts, Record};
 use crate::testing::SimulatedDisk;
 use crate::time::clock::Timestamp;
@@ -56,11 +57,17 @@ fn a_forked_process_changes_nothing_and_leaves_file_and_lock_alone() {
     let key = SessionKey::from_bytes([1; 16]);
     assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
     assert!(engine.touch(&key, Timestamp::from_millis(2)).unwrap());
-    engine.writer.pretend_forked();
-
+    // Made by the bare system call, which the first look does not see.
+    Arc::get_mut(&mut engine.writer).unwrap().pretend_forked();
     let before = std::fs::read(&path).unwrap();
     assert!(matches!(engine.remove(&key), Err(Error::Forked { .. })));
     assert!(engine.load(&key).unwrap().is_some());
+
+    engine.process = Process::pretended();
+    assert!(matches!(engine.load(&key), Err(Error::Forked { .. })));
+    assert!(matches!(engine.touch(&key, Timestamp::from_millis(3)), Err(Error::Forked { .. })));
+    assert!(matches!(engine.flush(), Err(Error::Forked { .. })));
+    assert!(matches!(engine.stats(), Err(Error::Forked { .. })));
     assert!(matches!(engine.close(), Err(Error::Forked { .. })));
     drop(engine);
     assert_eq!(std::fs::read(&path).unwrap(), before);

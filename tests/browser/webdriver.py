@@ -144,6 +144,10 @@ class Browser:
     def cookie(self, name):
         return self._get(f"/cookie/{name}")
 
+    def cookies(self):
+        """Those that go along with the page that is open."""
+        return self._get("/cookie")
+
     def complaints(self):
         """What the page logged since this was last asked, such as a violated policy."""
         return [entry["message"] for entry in self._post("/se/log", type="browser")]

@@ -1,12 +1,18 @@
 //! All settings with one another, beside a browser: what it keeps as it was asked to and sends back is
 //! built, and nothing else.
+//!
+//! The browser is `user_agent`, which is quick and by the book. `tests/browser/run` asks Chromium the
+//! same: `SESSILE_COOKIES` names the file that the combinations are written to for it.
+
+use std::fmt::Write as _;
 
 use sessile::web::cookie::{SameSite, SessionCookie};
 
 use super::store;
 use crate::user_agent::{Kept, Request, keep, requested};
 
-const HOST: &str = "www.example.com";
+/// Under `localhost`, where browsers take plain HTTP for as good as TLS.
+const HOST: &str = "www.example.localhost";
 
 #[derive(Clone, Debug)]
 struct Settings {
@@ -34,14 +40,14 @@ const PATHS: [&str; 12] = [
 ];
 const DOMAINS: [Option<&str>; 9] = [
     None,
-    Some("example.com"),
-    Some(".Example.COM"),
+    Some("example.localhost"),
+    Some(".Example.LOCALHOST"),
     Some(HOST),
-    Some("com"),
+    Some("localhost"),
     Some(""),
-    Some("ex\u{e4}mple.com"),
-    Some("example.com."),
-    Some("example.com; Path=/"),
+    Some("ex\u{e4}mple.localhost"),
+    Some("example.localhost."),
+    Some("example.localhost; Path=/"),
 ];
 
 fn all() -> impl Iterator<Item = Settings> {
@@ -121,14 +127,26 @@ impl Settings {
 
 #[test]
 fn what_a_browser_keeps_and_sends_back_is_built_and_nothing_else() {
-    let (mut built, mut refused) = (0, 0);
-    for settings in all() {
+    let (mut built, mut refused, mut listed) = (0, 0, String::new());
+    for (number, settings) in all().enumerate() {
         let request = settings.request(HOST, "/somewhere/else");
         let is_kept =
             keep(&settings.unchecked("value"), request).is_some_and(|kept| settings.is_kept(&kept));
         let result = settings.build();
         assert_eq!(result.is_ok(), is_kept, "{settings:?}: {result:?}");
         *(if is_kept { &mut built } else { &mut refused }) += 1;
+        // A line feed cannot be sent in a header at all.
+        if !settings.path.contains('\n') {
+            let header = settings.unchecked("value").replacen('=', &format!("-{number}="), 1);
+            let (path, requested) = (settings.path, requested(settings.path));
+            // An empty domain is not the same as none.
+            let domain = settings.domain.map(|domain| format!("={domain}")).unwrap_or_default();
+            let is_built = result.is_ok();
+            writeln!(listed, "{header}\t{path}\t{domain}\t{requested}\t{is_built}").unwrap();
+        }
+    }
+    if let Some(file) = std::env::var_os("SESSILE_COOKIES") {
+        std::fs::write(file, listed).unwrap();
     }
     assert_eq!(built + refused, 15_552);
     assert!(built > 500, "{built}");
@@ -161,17 +179,17 @@ fn the_browser_of_these_tests_keeps_to_the_standard() {
     let kept = |header: &str| keep(header, tls);
     // The examples of 4.1.3.
     for refused in [
-        "__Secure-SID=12345; Domain=example.com",
+        "__Secure-SID=12345; Domain=example.localhost",
         "__Host-SID=12345",
         "__Host-SID=12345; Secure",
-        "__Host-SID=12345; Domain=example.com",
-        "__Host-SID=12345; Domain=example.com; Path=/",
-        "__Host-SID=12345; Secure; Domain=example.com; Path=/",
+        "__Host-SID=12345; Domain=example.localhost",
+        "__Host-SID=12345; Domain=example.localhost; Path=/",
+        "__Host-SID=12345; Secure; Domain=example.localhost; Path=/",
         "__host-SID=12345; Path=/",
         "=__Host-SID=12345; Path=/",
         "a=b; SameSite=None",
         "a=b; Partitioned",
-        "a=b; Domain=com",
+        "a=b; Domain=localhost",
         "a=b; Domain=other.org",
         "a=\u{1}",
         "",
@@ -179,7 +197,7 @@ fn the_browser_of_these_tests_keeps_to_the_standard() {
     ] {
         assert_eq!(kept(refused), None, "{refused}");
     }
-    assert!(kept("__Secure-SID=12345; Domain=example.com; Secure").is_some());
+    assert!(kept("__Secure-SID=12345; Domain=example.localhost; Secure").is_some());
     assert!(kept("__Host-SID=12345; Secure; Path=/").is_some());
     assert_eq!(keep("__Host-SID=12345; Secure; Path=/", plain), None);
     // Without a path, or with one that is none, the folder of the request.
@@ -188,7 +206,7 @@ fn the_browser_of_these_tests_keeps_to_the_standard() {
     let of_app = kept("a=b; Path=/app").unwrap();
     assert!(of_app.goes_to(tls, HOST));
     assert!(!of_app.goes_to(Request { path: "/apple", ..tls }, HOST));
-    assert!(!of_app.goes_to(Request { host: "example.com", ..tls }, HOST));
+    assert!(!of_app.goes_to(Request { host: "example.localhost", ..tls }, HOST));
     // What an address makes of a path.
     for (path, expected) in [
         ("/", "/"),

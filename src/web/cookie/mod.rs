@@ -13,7 +13,8 @@
 //!
 //! Only the `__Host-` prefix makes the cookie this host's own. Without it any sibling under the same
 //! domain, and anybody who can answer for `http://`, can plant a cookie of the same name (8.6,
-//! "cookie tossing"). [`read`](SessionCookie::read) then sees two ids, and takes neither.
+//! "cookie tossing"). Beside the right one a planted id keeps the user logged out, since
+//! [`read`](SessionCookie::read) takes neither of two. Alone it is read like any other.
 //!
 //! The id is not signed. It has 128 random bits and opens nothing unless the store knows it, so a
 //! signature adds no strength. A program that keeps all its cookies in a `SignedJar` puts this one

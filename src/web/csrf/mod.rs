@@ -121,7 +121,7 @@ impl fmt::Debug for CsrfKey {
 
 /// Makes and checks tokens for forms before a login, without storing anything.
 ///
-/// [The module's parent](super) has a whole login page.
+/// A whole login page is in the example of [`web`](super).
 ///
 /// # Security
 ///

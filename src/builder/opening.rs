@@ -61,7 +61,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
     /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) said so.
     /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
-    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused.
+    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. What opening was about
+    ///   to note in the file is noted by the next one.
     pub fn open(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
@@ -95,9 +96,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
                 "is missing: name one, or use `open(path)` or `in_memory()`",
             ));
         };
-        check_content_name(&*engine, self.content_name.as_deref())?;
-        note_creation(&*engine, &*self.clock)?;
-        adopt_timeouts(&*engine, &self.timeouts)?;
+        check_content_name(&*engine, self.content_name.as_deref())
+            .and_then(|()| note_creation(&*engine, &*self.clock))
+            .and_then(|()| adopt_timeouts(&*engine, &self.timeouts))
+            .map_err(failed_to_open)?;
         let core = Arc::new(StoreCore {
             process: Process::this(),
             engine,
@@ -132,6 +134,15 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 const CONTENT_NAME: &str = "content_name";
 const TIMEOUTS: &str = "timeouts";
 const CREATED_AT: &str = "created_at";
+
+/// What opening notes is noted by the next opening, if this one fails; so nobody need know whether
+/// it was, and the cause is the answer.
+fn failed_to_open(error: Error) -> Error {
+    match &error {
+        Error::OutcomeUnknown { source } => source.downcast_ref().cloned().unwrap_or(error),
+        _ => error,
+    }
+}
 
 /// Content of one name is never read as content of another. A store without a name takes one on.
 fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()> {

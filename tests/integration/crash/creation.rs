@@ -71,8 +71,6 @@ fn a_fault_at_any_operation_of_creation_is_an_error_and_a_retry_succeeds() {
                 match open(&disk) {
                     Err(Error::StorageFull { .. }) if fault == DiskFault::Full => refused += 1,
                     Err(Error::Io { .. }) if fault != DiskFault::Full => refused += 1,
-                    // The marks are there; what is unknown is the first entry of the store's own.
-                    Err(Error::OutcomeUnknown { .. }) => refused += 1,
                     // It struck where nothing depends on it, or is yet to strike.
                     Ok(_) => {}
                     Err(other) => panic!("{what}: {other:?}"),

@@ -118,7 +118,10 @@ fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             core.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
         }
         if due || failure.is_some() {
-            *core.counters.last_maintenance_failure.lock() = failure;
+            // The one before is dropped once the lock is not held: an engine's error may do anything.
+            let before =
+                std::mem::replace(&mut *core.counters.last_maintenance_failure.lock(), failure);
+            drop(before);
         }
     }
 }

@@ -218,7 +218,9 @@ impl Engine for RedbEngine {
     }
 
     fn set_waker(&self, waker: Waker) {
-        *self.waker.lock() = Some(waker);
+        // The one before is dropped once the lock is not held: it is the caller's code.
+        let before = self.waker.lock().replace(waker);
+        drop(before);
     }
 
     fn run_background_work(&self) -> Result<()> {

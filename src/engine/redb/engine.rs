@@ -195,12 +195,19 @@ impl RedbEngine {
     pub(in crate::engine::redb) fn checkpoint_if_due(&self) {
         let by_another = match self.writer.take_due() {
             Due::No => true,
-            Due::Soon => self.waker.lock().as_ref().map(Waker::wake).is_some(),
+            Due::Soon => self.wake(),
             Due::Now => false,
         };
         if !by_another {
             self.writer.checkpoint(&self.view);
         }
+    }
+
+    /// Wakes the thread that tends to the engine; whether there is one. The waker may call into the
+    /// engine, so no lock is held meanwhile.
+    fn wake(&self) -> bool {
+        let waker = self.waker.lock().clone();
+        waker.as_ref().map(Waker::wake).is_some()
     }
 
     /// Reads; where an earlier error has ended the handle, through a new one. The error itself is

@@ -289,6 +289,67 @@ fn a_flush_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_co
     assert!(engine.view.overlay.is_empty());
 }
 
+/// Runs what may wait for ever, and fails if it does.
+fn ends(act: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let thread = thread::Builder::new().spawn(move || {
+        act();
+        done.send(()).unwrap();
+    });
+    let ended = is_done.recv_timeout(std::time::Duration::from_secs(60));
+    assert_ne!(ended, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "it waits for ever");
+    thread.unwrap().join().unwrap();
+}
+
+/// Whoever is woken may ask the engine, and hand it another waker, on the spot.
+#[test]
+fn a_waker_may_call_into_the_engine() {
+    ends(call_from_a_waker);
+}
+
+fn call_from_a_waker() {
+    let engine = Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap());
+    let woken = Arc::new(AtomicBool::new(false));
+    let (weak, flag) = (Arc::downgrade(&engine), Arc::clone(&woken));
+    engine.set_waker(Waker::new(move || {
+        let engine = weak.upgrade().unwrap();
+        assert!(engine.stats().unwrap().stored > 0);
+        let flag = Arc::clone(&flag);
+        engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+    }));
+    // Twice half of 64 KiB, with a sector each.
+    for number in 0..130 {
+        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        if number == 70 {
+            engine.run_background_work().unwrap();
+        }
+    }
+    assert!(woken.load(Ordering::Acquire), "the second was called");
+}
+
+/// What a waker holds may call into the engine when it goes.
+#[test]
+fn a_waker_that_is_replaced_is_dropped_with_no_lock_held() {
+    ends(replace_a_waker);
+}
+
+fn replace_a_waker() {
+    struct Asks(std::sync::Weak<RedbEngine>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            if let Some(engine) = self.0.upgrade() {
+                engine.set_waker(Waker::new(|| {}));
+            }
+        }
+    }
+    let engine = Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap());
+    let held = Asks(Arc::downgrade(&engine));
+    engine.set_waker(Waker::new(move || {
+        let _ = &held;
+    }));
+    engine.set_waker(Waker::new(|| {}));
+}
+
 #[test]
 fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
     fn check(engine: impl Engine) {

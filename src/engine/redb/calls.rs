@@ -63,9 +63,9 @@ impl Engine for RedbEngine {
 
     fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
         self.process.ensure_same()?;
-        loop {
+        let receipt = loop {
             match self.view.touches.record(key, at) {
-                Recorded::Done => break,
+                Recorded::Done(receipt) => break receipt,
                 Recorded::Full => self.write_pending()?,
                 // The queue settles which of the two comes first.
                 Recorded::Condemned => {
@@ -73,12 +73,14 @@ impl Engine for RedbEngine {
                     return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
                 }
             }
-        }
+        };
         // Recorded first, looked at second: a removal that this look does not see yet will find
         // the touch and forget it.
         let there = self.reading(|| self.view.contains(key));
-        if !matches!(there, Ok(true)) {
-            self.view.touches.forget(key);
+        match there {
+            Ok(true) => {}
+            Ok(false) => self.view.touches.forget(key),
+            Err(_) => self.view.touches.take_back(key, receipt),
         }
         there
     }

@@ -1,10 +1,12 @@
 //! Reads that fail: an error each time, never "no session", and over once the disk reads again.
 
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use sessile::engine::RedbOptions;
-use sessile::testing::{DiskFault, SimulatedDisk};
-use sessile::{Durability, Error, RedbEngine, Session, SessionStore};
+use sessile::engine::{RedbOptions, Timestamp};
+use sessile::testing::{DiskFault, ManualClock, SimulatedDisk};
+use sessile::{Durability, Engine, Error, RedbEngine, Session, SessionStore, Timeouts};
 
 use super::DURABILITIES;
 
@@ -201,6 +203,38 @@ fn threads_that_meet_a_read_error_together_go_on_together() {
         assert!(sessions.iter().all(|session| store.read(session.id()).unwrap().is_some()));
     }
     store.close().unwrap();
+}
+
+#[test]
+fn a_touch_that_meets_a_read_error_leaves_an_earlier_one_alone() {
+    let disk = SimulatedDisk::new();
+    let options = RedbOptions::new().record_cache(false).cache_size(1024 * 1024);
+    let engine = Arc::new(RedbEngine::open_on(&disk, &options).unwrap());
+    let clock = ManualClock::new();
+    let timeouts = Timeouts::from_seconds(60, 6_000).unwrap();
+    let store = Store::builder().clock(clock.clone()).timeouts(timeouts);
+    let store = store.engine(Arc::clone(&engine)).manual_maintenance().build().unwrap();
+    let create = |_| store.create("x".repeat(LEN)).unwrap().id().clone();
+    let ids: Vec<_> = (0..SESSIONS).map(create).collect();
+    store.check().unwrap(); // All of them are in a snapshot, of which little is in memory.
+    clock.advance(Duration::from_secs(50));
+    let touched = ids.iter().filter(|id| store.extend_lifetime(id).unwrap()).count();
+    assert_eq!(touched, SESSIONS);
+    let mut failed = 0;
+    for id in &ids {
+        // The latest touch, and one that comes too late to change anything.
+        for seconds in [5, 0] {
+            let at = Timestamp::from_millis(clock.millis() + seconds * 1_000);
+            disk.fail_from(DiskFault::Read, disk.reads());
+            failed += u32::from(engine.touch(&id.key(), at).is_err());
+            assert!(disk.repair());
+        }
+    }
+    assert!(failed > SESSIONS as u32 / 2, "{failed} touches met the error");
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(store.len().unwrap(), SESSIONS as u64, "within a minute of the touch at 50 s");
+    store.flush().unwrap();
+    assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
 }
 
 #[test]

@@ -28,14 +28,31 @@ pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildK
 
 #[derive(Debug, Default)]
 struct Shard {
-    touches: Touches,
+    touches: HashMap<SessionKey, Touch, BuildKeyHasher>,
     condemned: HashSet<SessionKey, BuildKeyHasher>,
+    /// The number of the last touch.
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    at: Timestamp,
+    /// The number of the last touch of the session, by which a thread knows its own.
+    turn: u64,
+}
+
+/// What a touch has changed in the buffer, for a caller that has to take it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) struct Receipt {
+    before: Option<Timestamp>,
+    turn: u64,
 }
 
 /// What became of a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Recorded {
-    Done,
+    /// It is kept.
+    Done(Receipt),
     /// The buffer is full.
     Full,
     /// A sweep is about to remove the session.
@@ -57,23 +74,40 @@ impl TouchBuffer {
         if shard.condemned.contains(key) {
             return Recorded::Condemned;
         }
+        let turn = shard.turn.wrapping_add(1);
         if let Some(touch) = shard.touches.get_mut(key) {
-            *touch = at.max(*touch);
-            return Recorded::Done;
+            let before = Some(touch.at);
+            *touch = Touch { at: at.max(touch.at), turn };
+            shard.turn = turn;
+            return Recorded::Done(Receipt { before, turn });
         }
         if self.len() >= CAPACITY {
             return Recorded::Full;
         }
-        shard.touches.insert(*key, at);
+        shard.touches.insert(*key, Touch { at, turn });
+        shard.turn = turn;
         self.len.fetch_add(1, Ordering::AcqRel);
-        Recorded::Done
+        Recorded::Done(Receipt { before: None, turn })
+    }
+
+    /// Takes back a touch of which nobody could tell whether its session is there. What other
+    /// threads have told of the session, before it or since, stays.
+    pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
+        let mut shard = self.shard(key).lock();
+        let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
+            return;
+        };
+        match receipt.before {
+            Some(before) => touch.at = before,
+            None => self.remove(&mut shard, key),
+        }
     }
 
     pub(in crate::engine::redb) fn pending(&self, key: &SessionKey) -> Option<Timestamp> {
         if self.len() == 0 {
             return None;
         }
-        self.shard(key).lock().touches.get(key).copied()
+        self.shard(key).lock().touches.get(key).map(|touch| touch.at)
     }
 
     /// Lets a sweep decide, with the session's pending touch in view, whether it goes. If it does,
@@ -85,7 +119,7 @@ impl TouchBuffer {
         expired: impl FnOnce(Option<Timestamp>) -> bool,
     ) -> bool {
         let mut shard = self.shard(key).lock();
-        let expired = expired(shard.touches.get(key).copied());
+        let expired = expired(shard.touches.get(key).map(|touch| touch.at));
         if expired {
             shard.condemned.insert(*key);
         }
@@ -102,7 +136,7 @@ impl TouchBuffer {
     pub(in crate::engine::redb) fn all(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            touches.extend(shard.lock().touches.iter().map(|(key, at)| (*key, *at)));
+            touches.extend(shard.lock().touches.iter().map(|(key, touch)| (*key, touch.at)));
         }
         touches.sort_unstable();
         touches
@@ -131,8 +165,13 @@ impl TouchBuffer {
 
     fn forget_if(&self, key: &SessionKey, condition: impl FnOnce(Timestamp) -> bool) {
         let mut shard = self.shard(key).lock();
-        if shard.touches.get(key).is_some_and(|pending| condition(*pending)) {
-            shard.touches.remove(key);
+        if shard.touches.get(key).is_some_and(|pending| condition(pending.at)) {
+            self.remove(&mut shard, key);
+        }
+    }
+
+    fn remove(&self, shard: &mut Shard, key: &SessionKey) {
+        if shard.touches.remove(key).is_some() {
             self.len.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -177,22 +216,49 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
+    fn touch(buffer: &TouchBuffer, number: u128, millis: u64) -> Receipt {
+        match buffer.record(&key(number), at(millis)) {
+            Recorded::Done(receipt) => receipt,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_later_touch_stays() {
         let buffer = TouchBuffer::new();
-        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Done);
-        assert_eq!(buffer.record(&key(1), at(3)), Recorded::Done);
+        for millis in [5, 3] {
+            let _ = touch(&buffer, 1, millis);
+        }
         assert_eq!((buffer.pending(&key(1)), buffer.len()), (Some(at(5)), 1));
     }
 
     #[test]
     fn a_touch_later_than_the_written_one_is_not_forgotten() {
         let buffer = TouchBuffer::new();
-        let _ = buffer.record(&key(1), at(5));
+        let _ = touch(&buffer, 1, 5);
         buffer.settle(&Touches::from_iter([(key(1), at(4))]));
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
         buffer.settle(&Touches::from_iter([(key(1), at(5))]));
         assert_eq!((buffer.pending(&key(1)), buffer.len()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_what_other_threads_told_of_the_session() {
+        let buffer = TouchBuffer::new();
+        let _ = touch(&buffer, 1, 5);
+        let mine = touch(&buffer, 1, 9);
+        buffer.take_back(&key(1), mine);
+        assert_eq!(buffer.pending(&key(1)), Some(at(5)));
+        // A later one, or one of the same millisecond, came meanwhile and was answered.
+        for others in [9, 12] {
+            let mine = touch(&buffer, 1, 9);
+            let _ = touch(&buffer, 1, others);
+            buffer.take_back(&key(1), mine);
+            assert_eq!(buffer.pending(&key(1)), Some(at(others)));
+        }
+        let mine = touch(&buffer, 2, 5);
+        buffer.take_back(&key(2), mine);
+        assert_eq!((buffer.pending(&key(2)), buffer.len()), (None, 1));
     }
 
     #[test]
@@ -203,7 +269,7 @@ mod tests {
         condemned.push(key(1));
         assert_eq!(buffer.record(&key(1), at(5)), Recorded::Condemned);
         drop(condemned);
-        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Done);
+        let _ = touch(&buffer, 1, 5);
         assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));
     }
 
@@ -213,10 +279,10 @@ mod tests {
         for number in 0..CAPACITY {
             // Spread over all bits, as digests are.
             let key = key((number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
-            assert_eq!(buffer.record(&key, at(1)), Recorded::Done);
+            assert!(matches!(buffer.record(&key, at(1)), Recorded::Done(_)));
         }
         assert_eq!(buffer.record(&key(u128::MAX), at(1)), Recorded::Full);
-        assert_eq!(buffer.record(&key(0), at(2)), Recorded::Done);
+        let _ = touch(&buffer, 0, 2);
         assert_eq!(buffer.len(), CAPACITY);
         let all = buffer.all();
         assert!(all.is_sorted() && all.len() == CAPACITY);

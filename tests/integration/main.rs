@@ -32,4 +32,5 @@ mod server;
 mod threads;
 mod timeouts;
 mod unknown_ids;
+mod unwinding;
 mod user_agent;

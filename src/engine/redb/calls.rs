@@ -8,6 +8,7 @@ use crate::engine::redb::background::step_size;
 use crate::engine::redb::commit::operation::{OnSessions, OnStore, Outcome};
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
+use crate::engine::redb::file::unwinding::not_unwinding;
 use crate::engine::redb::view::touches::Recorded;
 use crate::engine::waker::Waker;
 use crate::error::Result;
@@ -237,9 +238,11 @@ impl Engine for RedbEngine {
         if !self.process.is_same_by_id() {
             return Err(self.process.forked());
         }
-        let flushed = self.write_pending();
-        let closed = self.writer.close(&self.view);
-        flushed.and(closed)
+        not_unwinding(|| {
+            let flushed = self.write_pending();
+            let closed = self.writer.close(&self.view);
+            flushed.and(closed)
+        })
     }
 
     fn stats(&self) -> Result<EngineStats> {

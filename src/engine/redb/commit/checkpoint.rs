@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::commit::{Due, LostByPanic, State, Writer};
+use crate::engine::redb::commit::{Due, State, Writer, losing_handle_by_panic};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::holding;
@@ -133,8 +133,7 @@ impl Writer {
         }));
         // A panic here would be some caller's, who has nothing to do with it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            let _lost_by_panic = LostByPanic(view);
-            self.end(view, done.ok(), number.map(|_| &changes));
+            losing_handle_by_panic(view, || self.end(view, done.ok(), number.map(|_| &changes)));
         }));
         self.checkpointed.notify_all();
     }
@@ -165,8 +164,7 @@ impl Writer {
                 });
                 *state = State::Open(connection, ledger);
                 if published.is_err() {
-                    self.give_up(&mut state);
-                    view.handle_lost.store(true, Ordering::Release);
+                    self.give_up(view, &mut state);
                 }
                 return;
             }

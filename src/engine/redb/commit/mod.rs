@@ -127,10 +127,15 @@ impl Writer {
     ) -> Result<Vec<Result<Outcome>>> {
         let mut effects = Effects::new(&view.touches);
         let mut state = self.state.lock();
-        let done = match self.transact(view, &mut state, batch, &mut effects) {
+        // Nothing was written, and a handle that works is not given up for a file that was moved.
+        self.ensure_open(view, &mut state)?;
+        // Whoever panics on the way leaves a file that is reopened, with what its log says.
+        let done =
+            losing_handle_by_panic(view, || self.transact(view, &mut state, batch, &mut effects));
+        let done = match done {
             Ok(done) => done,
             Err(failed) => {
-                self.give_up(&mut state);
+                self.give_up(view, &mut state);
                 return Err(match self.recover(view, &mut state, &effects, failed) {
                     Failed::Before(error) => error,
                     Failed::During(error) => error::outcome_unknown(&error),
@@ -143,7 +148,7 @@ impl Writer {
             self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
         }
         if published.is_err() {
-            self.give_up(&mut state);
+            self.give_up(view, &mut state);
             // A file that was opened anew shows everything.
             if let Err(error) = self.ensure_open(view, &mut state) {
                 let asked = outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
@@ -223,9 +228,6 @@ impl Writer {
         mut batch: impl Iterator<Item = Operation>,
         effects: &mut Effects<'_>,
     ) -> Result<Done, Failed> {
-        self.ensure_open(view, state).map_err(Failed::Before)?;
-        // Whoever panics on the way leaves a file that is opened anew, with what its log says.
-        let _lost_by_panic = LostByPanic(view);
         let (outcomes, next) = match self.commit_in_view(view, state, &mut batch, effects)? {
             InView::Done(done) => return Ok(done),
             InView::NeedsTables(outcomes, next) => (outcomes, next),
@@ -256,15 +258,21 @@ impl State {
     }
 }
 
-/// Notes that the handle is lost where a panic takes it along.
-struct LostByPanic<'a>(&'a View);
-
-impl Drop for LostByPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.handle_lost.store(true, Ordering::Release);
+/// Does something that takes redb's handle along if it panics, and notes that the handle is lost
+/// then. The thread may be unwinding already, by a panic that has nothing to do with this.
+fn losing_handle_by_panic<T>(view: &View, act: impl FnOnce() -> T) -> T {
+    struct Lost<'a>(Option<&'a View>);
+    impl Drop for Lost<'_> {
+        fn drop(&mut self) {
+            if let Some(view) = self.0 {
+                view.handle_lost.store(true, Ordering::Release);
+            }
         }
     }
+    let mut lost = Lost(Some(view));
+    let done = act();
+    lost.0 = None;
+    done
 }
 
 impl std::fmt::Debug for Writer {

@@ -34,8 +34,9 @@ impl Writer {
     }
 
     /// redb refuses everything after an I/O error; a fresh handle will go on.
-    pub(super) fn give_up(&self, state: &mut MutexGuard<'_, State>) {
+    pub(super) fn give_up(&self, view: &View, state: &mut MutexGuard<'_, State>) {
         self.needs_sync.store(true, Ordering::Release);
+        view.handle_lost.store(true, Ordering::Release);
         self.wait_for_checkpoint(state);
         **state = match std::mem::replace(&mut **state, State::Closed) {
             State::Open(connection, _) => State::Broken(Some(connection)),
@@ -73,10 +74,13 @@ impl Writer {
         if self.is_forked() {
             return Err(self.opened_by.forked());
         }
+        if matches!(**state, State::Closed) {
+            return Err(Error::Closed);
+        }
         view.file.check_in_place()?;
         if view.is_handle_lost() {
             // By a read: nothing can be written through it either.
-            self.give_up(state);
+            self.give_up(view, state);
         }
         if let State::Broken(broken) = &mut **state {
             if view.file.sync_failed() {
@@ -86,7 +90,6 @@ impl Writer {
                 );
                 return Err(Error::io("go on writing to", view.file.path(), cause));
             }
-            view.handle_lost.store(true, Ordering::Release);
             drop(broken.take());
             let reopened = self.connect_anew(view);
             if reopened.is_err() {

@@ -2,8 +2,12 @@
 //!
 //! redb may panic on a damaged file that was not verified, and once more when its handle goes after
 //! that. A second panic on the way of the first would end the process; here it ends nothing.
+//!
+//! redb asks whether its thread unwinds, and leaves its file open then. A thread may unwind by a panic
+//! that has nothing to do with it; so what has to be done all the same is done by another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 
 /// Does something with what is held, and hands it back. If that panics the panic goes on, and
 /// what was held is dropped on its way, whatever comes of that.
@@ -14,6 +18,23 @@ pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut 
             let _last = Last(Some(held));
             resume_unwind(panic)
         }
+    }
+}
+
+/// Does something that redb does not do in a thread that unwinds; in another thread if this one does.
+pub(in crate::engine::redb) fn not_unwinding<T: Send>(mut act: impl FnMut() -> T + Send) -> T {
+    if !thread::panicking() {
+        return act();
+    }
+    let elsewhere = thread::scope(|scope| {
+        let helper = thread::Builder::new().name("sessile-close".into());
+        helper.spawn_scoped(scope, &mut act).ok().map(thread::ScopedJoinHandle::join)
+    });
+    match elsewhere {
+        Some(Ok(done)) => done,
+        Some(Err(panic)) => resume_unwind(panic),
+        // There is no other thread to be had; this one does what redb lets it do.
+        None => act(),
     }
 }
 
@@ -36,8 +57,26 @@ mod tests {
 
     impl Drop for PanicsTwice {
         fn drop(&mut self) {
-            assert!(!std::thread::panicking(), "once more");
+            assert!(!thread::panicking(), "once more");
         }
+    }
+
+    #[test]
+    fn what_must_not_see_a_panic_is_done_where_there_is_none() {
+        struct Looks<'a>(&'a mut bool);
+        impl Drop for Looks<'_> {
+            fn drop(&mut self) {
+                assert!(thread::panicking());
+                *self.0 = not_unwinding(thread::panicking);
+            }
+        }
+        let mut seen = true;
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            let _looks = Looks(&mut seen);
+            resume_unwind(Box::new("first"));
+        }));
+        assert!(panic.is_err() && !seen);
+        assert!(!not_unwinding(thread::panicking));
     }
 
     #[test]

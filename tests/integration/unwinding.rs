@@ -1,0 +1,87 @@
+//! Calls made while a thread unwinds, by a panic that has nothing to do with the store: a guard's
+//! `Drop` that ends a session, the last handle that goes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+use std::time::Duration;
+
+use sessile::engine::RedbOptions;
+use sessile::testing::SimulatedDisk;
+use sessile::{Durability, RedbEngine, SessionId, SessionStore};
+
+const DURABILITIES: [Durability; 3] = [
+    Durability::Immediate,
+    Durability::TwoPhase,
+    Durability::Deferred { interval: Duration::from_secs(3_600) },
+];
+
+fn open(disk: &SimulatedDisk, durability: Durability) -> SessionStore<u32> {
+    let options = RedbOptions::new().durability(durability);
+    let engine = RedbEngine::open_on(disk, &options).unwrap();
+    SessionStore::builder().engine(engine).manual_maintenance().build().unwrap()
+}
+
+/// Does something on the way of a panic.
+struct Unwinding<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Unwinding<F> {
+    fn drop(&mut self) {
+        assert!(thread::panicking());
+        (self.0)();
+    }
+}
+
+fn while_unwinding(act: impl FnMut()) {
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = Unwinding(act);
+        resume_unwind(Box::new("a bug in a request handler"));
+    }));
+    assert!(panic.is_err());
+}
+
+fn create(store: &SessionStore<u32>, numbers: std::ops::Range<u32>) -> Vec<SessionId> {
+    numbers.map(|number| store.create(number).unwrap().id().clone()).collect()
+}
+
+#[test]
+fn a_write_made_while_a_thread_unwinds_works_as_any_other() {
+    for durability in DURABILITIES {
+        let disk = SimulatedDisk::new();
+        let store = open(&disk, durability);
+        let mut ids = create(&store, 0..10);
+        let ended = ids.remove(0);
+        let touched = ids[0].clone();
+        while_unwinding(|| {
+            assert!(store.destroy(&ended).unwrap());
+            assert!(store.extend_lifetime(&touched).unwrap());
+            ids.extend(create(&store, 10..12));
+        });
+        let reads = disk.reads();
+        ids.extend(create(&store, 12..14));
+        assert_eq!(disk.reads(), reads, "{durability:?}: the file was opened anew");
+        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()), "{durability:?}");
+        assert!(store.read(&ended).unwrap().is_none(), "{durability:?}");
+        assert_eq!(store.len().unwrap(), ids.len() as u64, "{durability:?}");
+        store.close().unwrap();
+        let store = open(&disk, durability);
+        assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()), "{durability:?}");
+        assert_eq!(store.len().unwrap(), ids.len() as u64, "{durability:?}");
+    }
+}
+
+#[test]
+fn a_panic_that_drops_the_last_handle_leaves_everything_on_the_disk_and_the_file_closed() {
+    for durability in DURABILITIES {
+        let disk = SimulatedDisk::new();
+        let mut store = Some(open(&disk, durability));
+        let ids = create(store.as_ref().unwrap(), 0..100);
+        assert!(store.as_ref().unwrap().extend_lifetime(&ids[0]).unwrap());
+        while_unwinding(|| drop(store.take()));
+        // The second bit behind redb's magic number is set for as long as the file is open.
+        assert_eq!(disk.store_bytes()[9] & 2, 0, "{durability:?}: it was not closed");
+        for disk in [disk.after_power_loss(disk.operations(), 1), disk] {
+            let store = open(&disk, durability);
+            assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()), "{durability:?}");
+        }
+    }
+}

@@ -40,7 +40,7 @@ use crate::time::clock::Timestamp;
 /// # Concurrency
 ///
 /// Every method takes `&self` and may be called from any number of threads at once. A read that
-/// begins after a write returned sees it. Reads do not wait for writes.
+/// begins after a write returned sees it. Reads and listings wait for no write, nor for its sync.
 ///
 /// # Durability
 ///

@@ -18,6 +18,7 @@ mod forked;
 mod full_disk;
 mod history;
 mod kill;
+mod listings_go_on;
 mod maintenance;
 mod model;
 mod operations;

@@ -216,7 +216,7 @@ impl Engine for RedbEngine {
         self.write_pending()?;
         self.view.with_snapshot(|_| Ok(()))?;
         // Without a filter reads are slower, and as right.
-        let _ = self.warm_up.step(&self.view, &self.writer);
+        let _ = self.warm_up.step(&self.view);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Engine for RedbEngine {
 
     fn stats(&self) -> Result<EngineStats> {
         Ok(EngineStats {
-            stored: self.listing()?.stored(),
+            stored: self.stored()?,
             file_bytes: Some(self.view.file.len()?),
             pending_touches: self.view.touches.len() as u64,
             ..self.writer.stats()

@@ -27,16 +27,11 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::view::View;
-use crate::engine::redb::view::cache::RecordCache;
-use crate::engine::redb::view::filter::KeyFilter;
 use crate::engine::redb::view::listing::Listing;
-use crate::engine::redb::view::overlay::Overlay;
-use crate::engine::redb::view::touches::TouchBuffer;
 use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::process::Process;
-use crate::sync::atomic::AtomicBool;
-use crate::sync::{ArcSwapOption, Mutex};
+use crate::sync::Mutex;
 
 /// How many touches, or index entries, one transaction deals with: what another writer may have
 /// to wait for.
@@ -109,18 +104,7 @@ impl RedbEngine {
         });
         let (ledger, snapshot) =
             begun.map_err(|error| error::from_redb("read", file.path(), error))?;
-        let overlay = Overlay::new();
-        overlay.add(&logged, false);
-        let view = View {
-            file,
-            options: options.for_reopening(),
-            touches: TouchBuffer::new(),
-            cache: RecordCache::new(options.record_cache_bytes()),
-            filter: KeyFilter::new(),
-            overlay,
-            snapshot: ArcSwapOption::from_pointee(snapshot),
-            handle_lost: AtomicBool::new(false),
-        };
+        let view = View::new(file, options, snapshot, &logged, ledger.stored);
         let process = Process::this();
         Ok(Self {
             view: Arc::new(view),
@@ -158,18 +142,26 @@ impl RedbEngine {
         Ok(found)
     }
 
-    /// The store as it is now, as one whole.
+    /// The store as it is now, as one whole. It waits for no commit, nor for the disk.
     pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
+        self.reopen_if_lost()?;
+        self.view.listing()
+    }
+
+    /// How many records there are.
+    pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
+        self.reopen_if_lost()?;
+        self.view.stored()
+    }
+
+    fn reopen_if_lost(&self) -> Result<()> {
         self.process.ensure_same()?;
-        self.writer.listing(&self.view)
+        if self.view.is_handle_lost() { self.writer.reopen(&self.view) } else { Ok(()) }
     }
 
     /// The same in a snapshot, with indexes and all.
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.process.ensure_same()?;
-        if self.view.is_handle_lost() {
-            self.writer.reopen(&self.view)?;
-        }
+        self.reopen_if_lost()?;
         if !self.view.overlay.is_empty() {
             self.submit(OnStore::Publish)?;
         }
@@ -228,10 +220,7 @@ impl RedbEngine {
 
     /// Writes everything that is in memory only.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
-        self.process.ensure_same()?;
-        if self.view.is_handle_lost() {
-            self.writer.reopen(&self.view)?;
-        }
+        self.reopen_if_lost()?;
         self.flush_touches()?;
         self.sync_if_needed()
     }

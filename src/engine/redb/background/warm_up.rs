@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::engine::redb::commit::Writer;
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::filter::Bits;
 use crate::error::{Error, Result};
@@ -37,7 +36,7 @@ impl WarmUp {
     }
 
     /// Goes on by a step, if there is anything to prepare.
-    pub(in crate::engine::redb) fn step(&self, view: &View, writer: &Writer) -> Result<()> {
+    pub(in crate::engine::redb) fn step(&self, view: &View) -> Result<()> {
         let mut current = self.walk.lock();
         let going_on = current.take().filter(|walk| view.filter.is_next(&walk.bits));
         let mut walk = match going_on {
@@ -45,11 +44,11 @@ impl WarmUp {
             None if !view.options.keeps_records() || !view.filter.is_worn_out() => {
                 return Ok(());
             }
-            None => Walk { bits: writer.between_commits(|| begin(view))?, last: None },
+            None => Walk { bits: view.while_nothing_is_shown(|| begin(view))?, last: None },
         };
         match walk.go_on(view)? {
             true => *current = Some(walk),
-            false => writer.between_commits(|| view.filter.finish(walk.bits)),
+            false => view.while_nothing_is_shown(|| view.filter.finish(walk.bits)),
         }
         Ok(())
     }

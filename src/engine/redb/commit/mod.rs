@@ -197,12 +197,6 @@ impl Writer {
         }
     }
 
-    /// Does something while nothing is published.
-    pub(in crate::engine::redb) fn between_commits<T>(&self, act: impl FnOnce() -> T) -> T {
-        let _state = self.state.lock();
-        act()
-    }
-
     /// Makes this the writer of another process, as far as it can tell.
     #[cfg(test)]
     pub(in crate::engine::redb) fn pretend_forked(&mut self) {

@@ -5,7 +5,6 @@
 
 use crate::engine::redb::commit::decide::{AsRead, Ground};
 use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::commit::publish::show_anew;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Failed, State, Writer};
 use crate::engine::redb::database::Connection;
@@ -108,7 +107,7 @@ impl Writer {
             let ledger = Committed::new(log, &logged, &snapshot);
             let ledger =
                 ledger.map_err(|error| error::from_redb("read", view.file.path(), error))?;
-            show_anew(view, snapshot, &logged);
+            view.show_reopened(snapshot, &logged, ledger.stored);
             Ok(ledger)
         });
         let ledger = ledger?;

@@ -53,9 +53,9 @@ impl Writer {
         }
         let ledger = state.ledger().map_err(Failed::Before)?;
         if committed {
-            view.overlay.add(&effects.changed, false);
             ledger.behind.extend(effects.changed.keys());
             ledger.stored = effects.stored;
+            view.show_changes(&effects.changed, effects.stored);
             self.note_checkpoint(ledger);
         }
         forget_written_touches(view, &mut ledger.unsynced, effects, Route::Log);

@@ -32,7 +32,7 @@ impl Writer {
         let before = |error: redb::Error| Failed::Before(error::from_redb("write", path, error));
         ledger.catch_up(connection, &view.overlay).map_err(before)?;
         if view.overlay.is_full() {
-            self.publish_in_memory(view, connection).map_err(Failed::Before)?;
+            self.publish_in_memory(view, connection, ledger).map_err(Failed::Before)?;
         }
         if !effects.changed.is_empty() {
             connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
@@ -60,7 +60,7 @@ impl Writer {
             forget_written_touches(view, &mut ledger.unsynced, effects, held_by);
         }
         let published = match effects.publish && !view.overlay.is_empty() {
-            true => self.publish_in_memory(view, connection),
+            true => self.publish_in_memory(view, connection, ledger),
             false => Ok(()),
         };
         Ok(Done { outcomes, committed, published })
@@ -82,7 +82,6 @@ impl Writer {
             ledger.commit_to_disk(connection, durability).map_err(during)?;
             self.checkpoint_failed.store(false, Ordering::Release);
         }
-        view.overlay.add(&effects.changed, effects.cleared);
         match route {
             Route::Memory => {
                 self.needs_sync.store(true, Ordering::Release);
@@ -96,9 +95,13 @@ impl Writer {
             connection.commit_in_memory().map_err(during)?;
         }
         // The overlay does not show everything that is done in bulk.
-        if route == Route::Database || effects.in_bulk {
-            let published = self.publish(view, &connection.database, effects.cleared);
-            published.map_err(Failed::During)?;
+        match route == Route::Database || effects.in_bulk {
+            true => {
+                let snapshot = self.take_snapshot(view, &connection.database);
+                let snapshot = snapshot.map_err(Failed::During)?;
+                view.show_all(snapshot, &effects.changed, effects.cleared, ledger.stored);
+            }
+            false => view.show_changes(&effects.changed, ledger.stored),
         }
         forget_written_touches(view, &mut ledger.unsynced, effects, route);
         Ok(())

@@ -8,12 +8,14 @@ pub(in crate::engine::redb) mod cache;
 pub(in crate::engine::redb) mod filter;
 pub(in crate::engine::redb) mod listing;
 pub(in crate::engine::redb) mod overlay;
+pub(in crate::engine::redb) mod show;
 pub(in crate::engine::redb) mod touches;
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::view::cache::RecordCache;
 use crate::engine::redb::view::filter::KeyFilter;
@@ -22,8 +24,8 @@ use crate::engine::redb::view::touches::TouchBuffer;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{ArcSwapOption, RwLock};
 
 /// An open file, as readers see it.
 #[derive(Debug)]
@@ -37,11 +39,37 @@ pub(in crate::engine::redb) struct View {
     pub(in crate::engine::redb) overlay: Overlay,
     /// The store as it was some commits ago; `None` once closed.
     pub(in crate::engine::redb) snapshot: ArcSwapOption<Snapshot>,
+    /// How many records there are. Overlay, snapshot and this change together under the lock, so
+    /// that who holds it sees all of a commit or nothing; no I/O is done meanwhile.
+    shown: RwLock<u64>,
     /// Whether an error has ended the handle behind the snapshot, so that it reads nothing any more.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
 }
 
 impl View {
+    /// Of a file that was opened: a snapshot, changed by what the log says.
+    pub(in crate::engine::redb) fn new(
+        file: StoreFile,
+        options: &RedbOptions,
+        snapshot: Snapshot,
+        logged: &Changes,
+        stored: u64,
+    ) -> Self {
+        let overlay = Overlay::new();
+        overlay.add(logged, false);
+        Self {
+            file,
+            options: options.for_reopening(),
+            touches: TouchBuffer::new(),
+            cache: RecordCache::new(options.record_cache_bytes()),
+            filter: KeyFilter::new(),
+            overlay,
+            snapshot: ArcSwapOption::from_pointee(snapshot),
+            shown: RwLock::new(stored),
+            handle_lost: AtomicBool::new(false),
+        }
+    }
+
     /// Looks at the snapshot.
     pub(in crate::engine::redb) fn with_snapshot<T>(
         &self,

@@ -9,13 +9,14 @@ use shuttle::thread;
 
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Replace};
+use crate::engine::outcome::{Insert, Rekey, Replace};
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::tests::interleavings::engine::{
     EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts,
 };
 use crate::engine::redb::tests::interleavings::explore;
+use crate::key::SessionKey;
 use crate::time::timeouts::OwnTimeouts;
 
 fn options() -> RedbOptions {
@@ -160,4 +161,45 @@ fn touches_are_flushed_between_checkpoints() {
 #[test]
 fn a_sweep_finds_every_expired_session_while_the_log_is_checkpointed() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
+}
+
+/// Runs one thread that writes beside one that lists, counts and asks for numbers, on three sessions.
+fn list_beside(write: fn(&RedbEngine), may_be_seen: fn(&[SessionKey]) -> bool) {
+    let folder = folder();
+    new_file(&path(&folder));
+    let engine = Arc::new(RedbEngine::open_with(path(&folder), &options()).unwrap());
+    (1..=3).for_each(|number| insert(&engine, number));
+    let writer = {
+        let engine = Arc::clone(&engine);
+        thread::spawn(move || write(&engine))
+    };
+    for _ in 0..3 {
+        let mut listed = Vec::new();
+        let listing = engine.listing().unwrap();
+        for entry in listing.records().unwrap() {
+            listed.push(entry.unwrap().0);
+        }
+        assert!(may_be_seen(&listed), "{listed:?}");
+        assert_eq!(listing.stored(), listed.len() as u64, "{listed:?}");
+    }
+    writer.join().unwrap();
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_it() {
+    explore(EXECUTIONS, || {
+        let moves = |engine: &RedbEngine| {
+            for number in 3..6 {
+                let (old, new) = (key(number), key(number + 1));
+                let rekeyed = engine.rekey(&old, &new, 1, record(1), Limits::NONE).unwrap();
+                assert_eq!(rekeyed, Rekey::Done);
+            }
+        };
+        list_beside(moves, |listed| listed.len() == 3);
+    });
+    explore(EXECUTIONS, || {
+        let clears = |engine: &RedbEngine| engine.clear().unwrap();
+        list_beside(clears, |listed| matches!(listed.len(), 0 | 3));
+    });
 }

@@ -1,0 +1,122 @@
+//! How readers come to see what was committed, and how they look at all of it at once.
+//!
+//! Invariant: whatever a snapshot does not show yet is in the overlay, and nothing that is kept in
+//! memory is older than the snapshot beside it. A listing sees all of a commit or nothing of it, and
+//! the count that belongs to what it sees. Nothing here reads or writes a file.
+
+use std::sync::Arc;
+
+use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::keyed::Changes;
+use crate::engine::redb::view::View;
+use crate::engine::redb::view::listing::Listing;
+use crate::error::{Error, Result};
+
+impl View {
+    /// The store as it is now.
+    pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
+        let stored = self.shown.read();
+        let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
+        Ok(Listing::new(snapshot, self.overlay.all(), *stored))
+    }
+
+    /// How many records there are.
+    pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
+        let stored = self.shown.read();
+        self.snapshot.load_full().map(|_| *stored).ok_or(Error::Closed)
+    }
+
+    /// A commit has made these changes, and left so many records.
+    pub(in crate::engine::redb) fn show_changes(&self, changes: &Changes, stored: u64) {
+        let mut shown = self.shown.write();
+        self.overlay.add(changes, false);
+        *shown = stored;
+    }
+
+    /// A snapshot holds everything that was committed, and these changes, which are shown with it.
+    pub(in crate::engine::redb) fn show_all(
+        &self,
+        snapshot: Snapshot,
+        changes: &Changes,
+        cleared: bool,
+        stored: u64,
+    ) {
+        let commit = snapshot.commit();
+        if cleared {
+            self.cache.invalidate_all(commit);
+        }
+        let mut before = self.overlay.all();
+        before.extend(changes.iter().map(|(key, record)| (*key, record.clone())));
+        self.forget_cached(&before, commit);
+        {
+            let mut shown = self.shown.write();
+            self.overlay.add(changes, cleared);
+            self.replace_snapshot(snapshot, &before);
+            *shown = stored;
+        }
+        self.fill_cache(&self.overlay.all(), commit);
+        self.overlay.clear();
+    }
+
+    /// A snapshot holds these changes, which are shown already. Some keys may have been changed
+    /// again since.
+    pub(in crate::engine::redb) fn show_published(&self, snapshot: Snapshot, changes: &Changes) {
+        let commit = snapshot.commit();
+        self.forget_cached(changes, commit);
+        {
+            let _shown = self.shown.write();
+            self.replace_snapshot(snapshot, changes);
+        }
+        self.fill_cache(changes, commit);
+        self.overlay.drop_published(changes);
+    }
+
+    /// The file was reopened: a snapshot, changed by what its log says. What the failed commit left
+    /// in it is not known; nothing that is kept in memory may outlive it.
+    pub(in crate::engine::redb) fn show_reopened(
+        &self,
+        snapshot: Snapshot,
+        logged: &Changes,
+        stored: u64,
+    ) {
+        let mut shown = self.shown.write();
+        // Before the snapshot, which may hold less than the last one; and no look in between must
+        // find neither.
+        self.overlay.add(logged, false);
+        self.filter.forget();
+        self.cache.invalidate_all(snapshot.commit());
+        self.snapshot.store(Some(Arc::new(snapshot)));
+        self.overlay.retain(logged);
+        *shown = stored;
+    }
+
+    /// Does something while nothing is shown that was not.
+    pub(in crate::engine::redb) fn while_nothing_is_shown<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _shown = self.shown.read();
+        act()
+    }
+
+    /// First the cache forgets what has changed; then the snapshot is replaced, ...
+    fn forget_cached(&self, changes: &Changes, commit: u64) {
+        for key in changes.keys() {
+            self.cache.invalidate(key, commit);
+        }
+    }
+
+    /// ... and keys that come are in the filter before it is, ...
+    fn replace_snapshot(&self, snapshot: Snapshot, changes: &Changes) {
+        for (key, _) in changes.iter().filter(|(_, record)| record.is_some()) {
+            self.filter.add(key);
+        }
+        self.snapshot.store(Some(Arc::new(snapshot)));
+    }
+
+    /// ... and then the cache learns what it holds now.
+    fn fill_cache(&self, changes: &Changes, commit: u64) {
+        for (key, record) in changes {
+            if let Some(record) = record {
+                self.cache.fill(key, record, commit);
+            }
+        }
+    }
+}

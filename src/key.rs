@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// What the store knows a session by: the first 128 bits of SHA-256 of its [`SessionId`].
+/// What the store knows a session by: the first 128 bits of SHA-256 of its [`SessionId`](crate::SessionId).
 ///
 /// # Security
 ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Wakes the thread that tends to an engine; see [`Engine::set_waker`]. It may be called at any time,
+/// Wakes the thread that tends to an engine; see [`Engine::set_waker`](crate::Engine::set_waker). It may be called at any time,
 /// and does nothing once that thread is gone.
 ///
 /// # Examples
@@ -29,7 +29,7 @@ impl Waker {
         Self(Arc::new(wake))
     }
 
-    /// Has [`Engine::run_background_work`] called soon.
+    /// Has [`Engine::run_background_work`](crate::Engine::run_background_work) called soon.
     pub fn wake(&self) {
         (self.0)();
     }

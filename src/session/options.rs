@@ -44,7 +44,7 @@ impl SessionOptions {
         Self { user: Some(user.into()), ..self }
     }
 
-    /// Draws a [`CsrfToken`] for the session.
+    /// Draws a [`CsrfToken`](crate::CsrfToken) for the session.
     pub fn csrf_token(self) -> Self {
         Self { csrf_token: true, ..self }
     }

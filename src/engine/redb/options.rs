@@ -5,7 +5,7 @@ use crate::engine::redb::memory;
 use crate::engine::redb::recovery::{OnRecovery, Recovery};
 use crate::error::{Error, Result};
 
-/// Settings for [`RedbEngine::open_with`](super::RedbEngine::open_with).
+/// Settings for [`RedbEngine::open_with`](crate::engine::RedbEngine::open_with).
 ///
 /// A program that opens a [`SessionStore`](crate::SessionStore) finds the same settings on its
 /// [`Builder`](crate::Builder).

@@ -53,35 +53,120 @@ fn a_new_file_is_private_and_alone_in_its_folder() {
 }
 
 #[test]
-fn an_empty_file_becomes_a_store() {
+fn an_empty_file_becomes_a_store_and_stays_the_same_file() {
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
     File::create(&path).unwrap();
+    let before = fs::metadata(&path).unwrap().ino();
     let id = Store::open(&path).unwrap().create(Attributes::new()).unwrap().id().clone();
     assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some());
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.ino(), metadata.permissions().mode() & 0o7777), (before, 0o600));
+    assert_eq!(folder.names(), ["sessions.redb"]);
 }
 
 #[test]
-fn what_a_killed_creation_left_is_taken_away() {
+fn an_empty_file_with_two_names_becomes_one_store() {
+    let folder = Folder::new();
+    let (path, other) = (folder.path("sessions.redb"), folder.path("other.redb"));
+    File::create(&path).unwrap();
+    fs::hard_link(&path, &other).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert!(matches!(refusal(&other), Error::AlreadyOpen { .. }));
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    store.close().unwrap();
+    assert!(Store::open(&other).unwrap().read(&id).unwrap().is_some());
+}
+
+/// The mark of a store that is being made, as docs/format.md has it.
+fn with_mark_of_making(path: &Path) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let head = [b"sess-new".as_slice(), &1_u64.to_le_bytes(), &[0; 16]].concat();
+    let mut bytes = fs::read(path).unwrap();
+    bytes[3_072..3_104].copy_from_slice(&head);
+    bytes[3_104..3_120].copy_from_slice(&Sha256::digest(&head)[..16]);
+    bytes
+}
+
+#[test]
+fn what_a_killed_creation_left_is_begun_anew_and_nothing_else() {
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
-    fs::write(folder.path("sessions.redb.new"), b"redb half a file").unwrap();
-    fs::write(folder.path("sessions.redb.old"), b"somebody else's").unwrap();
     drop(Store::open(&path).unwrap());
-    assert_eq!(folder.names(), ["sessions.redb", "sessions.redb.old"]);
+    let unfinished = with_mark_of_making(&path);
+    for len in [3_584, 4_096, 10_000, unfinished.len()] {
+        fs::write(&path, &unfinished[..len]).unwrap();
+        let store = Store::open(&path).unwrap();
+        assert!(store.is_empty().unwrap());
+        let id = store.create(Attributes::new()).unwrap().id().clone();
+        drop(store);
+        assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some(), "{len} bytes");
+        assert_eq!(&fs::read(&path).unwrap()[3_072..3_584], [0; 512], "the mark is gone");
+        assert_eq!(folder.names(), ["sessions.redb"]);
+    }
 }
 
 #[test]
-fn a_creation_under_way_elsewhere_is_left_alone() {
+fn a_new_store_leaves_every_other_file_alone_whatever_its_name() {
     let folder = Folder::new();
-    let path = folder.path("sessions.redb");
-    let theirs = File::create(folder.path("sessions.redb.new")).unwrap();
-    theirs.try_lock().unwrap();
-    assert!(matches!(refusal(&path), Error::AlreadyOpen { .. }));
-    assert_eq!(folder.names(), ["sessions.redb.new"]);
-    drop(theirs);
-    Store::open(&path).unwrap();
+    let mut names: Vec<String> = [".new", ".copy", ".old", ".tmp", "~", ".lock", ".bak", ".draft"]
+        .iter()
+        .flat_map(|end| [format!("sessions.redb{end}"), format!(".sessions.redb{end}")])
+        .collect();
+    for name in &names {
+        fs::write(folder.path(name), name).unwrap();
+    }
+    // A store, closed and sound, under such a name.
+    let precious = Store::open(folder.path("precious.new")).unwrap();
+    let id = precious.create(Attributes::new()).unwrap().id().clone();
+    precious.close().unwrap();
+    drop(Store::open(folder.path("precious")).unwrap());
+    drop(Store::open(folder.path("sessions.redb")).unwrap());
+    for name in &names {
+        assert_eq!(&fs::read_to_string(folder.path(name)).unwrap(), name);
+    }
+    assert!(Store::open(folder.path("precious.new")).unwrap().read(&id).unwrap().is_some());
+    names.extend(["precious".into(), "precious.new".into(), "sessions.redb".into()]);
+    names.sort();
+    assert_eq!(folder.names(), names);
+}
+
+#[test]
+fn a_name_of_any_length_that_the_file_system_takes_is_a_store() {
+    let folder = Folder::new();
+    for len in [1, 200, 250, 251, 255] {
+        let path = folder.path(&"x".repeat(len));
+        let store = Store::open(&path).unwrap();
+        let id = store.create(Attributes::new()).unwrap().id().clone();
+        store.close().unwrap();
+        assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some(), "{len}");
+        let new = folder.path(&"y".repeat(len));
+        assert_eq!(sessile::salvage(&path, &new).unwrap().kept, 1, "{len}");
+        assert!(Store::open(&new).unwrap().read(&id).unwrap().is_some(), "{len}");
+    }
+    assert!(matches!(refusal(&folder.path(&"x".repeat(256))), Error::Io { .. }));
+    let mut deep = folder.path("");
+    (0..20).for_each(|_| deep.push("d".repeat(240)));
+    assert!(matches!(refusal(&deep), Error::Io { .. }));
+}
+
+#[test]
+fn a_path_that_names_no_file_is_an_error_that_names_it() {
+    let folder = Folder::new();
+    for path in ["sessions.redb/", "no/such/", "", "no/such/..", "a\0b"] {
+        let path = match path {
+            "" => PathBuf::new(),
+            path => folder.path(path),
+        };
+        let error = refusal(&path);
+        assert!(
+            matches!(error, Error::NotARegularFile { .. } | Error::Io { .. }),
+            "{}: {error:?}",
+            path.display()
+        );
+    }
+    assert!(matches!(refusal(Path::new("..")), Error::NotARegularFile { what: "a folder", .. }));
+    assert!(folder.names().is_empty());
 }
 
 #[test]
@@ -122,31 +207,17 @@ fn a_symbolic_link_is_refused_even_to_a_store() {
 }
 
 #[test]
-fn a_symbolic_link_in_the_place_of_the_temporary_file_is_refused() {
-    let folder = Folder::new();
-    let victim = folder.path("victim");
-    fs::write(&victim, b"precious").unwrap();
-    symlink(&victim, folder.path("sessions.redb.new")).unwrap();
-    assert!(Store::open(folder.path("sessions.redb")).is_err());
-    assert_eq!(fs::read(&victim).unwrap(), b"precious");
-}
-
-#[test]
-fn a_folder_in_the_place_of_the_temporary_file_is_refused_and_stays() {
-    let folder = Folder::new();
-    let in_the_way = folder.path("sessions.redb.new");
-    fs::create_dir(&in_the_way).unwrap();
-    let refused = refusal(&folder.path("sessions.redb"));
-    assert!(
-        matches!(refused, Error::NotARegularFile { what: "a folder", path } if path == in_the_way)
-    );
-    assert_eq!(folder.names(), ["sessions.redb.new"]);
-}
-
-#[test]
 fn what_is_no_file_is_refused() {
     let folder = Folder::new();
     assert!(matches!(refusal(folder.0.path()), Error::NotARegularFile { what: "a folder", .. }));
+    for (path, what) in [
+        ("/dev/null", "a device or a pipe"),
+        ("/proc/self/fd/0", "a symbolic link"),
+        ("/", "a folder's name"),
+    ] {
+        let refused = refusal(Path::new(path));
+        assert!(matches!(refused, Error::NotARegularFile { what: found, .. } if found == what));
+    }
     let pipe = folder.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert!(matches!(refusal(&pipe), Error::NotARegularFile { what: "a device or a pipe", .. }));

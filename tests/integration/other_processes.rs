@@ -97,3 +97,53 @@ fn a_file_that_permissions_keep_closed_is_an_error_that_names_it() {
     assert!(!new.exists());
     set(folder.path(), 0o700);
 }
+
+#[test]
+fn an_empty_file_in_a_folder_of_somebody_else_becomes_a_store() {
+    if let Some(path) = std::env::var_os(FILE) {
+        return open_and_tell(Path::new(&path));
+    }
+    let test = "other_processes::an_empty_file_in_a_folder_of_somebody_else_becomes_a_store";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    fs::write(&path, b"").unwrap();
+    let child = without_privileges(test, folder.path());
+    let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    // It may be entered, and nothing may be made in it.
+    set(0o555);
+    let told = told(child, &path);
+    set(0o755);
+    let Some(told) = told else {
+        println!("not run: nobody may not run this binary where it is");
+        return;
+    };
+    assert_eq!(told, "a store");
+    assert!(fs::metadata(&path).unwrap().len() > 4_096);
+    assert!(SessionStore::<Attributes>::open(&path).unwrap().check().unwrap().is_sound());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A container mounts the file and not its folder.
+#[test]
+fn an_empty_file_that_is_mounted_becomes_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (host, path) = (folder.path().join("host.redb"), folder.path().join("sessions.redb"));
+    fs::write(&host, b"").unwrap();
+    fs::write(&path, b"").unwrap();
+    let mounted = Command::new("mount").arg("--bind").args([&host, &path]).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("not run: only root may mount a file here");
+        return;
+    }
+    let opened = SessionStore::<Attributes>::open(&path).and_then(|store| {
+        let id = store.create(Attributes::new())?.id().clone();
+        store.close()?;
+        let store = SessionStore::<Attributes>::open(&path)?;
+        Ok(store.read(&id)?.is_some())
+    });
+    assert!(Command::new("umount").arg(&path).status().unwrap().success());
+    assert!(opened.unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    assert!(SessionStore::<Attributes>::open(&host).unwrap().check().unwrap().is_sound());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}

@@ -356,6 +356,61 @@ fn a_salvage_replaces_nothing_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_salvage_leaves_every_other_file_alone_the_damaged_one_above_all() {
+    let file = Damaged::new();
+    let place = |name: &str| file.folder.path().join(name);
+    // What is damaged, or was rescued, may have a name that is made of the new one's.
+    for (damaged, new) in [("t.new", "t"), ("u.copy", "u"), ("v.redb", "v.redb.new")] {
+        fs::copy(file.path(), place(damaged)).unwrap();
+        if damaged != "u.copy" {
+            fs::write(place(&format!("{new}.copy")), b"somebody's").unwrap();
+        }
+        let before = fs::read(place(damaged)).unwrap();
+        let kept = salvage(place(damaged), place(new)).unwrap().kept;
+        assert_eq!(kept, file.live.len() as u64, "{damaged}");
+        assert!(fs::read(place(damaged)).unwrap() == before, "{damaged}");
+        assert_eq!(
+            fs::read(place(&format!("{new}.copy"))).unwrap(),
+            match new {
+                "u" => before,
+                _ => b"somebody's".to_vec(),
+            }
+        );
+    }
+    // The rescued store waits under this name, and somebody starts the program before it is moved.
+    let rescued = fs::read(place("v.redb.new")).unwrap();
+    fs::remove_file(place("v.redb")).unwrap();
+    drop(open(&place("v.redb")));
+    assert!(fs::read(place("v.redb.new")).unwrap() == rescued);
+    assert_eq!(file.count(&open(&place("v.redb.new")), &file.live), file.live.len());
+}
+
+#[test]
+fn what_comes_to_the_new_place_while_a_salvage_runs_is_not_replaced() {
+    let file = Damaged::new();
+    let new = file.new_path();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // As soon as the draft is there, which the salvage looked for before.
+            while file.names().len() == 1 && !over.load(std::sync::atomic::Ordering::Relaxed) {}
+            let _ = fs::OpenOptions::new().write(true).create_new(true).open(&new);
+        });
+        let result = salvage(file.path(), &new);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Whichever was first.
+        match result {
+            Ok(report) => assert_eq!(report.kept, file.live.len() as u64),
+            Err(error) => {
+                assert!(matches!(error, Error::Io { .. }), "{error:?}");
+                assert_eq!(fs::metadata(&new).unwrap().len(), 0);
+            }
+        }
+    });
+    assert_eq!(file.names(), ["new.redb", "sessions.redb"]);
+}
+
+#[test]
 fn no_damage_makes_a_salvage_panic_or_bring_back_an_ended_session() {
     let file = Damaged::new();
     let whole = fs::read(file.path()).unwrap();

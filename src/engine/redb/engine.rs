@@ -96,7 +96,19 @@ impl RedbEngine {
 
     pub(crate) fn open_storage(storage: Box<dyn Storage>, options: &RedbOptions) -> Result<Self> {
         options.check()?;
-        let (file, opened) = StoreFile::open(storage, options)?;
+        Self::of(StoreFile::open(storage, options)?, options)
+    }
+
+    /// Opens a store that is there, and creates none.
+    pub(in crate::engine::redb) fn open_existing(
+        storage: Box<dyn Storage>,
+        options: &RedbOptions,
+    ) -> Result<Self> {
+        options.check()?;
+        Self::of(StoreFile::open_existing(storage, options)?, options)
+    }
+
+    fn of((file, opened): (StoreFile, OpenFile), options: &RedbOptions) -> Result<Self> {
         let OpenFile { database, log, logged } = opened;
         let (database, begun) = holding(database, |database| {
             let snapshot = Snapshot::of(database, 0)?;

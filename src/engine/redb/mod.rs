@@ -12,6 +12,7 @@ pub(in crate::engine::redb) mod background;
 mod calls;
 pub(in crate::engine::redb) mod commit;
 pub(in crate::engine::redb) mod database;
+pub(in crate::engine::redb) mod digest;
 pub(crate) mod engine;
 pub(in crate::engine::redb) mod error;
 pub(in crate::engine::redb) mod file;

@@ -41,6 +41,10 @@ pub(super) enum Event {
         range: Option<Range<u64>>,
         seed: u64,
     },
+    CreateStore {
+        file: u64,
+    },
+    RemoveStore,
     CreateDraft {
         file: u64,
     },
@@ -79,7 +83,14 @@ impl Event {
     }
 
     fn renames(&self) -> bool {
-        matches!(self, Self::CreateDraft { .. } | Self::RemoveDraft | Self::MoveInPlace)
+        matches!(
+            self,
+            Self::CreateStore { .. }
+                | Self::RemoveStore
+                | Self::CreateDraft { .. }
+                | Self::RemoveDraft
+                | Self::MoveInPlace
+        )
     }
 }
 
@@ -102,6 +113,8 @@ impl Contents {
                 image.write(*offset, data);
             }
             Event::SetLen { file, len } => self.files.entry(*file).or_default().set_len(*len),
+            Event::CreateStore { file } => self.store = Some(*file),
+            Event::RemoveStore => self.store = None,
             Event::CreateDraft { file } => self.draft = Some(*file),
             Event::RemoveDraft => self.draft = None,
             Event::MoveInPlace => self.store = self.draft.take(),

@@ -16,9 +16,15 @@ const NEW_NAME: &[DiskFault] = &[DiskFault::Full, DiskFault::Write];
 const OLD_NAME: &[DiskFault] = &[DiskFault::Write];
 
 impl SimulatedDisk {
-    fn opened(&self, file: u64) -> Opened {
+    fn opened(&self, file: u64, is_new: bool) -> Opened {
         let backend = Box::new(OpenFile::new(self, file));
-        Opened { backend, identity: Identity::simulated(file) }
+        Opened { backend, identity: Identity::simulated(file), is_new }
+    }
+
+    fn new_file(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.files += 1;
+        state.files
     }
 
     fn step(&self, action: &'static str, event: Event, kinds: &[DiskFault]) -> Result<()> {
@@ -33,24 +39,40 @@ impl Storage for SimulatedDisk {
     }
 
     fn found(&self) -> Result<Existing> {
-        Ok(match self.len()? {
-            0 => Existing::Nothing,
-            _ => Existing::File,
+        Ok(match self.state.lock().seen.store {
+            None => Existing::Nothing,
+            Some(_) => Existing::File,
         })
     }
 
-    fn open(&self) -> Result<Opened> {
+    fn open(&self) -> Result<Option<Opened>> {
         let store = self.state.lock().seen.store;
-        let missing = || Error::io("open", NAME, io::ErrorKind::NotFound.into());
-        Ok(self.opened(store.ok_or_else(missing)?))
+        Ok(store.map(|store| self.opened(store, false)))
     }
 
-    fn create(&self) -> Result<Box<dyn Draft>> {
-        let (abandoned, file) = {
-            let mut state = self.state.lock();
-            state.files += 1;
-            (state.seen.draft.is_some(), state.files)
-        };
+    fn create(&self) -> Result<Option<Opened>> {
+        if self.found()? == Existing::File {
+            return Ok(None);
+        }
+        let file = self.new_file();
+        self.step("create", Event::CreateStore { file }, NEW_NAME)?;
+        Ok(Some(self.opened(file, true)))
+    }
+
+    fn remove(&self, identity: Identity) {
+        let store = self.state.lock().seen.store.map(Identity::simulated);
+        if store == Some(identity) {
+            let _ = self.step("remove", Event::RemoveStore, OLD_NAME);
+        }
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        self.step("create", Event::SyncFolder, &[DiskFault::Sync])
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>> {
+        let abandoned = self.state.lock().seen.draft.is_some();
+        let file = self.new_file();
         if abandoned {
             self.step("replace", Event::RemoveDraft, OLD_NAME)?;
         }
@@ -82,14 +104,18 @@ struct New {
 }
 
 impl Draft for New {
+    fn token(&self) -> [u8; 16] {
+        u128::from(self.file).to_be_bytes()
+    }
+
     fn open(&self) -> Result<Opened> {
-        Ok(self.disk.opened(self.file))
+        Ok(self.disk.opened(self.file, true))
     }
 
     fn move_in_place(mut self: Box<Self>) -> Result<()> {
-        let opened = self.disk.opened(self.file);
-        let synced = opened.backend.sync_data();
-        synced.map_err(|error| Error::io("create", NAME, error))?;
+        if self.disk.found()? == Existing::File {
+            return Err(Error::io("create", NAME, io::ErrorKind::AlreadyExists.into()));
+        }
         self.disk.step("create", Event::MoveInPlace, OLD_NAME)?;
         self.moved = true;
         self.disk.step("create", Event::SyncFolder, &[DiskFault::Sync])

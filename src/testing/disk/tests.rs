@@ -11,18 +11,18 @@ use crate::testing::disk::{DiskFault, SimulatedDisk};
 /// A disk with a store of 4 KiB of ones, synced, and the store opened.
 fn with_ones() -> (SimulatedDisk, OpenFile) {
     let disk = SimulatedDisk::new();
-    let draft = disk.create().unwrap();
-    let backend = draft.open().unwrap().backend;
+    let backend = disk.create().unwrap().unwrap().backend;
     backend.set_len(4_096).unwrap();
     backend.write(0, &[1; 4_096]).unwrap();
-    draft.move_in_place().unwrap();
+    backend.sync_data().unwrap();
+    disk.sync_name().unwrap();
     let store = disk.state.lock().seen.store.unwrap();
     let file = OpenFile::new(&disk, store);
     (disk, file)
 }
 
 fn bytes(disk: &SimulatedDisk) -> Vec<u8> {
-    let backend = disk.open().unwrap().backend;
+    let backend = disk.open().unwrap().unwrap().backend;
     let mut bytes = vec![0; backend.len().unwrap() as usize];
     backend.read(0, &mut bytes).unwrap();
     bytes
@@ -127,7 +127,7 @@ fn a_store_is_locked_by_one_handle_until_that_is_closed() {
     use std::ops::Bound::{Excluded, Included, Unbounded};
 
     let (disk, file) = with_ones();
-    let other = disk.open().unwrap().backend;
+    let other = disk.open().unwrap().unwrap().backend;
     assert!(file.try_lock_range(Unbounded, Excluded(10)).unwrap());
     assert!(!other.try_lock_range(Included(9), Unbounded).unwrap());
     assert!(other.query_lock_range(Included(9), Unbounded).unwrap());
@@ -142,7 +142,7 @@ fn a_disk_with_given_bytes_holds_them_and_keeps_them_when_the_power_goes() {
     let disk = SimulatedDisk::with_store(&given);
     assert_eq!(disk.store_bytes(), given);
     assert_eq!(bytes(&disk.after_power_loss(0, 1)), given);
-    disk.open().unwrap().backend.write(0, &[7]).unwrap();
+    disk.open().unwrap().unwrap().backend.write(0, &[7]).unwrap();
     assert_eq!((disk.store_bytes()[0], disk.store_bytes().len()), (7, 10_000));
     assert!(SimulatedDisk::new().store_bytes().is_empty());
 }

@@ -1,10 +1,11 @@
 //! The file's life: created whole or not at all, opened only if it is ours, watched while open.
 //!
-//! Invariant: nothing that is found is written to before its marks have been seen; a new store
-//! is in its place only once it is complete and on the disk.
+//! Invariant: nothing that is found is written to before its marks have been seen. A store that is
+//! not complete bears a mark that says so.
 
 pub(in crate::engine::redb) mod backend;
 pub(in crate::engine::redb) mod compaction;
+pub(in crate::engine::redb) mod creation;
 pub(in crate::engine::redb) mod signature;
 pub(in crate::engine::redb) mod unwinding;
 
@@ -19,9 +20,7 @@ use crate::engine::redb::database::snapshot::stored_sequence;
 use crate::engine::redb::error;
 use crate::engine::redb::file::backend::Backend;
 use crate::engine::redb::file::compaction::compact_if_mostly_empty;
-use crate::engine::redb::file::signature::{
-    check_format, check_signature, was_closed, write_signature,
-};
+use crate::engine::redb::file::signature::{check_format, check_signature, was_closed};
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::log::{SharedFile, WriteAheadLog};
@@ -48,20 +47,6 @@ pub(in crate::engine::redb) struct OpenFile {
 }
 
 impl StoreFile {
-    /// Opens the store on a storage; creates it where there is nothing, or an empty file.
-    pub(in crate::engine::redb) fn open(
-        storage: Box<dyn Storage>,
-        options: &RedbOptions,
-    ) -> Result<(Self, OpenFile)> {
-        match storage.found()? {
-            Existing::File => Self::open_compact(storage, options),
-            Existing::Nothing => {
-                let (store, opened, ()) = Self::create_filled(storage, options, |_| Ok(()))?;
-                Ok((store, opened))
-            }
-        }
-    }
-
     pub(in crate::engine::redb) fn path(&self) -> &Path {
         self.storage.path()
     }
@@ -87,16 +72,21 @@ impl StoreFile {
     /// fails on the new handle counts as one on the old.
     pub(in crate::engine::redb) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
         self.check_in_place()?;
-        let Opened { backend, identity } = self.storage.open()?;
-        match identity == self.identity {
-            true => Ok(self.existing(backend, options)?.0),
-            false => Err(Error::FileReplaced { path: self.path().into() }),
+        match self.storage.open()? {
+            Some(Opened { backend, identity, .. }) if identity == self.identity => {
+                Ok(self.existing(backend, options)?.0)
+            }
+            _ => Err(Error::FileReplaced { path: self.path().into() }),
         }
     }
 
     /// Opens a file, and gives back its space if it is mostly empty.
-    fn open_compact(storage: Box<dyn Storage>, options: &RedbOptions) -> Result<(Self, OpenFile)> {
-        let Opened { backend, identity } = storage.open()?;
+    fn open_compact(
+        storage: Box<dyn Storage>,
+        opened: Opened,
+        options: &RedbOptions,
+    ) -> Result<(Self, OpenFile)> {
+        let Opened { backend, identity, .. } = opened;
         let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
         let (mut opened, live) = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
@@ -115,28 +105,6 @@ impl StoreFile {
                 Ok((store, opened))
             }
         }
-    }
-
-    /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
-    /// once it is on the disk.
-    pub(in crate::engine::redb) fn create_filled<T>(
-        storage: Box<dyn Storage>,
-        options: &RedbOptions,
-        fill: impl FnOnce(&Database) -> Result<T>,
-    ) -> Result<(Self, OpenFile, T)> {
-        let draft = storage.create()?;
-        let Opened { backend, identity } = draft.open()?;
-        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
-        let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
-        let marked = write_signature(&opened.database);
-        marked.map_err(|error| error::from_redb("create", store.path(), error))?;
-        let filled = fill(&opened.database)?;
-        // Somebody else's file may have appeared meanwhile; it must not be replaced unseen.
-        if store.storage.found()? == Existing::File {
-            return Err(Error::AlreadyOpen { path: store.path().into() });
-        }
-        draft.move_in_place()?;
-        Ok((store, opened, filled))
     }
 
     fn existing(
@@ -158,7 +126,10 @@ impl StoreFile {
         let failed = |error| error::from_open(self.path(), error);
         let was_closed = was_closed(&*backend);
         let watch = options.on_recovery.watch(was_closed);
-        let disk = SharedFile::open(backend, self.sync_failed.clone());
+        let disk = match found {
+            Existing::File => SharedFile::open(backend, self.sync_failed.clone()),
+            Existing::Nothing => Ok(SharedFile::unborn(backend, self.sync_failed.clone())),
+        };
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
         let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.storage));
         let release = |error| {
@@ -204,27 +175,5 @@ impl StoreFile {
         });
         let (log, logged) = recovered?;
         Ok((OpenFile { database, log, logged }, live))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::engine::redb::storage::folder::InFolder;
-
-    #[test]
-    fn a_file_that_appears_while_a_store_is_filled_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sessions.redb");
-        let storage = Box::new(InFolder::at(&path).unwrap());
-        let created = StoreFile::create_filled(storage, &RedbOptions::new(), |_| {
-            fs::write(&path, "somebody else's").unwrap();
-            Ok(())
-        });
-        assert!(matches!(created, Err(Error::AlreadyOpen { .. })));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is left");
     }
 }

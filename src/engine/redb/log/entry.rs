@@ -6,11 +6,11 @@
 
 use std::ops::RangeInclusive;
 
+use crate::engine::redb::digest::{DIGEST_LEN, digest_of};
 use crate::engine::redb::keyed::Change;
-use crate::engine::redb::log::location::{SECTOR, digest_of};
+use crate::engine::redb::log::location::SECTOR;
 use crate::key::SessionKey;
 
-const DIGEST_LEN: usize = 16;
 /// Digest, number, length of the changes.
 const HEAD: usize = DIGEST_LEN + 8 + 4;
 /// In place of a record's length: the record was removed.

@@ -6,7 +6,7 @@
 //! and the whole file is redb's. A crash may leave two that differ; then the one that holds is the
 //! last to be written over, lest the word pass to the other.
 
-use sha2::{Digest, Sha256};
+use crate::engine::redb::digest::digest_of;
 
 /// The sectors' offsets; redb's own header ends at 320 and it writes nothing else of its page 0.
 pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
@@ -14,7 +14,6 @@ pub(in crate::engine::redb) const SECTOR: usize = 512;
 
 const MAGIC: &[u8; 8] = b"sess-log";
 const SALT_LEN: usize = 16;
-const DIGEST_LEN: usize = 16;
 
 /// The log's place, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,15 +111,6 @@ impl Location {
         let sound = area.database_len <= area.start && area.end() < u64::MAX;
         if sound { Ok(Some(area)) } else { Err(DamagedArea) }
     }
-}
-
-/// Half a SHA-256.
-pub(in crate::engine::redb) fn digest_of(bytes: &[u8]) -> [u8; DIGEST_LEN] {
-    let mut half = [0; DIGEST_LEN];
-    for (to, from) in half.iter_mut().zip(Sha256::digest(bytes)) {
-        *to = from;
-    }
-    half
 }
 
 #[cfg(test)]

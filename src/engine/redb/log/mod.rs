@@ -26,6 +26,7 @@ use crate::engine::redb::log::entry::{Entry, ReadEntry};
 use crate::engine::redb::log::location::Location;
 use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
+use crate::engine::redb::storage::StorageFile;
 use crate::record::Record;
 
 const PAGE: usize = 4_096;
@@ -102,6 +103,11 @@ impl WriteAheadLog {
         let backlog = Backlog::new(page_cache_bytes, logged);
         let log = Self { disk, last, checkpointed, checkpoint: None, backlog };
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
+    }
+
+    /// The bytes of the whole file.
+    pub(in crate::engine::redb) fn file(&self) -> &dyn StorageFile {
+        self.disk.inner()
     }
 
     /// Whether the log holds what redb does not hold on the disk.

@@ -5,6 +5,7 @@
 //! the old place is not given away before that sector is on the disk.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 // Not the engine's: redb calls in here with locks of its own held.
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub(in crate::engine::redb) struct SharedFile {
     inner: Box<dyn StorageFile>,
     sync_failed: SyncFailed,
     syncing: Mutex<()>,
+    /// Whether there is no database yet, whatever else there is in the file.
+    is_unborn: AtomicBool,
     log: Mutex<Log>,
 }
 
@@ -79,7 +82,20 @@ impl SharedFile {
         // Until it is read, all of it may be needed.
         let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
         let log = Log { area, order, ring, ..Log::default() };
-        Ok(Self { inner, sync_failed, syncing: Mutex::new(()), log: Mutex::new(log) })
+        Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, sync_failed) }.born())
+    }
+
+    /// A file in which there is no database and no log, though it is not empty.
+    pub(in crate::engine::redb) fn unborn(
+        inner: Box<dyn StorageFile>,
+        sync_failed: SyncFailed,
+    ) -> Self {
+        let log = Mutex::new(Log { order: location::OFFSETS, ..Log::default() });
+        Self { inner, sync_failed, syncing: Mutex::new(()), is_unborn: true.into(), log }
+    }
+
+    fn born(self) -> Self {
+        Self { is_unborn: false.into(), ..self }
     }
 
     pub(in crate::engine::redb) fn inner(&self) -> &dyn StorageFile {
@@ -90,6 +106,7 @@ impl SharedFile {
     pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
         match self.log.lock().area {
             Some(area) => Ok(area.database_len),
+            None if self.is_unborn.load(Ordering::Acquire) => Ok(0),
             None => self.inner.len(),
         }
     }
@@ -98,6 +115,7 @@ impl SharedFile {
     pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
         let mut log = self.log.lock();
         log.ensure_located()?;
+        self.is_unborn.store(false, Ordering::Release);
         match log.area {
             // It need not find room elsewhere, which there may not be.
             Some(_) if log.released_on_close && log.ring.is_empty() => {

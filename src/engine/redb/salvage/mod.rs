@@ -16,7 +16,7 @@ use crate::engine::contract::Engine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::redb::salvage::copy::PrivateCopy;
+use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::storage::Storage;
@@ -133,12 +133,14 @@ impl Salvage {
     /// indexes anew, and takes the metadata along.
     ///
     /// The damaged file is locked and read, never written to. While this runs there is a second
-    /// copy of it beside the new file, under the same name with `.copy` behind it, so the disk
-    /// needs room for both. Memory use is bounded.
+    /// copy of it in the new file's folder, without a name, so the disk needs room for both. Memory
+    /// use is bounded.
     ///
     /// # Durability
     ///
-    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all.
+    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all. Until
+    /// then it has a name that begins with `.sessile-`. One that a killed process left is removed by
+    /// the next salvage to the same place.
     ///
     /// # Errors
     ///
@@ -216,9 +218,10 @@ impl Salvage {
 /// Opens a private copy with everything that makes a store of what a crash has left; `None` if
 /// that does not work and the pages have to be read one by one.
 fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
-    let Some(copy) = PrivateCopy::of(source.file(), new)? else { return Ok(None) };
+    let Some(copy) = copy_of(source.file(), new)? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
-    let salvaged = guarded(|| RedbEngine::open_with(copy.path(), &options)).and_then(|engine| {
+    let opened = guarded(|| RedbEngine::open_existing(Box::new(copy), &options));
+    let salvaged = opened.and_then(|engine| {
         StoreFile::create_filled(storage(new)?, &options, |database| {
             guarded(|| from_store(&engine, Sink::new(database, new)))
         })

@@ -1,98 +1,240 @@
-//! A new store while it is being made: beside its place, and gone again if that fails.
+//! A new store while it is being made beside its place, and gone again if that fails.
+//!
+//! Invariant: no file is removed here but one that this process made, or that an ended one made: its
+//! name holds a number that nobody could guess, its mark holds the same one, and nobody has it
+//! locked. It takes the place of nothing.
 
+use std::ffi::OsString;
+use std::fs;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use crate::engine::redb::digest::digest_of;
+use crate::engine::redb::storage::folder::opened;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    no_follow, private, refused, sync_folder_of, try_lock,
+    move_to_nothing, no_follow, private, sync_folder_of, try_lock,
 };
+use crate::engine::redb::storage::unfinished::{Token, is_draft};
+use crate::engine::redb::storage::{Draft, Opened};
 use crate::error::{Error, Result};
+use crate::random::{SystemRandom, draw};
+
+/// What names of drafts begin with; behind it stand which file it shall be, and its number.
+const PREFIX: &str = ".sessile-";
+const TRIES: usize = 10;
 
 /// A new file beside the path, which goes away unless it is moved there.
-pub(in crate::engine::redb) struct Temporary {
+pub(in crate::engine::redb) struct Beside {
     path: PathBuf,
+    name: PathBuf,
+    token: Token,
     file: File,
     /// Whether the name leads to this file, so that it is ours to remove.
-    ours: bool,
+    is_ours: bool,
 }
 
-impl Temporary {
-    /// The name is fixed, so that what a killed creation left is found and taken away by the next.
+impl Beside {
     pub(in crate::engine::redb) fn create(path: &Path) -> Result<Self> {
-        const TRIES: usize = 10;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let temporary = path.with_file_name(name);
         for _ in 0..TRIES {
-            remove_abandoned(path, &temporary)?;
+            let (name, token) = draw_name(path)?;
             let mut open = OpenOptions::new();
             open.read(true).write(true).create_new(true);
-            private(&mut open);
-            match open.open(&temporary) {
-                Ok(file) => {
-                    let mut created = Self { path: temporary.clone(), file, ours: true };
-                    if lock_if_at(&created.path, &created.file)? {
-                        return Ok(created);
-                    }
-                    // Another creator took it for abandoned, and away.
-                    created.ours = false;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("create", path, error)),
+            let file = private(&mut open).open(&name);
+            let file = file.map_err(|error| Error::io("create", path, error))?;
+            let created = Self { path: path.into(), name, token, file, is_ours: true };
+            // Somebody may be looking whether it was abandoned.
+            if try_lock(path, &created.file)? {
+                return Ok(created);
             }
         }
         Err(Error::AlreadyOpen { path: path.into() })
     }
+}
 
-    /// The file, for redb to write to. It shares the lock.
-    pub(in crate::engine::redb) fn file(&self) -> Result<File> {
-        self.file.try_clone().map_err(|error| Error::io("open", &self.path, error))
+impl Draft for Beside {
+    fn token(&self) -> Token {
+        self.token
     }
 
-    pub(in crate::engine::redb) fn move_to(mut self, path: &Path) -> Result<()> {
-        let failed = |error| Error::io("create", path, error);
-        self.file.sync_all().map_err(failed)?;
-        fs::rename(&self.path, path).map_err(failed)?;
-        self.ours = false;
-        sync_folder_of(path).map_err(failed)
+    /// It shares the lock.
+    fn open(&self) -> Result<Opened> {
+        let file = self.file.try_clone();
+        opened(&self.path, file.map_err(|error| Error::io("open", &self.path, error))?, true)
+    }
+
+    fn move_in_place(mut self: Box<Self>) -> Result<()> {
+        let failed = |error| Error::io("create", &self.path, error);
+        move_to_nothing(&self.name, &self.path).map_err(failed)?;
+        let synced = sync_folder_of(&self.path).map_err(failed);
+        self.is_ours = false;
+        synced
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Beside {
     fn drop(&mut self) {
-        if self.ours {
-            // The error that led here is the one to report; the next creation tries again.
-            let _ = fs::remove_file(&self.path);
+        if self.is_ours {
+            // The error that led here is the one to report.
+            let _ = remove_if(&self.name, &self.file);
         }
     }
 }
 
-/// Removes what a killed creation left behind. What a living one holds is locked, and stays.
-pub(in crate::engine::redb) fn remove_abandoned(path: &Path, temporary: &Path) -> Result<()> {
+/// Where a draft of this file is to be, under a number that was drawn for it.
+pub(in crate::engine::redb) fn draw_name(path: &Path) -> Result<(PathBuf, Token)> {
+    let token = draw(&SystemRandom)?;
+    let name = format!("{}{:032x}", prefix_of(path), u128::from_be_bytes(token));
+    Ok((path.with_file_name(name), token))
+}
+
+/// What the names of all drafts of this file begin with; as long for any name.
+fn prefix_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    let digest = digest_of(name.as_encoded_bytes());
+    let number = u128::from_be_bytes(digest) >> 64;
+    format!("{PREFIX}{number:016x}-")
+}
+
+/// Removes the drafts of this file that ended processes left. What cannot be looked at stays.
+pub(in crate::engine::redb) fn remove_abandoned(path: &Path) {
+    let prefix = prefix_of(path);
+    let folder = path.parent().unwrap_or(path);
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for name in entries.flatten().map(|entry| entry.file_name()) {
+        if let Some(token) = token_in(&name, &prefix) {
+            let _ = remove_if_abandoned(&folder.join(&name), &token);
+        }
+    }
+}
+
+fn token_in(name: &OsString, prefix: &str) -> Option<Token> {
+    let digits = name.to_str()?.strip_prefix(prefix)?;
+    let number = u128::from_str_radix(digits, 16).ok()?;
+    (format!("{number:032x}") == digits).then_some(number.to_be_bytes())
+}
+
+fn remove_if_abandoned(name: &Path, token: &Token) -> Result<()> {
+    let failed = |error| Error::io("remove", name, error);
     let mut open = OpenOptions::new();
     open.read(true).write(true);
-    match no_follow(&mut open).open(temporary) {
-        Ok(file) if lock_if_at(temporary, &file)? => {
-            fs::remove_file(temporary).map_err(|error| Error::io("replace", temporary, error))
-        }
-        Ok(_) => Err(Error::AlreadyOpen { path: path.into() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(refused("open", temporary, error)),
+    let file = no_follow(&mut open).open(name).map_err(failed)?;
+    if !try_lock(name, &file)? {
+        return Ok(());
+    }
+    let bytes = opened(name, file.try_clone().map_err(failed)?, false)?;
+    let removed = match is_draft(&*bytes.backend, token) {
+        Ok(true) => remove_if(name, &file),
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let _ = bytes.backend.close();
+    removed.map_err(failed)
+}
+
+/// Removes a name if it leads to this file.
+fn remove_if(name: &Path, file: &File) -> io::Result<()> {
+    match Identity::at(name)? == Identity::of(file)? {
+        true => fs::remove_file(name),
+        false => Ok(()),
     }
 }
 
-/// Locks the file; `false` if somebody else has, or if the name leads to another file by now.
-fn lock_if_at(path: &Path, file: &File) -> Result<bool> {
-    if !try_lock(path, file)? {
-        return Ok(false);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::redb::storage::unfinished::{Making, clear, mark};
+
+    /// A draft as a killed process leaves it: its name and its bytes, which nobody has locked.
+    fn abandoned(path: &Path, making: Option<Making>) -> PathBuf {
+        let draft = Beside::create(path).unwrap();
+        let backend = draft.open().unwrap().backend;
+        if let Some(making) = making {
+            mark(&*backend, making, &draft.token()).unwrap();
+        } else {
+            backend.set_len(8_192).unwrap();
+            clear(&*backend).unwrap();
+        }
+        let (name, bytes) = (draft.name.clone(), fs::read(&draft.name).unwrap());
+        drop((backend, draft));
+        assert!(!name.exists(), "one that is given up is removed");
+        fs::write(&name, bytes).unwrap();
+        name
     }
-    let failed = |error| Error::io("look at", path, error);
-    let held = Identity::of(&file.metadata().map_err(failed)?);
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Identity::of(&metadata) == held),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed(error)),
+
+    fn names(folder: &Path) -> Vec<PathBuf> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_draft_that_a_killed_process_left_is_removed_and_nothing_that_only_looks_like_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let mut kept = vec![
+            abandoned(&path, None),
+            abandoned(&folder.path().join("other.redb"), Some(Making::Begun)),
+        ];
+        let under_way = Beside::create(&path).unwrap();
+        mark(&*under_way.open().unwrap().backend, Making::Begun, &under_way.token()).unwrap();
+        kept.push(under_way.name.clone());
+        // A copy under another number, and what is no store at all.
+        let copied = abandoned(&path, Some(Making::Complete));
+        for content in [fs::read(&copied).unwrap(), b"a thesis".to_vec(), Vec::new()] {
+            let (name, _) = draw_name(&path).unwrap();
+            fs::write(&name, content).unwrap();
+            kept.push(name);
+        }
+        for name in ["sessions.redb.new", "sessions.redb.copy", ".sessile-", ".sessile-x-y"] {
+            fs::write(folder.path().join(name), b"somebody's").unwrap();
+            kept.push(folder.path().join(name));
+        }
+        let (in_the_way, _) = draw_name(&path).unwrap();
+        fs::create_dir(&in_the_way).unwrap();
+        kept.push(in_the_way);
+        kept.sort();
+
+        let also = abandoned(&path, Some(Making::Begun));
+        assert_eq!(names(folder.path()).len(), kept.len() + 2);
+        remove_abandoned(&path);
+        assert!(!copied.exists() && !also.exists());
+        assert_eq!(names(folder.path()), kept);
+    }
+
+    #[test]
+    fn a_draft_takes_the_place_of_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        for content in [b"somebody's".as_slice(), b""] {
+            let draft = Box::new(Beside::create(&path).unwrap());
+            fs::write(&path, content).unwrap();
+            let moved = draft.move_in_place();
+            assert!(
+                matches!(&moved, Err(Error::Io { source, .. })
+                    if source.to_string().contains("exists")),
+                "{moved:?}"
+            );
+            assert_eq!(fs::read(&path).unwrap(), content);
+            assert_eq!(names(folder.path()), std::slice::from_ref(&path), "the draft is gone");
+            fs::remove_file(&path).unwrap();
+        }
+        let draft = Box::new(Beside::create(&path).unwrap());
+        draft.open().unwrap().backend.write(0, b"new").unwrap();
+        draft.move_in_place().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn the_name_of_a_draft_is_short_and_another_one_each_time() {
+        let path = Path::new("/folder").join("x".repeat(255));
+        let (first, second) = (draw_name(&path).unwrap(), draw_name(&path).unwrap());
+        assert_ne!(first, second);
+        assert_eq!(first.0.parent(), path.parent());
+        let name = first.0.file_name().unwrap();
+        assert_eq!(name.len(), ".sessile-".len() + 16 + 1 + 32);
+        assert_eq!(token_in(&name.to_owned(), &prefix_of(&path)), Some(first.1));
     }
 }

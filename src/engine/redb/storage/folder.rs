@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::engine::redb::error;
-use crate::engine::redb::storage::draft::Temporary;
+use crate::engine::redb::storage::draft::{Beside, remove_abandoned};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
-use crate::engine::redb::storage::platform::{forget_cached, no_follow, refused, try_lock};
+use crate::engine::redb::storage::platform::{
+    forget_cached, no_follow, private, refused, sync_folder_of, try_lock,
+};
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
@@ -23,6 +25,10 @@ pub(in crate::engine::redb) struct InFolder {
 impl InFolder {
     /// The program may change its folder while the file is open, so the whole path is kept.
     pub(in crate::engine::redb) fn at(path: &Path) -> Result<Self> {
+        // The system ignores a separator at the end, or takes what is before it for a folder.
+        if path.to_string_lossy().ends_with(std::path::is_separator) {
+            return Err(Error::NotARegularFile { path: path.into(), what: "a folder's name" });
+        }
         let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
         Ok(Self { path })
     }
@@ -47,28 +53,60 @@ impl Storage for InFolder {
             "a folder"
         } else if !kind.is_file() {
             "a device or a pipe"
-        } else if metadata.len() == 0 {
-            return Ok(Existing::Nothing);
         } else {
             return Ok(Existing::File);
         };
         Err(Error::NotARegularFile { path: path.into(), what })
     }
 
-    fn open(&self) -> Result<Opened> {
+    fn open(&self) -> Result<Option<Opened>> {
         let mut open = OpenOptions::new();
         open.read(true).write(true);
-        let file = no_follow(&mut open).open(&self.path);
-        let file = file.map_err(|error| refused("open", &self.path, error))?;
+        let file = match no_follow(&mut open).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refused("open", &self.path, error)),
+        };
         // Before the first look: whoever has it open may be making it shorter.
         match try_lock(&self.path, &file)? {
-            true => opened(&self.path, file),
+            true => opened(&self.path, file, false).map(Some),
             false => Err(Error::AlreadyOpen { path: self.path.clone() }),
         }
     }
 
-    fn create(&self) -> Result<Box<dyn Draft>> {
-        Ok(Box::new(New { file: Temporary::create(&self.path)?, path: self.path.clone() }))
+    fn create(&self) -> Result<Option<Opened>> {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create_new(true);
+        let file = match private(&mut open).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => return Err(Error::io("create", &self.path, error)),
+        };
+        match try_lock(&self.path, &file) {
+            Ok(true) => opened(&self.path, file, true).map(Some),
+            Ok(false) => Err(Error::AlreadyOpen { path: self.path.clone() }),
+            Err(error) => {
+                if let Ok(identity) = Identity::of(&file) {
+                    self.remove(identity);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn remove(&self, identity: Identity) {
+        if Identity::at(&self.path).is_ok_and(|found| found == identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        sync_folder_of(&self.path).map_err(|error| Error::io("create", &self.path, error))
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>> {
+        remove_abandoned(&self.path);
+        Ok(Box::new(Beside::create(&self.path)?))
     }
 
     fn identity(&self) -> Result<Option<Identity>> {
@@ -95,26 +133,14 @@ impl Storage for InFolder {
     }
 }
 
-/// A new store under its temporary name.
-struct New {
-    file: Temporary,
-    path: PathBuf,
-}
-
-impl Draft for New {
-    fn open(&self) -> Result<Opened> {
-        opened(&self.path, self.file.file()?)
-    }
-
-    fn move_in_place(self: Box<Self>) -> Result<()> {
-        self.file.move_to(&self.path)
-    }
-}
-
-fn opened(path: &Path, file: File) -> Result<Opened> {
-    let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
+pub(in crate::engine::redb::storage) fn opened(
+    path: &Path,
+    file: File,
+    is_new: bool,
+) -> Result<Opened> {
+    let identity = Identity::of(&file).map_err(|error| Error::io("look at", path, error))?;
     let backend = OsFile::new(file).map_err(|error| error::from_open(path, error))?;
-    Ok(Opened { backend: Box::new(backend), identity: Identity::of(&metadata) })
+    Ok(Opened { backend: Box::new(backend), identity, is_new })
 }
 
 #[cfg(test)]
@@ -139,7 +165,7 @@ mod tests {
         let (path, target) = (folder.path().join("sessions.redb"), folder.path().join("target"));
         fs::write(&target, b"somebody's").unwrap();
         let storage = InFolder::at(&path).unwrap();
-        let draft = storage.create().unwrap();
+        let draft = storage.draft().unwrap();
         // Nobody looks at the name once more between `found` and these.
         std::os::unix::fs::symlink(&target, &path).unwrap();
         let refused = storage.open();
@@ -148,9 +174,11 @@ mod tests {
             "{refused:?}"
         );
         assert!(storage.forget_cached().is_err());
-        // A new store takes the link's place, and leaves alone what it leads to.
-        draft.move_in_place().unwrap();
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert!(storage.create().unwrap().is_none(), "it is something");
+        // Nor does a new store take its place.
+        assert!(draft.move_in_place().is_err());
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the draft is gone");
         assert_eq!(fs::read(&target).unwrap(), b"somebody's");
     }
 }

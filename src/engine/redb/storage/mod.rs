@@ -1,15 +1,17 @@
 //! What a store's file is kept on: a folder of the operating system, or a disk of a test's making.
 //!
-//! A storage knows names, identities and bytes. It knows neither marks nor redb's handle, and it
-//! never writes to what it opens.
+//! A storage knows names, identities and bytes, and by what bytes a file is known that is being
+//! made. It knows nothing of redb's handle, and never writes to what it finds.
 
 pub(crate) mod platform;
 
 pub(in crate::engine::redb) mod draft;
 pub(in crate::engine::redb) mod folder;
 pub(crate) mod identity;
+pub(in crate::engine::redb) mod nameless;
 pub(in crate::engine::redb) mod os_file;
 pub(in crate::engine::redb) mod sync_failed;
+pub(in crate::engine::redb) mod unfinished;
 
 use std::fmt::Debug;
 use std::io;
@@ -28,11 +30,20 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// What is there now, without opening it.
     fn found(&self) -> Result<Existing>;
 
-    /// Opens what is there.
-    fn open(&self) -> Result<Opened>;
+    /// Opens what is there, and locks it; `None` if nothing is there any more.
+    fn open(&self) -> Result<Option<Opened>>;
+
+    /// Makes an empty file in the place, and locks it; `None` if there is something by now.
+    fn create(&self) -> Result<Option<Opened>>;
+
+    /// Removes the file, if the name leads to this one. Nobody waits for it.
+    fn remove(&self, identity: Identity);
+
+    /// Returns once the name is on the disk.
+    fn sync_name(&self) -> Result<()>;
 
     /// Begins a new store beside the place, which goes away again unless it is moved there.
-    fn create(&self) -> Result<Box<dyn Draft>>;
+    fn draft(&self) -> Result<Box<dyn Draft>>;
 
     /// Which file the name leads to now; `None` where it leads to none.
     fn identity(&self) -> Result<Option<Identity>>;
@@ -47,9 +58,13 @@ pub(crate) trait Storage: Debug + Send + Sync {
 
 /// A new store that is not in its place yet.
 pub(crate) trait Draft {
+    /// The number by which it is known, in its name and in its mark.
+    fn token(&self) -> [u8; 16];
+
     fn open(&self) -> Result<Opened>;
 
-    /// Puts everything written so far on the disk, and then the store in its place.
+    /// Puts the store, which is on the disk, in its place, and its name on the disk. An error if
+    /// there is something by now.
     fn move_in_place(self: Box<Self>) -> Result<()>;
 }
 
@@ -63,6 +78,9 @@ pub(crate) trait StorageFile: StorageBackend {
     fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), WriteFailure>> {
         None
     }
+
+    /// Gives the file the mode of a new one, where it may: nobody but its owner reads or writes it.
+    fn make_private(&self) {}
 }
 
 /// How a write that was to be on the disk has failed.
@@ -79,12 +97,13 @@ pub(crate) enum WriteFailure {
 pub(crate) struct Opened {
     pub(crate) backend: Box<dyn StorageFile>,
     pub(crate) identity: Identity,
+    /// Whether it was made by this opening.
+    pub(crate) is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existing {
-    /// Nothing, or a file without a byte.
     Nothing,
-    /// A file; whether it is a store of ours shows when it is opened.
+    /// A file, with or without a byte; whether it is a store of ours shows when it is opened.
     File,
 }

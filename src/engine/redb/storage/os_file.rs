@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
-use crate::engine::redb::storage::platform::{open_apart, unlock, write_synced};
+use crate::engine::redb::storage::platform::{make_private, open_apart, unlock, write_synced};
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
 #[derive(Debug)]
@@ -48,6 +48,10 @@ impl StorageFile for OsFile {
             }
             result => Some(result),
         }
+    }
+
+    fn make_private(&self) {
+        make_private(&self.lock);
     }
 }
 

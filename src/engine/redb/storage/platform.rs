@@ -45,6 +45,13 @@ pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptio
     open.mode(0o600).custom_flags(NO_FOLLOW)
 }
 
+/// Takes the file's mode back to that of a new one. Where it is somebody else's, it stays.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn make_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+}
+
 /// Locks the file as redb does; `false` if somebody else has.
 pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {
     match file.try_lock() {
@@ -63,6 +70,66 @@ pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
     file.unlock()
 }
 
+/// Gives a file another name, under which there must be nothing.
+pub(in crate::engine::redb) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    let moved = rename_to_nothing(from, to);
+    if !matches!(&moved, Err(error) if error.kind() == io::ErrorKind::Unsupported) {
+        return moved;
+    }
+    link_to_nothing(from, to)
+}
+
+/// The same by a second name.
+fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // No links either: an empty file of our own is what is replaced.
+        Err(_) => {
+            let mut open = OpenOptions::new();
+            drop(private(open.write(true).create_new(true)).open(to)?);
+            fs::rename(from, to)
+        }
+    }
+}
+
+/// `Unsupported` where the system or the file system has no such call.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // `PERM` is what a filter of system calls says of one that it does not know.
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        moved => Ok(moved?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_to_nothing(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Has the system remove a file with its last handle, where it can.
+#[cfg(windows)]
+pub(in crate::engine::redb) fn unnamed(open: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
+    open.custom_flags(FILE_FLAG_DELETE_ON_CLOSE)
+}
+
+#[cfg(not(windows))]
+pub(in crate::engine::redb) fn unnamed(open: &mut OpenOptions) -> &mut OpenOptions {
+    open
+}
+
+/// Whether [`unnamed`] does it all.
+pub(in crate::engine::redb) const fn is_unnamed_by_system() -> bool {
+    cfg!(windows)
+}
+
 /// Syncs the folder of a file whose path is absolute.
 #[cfg(unix)]
 pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
@@ -71,7 +138,11 @@ pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 impl Identity {
-    pub(in crate::engine::redb) fn of(metadata: &fs::Metadata) -> Self {
+    pub(in crate::engine::redb) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::in_metadata(&file.metadata()?))
+    }
+
+    fn in_metadata(metadata: &fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
@@ -97,7 +168,7 @@ pub(in crate::engine::redb) fn open_apart(file: &File) -> Option<File> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let apart = OpenOptions::new().read(true).write(true).open(path).ok()?;
     // There may be anything in the place of /proc.
-    let same = Identity::of(&apart.metadata().ok()?) == Identity::of(&file.metadata().ok()?);
+    let same = Identity::of(&apart).ok()? == Identity::of(file).ok()?;
     same.then_some(apart)
 }
 
@@ -165,7 +236,7 @@ impl Identity {
 impl Identity {
     /// Which file a name leads to, a link itself being one.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&fs::symlink_metadata(path)?))
+        Ok(Self::in_metadata(&fs::symlink_metadata(path)?))
     }
 }
 
@@ -187,6 +258,9 @@ pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptio
 }
 
 #[cfg(not(unix))]
+pub(in crate::engine::redb) fn make_private(_: &File) {}
+
+#[cfg(not(unix))]
 pub(in crate::engine::redb) fn unlock(_: &File) -> io::Result<()> {
     Ok(())
 }
@@ -198,7 +272,33 @@ pub(in crate::engine::redb) fn sync_folder_of(_: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 impl Identity {
-    pub(in crate::engine::redb) fn of(_: &fs::Metadata) -> Self {
+    pub(in crate::engine::redb) fn of(_: &File) -> io::Result<Self> {
+        Ok(Self { device: 0, inode: 0 })
+    }
+
+    fn in_metadata(_: &fs::Metadata) -> Self {
         Self { device: 0, inode: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_moved_to_a_free_name_and_to_no_other_with_and_without_the_call_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for rename in [move_to_nothing, link_to_nothing] {
+            fs::write(path("from"), b"new").unwrap();
+            fs::write(path("taken"), b"old").unwrap();
+            let refused = rename(&path("from"), &path("taken")).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(path("taken")).unwrap(), b"old");
+            rename(&path("from"), &path("free")).unwrap();
+            assert!(!path("from").exists());
+            assert_eq!(fs::read(path("free")).unwrap(), b"new");
+            fs::remove_file(path("free")).unwrap();
+        }
     }
 }

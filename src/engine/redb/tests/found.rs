@@ -158,13 +158,25 @@ impl Storage for WithoutLocks {
         self.0.found()
     }
 
-    fn open(&self) -> Result<Opened> {
-        let Opened { backend, identity } = self.0.open()?;
-        Ok(Opened { backend: Box::new(Lockless(backend)), identity })
+    fn open(&self) -> Result<Option<Opened>> {
+        let opened = self.0.open()?;
+        Ok(opened.map(|it| Opened { backend: Box::new(Lockless(it.backend)), ..it }))
     }
 
-    fn create(&self) -> Result<Box<dyn Draft>> {
+    fn create(&self) -> Result<Option<Opened>> {
         self.0.create()
+    }
+
+    fn remove(&self, identity: Identity) {
+        self.0.remove(identity);
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        self.0.sync_name()
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>> {
+        self.0.draft()
     }
 
     fn identity(&self) -> Result<Option<Identity>> {

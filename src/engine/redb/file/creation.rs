@@ -1,0 +1,204 @@
+//! Making a store: in its place, or beside it where it must appear complete or not at all.
+//!
+//! Invariant: nothing is deleted or replaced but a file that this made and that bears the mark of
+//! it. A new store is not handed out before it is on the disk, name and all.
+
+use redb::{Database, StorageBackend};
+
+use crate::engine::redb::error;
+use crate::engine::redb::file::signature::write_signature;
+use crate::engine::redb::file::{OpenFile, StoreFile};
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::storage::sync_failed::SyncFailed;
+use crate::engine::redb::storage::unfinished::{self, IN_PLACE, Making, Stage, stage_of};
+use crate::engine::redb::storage::{Existing, Opened, Storage};
+use crate::error::{Error, Result};
+
+/// How often somebody else may be faster, with a file that comes and goes.
+const TRIES: usize = 10;
+
+impl StoreFile {
+    /// Opens the store on a storage. Creates it where there is nothing, an empty file, or what a
+    /// creation left that did not come to its end.
+    pub(in crate::engine::redb) fn open(
+        storage: Box<dyn Storage>,
+        options: &RedbOptions,
+    ) -> Result<(Self, OpenFile)> {
+        for _ in 0..TRIES {
+            match storage.found()? {
+                Existing::File => {
+                    let Some(opened) = storage.open()? else { continue };
+                    return match stage(&*storage, &opened)? {
+                        Stage::Other => Self::open_compact(storage, opened, options),
+                        Stage::Unfinished => {
+                            opened.backend.make_private();
+                            Self::create_in(storage, opened, options)
+                        }
+                    };
+                }
+                Existing::Nothing => {
+                    if let Some(opened) = storage.create()? {
+                        return Self::create_in(storage, opened, options);
+                    }
+                }
+            }
+        }
+        Err(Error::AlreadyOpen { path: storage.path().into() })
+    }
+
+    /// Opens the store on a storage, and creates nothing.
+    pub(in crate::engine::redb) fn open_existing(
+        storage: Box<dyn Storage>,
+        options: &RedbOptions,
+    ) -> Result<(Self, OpenFile)> {
+        let missing = || Error::io("open", storage.path(), std::io::ErrorKind::NotFound.into());
+        let opened = storage.open()?.ok_or_else(missing)?;
+        match stage(&*storage, &opened)? {
+            Stage::Other => Self::open_compact(storage, opened, options),
+            Stage::Unfinished => Err(Error::NotASessionStore {
+                path: storage.path().into(),
+                reason: "it is empty, or its making did not come to its end".into(),
+            }),
+        }
+    }
+
+    /// Makes the store in a file that holds nothing. If that fails, the file is as empty as it was,
+    /// or gone if it was made for this.
+    fn create_in(
+        storage: Box<dyn Storage>,
+        opened: Opened,
+        options: &RedbOptions,
+    ) -> Result<(Self, OpenFile)> {
+        let Opened { backend, identity, is_new } = opened;
+        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        let begun = store.begin(&*backend, &IN_PLACE);
+        let made = begun.and_then(|()| {
+            let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
+            store.sign(&opened.database)?;
+            store.finish(&opened)?;
+            store.storage.sync_name()?;
+            Ok(opened)
+        });
+        match made {
+            Ok(opened) => Ok((store, opened)),
+            Err(error) => {
+                store.undo(is_new);
+                Err(error)
+            }
+        }
+    }
+
+    /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
+    /// once it is on the disk.
+    pub(in crate::engine::redb) fn create_filled<T>(
+        storage: Box<dyn Storage>,
+        options: &RedbOptions,
+        fill: impl FnOnce(&Database) -> Result<T>,
+    ) -> Result<(Self, OpenFile, T)> {
+        let draft = storage.draft()?;
+        let Opened { backend, identity, .. } = draft.open()?;
+        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        store.begin(&*backend, &draft.token())?;
+        let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
+        store.sign(&opened.database)?;
+        let filled = fill(&opened.database)?;
+        let file = opened.log.file();
+        let completed = file.sync_data();
+        let completed =
+            completed.and_then(|()| unfinished::mark(file, Making::Complete, &draft.token()));
+        completed.map_err(|error| store.failed(error))?;
+        draft.move_in_place()?;
+        // It is complete with the mark as well, which no more than tells of a draft.
+        let _ = unfinished::clear(file);
+        Ok((store, opened, filled))
+    }
+
+    /// Empties the file of what an earlier creation left, and marks it as one that is being made.
+    fn begin(&self, file: &dyn StorageBackend, token: &unfinished::Token) -> Result<()> {
+        let emptied = match file.len() {
+            Ok(0) => Ok(()),
+            Ok(_) => file.set_len(0),
+            Err(error) => Err(error),
+        };
+        let begun = emptied.and_then(|()| unfinished::mark(file, Making::Begun, token));
+        begun.map_err(|error| self.failed(error))
+    }
+
+    fn sign(&self, database: &Database) -> Result<()> {
+        write_signature(database).map_err(|error| error::from_redb("create", self.path(), error))
+    }
+
+    /// Everything is on the disk before the mark is taken away.
+    fn finish(&self, opened: &OpenFile) -> Result<()> {
+        let file = opened.log.file();
+        let finished = file.sync_data().and_then(|()| unfinished::clear(file));
+        finished.map_err(|error| self.failed(error))
+    }
+
+    /// Takes back a creation that failed. Whoever has the file by now has it locked, or has made a
+    /// store of it.
+    fn undo(&self, is_new: bool) {
+        let Ok(Some(opened)) = self.storage.open() else { return };
+        let ours = opened.identity == self.identity;
+        if ours && matches!(stage_of(&*opened.backend), Ok(Stage::Unfinished)) {
+            if is_new {
+                self.storage.remove(self.identity);
+            } else {
+                let _ = opened.backend.set_len(0);
+            }
+        }
+        let _ = opened.backend.close();
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::io("create", self.path(), error)
+    }
+}
+
+fn stage(storage: &dyn Storage, opened: &Opened) -> Result<Stage> {
+    stage_of(&*opened.backend).map_err(|error| Error::io("read", storage.path(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DiskFault, SimulatedDisk};
+
+    #[test]
+    fn a_creation_that_fails_leaves_nothing_or_what_was_there() {
+        for fault in [DiskFault::Write, DiskFault::Full, DiskFault::Sync] {
+            for empty_file in [false, true] {
+                let disk = || match empty_file {
+                    true => SimulatedDisk::with_store(&[]),
+                    false => SimulatedDisk::new(),
+                };
+                let create = |disk: &SimulatedDisk| {
+                    StoreFile::open(Box::new(disk.clone()), &RedbOptions::new()).map(drop)
+                };
+                let whole = disk();
+                create(&whole).unwrap();
+                let mut failures = 0;
+                for operation in 0..whole.operations() {
+                    let disk = disk();
+                    disk.fail_once(fault, operation);
+                    if create(&disk).is_ok() {
+                        continue;
+                    }
+                    failures += 1;
+                    match disk.open().unwrap() {
+                        None => assert!(!empty_file, "{fault:?} at {operation}"),
+                        Some(left) => match stage_of(&*left.backend).unwrap() {
+                            // Only its name was not on the disk yet.
+                            Stage::Other => create(&disk).unwrap(),
+                            Stage::Unfinished => assert!(
+                                empty_file && disk.store_bytes().is_empty(),
+                                "{fault:?} at {operation}"
+                            ),
+                        },
+                    }
+                }
+                assert!(failures > 2, "{fault:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A file for this process alone: it has no name, and is gone with its last handle, however the
+//! process ends.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::engine::redb::storage::draft::draw_name;
+use crate::engine::redb::storage::folder::opened;
+use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::platform::{
+    forget_cached, is_unnamed_by_system, private, try_lock, unnamed,
+};
+use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
+use crate::error::{Error, Result};
+
+#[derive(Debug)]
+pub(in crate::engine::redb) struct Nameless {
+    file: File,
+    identity: Identity,
+    /// For whose sake it is there: what errors name.
+    path: PathBuf,
+}
+
+impl Nameless {
+    /// Makes an empty one in the folder of a file.
+    pub(in crate::engine::redb) fn beside(path: &Path) -> Result<Self> {
+        let failed = |error| Error::io("create a copy beside", path, error);
+        let (name, _) = draw_name(path)?;
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create_new(true);
+        let file = unnamed(private(&mut open)).open(&name).map_err(failed)?;
+        // Where the system does not do it by itself.
+        if !is_unnamed_by_system() {
+            std::fs::remove_file(&name).map_err(failed)?;
+        }
+        let identity = Identity::of(&file).map_err(failed)?;
+        Ok(Self { file, identity, path: path.into() })
+    }
+
+    pub(in crate::engine::redb) const fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Storage for Nameless {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn found(&self) -> Result<Existing> {
+        Ok(Existing::File)
+    }
+
+    fn open(&self) -> Result<Option<Opened>> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|error| Error::io("open a copy beside", &self.path, error))?;
+        match try_lock(&self.path, &file)? {
+            true => opened(&self.path, file, false).map(Some),
+            false => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        }
+    }
+
+    fn create(&self) -> Result<Option<Opened>> {
+        Ok(None)
+    }
+
+    fn remove(&self, _: Identity) {}
+
+    fn sync_name(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>> {
+        let cause = io::Error::from(io::ErrorKind::Unsupported);
+        Err(Error::io("create a draft beside", &self.path, cause))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>> {
+        Ok(Some(self.identity))
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        Ok(metadata.map_err(|error| Error::io("look at a copy beside", &self.path, error))?.len())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        forget_cached(&self.file)
+    }
+}

@@ -1,0 +1,183 @@
+//! The mark of a file that is being made: what a creation that did not come to its end is known by.
+//!
+//! Invariant: it is on the disk before redb writes a byte, and gone only after all else is on the
+//! disk. So a file that bears it holds nothing that anybody was told of, and may be begun anew.
+
+use std::io;
+
+use redb::StorageBackend;
+
+use crate::engine::redb::digest::digest_of;
+
+/// A sector of the first page that neither redb nor the log uses.
+pub(in crate::engine::redb) const OFFSET: u64 = 3_072;
+pub(in crate::engine::redb) const SECTOR: usize = 512;
+const END: u64 = OFFSET + SECTOR as u64;
+
+const MAGIC: &[u8; 8] = b"sess-new";
+const TOKEN_LEN: usize = 16;
+
+/// Which file it is: a draft bears the number in its name, a file in its place bears none.
+pub(in crate::engine::redb) type Token = [u8; TOKEN_LEN];
+pub(in crate::engine::redb) const IN_PLACE: Token = [0; TOKEN_LEN];
+
+/// How far the making of a file has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Making {
+    /// Nothing of it counts.
+    Begun,
+    /// It is complete, and was about to be put in its place.
+    Complete,
+}
+
+/// What a file is, as far as its mark tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Stage {
+    /// It has no byte, or a mark says that its making has begun.
+    Unfinished,
+    /// Anything else: a store, or somebody else's.
+    Other,
+}
+
+/// Reads, and nothing else.
+pub(in crate::engine::redb) fn stage_of(file: &dyn StorageBackend) -> io::Result<Stage> {
+    let len = file.len()?;
+    let unfinished = match len {
+        0 => true,
+        1..OFFSET => false,
+        OFFSET..END => is_beginning(&read(file, 0, len)?),
+        _ => {
+            let sector = read(file, OFFSET, SECTOR as u64)?;
+            sector == sector_of(Making::Begun, &IN_PLACE)
+                // The length was on the disk before the bytes.
+                || (len == END && is_beginning(&read(file, 0, len)?))
+        }
+    };
+    Ok(if unfinished { Stage::Unfinished } else { Stage::Other })
+}
+
+/// Whether these are the first bytes of a file whose mark was being written.
+fn is_beginning(bytes: &[u8]) -> bool {
+    let Some((before, sector)) = bytes.split_at_checked(OFFSET as usize) else { return false };
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let mark = sector_of(Making::Begun, &IN_PLACE);
+    is_zero(before) && (is_zero(sector) || mark.starts_with(sector))
+}
+
+/// Whether the file bears the mark of this draft.
+pub(in crate::engine::redb) fn is_draft(
+    file: &dyn StorageBackend,
+    token: &Token,
+) -> io::Result<bool> {
+    if file.len()? < END {
+        return Ok(false);
+    }
+    let sector = read(file, OFFSET, SECTOR as u64)?;
+    Ok([Making::Begun, Making::Complete].iter().any(|making| sector == sector_of(*making, token)))
+}
+
+/// Writes the mark, and returns once it is on the disk.
+pub(in crate::engine::redb) fn mark(
+    file: &dyn StorageBackend,
+    making: Making,
+    token: &Token,
+) -> io::Result<()> {
+    file.write(OFFSET, &sector_of(making, token))?;
+    file.sync_data()
+}
+
+/// Takes the mark away, and returns once that is on the disk.
+pub(in crate::engine::redb) fn clear(file: &dyn StorageBackend) -> io::Result<()> {
+    file.write(OFFSET, &[0; SECTOR])?;
+    file.sync_data()
+}
+
+fn sector_of(making: Making, token: &Token) -> Vec<u8> {
+    let making: u64 = match making {
+        Making::Begun => 1,
+        Making::Complete => 2,
+    };
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&making.to_le_bytes());
+    bytes.extend_from_slice(token);
+    let digest = digest_of(&bytes);
+    bytes.extend_from_slice(&digest);
+    bytes.resize(SECTOR, 0);
+    bytes
+}
+
+fn read(file: &dyn StorageBackend, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    file.read(offset, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    fn file(bytes: &[u8]) -> InMemoryBackend {
+        let file = InMemoryBackend::new();
+        file.set_len(bytes.len() as u64).unwrap();
+        file.write(0, bytes).unwrap();
+        file
+    }
+
+    fn is_unfinished(bytes: &[u8]) -> bool {
+        stage_of(&file(bytes)).unwrap() == Stage::Unfinished
+    }
+
+    #[test]
+    fn a_file_whose_mark_was_being_written_is_unfinished_wherever_that_ended() {
+        let whole = [vec![0; OFFSET as usize], sector_of(Making::Begun, &IN_PLACE)].concat();
+        for len in OFFSET..=END {
+            assert!(is_unfinished(&whole[..len as usize]), "{len}");
+        }
+        assert!(is_unfinished(&[0; END as usize]), "its length came first");
+        assert!(is_unfinished(&[]));
+        // Whatever redb has written since.
+        let mut grown = whole;
+        grown.resize(100_000, 7);
+        grown[..2_000].fill(3);
+        assert!(is_unfinished(&grown));
+    }
+
+    #[test]
+    fn what_bears_no_mark_is_not_ours_to_begin_anew() {
+        let mark = sector_of(Making::Begun, &IN_PLACE);
+        let with =
+            |sector: &[u8]| [vec![0; OFFSET as usize], sector.to_vec(), vec![0; 99]].concat();
+        for bytes in [
+            vec![0; 1],
+            vec![0; OFFSET as usize - 1],
+            vec![0; END as usize + 1],
+            vec![0; 100_000],
+            [vec![1], vec![0; END as usize - 1]].concat(),
+            with(&sector_of(Making::Complete, &IN_PLACE)),
+            with(&sector_of(Making::Begun, &[1; TOKEN_LEN])),
+        ] {
+            assert!(!is_unfinished(&bytes), "{} bytes", bytes.len());
+        }
+        for bit in 0..SECTOR * 8 {
+            let mut flipped = mark.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_unfinished(&with(&flipped)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_draft_is_known_by_the_number_in_its_name_at_either_stage() {
+        let (token, other) = ([7; TOKEN_LEN], [8; TOKEN_LEN]);
+        for making in [Making::Begun, Making::Complete] {
+            let file = file(&[0; 8_192]);
+            mark(&file, making, &token).unwrap();
+            assert!(is_draft(&file, &token).unwrap());
+            assert!(!is_draft(&file, &other).unwrap());
+            clear(&file).unwrap();
+            assert!(!is_draft(&file, &token).unwrap(), "a finished store");
+        }
+        assert!(!is_draft(&file(&[]), &token).unwrap());
+    }
+}

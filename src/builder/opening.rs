@@ -42,7 +42,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the maintenance thread cannot be started.
+    /// [`Error::Io`] if the maintenance threads cannot be started.
     pub fn in_memory() -> Result<Self> {
         Self::builder().in_memory()
     }
@@ -87,7 +87,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// [`Error::InvalidSetting`] if a setting is out of its range, or no engine was named;
     /// [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
-    /// maintenance thread cannot be started; and whatever the engine fails with.
+    /// maintenance threads cannot be started; and whatever the engine fails with.
     pub fn build(self) -> Result<SessionStore<C>> {
         self.check()?;
         let Some(engine) = self.engine else {
@@ -119,7 +119,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         let intervals = Intervals { flush, sweep: self.sweep_interval };
         let maintenance = match self.manual_maintenance {
             true => None,
-            false => Some(Maintenance::start(Arc::clone(&core), intervals)?),
+            false => Some(Maintenance::start(&core, intervals)?),
         };
         let codec = Codec {
             // Another name was refused above.

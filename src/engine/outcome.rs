@@ -80,6 +80,8 @@ pub struct Sweep {
     pub removed: u64,
     /// Whether passed index entries are left for another step.
     pub more: bool,
+    /// Whether others write meanwhile: a sweep pauses then before its next step.
+    pub busy: bool,
 }
 
 /// What an engine can tell about itself.

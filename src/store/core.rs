@@ -1,10 +1,11 @@
 //! What every handle of a store shares, whatever its content type: the engine, the clock, the
 //! limits, and the few steps that most methods begin with.
 //!
-//! The maintenance thread holds this and nothing above it, so that no reference cycle can form.
+//! The maintenance threads hold this and nothing above it, so that no reference cycle can form.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -17,12 +18,18 @@ use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
 use crate::session::id::SessionId;
+use crate::store::failing::{Failing, Task};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::timeouts::Timeouts;
 
 /// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
 /// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
 const SWEEP_STEP: usize = 1_000;
+
+/// How long a sweep pauses after a step while others write. What a step removes has to be taken over
+/// by an engine's tables, and writes take longer meanwhile; so the slower a sweep, the fewer writes
+/// have to do with it.
+pub(crate) const PAUSE: Duration = Duration::from_millis(2);
 
 /// How many ids are drawn for one session. Two sound draws in a row that are both taken happen
 /// practically never; a generator that repeats itself must not hang the caller.
@@ -53,7 +60,7 @@ pub(crate) struct Counters {
     pub(crate) swept: AtomicU64,
     pub(crate) damaged_records: AtomicU64,
     pub(crate) maintenance_failures: AtomicU64,
-    pub(crate) last_maintenance_failure: Mutex<Option<Error>>,
+    pub(crate) failing: Mutex<Failing>,
 }
 
 impl StoreCore {
@@ -121,13 +128,26 @@ impl StoreCore {
             if !sweep.more {
                 return Ok(removed);
             }
+            if sweep.busy {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 
-    fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::outcome::Sweep> {
+    pub(crate) fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::outcome::Sweep> {
         let sweep = self.engine.remove_expired(now, &self.timeouts, SWEEP_STEP)?;
         self.counters.swept.fetch_add(sweep.removed, Ordering::Relaxed);
         Ok(sweep)
+    }
+
+    /// What became of a background task.
+    pub(crate) fn note(&self, task: Task, outcome: Result<()>) {
+        let failure = outcome.err();
+        if failure.is_some() {
+            self.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let before = self.counters.failing.lock().note(task, failure);
+        drop(before);
     }
 
     /// Passes a result on, and counts a damaged record where there is one.

@@ -43,9 +43,9 @@ pub struct Stats {
     pub swept: u64,
     /// How often a damaged record was met since the store was opened.
     pub damaged_records: u64,
-    /// Maintenance steps that failed since the store was opened. Each is tried again.
+    /// Background tasks that failed since the store was opened. Each is tried again.
     pub maintenance_failures: u64,
-    /// The last of those failures; `None` after a round without one.
+    /// The last of those failures; `None` once what had failed has gone well.
     pub last_maintenance_failure: Option<Error>,
 }
 
@@ -190,7 +190,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             swept: counters.swept.load(Ordering::Relaxed),
             damaged_records: counters.damaged_records.load(Ordering::Relaxed),
             maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
-            last_maintenance_failure: counters.last_maintenance_failure.lock().clone(),
+            last_maintenance_failure: counters.failing.lock().last(),
         })
     }
 }

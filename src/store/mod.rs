@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod core;
+pub(crate) mod failing;
 pub(crate) mod lifecycle;
 pub(crate) mod listing;
 pub(crate) mod maintenance;

@@ -1,12 +1,15 @@
-//! The background thread: it sweeps, outlives failures and panics, and goes with the last handle.
+//! The background threads: one flushes and one sweeps; they outlive failures and panics, and go with the
+//! last handle.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sessile::{Clock, SessionOptions, SessionStore};
+use sessile::engine::RedbOptions;
+use sessile::testing::SimulatedDisk;
+use sessile::{Clock, Durability, RedbEngine, SessionOptions, SessionStore};
 
 const THREAD_NAME: &str = "sessile-maintenance";
 const MS: Duration = Duration::from_millis(1);
@@ -96,6 +99,95 @@ fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
         });
         assert!(store.stats().unwrap().maintenance_failures >= 2);
     }
+}
+
+/// A clock that keeps the thread that sweeps waiting, and says how often that has asked.
+#[derive(Debug, Default)]
+struct SlowSweeps {
+    held: Mutex<bool>,
+    released: Condvar,
+    waits: AtomicBool,
+    steps: AtomicU64,
+    now: AtomicU64,
+}
+
+impl SlowSweeps {
+    /// From when this returns, the thread stands still.
+    fn hold(&self) {
+        *self.held.lock().unwrap() = true;
+        wait_until(|| self.waits.load(Ordering::SeqCst));
+    }
+
+    fn release(&self) {
+        *self.held.lock().unwrap() = false;
+        self.released.notify_all();
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for SlowSweeps {
+    fn now(&self) -> SystemTime {
+        if thread::current().name() == Some(THREAD_NAME) {
+            self.steps.fetch_add(1, Ordering::SeqCst);
+            let held = self.held.lock().unwrap();
+            self.waits.store(*held, Ordering::SeqCst);
+            drop(self.released.wait_while(held, |held| *held).unwrap());
+            self.waits.store(false, Ordering::SeqCst);
+        }
+        UNIX_EPOCH + Duration::from_millis(1_000_000_000 + self.now.load(Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn touches_and_deferred_commits_are_written_while_a_sweep_takes_its_time() {
+    for durability in [Durability::Immediate, Durability::Deferred { interval: 4 * MS }] {
+        let clock = Arc::new(SlowSweeps::default());
+        let disk = SimulatedDisk::new();
+        let options = RedbOptions::new().durability(durability);
+        let engine = RedbEngine::open_on(&disk, &options).unwrap();
+        let builder = SessionStore::builder().clock(Arc::clone(&clock)).engine(engine);
+        let store = builder.touch_interval(4 * MS).sweep_interval(MS).build().unwrap();
+        clock.hold();
+        let before = clock.steps();
+        let session = store.create(1).unwrap();
+        clock.now.store(5, Ordering::SeqCst);
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        wait_until(|| store.stats().unwrap().pending_touches == 0);
+        wait_until(|| {
+            let crashed = disk.after_power_loss(disk.operations(), 0);
+            let engine = RedbEngine::open_on(&crashed, &options).unwrap();
+            let left = SessionStore::<u32>::builder().clock(Arc::clone(&clock)).engine(engine);
+            let left = left.manual_maintenance().build().unwrap().read(session.id()).unwrap();
+            let touched = store.read(session.id()).unwrap().unwrap().last_active();
+            left.is_some_and(|left| left.last_active() == touched)
+        });
+        assert_eq!(clock.steps(), before, "the sweep has not gone on");
+        clock.release();
+    }
+}
+
+#[test]
+fn dropping_the_last_handle_waits_for_one_step_of_a_sweep_and_not_for_all() {
+    const EXPIRED: u64 = 10_000;
+    let clock = Arc::new(SlowSweeps::default());
+    let builder = SessionStore::builder().clock(Arc::clone(&clock)).sweep_interval(MS);
+    let store = builder.in_memory().unwrap();
+    clock.hold();
+    for _ in 0..EXPIRED {
+        store.create_with(1, &SessionOptions::new().inactivity(Duration::ZERO)).unwrap();
+    }
+    let before = clock.steps();
+    thread::scope(|scope| {
+        let dropping = scope.spawn(|| drop(store));
+        // It has to have told the thread before that goes on; there is no other way to see it.
+        thread::sleep(50 * MS);
+        clock.release();
+        dropping.join().unwrap();
+    });
+    assert!(clock.steps() <= before + 1, "{} steps of ten", clock.steps() - before);
 }
 
 #[test]

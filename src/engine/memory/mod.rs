@@ -235,7 +235,7 @@ impl Engine for MemoryEngine {
     fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
         self.write(|tables| {
             let keys: Vec<_> = tables.passed(now).take(limit).copied().collect();
-            let mut sweep = Sweep { removed: 0, more: keys.len() == limit };
+            let mut sweep = Sweep { removed: 0, more: keys.len() == limit, busy: false };
             for key in keys {
                 let Some(record) = tables.take(&key) else { continue };
                 if record.is_expired(now, defaults) {

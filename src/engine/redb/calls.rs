@@ -4,7 +4,6 @@ use crate::engine::check::{Checked, Finding, Inspect};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::redb::background::step_size;
 use crate::engine::redb::commit::operation::{OnSessions, OnStore, Outcome};
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
@@ -147,11 +146,8 @@ impl Engine for RedbEngine {
         let alone = self.adapt(&self.sweep.step_size, limit);
         if more {
             self.writer.yield_log_room(&self.view);
-            if !alone {
-                std::thread::sleep(step_size::PAUSE);
-            }
         }
-        Ok(Sweep { removed, more })
+        Ok(Sweep { removed, more, busy: !alone })
     }
 
     fn reindex(&self, defaults: &Timeouts) -> Result<()> {
@@ -215,8 +211,9 @@ impl Engine for RedbEngine {
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
         self.view.with_snapshot(|_| Ok(()))?;
-        // Without a filter reads are slower, and as right.
-        let _ = self.warm_up.step(&self.view);
+        if self.waker.lock().is_none() {
+            self.prepare();
+        }
         Ok(())
     }
 
@@ -231,6 +228,9 @@ impl Engine for RedbEngine {
         self.writer.checkpoint(&self.view);
         // So much may have come meanwhile that the next one is due.
         self.checkpoint_if_due();
+        if self.prepare() {
+            self.wake();
+        }
         Ok(())
     }
 

@@ -69,7 +69,6 @@ pub struct RedbEngine {
     pub(in crate::engine::redb) queue: CommitQueue<Operation>,
     pub(in crate::engine::redb) writer: Arc<Writer>,
     pub(in crate::engine::redb) sweep: SweepPosition,
-    touch_step: StepSize,
     pub(in crate::engine::redb) warm_up: WarmUp,
     /// Wakes the thread that tends to the engine, if there is one.
     pub(in crate::engine::redb) waker: Mutex<Option<Waker>>,
@@ -124,7 +123,6 @@ impl RedbEngine {
             writer: Arc::new(Writer::new(process.clone(), Connection::new(database), ledger)),
             process,
             sweep: SweepPosition::new(),
-            touch_step: StepSize::new(),
             warm_up: WarmUp::new(),
             waker: Mutex::new(None),
         })
@@ -189,15 +187,21 @@ impl RedbEngine {
         if matches!(operation, Operation::OnStore(_)) {
             self.writer.catch_up(&self.view);
         }
-        let outcome = self.queue.submit(operation, |batch| self.writer.commit(&self.view, batch));
+        let outcome = self.submit_alone(operation);
         self.checkpoint_if_due();
         outcome
+    }
+
+    /// As [`submit`](Self::submit), but nothing is done for others afterwards.
+    fn submit_alone(&self, operation: Operation) -> Result<Outcome> {
+        self.queue.submit(operation, |batch| self.writer.commit(&self.view, batch))
     }
 
     /// Sees to it that the log is checkpointed if that is due: by the thread that tends to the engine; by
     /// this one if there is none, or it has not come to it and the log is nearly full.
     pub(in crate::engine::redb) fn checkpoint_if_due(&self) {
         let by_another = match self.writer.take_due() {
+            Due::No if self.warm_up.take_due(&self.view) => self.wake(),
             Due::No => true,
             Due::Soon => self.wake(),
             Due::Now => false,
@@ -209,7 +213,7 @@ impl RedbEngine {
 
     /// Wakes the thread that tends to the engine; whether there is one. The waker may call into the
     /// engine, so no lock is held meanwhile.
-    fn wake(&self) -> bool {
+    pub(in crate::engine::redb) fn wake(&self) -> bool {
         let waker = self.waker.lock().clone();
         waker.as_ref().map(Waker::wake).is_some()
     }
@@ -249,16 +253,24 @@ impl RedbEngine {
         let touches = self.view.touches.all();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
-            let step = rest.get(..self.touch_step.step(STEP)).unwrap_or(rest);
-            let written = match self.submit(OnSessions::Touches(step.to_vec()))? {
+            let step = rest.get(..STEP).unwrap_or(rest);
+            let written = match self.submit_alone(OnSessions::Touches(step.to_vec()).into())? {
                 Outcome::Wrote(written) => written,
                 other => return Err(other.unexpected()),
             };
-            self.writer.yield_log_room(&self.view);
-            self.adapt(&self.touch_step, STEP);
             rest = rest.get(written..).unwrap_or_default();
         }
+        // Whoever writes touches has more to do by its deadline than to checkpoint.
+        if self.writer.take_due() != Due::No && !self.wake() {
+            self.writer.checkpoint(&self.view);
+        }
         Ok(())
+    }
+
+    /// Goes on with what is prepared in the background; whether there is more of it.
+    pub(in crate::engine::redb) fn prepare(&self) -> bool {
+        // Without a filter reads are slower, and as right.
+        self.warm_up.step(&self.view).unwrap_or(false)
     }
 
     /// Chooses the size of the next step of work in the background. Whether nobody else writes.

@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Rekey, Removed, Replace, Sweep};
+use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
 use crate::error::Error;
 use crate::session::user::UserId;
 use crate::testing::EngineFixture;
@@ -102,10 +102,10 @@ pub fn replace_by_an_earlier_deadline_is_swept_under_it<F: EngineFixture>() {
     assert_eq!(engine.replace(&key(1), 1, with(3_000, 2), MANY).unwrap(), Replace::Done);
     assert_eq!(stored(&engine, 1).index_deadline(), at(3_000));
     assert_eq!(engine.count(at(3_000), &defaults()).unwrap(), 0);
-    let nothing = Sweep { removed: 0, more: false };
-    assert_eq!(engine.remove_expired(at(2_999), &defaults(), 10).unwrap(), nothing);
-    let swept = Sweep { removed: 1, more: false };
-    assert_eq!(engine.remove_expired(at(3_000), &defaults(), 10).unwrap(), swept);
+    for (now, removed) in [(2_999, 0), (3_000, 1)] {
+        let swept = engine.remove_expired(at(now), &defaults(), 10).unwrap();
+        assert_eq!((swept.removed, swept.more), (removed, false));
+    }
     assert!(engine.load(&key(1)).unwrap().is_none());
 }
 
@@ -246,18 +246,21 @@ pub fn a_sweep_takes_limited_steps_and_moves_early_entries<F: EngineFixture>() {
         let _ = engine.insert(&key(number), draft.record(), MANY).unwrap();
     }
     assert!(engine.touch(&key(2), at(9_000)).unwrap());
-    let sweep = |now| engine.remove_expired(at(now), &defaults(), 2).unwrap();
-    assert_eq!(sweep(10_000), Sweep { removed: 0, more: false }, "none has passed");
-    assert_eq!(sweep(10_001), Sweep { removed: 1, more: false });
+    let sweep = |now| {
+        let step = engine.remove_expired(at(now), &defaults(), 2).unwrap();
+        (step.removed, step.more)
+    };
+    assert_eq!(sweep(10_000), (0, false), "none has passed");
+    assert_eq!(sweep(10_001), (1, false));
     assert_eq!(engine.count(at(10_004), &defaults()).unwrap(), 2, "the touched, and the last");
-    assert_eq!(sweep(10_004), Sweep { removed: 1, more: true }, "2 was spared, 3 went");
+    assert_eq!(sweep(10_004), (1, true), "2 was spared, 3 went");
     assert!(stored(&engine, 2).index_deadline() > at(10_004), "its entry has moved");
-    assert_eq!(sweep(10_004).removed, 1);
-    assert_eq!(sweep(10_004), Sweep { removed: 0, more: false });
+    assert_eq!(sweep(10_004).0, 1);
+    assert_eq!(sweep(10_004), (0, false));
     assert_eq!(engine.stats().unwrap().stored, 2);
-    assert_eq!(sweep(18_999).removed, 1);
+    assert_eq!(sweep(18_999).0, 1);
     assert_eq!(engine.count(at(18_999), &defaults()).unwrap(), 1);
-    assert_eq!(sweep(19_000).removed, 1);
+    assert_eq!(sweep(19_000).0, 1);
     assert_eq!(engine.stats().unwrap().stored, 0);
 }
 

@@ -4,16 +4,10 @@
 //! A commit costs the same whether it changes one session or many, and neighbouring keys share
 //! pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
 
-use std::time::Duration;
-
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The step while others write, in sessions.
 const LEAST: usize = 16;
-/// How long a sweep pauses after a step while others write. redb takes over what it removes, in the
-/// background, and an entry of the log takes longer meanwhile; so the slower a sweep, the fewer
-/// writes have to do with it.
-pub(in crate::engine::redb) const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct StepSize {

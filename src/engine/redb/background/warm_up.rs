@@ -12,15 +12,19 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::MIN_LEN;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// How many records a step walks over: about a tenth of a second. So few in a test that a walk takes
-/// many steps.
-const STEP: usize = if cfg!(test) { 2 } else { 100_000 };
+/// How many records a step walks over, or how many bytes of them: a few milliseconds where they are in
+/// memory, and some hundred reads where the disk is cold. So few in a test that a walk takes many steps.
+const STEP: usize = if cfg!(test) { 2 } else { 1_024 };
+const STEP_BYTES: usize = 1024 * 1024;
 
 /// How far the preparation has come, if one is under way.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WarmUp {
     walk: Mutex<Option<Walk>>,
+    /// Whether somebody has been asked to take a step, or takes one.
+    asked: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,25 +36,39 @@ struct Walk {
 
 impl WarmUp {
     pub(in crate::engine::redb) const fn new() -> Self {
-        Self { walk: Mutex::new(None) }
+        Self { walk: Mutex::new(None), asked: AtomicBool::new(false) }
     }
 
-    /// Goes on by a step, if there is anything to prepare.
-    pub(in crate::engine::redb) fn step(&self, view: &View) -> Result<()> {
+    /// Whether there is something to prepare that nobody was asked for; whoever is told so asks.
+    pub(in crate::engine::redb) fn take_due(&self, view: &View) -> bool {
+        view.options.keeps_records()
+            && view.filter.is_worn_out()
+            && !self.asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Goes on by a step, if there is anything to prepare; whether there is more of it.
+    pub(in crate::engine::redb) fn step(&self, view: &View) -> Result<bool> {
+        let more = self.go_on(view);
+        self.asked.store(matches!(more, Ok(true)), Ordering::Relaxed);
+        more
+    }
+
+    fn go_on(&self, view: &View) -> Result<bool> {
         let mut current = self.walk.lock();
         let going_on = current.take().filter(|walk| view.filter.is_next(&walk.bits));
         let mut walk = match going_on {
             Some(walk) => walk,
             None if !view.options.keeps_records() || !view.filter.is_worn_out() => {
-                return Ok(());
+                return Ok(false);
             }
             None => Walk { bits: view.while_nothing_is_shown(|| begin(view))?, last: None },
         };
-        match walk.go_on(view)? {
+        let more = walk.go_on(view)?;
+        match more {
             true => *current = Some(walk),
             false => view.while_nothing_is_shown(|| view.filter.finish(walk.bits)),
         }
-        Ok(())
+        Ok(more)
     }
 }
 
@@ -70,17 +88,21 @@ impl Walk {
     fn go_on(&mut self, view: &View) -> Result<bool> {
         let snapshot = view.snapshot.load_full().ok_or(Error::Closed)?;
         let failed = |error| view.failed_to_read(error);
-        let mut walked = 0;
-        for record in snapshot.records_after(self.last).map_err(failed)?.take(STEP) {
+        let (mut walked, mut bytes) = (0, 0);
+        for record in snapshot.records_after(self.last).map_err(failed)? {
             let (key, record) = record.map_err(failed)?;
             self.bits.add(&key);
             if let Ok(record) = record {
                 view.cache.fill_spare_room(&key, &record, snapshot.commit());
+                bytes += record.tail_len();
             }
             self.last = Some(key);
             walked += 1;
+            if walked == STEP || bytes >= STEP_BYTES {
+                return Ok(true);
+            }
         }
-        Ok(walked == STEP)
+        Ok(false)
     }
 }
 

@@ -1,0 +1,43 @@
+//! The thread that does what has no deadline: sweeps, step by step, and an engine's own work.
+
+use std::time::Duration;
+
+use crate::store::core::{PAUSE, StoreCore};
+use crate::store::failing::Task;
+use crate::store::maintenance::signal::Signal;
+use crate::store::maintenance::{Intervals, guarded};
+use crate::time::ticks;
+
+/// An engine's work comes first: writers may need the room that it makes. Between any two steps the
+/// thread sees whether it is to stop.
+pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
+    let mut due = ticks::now() + intervals.sweep;
+    // What an engine prepares once it is open.
+    signal.tell(|told| told.work = true);
+    loop {
+        let told = signal.work_until(due);
+        if told.stop {
+            return;
+        }
+        if told.work {
+            core.note(Task::Work, guarded(|| core.engine.run_background_work()));
+        }
+        if ticks::now() >= due {
+            let step = guarded(|| core.sweep_step(core.begin()?));
+            let pause = match &step {
+                Ok(step) if step.more => {
+                    if step.busy {
+                        PAUSE
+                    } else {
+                        Duration::ZERO
+                    }
+                }
+                Ok(_) => intervals.sweep,
+                // Due again with the next flush, rather than a whole interval later.
+                Err(_) => intervals.flush.min(intervals.sweep),
+            };
+            due = ticks::now() + pause;
+            core.note(Task::Sweep, step.map(drop));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The background threads. One writes what has a deadline, touches and deferred commits, and does
+//! nothing else; so nothing else can make it late. The other sweeps, and does what an engine wakes it
+//! for.
+//!
+//! Invariant: they hold the store's core and nothing above it, so the last handle can stop them; and
+//! no failure, not even a panic, ends one: it is counted and tried again.
+
+mod bulk;
+mod flushing;
+mod signal;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::engine::waker::Waker;
+use crate::error::{Error, Result};
+use crate::store::core::StoreCore;
+use crate::store::maintenance::signal::Signal;
+
+const FLUSHING: &str = "sessile-flush";
+const BULK: &str = "sessile-maintenance";
+
+/// How often what has to be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    /// How long a touch, or a deferred commit, may be in memory alone.
+    pub(crate) flush: Duration,
+    pub(crate) sweep: Duration,
+}
+
+/// The running threads; stopped and joined when dropped, which a forked process must not do.
+#[derive(Debug)]
+pub(crate) struct Maintenance {
+    signal: Arc<Signal>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(core: &Arc<StoreCore>, intervals: Intervals) -> Result<Self> {
+        let maintenance = Self { signal: Arc::default(), threads: Mutex::default() };
+        let waking = Arc::clone(&maintenance.signal);
+        core.engine.set_waker(Waker::new(move || waking.tell(|told| told.work = true)));
+        maintenance.spawn(core, FLUSHING, move |core, signal| {
+            flushing::run(core, intervals.flush, signal);
+        })?;
+        maintenance.spawn(core, BULK, move |core, signal| bulk::run(core, intervals, signal))?;
+        Ok(maintenance)
+    }
+
+    /// Where one of the threads cannot be started, dropping stops the other.
+    fn spawn(
+        &self,
+        core: &Arc<StoreCore>,
+        name: &'static str,
+        run: impl FnOnce(&StoreCore, &Signal) + Send + 'static,
+    ) -> Result<()> {
+        let (core, signal) = (Arc::clone(core), Arc::clone(&self.signal));
+        let thread = thread::Builder::new().name(name.into()).spawn(move || run(&core, &signal));
+        let failed = |error| Error::io("start the maintenance thread", name, error);
+        self.threads.lock().push(thread.map_err(failed)?);
+        Ok(())
+    }
+
+    /// Stops the threads and waits for them; a step under way is finished first.
+    pub(crate) fn stop(&self) {
+        self.signal.tell(|told| told.stop = true);
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            // A clock or an engine that drops the last handle does so on one of these.
+            if thread.thread().id() != thread::current().id() {
+                // It catches its panics, so there is nothing to learn from its result.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+        Err(Error::engine(std::io::Error::other("the clock or the engine panicked")))
+    })
+}

@@ -1,0 +1,49 @@
+//! What the threads are told while they wait, or work.
+
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    pub(super) stop: bool,
+    /// An engine has work to be done.
+    pub(super) work: bool,
+}
+
+impl Signal {
+    pub(super) fn tell(&self, what: impl FnOnce(&mut Told)) {
+        what(&mut self.told.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until a moment. Whether to go on.
+    pub(super) fn goes_on_at(&self, due: Instant) -> bool {
+        let mut told = self.told.lock();
+        while !told.stop {
+            if self.changed.wait_until(&mut told, due).timed_out() {
+                break;
+            }
+        }
+        !told.stop
+    }
+
+    /// Waits until a moment, or until there is work. What was told; the work is the caller's then.
+    pub(super) fn work_until(&self, due: Instant) -> Told {
+        let mut told = self.told.lock();
+        while !(told.stop || told.work) {
+            if self.changed.wait_until(&mut told, due).timed_out() {
+                break;
+            }
+        }
+        let now = *told;
+        told.work = false;
+        now
+    }
+}

@@ -26,9 +26,10 @@
 //!
 //! // At each request: read it and extend its life.
 //! let id = SessionId::parse(&cookie)?;
-//! let mut session = store.read_and_extend(&id)?.expect("logged in");
-//! session.content_mut().items.push("tea".into());
-//! store.update(&mut session)?;
+//! if let Some(mut session) = store.read_and_extend(&id)? {
+//!     session.content_mut().items.push("tea".into());
+//!     store.update(&mut session)?;
+//! }
 //!
 //! // At logout: gone, for good and for every request in flight.
 //! store.destroy(&id)?;
@@ -54,7 +55,7 @@
 //!
 //! // POST /login: check the token, then the password; then a new id, which saves the session.
 //! let id = SessionId::parse(&cookie)?;
-//! let mut session = store.read(&id)?.expect("a fresh form");
+//! let Some(mut session) = store.read(&id)? else { return Ok(()) }; // show the form again
 //! assert!(session.csrf_token().is_some_and(|token| token.verify(&form_field)));
 //! session.set_user("ann");
 //! store.regenerate_id(&mut session)?;
@@ -77,6 +78,7 @@
 //!
 //! | to | see |
 //! |---|---|
+//! | read about one question, with programs | [`guide`] |
 //! | open a store, change a setting | [`SessionStore`], [`Builder`], [`Durability`] |
 //! | set how long sessions live | [`Timeouts`], [`SessionOptions`] |
 //! | put sessions and cookies together | [`web`](web/index.html), [`SessionId`], [`CsrfToken`] |
@@ -123,6 +125,7 @@
 mod builder;
 pub mod engine;
 mod error;
+pub mod guide;
 mod key;
 mod process;
 mod random;

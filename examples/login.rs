@@ -1,0 +1,86 @@
+//! A login with a password: argon2, a token for the form, a session with an id of its own.
+//!
+//! ```text
+//! $ cargo run --example login
+//! a wrong password: refused
+//! the form of another site: refused
+//! the right one: logged in as ann
+//! the id from before the login: no session
+//! after the logout: no session
+//! ```
+
+use std::error::Error;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use sessile::web::csrf::{CsrfKey, StatelessCsrf};
+use sessile::{Session, SessionId, SessionOptions, SessionStore};
+
+/// What the program keeps of a user. The password itself is nowhere.
+struct Account {
+    name: String,
+    password_hash: String,
+}
+
+struct Site {
+    account: Account,
+    store: SessionStore<u32>,
+    csrf: StatelessCsrf,
+}
+
+impl Site {
+    /// POST /login: the id in the visitor's cookie, and the fields of the form.
+    fn log_in(
+        &self,
+        visitor: &SessionId,
+        form_token: &str,
+        password: &str,
+    ) -> Result<Option<Session<u32>>, Box<dyn Error>> {
+        if !self.csrf.verify(visitor, form_token) {
+            return Ok(None);
+        }
+        // Tens of milliseconds, with no session in hand.
+        let hash = PasswordHash::new(&self.account.password_hash)?;
+        if Argon2::default().verify_password(password.as_bytes(), &hash).is_err() {
+            return Ok(None);
+        }
+        // A session begins with the login, so nobody can have planted its id.
+        let options = SessionOptions::new().user(self.account.name.as_str()).csrf_token();
+        Ok(Some(self.store.create_with(0, &options)?))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let password_hash = Argon2::default().hash_password(b"correct horse")?.to_string();
+    let site = Site {
+        account: Account { name: "ann".into(), password_hash },
+        store: SessionStore::in_memory()?,
+        csrf: StatelessCsrf::new(CsrfKey::generate()?),
+    };
+
+    // GET /login: an id that no session has, in the cookie, and a token for it, in the form.
+    let visitor = SessionId::generate()?;
+    let form_token = site.csrf.token(&visitor)?;
+
+    if site.log_in(&visitor, &form_token, "guess")?.is_none() {
+        println!("a wrong password: refused");
+    }
+    let stranger = site.csrf.token(&SessionId::generate()?)?;
+    if site.log_in(&visitor, &stranger, "correct horse")?.is_none() {
+        println!("the form of another site: refused");
+    }
+    let Some(session) = site.log_in(&visitor, &form_token, "correct horse")? else {
+        return Err("the right password was refused".into());
+    };
+    let user = session.user().map(ToString::to_string).unwrap_or_default();
+    println!("the right one: logged in as {user}");
+    if site.store.read(&visitor)?.is_none() {
+        println!("the id from before the login: no session");
+    }
+
+    site.store.destroy(session.id())?;
+    if site.store.read(session.id())?.is_none() {
+        println!("after the logout: no session");
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! What to know beyond the types: one page for each question, with programs that compile.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [`login`] | what a login does, step by step, and against whom |
+//! | [`timeouts`] | when a session ends; "remember me" |
+//! | [`users`] | the page of a user's devices; ending sessions |
+//! | [`errors`] | what to do about each error |
+//! | [`async_`] | which calls may run on a runtime's thread |
+//! | [`desktop`] | where file and id go; the second start |
+//! | [`operating`] | what to watch, what may be done with the file |
+//! | [`faq`] | why there is no X |
+
+#[doc = include_str!("login.md")]
+pub mod login {}
+
+#[doc = include_str!("timeouts.md")]
+pub mod timeouts {}
+
+#[doc = include_str!("users.md")]
+pub mod users {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("async.md")]
+pub mod async_ {}
+
+#[doc = include_str!("desktop.md")]
+pub mod desktop {}
+
+#[doc = include_str!("operating.md")]
+pub mod operating {}
+
+#[doc = include_str!("faq.md")]
+pub mod faq {}

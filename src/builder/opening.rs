@@ -108,6 +108,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             timeouts: self.timeouts,
             max_content_len: self.max_content_len,
             max_sessions: self.max_sessions,
+            touch_interval: self.touch_interval,
             user_limit: self.user_limit,
             closed: false.into(),
             counters: Counters::default(),
@@ -169,7 +170,7 @@ fn note_creation(engine: &dyn Engine, clock: &dyn Clock) -> Result<()> {
         return Ok(());
     }
     let now = Timestamp::from_system_time(clock.now())?;
-    engine.store_meta(CREATED_AT, &now.as_millis().to_le_bytes())
+    engine.init_meta(CREATED_AT, &now.as_millis().to_le_bytes()).map(drop)
 }
 
 /// The index must not be later than the true deadlines. Longer timeouts leave it early, which is

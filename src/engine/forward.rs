@@ -1,108 +1,181 @@
-//! A pointer to an engine is an engine.
+//! Passing calls on: the macro for wrappers, and a pointer to an engine, which is an engine.
 
 use std::sync::Arc;
 
-use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
-use crate::engine::limits::Limits;
-use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
-use crate::engine::waker::Waker;
-use crate::error::Result;
-use crate::key::SessionKey;
-use crate::record::Record;
-use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
-use crate::time::timeouts::Timeouts;
 
+/// Writes the calls of an [`Engine`] that a wrapper passes on to the engine in one of its fields.
+///
+/// It stands inside an `impl Engine for ..`, takes the name of the field, and then, in this order
+/// and each if it is wanted:
+///
+/// - `each method`: a method of the wrapper, called as `self.method("load")?` before each call that
+///   can fail, with the call's name. So a wrapper can count calls, or let them fail.
+/// - `but load, close`: the calls that the wrapper writes itself.
+///
+/// # Examples
+///
+/// An engine that counts every call of another:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use sessile::engine::{Engine, MemoryEngine, Moment};
+/// use sessile::{Result, SessionId};
+///
+/// #[derive(Debug, Default)]
+/// struct Counting<E> {
+///     inner: E,
+///     calls: AtomicU64,
+/// }
+///
+/// impl<E> Counting<E> {
+///     fn count(&self, _call: &'static str) -> Result<()> {
+///         self.calls.fetch_add(1, Ordering::Relaxed);
+///         Ok(())
+///     }
+/// }
+///
+/// impl<E: Engine> Engine for Counting<E> {
+///     sessile::forward_engine!(inner, each count);
+/// }
+///
+/// let engine = Counting::<MemoryEngine>::default();
+/// engine.load(&SessionId::generate()?.key(), Moment::BEGINNING)?;
+/// assert_eq!(engine.calls.into_inner(), 1);
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[macro_export]
 macro_rules! forward_engine {
-    ($($pointer:ident),*) => {$(
-        impl<E: Engine + ?Sized> Engine for $pointer<E> {
-            fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-                (**self).insert(key, record, limits)
-            }
-            fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-                (**self).load(key)
-            }
-            fn replace(
-                &self,
-                key: &SessionKey,
-                expected_revision: u64,
-                record: Record,
-                limits: Limits,
-            ) -> Result<Replace> {
-                (**self).replace(key, expected_revision, record, limits)
-            }
-            fn rekey(
-                &self,
-                old: &SessionKey,
-                new: &SessionKey,
-                expected_revision: u64,
-                record: Record,
-                limits: Limits,
-            ) -> Result<Rekey> {
-                (**self).rekey(old, new, expected_revision, record, limits)
-            }
-            fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-                (**self).touch(key, at)
-            }
-            fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-                (**self).remove(key)
-            }
-            fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-                (**self).remove_user(user)
-            }
-            fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-                (**self).remove_others(keep)
-            }
-            fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-                (**self).scan_user(user, visit)
-            }
-            fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-                (**self).for_each(visit)
-            }
-            fn remove_expired(
-                &self,
-                now: Timestamp,
-                defaults: &Timeouts,
-                limit: usize,
-            ) -> Result<Sweep> {
-                (**self).remove_expired(now, defaults, limit)
-            }
-            fn reindex(&self, defaults: &Timeouts) -> Result<()> {
-                (**self).reindex(defaults)
-            }
-            fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-                (**self).count(now, defaults)
-            }
-            fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-                (**self).check(defaults, inspect)
-            }
-            fn clear(&self) -> Result<()> {
-                (**self).clear()
-            }
-            fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-                (**self).load_meta(name)
-            }
-            fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-                (**self).store_meta(name, value)
-            }
-            fn flush(&self) -> Result<()> {
-                (**self).flush()
-            }
-            fn set_waker(&self, waker: Waker) {
-                (**self).set_waker(waker);
-            }
-            fn run_background_work(&self) -> Result<()> {
-                (**self).run_background_work()
-            }
-            fn close(&self) -> Result<()> {
-                (**self).close()
-            }
-            fn stats(&self) -> Result<EngineStats> {
-                (**self).stats()
-            }
+    ($field:tt $(, but $($own:ident),+)? $(,)?) => {
+        $crate::forward_engine!(@calls (.$field) () [$($($own)+)?]);
+    };
+    ($field:tt, each $hook:ident $(, but $($own:ident),+)? $(,)?) => {
+        $crate::forward_engine!(@calls (.$field) ($hook) [$($($own)+)?]);
+    };
+
+    // Every call of the contract: those that can fail, and those that cannot.
+    (@calls $to:tt $hook:tt $own:tt) => {
+        $crate::forward_engine! { @fallible $to $hook $own
+            insert(key: &$crate::SessionKey, record: $crate::engine::Record,
+                moment: $crate::engine::Moment, limits: $crate::engine::Limits)
+                -> $crate::engine::Insert;
+            load(key: &$crate::SessionKey, moment: $crate::engine::Moment)
+                -> ::std::option::Option<$crate::engine::Record>;
+            extend(key: &$crate::SessionKey, moment: $crate::engine::Moment,
+                resolution: ::std::time::Duration)
+                -> ::std::option::Option<$crate::engine::Record>;
+            replace(key: &$crate::SessionKey, expected_revision: u64,
+                record: $crate::engine::Record, moment: $crate::engine::Moment,
+                limits: $crate::engine::Limits) -> $crate::engine::Replace;
+            rekey(old: &$crate::SessionKey, new: &$crate::SessionKey, expected_revision: u64,
+                record: $crate::engine::Record, moment: $crate::engine::Moment,
+                limits: $crate::engine::Limits) -> $crate::engine::Rekey;
+            remove(key: &$crate::SessionKey,
+                owner: ::std::option::Option<&$crate::engine::UserKey>,
+                moment: $crate::engine::Moment)
+                -> ::std::option::Option<$crate::engine::Ended>;
+            remove_user(user: &$crate::engine::UserKey, moment: $crate::engine::Moment)
+                -> ::std::vec::Vec<$crate::engine::Ended>;
+            remove_others(keep: &$crate::SessionKey, moment: $crate::engine::Moment)
+                -> ::std::option::Option<::std::vec::Vec<$crate::engine::Ended>>;
+            rename_user(old: &$crate::engine::UserKey, new: &$crate::engine::UserKey,
+                moment: $crate::engine::Moment) -> u64;
+            scan_user(user: &$crate::engine::UserKey, visit: &mut $crate::engine::Visit<'_>)
+                -> ();
+            scan(after: ::std::option::Option<&$crate::SessionKey>,
+                visit: &mut $crate::engine::Visit<'_>) -> ();
+            scan_users(after: ::std::option::Option<&$crate::engine::UserKey>,
+                moment: $crate::engine::Moment, visit: &mut $crate::engine::VisitUser<'_>) -> ();
+            remove_expired(moment: $crate::engine::Moment, limit: usize)
+                -> $crate::engine::Sweep;
+            reindex(timeouts: &$crate::Timeouts) -> ();
+            count(moment: $crate::engine::Moment) -> u64;
+            check(timeouts: &$crate::Timeouts, inspect: &mut $crate::engine::Inspect<'_>)
+                -> $crate::engine::Checked;
+            clear() -> ();
+            load_meta(name: &str) -> ::std::option::Option<::std::vec::Vec<u8>>;
+            store_meta(name: &str, value: &[u8]) -> ();
+            init_meta(name: &str, value: &[u8]) -> ::std::vec::Vec<u8>;
+            server_time() -> ::std::option::Option<$crate::engine::Timestamp>;
+            attach(timeouts: $crate::Timeouts) -> $crate::engine::Attachment;
+            flush() -> ();
+            run_background_work() -> ();
+            close() -> ();
+            stats() -> $crate::engine::EngineStats;
         }
-    )*};
+        $crate::forward_engine! { @infallible $to $own
+            listing() -> $crate::engine::Listing;
+            flush_interval() -> ::std::option::Option<::std::time::Duration>;
+            set_waker(waker: $crate::engine::Waker) -> ();
+        }
+    };
+
+    (@fallible $to:tt $hook:tt $own:tt
+        $($call:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        $($crate::forward_engine! { @unless $call $own {
+            fn $call(&self, $($argument: $type),*) -> $crate::Result<$answer> {
+                $crate::forward_engine!(@hook $hook self $call);
+                $crate::engine::Engine::$call($crate::forward_engine!(@to $to self), $($argument),*)
+            }
+        } })*
+    };
+    (@infallible $to:tt $own:tt
+        $($call:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+        $($crate::forward_engine! { @unless $call $own {
+            fn $call(&self, $($argument: $type),*) -> $answer {
+                $crate::engine::Engine::$call($crate::forward_engine!(@to $to self), $($argument),*)
+            }
+        } })*
+    };
+
+    (@to (. $field:tt) $this:tt) => { &$this.$field };
+    (@to (*) $this:tt) => { &**$this };
+    (@hook () $this:tt $call:ident) => {};
+    (@hook ($hook:ident) $this:tt $call:ident) => {
+        Self::$hook($this, ::std::stringify!($call))?
+    };
+
+    // The call itself, unless the wrapper writes its own.
+    (@unless $call:ident [] { $($forwarded:tt)* }) => { $($forwarded)* };
+    (@unless insert [insert $($more:ident)*] $forwarded:tt) => {};
+    (@unless load [load $($more:ident)*] $forwarded:tt) => {};
+    (@unless extend [extend $($more:ident)*] $forwarded:tt) => {};
+    (@unless replace [replace $($more:ident)*] $forwarded:tt) => {};
+    (@unless rekey [rekey $($more:ident)*] $forwarded:tt) => {};
+    (@unless remove [remove $($more:ident)*] $forwarded:tt) => {};
+    (@unless remove_user [remove_user $($more:ident)*] $forwarded:tt) => {};
+    (@unless remove_others [remove_others $($more:ident)*] $forwarded:tt) => {};
+    (@unless rename_user [rename_user $($more:ident)*] $forwarded:tt) => {};
+    (@unless scan_user [scan_user $($more:ident)*] $forwarded:tt) => {};
+    (@unless scan [scan $($more:ident)*] $forwarded:tt) => {};
+    (@unless scan_users [scan_users $($more:ident)*] $forwarded:tt) => {};
+    (@unless listing [listing $($more:ident)*] $forwarded:tt) => {};
+    (@unless remove_expired [remove_expired $($more:ident)*] $forwarded:tt) => {};
+    (@unless reindex [reindex $($more:ident)*] $forwarded:tt) => {};
+    (@unless count [count $($more:ident)*] $forwarded:tt) => {};
+    (@unless check [check $($more:ident)*] $forwarded:tt) => {};
+    (@unless clear [clear $($more:ident)*] $forwarded:tt) => {};
+    (@unless load_meta [load_meta $($more:ident)*] $forwarded:tt) => {};
+    (@unless store_meta [store_meta $($more:ident)*] $forwarded:tt) => {};
+    (@unless init_meta [init_meta $($more:ident)*] $forwarded:tt) => {};
+    (@unless server_time [server_time $($more:ident)*] $forwarded:tt) => {};
+    (@unless attach [attach $($more:ident)*] $forwarded:tt) => {};
+    (@unless flush [flush $($more:ident)*] $forwarded:tt) => {};
+    (@unless flush_interval [flush_interval $($more:ident)*] $forwarded:tt) => {};
+    (@unless set_waker [set_waker $($more:ident)*] $forwarded:tt) => {};
+    (@unless run_background_work [run_background_work $($more:ident)*] $forwarded:tt) => {};
+    (@unless close [close $($more:ident)*] $forwarded:tt) => {};
+    (@unless stats [stats $($more:ident)*] $forwarded:tt) => {};
+    (@unless $call:ident [$other:ident $($more:ident)*] $forwarded:tt) => {
+        $crate::forward_engine! { @unless $call [$($more)*] $forwarded }
+    };
 }
 
-forward_engine!(Arc, Box);
+impl<E: Engine + ?Sized> Engine for Arc<E> {
+    crate::forward_engine!(@calls (*) () []);
+}
+
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    crate::forward_engine!(@calls (*) () []);
+}

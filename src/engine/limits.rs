@@ -5,8 +5,7 @@
 
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::time::clock::Timestamp;
-use crate::time::timeouts::Timeouts;
+use crate::time::moment::Moment;
 
 /// What happens when a user who has as many sessions as they may gets another one; see
 /// [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user).
@@ -25,7 +24,7 @@ use crate::time::timeouts::Timeouts;
 /// assert!(store.read(phone.id())?.is_some());
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UserLimit {
     /// The new session is refused with [`Error::UserFull`](crate::Error::UserFull). Whoever holds a
     /// user's sessions can keep that user out until one of them ends.
@@ -58,17 +57,13 @@ impl Limits {
     pub const NONE: Self = Self { max_sessions: u64::MAX, per_user: None };
 }
 
-/// How many live sessions one user may have, as of a moment.
+/// How many live sessions one user may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PerUser {
     /// The most sessions of one user; at least 1.
     pub max: u64,
     /// What happens to one more.
     pub policy: UserLimit,
-    /// The time that decides which of the user's sessions are expired, and so do not count.
-    pub now: Timestamp,
-    /// The timeouts of sessions without their own.
-    pub defaults: Timeouts,
 }
 
 impl PerUser {
@@ -81,10 +76,11 @@ impl PerUser {
     pub fn make_room(
         &self,
         others: impl IntoIterator<Item = (SessionKey, Record)>,
+        moment: Moment,
     ) -> Option<Vec<SessionKey>> {
         let mut live: Vec<_> = others
             .into_iter()
-            .filter(|(_, record)| !record.is_expired(self.now, &self.defaults))
+            .filter(|(_, record)| !record.is_expired(moment))
             .map(|(key, record)| (record.last_active(), record.created_at(), key))
             .collect();
         let excess = (live.len() as u64).saturating_add(1).saturating_sub(self.max);

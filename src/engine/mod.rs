@@ -3,6 +3,7 @@
 //! An engine sees [`SessionKey`](crate::SessionKey)s, records and moments in time. It never sees a session id,
 //! and it never decodes content: the rules of sessions are kept once, above all engines.
 
+pub(crate) mod attachment;
 pub(crate) mod check;
 pub(crate) mod contract;
 pub(crate) mod durability;
@@ -16,11 +17,15 @@ pub(crate) mod waker;
 pub use crate::record::Record;
 pub use crate::session::user::UserKey;
 pub use crate::time::clock::Timestamp;
+pub use crate::time::moment::Moment;
+pub use attachment::{Attachment, Attachments};
 pub use check::{Checked, Finding, Inspect, Problem};
 pub use contract::Engine;
 pub use limits::{Limits, PerUser, UserLimit};
 pub use memory::MemoryEngine;
-pub use outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+pub use outcome::{
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
+};
 pub use redb::engine::RedbEngine;
 pub use redb::options::RedbOptions;
 pub use waker::Waker;

@@ -1,20 +1,50 @@
 //! What an engine answers: what became of an operation, and numbers about itself.
 
+use std::ops::ControlFlow;
+
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
+use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
-use crate::time::timeouts::Timeouts;
 
-/// What [`Engine::scan_user`](super::Engine::scan_user) and [`Engine::for_each`](super::Engine::for_each) call for every record.
-pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<()> + 'a;
+/// What [`Engine::scan`](super::Engine::scan) and [`Engine::scan_user`](super::Engine::scan_user)
+/// call for every record; `Break` ends the scan, which then is `Ok`.
+pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<ControlFlow<()>> + 'a;
+
+/// What [`Engine::scan_users`](super::Engine::scan_users) calls for every user, with the number of
+/// their live sessions; `Break` ends the scan, which then is `Ok`.
+pub type VisitUser<'a> = dyn FnMut(UserKey, u64) -> Result<ControlFlow<()>> + 'a;
+
+/// A session whose record an operation has removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The key it stood under.
+    pub key: SessionKey,
+    /// Its user, if it had one; `None` if its record was damaged.
+    pub user: Option<UserKey>,
+}
+
+impl Ended {
+    /// What is told of a session when its record is removed.
+    #[must_use]
+    pub fn of(key: &SessionKey, record: &Record) -> Self {
+        Self { key: *key, user: record.user() }
+    }
+
+    /// What is told of a damaged record when it is removed.
+    #[must_use]
+    pub const fn damaged(key: &SessionKey) -> Self {
+        Self { key: *key, user: None }
+    }
+}
 
 /// What became of an [`Engine::insert`](super::Engine::insert).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Insert {
-    /// The record is stored.
-    Done,
+    /// The record is stored; these sessions of its user ended for it.
+    Done(Vec<Ended>),
     /// There is a record under this key; nothing was changed.
     Occupied,
     /// There are `max_sessions` records already, counting expired ones; nothing was changed.
@@ -23,29 +53,38 @@ pub enum Insert {
     UserFull,
 }
 
+/// What was stored in place of another record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The `last_active` that the stored record has: the later of the new and the old one.
+    pub last_active: Timestamp,
+    /// Other sessions of the record's user that ended for it.
+    pub ended: Vec<Ended>,
+}
+
 /// What became of an [`Engine::replace`](super::Engine::replace).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Replace {
     /// The record is replaced.
-    Done,
+    Done(Saved),
     /// The stored record has another revision; nothing was changed.
     Conflict,
-    /// There is no record under this key.
+    /// There is no live record under this key.
     Missing,
     /// The record's new user has as many live sessions as they may; nothing was changed.
     UserFull,
 }
 
 /// What became of an [`Engine::rekey`](super::Engine::rekey).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Rekey {
     /// The record stands under the new key.
-    Done,
+    Done(Saved),
     /// The stored record has another revision; nothing was changed.
     Conflict,
-    /// There is no record under the old key.
+    /// There is no live record under the old key.
     Missing,
     /// There is a record under the new key; nothing was changed.
     Occupied,
@@ -53,35 +92,25 @@ pub enum Rekey {
     UserFull,
 }
 
-/// A record that is no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// It was sound; so one can tell whether it had expired.
-    Record(Record),
-    /// It was damaged.
-    Damaged,
-}
-
-impl Removed {
-    /// Whether this was a session, as far as anyone can tell: a damaged record may have been one.
-    #[must_use]
-    pub fn was_live(&self, now: Timestamp, defaults: &Timeouts) -> bool {
-        match self {
-            Self::Record(record) => !record.is_expired(now, defaults),
-            Self::Damaged => true,
-        }
-    }
-}
-
 /// What one step of a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// How many records were removed.
-    pub removed: u64,
+    /// The sessions whose records were removed: expired ones, and damaged ones whose index entries
+    /// had passed.
+    pub removed: Vec<Ended>,
     /// Whether passed index entries are left for another step.
     pub more: bool,
     /// Whether others write meanwhile: a sweep pauses then before its next step.
     pub busy: bool,
+}
+
+/// What [`Engine::scan`](super::Engine::scan) and [`Engine::check`](super::Engine::check) show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listing {
+    /// Every record as of one moment.
+    Snapshot,
+    /// Each record at some moment of the call; one that is there throughout exactly once.
+    Walk,
 }
 
 /// What an engine can tell about itself.

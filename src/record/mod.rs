@@ -18,6 +18,7 @@ use crate::key::SessionKey;
 use crate::session::csrf::CsrfToken;
 use crate::session::user::{UserId, UserKey};
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// How many bytes a record has at the least.
@@ -39,14 +40,14 @@ const CSRF_TOKEN_LEN: usize = 16;
 /// # Examples
 ///
 /// ```
-/// use sessile::engine::{Engine, MemoryEngine, Record};
+/// use sessile::engine::{Engine, MemoryEngine, Moment, Record};
 /// use sessile::SessionStore;
 ///
 /// let engine = std::sync::Arc::new(MemoryEngine::new());
 /// let store: SessionStore = SessionStore::builder().engine(engine.clone()).build()?;
 /// let key = store.create_for_user("ann", Default::default())?.key();
 ///
-/// let record = engine.load(&key)?.expect("created above");
+/// let record = engine.load(&key, Moment::BEGINNING)?.expect("created above");
 /// assert_eq!(record.revision(), 1);
 /// let bytes = record.encode(&key);
 /// assert_eq!(Record::decode(&key, &bytes)?, record);
@@ -167,8 +168,8 @@ impl Record {
 
     /// Whether the session is expired: `now >= deadline`. The one predicate of this crate.
     #[must_use]
-    pub fn is_expired(&self, now: Timestamp, defaults: &Timeouts) -> bool {
-        now >= self.deadline(defaults)
+    pub fn is_expired(&self, moment: Moment) -> bool {
+        moment.now >= self.deadline(&moment.timeouts)
     }
 
     /// The deadline under which an engine finds the session when it looks for expired ones. It is
@@ -196,6 +197,18 @@ impl Record {
     #[must_use]
     pub fn indexed_under(mut self, index_deadline: Timestamp) -> Self {
         self.header.index_deadline = index_deadline;
+        self
+    }
+
+    /// The record as another user's, one revision on: whoever changes what it was before is told of a
+    /// conflict. Time and index entry stay.
+    #[must_use]
+    pub fn renamed(mut self, user: &UserKey) -> Self {
+        let rest = self.tail.get(usize::from(self.header.user_len)..).unwrap_or_default();
+        self.tail = [user.as_bytes(), rest].concat().into();
+        // A user key has 256 bytes at the most.
+        self.header.user_len = u16::try_from(user.as_bytes().len()).unwrap_or(u16::MAX);
+        self.header.revision = self.header.revision.saturating_add(1);
         self
     }
 

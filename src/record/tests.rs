@@ -55,9 +55,19 @@ fn a_record_knows_its_lengths() {
 fn a_record_is_expired_from_its_deadline_on() {
     let (record, defaults) = (example(), Timeouts::default());
     assert_eq!(record.deadline(&defaults), at(1_001_500));
-    assert!(!record.is_expired(at(1_001_499), &defaults));
-    assert!(record.is_expired(at(1_001_500), &defaults));
-    assert!(record.is_expired(at(1_001_501), &defaults));
+    let is_expired = |millis| record.is_expired(Moment { now: at(millis), timeouts: defaults });
+    assert!(!is_expired(1_001_499) && is_expired(1_001_500) && is_expired(1_001_501));
+}
+
+#[test]
+fn a_renamed_record_is_the_next_revision_and_has_another_user_and_nothing_else_of_another() {
+    let user = UserId::from("a longer name").to_key().unwrap();
+    let renamed = example().renamed(&user);
+    assert_eq!((renamed.user(), renamed.revision()), (Some(user), example().revision() + 1));
+    assert_eq!(renamed.content(), example().content());
+    assert_eq!(renamed.csrf_token().unwrap().encode(), example().csrf_token().unwrap().encode());
+    assert_eq!(renamed.index_deadline(), example().index_deadline());
+    assert_eq!(Record::decode(&key(7), &renamed.encode(&key(7))).unwrap(), renamed);
 }
 
 #[test]

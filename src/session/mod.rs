@@ -19,6 +19,7 @@ use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
+use crate::time::timeouts::OwnTimeouts;
 
 /// One session: its id, its user, its times and its content.
 ///
@@ -51,6 +52,7 @@ pub struct Session<C = Attributes> {
     pub(crate) id: SessionId,
     pub(crate) key: SessionKey,
     pub(crate) times: Times,
+    pub(crate) origin: Origin,
     pub(crate) revision: u64,
     pub(crate) user: Option<UserId>,
     pub(crate) csrf_token: Option<CsrfToken>,
@@ -64,6 +66,14 @@ pub(crate) struct Times {
     pub(crate) created_at: Timestamp,
     pub(crate) last_active: Timestamp,
     pub(crate) expires_at: Timestamp,
+}
+
+/// What a session keeps from its creation on, whatever is saved: so that saving needs no look at
+/// what is stored. The revision guards it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) created_at: Timestamp,
+    pub(crate) own_timeouts: OwnTimeouts,
 }
 
 impl<C> Session<C> {

@@ -109,7 +109,15 @@ impl UserKey {
     /// The longest user key, in bytes.
     pub const MAX_LEN: usize = UserId::MAX_LEN + 1;
 
-    pub(crate) fn to_id(&self) -> Option<UserId> {
+    /// From the bytes that an engine stored; `None` if they are no user's.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        UserId::from_key(bytes).map(|_| Self(bytes.into()))
+    }
+
+    /// Whose key this is.
+    #[must_use]
+    pub fn to_id(&self) -> Option<UserId> {
         UserId::from_key(&self.0)
     }
 

@@ -84,13 +84,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
         let core = &self.handle.core;
-        let now = core.begin()?;
+        let moment = core.moment()?;
         let mut report = CheckReport::default();
         let checked = core.engine.check(&core.timeouts, &mut |finding| {
             match finding {
                 Finding::Problem(problem) => report.add(problem),
                 Finding::Record(key, record) => {
-                    match record.is_expired(now, &core.timeouts) {
+                    match record.is_expired(moment) {
                         true => report.expired += 1,
                         false => report.sessions += 1,
                     }

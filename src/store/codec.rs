@@ -11,7 +11,7 @@ use crate::record::content::StoredContent;
 use crate::record::{Record, content};
 use crate::session::id::SessionId;
 use crate::session::info::SessionInfo;
-use crate::session::{Session, Times};
+use crate::session::{Origin, Session, Times};
 use crate::store::core::StoreCore;
 use crate::time::timeouts::Timeouts;
 
@@ -45,6 +45,7 @@ impl<C: DeserializeOwned> Codec<C> {
             id,
             key,
             times: times_of(record, &core.timeouts),
+            origin: origin_of(record),
             revision: record.revision(),
             user: record.user_id(),
             csrf_token: record.csrf_token(),
@@ -100,6 +101,11 @@ pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
         last_active: record.last_active(),
         expires_at: record.deadline(defaults),
     }
+}
+
+/// What a record says of a session that no save changes.
+pub(crate) fn origin_of(record: &Record) -> Origin {
+    Origin { created_at: record.created_at(), own_timeouts: record.own_timeouts() }
 }
 
 /// A record's line in a listing.

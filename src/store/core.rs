@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 
 use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
-use crate::engine::outcome::Insert;
+use crate::engine::outcome::{Insert, Sweep};
 use crate::error::{Error, Result};
-use crate::key::SessionKey;
 use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
 use crate::session::id::SessionId;
 use crate::store::failing::{Failing, Task};
 use crate::time::clock::{Clock, Timestamp};
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 /// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
@@ -49,6 +49,7 @@ pub(crate) struct StoreCore {
     pub(crate) timeouts: Timeouts,
     pub(crate) max_content_len: usize,
     pub(crate) max_sessions: u64,
+    pub(crate) touch_interval: Duration,
     pub(crate) user_limit: Option<(u64, UserLimit)>,
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
@@ -64,23 +65,26 @@ pub(crate) struct Counters {
 }
 
 impl StoreCore {
-    /// The time of an operation, asked once; an error on a closed store, and in a forked process.
-    pub(crate) fn begin(&self) -> Result<Timestamp> {
+    /// An error on a closed store, and in a forked process: what every operation asks first.
+    pub(crate) fn ensure_open(&self) -> Result<()> {
         self.process.ensure_same()?;
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::Closed),
+            false => Ok(()),
         }
-        Timestamp::from_system_time(self.clock.now())
     }
 
-    /// What an operation at `now` has to keep to.
-    pub(crate) fn limits(&self, now: Timestamp) -> Limits {
-        let per_user = self.user_limit.map(|(max, policy)| PerUser {
-            max,
-            policy,
-            now,
-            defaults: self.timeouts,
-        });
+    /// The time of an operation, asked once; an error on a closed store. The caller's own code has
+    /// run by then: what takes long must not make an old time decide.
+    pub(crate) fn moment(&self) -> Result<Moment> {
+        self.ensure_open()?;
+        let now = Timestamp::from_system_time(self.clock.now())?;
+        Ok(Moment { now, timeouts: self.timeouts })
+    }
+
+    /// What an operation has to keep to.
+    pub(crate) fn limits(&self) -> Limits {
+        let per_user = self.user_limit.map(|(max, policy)| PerUser { max, policy });
         Limits { max_sessions: self.max_sessions, per_user }
     }
 
@@ -89,26 +93,19 @@ impl StoreCore {
         Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
     }
 
-    /// The record of a session that is there and not expired: the two are told apart nowhere.
-    pub(crate) fn load_live(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Record>> {
-        let record = self.counting_damage(self.engine.load(key))?;
-        Ok(record.filter(|record| !record.is_expired(now, &self.timeouts)))
-    }
-
     /// Stores a new record under a new id. Another id is drawn if the first is taken, and expired
     /// sessions make room before the store says that it is full.
-    pub(crate) fn insert(&self, record: &Record, now: Timestamp) -> Result<SessionId> {
-        let limits = self.limits(now);
+    pub(crate) fn insert(&self, record: &Record, moment: Moment) -> Result<SessionId> {
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*self.random)?;
             loop {
-                match self.engine.insert(&id.key(), record.clone(), limits)? {
-                    Insert::Done => return Ok(id),
+                match self.engine.insert(&id.key(), record.clone(), moment, self.limits())? {
+                    Insert::Done(_) => return Ok(id),
                     Insert::Occupied => break,
                     Insert::UserFull => return Err(self.user_full()),
                     Insert::Full => {
-                        let sweep = self.sweep_step(now)?;
-                        if sweep.removed == 0 && !sweep.more {
+                        let sweep = self.sweep_step(moment)?;
+                        if sweep.removed.is_empty() && !sweep.more {
                             return Err(Error::Full { max: self.max_sessions });
                         }
                     }
@@ -123,8 +120,8 @@ impl StoreCore {
         let mut removed = 0;
         loop {
             // Asked anew for each step: a long sweep must not go by the time it began.
-            let sweep = self.sweep_step(self.begin()?)?;
-            removed += sweep.removed;
+            let sweep = self.sweep_step(self.moment()?)?;
+            removed += sweep.removed.len() as u64;
             if !sweep.more {
                 return Ok(removed);
             }
@@ -134,9 +131,9 @@ impl StoreCore {
         }
     }
 
-    pub(crate) fn sweep_step(&self, now: Timestamp) -> Result<crate::engine::outcome::Sweep> {
-        let sweep = self.engine.remove_expired(now, &self.timeouts, SWEEP_STEP)?;
-        self.counters.swept.fetch_add(sweep.removed, Ordering::Relaxed);
+    pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
+        let sweep = self.engine.remove_expired(moment, SWEEP_STEP)?;
+        self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
         Ok(sweep)
     }
 

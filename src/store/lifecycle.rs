@@ -50,7 +50,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones. What could not be written is kept and tried again.
     pub fn flush(&self) -> Result<()> {
-        self.handle.core.begin()?;
+        self.handle.core.ensure_open()?;
         self.handle.core.engine.flush()
     }
 

@@ -1,5 +1,6 @@
 //! Looking at many sessions at once: a user's, all of them, and their number.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -79,16 +80,17 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn sessions_of(&self, user: impl Into<UserId>) -> Result<Vec<SessionInfo>> {
         let core = &self.handle.core;
-        let now = core.begin()?;
+        core.ensure_open()?;
+        let (user, moment) = (user.into().to_key()?, core.moment()?);
         let mut sessions = Vec::new();
-        core.engine.scan_user(&user.into().to_key()?, &mut |key, record| {
+        core.engine.scan_user(&user, &mut |key, record| {
             match core.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &core.timeouts) => {}
+                Ok(record) if record.is_expired(moment) => {}
                 Ok(record) => sessions.push(info_of(key, &record, &core.timeouts)),
                 Err(Error::DamagedRecord { .. }) => {}
                 Err(error) => return Err(error),
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(sessions)
     }
@@ -122,14 +124,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn for_each(&self, mut visit: impl FnMut(SessionInfo, C)) -> Result<u64> {
         let core = &self.handle.core;
-        let now = core.begin()?;
+        let moment = core.moment()?;
         let mut visited = 0;
         let mut first_error = None;
-        core.engine.for_each(&mut |key, record| {
+        core.engine.scan(None, &mut |key, record| {
             // The closure before may have forked.
             core.process.ensure_same()?;
             let record = match core.counting_damage(record) {
-                Ok(record) if record.is_expired(now, &core.timeouts) => return Ok(()),
+                Ok(record) if record.is_expired(moment) => return Ok(ControlFlow::Continue(())),
                 other => other,
             };
             match record.and_then(|record| {
@@ -146,7 +148,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 }
                 Err(error) => return Err(error),
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         first_error.map_or(Ok(visited), Err)
     }
@@ -159,7 +161,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// None besides the general ones.
     pub fn len(&self) -> Result<u64> {
         let core = &self.handle.core;
-        core.engine.count(core.begin()?, &core.timeouts)
+        core.engine.count(core.moment()?)
     }
 
     /// Whether there is no session.

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::outcome::{Rekey, Replace};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::Session;
 use crate::session::attributes::Attributes;
@@ -28,10 +29,10 @@ use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
 use crate::session::options::SessionOptions;
 use crate::session::user::UserId;
-use crate::store::codec::{Codec, times_of};
+use crate::store::codec::{Codec, origin_of, times_of};
 use crate::store::core::{MAX_DRAWS, StoreCore, repeated_draws};
 use crate::store::maintenance::Maintenance;
-use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 
 /// A store of sessions with content of type `C`.
 ///
@@ -141,31 +142,33 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     #[doc(alias = "createAndSaveSession")]
     pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
         let core = &self.handle.core;
-        let now = core.begin()?;
+        core.ensure_open()?;
         let own_timeouts = options.own_timeouts()?;
-        own_timeouts.check_at_creation(now, &core.timeouts)?;
         let user = options.user_id().map(UserId::to_key).transpose()?;
         let bytes = self.handle.codec.encode(&content, core.max_content_len)?;
         let csrf_token = match options.wants_csrf_token() {
             true => Some(CsrfToken::draw_from(&*core.random)?),
             false => None,
         };
+        let moment = core.moment()?;
+        own_timeouts.check_at_creation(moment.now, &core.timeouts)?;
         let parts = Parts {
             user: user.as_ref(),
             csrf_token: csrf_token.as_ref(),
             own_timeouts,
             revision: 1,
-            created_at: now,
-            last_active: now,
+            created_at: moment.now,
+            last_active: moment.now,
             content_version: self.handle.codec.version,
             content: &bytes,
         };
         let record = Record::new(&parts, &core.timeouts)?;
-        let id = core.insert(&record, now)?;
+        let id = core.insert(&record, moment)?;
         Ok(Session {
             key: id.key(),
             id,
             times: times_of(&record, &core.timeouts),
+            origin: origin_of(&record),
             revision: record.revision(),
             user: options.user_id().cloned(),
             csrf_token,
@@ -183,16 +186,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
     /// with content of type `C`.
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let core = &self.handle.core;
-        let now = core.begin()?;
-        let key = id.key();
-        match core.load_live(&key, now)? {
-            Some(record) => self.handle.codec.session(id.clone(), key, &record, core).map(Some),
-            None => Ok(None),
-        }
+        let (core, key) = (&self.handle.core, id.key());
+        let record = core.counting_damage(core.engine.load(&key, core.moment()?))?;
+        record.map(|record| self.handle.codec.session(id.clone(), key, &record, core)).transpose()
     }
 
     /// Reads a session and extends its life, in one step: what a server does for every request.
+    ///
+    /// Where a [`content_version`](crate::Builder::content_version) is set, the content is read and
+    /// migrated first, and the life of a session that ends meanwhile is not extended.
     ///
     /// # Durability
     ///
@@ -200,15 +202,29 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read); the life of a session that cannot be read is not extended.
+    /// As for [`read`](Self::read). The life of a session whose content cannot be read may be
+    /// extended all the same.
     #[doc(alias = "extendLifeTime")]
     pub fn read_and_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
-        let core = &self.handle.core;
-        let now = core.begin()?;
+        if self.handle.codec.migrate.is_some() {
+            return self.read_then_extend(id);
+        }
         let key = id.key();
-        let Some(record) = core.load_live(&key, now)? else { return Ok(None) };
-        let session = self.handle.codec.session(id.clone(), key, &record.touched(now), core)?;
-        Ok(core.engine.touch(&key, now)?.then_some(session))
+        let Some(record) = self.extend(&key)? else { return Ok(None) };
+        self.handle.codec.session(id.clone(), key, &record, &self.handle.core).map(Some)
+    }
+
+    /// The same where content may have to be migrated, which takes what time it takes: the session
+    /// must be live after that.
+    fn read_then_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
+        let Some(read) = self.read(id)? else { return Ok(None) };
+        let Some(record) = self.extend(&read.key)? else { return Ok(None) };
+        if read.revision == record.revision() {
+            let times = times_of(&record, &self.handle.core.timeouts);
+            return Ok(Some(Session { times, ..read }));
+        }
+        // Somebody has saved it meanwhile.
+        self.handle.codec.session(id.clone(), read.key, &record, &self.handle.core).map(Some)
     }
 
     /// Saves a session's content and user, and extends its life. One durable commit.
@@ -225,13 +241,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], or
     /// [`Error::UserFull`] if the session comes to a user who may have no more, nothing is written.
     pub fn update(&self, session: &mut Session<C>) -> Result<()> {
-        let core = &self.handle.core;
-        let (key, now) = (session.key, core.begin()?);
-        let record = self.next_record(session, session.csrf_token.as_ref(), now)?;
-        let limits = core.limits(now);
-        match core.engine.replace(&key, session.revision, record.clone(), limits)? {
-            Replace::Done => {
-                session.saved_as(&record, &core.timeouts);
+        let (core, key) = (&self.handle.core, session.key);
+        let (record, moment) = self.next_record(session, session.csrf_token.as_ref())?;
+        let (new, limits) = (record.clone(), core.limits());
+        let replaced = core.engine.replace(&key, session.revision, new, moment, limits);
+        match core.counting_damage(replaced)? {
+            Replace::Done(saved) => {
+                session.saved_as(&record.touched(saved.last_active), &core.timeouts);
                 Ok(())
             }
             Replace::Conflict => Err(Error::Conflict { key }),
@@ -256,13 +272,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::DamagedRecord`] if what is stored is not a session.
     #[doc(alias = "extendLifeTime")]
     pub fn extend_lifetime(&self, id: &SessionId) -> Result<bool> {
+        Ok(self.extend(&id.key())?.is_some())
+    }
+
+    fn extend(&self, key: &SessionKey) -> Result<Option<Record>> {
         let core = &self.handle.core;
-        let now = core.begin()?;
-        let key = id.key();
-        match core.load_live(&key, now)? {
-            Some(_) => core.engine.touch(&key, now),
-            None => Ok(false),
-        }
+        core.counting_damage(core.engine.extend(key, core.moment()?, core.touch_interval))
     }
 
     /// Gives a session a new id and ends the old one, in one transaction, and saves the session
@@ -297,23 +312,22 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
-        let core = &self.handle.core;
-        let (key, now) = (session.key, core.begin()?);
+        let (core, key) = (&self.handle.core, session.key);
         let csrf_token = match session.csrf_token {
             Some(_) => Some(CsrfToken::draw_from(&*core.random)?),
             None => None,
         };
-        let record = self.next_record(session, csrf_token.as_ref(), now)?;
-        let limits = core.limits(now);
+        let (record, moment) = self.next_record(session, csrf_token.as_ref())?;
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*core.random)?;
-            let (new, revision) = (id.key(), session.revision);
-            match core.engine.rekey(&key, &new, revision, record.clone(), limits)? {
-                Rekey::Done => {
-                    session.key = id.key();
+            let (new, revision, limits) = (id.key(), session.revision, core.limits());
+            let moved = core.engine.rekey(&key, &new, revision, record.clone(), moment, limits);
+            match core.counting_damage(moved)? {
+                Rekey::Done(saved) => {
+                    session.key = new;
                     session.id = id;
                     session.csrf_token = csrf_token;
-                    session.saved_as(&record, &core.timeouts);
+                    session.saved_as(&record.touched(saved.last_active), &core.timeouts);
                     return Ok(());
                 }
                 Rekey::Conflict => return Err(Error::Conflict { key }),
@@ -344,37 +358,34 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn clear(&self) -> Result<()> {
-        self.handle.core.begin()?;
+        self.handle.core.moment()?;
         self.handle.core.engine.clear()
     }
 
-    /// The record that saves a session: what the caller holds of content and user, what the store
-    /// holds of everything else.
+    /// The record that saves a session, and the moment at which it does. The content and the user are
+    /// as the caller left them; creation and own timeouts are what the session was read with, which
+    /// is what is stored, if its revision is.
     fn next_record(
         &self,
         session: &Session<C>,
         csrf_token: Option<&CsrfToken>,
-        now: Timestamp,
-    ) -> Result<Record> {
+    ) -> Result<(Record, Moment)> {
         let core = &self.handle.core;
-        let key = session.key;
+        core.ensure_open()?;
         let user = session.user.as_ref().map(UserId::to_key).transpose()?;
         let content = self.handle.codec.encode(&session.content, core.max_content_len)?;
-        let stored = core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
-        if stored.revision() != session.revision {
-            return Err(Error::Conflict { key });
-        }
+        let moment = core.moment()?;
         let parts = Parts {
             user: user.as_ref(),
             csrf_token,
-            own_timeouts: stored.own_timeouts(),
-            revision: stored.revision().saturating_add(1),
-            created_at: stored.created_at(),
-            last_active: stored.last_active().max(now),
+            own_timeouts: session.origin.own_timeouts,
+            revision: session.revision.saturating_add(1),
+            created_at: session.origin.created_at,
+            last_active: moment.now,
             content_version: self.handle.codec.version,
             content: &content,
         };
-        Record::new(&parts, &core.timeouts)
+        Ok((Record::new(&parts, &core.timeouts)?, moment))
     }
 }
 

@@ -3,13 +3,11 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::outcome::Removed;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::session::Session;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
-use crate::time::clock::Timestamp;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Ends every session of a user and returns how many there were: for a changed password, or an
@@ -35,9 +33,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn destroy_all_of(&self, user: impl Into<UserId>) -> Result<u64> {
         let core = &self.handle.core;
-        let now = core.begin()?;
-        let removed = core.engine.remove_user(&user.into().to_key()?)?;
-        Ok(self.live_among(&removed, now))
+        core.ensure_open()?;
+        let user = user.into().to_key()?;
+        Ok(core.engine.remove_user(&user, core.moment()?)?.len() as u64)
     }
 
     /// Ends every other session of this session's user and returns how many there were: "log out
@@ -51,13 +49,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::Gone`] if the session itself is not there any more; nothing is ended then.
     pub fn destroy_others(&self, session: &Session<C>) -> Result<u64> {
         let core = &self.handle.core;
-        let now = core.begin()?;
-        let key = session.key();
-        // Whether it has expired does not change between this look and the removal, which goes by
-        // the same `now`; whether it is still there is part of the removal.
-        core.load_live(&key, now)?.ok_or(Error::Gone { key })?;
-        let removed = core.engine.remove_others(&key)?.ok_or(Error::Gone { key })?;
-        Ok(self.live_among(&removed, now))
+        let (key, moment) = (session.key(), core.moment()?);
+        let ended = core.counting_damage(core.engine.remove_others(&key, moment))?;
+        Ok(ended.ok_or(Error::Gone { key })?.len() as u64)
     }
 
     /// Ends the session under a key, as a listing shows it. `false` if there was none.
@@ -82,13 +76,6 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// None besides the general ones. A damaged record is removed too, and counts as a session.
     pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
         let core = &self.handle.core;
-        let now = core.begin()?;
-        let removed = core.engine.remove(key)?;
-        Ok(removed.is_some_and(|removed| removed.was_live(now, &core.timeouts)))
-    }
-
-    fn live_among(&self, removed: &[Removed], now: Timestamp) -> u64 {
-        let timeouts = &self.handle.core.timeouts;
-        removed.iter().filter(|removed| removed.was_live(now, timeouts)).count() as u64
+        Ok(core.engine.remove(key, None, core.moment()?)?.is_some())
     }
 }

@@ -3,19 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
-use crate::engine::limits::Limits;
-use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::waker::Waker;
 use crate::error::Result;
-use crate::key::SessionKey;
-use crate::record::Record;
-use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
-use crate::time::timeouts::Timeouts;
 
 /// A [`RedbEngine`] for tests: when it is closed or dropped it compares `sessions` with `expiry`
 /// and `users`, opens the file once more to compare them as they were left, and panics if they
@@ -98,79 +89,6 @@ impl Drop for File {
 }
 
 impl Engine for CheckedRedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        self.inner.insert(key, record, limits)
-    }
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.inner.load(key)
-    }
-    fn replace(
-        &self,
-        key: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Replace> {
-        self.inner.replace(key, expected_revision, record, limits)
-    }
-    fn rekey(
-        &self,
-        old: &SessionKey,
-        new: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Rekey> {
-        self.inner.rekey(old, new, expected_revision, record, limits)
-    }
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-        self.inner.touch(key, at)
-    }
-    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        self.inner.remove(key)
-    }
-    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        self.inner.remove_user(user)
-    }
-    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        self.inner.remove_others(keep)
-    }
-    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        self.inner.scan_user(user, visit)
-    }
-    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        self.inner.for_each(visit)
-    }
-    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        self.inner.remove_expired(now, defaults, limit)
-    }
-    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
-        self.inner.reindex(defaults)
-    }
-    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        self.inner.count(now, defaults)
-    }
-    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        self.inner.check(defaults, inspect)
-    }
-    fn clear(&self) -> Result<()> {
-        self.inner.clear()
-    }
-    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.inner.load_meta(name)
-    }
-    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        self.inner.store_meta(name, value)
-    }
-    fn flush(&self) -> Result<()> {
-        self.inner.flush()
-    }
-    fn set_waker(&self, waker: Waker) {
-        self.inner.set_waker(waker);
-    }
-    fn run_background_work(&self) -> Result<()> {
-        self.inner.run_background_work()
-    }
     fn close(&self) -> Result<()> {
         if !self.file.checked.load(Ordering::Acquire) {
             compare(&self.inner);
@@ -179,7 +97,6 @@ impl Engine for CheckedRedbEngine {
         self.file.check();
         closed
     }
-    fn stats(&self) -> Result<EngineStats> {
-        self.inner.stats()
-    }
+
+    crate::forward_engine!(inner, but close);
 }

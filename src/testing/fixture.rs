@@ -3,17 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
-use crate::engine::limits::Limits;
 use crate::engine::memory::MemoryEngine;
-use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
 use crate::error::{Error, Result};
-use crate::key::SessionKey;
-use crate::record::Record;
-use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
-use crate::time::timeouts::Timeouts;
 
 /// A place that holds records for the length of one test, and the engines on it.
 ///
@@ -90,87 +82,19 @@ pub struct MemoryHandle {
 }
 
 impl MemoryHandle {
-    fn inner(&self) -> Result<&MemoryEngine> {
+    fn ensure_open(&self, _call: &'static str) -> Result<()> {
         match self.closed.load(Ordering::Acquire) {
             true => Err(Error::Closed),
-            false => Ok(&self.inner),
+            false => Ok(()),
         }
     }
 }
 
 impl Engine for MemoryHandle {
-    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        self.inner()?.insert(key, record, limits)
-    }
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.inner()?.load(key)
-    }
-    fn replace(
-        &self,
-        key: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Replace> {
-        self.inner()?.replace(key, expected_revision, record, limits)
-    }
-    fn rekey(
-        &self,
-        old: &SessionKey,
-        new: &SessionKey,
-        expected_revision: u64,
-        record: Record,
-        limits: Limits,
-    ) -> Result<Rekey> {
-        self.inner()?.rekey(old, new, expected_revision, record, limits)
-    }
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-        self.inner()?.touch(key, at)
-    }
-    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        self.inner()?.remove(key)
-    }
-    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        self.inner()?.remove_user(user)
-    }
-    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        self.inner()?.remove_others(keep)
-    }
-    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        self.inner()?.scan_user(user, visit)
-    }
-    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        self.inner()?.for_each(visit)
-    }
-    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
-        self.inner()?.remove_expired(now, defaults, limit)
-    }
-    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
-        self.inner()?.reindex(defaults)
-    }
-    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
-        self.inner()?.count(now, defaults)
-    }
-    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        self.inner()?.check(defaults, inspect)
-    }
-    fn clear(&self) -> Result<()> {
-        self.inner()?.clear()
-    }
-    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.inner()?.load_meta(name)
-    }
-    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        self.inner()?.store_meta(name, value)
-    }
-    fn flush(&self) -> Result<()> {
-        self.inner()?.flush()
-    }
     fn close(&self) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         Ok(())
     }
-    fn stats(&self) -> Result<EngineStats> {
-        self.inner()?.stats()
-    }
+
+    crate::forward_engine!(inner, each ensure_open, but close);
 }

@@ -12,6 +12,7 @@ mod checked;
 mod clock;
 #[doc(hidden)]
 pub mod conformance;
+mod counting;
 mod disk;
 mod fixture;
 
@@ -19,6 +20,7 @@ pub use crate::engine_conformance;
 pub use crate::random::RandomSource;
 pub use crate::testing::checked::CheckedRedbEngine;
 pub use crate::testing::clock::ManualClock;
+pub use crate::testing::counting::CountingEngine;
 pub use crate::testing::disk::{DiskFault, SimulatedDisk};
 pub use crate::testing::fixture::{EngineFixture, MemoryFixture};
 

@@ -34,7 +34,7 @@ use crate::time::clock::Timestamp;
 /// assert_eq!(timeouts.absolute(), Duration::from_secs(86_400));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "Seconds")]
 pub struct Timeouts {
     inactivity_ms: u64,
@@ -139,8 +139,7 @@ impl Timeouts {
         bytes
     }
 
-    /// Timeouts under which no index entry is late but for a session's own.
-    #[cfg(feature = "testing")]
+    /// Timeouts under which a session ends by its own alone.
     pub(crate) const ENDLESS: Self = Self { inactivity_ms: u64::MAX, absolute_ms: u64::MAX };
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {

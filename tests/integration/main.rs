@@ -19,6 +19,7 @@ mod full_disk;
 mod history;
 mod kill;
 mod listings_go_on;
+mod liveness;
 mod maintenance;
 mod model;
 mod operations;

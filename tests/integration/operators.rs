@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redb::{Database, ReadableTable, TableDefinition};
-use sessile::engine::{Engine, Record, Timestamp};
+use sessile::engine::{Engine, Moment, Record, Timestamp};
 use sessile::{CheckReport, Durability, Error, Problem, RedbEngine, Session, SessionStore, UserId};
 
 type Key = &'static [u8; 16];
@@ -28,7 +28,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 /// The deadline under which a session stands in the index.
 fn deadline_of(path: &Path, session: &Session<u64>) -> u64 {
     let engine = RedbEngine::open(path).unwrap();
-    engine.load(&session.key()).unwrap().unwrap().index_deadline().as_millis()
+    engine.load(&session.key(), Moment::BEGINNING).unwrap().unwrap().index_deadline().as_millis()
 }
 
 #[test]

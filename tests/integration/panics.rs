@@ -7,12 +7,9 @@ use std::thread;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sessile::engine::{
-    Checked, Engine, EngineStats, Insert, Inspect, Limits, Record, Rekey, Removed, Replace, Sweep,
-    Timestamp, UserKey, Visit,
-};
+use sessile::engine::Engine;
 use sessile::testing::{EngineFixture, ManualClock};
-use sessile::{Clock, Result, SessionId, SessionKey, SessionStore, Timeouts};
+use sessile::{Clock, Result, SessionId, SessionStore};
 
 use crate::fixtures::on_every_engine;
 
@@ -71,38 +68,15 @@ impl Clock for Fragile<ManualClock> {
     }
 }
 
-macro_rules! fragile {
-    ($($operation:ident($($argument:ident: $kind:ty),*) -> $outcome:ty;)*) => {
-        impl<E: Engine> Engine for Fragile<E> {
-            $(fn $operation(&self, $($argument: $kind),*) -> Result<$outcome> {
-                play(Role::Engine);
-                self.0.$operation($($argument),*)
-            })*
-        }
-    };
+impl<E: Engine> Fragile<E> {
+    fn play(&self, _call: &'static str) -> Result<()> {
+        play(Role::Engine);
+        Ok(())
+    }
 }
 
-fragile! {
-    insert(key: &SessionKey, record: Record, limits: Limits) -> Insert;
-    load(key: &SessionKey) -> Option<Record>;
-    replace(key: &SessionKey, revision: u64, record: Record, limits: Limits) -> Replace;
-    rekey(old: &SessionKey, new: &SessionKey, revision: u64, record: Record, limits: Limits) -> Rekey;
-    touch(key: &SessionKey, at: Timestamp) -> bool;
-    remove(key: &SessionKey) -> Option<Removed>;
-    remove_user(user: &UserKey) -> Vec<Removed>;
-    remove_others(keep: &SessionKey) -> Option<Vec<Removed>>;
-    scan_user(user: &UserKey, visit: &mut Visit<'_>) -> ();
-    for_each(visit: &mut Visit<'_>) -> ();
-    remove_expired(now: Timestamp, defaults: &Timeouts, limit: usize) -> Sweep;
-    reindex(defaults: &Timeouts) -> ();
-    count(now: Timestamp, defaults: &Timeouts) -> u64;
-    check(defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Checked;
-    clear() -> ();
-    load_meta(name: &str) -> Option<Vec<u8>>;
-    store_meta(name: &str, value: &[u8]) -> ();
-    flush() -> ();
-    close() -> ();
-    stats() -> EngineStats;
+impl<E: Engine> Engine for Fragile<E> {
+    sessile::forward_engine!(0, each play);
 }
 
 fn opened<F: EngineFixture>(fixture: &F) -> SessionStore<Content> {

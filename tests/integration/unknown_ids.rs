@@ -1,8 +1,10 @@
 //! Requests with ids that nobody was given: whoever sends many of them must get hold of nothing.
 
-use sessile::engine::{Engine, Timestamp};
+use std::time::Duration;
+
+use sessile::engine::{Engine, Moment, Timestamp};
 use sessile::testing::EngineFixture;
-use sessile::{SessionId, SessionStore};
+use sessile::{SessionId, SessionStore, Timeouts};
 
 use crate::fixtures::on_every_engine;
 
@@ -15,7 +17,8 @@ fn an_unknown_id_takes_no_place_among_the_touches_in_memory<F: EngineFixture>() 
     let engine = fixture.open();
     let unknown = || SessionId::generate().unwrap();
     // Whatever an engine is asked, and not only what a store lets through to it.
-    assert!(!engine.touch(&unknown().key(), Timestamp::from_millis(1_000)).unwrap());
+    let moment = Moment { now: Timestamp::from_millis(1_000), timeouts: Timeouts::default() };
+    assert!(engine.extend(&unknown().key(), moment, Duration::ZERO).unwrap().is_none());
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
     let store = SessionStore::<u64>::builder().engine(engine).manual_maintenance();
     let store = store.build().unwrap();

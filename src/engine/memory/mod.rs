@@ -1,21 +1,33 @@
 //! The reference engine: maps in memory under one lock, in the simplest correct way.
 //!
-//! Invariant: `expiry` and `users` hold exactly one entry for each record that should have one.
-//! Other engines are right where they behave like this one.
+//! Invariant: each call is one step under the lock, and no lock is held while a closure runs. Other
+//! engines are right where they behave like this one.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tables;
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use crate::engine::attachment::{Attachment, Attachments};
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::engine::memory::tables::Tables;
+use crate::engine::outcome::{
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
+};
+use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 /// Keeps sessions in memory: for tests, and for programs whose sessions may end with the process.
@@ -35,6 +47,7 @@ use crate::time::timeouts::Timeouts;
 pub struct MemoryEngine {
     /// `None` once closed.
     tables: RwLock<Option<Tables>>,
+    attachments: Attachments,
 }
 
 impl Default for MemoryEngine {
@@ -43,19 +56,11 @@ impl Default for MemoryEngine {
     }
 }
 
-#[derive(Debug, Default)]
-struct Tables {
-    sessions: BTreeMap<SessionKey, Record>,
-    expiry: BTreeSet<(Timestamp, SessionKey)>,
-    users: BTreeSet<(UserKey, SessionKey)>,
-    meta: BTreeMap<String, Vec<u8>>,
-}
-
 impl MemoryEngine {
     /// An empty engine.
     #[must_use]
     pub fn new() -> Self {
-        Self { tables: RwLock::new(Some(Tables::default())) }
+        Self { tables: RwLock::new(Some(Tables::default())), attachments: Attachments::new() }
     }
 
     fn read<T>(&self, look: impl FnOnce(&Tables) -> T) -> Result<T> {
@@ -67,80 +72,45 @@ impl MemoryEngine {
     }
 }
 
-impl Tables {
-    fn put(&mut self, key: SessionKey, record: Record) {
-        self.take(&key);
-        self.expiry.insert((record.index_deadline(), key));
-        if let Some(user) = record.user() {
-            self.users.insert((user, key));
-        }
-        self.sessions.insert(key, record);
-    }
-
-    fn take(&mut self, key: &SessionKey) -> Option<Record> {
-        let record = self.sessions.remove(key)?;
-        self.expiry.remove(&(record.index_deadline(), *key));
-        if let Some(user) = record.user() {
-            self.users.remove(&(user, *key));
-        }
-        Some(record)
-    }
-
-    fn keys_of(&self, user: &UserKey) -> Vec<SessionKey> {
-        let first = (user.clone(), SessionKey::from_bytes([0; 16]));
-        let of_user = self.users.range(first..).take_while(|(owner, _)| owner == user);
-        of_user.map(|(_, key)| *key).collect()
-    }
-
-    fn take_all(&mut self, keys: impl IntoIterator<Item = SessionKey>) -> Vec<Removed> {
-        keys.into_iter().filter_map(|key| self.take(&key)).map(Removed::Record).collect()
-    }
-
-    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
-    fn make_room(&self, record: &Record, limits: Limits) -> Option<Vec<SessionKey>> {
-        let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
-            return Some(Vec::new());
-        };
-        let keys = self.keys_of(&user).into_iter();
-        per_user.make_room(keys.filter_map(|key| Some((key, self.sessions.get(&key)?.clone()))))
-    }
-
-    /// The same for a record in place of another: one that stays with its user needs no room.
-    fn make_room_after(
-        &self,
-        stored: &Record,
-        record: &Record,
-        limits: Limits,
-    ) -> Option<Vec<SessionKey>> {
-        match stored.user() == record.user() {
-            true => Some(Vec::new()),
-            false => self.make_room(record, limits),
-        }
-    }
-
-    fn passed(&self, now: Timestamp) -> impl Iterator<Item = &SessionKey> {
-        self.expiry.iter().take_while(move |(deadline, _)| *deadline <= now).map(|(_, key)| key)
-    }
-}
-
 impl Engine for MemoryEngine {
-    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
+    fn insert(
+        &self,
+        key: &SessionKey,
+        record: Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<Insert> {
         self.write(|tables| {
             if tables.sessions.contains_key(key) {
                 return Insert::Occupied;
             }
-            let Some(ending) = tables.make_room(&record, limits) else { return Insert::UserFull };
+            let Some(ending) = tables.make_room(&record, moment, limits) else {
+                return Insert::UserFull;
+            };
             if (tables.sessions.len() - ending.len()) as u64 >= limits.max_sessions {
                 return Insert::Full;
             }
-            tables.take_all(ending);
+            let ended = tables.take_all(ending, moment);
             tables.put(*key, record);
-            Insert::Done
+            Insert::Done(ended)
         })
     }
 
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.read(|tables| tables.sessions.get(key).cloned())
+    fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
+        self.read(|tables| tables.live(key, moment).cloned())
+    }
+
+    fn extend(
+        &self,
+        key: &SessionKey,
+        moment: Moment,
+        _resolution: Duration,
+    ) -> Result<Option<Record>> {
+        self.write(|tables| {
+            let touched = tables.live(key, moment)?.clone().touched(moment.now);
+            tables.sessions_mut().insert(*key, touched.clone());
+            Some(touched)
+        })
     }
 
     fn replace(
@@ -148,20 +118,22 @@ impl Engine for MemoryEngine {
         key: &SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
     ) -> Result<Replace> {
-        self.write(|tables| match tables.sessions.get(key) {
-            None => Replace::Missing,
-            Some(stored) if stored.revision() != expected_revision => Replace::Conflict,
-            Some(stored) => {
-                let last_active = stored.last_active();
-                let Some(ending) = tables.make_room_after(stored, &record, limits) else {
-                    return Replace::UserFull;
-                };
-                tables.take_all(ending);
-                tables.put(*key, record.touched(last_active));
-                Replace::Done
+        self.write(|tables| {
+            let Some(stored) = tables.live(key, moment) else { return Replace::Missing };
+            if stored.revision() != expected_revision {
+                return Replace::Conflict;
             }
+            let record = record.touched(stored.last_active());
+            let Some(ending) = tables.make_room_after(stored, &record, moment, limits) else {
+                return Replace::UserFull;
+            };
+            let last_active = record.last_active();
+            let ended = tables.take_all(ending, moment);
+            tables.put(*key, record);
+            Replace::Done(Saved { last_active, ended })
         })
     }
 
@@ -171,51 +143,68 @@ impl Engine for MemoryEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
     ) -> Result<Rekey> {
-        self.write(|tables| match tables.sessions.get(old) {
-            None => Rekey::Missing,
-            Some(stored) if stored.revision() != expected_revision => Rekey::Conflict,
-            Some(_) if tables.sessions.contains_key(new) => Rekey::Occupied,
-            Some(stored) => {
-                let last_active = stored.last_active();
-                let Some(ending) = tables.make_room_after(stored, &record, limits) else {
-                    return Rekey::UserFull;
-                };
-                tables.take_all(ending);
-                tables.take(old);
-                tables.put(*new, record.touched(last_active));
-                Rekey::Done
+        self.write(|tables| {
+            let Some(stored) = tables.live(old, moment) else { return Rekey::Missing };
+            if stored.revision() != expected_revision {
+                return Rekey::Conflict;
             }
+            if tables.sessions.contains_key(new) {
+                return Rekey::Occupied;
+            }
+            let record = record.touched(stored.last_active());
+            let Some(ending) = tables.make_room_after(stored, &record, moment, limits) else {
+                return Rekey::UserFull;
+            };
+            let last_active = record.last_active();
+            let ended = tables.take_all(ending, moment);
+            tables.take(old);
+            tables.put(*new, record);
+            Rekey::Done(Saved { last_active, ended })
         })
     }
 
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-        self.write(|tables| match tables.sessions.get_mut(key) {
-            None => false,
-            Some(record) => {
-                *record = record.clone().touched(at);
-                true
+    fn remove(
+        &self,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+        moment: Moment,
+    ) -> Result<Option<Ended>> {
+        self.write(|tables| {
+            let stored = tables.sessions.get(key)?;
+            if owner.is_some() && stored.user().as_ref() != owner {
+                return None;
             }
+            tables.take_all([*key], moment).pop()
         })
     }
 
-    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        self.write(|tables| tables.take(key).map(Removed::Record))
-    }
-
-    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
+    fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>> {
         self.write(|tables| {
             let keys = tables.keys_of(user);
-            tables.take_all(keys)
+            tables.take_all(keys, moment)
         })
     }
 
-    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
+    fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>> {
         self.write(|tables| {
-            let user = tables.sessions.get(keep)?.user();
+            let user = tables.live(keep, moment)?.user();
             let keys = user.map(|user| tables.keys_of(&user)).unwrap_or_default();
-            Some(tables.take_all(keys.into_iter().filter(|key| key != keep)))
+            Some(tables.take_all(keys.into_iter().filter(|key| key != keep), moment))
+        })
+    }
+
+    fn rename_user(&self, old: &UserKey, new: &UserKey, moment: Moment) -> Result<u64> {
+        self.write(|tables| {
+            let mut renamed = 0;
+            for key in tables.keys_of(old) {
+                let Some(record) = tables.take(&key) else { continue };
+                renamed += u64::from(!record.is_expired(moment));
+                tables.put(key, record.renamed(new));
+            }
+            renamed
         })
     }
 
@@ -224,24 +213,48 @@ impl Engine for MemoryEngine {
             let keys = tables.keys_of(user).into_iter();
             keys.filter_map(|key| Some((key, tables.sessions.get(&key)?.clone()))).collect()
         })?;
-        records.into_iter().try_for_each(|(key, record)| visit(key, Ok(record)))
+        show_all(records, |(key, record)| visit(key, Ok(record)))
     }
 
-    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let records = self.read(|tables| tables.sessions.clone())?;
-        records.into_iter().try_for_each(|(key, record)| visit(key, Ok(record)))
+    fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
+        let sessions = self.read(|tables| Arc::clone(&tables.sessions))?;
+        let records = sessions.range((after.map_or(Unbounded, Excluded), Unbounded));
+        show_all(records, |(key, record)| visit(*key, Ok(record.clone())))
     }
 
-    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
+    fn scan_users(
+        &self,
+        after: Option<&UserKey>,
+        moment: Moment,
+        visit: &mut VisitUser<'_>,
+    ) -> Result<()> {
+        let users = self.read(|tables| {
+            let mut users = BTreeMap::<_, u64>::new();
+            for (user, key) in &tables.users {
+                if tables.live(key, moment).is_some() && after.is_none_or(|after| user > after) {
+                    *users.entry(user.clone()).or_default() += 1;
+                }
+            }
+            users
+        })?;
+        show_all(users, |(user, sessions)| visit(user, sessions))
+    }
+
+    fn listing(&self) -> Listing {
+        Listing::Snapshot
+    }
+
+    fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep> {
         self.write(|tables| {
-            let keys: Vec<_> = tables.passed(now).take(limit).copied().collect();
-            let mut sweep = Sweep { removed: 0, more: keys.len() == limit, busy: false };
+            let keys: Vec<_> = tables.passed(moment.now).take(limit).copied().collect();
+            let more = keys.len() == limit;
+            let mut sweep = Sweep { removed: Vec::new(), more, busy: false };
             for key in keys {
                 let Some(record) = tables.take(&key) else { continue };
-                if record.is_expired(now, defaults) {
-                    sweep.removed += 1;
+                if record.is_expired(moment) {
+                    sweep.removed.push(Ended::of(&key, &record));
                 } else {
-                    let deadline = record.deadline(defaults);
+                    let deadline = record.deadline(&moment.timeouts);
                     tables.put(key, record.indexed_under(deadline));
                 }
             }
@@ -249,30 +262,28 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
         self.write(|tables| {
-            for (key, record) in tables.sessions.clone() {
-                let deadline = record.deadline(defaults);
+            for (key, record) in &*Arc::clone(&tables.sessions) {
+                let deadline = record.deadline(timeouts);
                 if deadline < record.index_deadline() {
-                    tables.put(key, record.indexed_under(deadline));
+                    tables.put(*key, record.clone().indexed_under(deadline));
                 }
             }
         })
     }
 
-    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+    fn count(&self, moment: Moment) -> Result<u64> {
         self.read(|tables| {
-            let expired = |key: &&SessionKey| match tables.sessions.get(key) {
-                Some(record) => record.is_expired(now, defaults),
-                None => false,
-            };
-            (tables.sessions.len() - tables.passed(now).filter(expired).count()) as u64
+            let passed = tables.passed(moment.now);
+            let expired = passed.filter(|key| tables.is_expired(key, moment)).count();
+            (tables.sessions.len() - expired) as u64
         })
     }
 
-    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+    fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
         let (sessions, expiry, users) = self.read(|tables| {
-            (tables.sessions.clone(), tables.expiry.clone(), tables.users.clone())
+            (Arc::clone(&tables.sessions), tables.expiry.clone(), tables.users.clone())
         })?;
         let mut problem = |problem| inspect(Finding::Problem(problem));
         for (deadline, key) in &expiry {
@@ -285,12 +296,12 @@ impl Engine for MemoryEngine {
                 problem(Problem::StrayInUsers { key: *key, user: user.to_id() })?;
             }
         }
-        for (key, record) in &sessions {
+        for (key, record) in &*sessions {
             let deadline = record.index_deadline();
             if !expiry.contains(&(deadline, *key)) {
                 problem(Problem::NotInExpiry { key: *key, deadline })?;
             }
-            if let Some(late) = Problem::of_deadline(*key, record, defaults) {
+            if let Some(late) = Problem::of_deadline(*key, record, timeouts) {
                 problem(late)?;
             }
             if let (Some(user), Some(id)) = (record.user(), record.user_id())
@@ -301,7 +312,9 @@ impl Engine for MemoryEngine {
         }
         let checked =
             Checked { expiry_entries: expiry.len() as u64, user_entries: users.len() as u64 };
-        sessions.into_iter().try_for_each(|(key, record)| inspect(Finding::Record(key, record)))?;
+        sessions
+            .iter()
+            .try_for_each(|(key, record)| inspect(Finding::Record(*key, record.clone())))?;
         Ok(checked)
     }
 
@@ -322,8 +335,33 @@ impl Engine for MemoryEngine {
         })
     }
 
+    fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+        self.write(|tables| tables.meta.entry(name.into()).or_insert_with(|| value.into()).clone())
+    }
+
+    fn server_time(&self) -> Result<Option<Timestamp>> {
+        self.read(|_| None)
+    }
+
+    fn attach(&self, timeouts: Timeouts) -> Result<Attachment> {
+        self.read(|_| ())?;
+        self.attachments.attach(timeouts)
+    }
+
     fn flush(&self) -> Result<()> {
         self.read(|_| ())
+    }
+
+    fn flush_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    fn set_waker(&self, waker: Waker) {
+        drop(waker);
+    }
+
+    fn run_background_work(&self) -> Result<()> {
+        Ok(())
     }
 
     fn close(&self) -> Result<()> {
@@ -337,6 +375,19 @@ impl Engine for MemoryEngine {
             ..EngineStats::default()
         })
     }
+}
+
+/// Shows items, with no lock held, until one of them ends it.
+fn show_all<T>(
+    items: impl IntoIterator<Item = T>,
+    mut show: impl FnMut(T) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    for item in items {
+        if show(item)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -29,8 +29,9 @@ fn a_check_names_each_way_in_which_the_maps_can_disagree() {
     let deadline = record_of("ann").index_deadline();
     let late = Timestamp::from_millis(deadline.as_millis() + 1);
     for number in 1..=4 {
-        let inserted = engine.insert(&key(number), record_of("ann"), Limits::NONE);
-        assert_eq!(inserted.unwrap(), Insert::Done);
+        let inserted =
+            engine.insert(&key(number), record_of("ann"), Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
     }
     engine
         .write(|tables| {
@@ -66,5 +67,5 @@ fn a_check_names_each_way_in_which_the_maps_can_disagree() {
     assert!(expected.iter().all(|problem| found.contains(problem)), "{found:#?}");
     assert_eq!((records, checked.expiry_entries, checked.user_entries), (4, 5, 4));
     // What leads to no session is not counted as one that has expired.
-    assert_eq!(engine.count(deadline, &Timeouts::default()).unwrap(), 2);
+    assert_eq!(engine.count(Moment { now: deadline, timeouts: Timeouts::default() }).unwrap(), 2);
 }

@@ -1,40 +1,76 @@
 //! What the engine is asked for, call by call.
 
+use std::time::Duration;
+
+use crate::engine::attachment::Attachment;
 use crate::engine::check::{Checked, Finding, Inspect};
 use crate::engine::contract::Engine;
+use crate::engine::durability::Durability;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{EngineStats, Insert, Rekey, Removed, Replace, Sweep, Visit};
+use crate::engine::outcome::{
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
+};
 use crate::engine::redb::commit::operation::{OnSessions, OnStore, Outcome};
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::not_unwinding;
-use crate::engine::redb::view::touches::Recorded;
+use crate::engine::redb::view::extend::{Extended, Extension};
+use crate::engine::redb::view::listing as store;
+use crate::engine::redb::view::touches::Receipt;
 use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 /// The answer to an operation, out of the one kind of outcome that it has.
 macro_rules! expect {
     ($outcome:expr, $pattern:pat => $value:expr) => {
-        match $outcome? {
-            $pattern => Ok($value),
-            other => Err(other.unexpected()),
+        match $outcome {
+            Ok($pattern) => Ok($value),
+            Ok(other) => Err(other.unexpected()),
+            Err(error) => Err(error),
         }
     };
 }
 
 impl Engine for RedbEngine {
-    fn insert(&self, key: &SessionKey, record: Record, limits: Limits) -> Result<Insert> {
-        let operation = OnSessions::Insert { key: *key, record, limits };
+    fn insert(
+        &self,
+        key: &SessionKey,
+        record: Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<Insert> {
+        let operation = OnSessions::Insert { key: *key, record, moment, limits };
         expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
     }
 
-    fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        self.reading(|| self.view.load(key))
+    fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
+        let record = self.reading(|| self.view.load(key))?;
+        Ok(record.filter(|record| !record.is_expired(moment)))
+    }
+
+    fn extend(
+        &self,
+        key: &SessionKey,
+        moment: Moment,
+        _resolution: Duration,
+    ) -> Result<Option<Record>> {
+        let extension = Extension { moment, at: moment.now, revision: None };
+        match self.reading(|| self.view.extend(key, extension))? {
+            Extended::Live(record, _) => Ok(Some(record)),
+            Extended::Missing => Ok(None),
+            // The queue settles which comes first, this or a removal.
+            Extended::Undecided | Extended::Stale => {
+                let operation = OnSessions::Extend { key: *key, moment };
+                expect!(self.submit(operation), Outcome::Extended(record) => record)
+            }
+        }
     }
 
     fn replace(
@@ -42,10 +78,20 @@ impl Engine for RedbEngine {
         key: &SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
     ) -> Result<Replace> {
-        let operation = OnSessions::Replace { key: *key, expected_revision, record, limits };
-        expect!(self.submit(operation), Outcome::Replace(outcome) => outcome)
+        let announced = match self.announce(key, expected_revision, &record, moment)? {
+            Extended::Missing => return Ok(Replace::Missing),
+            Extended::Stale => return Ok(Replace::Conflict),
+            Extended::Live(_, announced) => announced,
+            Extended::Undecided => None,
+        };
+        let operation =
+            OnSessions::Replace { key: *key, expected_revision, record, moment, limits };
+        let outcome = expect!(self.submit(operation), Outcome::Replace(outcome) => outcome);
+        self.take_back_unless(matches!(outcome, Ok(Replace::Done(_))), key, announced);
+        outcome
     }
 
     fn rekey(
@@ -54,50 +100,45 @@ impl Engine for RedbEngine {
         new: &SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
     ) -> Result<Rekey> {
-        let operation =
-            OnSessions::Rekey { old: *old, new: *new, expected_revision, record, limits };
-        expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome)
-    }
-
-    fn touch(&self, key: &SessionKey, at: Timestamp) -> Result<bool> {
-        self.process.ensure_same()?;
-        let receipt = loop {
-            match self.view.touches.record(key, at) {
-                Recorded::Done(receipt) => break receipt,
-                Recorded::Full => self.write_pending()?,
-                // The queue settles which of the two comes first.
-                Recorded::Condemned => {
-                    let operation = OnSessions::Touch { key: *key, at };
-                    return expect!(self.submit(operation), Outcome::Touched(touched) => touched);
-                }
-            }
+        let announced = match self.announce(old, expected_revision, &record, moment)? {
+            Extended::Missing => return Ok(Rekey::Missing),
+            Extended::Stale => return Ok(Rekey::Conflict),
+            Extended::Live(_, announced) => announced,
+            Extended::Undecided => None,
         };
-        // Recorded first, looked at second: a removal that this look does not see yet will find
-        // the touch and forget it.
-        let there = self.reading(|| self.view.contains(key));
-        match there {
-            Ok(true) => {}
-            Ok(false) => self.view.touches.forget(key),
-            Err(_) => self.view.touches.take_back(key, receipt),
-        }
-        there
+        let operation =
+            OnSessions::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
+        let outcome = expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome);
+        self.take_back_unless(matches!(outcome, Ok(Rekey::Done(_))), old, announced);
+        outcome
     }
 
-    fn remove(&self, key: &SessionKey) -> Result<Option<Removed>> {
-        let outcome = self.submit(OnSessions::Remove { key: *key });
-        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default().pop())
+    fn remove(
+        &self,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+        moment: Moment,
+    ) -> Result<Option<Ended>> {
+        let operation = OnSessions::Remove { key: *key, owner: owner.cloned(), moment };
+        expect!(self.submit(operation), Outcome::Ended(ended) => ended.unwrap_or_default().pop())
     }
 
-    fn remove_user(&self, user: &UserKey) -> Result<Vec<Removed>> {
-        let outcome = self.submit(OnSessions::RemoveUser { user: user.clone() });
-        expect!(outcome, Outcome::Removed(removed) => removed.unwrap_or_default())
+    fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>> {
+        let operation = OnSessions::RemoveUser { user: user.clone(), moment };
+        expect!(self.submit(operation), Outcome::Ended(ended) => ended.unwrap_or_default())
     }
 
-    fn remove_others(&self, keep: &SessionKey) -> Result<Option<Vec<Removed>>> {
-        let outcome = self.submit(OnSessions::RemoveOthers { keep: *keep });
-        expect!(outcome, Outcome::Removed(removed) => removed)
+    fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>> {
+        let operation = OnSessions::RemoveOthers { keep: *keep, moment };
+        expect!(self.submit(operation), Outcome::Ended(ended) => ended)
+    }
+
+    fn rename_user(&self, old: &UserKey, new: &UserKey, moment: Moment) -> Result<u64> {
+        let operation = OnSessions::RenameUser { old: old.clone(), new: new.clone(), moment };
+        expect!(self.submit(operation), Outcome::Renamed(renamed) => renamed)
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
@@ -106,32 +147,68 @@ impl Engine for RedbEngine {
         for key in listing.keys_of(user).map_err(failed)? {
             if let Some(record) = listing.get(&key).map_err(failed)? {
                 let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
-                visit(key, record.and_then(latest))?;
+                if visit(key, record.and_then(latest))?.is_break() {
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    fn for_each(&self, visit: &mut Visit<'_>) -> Result<()> {
+    fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
         let listing = self.listing()?;
         let failed = |error| self.view.failed_to_read(error);
-        for entry in listing.records().map_err(failed)? {
+        for entry in listing.records_after(after).map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
             let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
-            visit(key, record.and_then(latest))?;
+            if visit(key, record.and_then(latest))?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn remove_expired(&self, now: Timestamp, defaults: &Timeouts, limit: usize) -> Result<Sweep> {
+    fn scan_users(
+        &self,
+        after: Option<&UserKey>,
+        moment: Moment,
+        visit: &mut VisitUser<'_>,
+    ) -> Result<()> {
+        let listing = self.listing()?;
+        let failed = |error| self.view.failed_to_read(error);
+        let mut entries = listing.users_after(after).map_err(failed)?.peekable();
+        while let Some(entry) = entries.next() {
+            let (user, mut key) = entry.map_err(failed)?;
+            let mut live = 0;
+            loop {
+                live += u64::from(self.is_live(&listing, &key, moment)?);
+                let same =
+                    |next: &RedbResult<(UserKey, _)>| matches!(next, Ok((it, _)) if *it == user);
+                match entries.next_if(same) {
+                    Some(entry) => key = entry.map_err(failed)?.1,
+                    None => break,
+                }
+            }
+            if live > 0 && visit(user, live)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn listing(&self) -> Listing {
+        Listing::Snapshot
+    }
+
+    fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep> {
         let step = self.sweep.step_size.step(limit);
-        let mut passed = self.reading(|| self.sweep.passed(&self.view, now, step))?;
+        let mut passed = self.reading(|| self.sweep.passed(&self.view, moment.now, step))?;
         if passed.is_empty() {
             return Ok(Sweep::default());
         }
         let keys = passed.keys();
         let (found, was_full) = (keys.len(), keys.len() == step);
-        let outcome = self.submit(OnSessions::RemoveExpired { keys, now, defaults: *defaults });
+        let outcome = self.submit(OnSessions::RemoveExpired { keys, moment });
         let (looked_at, removed, unmoved) = expect!(
             outcome,
             Outcome::RemovedExpired { looked_at, removed, unmoved } => (looked_at, removed, unmoved)
@@ -150,10 +227,10 @@ impl Engine for RedbEngine {
         Ok(Sweep { removed, more, busy: !alone })
     }
 
-    fn reindex(&self, defaults: &Timeouts) -> Result<()> {
+    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
         let mut after = None;
         loop {
-            let operation = OnStore::Reindex { after, defaults: *defaults, limit: STEP };
+            let operation = OnStore::Reindex { after, timeouts: *timeouts, limit: STEP };
             after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
             if after.is_none() {
                 return Ok(());
@@ -161,27 +238,20 @@ impl Engine for RedbEngine {
         }
     }
 
-    fn count(&self, now: Timestamp, defaults: &Timeouts) -> Result<u64> {
+    fn count(&self, moment: Moment) -> Result<u64> {
         let listing = self.listing()?;
         let failed = |error| self.view.failed_to_read(error);
         let mut expired = 0;
-        for key in listing.passed(now).map_err(failed)? {
+        for key in listing.passed(moment.now).map_err(failed)? {
             let key = key.map_err(failed)?;
-            expired += match listing.get(&key).map_err(failed)? {
-                Some(Ok(record)) => {
-                    let commit = listing.commit();
-                    let record = self.view.with_latest_touch(commit, &key, record)?;
-                    u64::from(record.is_expired(now, defaults))
-                }
-                // The next sweep takes it away.
-                Some(Err(_)) => 1,
-                None => 0,
-            };
+            // A damaged one counts as expired; the next sweep takes it away.
+            let stored = listing.get(&key).map_err(failed)?.is_some();
+            expired += u64::from(stored && !self.is_live(&listing, &key, moment)?);
         }
         Ok(listing.stored().saturating_sub(expired))
     }
 
-    fn check(&self, defaults: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+    fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
         let snapshot = self.snapshot()?;
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
@@ -192,7 +262,7 @@ impl Engine for RedbEngine {
             problem => inspect(problem),
         };
         let failed = |error| self.view.failed_to_read(error);
-        check::check(&snapshot, defaults, &mut latest, &failed)
+        check::check(&snapshot, timeouts, &mut latest, &failed)
     }
 
     fn clear(&self) -> Result<()> {
@@ -208,6 +278,23 @@ impl Engine for RedbEngine {
         expect!(self.submit(operation), Outcome::Done => ())
     }
 
+    fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+        if let Some(found) = self.load_meta(name)? {
+            return Ok(found);
+        }
+        let operation = OnStore::InitMeta { name: name.into(), value: value.into() };
+        expect!(self.submit(operation), Outcome::Meta(value) => value)
+    }
+
+    fn server_time(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
+    fn attach(&self, timeouts: Timeouts) -> Result<Attachment> {
+        self.process.ensure_same()?;
+        self.attachments.attach(timeouts)
+    }
+
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
         self.view.with_snapshot(|_| Ok(()))?;
@@ -215,6 +302,13 @@ impl Engine for RedbEngine {
             self.prepare();
         }
         Ok(())
+    }
+
+    fn flush_interval(&self) -> Option<Duration> {
+        match self.view.options.durability {
+            Durability::Deferred { interval } => Some(interval),
+            Durability::Immediate | Durability::TwoPhase => None,
+        }
     }
 
     fn set_waker(&self, waker: Waker) {
@@ -252,5 +346,38 @@ impl Engine for RedbEngine {
             pending_touches: self.view.touches.len() as u64,
             ..self.writer.stats()
         })
+    }
+}
+
+impl RedbEngine {
+    /// Lets everybody see that a session which is about to be saved was active, so that nobody finds
+    /// it expired while its record is on the way to the disk.
+    fn announce(
+        &self,
+        key: &SessionKey,
+        revision: u64,
+        record: &Record,
+        moment: Moment,
+    ) -> Result<Extended> {
+        let extension = Extension { moment, at: record.last_active(), revision: Some(revision) };
+        self.reading(|| self.view.extend(key, extension))
+    }
+
+    /// What was announced and not saved was no activity, unless somebody else was active as well.
+    fn take_back_unless(&self, saved: bool, key: &SessionKey, announced: Option<Receipt>) {
+        if let Some(receipt) = announced.filter(|_| !saved) {
+            self.view.touches.take_back(key, receipt);
+        }
+    }
+
+    /// Whether a listing has a sound record under a key that is not expired, latest touch and all.
+    fn is_live(&self, listing: &store::Listing, key: &SessionKey, moment: Moment) -> Result<bool> {
+        match listing.get(key).map_err(|error| self.view.failed_to_read(error))? {
+            Some(Ok(record)) => {
+                let record = self.view.with_latest_touch(listing.commit(), key, record)?;
+                Ok(!record.is_expired(moment))
+            }
+            Some(Err(_)) | None => Ok(false),
+        }
     }
 }

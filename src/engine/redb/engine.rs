@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::attachment::Attachments;
 use crate::engine::contract::Engine;
 use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::background::sweep::SweepPosition;
@@ -70,6 +71,7 @@ pub struct RedbEngine {
     pub(in crate::engine::redb) writer: Arc<Writer>,
     pub(in crate::engine::redb) sweep: SweepPosition,
     pub(in crate::engine::redb) warm_up: WarmUp,
+    pub(in crate::engine::redb) attachments: Attachments,
     /// Wakes the thread that tends to the engine, if there is one.
     pub(in crate::engine::redb) waker: Mutex<Option<Waker>>,
 }
@@ -124,6 +126,7 @@ impl RedbEngine {
             process,
             sweep: SweepPosition::new(),
             warm_up: WarmUp::new(),
+            attachments: Attachments::new(),
             waker: Mutex::new(None),
         })
     }

@@ -23,7 +23,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             core.note(Task::Work, guarded(|| core.engine.run_background_work()));
         }
         if ticks::now() >= due {
-            let step = guarded(|| core.sweep_step(core.begin()?));
+            let step = guarded(|| core.sweep_step(core.moment()?));
             let pause = match &step {
                 Ok(step) if step.more => {
                     if step.busy {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
+use crate::engine::contract::Engine;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::session::attributes::Attributes;
@@ -34,8 +35,16 @@ impl<F: EngineFixture> Setup<F> {
 
     /// A store on a newly opened engine, without a thread of its own.
     pub(super) fn builder<C: Serialize + DeserializeOwned>(&self) -> Builder<C> {
+        self.builder_on(self.fixture.open())
+    }
+
+    /// The same on an engine that is open already.
+    pub(super) fn builder_on<C: Serialize + DeserializeOwned>(
+        &self,
+        engine: impl Engine,
+    ) -> Builder<C> {
         SessionStore::builder()
-            .engine(self.fixture.open())
+            .engine(engine)
             .clock(self.clock.clone())
             .timeouts(Timeouts::new(INACTIVITY, ABSOLUTE).unwrap())
             .manual_maintenance()

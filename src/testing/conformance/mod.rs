@@ -4,12 +4,15 @@
 //! named after what it is about. [`engine_conformance!`](crate::testing::engine_conformance) makes
 //! one test of each; its list is the only one there is, and a test below holds it complete.
 
+pub mod calls;
 pub mod clocks;
 pub mod creation;
 pub mod engine;
 pub mod faults;
+pub mod indexes;
 pub mod lifetimes;
 pub mod listing;
+pub mod liveness;
 pub mod migrations;
 pub mod regeneration;
 pub mod reopening;
@@ -196,13 +199,31 @@ macro_rules! engine_conformance {
                 replace_moves_a_record_to_its_own_user
                 rekey_moves_a_record_in_one_step
                 touches_merge_into_whatever_is_handed_out
-                removals_say_what_went
-                scans_go_in_the_order_of_the_keys_and_stop_at_an_error
-                a_sweep_takes_limited_steps_and_moves_early_entries
-                reindex_finds_what_shorter_timeouts_have_ended
+                removals_say_what_ended
+                a_removal_that_names_an_owner_ends_nobody_elses
                 metadata_is_kept_through_clear_and_reopening
                 a_closed_engine_answers_that_it_is_closed
                 every_part_of_a_record_comes_back
+            }
+            indexes {
+                scans_go_in_the_order_of_the_keys_and_stop_at_an_error
+                a_sweep_takes_limited_steps_and_moves_early_entries
+                reindex_finds_what_shorter_timeouts_have_ended
+                a_scan_begins_after_a_key_and_ends_where_it_is_told_to
+                users_are_shown_once_with_their_live_records
+                a_user_is_renamed_with_all_their_sessions_in_one_step
+            }
+            liveness {
+                an_expired_record_is_missing_to_every_call
+                every_call_finds_a_record_in_its_last_millisecond
+                a_save_that_is_no_activity_moves_no_deadline
+                of_a_sweep_and_an_extension_one_comes_first
+            }
+            calls {
+                every_call_of_the_store_is_one_call_of_the_engine
+                a_call_that_finds_nothing_costs_no_more
+                content_that_may_be_migrated_is_read_before_its_life_is_extended
+                a_try_of_modify_is_a_read_and_a_save
             }
         }
     };
@@ -235,6 +256,9 @@ mod tests {
         ("secrets", include_str!("secrets.rs")),
         ("sharing", include_str!("sharing.rs")),
         ("engine", include_str!("engine.rs")),
+        ("indexes", include_str!("indexes.rs")),
+        ("liveness", include_str!("liveness.rs")),
+        ("calls", include_str!("calls.rs")),
     ];
 
     #[test]

@@ -1,11 +1,19 @@
 //! Records and keys for the cases that talk to an engine without a store.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use crate::engine::contract::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Ended, Insert, Replace, Saved};
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
 use crate::session::user::UserId;
+use crate::testing::EngineFixture;
+use crate::testing::conformance::kit::Setup;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// A record before it is one; active from the start of time, under 10 and 60 seconds.
@@ -67,13 +75,18 @@ pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+/// A time, under the timeouts of these records.
+pub(super) fn moment(millis: u64) -> Moment {
+    Moment { now: at(millis), timeouts: defaults() }
+}
+
 /// Keys in the order of their numbers.
 pub(super) fn key(number: u64) -> SessionKey {
     SessionKey::from_bytes(u128::from(number).to_be_bytes())
 }
 
 pub(super) fn stored(engine: &impl Engine, number: u64) -> Record {
-    engine.load(&key(number)).unwrap().expect("the record is there")
+    engine.load(&key(number), Moment::BEGINNING).unwrap().expect("the record is there")
 }
 
 pub(super) fn listed(engine: &impl Engine, user: &str) -> Vec<SessionKey> {
@@ -83,7 +96,7 @@ pub(super) fn listed(engine: &impl Engine, user: &str) -> Vec<SessionKey> {
         .scan_user(&user, &mut |key, record| {
             assert_eq!(record?.user().as_ref(), Some(&user));
             keys.push(key);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
         .unwrap();
     keys
@@ -91,4 +104,47 @@ pub(super) fn listed(engine: &impl Engine, user: &str) -> Vec<SessionKey> {
 
 pub(super) fn meta_of(engine: &impl Engine, name: &str) -> Option<Vec<u8>> {
     engine.load_meta(name).unwrap()
+}
+
+pub(super) fn is_there(engine: &impl Engine, number: u64) -> bool {
+    engine.load(&key(number), Moment::BEGINNING).unwrap().is_some()
+}
+
+/// Extends a session to the millisecond; whether there was one.
+pub(super) fn extended(engine: &impl Engine, number: u64, millis: u64) -> bool {
+    engine.extend(&key(number), moment(millis), Duration::ZERO).unwrap().is_some()
+}
+
+pub(super) fn opened<F: EngineFixture>() -> (Setup<F>, F::Engine) {
+    let setup = Setup::<F>::new();
+    let engine = setup.fixture.open();
+    (setup, engine)
+}
+
+pub(super) const MANY: Limits = Limits::NONE;
+
+pub(super) fn up_to(max_sessions: u64) -> Limits {
+    Limits { max_sessions, ..MANY }
+}
+
+/// What became of storing a record under a key while none is expired.
+pub(super) fn insert(engine: &impl Engine, number: u64, record: Record, limits: Limits) -> Insert {
+    engine.insert(&key(number), record, moment(0), limits).unwrap()
+}
+
+pub(super) fn replace(engine: &impl Engine, number: u64, revision: u64, record: Record) -> Replace {
+    engine.replace(&key(number), revision, record, moment(0), MANY).unwrap()
+}
+
+pub(super) fn done() -> Insert {
+    Insert::Done(vec![])
+}
+
+pub(super) fn saved(last_active: u64) -> Saved {
+    Saved { last_active: at(last_active), ended: vec![] }
+}
+
+pub(super) fn ended(number: u64, user: Option<&str>) -> Ended {
+    let user = user.map(|user| UserId::from(user).to_key().unwrap());
+    Ended { key: key(number), user }
 }

@@ -9,6 +9,7 @@ use crate::session::id::SessionId;
 use crate::store::SessionStore;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
+use crate::time::moment::Moment;
 
 struct Secret {
     bytes: Vec<u8>,
@@ -61,7 +62,7 @@ pub fn nothing_that_is_printed_shows_an_id_or_a_token<F: EngineFixture>() {
     store.for_each(|info, content| printed += &format!("{info:?} {content:?}")).unwrap();
     drop(store);
     let engine = setup.fixture.open();
-    printed += &format!("{engine:?} {:?}", engine.load(&key).unwrap());
+    printed += &format!("{engine:?} {:?}", engine.load(&key, Moment::BEGINNING).unwrap());
     for secret in [Secret::of(id), Secret::of_text(&token.encode())] {
         secret.assert_not_in(&printed);
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sessile::engine::Moment;
 use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{Durability, Engine, Error, SessionKey};
 
@@ -114,7 +115,7 @@ impl Run {
         let Opened { engine, everything, .. } = self.world.opened.as_ref().unwrap();
         let listed: HashSet<SessionKey> = found.values().map(|found| found.key).collect();
         for key in &listed {
-            match engine.load(key) {
+            match engine.load(key, Moment::BEGINNING) {
                 Ok(record) => assert!(record.is_some(), "{}: {key} is not found", self.what),
                 Err(error) if self.cannot_read(&error) => {}
                 Err(error) => panic!("{}: {error:?}", self.what),

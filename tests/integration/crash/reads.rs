@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use sessile::engine::{RedbOptions, Timestamp};
+use sessile::engine::{Moment, RedbOptions, Timestamp};
 use sessile::testing::{DiskFault, ManualClock, SimulatedDisk};
 use sessile::{Durability, Engine, Error, RedbEngine, Session, SessionStore, Timeouts};
 
@@ -224,9 +224,10 @@ fn a_touch_that_meets_a_read_error_leaves_an_earlier_one_alone() {
     for id in &ids {
         // The latest touch, and one that comes too late to change anything.
         for seconds in [5, 0] {
-            let at = Timestamp::from_millis(clock.millis() + seconds * 1_000);
+            let now = Timestamp::from_millis(clock.millis() + seconds * 1_000);
             disk.fail_from(DiskFault::Read, disk.reads());
-            failed += u32::from(engine.touch(&id.key(), at).is_err());
+            let extended = engine.extend(&id.key(), Moment { now, timeouts }, Duration::ZERO);
+            failed += u32::from(extended.is_err());
             assert!(disk.repair());
         }
     }

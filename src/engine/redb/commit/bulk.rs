@@ -40,8 +40,8 @@ impl<'t> Decider<'_, '_, Tables<'t>> {
                 self.remove_stray(entries)?;
                 Outcome::Done
             }
-            OnStore::Reindex { after, defaults, limit } => {
-                Outcome::Reindexed { last: self.reindex(after, &defaults, limit)? }
+            OnStore::Reindex { after, timeouts, limit } => {
+                Outcome::Reindexed { last: self.reindex(after, &timeouts, limit)? }
             }
             OnStore::Clear => {
                 self.ground = self.ground.cleared()?;
@@ -54,6 +54,13 @@ impl<'t> Decider<'_, '_, Tables<'t>> {
                 self.ground.store_meta(&name, &value)?;
                 Outcome::Done
             }
+            OnStore::InitMeta { name, value } => match self.ground.meta(&name)? {
+                Some(found) => Outcome::Meta(found),
+                None => {
+                    self.ground.store_meta(&name, &value)?;
+                    Outcome::Meta(value)
+                }
+            },
             OnStore::Sync => {
                 self.effects.sync = true;
                 Outcome::Done
@@ -81,14 +88,14 @@ impl<'t> Decider<'_, '_, Tables<'t>> {
     fn reindex(
         &mut self,
         after: Option<SessionKey>,
-        defaults: &Timeouts,
+        timeouts: &Timeouts,
         limit: usize,
     ) -> RedbResult<Option<SessionKey>> {
         let keys = self.ground.keys_after(after, limit)?;
         for key in &keys {
             // A damaged record has no deadline to go by, and keeps the entry it has.
             let Some(Ok(record)) = self.load(key)? else { continue };
-            let deadline = record.deadline(defaults);
+            let deadline = record.deadline(timeouts);
             if deadline < record.index_deadline() {
                 self.effects.touched.insert(*key, record.last_active());
                 self.put(key, Some(record.indexed_under(deadline)))?;

@@ -5,7 +5,7 @@
 //! condition that does not hold is an outcome of that operation alone.
 
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
+use crate::engine::outcome::{Insert, Rekey, Replace, Saved};
 use crate::engine::redb::commit::effects::Effects;
 pub(in crate::engine::redb) use crate::engine::redb::commit::ground::{AsRead, Ground};
 use crate::engine::redb::commit::operation::{OnSessions, Outcome};
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 
 /// The state that a batch of operations works on.
 pub(in crate::engine::redb) struct Decider<'b, 'e, G> {
@@ -40,108 +40,145 @@ impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
         operation: OnSessions,
     ) -> RedbResult<Result<Outcome>> {
         Ok(match operation {
-            OnSessions::Insert { key, record, limits } => {
-                Ok(Outcome::Insert(self.insert(&key, &record, limits)?))
+            OnSessions::Insert { key, record, moment, limits } => {
+                Ok(Outcome::Insert(self.insert(&key, &record, moment, limits)?))
             }
-            OnSessions::Replace { key, expected_revision, record, limits } => {
-                self.replace(&key, expected_revision, record, limits)?.map(Outcome::Replace)
+            OnSessions::Replace { key, expected_revision, record, moment, limits } => {
+                let found = self.expect(&key, expected_revision, moment)?;
+                match found {
+                    Ok(Found::Live(stored)) => {
+                        Ok(Outcome::Replace(self.replace(&key, stored, record, moment, limits)?))
+                    }
+                    Ok(Found::Missing) => Ok(Outcome::Replace(Replace::Missing)),
+                    Ok(Found::Stale) => Ok(Outcome::Replace(Replace::Conflict)),
+                    Err(error) => Err(error),
+                }
             }
-            OnSessions::Rekey { old, new, expected_revision, record, limits } => {
-                self.rekey(&old, &new, expected_revision, record, limits)?.map(Outcome::Rekey)
+            OnSessions::Rekey { old, new, expected_revision, record, moment, limits } => {
+                let found = self.expect(&old, expected_revision, moment)?;
+                match found {
+                    Ok(Found::Live(stored)) => Ok(Outcome::Rekey(self.rekey(
+                        (&old, stored),
+                        &new,
+                        record,
+                        moment,
+                        limits,
+                    )?)),
+                    Ok(Found::Missing) => Ok(Outcome::Rekey(Rekey::Missing)),
+                    Ok(Found::Stale) => Ok(Outcome::Rekey(Rekey::Conflict)),
+                    Err(error) => Err(error),
+                }
             }
-            OnSessions::Remove { key } => {
-                let removed = self.remove(&key)?;
-                Ok(Outcome::Removed(removed.map(|removed| vec![removed])))
+            OnSessions::Extend { key, moment } => self.extend(&key, moment)?.map(Outcome::Extended),
+            OnSessions::Remove { key, owner, moment } => {
+                let theirs = self.is_owned_by(&key, owner.as_ref())?;
+                Ok(Outcome::Ended(Some(self.end_all(theirs.then_some(key), moment)?)))
             }
-            OnSessions::RemoveUser { user } => {
+            OnSessions::RemoveUser { user, moment } => {
                 let keys = self.keys_of(&user)?;
-                Ok(Outcome::Removed(Some(self.remove_all(keys)?)))
+                Ok(Outcome::Ended(Some(self.end_all(keys, moment)?)))
             }
-            OnSessions::RemoveOthers { keep } => self.remove_others(&keep)?.map(Outcome::Removed),
-            OnSessions::Touch { key, at } => Ok(Outcome::Touched(self.touch(&key, at)?)),
+            OnSessions::RemoveOthers { keep, moment } => {
+                self.remove_others(&keep, moment)?.map(Outcome::Ended)
+            }
+            OnSessions::RenameUser { old, new, moment } => {
+                Ok(Outcome::Renamed(self.rename_user(&old, &new, moment)?))
+            }
             OnSessions::Touches(touches) => Ok(Outcome::Wrote(self.touch_all(&touches)?)),
-            OnSessions::RemoveExpired { keys, now, defaults } => {
-                Ok(self.remove_expired(&keys, now, &defaults)?)
-            }
+            OnSessions::RemoveExpired { keys, moment } => Ok(self.remove_expired(&keys, moment)?),
         })
     }
 
-    fn insert(&mut self, key: &SessionKey, record: &Record, limits: Limits) -> RedbResult<Insert> {
+    fn insert(
+        &mut self,
+        key: &SessionKey,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> RedbResult<Insert> {
         if self.contains(key)? {
             return Ok(Insert::Occupied);
         }
-        let Some(ending) = self.make_room(record, limits)? else {
+        let Some(ending) = self.make_room(record, moment, limits)? else {
             return Ok(Insert::UserFull);
         };
         if self.effects.stored.saturating_sub(ending.len() as u64) >= limits.max_sessions {
             return Ok(Insert::Full);
         }
-        self.remove_all(ending)?;
+        let ended = self.end_all(ending, moment)?;
         self.effects.stored += 1;
         self.put(key, Some(record.clone()))?;
-        Ok(Insert::Done)
+        Ok(Insert::Done(ended))
+    }
+
+    /// The record that is to be changed, if it is live and nobody else has changed it.
+    fn expect(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        moment: Moment,
+    ) -> RedbResult<Result<Found>> {
+        Ok(match self.load(key)? {
+            None => Ok(Found::Missing),
+            Some(Err(error)) => Err(error),
+            Some(Ok(stored)) if stored.is_expired(moment) => Ok(Found::Missing),
+            Some(Ok(stored)) if stored.revision() != expected_revision => Ok(Found::Stale),
+            Some(Ok(stored)) => Ok(Found::Live(stored)),
+        })
     }
 
     fn replace(
         &mut self,
         key: &SessionKey,
-        expected_revision: u64,
+        stored: Record,
         record: Record,
+        moment: Moment,
         limits: Limits,
-    ) -> RedbResult<Result<Replace>> {
-        let stored = match self.load(key)? {
-            None => return Ok(Ok(Replace::Missing)),
-            Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(stored)) => stored,
+    ) -> RedbResult<Replace> {
+        let Some(ending) = self.make_room_after(&stored, &record, moment, limits)? else {
+            return Ok(Replace::UserFull);
         };
-        if stored.revision() != expected_revision {
-            return Ok(Ok(Replace::Conflict));
-        }
-        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
-            return Ok(Ok(Replace::UserFull));
-        };
-        self.remove_all(ending)?;
+        let ended = self.end_all(ending, moment)?;
         let record = record.touched(stored.last_active());
-        self.effects.touched.insert(*key, record.last_active());
+        let last_active = record.last_active();
+        self.effects.touched.insert(*key, last_active);
         self.put(key, Some(in_place_of(&stored, record)))?;
-        Ok(Ok(Replace::Done))
+        Ok(Replace::Done(Saved { last_active, ended }))
     }
 
     fn rekey(
         &mut self,
-        old: &SessionKey,
+        (old, stored): (&SessionKey, Record),
         new: &SessionKey,
-        expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
-    ) -> RedbResult<Result<Rekey>> {
-        let stored = match self.load(old)? {
-            None => return Ok(Ok(Rekey::Missing)),
-            Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(stored)) => stored,
-        };
-        if stored.revision() != expected_revision {
-            return Ok(Ok(Rekey::Conflict));
-        }
+    ) -> RedbResult<Rekey> {
         if self.contains(new)? {
-            return Ok(Ok(Rekey::Occupied));
+            return Ok(Rekey::Occupied);
         }
-        let Some(ending) = self.make_room_after(&stored, &record, limits)? else {
-            return Ok(Ok(Rekey::UserFull));
+        let Some(ending) = self.make_room_after(&stored, &record, moment, limits)? else {
+            return Ok(Rekey::UserFull);
         };
-        self.remove_all(ending)?;
+        let ended = self.end_all(ending, moment)?;
         let record = match self.remove(old)? {
             // With every touch up to this moment; a later one waits and finds the old id gone.
-            Some(Removed::Record(removed)) => record.touched(removed.last_active()),
+            Some(Ok(removed)) => record.touched(removed.last_active()),
             _ => record,
         };
+        let last_active = record.last_active();
         self.effects.stored += 1;
         self.put(new, Some(record))?;
-        Ok(Ok(Rekey::Done))
+        Ok(Rekey::Done(Saved { last_active, ended }))
     }
 
     /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
-    fn make_room(&self, record: &Record, limits: Limits) -> RedbResult<Option<Vec<SessionKey>>> {
+    fn make_room(
+        &self,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> RedbResult<Option<Vec<SessionKey>>> {
         let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
             return Ok(Some(Vec::new()));
         };
@@ -151,7 +188,7 @@ impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
                 others.push((key, other));
             }
         }
-        Ok(per_user.make_room(others))
+        Ok(per_user.make_room(others, moment))
     }
 
     /// The same for a record in place of another: one that stays with its user needs no room.
@@ -159,62 +196,24 @@ impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
         &self,
         stored: &Record,
         record: &Record,
+        moment: Moment,
         limits: Limits,
     ) -> RedbResult<Option<Vec<SessionKey>>> {
         match stored.user() == record.user() {
             true => Ok(Some(Vec::new())),
-            false => self.make_room(record, limits),
+            false => self.make_room(record, moment, limits),
         }
     }
 
-    pub(in crate::engine::redb) fn remove(
-        &mut self,
-        key: &SessionKey,
-    ) -> RedbResult<Option<Removed>> {
-        let pending = self.condemn(key);
-        let Some(stored) = self.get(key)? else {
-            self.effects.changed.insert(*key, None);
-            return Ok(None);
-        };
-        self.effects.stored = self.effects.stored.saturating_sub(1);
-        self.put(key, None)?;
-        Ok(Some(match (stored, pending) {
-            (Ok(record), Some(at)) => Removed::Record(record.touched(at)),
-            (Ok(record), None) => Removed::Record(record),
-            (Err(_), _) => Removed::Damaged,
-        }))
-    }
-
-    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
-    /// whoever was told that the session lives on was told so before it ended.
-    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
-        let mut pending = None;
-        self.touches.condemn_if(key, |touch| {
-            pending = touch;
-            true
-        });
-        self.effects.condemned.push(*key);
-        pending
-    }
-
-    fn remove_all(&mut self, keys: Vec<SessionKey>) -> RedbResult<Vec<Removed>> {
-        let mut all = Vec::with_capacity(keys.len());
-        for key in keys {
-            all.extend(self.remove(&key)?);
+    fn rename_user(&mut self, old: &UserKey, new: &UserKey, moment: Moment) -> RedbResult<u64> {
+        let mut renamed = 0;
+        for key in self.keys_of(old)? {
+            let Some(Ok(stored)) = self.load(&key)? else { continue };
+            renamed += u64::from(!stored.is_expired(moment));
+            self.effects.touched.insert(key, stored.last_active());
+            self.put(&key, Some(stored.renamed(new)))?;
         }
-        Ok(all)
-    }
-
-    fn remove_others(&mut self, keep: &SessionKey) -> RedbResult<Result<Option<Vec<Removed>>>> {
-        let record = match self.get(keep)? {
-            None => return Ok(Ok(None)),
-            Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(record)) => record,
-        };
-        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
-        let mut keys = self.keys_of(&user)?;
-        keys.retain(|key| key != keep);
-        Ok(Ok(Some(self.remove_all(keys)?)))
+        Ok(renamed)
     }
 
     /// The record under a key, with its pending touch.
@@ -250,7 +249,7 @@ impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
         }
     }
 
-    fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
+    pub(super) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let changed = &self.effects.changed;
         let mut keys = self.ground.keys_of(user)?;
         keys.retain(|key| !changed.contains_key(key));
@@ -270,6 +269,14 @@ impl<'b, 'e, G: Ground> Decider<'b, 'e, G> {
         self.effects.wrote = true;
         Ok(())
     }
+}
+
+/// What a change finds under the key that it is for.
+enum Found {
+    Live(Record),
+    Missing,
+    /// It has another revision than the change was made from.
+    Stale,
 }
 
 /// A record as it is stored in place of another: an index entry that is early enough stays, which

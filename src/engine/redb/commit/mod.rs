@@ -12,6 +12,7 @@ pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
 pub(in crate::engine::redb) mod decide;
 pub(in crate::engine::redb) mod effects;
+pub(in crate::engine::redb) mod end;
 pub(in crate::engine::redb) mod expire;
 pub(in crate::engine::redb) mod ground;
 pub(in crate::engine::redb) mod operation;

@@ -1,7 +1,7 @@
 //! What can be asked of the writer, and what it answers, as data.
 
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Rekey, Removed, Replace};
+use crate::engine::outcome::{Ended, Insert, Rekey, Replace};
 use crate::engine::redb::commit::queue;
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::error::Error;
@@ -9,6 +9,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 #[derive(Debug)]
@@ -24,12 +25,14 @@ pub(in crate::engine::redb) enum OnSessions {
     Insert {
         key: SessionKey,
         record: Record,
+        moment: Moment,
         limits: Limits,
     },
     Replace {
         key: SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
     },
     Rekey {
@@ -37,28 +40,37 @@ pub(in crate::engine::redb) enum OnSessions {
         new: SessionKey,
         expected_revision: u64,
         record: Record,
+        moment: Moment,
         limits: Limits,
+    },
+    Extend {
+        key: SessionKey,
+        moment: Moment,
     },
     Remove {
         key: SessionKey,
+        owner: Option<UserKey>,
+        moment: Moment,
     },
     RemoveUser {
         user: UserKey,
+        moment: Moment,
     },
     RemoveOthers {
         keep: SessionKey,
+        moment: Moment,
     },
-    Touch {
-        key: SessionKey,
-        at: Timestamp,
+    RenameUser {
+        old: UserKey,
+        new: UserKey,
+        moment: Moment,
     },
     /// As many of them as one entry of the log takes well.
     Touches(Vec<(SessionKey, Timestamp)>),
     /// The same.
     RemoveExpired {
         keys: Vec<SessionKey>,
-        now: Timestamp,
-        defaults: Timeouts,
+        moment: Moment,
     },
 }
 
@@ -70,11 +82,16 @@ pub(in crate::engine::redb) enum OnStore {
     RemoveStray(Vec<IndexEntry>),
     Reindex {
         after: Option<SessionKey>,
-        defaults: Timeouts,
+        timeouts: Timeouts,
         limit: usize,
     },
     Clear,
     StoreMeta {
+        name: String,
+        value: Vec<u8>,
+    },
+    /// Stores a value where there is none.
+    InitMeta {
         name: String,
         value: Vec<u8>,
     },
@@ -101,20 +118,24 @@ pub(in crate::engine::redb) enum Outcome {
     Insert(Insert),
     Replace(Replace),
     Rekey(Rekey),
-    Touched(bool),
-    Removed(Option<Vec<Removed>>),
+    Extended(Option<Record>),
+    Ended(Option<Vec<Ended>>),
+    /// How many of the sessions that changed their user were live.
+    Renamed(u64),
     /// How many of the touches have been written.
     Wrote(usize),
-    /// How many of the sessions have been looked at, how many of those were expired, and which had no
+    /// How many of the sessions have been looked at, which of those were expired, and which had no
     /// index entry that had passed.
     RemovedExpired {
         looked_at: usize,
-        removed: u64,
+        removed: Vec<Ended>,
         unmoved: Vec<SessionKey>,
     },
     Reindexed {
         last: Option<SessionKey>,
     },
+    /// The value that stands under a name now.
+    Meta(Vec<u8>),
     Published,
     Done,
 }

@@ -63,6 +63,26 @@ impl Snapshot {
         Ok(keys)
     }
 
+    /// The entries of the index by user, in their order, of users after this one. What names no user
+    /// is left out.
+    pub(in crate::engine::redb) fn users_after(
+        &self,
+        after: Option<&UserKey>,
+    ) -> RedbResult<impl Iterator<Item = RedbResult<(UserKey, SessionKey)>> + use<>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let users = self.transaction.open_table(USERS)?;
+        let start = after.map_or(Unbounded, |user| Excluded((user.as_bytes(), &LAST_KEY)));
+        let entries = users.range::<(&[u8], &[u8; SessionKey::LEN])>((start, Unbounded))?;
+        Ok(entries.filter_map(|entry| {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let (user, key) = entry.0.value();
+            Some(Ok((UserKey::from_bytes(user)?, SessionKey::from_bytes(*key))))
+        }))
+    }
+
     /// The index entries that have passed, earliest first, from the one after this.
     pub(in crate::engine::redb) fn passed(
         &self,

@@ -162,6 +162,12 @@ impl<'t> Tables<'t> {
         Ok(tables)
     }
 
+    pub(in crate::engine::redb) fn meta(&self, name: &str) -> RedbResult<Option<Vec<u8>>> {
+        let meta = self.transaction.open_table(META)?;
+        let value = meta.get(name)?.map(|value| value.value().to_vec());
+        Ok(value)
+    }
+
     pub(in crate::engine::redb) fn store_meta(
         &mut self,
         name: &str,

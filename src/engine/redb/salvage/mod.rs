@@ -9,6 +9,7 @@ mod sink;
 mod source;
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -240,14 +241,16 @@ fn storage(path: &Path) -> Result<Box<dyn Storage>> {
 /// Copies what an opened store shows.
 fn from_store(engine: &RedbEngine, mut sink: Sink<'_>) -> Result<SalvageReport> {
     let mut report = SalvageReport { opened: true, ..SalvageReport::default() };
-    engine.for_each(&mut |key, record| match record {
-        Ok(record) => sink.put(key, record),
-        Err(Error::DamagedRecord { .. }) => {
-            report.damaged_records += 1;
-            report.lose(key);
-            Ok(())
+    engine.scan(None, &mut |key, record| {
+        match record {
+            Ok(record) => sink.put(key, record)?,
+            Err(Error::DamagedRecord { .. }) => {
+                report.damaged_records += 1;
+                report.lose(key);
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
+        Ok(ControlFlow::Continue(()))
     })?;
     let mut meta = Vec::new();
     for name in META {

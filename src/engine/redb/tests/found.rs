@@ -29,7 +29,10 @@ fn a_damaged_record_is_an_error_for_what_needs_it_and_can_be_touched_and_removed
     let path = folder.path().join("sessions.redb");
     let (damaged, other) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
     let engine = RedbEngine::open(&path).unwrap();
-    assert_eq!(engine.insert(&damaged, record(), Limits::NONE).unwrap(), Insert::Done);
+    assert_eq!(
+        engine.insert(&damaged, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
     engine.close().unwrap();
     drop(engine);
     let database = redb::Database::open(&path).unwrap();
@@ -41,18 +44,28 @@ fn a_damaged_record_is_an_error_for_what_needs_it_and_can_be_touched_and_removed
     let engine = RedbEngine::open_with(&path, &RedbOptions::default()).unwrap();
     let is_damaged =
         |error: Error| matches!(error, Error::DamagedRecord { key, .. } if key == damaged);
-    assert!(is_damaged(engine.load(&damaged).unwrap_err()));
-    assert!(is_damaged(engine.replace(&damaged, 1, record(), Limits::NONE).unwrap_err()));
-    assert!(is_damaged(engine.rekey(&damaged, &other, 1, record(), Limits::NONE).unwrap_err()));
-    assert!(is_damaged(engine.remove_others(&damaged).unwrap_err()));
-    assert!(engine.touch(&damaged, Timestamp::from_millis(2)).unwrap());
-    engine.flush().unwrap();
-    assert!(is_damaged(engine.load(&damaged).unwrap_err()), "a touch mends nothing");
-    assert_eq!(engine.insert(&damaged, record(), Limits::NONE).unwrap(), Insert::Occupied);
-    assert!(engine.load(&other).unwrap().is_none());
+    assert!(is_damaged(engine.load(&damaged, Moment::BEGINNING).unwrap_err()));
+    assert!(is_damaged(
+        engine.replace(&damaged, 1, record(), Moment::BEGINNING, Limits::NONE).unwrap_err()
+    ));
+    assert!(is_damaged(
+        engine.rekey(&damaged, &other, 1, record(), Moment::BEGINNING, Limits::NONE).unwrap_err()
+    ));
+    assert!(is_damaged(engine.remove_others(&damaged, Moment::BEGINNING).unwrap_err()));
+    let extended = engine.extend(&damaged, Moment::BEGINNING, Duration::ZERO);
+    assert!(is_damaged(extended.unwrap_err()));
+    assert_eq!(engine.stats().unwrap().pending_touches, 0);
+    assert_eq!(
+        engine.insert(&damaged, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Occupied
+    );
+    assert!(engine.load(&other, Moment::BEGINNING).unwrap().is_none());
 
-    assert_eq!(engine.remove(&damaged).unwrap(), Some(Removed::Damaged));
-    assert!(engine.load(&damaged).unwrap().is_none());
+    assert_eq!(
+        engine.remove(&damaged, None, Moment::BEGINNING).unwrap(),
+        Some(Ended::damaged(&damaged))
+    );
+    assert!(engine.load(&damaged, Moment::BEGINNING).unwrap().is_none());
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
 }
 
@@ -63,7 +76,10 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
     let path = folder.path().join("sessions.redb");
     let (stored, logged) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
     let engine = RedbEngine::open(&path).unwrap();
-    assert_eq!(engine.insert(&stored, record(), Limits::NONE).unwrap(), Insert::Done);
+    assert_eq!(
+        engine.insert(&stored, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
     engine.close().unwrap();
     drop(engine);
     let database = redb::Database::open(&path).unwrap();
@@ -82,11 +98,14 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
     let engine = RedbEngine::open(&path).unwrap();
     assert_eq!(engine.disagreements().unwrap().len() as u64, 2 * STRAYS);
     // What has come since does not make the entry its own.
-    assert_eq!(engine.insert(&logged, record(), Limits::NONE).unwrap(), Insert::Done);
+    assert_eq!(
+        engine.insert(&logged, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
     let (now, defaults) = (Timestamp::from_millis(1_000), Timeouts::default());
     for sweep in 0.. {
-        let step = engine.remove_expired(now, &defaults, STEP).unwrap();
-        assert_eq!(step.removed, 0);
+        let step = engine.remove_expired(Moment { now, timeouts: defaults }, STEP).unwrap();
+        assert_eq!(step.removed, []);
         if !step.more {
             break;
         }
@@ -95,10 +114,11 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
     // Those whose sessions have changed since are found once redb has caught up.
     engine.submit(OnStore::Sync).unwrap();
     engine.snapshot().unwrap();
-    assert_eq!(engine.remove_expired(now, &defaults, STEP).unwrap().removed, 0);
+    let step = engine.remove_expired(Moment { now, timeouts: defaults }, STEP).unwrap();
+    assert_eq!(step.removed, []);
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
     for key in [stored, logged] {
-        assert!(engine.load(&key).unwrap().is_some());
+        assert!(engine.load(&key, Moment::BEGINNING).unwrap().is_some());
     }
 }
 
@@ -107,13 +127,22 @@ fn what_changes_nothing_commits_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
     let (key, missing) = (SessionKey::from_bytes([1; 16]), SessionKey::from_bytes([2; 16]));
-    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
+    assert_eq!(
+        engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
     let commits = engine.stats().unwrap().commits;
-    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Occupied);
-    assert_eq!(engine.replace(&key, 7, record(), Limits::NONE).unwrap(), Replace::Conflict);
-    assert_eq!(engine.remove(&missing).unwrap(), None);
+    assert_eq!(
+        engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Occupied
+    );
+    assert_eq!(
+        engine.replace(&key, 7, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Replace::Conflict
+    );
+    assert_eq!(engine.remove(&missing, None, Moment::BEGINNING).unwrap(), None);
     assert_eq!(engine.stats().unwrap().commits, commits);
-    assert!(engine.remove(&key).unwrap().is_some());
+    assert!(engine.remove(&key, None, Moment::BEGINNING).unwrap().is_some());
     assert_eq!(engine.stats().unwrap().commits, commits + 1);
 }
 
@@ -211,8 +240,11 @@ fn the_parts_of_an_engine_print_no_content() {
     let key = SessionKey::from_bytes([1; 16]);
     let parts = Parts { content: b"\x2a\x2a\x2a", ..PARTS };
     let record = Record::new(&parts, &Timeouts::default()).unwrap();
-    assert_eq!(engine.insert(&key, record, Limits::NONE).unwrap(), Insert::Done);
-    assert!(engine.load(&key).unwrap().is_some());
+    assert_eq!(
+        engine.insert(&key, record, Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
+    assert!(engine.load(&key, Moment::BEGINNING).unwrap().is_some());
     let printed = format!("{:?} {:?} {:?}", engine, engine.view, engine.writer);
     assert!(printed.contains("Snapshot") && printed.contains("Writer"), "{printed}");
     assert!(!printed.contains("42, 42, 42") && !printed.contains("***"), "{printed}");

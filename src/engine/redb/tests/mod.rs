@@ -4,6 +4,7 @@
 mod found;
 #[cfg(shuttle)]
 mod interleavings;
+mod liveness;
 mod page_zero;
 mod phases;
 mod verified;
@@ -11,10 +12,11 @@ mod verified;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Removed, Replace};
+use crate::engine::outcome::{Ended, Insert, Replace};
 use crate::engine::redb::commit::operation::{OnSessions, Outcome};
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::options::RedbOptions;
@@ -26,10 +28,17 @@ use crate::process::Process;
 use crate::record::{Parts, Record};
 use crate::testing::SimulatedDisk;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 fn record() -> Record {
     record_at(1)
+}
+
+/// Extends a session; whether there was one.
+fn touched(engine: &RedbEngine, key: &SessionKey, now: Timestamp) -> bool {
+    let moment = Moment { now, timeouts: Timeouts::default() };
+    engine.extend(key, moment, Duration::ZERO).unwrap().is_some()
 }
 
 fn record_at(millis: u64) -> Record {
@@ -55,17 +64,21 @@ fn a_forked_process_changes_nothing_and_leaves_file_and_lock_alone() {
     let path = folder.path().join("sessions.redb");
     let mut engine = RedbEngine::open(&path).unwrap();
     let key = SessionKey::from_bytes([1; 16]);
-    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
-    assert!(engine.touch(&key, Timestamp::from_millis(2)).unwrap());
+    assert_eq!(
+        engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
+    assert!(touched(&engine, &key, Timestamp::from_millis(2)));
     // Made by the bare system call, which the first look does not see.
     Arc::get_mut(&mut engine.writer).unwrap().pretend_forked();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(engine.remove(&key), Err(Error::Forked { .. })));
-    assert!(engine.load(&key).unwrap().is_some());
+    assert!(matches!(engine.remove(&key, None, Moment::BEGINNING), Err(Error::Forked { .. })));
+    assert!(engine.load(&key, Moment::BEGINNING).unwrap().is_some());
 
     engine.process = Process::pretended();
-    assert!(matches!(engine.load(&key), Err(Error::Forked { .. })));
-    assert!(matches!(engine.touch(&key, Timestamp::from_millis(3)), Err(Error::Forked { .. })));
+    assert!(matches!(engine.load(&key, Moment::BEGINNING), Err(Error::Forked { .. })));
+    let extended = engine.extend(&key, Moment::BEGINNING, Duration::ZERO);
+    assert!(matches!(extended, Err(Error::Forked { .. })));
     assert!(matches!(engine.flush(), Err(Error::Forked { .. })));
     assert!(matches!(engine.stats(), Err(Error::Forked { .. })));
     assert!(matches!(engine.close(), Err(Error::Forked { .. })));
@@ -79,12 +92,16 @@ fn what_is_cached_is_closed_with_the_engine() {
     let folder = tempfile::tempdir().unwrap();
     let engine = RedbEngine::open(folder.path().join("sessions.redb")).unwrap();
     let key = SessionKey::from_bytes([1; 16]);
-    assert_eq!(engine.insert(&key, record(), Limits::NONE).unwrap(), Insert::Done);
-    assert!(engine.load(&key).unwrap().is_some());
+    assert_eq!(
+        engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
+    assert!(engine.load(&key, Moment::BEGINNING).unwrap().is_some());
     engine.close().unwrap();
-    assert!(matches!(engine.load(&key), Err(Error::Closed)));
-    assert!(matches!(engine.touch(&key, Timestamp::from_millis(2)), Err(Error::Closed)));
-    assert!(matches!(engine.for_each(&mut |_, _| Ok(())), Err(Error::Closed)));
+    assert!(matches!(engine.load(&key, Moment::BEGINNING), Err(Error::Closed)));
+    let extended = engine.extend(&key, Moment::BEGINNING, Duration::ZERO);
+    assert!(matches!(extended, Err(Error::Closed)));
+    assert!(matches!(engine.scan(None, &mut |_, _| unreachable!()), Err(Error::Closed)));
     assert!(matches!(engine.flush(), Err(Error::Closed)));
 }
 
@@ -103,7 +120,10 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
     let options = RedbOptions::new();
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
     for number in 0..STORED {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
     engine.close().unwrap();
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
@@ -113,13 +133,15 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
         scope.spawn(|| {
             for number in STORED..STORED + COMING {
                 assert_eq!(
-                    engine.insert(&key(number), record(), Limits::NONE).unwrap(),
-                    Insert::Done
+                    engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+                    Insert::Done(vec![])
                 );
-                assert!(engine.load(&key(number)).unwrap().is_some());
+                assert!(engine.load(&key(number), Moment::BEGINNING).unwrap().is_some());
                 if number % 3 == 0 {
-                    assert!(engine.remove(&key(number)).unwrap().is_some());
-                    assert!(engine.load(&key(number)).unwrap().is_none());
+                    assert!(
+                        engine.remove(&key(number), None, Moment::BEGINNING).unwrap().is_some()
+                    );
+                    assert!(engine.load(&key(number), Moment::BEGINNING).unwrap().is_none());
                 }
             }
         });
@@ -136,8 +158,18 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
             let mut last = false;
             while !last {
                 last = built.load(Ordering::SeqCst);
-                assert!((0..STORED).all(|number| engine.load(&key(number)).unwrap().is_some()));
-                assert!((1_000..1_300).all(|number| engine.load(&key(number)).unwrap().is_none()));
+                assert!(
+                    (0..STORED).all(|number| engine
+                        .load(&key(number), Moment::BEGINNING)
+                        .unwrap()
+                        .is_some())
+                );
+                assert!(
+                    (1_000..1_300).all(|number| engine
+                        .load(&key(number), Moment::BEGINNING)
+                        .unwrap()
+                        .is_none())
+                );
             }
         });
     });
@@ -145,7 +177,11 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
     engine.view.cache.invalidate_all(u64::MAX);
     for number in 0..STORED + COMING {
         let there = number < STORED || number % 3 != 0;
-        assert_eq!(engine.load(&key(number)).unwrap().is_some(), there, "{number}");
+        assert_eq!(
+            engine.load(&key(number), Moment::BEGINNING).unwrap().is_some(),
+            there,
+            "{number}"
+        );
     }
     let hidden = (1_000..2_000).filter(|number| !engine.view.filter.may_contain(&key(*number)));
     assert!(hidden.count() > 900, "the filter is in use");
@@ -154,8 +190,9 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
 /// How many of the sessions that expire there are, and whether the one that came meanwhile is.
 fn look(disk: &SimulatedDisk, operation: u64, expiring: u64, coming: &SessionKey) -> (usize, bool) {
     let engine = RedbEngine::open_on(&disk.after_kill(operation, 0), &RedbOptions::new()).unwrap();
-    let left = (0..expiring).filter(|number| engine.load(&key(*number)).unwrap().is_some());
-    (left.count(), engine.load(coming).unwrap().is_some())
+    let left = (0..expiring)
+        .filter(|number| engine.load(&key(*number), Moment::BEGINNING).unwrap().is_some());
+    (left.count(), engine.load(coming, Moment::BEGINNING).unwrap().is_some())
 }
 
 #[test]
@@ -164,19 +201,26 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     let (disk, coming) = (SimulatedDisk::new(), key(1_000));
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
     for number in 0..EXPIRING {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
     let before = disk.operations();
     let insert = |number| {
         let record = record_at(now.as_millis());
-        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     };
     // Leads, and does nothing before it is told to.
     let (leading, go_on) = (AtomicBool::new(false), AtomicBool::new(false));
     let lead = || {
         let (key, record) = (key(999), record_at(now.as_millis()));
-        let own = OnSessions::Insert { key, record, limits: Limits::NONE };
+        let own =
+            OnSessions::Insert { key, record, moment: Moment::BEGINNING, limits: Limits::NONE };
         let outcome = engine.queue.submit(own.into(), |batch| {
             leading.store(true, Ordering::Release);
             while !go_on.load(Ordering::Acquire) {
@@ -184,7 +228,7 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
             }
             engine.writer.commit(&engine.view, batch)
         });
-        assert!(matches!(outcome, Ok(Outcome::Insert(Insert::Done))));
+        assert!(matches!(outcome, Ok(Outcome::Insert(Insert::Done(_)))));
     };
     let wait_until_waiting = |threads| {
         while engine.queue.waiting() < threads {
@@ -199,8 +243,8 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
         let sweep = scope.spawn(|| {
             let mut steps = Vec::new();
             loop {
-                let step = engine.remove_expired(now, &timeouts, STEP).unwrap();
-                steps.push(step.removed);
+                let step = engine.remove_expired(Moment { now, timeouts }, STEP).unwrap();
+                steps.push(step.removed.len() as u64);
                 if !step.more {
                     return steps;
                 }
@@ -229,12 +273,16 @@ fn what_a_step_of_a_sweep_has_taken_is_gone_after_a_power_cut() {
     let disk = SimulatedDisk::new();
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
     for number in 0..60 {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
-    let is_there =
-        |engine: &RedbEngine, number: &u64| engine.load(&key(*number)).unwrap().is_some();
+    let is_there = |engine: &RedbEngine, number: &u64| {
+        engine.load(&key(*number), Moment::BEGINNING).unwrap().is_some()
+    };
     loop {
-        let step = engine.remove_expired(now, &timeouts, STEP).unwrap();
+        let step = engine.remove_expired(Moment { now, timeouts }, STEP).unwrap();
         let left: Vec<_> = (0..60).filter(|number| is_there(&engine, number)).collect();
         let crashed = disk.after_power_loss(disk.operations(), 0);
         let after = RedbEngine::open_on(&crashed, &RedbOptions::new()).unwrap();
@@ -256,8 +304,11 @@ fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well
     for number in 0..SESSIONS {
         let parts = Parts { content: &[7; 64 * 1024], ..parts_at(1) };
         let record = Record::new(&parts, &defaults).unwrap();
-        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
-        assert!(engine.touch(&key(number), at(1_000)).unwrap());
+        assert_eq!(
+            engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+        assert!(touched(&engine, &key(number), at(1_000)));
     }
     let commits = || engine.stats().unwrap().commits;
     let before = commits();
@@ -267,10 +318,11 @@ fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well
 
     // Their entries in the index have passed, and they have not.
     let before = commits();
-    while engine.remove_expired(at(1_500), &defaults, STEP).unwrap().more {}
+    while engine.remove_expired(Moment { now: at(1_500), timeouts: defaults }, STEP).unwrap().more {
+    }
     assert!(commits() - before >= SESSIONS / 5);
     for number in 0..SESSIONS {
-        let record = engine.load(&key(number)).unwrap().unwrap();
+        let record = engine.load(&key(number), Moment::BEGINNING).unwrap().unwrap();
         assert_eq!((record.last_active(), record.index_deadline()), (at(1_000), at(2_000)));
     }
 }
@@ -280,7 +332,10 @@ fn with_much_logged() -> RedbEngine {
     let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
     engine.set_waker(Waker::new(|| {}));
     for number in 0..85 {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
     assert!(!engine.view.overlay.is_empty(), "nobody has come");
     engine
@@ -290,7 +345,7 @@ fn with_much_logged() -> RedbEngine {
 fn a_sweep_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
     let engine = with_much_logged();
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
-    assert!(engine.remove_expired(now, &timeouts, 2).unwrap().more);
+    assert!(engine.remove_expired(Moment { now: now, timeouts: timeouts }, 2).unwrap().more);
     // All but the step's own two.
     assert_eq!(engine.view.overlay.all().len(), 0);
 }
@@ -302,7 +357,7 @@ fn a_flush_leaves_a_checkpoint_that_is_due_to_whoever_is_woken() {
     let woken = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&woken);
     engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
-    assert!(engine.touch(&key(1), Timestamp::from_millis(2)).unwrap());
+    assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
     engine.flush().unwrap();
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
     assert!(woken.load(Ordering::Acquire) && !engine.view.overlay.is_empty());
@@ -315,7 +370,10 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
     engine.set_waker(Waker::new(|| {}));
     let half_a_log = |round: u64| {
         for number in round * 70..(round + 1) * 70 {
-            assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+            assert_eq!(
+                engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+                Insert::Done(vec![])
+            );
         }
     };
     // The file grows with the first ones; while the log makes way for that, nothing is logged.
@@ -328,7 +386,7 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
     thread::scope(|scope| {
         let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
-        assert!(engine.touch(&key(1), Timestamp::from_millis(2)).unwrap());
+        assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
         let flushing = scope.spawn(|| engine.flush().unwrap());
         let flushed = (0..6_000).any(|_| {
             thread::sleep(std::time::Duration::from_millis(10));
@@ -346,8 +404,11 @@ fn a_flush_takes_a_thousand_touches_to_a_commit_though_others_write() {
     const TOUCHED: u64 = 3_000;
     let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
     for number in 0..TOUCHED {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
-        assert!(engine.touch(&key(number), Timestamp::from_millis(2)).unwrap());
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+        assert!(touched(&engine, &key(number), Timestamp::from_millis(2)));
     }
     let operations = || engine.stats().unwrap().committed_operations;
     let (before, flushed) = (operations(), AtomicBool::new(false));
@@ -355,8 +416,13 @@ fn a_flush_takes_a_thousand_touches_to_a_commit_though_others_write() {
         let writer = scope.spawn(|| {
             let mut written = 0;
             while !flushed.load(Ordering::Acquire) || written == 0 {
-                let inserted = engine.insert(&key(TOUCHED + written), record(), Limits::NONE);
-                assert_eq!(inserted.unwrap(), Insert::Done);
+                let inserted = engine.insert(
+                    &key(TOUCHED + written),
+                    record(),
+                    Moment::BEGINNING,
+                    Limits::NONE,
+                );
+                assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
                 written += 1;
             }
             written
@@ -376,7 +442,10 @@ fn a_step_of_the_warm_up_reads_no_more_than_a_few_records_or_a_mebibyte_of_them(
     let parts = Parts { content: &[7; 1024 * 1024 + 1], ..parts_at(1) };
     for number in 0..4 {
         let record = Record::new(&parts, &Timeouts::default()).unwrap();
-        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
     engine.close().unwrap();
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
@@ -415,7 +484,10 @@ fn call_from_a_waker() {
     }));
     // Twice half of 64 KiB, with a sector each.
     for number in 0..130 {
-        assert_eq!(engine.insert(&key(number), record(), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
         if number == 70 {
             engine.run_background_work().unwrap();
         }
@@ -453,8 +525,8 @@ fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
         let flag = Arc::clone(&woken);
         engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
         let insert = |number| {
-            let inserted = engine.insert(&key(number), record(), Limits::NONE);
-            assert_eq!(inserted.unwrap(), Insert::Done);
+            let inserted = engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE);
+            assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
             woken.swap(false, Ordering::AcqRel)
         };
         assert!(insert(1_000), "there is a filter to be built");

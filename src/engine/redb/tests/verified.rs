@@ -35,7 +35,10 @@ fn store(sessions: u64) -> Vec<u8> {
     };
     for number in 0..sessions {
         let record = Record::new(&parts, &Timeouts::default()).unwrap();
-        assert_eq!(engine.insert(&key(number), record, Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
     }
     engine.close().unwrap();
     disk.store_bytes()

@@ -72,15 +72,17 @@ impl Listing {
         Ok(unchanged.chain(changed.map(Ok)))
     }
 
-    /// Every record, in the order of the keys.
-    pub(in crate::engine::redb) fn records(
+    /// Every record after a key, in the order of the keys.
+    pub(in crate::engine::redb) fn records_after(
         &self,
+        after: Option<&SessionKey>,
     ) -> RedbResult<impl Iterator<Item = RedbResult<(SessionKey, Result<Record>)>>> {
         let mut changed: Vec<_> = self.changed(|_| true).collect();
+        changed.retain(|key| after.is_none_or(|after| key > after));
         changed.sort_unstable_by(|one, other| other.cmp(one));
         let mut unchanged = self
             .snapshot
-            .records()?
+            .records_after(after.copied())?
             .filter(|entry| match entry {
                 Ok((key, _)) => !self.changes.contains_key(key),
                 Err(_) => true,
@@ -98,6 +100,31 @@ impl Listing {
                 Some((key, record)) => Some(Ok((key, Ok(record)))),
                 None => unchanged.next(),
             }
+        }))
+    }
+
+    /// Every record's user, if it is after this one, and key, in the order of the users.
+    pub(in crate::engine::redb) fn users_after(
+        &self,
+        after: Option<&UserKey>,
+    ) -> RedbResult<impl Iterator<Item = RedbResult<(UserKey, SessionKey)>>> {
+        let there = self.changes.iter().filter_map(|(key, record)| Some((key, record.as_ref()?)));
+        let changed = there.filter_map(|(key, record)| Some((record.user()?, *key)));
+        let mut changed: Vec<_> =
+            changed.filter(|(user, _)| after.is_none_or(|after| user > after)).collect();
+        changed.sort_unstable_by(|one, other| other.cmp(one));
+        let unchanged = self.snapshot.users_after(after)?.filter(|entry| match entry {
+            Ok((_, key)) => !self.changes.contains_key(key),
+            Err(_) => true,
+        });
+        let mut unchanged = unchanged.peekable();
+        Ok(std::iter::from_fn(move || {
+            let next = match unchanged.peek() {
+                Some(Ok(entry)) => changed.pop_if(|changed| *changed < *entry),
+                Some(Err(_)) => None,
+                None => changed.pop(),
+            };
+            next.map(Ok).or_else(|| unchanged.next())
         }))
     }
 

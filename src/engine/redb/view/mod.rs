@@ -5,6 +5,7 @@
 //! overlay only once a snapshot does, so neither is ever missed.
 
 pub(in crate::engine::redb) mod cache;
+pub(in crate::engine::redb) mod extend;
 pub(in crate::engine::redb) mod filter;
 pub(in crate::engine::redb) mod listing;
 pub(in crate::engine::redb) mod overlay;
@@ -136,21 +137,18 @@ impl View {
     }
 
     fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
+        Ok(self.load_from_snapshot(key)?.0)
+    }
+
+    /// What the last snapshot holds under a key, and which one that is.
+    fn load_from_snapshot(&self, key: &SessionKey) -> Result<(Option<Record>, u64)> {
         let (record, commit) =
             self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
         let record = record.transpose()?;
         if let Some(record) = &record {
             self.cache.fill_read(key, record, commit);
         }
-        Ok(record)
-    }
-
-    /// Whether the last commit holds a record under this key.
-    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Result<bool> {
-        match self.contains_in_memory(key) {
-            Some(there) => Ok(there),
-            None => self.with_snapshot(|snapshot| snapshot.contains(key)),
-        }
+        Ok((record, commit))
     }
 
     /// A record of a listing on a snapshot that may be some time old, with the latest touch. One

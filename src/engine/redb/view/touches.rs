@@ -5,6 +5,7 @@
 //! a touch spares the session, and the touch that finds its session condemned waits its turn in the
 //! queue.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
@@ -41,21 +42,21 @@ struct Touch {
     turn: u64,
 }
 
-/// What a touch has changed in the buffer, for a caller that has to take it back.
+/// What a touch has changed in the buffer, for whoever has to take it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Receipt {
     before: Option<Timestamp>,
     turn: u64,
 }
 
-/// What became of a touch.
+/// What became of a look at a session, and of the touch that it decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) enum Recorded {
-    /// It is kept.
-    Done(Receipt),
-    /// The buffer is full.
+pub(in crate::engine::redb) enum Touched<T> {
+    /// The look's answer; the touch, if it decided on one, is kept.
+    Done(T, Option<Receipt>),
+    /// The buffer has no room for the touch, which is not kept.
     Full,
-    /// A sweep is about to remove the session.
+    /// A sweep or a removal is about to take the session.
     Condemned,
 }
 
@@ -68,30 +69,42 @@ impl TouchBuffer {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Keeps the later of this and what is there.
-    pub(in crate::engine::redb) fn record(&self, key: &SessionKey, at: Timestamp) -> Recorded {
+    /// Looks at a session with its pending touch in view, and keeps the later of that and the touch
+    /// that the look decides on. It is one step: neither a removal nor a sweep comes between the two.
+    pub(in crate::engine::redb) fn touch_if<T>(
+        &self,
+        key: &SessionKey,
+        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
+    ) -> Touched<T> {
         let mut shard = self.shard(key).lock();
         if shard.condemned.contains(key) {
-            return Recorded::Condemned;
+            return Touched::Condemned;
         }
         let turn = shard.turn.wrapping_add(1);
-        if let Some(touch) = shard.touches.get_mut(key) {
-            let before = Some(touch.at);
-            *touch = Touch { at: at.max(touch.at), turn };
-            shard.turn = turn;
-            return Recorded::Done(Receipt { before, turn });
-        }
-        if self.len() >= CAPACITY {
-            return Recorded::Full;
-        }
-        shard.touches.insert(*key, Touch { at, turn });
         shard.turn = turn;
-        self.len.fetch_add(1, Ordering::AcqRel);
-        Recorded::Done(Receipt { before: None, turn })
+        match shard.touches.entry(*key) {
+            Entry::Occupied(mut pending) => {
+                let before = pending.get().at;
+                let (touch, answer) = look(Some(before));
+                let Some(at) = touch else { return Touched::Done(answer, None) };
+                pending.insert(Touch { at: at.max(before), turn });
+                Touched::Done(answer, Some(Receipt { before: Some(before), turn }))
+            }
+            Entry::Vacant(place) => {
+                let (touch, answer) = look(None);
+                let Some(at) = touch else { return Touched::Done(answer, None) };
+                if self.len() >= CAPACITY {
+                    return Touched::Full;
+                }
+                place.insert(Touch { at, turn });
+                self.len.fetch_add(1, Ordering::AcqRel);
+                Touched::Done(answer, Some(Receipt { before: None, turn }))
+            }
+        }
     }
 
-    /// Takes back a touch of which nobody could tell whether its session is there. What other
-    /// threads have told of the session, before it or since, stays.
+    /// Takes back a touch that came to nothing. What other threads have told of the session, before
+    /// it or since, stays.
     pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
         let mut shard = self.shard(key).lock();
         let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
@@ -217,8 +230,8 @@ mod tests {
     }
 
     fn touch(buffer: &TouchBuffer, number: u128, millis: u64) -> Receipt {
-        match buffer.record(&key(number), at(millis)) {
-            Recorded::Done(receipt) => receipt,
+        match buffer.touch_if(&key(number), |_| (Some(at(millis)), ())) {
+            Touched::Done((), Some(receipt)) => receipt,
             other => panic!("{other:?}"),
         }
     }
@@ -230,6 +243,17 @@ mod tests {
             let _ = touch(&buffer, 1, millis);
         }
         assert_eq!((buffer.pending(&key(1)), buffer.len()), (Some(at(5)), 1));
+    }
+
+    #[test]
+    fn a_look_sees_the_pending_touch_and_keeps_none_that_it_does_not_decide_on() {
+        let buffer = TouchBuffer::new();
+        let look = || buffer.touch_if(&key(1), |pending| (None, pending));
+        assert_eq!(look(), Touched::Done(None, None));
+        assert_eq!(buffer.len(), 0);
+        let _ = touch(&buffer, 1, 5);
+        assert_eq!(look(), Touched::Done(Some(at(5)), None));
+        assert_eq!(buffer.pending(&key(1)), Some(at(5)));
     }
 
     #[test]
@@ -249,12 +273,12 @@ mod tests {
         let mine = touch(&buffer, 1, 9);
         buffer.take_back(&key(1), mine);
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-        // A later one, or one of the same millisecond, came meanwhile and was answered.
-        for others in [9, 12] {
+        // An earlier one, one of the same millisecond, or a later one came meanwhile, and was answered.
+        for others in [7, 9, 12] {
             let mine = touch(&buffer, 1, 9);
             let _ = touch(&buffer, 1, others);
             buffer.take_back(&key(1), mine);
-            assert_eq!(buffer.pending(&key(1)), Some(at(others)));
+            assert_eq!(buffer.pending(&key(1)), Some(at(others.max(9))));
         }
         let mine = touch(&buffer, 2, 5);
         buffer.take_back(&key(2), mine);
@@ -267,7 +291,8 @@ mod tests {
         let mut condemned = Condemned::new(&buffer);
         assert!(buffer.condemn_if(&key(1), |pending| pending.is_none()));
         condemned.push(key(1));
-        assert_eq!(buffer.record(&key(1), at(5)), Recorded::Condemned);
+        let refused = buffer.touch_if(&key(1), |_| (Some(at(5)), ()));
+        assert_eq!(refused, Touched::Condemned);
         drop(condemned);
         let _ = touch(&buffer, 1, 5);
         assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));
@@ -278,10 +303,11 @@ mod tests {
         let buffer = TouchBuffer::new();
         for number in 0..CAPACITY {
             // Spread over all bits, as digests are.
-            let key = key((number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
-            assert!(matches!(buffer.record(&key, at(1)), Recorded::Done(_)));
+            let spread = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            let _ = touch(&buffer, spread, 1);
         }
-        assert_eq!(buffer.record(&key(u128::MAX), at(1)), Recorded::Full);
+        let refused = buffer.touch_if(&key(u128::MAX), |_| (Some(at(1)), ()));
+        assert_eq!(refused, Touched::Full);
         let _ = touch(&buffer, 0, 2);
         assert_eq!(buffer.len(), CAPACITY);
         let all = buffer.all();

@@ -3,6 +3,7 @@
 //! meanwhile.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use shuttle::thread;
@@ -13,10 +14,11 @@ use crate::engine::outcome::{Insert, Rekey, Replace};
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::tests::interleavings::engine::{
-    EXECUTIONS, at, folder, key, new_file, path, record, record_for, timeouts,
+    EXECUTIONS, at, folder, key, moment_of, new_file, path, record, record_for, touched,
 };
 use crate::engine::redb::tests::interleavings::explore;
 use crate::key::SessionKey;
+use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
 
 fn options() -> RedbOptions {
@@ -30,7 +32,10 @@ fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
     let folder = folder();
     new_file(&path(&folder));
     let engine = Arc::new(RedbEngine::open_with(path(&folder), &options()).unwrap());
-    assert_eq!(engine.insert(&key(1), record(1), Limits::NONE).unwrap(), Insert::Done);
+    assert_eq!(
+        engine.insert(&key(1), record(1), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
     let running: Vec<_> = threads
         .iter()
         .map(|act| {
@@ -44,14 +49,22 @@ fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
     }
     let compare = |engine: &RedbEngine| {
         for (number, revision) in &told {
-            let found = engine.load(&key(*number)).unwrap().map(|record| record.revision());
+            let found = engine
+                .load(&key(*number), Moment::BEGINNING)
+                .unwrap()
+                .map(|record| record.revision());
             assert_eq!(found, *revision, "{number}");
         }
         let there = told.values().filter(|revision| revision.is_some()).count() as u64;
-        assert_eq!(engine.count(at(1_000), &timeouts()).unwrap(), there);
+        assert_eq!(engine.count(moment_of(at(1_000))).unwrap(), there);
         assert_eq!(engine.stats().unwrap().stored, there);
         let mut listed = 0;
-        engine.for_each(&mut |_, _| Ok(listed += 1)).unwrap();
+        engine
+            .scan(None, &mut |_, _| {
+                listed += 1;
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
         assert_eq!(listed, there);
     };
     compare(&engine);
@@ -64,8 +77,14 @@ fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
 }
 
 fn insert(engine: &RedbEngine, number: u8) {
-    assert_eq!(engine.insert(&key(number), record(1), Limits::NONE).unwrap(), Insert::Done);
-    assert!(engine.load(&key(number)).unwrap().is_some(), "acknowledged, and not found");
+    assert_eq!(
+        engine.insert(&key(number), record(1), Moment::BEGINNING, Limits::NONE).unwrap(),
+        Insert::Done(vec![])
+    );
+    assert!(
+        engine.load(&key(number), Moment::BEGINNING).unwrap().is_some(),
+        "acknowledged, and not found"
+    );
 }
 
 fn inserts_two(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
@@ -80,16 +99,22 @@ fn inserts_two_more(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
 
 fn inserts_and_removes(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     insert(engine, 30);
-    assert!(engine.remove(&key(30)).unwrap().is_some());
-    assert!(engine.load(&key(30)).unwrap().is_none(), "gone, and found");
+    assert!(engine.remove(&key(30), None, Moment::BEGINNING).unwrap().is_some());
+    assert!(engine.load(&key(30), Moment::BEGINNING).unwrap().is_none(), "gone, and found");
     [(30, None)].into()
 }
 
 fn replaces(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     for revision in 2..4 {
-        let replaced = engine.replace(&key(1), revision - 1, record(revision), Limits::NONE);
-        assert_eq!(replaced.unwrap(), Replace::Done);
-        assert_eq!(engine.load(&key(1)).unwrap().unwrap().revision(), revision);
+        let replaced = engine.replace(
+            &key(1),
+            revision - 1,
+            record(revision),
+            Moment::BEGINNING,
+            Limits::NONE,
+        );
+        assert!(matches!(replaced.unwrap(), Replace::Done(_)));
+        assert_eq!(engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision(), revision);
     }
     [(1, Some(3))].into()
 }
@@ -97,7 +122,7 @@ fn replaces(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
 fn reads(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     let mut last = 0;
     for _ in 0..4 {
-        let read = engine.load(&key(1)).unwrap().unwrap().revision();
+        let read = engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision();
         assert!(read >= last, "{read} was read after {last}");
         last = read;
     }
@@ -105,9 +130,9 @@ fn reads(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
 }
 
 fn touches(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
-    assert!(engine.touch(&key(1), at(1_001)).unwrap());
+    assert!(touched(engine, &key(1), at(1_001)));
     engine.flush().unwrap();
-    assert_eq!(engine.load(&key(1)).unwrap().unwrap().last_active(), at(1_001));
+    assert_eq!(engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().last_active(), at(1_001));
     BTreeMap::new()
 }
 
@@ -115,13 +140,14 @@ fn touches(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
 fn sweeps(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     let own = OwnTimeouts { inactivity_ms: Some(1), ..OwnTimeouts::default() };
     for number in 40..43 {
-        let inserted = engine.insert(&key(number), record_for(1, own), Limits::NONE);
-        assert_eq!(inserted.unwrap(), Insert::Done);
+        let inserted =
+            engine.insert(&key(number), record_for(1, own), Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
     }
     let mut removed = 0;
     loop {
-        let step = engine.remove_expired(at(1_001), &timeouts(), 1).unwrap();
-        removed += step.removed;
+        let step = engine.remove_expired(moment_of(at(1_001)), 1).unwrap();
+        removed += step.removed.len();
         if !step.more {
             break;
         }
@@ -134,7 +160,12 @@ fn lists(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     let mut seen = 0;
     for _ in 0..2 {
         let mut listed = Vec::new();
-        engine.for_each(&mut |key, record| Ok(listed.push((key, record?.revision())))).unwrap();
+        engine
+            .scan(None, &mut |key, record| {
+                listed.push((key, record?.revision()));
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
         assert!(listed.is_sorted_by_key(|(key, _)| *key), "not in order");
         let (_, revision) = listed.iter().find(|(listed, _)| *listed == key(1)).unwrap();
         assert!(*revision >= seen, "a later listing shows an older session");
@@ -192,7 +223,9 @@ fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_
         let moves = |engine: &RedbEngine| {
             for number in 3..6 {
                 let (old, new) = (key(number), key(number + 1));
-                let rekeyed = engine.rekey(&old, &new, 1, record(1), Limits::NONE).unwrap();
+                let rekeyed = engine
+                    .rekey(&old, &new, 1, record(1), Moment::BEGINNING, Limits::NONE)
+                    .unwrap();
                 assert_eq!(rekeyed, Rekey::Done);
             }
         };

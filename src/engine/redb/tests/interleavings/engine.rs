@@ -1,5 +1,6 @@
 //! The whole engine on a file: its queue, writer, touch buffer, record cache and snapshot together.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 pub(in crate::engine::redb) const EXECUTIONS: u64 = 1_000;
@@ -31,6 +33,19 @@ pub(in crate::engine::redb) fn at(millis: u64) -> Timestamp {
 
 pub(in crate::engine::redb) fn timeouts() -> Timeouts {
     Timeouts::new(Duration::from_millis(INACTIVITY), Duration::from_secs(1_000)).unwrap()
+}
+
+pub(in crate::engine::redb) fn moment_of(now: Timestamp) -> Moment {
+    Moment { now, timeouts: timeouts() }
+}
+
+/// Extends a session; whether there was one.
+pub(in crate::engine::redb) fn touched(
+    engine: &RedbEngine,
+    key: &SessionKey,
+    now: Timestamp,
+) -> bool {
+    engine.extend(key, moment_of(now), Duration::ZERO).unwrap().is_some()
 }
 
 pub(in crate::engine::redb) fn key(number: u8) -> SessionKey {
@@ -90,7 +105,10 @@ impl Scene {
         let folder = folder();
         new_file(&path(&folder));
         let engine = Arc::new(RedbEngine::open_with(path(&folder), &options()).unwrap());
-        assert_eq!(engine.insert(&key(1), record(1), Limits::NONE).unwrap(), Insert::Done);
+        assert_eq!(
+            engine.insert(&key(1), record(1), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
         Self { engine, folder }
     }
 
@@ -112,16 +130,15 @@ fn a_session_that_was_extended_is_not_swept_and_one_that_was_swept_is_not_extend
     explore(EXECUTIONS, || {
         let scene = Scene::new();
         let (extended, later) = (at(START + INACTIVITY - 1), at(START + INACTIVITY));
-        let extend = scene.spawn(move |engine| engine.touch(&key(1), extended).unwrap());
-        let sweep =
-            scene.spawn(move |engine| engine.remove_expired(later, &timeouts(), 10).unwrap());
+        let extend = scene.spawn(move |engine| touched(engine, &key(1), extended));
+        let sweep = scene.spawn(move |engine| engine.remove_expired(moment_of(later), 10).unwrap());
         let flush = scene.spawn(|engine| engine.flush().unwrap());
         let (extended_it, swept) = (extend.join().unwrap(), sweep.join().unwrap().removed);
         flush.join().unwrap();
-        assert_eq!(swept, u64::from(!extended_it));
-        let left = scene.engine.load(&key(1)).unwrap();
+        assert_eq!(swept.len(), usize::from(!extended_it));
+        let left = scene.engine.load(&key(1), Moment::BEGINNING).unwrap();
         assert_eq!(left.map(|record| record.last_active()), extended_it.then_some(extended));
-        assert_eq!(scene.engine.count(later, &timeouts()).unwrap(), u64::from(extended_it));
+        assert_eq!(scene.engine.count(moment_of(later)).unwrap(), u64::from(extended_it));
         scene.engine.flush().unwrap();
         assert_eq!(scene.engine.stats().unwrap().pending_touches, 0);
         scene.assert_tables_agree();
@@ -133,14 +150,17 @@ fn a_removed_session_takes_no_touch_and_leaves_none_behind() {
     explore(EXECUTIONS, || {
         let scene = Scene::new();
         let touch = scene.spawn(|engine| {
-            let first = engine.touch(&key(1), at(START + 1)).unwrap();
-            let second = engine.touch(&key(1), at(START + 2)).unwrap();
+            let first = touched(engine, &key(1), at(START + 1));
+            let second = touched(engine, &key(1), at(START + 2));
             assert!(first || !second, "found after it was gone");
         });
         let remove = scene.spawn(|engine| {
-            assert!(engine.remove(&key(1)).unwrap().is_some());
-            assert!(!engine.touch(&key(1), at(START + 3)).unwrap(), "touched after it was removed");
-            assert!(engine.load(&key(1)).unwrap().is_none(), "there after it was removed");
+            assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
+            assert!(!touched(engine, &key(1), at(START + 3)), "touched after it was removed");
+            assert!(
+                engine.load(&key(1), Moment::BEGINNING).unwrap().is_none(),
+                "there after it was removed"
+            );
         });
         touch.join().unwrap();
         remove.join().unwrap();
@@ -160,10 +180,17 @@ fn what_an_older_snapshot_held_never_hides_a_later_commit() {
         scene.engine.view.cache.invalidate_all(1);
         let write = scene.spawn(|engine| {
             for revision in 2..4 {
-                let replaced =
-                    engine.replace(&key(1), revision - 1, record(revision), Limits::NONE).unwrap();
-                assert_eq!(replaced, Replace::Done);
-                let reads = || engine.load(&key(1)).unwrap().unwrap().revision();
+                let replaced = engine
+                    .replace(
+                        &key(1),
+                        revision - 1,
+                        record(revision),
+                        Moment::BEGINNING,
+                        Limits::NONE,
+                    )
+                    .unwrap();
+                assert!(matches!(replaced, Replace::Done(_)));
+                let reads = || engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision();
                 assert_eq!(reads(), revision, "the writer reads its own write");
                 // Out of the overlay, which would hide what the cache says.
                 engine.snapshot().unwrap();
@@ -173,14 +200,14 @@ fn what_an_older_snapshot_held_never_hides_a_later_commit() {
         let reader = scene.spawn(|engine| {
             let mut last = 0;
             for _ in 0..3 {
-                let read = engine.load(&key(1)).unwrap().unwrap().revision();
+                let read = engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision();
                 assert!(read >= last, "{read} was read after {last}");
                 last = read;
             }
         });
         write.join().unwrap();
         reader.join().unwrap();
-        assert_eq!(scene.engine.load(&key(1)).unwrap().unwrap().revision(), 3);
+        assert_eq!(scene.engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision(), 3);
     });
 }
 
@@ -191,9 +218,9 @@ fn a_touch_is_seen_at_once_and_on_its_way_into_the_record() {
         let flush = scene.spawn(|engine| engine.flush().unwrap());
         let touch = scene.spawn(|engine| {
             for millis in [START + 1, START + 2] {
-                assert!(engine.touch(&key(1), at(millis)).unwrap());
+                assert!(touched(engine, &key(1), at(millis)));
                 for _ in 0..2 {
-                    let read = engine.load(&key(1)).unwrap().unwrap();
+                    let read = engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap();
                     assert_eq!(read.last_active(), at(millis));
                 }
             }
@@ -202,11 +229,11 @@ fn a_touch_is_seen_at_once_and_on_its_way_into_the_record() {
             let mut last = at(0);
             for _ in 0..2 {
                 engine
-                    .for_each(&mut |_, record| {
+                    .scan(None, &mut |_, record| {
                         let seen = record?.last_active();
                         assert!(seen >= last, "time went back");
                         last = seen;
-                        Ok(())
+                        Ok(ControlFlow::Continue(()))
                     })
                     .unwrap();
             }
@@ -216,7 +243,10 @@ fn a_touch_is_seen_at_once_and_on_its_way_into_the_record() {
         }
         scene.engine.flush().unwrap();
         assert_eq!(scene.engine.stats().unwrap().pending_touches, 0);
-        assert_eq!(scene.engine.load(&key(1)).unwrap().unwrap().last_active(), at(START + 2));
+        assert_eq!(
+            scene.engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().last_active(),
+            at(START + 2)
+        );
     });
 }
 
@@ -225,13 +255,15 @@ fn closing_answers_every_waiter_and_keeps_what_was_acknowledged() {
     explore(EXECUTIONS, || {
         let scene = Scene::new();
         let writers = [2, 3, 4].map(|number| {
-            scene.spawn(move |engine| match engine.insert(&key(number), record(1), Limits::NONE) {
-                Ok(outcome) => {
-                    assert_eq!(outcome, Insert::Done);
-                    Some(number)
+            scene.spawn(move |engine| {
+                match engine.insert(&key(number), record(1), Moment::BEGINNING, Limits::NONE) {
+                    Ok(outcome) => {
+                        assert_eq!(outcome, Insert::Done(vec![]));
+                        Some(number)
+                    }
+                    Err(Error::Closed) => None,
+                    Err(other) => panic!("{other}"),
                 }
-                Err(Error::Closed) => None,
-                Err(other) => panic!("{other}"),
             })
         });
         let close = scene.spawn(|engine| engine.close().unwrap());
@@ -239,13 +271,19 @@ fn closing_answers_every_waiter_and_keeps_what_was_acknowledged() {
             writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect();
         close.join().unwrap();
         let Scene { engine, folder } = scene;
-        assert!(matches!(engine.insert(&key(5), record(1), Limits::NONE), Err(Error::Closed)));
+        assert!(matches!(
+            engine.insert(&key(5), record(1), Moment::BEGINNING, Limits::NONE),
+            Err(Error::Closed)
+        ));
         drop(engine);
         let engine = RedbEngine::open_with(path(&folder), &options()).unwrap();
         for number in &inserted {
-            assert!(engine.load(&key(*number)).unwrap().is_some(), "acknowledged, and lost");
+            assert!(
+                engine.load(&key(*number), Moment::BEGINNING).unwrap().is_some(),
+                "acknowledged, and lost"
+            );
         }
-        assert_eq!(engine.count(at(START), &timeouts()).unwrap(), inserted.len() as u64 + 1);
+        assert_eq!(engine.count(moment_of(at(START))).unwrap(), inserted.len() as u64 + 1);
     });
 }
 
@@ -256,13 +294,18 @@ fn of_two_inserts_into_the_last_place_one_is_told_that_the_store_is_full() {
         let writers = [2, 3].map(|number| {
             scene.spawn(move |engine| {
                 engine
-                    .insert(&key(number), record(1), Limits { max_sessions: 2, ..Limits::NONE })
+                    .insert(
+                        &key(number),
+                        record(1),
+                        Moment::BEGINNING,
+                        Limits { max_sessions: 2, ..Limits::NONE },
+                    )
                     .unwrap()
             })
         });
         let mut outcomes = writers.map(|writer| writer.join().unwrap());
         outcomes.sort_by_key(|outcome| *outcome == Insert::Full);
-        assert_eq!(outcomes, [Insert::Done, Insert::Full]);
+        assert_eq!(outcomes, [Insert::Done(vec![]), Insert::Full]);
     });
 }
 
@@ -275,9 +318,14 @@ fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
             [(); 2].map(|()| scene.spawn(|engine| (0..4).for_each(|_| engine.flush().unwrap())));
         let insert = scene.spawn(|engine| {
             for number in 2..6 {
-                let inserted = engine.insert(&key(number), record(1), Limits::NONE).unwrap();
-                assert_eq!(inserted, Insert::Done);
-                assert!(engine.load(&key(number)).unwrap().is_some(), "acknowledged, and hidden");
+                let inserted = engine
+                    .insert(&key(number), record(1), Moment::BEGINNING, Limits::NONE)
+                    .unwrap();
+                assert_eq!(inserted, Insert::Done(vec![]));
+                assert!(
+                    engine.load(&key(number), Moment::BEGINNING).unwrap().is_some(),
+                    "acknowledged, and hidden"
+                );
             }
         });
         flushes.into_iter().for_each(|flush| flush.join().unwrap());
@@ -287,5 +335,44 @@ fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
             assert!((1..6).all(|number| scene.engine.view.filter.may_contain(&key(number))));
         }
         assert!(!scene.engine.view.filter.is_worn_out(), "one is in use");
+    });
+}
+
+#[test]
+fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
+    explore(EXECUTIONS, || {
+        // Nothing is kept in memory, so each extension reads the file, and is overtaken.
+        let folder = folder();
+        new_file(&path(&folder));
+        let options = options().record_cache(false);
+        let engine = Arc::new(RedbEngine::open_with(path(&folder), &options).unwrap());
+        let inserted = engine.insert(&key(1), record(1), Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+        let scene = Scene { engine, folder };
+        scene.engine.snapshot().unwrap();
+        let write = scene.spawn(|engine| {
+            for revision in 2..4 {
+                let moment = moment_of(at(START));
+                let replaced =
+                    engine.replace(&key(1), revision - 1, record(revision), moment, Limits::NONE);
+                assert!(matches!(replaced.unwrap(), Replace::Done(_)));
+                engine.snapshot().unwrap();
+            }
+        });
+        let extend = scene.spawn(|engine| {
+            let mut last = 0;
+            for millis in [START + 1, START + 2] {
+                let moment = moment_of(at(millis));
+                let record = engine.extend(&key(1), moment, Duration::ZERO).unwrap().unwrap();
+                assert_eq!(record.last_active(), at(millis));
+                assert!(record.revision() >= last, "time went back");
+                last = record.revision();
+            }
+        });
+        write.join().unwrap();
+        extend.join().unwrap();
+        let left = scene.engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap();
+        assert_eq!((left.revision(), left.last_active()), (3, at(START + 2)));
+        scene.assert_tables_agree();
     });
 }

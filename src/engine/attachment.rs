@@ -1,0 +1,72 @@
+//! Which timeouts the stores on one engine go by.
+//!
+//! Invariant: all stores that are attached to an engine at one time have the same timeouts. A sweep
+//! by shorter ones would delete the other store's live sessions.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::time::timeouts::Timeouts;
+
+/// The stores that are attached to an engine: every engine has one of these, and answers
+/// [`Engine::attach`](super::Engine::attach) with it.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::Timeouts;
+/// use sessile::engine::Attachments;
+///
+/// let attachments = Attachments::new();
+/// let first = attachments.attach(Timeouts::default())?;
+/// let other = Timeouts::from_seconds(60, 600)?;
+/// assert!(attachments.attach(other).is_err());
+/// drop(first);
+/// assert!(attachments.attach(other).is_ok());
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Attachments(Mutex<Weak<Timeouts>>);
+
+/// A store's hold on an engine; it ends when this is dropped, which takes no lock.
+///
+/// # Examples
+///
+/// See [`Attachments`].
+#[derive(Clone, Debug)]
+#[must_use = "a store is attached for as long as it holds this"]
+pub struct Attachment(#[expect(dead_code, reason = "it is held, and counted")] Arc<Timeouts>);
+
+impl Attachments {
+    /// Nothing is attached yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attaches a store with these timeouts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if another store with other timeouts is attached.
+    pub fn attach(&self, timeouts: Timeouts) -> Result<Attachment> {
+        let mut attached = self.0.lock();
+        let held = match attached.upgrade() {
+            Some(others) if *others == timeouts => others,
+            Some(others) => {
+                let reason = format!(
+                    "differ from those of another store on the same engine ({:?} of inactivity, \
+                     {:?} in all), which would lose sessions; give both the same",
+                    others.inactivity(),
+                    others.absolute()
+                );
+                return Err(Error::setting("timeouts", reason));
+            }
+            None => Arc::new(timeouts),
+        };
+        *attached = Arc::downgrade(&held);
+        Ok(Attachment(held))
+    }
+}

@@ -1,0 +1,92 @@
+//! What ends sessions: removals, one by one and many at a time.
+//!
+//! Invariant: a session that is removed takes no touch any more, from the moment of the decision until
+//! its commit is over, one way or the other.
+
+use crate::engine::outcome::Ended;
+use crate::engine::redb::commit::decide::{Decider, Ground};
+use crate::engine::redb::error::RedbResult;
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+
+impl<G: Ground> Decider<'_, '_, G> {
+    /// Removes what stands under a key, and hands it out with its latest touch.
+    pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
+        let pending = self.condemn(key);
+        let Some(stored) = self.get(key)? else {
+            self.effects.changed.insert(*key, None);
+            return Ok(None);
+        };
+        self.effects.stored = self.effects.stored.saturating_sub(1);
+        self.put(key, None)?;
+        Ok(Some(match pending {
+            Some(at) => stored.map(|record| record.touched(at)),
+            None => stored,
+        }))
+    }
+
+    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
+    /// whoever was told that the session lives on was told so before it ended.
+    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
+        let mut pending = None;
+        self.touches.condemn_if(key, |touch| {
+            pending = touch;
+            true
+        });
+        self.effects.condemned.push(*key);
+        pending
+    }
+
+    /// Removes records, expired or not, and says which sessions ended by it.
+    pub(super) fn end_all(
+        &mut self,
+        keys: impl IntoIterator<Item = SessionKey>,
+        moment: Moment,
+    ) -> RedbResult<Vec<Ended>> {
+        let mut ended = Vec::new();
+        for key in keys {
+            match self.remove(&key)? {
+                Some(Ok(record)) if record.is_expired(moment) => {}
+                Some(Ok(record)) => ended.push(Ended::of(&key, &record)),
+                Some(Err(_)) => ended.push(Ended::damaged(&key)),
+                None => {}
+            }
+        }
+        Ok(ended)
+    }
+
+    pub(super) fn remove_others(
+        &mut self,
+        keep: &SessionKey,
+        moment: Moment,
+    ) -> RedbResult<Result<Option<Vec<Ended>>>> {
+        let record = match self.load(keep)? {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(record)) if record.is_expired(moment) => return Ok(Ok(None)),
+            Some(Ok(record)) => record,
+        };
+        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let mut keys = self.keys_of(&user)?;
+        keys.retain(|key| key != keep);
+        Ok(Ok(Some(self.end_all(keys, moment)?)))
+    }
+
+    /// Whether a record is the owner's, where one is named; of a damaged one the index tells.
+    pub(super) fn is_owned_by(
+        &self,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+    ) -> RedbResult<bool> {
+        let Some(owner) = owner else { return Ok(true) };
+        Ok(match self.get(key)? {
+            Some(Ok(record)) => record.user().as_ref() == Some(owner),
+            Some(Err(_)) => self.keys_of(owner)?.contains(key),
+            None => false,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! Extending a session: the look at it and its touch are one step.
+//!
+//! Invariant: a touch is kept only of a session that was live, at the moment of the call, when the
+//! touch was kept. Looks, sweeps and removals of one session meet at its shard of the touch buffer.
+//! The shard's lock comes before those of the overlay and the cache, and is not held during I/O.
+
+use crate::engine::redb::view::View;
+use crate::engine::redb::view::touches::{Receipt, Touched};
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+
+/// How often a record is read from the file because a new snapshot was published meanwhile.
+const READS: u32 = 4;
+
+/// A touch that is to be kept if the session is live at `moment`, and has the revision.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct Extension {
+    pub(in crate::engine::redb) moment: Moment,
+    pub(in crate::engine::redb) at: Timestamp,
+    pub(in crate::engine::redb) revision: Option<u64>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Extended {
+    /// The session, with its touch; by the receipt the touch can be taken back.
+    Live(Record, Option<Receipt>),
+    /// There is none, or it is expired.
+    Missing,
+    /// It has another revision. It was not touched.
+    Stale,
+    /// A removal is under way, or there is no room for the touch: the commit queue decides.
+    Undecided,
+}
+
+/// What the file holds under a key, and the snapshot that says so.
+type FromFile = (Option<Record>, u64);
+
+impl View {
+    /// Touches a live session, which every reader sees at once.
+    pub(in crate::engine::redb) fn extend(
+        &self,
+        key: &SessionKey,
+        extension: Extension,
+    ) -> Result<Extended> {
+        let mut from_file = None;
+        for _ in 0..=READS {
+            let looked =
+                self.touches.touch_if(key, |pending| match self.latest(key, from_file.as_ref()) {
+                    Some(record) => extension.judge(record, pending),
+                    None => (None, None),
+                });
+            match looked {
+                Touched::Done(Some(Extended::Live(record, _)), receipt) => {
+                    return Ok(Extended::Live(record, receipt));
+                }
+                Touched::Done(Some(extended), _) => return Ok(extended),
+                Touched::Done(None, _) => from_file = Some(self.load_from_snapshot(key)?),
+                Touched::Full | Touched::Condemned => return Ok(Extended::Undecided),
+            }
+        }
+        Ok(Extended::Undecided)
+    }
+
+    /// What was last committed under a key; the outer `None` if only a newer snapshot can tell.
+    fn latest(&self, key: &SessionKey, from_file: Option<&FromFile>) -> Option<Option<Record>> {
+        if let Some(found) = self.get_in_memory(key) {
+            return Some(found);
+        }
+        // In this order: what has left the overlay is in a snapshot.
+        let (record, commit) = from_file?;
+        self.is_last(*commit).then(|| record.clone())
+    }
+}
+
+impl Extension {
+    /// The touch to be kept, if any, and what to tell of the session.
+    fn judge(
+        self,
+        record: Option<Record>,
+        pending: Option<Timestamp>,
+    ) -> (Option<Timestamp>, Option<Extended>) {
+        let record = match (record, pending) {
+            (Some(record), Some(pending)) => record.touched(pending),
+            (Some(record), None) => record,
+            (None, _) => return (None, Some(Extended::Missing)),
+        };
+        if record.is_expired(self.moment) {
+            return (None, Some(Extended::Missing));
+        }
+        if self.revision.is_some_and(|revision| revision != record.revision()) {
+            return (None, Some(Extended::Stale));
+        }
+        // One that moves nothing need not be written. It is known to the buffer all the same, if
+        // there is one that could be taken back.
+        let kept = pending.is_some() || self.at > record.last_active();
+        (kept.then_some(self.at), Some(Extended::Live(record.touched(self.at), None)))
+    }
+}

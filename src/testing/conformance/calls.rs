@@ -1,0 +1,109 @@
+//! What a call of the store costs: how many calls of the engine it makes, which over a network are
+//! as many round trips.
+
+use std::sync::Arc;
+
+use crate::store::SessionStore;
+use crate::testing::conformance::kit::*;
+use crate::testing::{CountingEngine, EngineFixture};
+
+type Counting<F> = Arc<CountingEngine<<F as EngineFixture>::Engine>>;
+
+fn counted<F: EngineFixture>(setup: &Setup<F>) -> (SessionStore<u64>, Counting<F>) {
+    let engine = Arc::new(CountingEngine::new(setup.fixture.open()));
+    let store = setup.builder_on(Arc::clone(&engine)).build().unwrap();
+    engine.take();
+    (store, engine)
+}
+
+pub fn every_call_of_the_store_is_one_call_of_the_engine<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let (store, engine) = counted(&setup);
+    let once = |call: &'static str| assert_eq!(engine.take(), [(call, 1)]);
+
+    let mut session = created_for(&store, "ann", 1);
+    once("insert");
+    let other = created_for(&store, "ann", 2);
+    once("insert");
+    assert!(store.read(session.id()).unwrap().is_some());
+    once("load");
+    assert!(store.read_and_extend(session.id()).unwrap().is_some());
+    once("extend");
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    once("extend");
+    store.update(&mut session).unwrap();
+    once("replace");
+    store.regenerate_id(&mut session).unwrap();
+    once("rekey");
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+    once("scan_user");
+    assert_eq!(store.for_each(|_, _| ()).unwrap(), 2);
+    once("scan");
+    assert_eq!(store.len().unwrap(), 2);
+    once("count");
+    assert_eq!(store.destroy_others(&session).unwrap(), 1);
+    once("remove_others");
+    assert!(!store.destroy(other.id()).unwrap());
+    once("remove");
+    assert!(store.destroy_key(&session.key()).unwrap());
+    once("remove");
+    assert_eq!(store.destroy_all_of("ann").unwrap(), 0);
+    once("remove_user");
+    store.clear().unwrap();
+    once("clear");
+}
+
+pub fn a_call_that_finds_nothing_costs_no_more<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let (store, engine) = counted(&setup);
+    let mut session = created_for(&store, "ann", 1);
+    let mut stale = session.clone();
+    store.update(&mut session).unwrap();
+    engine.take();
+    assert_conflict(store.update(&mut stale));
+    assert_eq!(engine.take(), [("replace", 1)]);
+    assert_conflict(store.regenerate_id(&mut stale));
+    assert_eq!(engine.take(), [("rekey", 1)]);
+    setup.clock.advance(INACTIVITY);
+    assert!(store.read_and_extend(session.id()).unwrap().is_none());
+    assert_gone(store.update(&mut session), "update");
+    assert_gone(store.regenerate_id(&mut session), "regenerate_id");
+    assert_gone(store.destroy_others(&session), "destroy_others");
+    let expected = [("extend", 1), ("rekey", 1), ("remove_others", 1), ("replace", 1)];
+    assert_eq!(engine.take(), expected);
+}
+
+pub fn content_that_may_be_migrated_is_read_before_its_life_is_extended<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let engine = Arc::new(CountingEngine::new(setup.fixture.open()));
+    let builder = setup.builder_on::<u64>(Arc::clone(&engine));
+    let store = builder.content_version(1, |old| old.decode()).build().unwrap();
+    let session = created(&store, 1);
+    setup.clock.advance(MS);
+    engine.take();
+    let read = store.read_and_extend(session.id()).unwrap().unwrap();
+    assert_eq!(engine.take(), [("extend", 1), ("load", 1)]);
+    assert_eq!(read.last_active(), session.last_active() + MS);
+    assert_eq!(read.expires_at(), session.expires_at() + MS);
+}
+
+pub fn a_try_of_modify_is_a_read_and_a_save<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let (store, engine) = counted(&setup);
+    let session = created(&store, 1);
+    engine.take();
+    assert!(store.modify(session.id(), |_| ()).unwrap().is_some());
+    assert_eq!(engine.take(), [("load", 1), ("replace", 1)]);
+    let mut tries = 0;
+    let modified = store.modify(session.id(), |session| {
+        tries += 1;
+        if tries == 1 {
+            let mut faster = stored(&store, session.id());
+            store.update(&mut faster).unwrap();
+            engine.take();
+        }
+    });
+    assert!(modified.unwrap().is_some());
+    // The first save, which was refused, and the second try.
+    assert_eq!(engine.take(), [("load", 1), ("replace", 2)]);
+}

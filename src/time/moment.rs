@@ -1,0 +1,34 @@
+//! The moment by which one call tells live from expired.
+//!
+//! Invariant: a moment is a value. Whoever makes one takes the time once, after the caller's own
+//! code has run; whoever gets one judges by it, in the step that makes the change.
+
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
+
+/// A time, and the timeouts of sessions without their own: what one call tells live from expired by.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::Timeouts;
+/// use sessile::engine::{Moment, Timestamp};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let moment = Moment { now, timeouts: Timeouts::default() };
+/// assert!(Moment::BEGINNING.now < moment.now);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// The current time.
+    pub now: Timestamp,
+    /// The timeouts of sessions without their own.
+    pub timeouts: Timeouts,
+}
+
+impl Moment {
+    /// Before anything could expire: every record that lasts at all is live, whatever its deadline.
+    /// For whoever copies or inspects records.
+    pub const BEGINNING: Self =
+        Self { now: Timestamp::from_millis(0), timeouts: Timeouts::ENDLESS };
+}

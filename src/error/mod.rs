@@ -236,9 +236,10 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The open file was deleted, or another one put in its place. Nothing was acknowledged.
+    /// The open file was deleted, another one put in its place, or a copy written over it. Nothing
+    /// was acknowledged.
     #[error(
-        "{path} was deleted or replaced while it was open; \
+        "{path} was deleted, replaced or written over while it was open; \
          close the store, see what happened to the file, and open it again",
         path = .path.display()
     )]

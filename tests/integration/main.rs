@@ -5,6 +5,8 @@ mod bad_files;
 mod bad_records;
 mod child;
 mod conformance;
+#[cfg(target_os = "linux")]
+mod containers;
 mod cookies;
 mod corpus;
 mod crash;
@@ -25,6 +27,7 @@ mod model;
 mod operations;
 mod operators;
 mod other_processes;
+mod overwritten;
 mod panics;
 mod property;
 mod randomness;

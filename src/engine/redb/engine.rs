@@ -169,6 +169,7 @@ impl RedbEngine {
 
     fn reopen_if_lost(&self) -> Result<()> {
         self.process.ensure_same()?;
+        self.view.file.ensure_as_left()?;
         if self.view.is_handle_lost() { self.writer.reopen(&self.view) } else { Ok(()) }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redb::DatabaseError;
 
+use crate::engine::redb::log::head::Overwritten;
 use crate::error::{Error, Source};
 
 /// A failure of the transaction as a whole.
@@ -24,6 +25,7 @@ pub(in crate::engine::redb) fn from_redb(
 ) -> Error {
     let path = PathBuf::from(path);
     match error {
+        redb::Error::Io(error) if is_overwritten(&error) => Error::FileReplaced { path },
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
             Error::DamagedFile { path, source: Arc::new(error) }
         }
@@ -31,6 +33,10 @@ pub(in crate::engine::redb) fn from_redb(
         redb::Error::Corrupted(_) => Error::DamagedFile { path, source: Arc::new(error) },
         error => Error::Io { action, path, source: Arc::new(error) },
     }
+}
+
+fn is_overwritten(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<Overwritten>())
 }
 
 /// An error of opening a file that has redb's and our own marks.

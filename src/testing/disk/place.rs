@@ -80,8 +80,8 @@ impl Storage for SimulatedDisk {
         Ok(Box::new(New { disk: self.clone(), file, moved: false }))
     }
 
-    fn identity(&self) -> Result<Option<Identity>> {
-        Ok(self.state.lock().seen.store.map(Identity::simulated))
+    fn leads_to(&self, identity: Identity) -> Result<bool> {
+        Ok(self.state.lock().seen.store.map(Identity::simulated) == Some(identity))
     }
 
     fn len(&self) -> Result<u64> {

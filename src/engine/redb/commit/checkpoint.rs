@@ -102,7 +102,8 @@ impl Writer {
         wanted: impl FnOnce(&mut Committed) -> Option<(Changes, Option<u64>)>,
     ) -> Option<Aside> {
         let mut state = self.state.lock();
-        if self.is_forked() || view.is_handle_lost() {
+        // A file that somebody has put a copy over is not spoiled by what this one's pages were.
+        if self.is_forked() || view.is_handle_lost() || view.file.ensure_as_left().is_err() {
             return None;
         }
         let State::Open(_, ledger) = &mut *state else { return None };

@@ -181,6 +181,11 @@ impl Writer {
         mut connection: Connection,
         mut ledger: Committed,
     ) -> Result<()> {
+        if let Err(error) = view.file.ensure_as_left() {
+            // Nothing is written to it any more; this gives the lock back.
+            let _ = connection.close();
+            return Err(error);
+        }
         let (in_memory, in_log) = (self.needs_sync(), ledger.log.is_in_use());
         let committed = match in_memory || in_log {
             true => ledger

@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn every_lock_is_asked_of_the_file_and_none_of_the_whole_is_done_without() {
         let asked = Asked::default();
-        let disk = SharedFile::open(Box::new(asked.clone()), SyncFailed::default()).unwrap();
+        let disk = SharedFile::open(Box::new(asked.clone()), Arc::default(), SyncFailed::default())
+            .unwrap();
         let storage = InFolder::at("unused".as_ref()).unwrap();
         let backend = Backend::new(Arc::new(disk), Arc::new(storage));
         let (start, end) = PART;

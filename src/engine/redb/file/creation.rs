@@ -9,7 +9,6 @@ use crate::engine::redb::error;
 use crate::engine::redb::file::signature::write_signature;
 use crate::engine::redb::file::{OpenFile, StoreFile};
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::redb::storage::sync_failed::SyncFailed;
 use crate::engine::redb::storage::unfinished::{self, IN_PLACE, Making, Stage, stage_of};
 use crate::engine::redb::storage::{Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -70,7 +69,7 @@ impl StoreFile {
         options: &RedbOptions,
     ) -> Result<(Self, OpenFile)> {
         let Opened { backend, identity, is_new } = opened;
-        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        let store = Self::new(storage, identity);
         let begun = store.begin(&*backend, &IN_PLACE);
         let made = begun.and_then(|()| {
             let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
@@ -97,7 +96,7 @@ impl StoreFile {
     ) -> Result<(Self, OpenFile, T)> {
         let draft = storage.draft()?;
         let Opened { backend, identity, .. } = draft.open()?;
-        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        let store = Self::new(storage, identity);
         store.begin(&*backend, &draft.token())?;
         let (opened, _) = store.connect(backend, options, Existing::Nothing)?;
         store.sign(&opened.database)?;

@@ -12,8 +12,9 @@ pub(in crate::engine::redb) mod unwinding;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use crate::engine::redb::database::snapshot::stored_sequence;
@@ -23,6 +24,7 @@ use crate::engine::redb::file::compaction::compact_if_mostly_empty;
 use crate::engine::redb::file::signature::{check_format, check_signature, was_closed};
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::Changes;
+use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::{SharedFile, WriteAheadLog};
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::pages::verify::{Verdict, verify};
@@ -37,6 +39,10 @@ pub(in crate::engine::redb) struct StoreFile {
     storage: Arc<dyn Storage>,
     identity: Identity,
     sync_failed: SyncFailed,
+    /// What it was left with, by whichever opening.
+    head: Arc<Head>,
+    /// The present opening; none while the file has to be opened anew.
+    disk: Mutex<Weak<SharedFile>>,
 }
 
 /// redb's handle of it, the log behind it, and what that says which the database does not hold.
@@ -47,6 +53,16 @@ pub(in crate::engine::redb) struct OpenFile {
 }
 
 impl StoreFile {
+    fn new(storage: Box<dyn Storage>, identity: Identity) -> Self {
+        Self {
+            storage: storage.into(),
+            identity,
+            sync_failed: SyncFailed::default(),
+            head: Arc::default(),
+            disk: Mutex::default(),
+        }
+    }
+
     pub(in crate::engine::redb) fn path(&self) -> &Path {
         self.storage.path()
     }
@@ -55,17 +71,48 @@ impl StoreFile {
         self.sync_failed.get()
     }
 
+    /// How many bytes the open file has, whatever its name leads to by now.
     pub(in crate::engine::redb) fn len(&self) -> Result<u64> {
-        self.storage.len()
+        match self.disk() {
+            Some(disk) => {
+                let len = disk.inner().len();
+                len.map_err(|error| Error::io("look at", self.path(), error))
+            }
+            None => self.storage.len(),
+        }
     }
 
-    /// Whether the path still leads to the open file. A commit to a file that nobody can open
-    /// again must not be acknowledged.
+    fn disk(&self) -> Option<Arc<SharedFile>> {
+        self.disk.lock().upgrade()
+    }
+
+    /// Whether the path still leads to the open file, and nobody else has written to it. A commit
+    /// to a file that nobody can open again must not be acknowledged, nor one that a copy takes
+    /// away that was put over the file.
     pub(in crate::engine::redb) fn check_in_place(&self) -> Result<()> {
-        match self.storage.identity()? {
-            Some(identity) if identity == self.identity => Ok(()),
-            _ => Err(Error::FileReplaced { path: self.path().into() }),
+        match self.storage.leads_to(self.identity) {
+            Ok(true) => self.ensure_as_left(),
+            Ok(false) => Err(self.replaced()),
+            // Who may not look at names any more, having given up rights, has the file still.
+            Err(error)
+                if is_denied(&error) && self.disk().is_some_and(|disk| disk.inner().has_name()) =>
+            {
+                self.ensure_as_left()
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Whether nobody else has written to the open file.
+    pub(in crate::engine::redb) fn ensure_as_left(&self) -> Result<()> {
+        match self.disk().map(|disk| disk.ensure_as_left()) {
+            Some(Err(_)) => Err(self.replaced()),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn replaced(&self) -> Error {
+        Error::FileReplaced { path: self.path().into() }
     }
 
     /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
@@ -74,9 +121,11 @@ impl StoreFile {
         self.check_in_place()?;
         match self.storage.open()? {
             Some(Opened { backend, identity, .. }) if identity == self.identity => {
+                // Before the first look at its marks, which may be another file's.
+                self.head.ensure_as_left(&*backend).map_err(|_| self.replaced())?;
                 Ok(self.existing(backend, options)?.0)
             }
-            _ => Err(Error::FileReplaced { path: self.path().into() }),
+            _ => Err(self.replaced()),
         }
     }
 
@@ -87,7 +136,7 @@ impl StoreFile {
         options: &RedbOptions,
     ) -> Result<(Self, OpenFile)> {
         let Opened { backend, identity, .. } = opened;
-        let store = Self { storage: storage.into(), identity, sync_failed: SyncFailed::default() };
+        let store = Self::new(storage, identity);
         let (mut opened, live) = store.existing(backend, options)?;
         // Damage that nobody looked for must not be moved about.
         if !(options.compact_on_open && options.verify_on_open) {
@@ -126,11 +175,13 @@ impl StoreFile {
         let failed = |error| error::from_open(self.path(), error);
         let was_closed = was_closed(&*backend);
         let watch = options.on_recovery.watch(was_closed);
+        let head = Arc::clone(&self.head);
         let disk = match found {
-            Existing::File => SharedFile::open(backend, self.sync_failed.clone()),
-            Existing::Nothing => Ok(SharedFile::unborn(backend, self.sync_failed.clone())),
+            Existing::File => SharedFile::open(backend, head, self.sync_failed.clone()),
+            Existing::Nothing => SharedFile::unborn(backend, head, self.sync_failed.clone()),
         };
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
+        *self.disk.lock() = Arc::downgrade(&disk);
         let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.storage));
         let release = |error| {
             let _ = backend.close();
@@ -176,4 +227,11 @@ impl StoreFile {
         let (log, logged) = recovered?;
         Ok((OpenFile { database, log, logged }, live))
     }
+}
+
+/// Whether the system has refused to look.
+fn is_denied(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    let cause = source.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
 }

@@ -11,6 +11,7 @@
 
 pub(in crate::engine::redb) mod backlog;
 pub(in crate::engine::redb) mod entry;
+pub(in crate::engine::redb) mod head;
 pub(in crate::engine::redb) mod location;
 pub(in crate::engine::redb) mod ring;
 pub(in crate::engine::redb) mod shared_file;

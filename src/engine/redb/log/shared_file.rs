@@ -5,12 +5,14 @@
 //! the old place is not given away before that sector is on the disk.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 // Not the engine's: redb calls in here with locks of its own held.
 use parking_lot::Mutex;
 
 use crate::engine::redb::log::entry::Entry;
+use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::location;
 use crate::engine::redb::log::location::{DamagedArea, Location};
 use crate::engine::redb::log::ring::{Ring, Span};
@@ -29,6 +31,7 @@ const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 /// An open file with a database and, once something was logged, a log.
 pub(in crate::engine::redb) struct SharedFile {
     inner: Box<dyn StorageFile>,
+    head: Arc<Head>,
     sync_failed: SyncFailed,
     syncing: Mutex<()>,
     /// Whether there is no database yet, whatever else there is in the file.
@@ -62,6 +65,7 @@ impl SharedFile {
     /// Takes the file over, with the log it has.
     pub(in crate::engine::redb) fn open(
         inner: Box<dyn StorageFile>,
+        head: Arc<Head>,
         sync_failed: SyncFailed,
     ) -> io::Result<Self> {
         let len = inner.len()?;
@@ -82,16 +86,18 @@ impl SharedFile {
         // Until it is read, all of it may be needed.
         let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
         let log = Log { area, order, ring, ..Log::default() };
-        Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, sync_failed) }.born())
+        Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
     /// A file in which there is no database and no log, though it is not empty.
     pub(in crate::engine::redb) fn unborn(
         inner: Box<dyn StorageFile>,
+        head: Arc<Head>,
         sync_failed: SyncFailed,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        head.learn(&*inner)?;
         let log = Mutex::new(Log { order: location::OFFSETS, ..Log::default() });
-        Self { inner, sync_failed, syncing: Mutex::new(()), is_unborn: true.into(), log }
+        Ok(Self { inner, head, sync_failed, syncing: Mutex::new(()), is_unborn: true.into(), log })
     }
 
     fn born(self) -> Self {
@@ -100,6 +106,11 @@ impl SharedFile {
 
     pub(in crate::engine::redb) fn inner(&self) -> &dyn StorageFile {
         &*self.inner
+    }
+
+    /// Looks whether somebody else has written to the file since this process did.
+    pub(in crate::engine::redb) fn ensure_as_left(&self) -> io::Result<()> {
+        self.head.ensure_as_left(&*self.inner)
     }
 
     /// How much of the file is the database's.
@@ -120,17 +131,17 @@ impl SharedFile {
             // It need not find room elsewhere, which there may not be.
             Some(_) if log.released_on_close && log.ring.is_empty() => {
                 self.give_back_now(&mut log)?;
-                self.inner.set_len(len)
+                self.head.set_len(&*self.inner, len)
             }
             Some(old) => self.move_log(&mut log, old, len),
-            None => self.inner.set_len(len),
+            None => self.head.set_len(&*self.inner, len),
         }
     }
 
     /// Writes to the database's part.
     pub(in crate::engine::redb) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check_synced()?;
-        self.inner.write(offset, data)
+        self.head.write(&*self.inner, offset, data)
     }
 
     pub(in crate::engine::redb) fn sync_failed(&self) -> bool {
@@ -170,6 +181,7 @@ impl SharedFile {
     fn give_back_now(&self, log: &mut Log) -> io::Result<()> {
         let Some(area) = log.area.take() else { return Ok(()) };
         log.astray = true;
+        self.head.forget_entry();
         self.write_sectors(log.order, &[0; location::SECTOR])?;
         log.astray = false;
         self.cut_behind(area.database_len)
@@ -190,6 +202,7 @@ impl SharedFile {
     pub(in crate::engine::redb) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
         let mut log = self.log.lock();
         self.check_synced()?;
+        self.head.ensure_not_overwritten()?;
         // Where the log is not known there is no room in it; the file has to be opened anew.
         if log.astray {
             return Ok(false);
@@ -200,7 +213,9 @@ impl SharedFile {
         };
         let len = entry.len();
         let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
-        self.write_synced(area.start + start, &entry.numbered(number, &area.salt))?;
+        let (offset, bytes) = (area.start + start, entry.numbered(number, &area.salt));
+        self.write_synced(offset, &bytes)?;
+        self.head.note_entry(offset, &bytes);
         log.ring.push(Span { start, len });
         Ok(true)
     }
@@ -285,12 +300,13 @@ impl SharedFile {
     /// later entry waits for the file system to find room.
     fn place_log(&self, log: &mut Log, area: Location, entries: &[u8]) -> io::Result<()> {
         log.astray = true;
+        self.head.forget_entry();
         if self.inner.len()? < area.end() {
-            self.inner.set_len(area.end())?;
+            self.head.set_len(&*self.inner, area.end())?;
         }
         let mut bytes = entries.to_vec();
         bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
-        self.inner.write(area.start, &bytes)?;
+        self.head.write(&*self.inner, area.start, &bytes)?;
         self.sync()?;
         self.write_sectors(log.order, &area.to_sector())?;
         log.area = Some(area);
@@ -300,14 +316,14 @@ impl SharedFile {
 
     fn write_sectors(&self, order: [u64; 2], sector: &[u8; location::SECTOR]) -> io::Result<()> {
         for offset in order {
-            self.inner.write(offset, sector)?;
+            self.head.write(&*self.inner, offset, sector)?;
             self.sync()?;
         }
         Ok(())
     }
 
     fn cut_behind(&self, len: u64) -> io::Result<()> {
-        if self.inner.len()? > len { self.inner.set_len(len) } else { Ok(()) }
+        if self.inner.len()? > len { self.head.set_len(&*self.inner, len) } else { Ok(()) }
     }
 }
 

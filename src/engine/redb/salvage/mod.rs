@@ -20,8 +20,8 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
-use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
+use crate::engine::redb::storage::{Existing, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 
@@ -153,7 +153,7 @@ impl Salvage {
     /// - [`Error::StorageFull`]: there is no room for the new file and the copy.
     pub fn run(&self, damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<SalvageReport> {
         let (damaged, new) = (damaged.as_ref(), new.as_ref());
-        if new.symlink_metadata().is_ok() {
+        if InFolder::at(new)?.found()? == Existing::File {
             let cause = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(Error::io("create", new, cause));
         }

@@ -17,7 +17,7 @@ use crate::engine::redb::pages::{
 };
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
-use crate::engine::redb::storage::platform::{no_follow, refused};
+use crate::engine::redb::storage::platform::{len_of, no_follow, refused};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -56,8 +56,7 @@ impl Source {
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
         }
-        let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
-        let len = metadata.len();
+        let len = len_of(&file).map_err(|error| Error::io("look at", path, error))?;
         let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };
         source.find_tables()?;
         Ok(source)

@@ -11,7 +11,8 @@ use crate::engine::redb::storage::draft::{Beside, remove_abandoned};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
 use crate::engine::redb::storage::platform::{
-    forget_cached, no_follow, private, refused, sync_folder_of, try_lock,
+    Kind, OpenFolder, forget_cached, kind_at, len_of, no_follow, private, refused, sync_folder_of,
+    try_lock,
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(in crate::engine::redb) struct InFolder {
     path: PathBuf,
+    /// For a process that gives up its root: the path leads elsewhere then.
+    folder: OpenFolder,
 }
 
 impl InFolder {
@@ -30,7 +33,19 @@ impl InFolder {
             return Err(Error::NotARegularFile { path: path.into(), what: "a folder's name" });
         }
         let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
-        Ok(Self { path })
+        let folder = OpenFolder::of(&path);
+        Ok(Self { path, folder })
+    }
+}
+
+impl InFolder {
+    /// Opens the file that is there, and follows no link.
+    fn reopened(&self, for_writing: bool) -> io::Result<File> {
+        if let Some(opened) = self.folder.open(&self.path, for_writing) {
+            return opened;
+        }
+        let mut open = OpenOptions::new();
+        no_follow(open.read(true).write(for_writing)).open(&self.path)
     }
 }
 
@@ -41,28 +56,19 @@ impl Storage for InFolder {
 
     fn found(&self) -> Result<Existing> {
         let path = &self.path;
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
+        let what = match kind_at(path) {
+            Ok(Kind::File) => return Ok(Existing::File),
+            Ok(Kind::Link) => "a symbolic link",
+            Ok(Kind::Folder) => "a folder",
+            Ok(Kind::Other) => "a device or a pipe",
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
             Err(error) => return Err(Error::io("look at", path, error)),
-        };
-        let kind = metadata.file_type();
-        let what = if kind.is_symlink() {
-            "a symbolic link"
-        } else if kind.is_dir() {
-            "a folder"
-        } else if !kind.is_file() {
-            "a device or a pipe"
-        } else {
-            return Ok(Existing::File);
         };
         Err(Error::NotARegularFile { path: path.into(), what })
     }
 
     fn open(&self) -> Result<Option<Opened>> {
-        let mut open = OpenOptions::new();
-        open.read(true).write(true);
-        let file = match no_follow(&mut open).open(&self.path) {
+        let file = match self.reopened(true) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused("open", &self.path, error)),
@@ -109,23 +115,25 @@ impl Storage for InFolder {
         Ok(Box::new(Beside::create(&self.path)?))
     }
 
-    fn identity(&self) -> Result<Option<Identity>> {
-        match Identity::at(&self.path) {
-            Ok(identity) => Ok(Some(identity)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    fn leads_to(&self, identity: Identity) -> Result<bool> {
+        let found = Identity::at(&self.path);
+        if found.as_ref().is_ok_and(|found| *found == identity) {
+            return Ok(true);
+        }
+        match self.folder.identity_of(&self.path).unwrap_or(found) {
+            Ok(found) => Ok(found == identity),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("look at", &self.path, error)),
         }
     }
 
     fn len(&self) -> Result<u64> {
-        let metadata = fs::metadata(&self.path);
-        Ok(metadata.map_err(|error| Error::io("look at", &self.path, error))?.len())
+        let len = self.reopened(false).and_then(|file| len_of(&file));
+        len.map_err(|error| Error::io("look at", &self.path, error))
     }
 
     fn forget_cached(&self) -> io::Result<()> {
-        let mut open = OpenOptions::new();
-        open.read(true);
-        match no_follow(&mut open).open(&self.path) {
+        match self.reopened(false) {
             Ok(file) => forget_cached(&file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),

@@ -45,8 +45,8 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Begins a new store beside the place, which goes away again unless it is moved there.
     fn draft(&self) -> Result<Box<dyn Draft>>;
 
-    /// Which file the name leads to now; `None` where it leads to none.
-    fn identity(&self) -> Result<Option<Identity>>;
+    /// Whether the name leads to this file now.
+    fn leads_to(&self, identity: Identity) -> Result<bool>;
 
     /// How many bytes the file has now.
     fn len(&self) -> Result<u64>;
@@ -77,6 +77,11 @@ pub(crate) trait StorageFile: StorageBackend {
     /// write something else, of which a sync is told as well, may be told here, too.
     fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), WriteFailure>> {
         None
+    }
+
+    /// Whether there is a name that leads to the file, as far as can be told.
+    fn has_name(&self) -> bool {
+        true
     }
 
     /// Gives the file the mode of a new one, where it may: nobody but its owner reads or writes it.

@@ -9,7 +9,7 @@ use crate::engine::redb::storage::draft::draw_name;
 use crate::engine::redb::storage::folder::opened;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    forget_cached, is_unnamed_by_system, private, try_lock, unnamed,
+    forget_cached, is_unnamed_by_system, len_of, private, try_lock, unnamed,
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -76,13 +76,13 @@ impl Storage for Nameless {
         Err(Error::io("create a draft beside", &self.path, cause))
     }
 
-    fn identity(&self) -> Result<Option<Identity>> {
-        Ok(Some(self.identity))
+    fn leads_to(&self, identity: Identity) -> Result<bool> {
+        Ok(self.identity == identity)
     }
 
     fn len(&self) -> Result<u64> {
-        let metadata = self.file.metadata();
-        Ok(metadata.map_err(|error| Error::io("look at a copy beside", &self.path, error))?.len())
+        let len = len_of(&self.file);
+        len.map_err(|error| Error::io("look at a copy beside", &self.path, error))
     }
 
     fn forget_cached(&self) -> io::Result<()> {

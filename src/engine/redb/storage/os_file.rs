@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
-use crate::engine::redb::storage::platform::{make_private, open_apart, unlock, write_synced};
+use crate::engine::redb::storage::platform::{
+    has_name, len_of, make_private, open_apart, unlock, write_synced,
+};
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
 #[derive(Debug)]
@@ -50,6 +52,10 @@ impl StorageFile for OsFile {
         }
     }
 
+    fn has_name(&self) -> bool {
+        has_name(&self.lock)
+    }
+
     fn make_private(&self) {
         make_private(&self.lock);
     }
@@ -57,7 +63,7 @@ impl StorageFile for OsFile {
 
 impl StorageBackend for OsFile {
     fn len(&self) -> io::Result<u64> {
-        self.redb.len()
+        len_of(&self.lock)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {

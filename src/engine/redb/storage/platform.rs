@@ -1,8 +1,15 @@
 //! What differs between operating systems: links, locks, modes, and which file a name leads to.
 
 use std::fs::{File, OpenOptions};
+#[cfg(unix)]
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::{fs, io};
+
+#[cfg(unix)]
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+#[cfg(target_os = "linux")]
+use rustix::fs::{StatxFlags, makedev, statx};
 
 use crate::engine::redb::storage::WriteFailure;
 use crate::engine::redb::storage::identity::Identity;
@@ -96,7 +103,7 @@ fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
 /// `Unsupported` where the system or the file system has no such call.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::fs::{RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // `PERM` is what a filter of system calls says of one that it does not know.
@@ -139,13 +146,49 @@ pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
 #[cfg(unix)]
 impl Identity {
     pub(in crate::engine::redb) fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::in_metadata(&file.metadata()?))
+        Ok(Self::in_stat(&fstat(file)?))
     }
 
-    fn in_metadata(metadata: &fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self { device: metadata.dev(), inode: metadata.ino() }
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        reason = "systems differ in the type"
+    )]
+    const fn in_stat(found: &Stat) -> Self {
+        Self { device: found.st_dev as u64, inode: found.st_ino as u64 }
     }
+}
+
+/// What stands under a name; a link itself is something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Kind {
+    File,
+    Folder,
+    Link,
+    Other,
+}
+
+/// The calls of the standard library are `statx`, which a filter of system calls may forbid.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn kind_at(path: &Path) -> io::Result<Kind> {
+    let found = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Folder,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Other,
+    })
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn kind_at(path: &Path) -> io::Result<Kind> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    Ok(match () {
+        () if kind.is_symlink() => Kind::Link,
+        () if kind.is_dir() => Kind::Folder,
+        () if kind.is_file() => Kind::File,
+        () => Kind::Other,
+    })
 }
 
 /// Drops the file's pages from memory, but those that are still to be written.
@@ -159,6 +202,121 @@ pub(in crate::engine::redb) fn forget_cached(file: &File) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+/// What a kernel answers to a call that it does not know, and a filter of calls to one that it was
+/// made without: a container's may be older than the kernel.
+#[cfg(target_os = "linux")]
+fn is_unknown(error: rustix::io::Errno) -> bool {
+    matches!(error, rustix::io::Errno::NOSYS | rustix::io::Errno::PERM)
+}
+
+/// The file's length, and nothing else of it: see [`Identity::at`].
+#[cfg(target_os = "linux")]
+pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
+    match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE) {
+        Ok(found) => Ok(found.stx_size),
+        Err(error) if is_unknown(error) => Ok(fstat(file)?.st_size.cast_unsigned()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+/// Whether a name leads to the file, as far as the system tells.
+#[cfg(target_os = "linux")]
+pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
+    match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
+        Ok(found) => found.stx_nlink > 0,
+        Err(_) => fstat(file).is_ok_and(|found| found.st_nlink > 0),
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
+    fstat(file).is_ok_and(|found| found.st_nlink > 0)
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) fn has_name(_: &File) -> bool {
+    true
+}
+
+/// A file's folder, kept open, and which file the root of all paths was then.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(in crate::engine::redb) struct OpenFolder {
+    folder: Option<OwnedFd>,
+    root: Option<Identity>,
+}
+
+#[cfg(unix)]
+impl OpenFolder {
+    /// Of a file whose path is absolute. Without rights to open it paths must do.
+    pub(in crate::engine::redb) fn of(path: &Path) -> Self {
+        #[cfg(target_os = "linux")]
+        const ACCESS: OFlags = OFlags::PATH;
+        #[cfg(not(target_os = "linux"))]
+        const ACCESS: OFlags = OFlags::RDONLY;
+        let flags = ACCESS | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = path.parent().and_then(|folder| open(folder, flags, Mode::empty()).ok());
+        Self { folder, root: Identity::at(Path::new("/")).ok() }
+    }
+
+    /// The folder and the name in it, if the process has another root than when this was opened.
+    fn elsewhere<'a>(&'a self, path: &'a Path) -> Option<(&'a OwnedFd, &'a Path)> {
+        let is_moved = Identity::at(Path::new("/")).ok() != self.root;
+        Some((self.folder.as_ref().filter(|_| is_moved)?, Path::new(path.file_name()?)))
+    }
+
+    /// Which file the name in the folder leads to; `None` where the path tells.
+    pub(in crate::engine::redb) fn identity_of(&self, path: &Path) -> Option<io::Result<Identity>> {
+        let (folder, name) = self.elsewhere(path)?;
+        Some(Identity::beneath(folder, name))
+    }
+
+    /// Opens the file of that name in the folder, and follows no link; `None` where the path leads
+    /// to it.
+    pub(in crate::engine::redb) fn open(
+        &self,
+        path: &Path,
+        for_writing: bool,
+    ) -> Option<io::Result<File>> {
+        let (folder, name) = self.elsewhere(path)?;
+        let access = if for_writing { OFlags::RDWR } else { OFlags::RDONLY };
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Some(openat(folder, name, flags, Mode::empty()).map(File::from).map_err(Into::into))
+    }
+}
+
+/// Elsewhere no process changes its root.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(in crate::engine::redb) struct OpenFolder;
+
+#[cfg(not(unix))]
+impl OpenFolder {
+    pub(in crate::engine::redb) const fn of(_: &Path) -> Self {
+        Self
+    }
+
+    pub(in crate::engine::redb) const fn identity_of(
+        &self,
+        _: &Path,
+    ) -> Option<io::Result<Identity>> {
+        None
+    }
+
+    pub(in crate::engine::redb) const fn open(
+        &self,
+        _: &Path,
+        _: bool,
+    ) -> Option<io::Result<File>> {
+        None
+    }
 }
 
 /// The same file, opened once more: with a place of its own, and errors of its own to be told of.
@@ -186,16 +344,17 @@ pub(in crate::engine::redb) fn write_synced(
     // By itself first, so that an error of the next call is one of the sync: where a file system
     // finds no room for data, it mostly says so here.
     file.write_all_at(data, offset).map_err(WriteFailure::Write)?;
+    let unsupported = Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()));
     while !data.is_empty() {
         match pwritev2(file, &[io::IoSlice::new(data)], offset, ReadWriteFlags::DSYNC) {
-            Ok(written) => {
+            Ok(written @ 1..) => {
                 data = data.get(written..).unwrap_or_default();
                 offset += written as u64;
             }
             Err(Errno::INTR) => {}
-            Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
-                return Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()));
-            }
+            // One that writes nothing, and says so, is no better than none.
+            Ok(0) | Err(Errno::OPNOTSUPP | Errno::INVAL) => return unsupported,
+            Err(error) if is_unknown(error) => return unsupported,
             Err(error) => return Err(WriteFailure::Sync(error.into())),
         }
     }
@@ -225,18 +384,32 @@ impl Identity {
     /// seen them, changes them with the next write even within the same tick, and then the next
     /// sync has one more block to write. That made a commit a third slower.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
-        use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
-        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO)?;
-        let device = makedev(found.stx_dev_major, found.stx_dev_minor);
-        Ok(Self { device, inode: found.stx_ino })
+        Self::beneath(CWD, path)
+    }
+
+    fn beneath(folder: impl AsFd + Copy, name: &Path) -> io::Result<Self> {
+        match statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO) {
+            Ok(found) => {
+                let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+                Ok(Self { device, inode: found.stx_ino })
+            }
+            Err(error) if is_unknown(error) => {
+                Ok(Self::in_stat(&statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 impl Identity {
     /// Which file a name leads to, a link itself being one.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::in_metadata(&fs::symlink_metadata(path)?))
+        Self::beneath(CWD, path)
+    }
+
+    fn beneath(folder: impl AsFd, name: &Path) -> io::Result<Self> {
+        Ok(Self::in_stat(&statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 }
 
@@ -276,8 +449,9 @@ impl Identity {
         Ok(Self { device: 0, inode: 0 })
     }
 
-    fn in_metadata(_: &fs::Metadata) -> Self {
-        Self { device: 0, inode: 0 }
+    /// Which file a name leads to, a link itself being one.
+    pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|_| Self { device: 0, inode: 0 })
     }
 }
 

@@ -208,8 +208,8 @@ impl Storage for WithoutLocks {
         self.0.draft()
     }
 
-    fn identity(&self) -> Result<Option<Identity>> {
-        self.0.identity()
+    fn leads_to(&self, identity: Identity) -> Result<bool> {
+        self.0.leads_to(identity)
     }
 
     fn len(&self) -> Result<u64> {

@@ -47,7 +47,8 @@ fn failing(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> Failing {
 }
 
 fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> SharedFile {
-    SharedFile::open(Box::new(failing(file, writes, torn)), SyncFailed::default()).unwrap()
+    SharedFile::open(Box::new(failing(file, writes, torn)), Arc::default(), SyncFailed::default())
+        .unwrap()
 }
 
 /// Three changes, each of which fails at any of its writes or not at all: the log moves, is given

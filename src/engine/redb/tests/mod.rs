@@ -345,7 +345,7 @@ fn with_much_logged() -> RedbEngine {
 fn a_sweep_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
     let engine = with_much_logged();
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
-    assert!(engine.remove_expired(Moment { now: now, timeouts: timeouts }, 2).unwrap().more);
+    assert!(engine.remove_expired(Moment { now, timeouts }, 2).unwrap().more);
     // All but the step's own two.
     assert_eq!(engine.view.overlay.all().len(), 0);
 }

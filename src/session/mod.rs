@@ -11,15 +11,16 @@ pub(crate) mod options;
 pub(crate) mod user;
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use crate::error::Result;
 use crate::key::SessionKey;
 use crate::session::attributes::Attributes;
 use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
-use crate::time::timeouts::OwnTimeouts;
+use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 /// One session: its id, its user, its times and its content.
 ///
@@ -68,8 +69,8 @@ pub(crate) struct Times {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a session keeps from its creation on, whatever is saved: so that saving needs no look at
-/// what is stored. The revision guards it.
+/// What a session keeps besides what its caller reads of it: so that saving needs no look at what is
+/// stored. The revision guards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) created_at: Timestamp,
@@ -128,6 +129,49 @@ impl<C> Session<C> {
         self.times.expires_at.to_system_time()
     }
 
+    /// Gives the session timeouts of its own, in place of those it has: "remember me", ticked at a login.
+    ///
+    /// They hold once the session is saved, by [`update`](crate::SessionStore::update) or
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at) shows
+    /// them from then on. The absolute one counts from the session's creation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if `inactivity` is greater than
+    /// `absolute`, or the session would outlive the last moment that can be stored. The session keeps
+    /// the timeouts that it has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let mut session = store.create(1)?; // before the login, as anybody's
+    ///
+    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
+    /// session.set_user("ann");
+    /// session.set_timeouts(month, month)?;
+    /// store.regenerate_id(&mut session)?;
+    /// assert_eq!(session.expires_at(), session.created_at() + month);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn set_timeouts(&mut self, inactivity: Duration, absolute: Duration) -> Result<()> {
+        let own = OwnTimeouts::new(Some(inactivity), Some(absolute))?;
+        // Both are its own, so no defaults come in.
+        own.check_at_creation(self.origin.created_at, &Timeouts::default())?;
+        self.origin.own_timeouts = own;
+        self.modified = true;
+        Ok(())
+    }
+
+    /// Takes the session's own timeouts away: once it is saved, it has the store's.
+    pub fn clear_timeouts(&mut self) {
+        self.origin.own_timeouts = OwnTimeouts::default();
+        self.modified = true;
+    }
+
     /// The token for this session's forms, if it was created with one. A session without a token
     /// cannot have sent a form that needs one: refuse it.
     #[must_use]
@@ -153,8 +197,8 @@ impl<C> Session<C> {
         self.content
     }
 
-    /// Whether [`content_mut`](Self::content_mut), [`set_user`](Self::set_user) or
-    /// [`clear_user`](Self::clear_user) was called since the session was read or saved.
+    /// Whether [`content_mut`](Self::content_mut), [`set_user`](Self::set_user),
+    /// [`set_timeouts`](Self::set_timeouts) or one of their opposites was called since the session was read or saved.
     #[must_use]
     pub const fn is_modified(&self) -> bool {
         self.modified

@@ -284,3 +284,61 @@ pub fn own_timeouts_are_checked_as_the_stores_are<F: EngineFixture>() {
     ));
     assert_eq!(store.stats().unwrap().sessions, 0);
 }
+
+pub fn own_timeouts_can_be_changed_and_taken_away<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let month = 30 * 24 * 60 * ABSOLUTE;
+    let mut longer = created_for(&store, "ann", 1);
+    let mut shorter = created_for(&store, "ann", 2);
+    let mut back = store.create_with(3, &options().inactivity(month).absolute(month)).unwrap();
+    let mut unsaved = created_for(&store, "ann", 4);
+
+    unsaved.set_timeouts(month, month).unwrap();
+    longer.set_timeouts(month, month).unwrap();
+    assert!(longer.is_modified());
+    store.regenerate_id(&mut longer).unwrap();
+    shorter.set_timeouts(MS, 2 * MS).unwrap();
+    store.update(&mut shorter).unwrap();
+    back.clear_timeouts();
+    store.update(&mut back).unwrap();
+    let lives = [(&longer, month), (&shorter, MS), (&back, INACTIVITY), (&unsaved, INACTIVITY)];
+    for (session, life) in lives {
+        assert_eq!(session.expires_at(), session.created_at() + life);
+        assert_eq!(stored(&store, session.id()).expires_at(), session.expires_at());
+    }
+
+    setup.clock.advance(MS);
+    assert_eq!(store.clean_up_expired().unwrap(), 1, "the index follows to an earlier deadline");
+    assert_absent(&store, &shorter);
+    setup.clock.advance(INACTIVITY - MS);
+    assert_eq!(store.clean_up_expired().unwrap(), 2);
+    assert_absent(&store, &back);
+    assert_absent(&store, &unsaved);
+    setup.clock.advance(month - INACTIVITY - MS);
+    assert_eq!(store.clean_up_expired().unwrap(), 0, "and to a later one");
+    assert_eq!(stored(&store, longer.id()).user(), Some(&"ann".into()));
+    setup.clock.advance(MS);
+    assert_eq!(store.clean_up_expired().unwrap(), 1);
+    assert_absent(&store, &longer);
+}
+
+pub fn own_timeouts_that_are_set_later_are_checked_too<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let mut session = created_for(&store, "ann", 1);
+    let refused = session.set_timeouts(2 * MS, MS);
+    assert!(matches!(
+        refused,
+        Err(Error::InvalidTimeouts(InvalidTimeouts::InactivityExceedsAbsolute { .. }))
+    ));
+    let endless = Duration::from_millis(u64::MAX);
+    let refused = session.set_timeouts(MS, endless);
+    assert!(matches!(
+        refused,
+        Err(Error::InvalidTimeouts(InvalidTimeouts::PastTheEndOfTime { .. }))
+    ));
+    assert!(!session.is_modified());
+    store.update(&mut session).unwrap();
+    assert_eq!(session.expires_at(), session.last_active() + INACTIVITY);
+}

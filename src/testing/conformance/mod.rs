@@ -76,6 +76,8 @@ macro_rules! engine_conformance {
                 own_timeouts_override_the_stores_one_by_one
                 own_timeouts_survive_every_change
                 own_timeouts_are_checked_as_the_stores_are
+                own_timeouts_can_be_changed_and_taken_away
+                own_timeouts_that_are_set_later_are_checked_too
             }
             clocks {
                 a_clock_that_goes_back_extends_nothing

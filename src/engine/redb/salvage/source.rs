@@ -4,8 +4,7 @@
 //! Invariant: a page counts as part of a table only if the checksums from the commit slot down to
 //! it say so. Memory use is one page a level; a part that cannot be read is counted and left out.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -17,7 +16,9 @@ use crate::engine::redb::pages::{
 };
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
-use crate::engine::redb::storage::platform::{len_of, no_follow, refused};
+use crate::engine::redb::storage::platform::{
+    ensure_no_link, len_of, no_follow, refused, try_lock_shared,
+};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -48,13 +49,9 @@ impl Source {
         InFolder::at(path)?.found()?;
         let mut open = OpenOptions::new();
         let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
-        match file.try_lock_shared() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::AlreadyOpen { path: path.into() }),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                return Err(Error::LocksUnsupported { path: path.into() });
-            }
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path, error)),
+        ensure_no_link(path, &file)?;
+        if !try_lock_shared(path, &file)? {
+            return Err(Error::AlreadyOpen { path: path.into() });
         }
         let len = len_of(&file).map_err(|error| Error::io("look at", path, error))?;
         let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };

@@ -14,7 +14,7 @@ use crate::engine::redb::digest::digest_of;
 use crate::engine::redb::storage::folder::opened;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    move_to_nothing, no_follow, private, sync_folder_of, try_lock,
+    ensure_no_link, move_to_nothing, no_follow, patiently, private, sync_folder_of, try_lock,
 };
 use crate::engine::redb::storage::unfinished::{Token, is_draft};
 use crate::engine::redb::storage::{Draft, Opened};
@@ -120,6 +120,7 @@ fn remove_if_abandoned(name: &Path, token: &Token) -> Result<()> {
     let mut open = OpenOptions::new();
     open.read(true).write(true);
     let file = no_follow(&mut open).open(name).map_err(failed)?;
+    ensure_no_link(name, &file)?;
     if !try_lock(name, &file)? {
         return Ok(());
     }
@@ -136,7 +137,7 @@ fn remove_if_abandoned(name: &Path, token: &Token) -> Result<()> {
 /// Removes a name if it leads to this file.
 fn remove_if(name: &Path, file: &File) -> io::Result<()> {
     match Identity::at(name)? == Identity::of(file)? {
-        true => fs::remove_file(name),
+        true => patiently(|| fs::remove_file(name)),
         false => Ok(()),
     }
 }

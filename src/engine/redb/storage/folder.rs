@@ -11,8 +11,8 @@ use crate::engine::redb::storage::draft::{Beside, remove_abandoned};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
 use crate::engine::redb::storage::platform::{
-    Kind, OpenFolder, forget_cached, kind_at, len_of, no_follow, private, refused, sync_folder_of,
-    try_lock,
+    Kind, OpenFolder, ensure_no_link, forget_cached, kind_at, len_of, no_follow, patiently,
+    private, refused, reserved_name, sync_folder_of, try_lock,
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -32,6 +32,9 @@ impl InFolder {
         if path.to_string_lossy().ends_with(std::path::is_separator) {
             return Err(Error::NotARegularFile { path: path.into(), what: "a folder's name" });
         }
+        if let Some(what) = reserved_name(path) {
+            return Err(Error::NotARegularFile { path: path.into(), what });
+        }
         let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
         let folder = OpenFolder::of(&path);
         Ok(Self { path, folder })
@@ -44,8 +47,10 @@ impl InFolder {
         if let Some(opened) = self.folder.open(&self.path, for_writing) {
             return opened;
         }
-        let mut open = OpenOptions::new();
-        no_follow(open.read(true).write(for_writing)).open(&self.path)
+        patiently(|| {
+            let mut open = OpenOptions::new();
+            no_follow(open.read(true).write(for_writing)).open(&self.path)
+        })
     }
 }
 
@@ -73,6 +78,7 @@ impl Storage for InFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused("open", &self.path, error)),
         };
+        ensure_no_link(&self.path, &file)?;
         // Before the first look: whoever has it open may be making it shorter.
         match try_lock(&self.path, &file)? {
             true => opened(&self.path, file, false).map(Some),
@@ -102,7 +108,7 @@ impl Storage for InFolder {
 
     fn remove(&self, identity: Identity) {
         if Identity::at(&self.path).is_ok_and(|found| found == identity) {
-            let _ = fs::remove_file(&self.path);
+            let _ = patiently(|| fs::remove_file(&self.path));
         }
     }
 

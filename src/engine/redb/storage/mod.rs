@@ -94,6 +94,10 @@ pub(crate) enum WriteFailure {
     /// As a write does: any part of it may be there, and it can be tried again.
     Write(io::Error),
     /// As a sync does: the system may hold for written what is not on the disk.
+    #[cfg_attr(
+        all(any(not(target_os = "linux"), portable), not(feature = "testing")),
+        allow(dead_code, reason = "only Linux syncs a range")
+    )]
     Sync(io::Error),
 }
 

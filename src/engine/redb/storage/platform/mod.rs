@@ -1,0 +1,102 @@
+//! What differs between operating systems: links, locks, modes, and which file a name leads to.
+//!
+//! Invariant: the same functions on every system. One file says what a system has of its own; what
+//! it has not, `portable.rs` does without. `--cfg portable` has Linux do without its own, too, so
+//! that the other systems' ways are tested here.
+
+#[cfg(all(target_os = "linux", not(portable)))]
+mod linux;
+#[cfg(any(not(target_os = "linux"), portable))]
+mod portable;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::{fs, io};
+
+#[cfg(all(target_os = "linux", not(portable)))]
+pub(in crate::engine::redb) use crate::engine::redb::storage::platform::linux::*;
+#[cfg(any(not(target_os = "linux"), portable))]
+pub(in crate::engine::redb) use crate::engine::redb::storage::platform::portable::*;
+#[cfg(unix)]
+pub(in crate::engine::redb) use crate::engine::redb::storage::platform::unix::*;
+#[cfg(windows)]
+pub(in crate::engine::redb) use crate::engine::redb::storage::platform::windows::*;
+use crate::error::Error;
+
+/// What stands under a name; a link itself is something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Kind {
+    File,
+    Folder,
+    Link,
+    Other,
+}
+
+/// The error of a file that could not be opened.
+pub(in crate::engine::redb) fn refused(
+    action: &'static str,
+    path: &Path,
+    error: io::Error,
+) -> Error {
+    if is_link_error(&error) {
+        return Error::NotARegularFile { path: path.into(), what: "a symbolic link" };
+    }
+    if is_held_by_another(&error) {
+        return Error::AlreadyOpen { path: path.into() };
+    }
+    match error.kind() {
+        io::ErrorKind::IsADirectory => {
+            Error::NotARegularFile { path: path.into(), what: "a folder" }
+        }
+        _ => Error::io(action, path, error),
+    }
+}
+
+/// Gives a file another name, under which there must be nothing.
+pub(in crate::engine::redb) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    let moved = rename_to_nothing(from, to);
+    if !matches!(&moved, Err(error) if error.kind() == io::ErrorKind::Unsupported) {
+        return moved;
+    }
+    link_to_nothing(from, to)
+}
+
+/// The same by a second name.
+fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match patiently(|| fs::hard_link(from, to)) {
+        Ok(()) => patiently(|| fs::remove_file(from)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // No links either: an empty file of our own is what is replaced.
+        Err(_) => {
+            let mut open = OpenOptions::new();
+            drop(private(open.write(true).create_new(true)).open(to)?);
+            patiently(|| fs::rename(from, to))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_moved_to_a_free_name_and_to_no_other_with_and_without_the_call_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for rename in [move_to_nothing, link_to_nothing] {
+            fs::write(path("from"), b"new").unwrap();
+            fs::write(path("taken"), b"old").unwrap();
+            let refused = rename(&path("from"), &path("taken")).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(path("taken")).unwrap(), b"old");
+            rename(&path("from"), &path("free")).unwrap();
+            assert!(!path("from").exists());
+            assert_eq!(fs::read(path("free")).unwrap(), b"new");
+            fs::remove_file(path("free")).unwrap();
+        }
+    }
+}

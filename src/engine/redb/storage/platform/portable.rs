@@ -1,0 +1,58 @@
+//! How a system is done without that has none of Linux's own calls.
+
+use std::fs::File;
+use std::io;
+#[cfg(unix)]
+use std::{os::fd::AsFd, path::Path};
+
+#[cfg(unix)]
+use rustix::fs::{AtFlags, CWD, fstat, statat};
+
+use crate::engine::redb::storage::WriteFailure;
+#[cfg(unix)]
+use crate::engine::redb::storage::identity::Identity;
+
+/// There is no call that is known to do it.
+pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Without a range to sync there is nothing to open it for.
+pub(in crate::engine::redb) fn open_apart(_: &File) -> Option<File> {
+    None
+}
+
+pub(in crate::engine::redb) fn write_synced(
+    _: &File,
+    _: u64,
+    _: &[u8],
+) -> Result<(), WriteFailure> {
+    Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()))
+}
+
+pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+/// Whether a name leads to the file, as far as the system tells.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
+    fstat(file).is_ok_and(|found| found.st_nlink > 0)
+}
+
+#[cfg(not(unix))]
+pub(in crate::engine::redb) const fn has_name(_: &File) -> bool {
+    true
+}
+
+#[cfg(unix)]
+impl Identity {
+    /// Which file a name leads to, a link itself being one.
+    pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
+        Self::beneath(CWD, path)
+    }
+
+    pub(super) fn beneath(folder: impl AsFd, name: &Path) -> io::Result<Self> {
+        Ok(Self::in_stat(&statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+}

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
-//! use sessile::{SessionId, SessionStore};
+//! use sessile::{Json, SessionId, SessionStore};
 //!
 //! #[derive(Serialize, Deserialize)]
 //! struct Cart {
@@ -18,10 +18,10 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("sessions.redb");
-//! let store = SessionStore::<Cart>::open(path)?; // or "sessions.redb"
+//! let store = SessionStore::<Json<Cart>>::open(path)?; // or "sessions.redb"
 //!
 //! // At login: a new session, whose id becomes the cookie.
-//! let session = store.create_for_user("ann", Cart { items: vec![] })?;
+//! let session = store.create_for_user("ann", Json(Cart { items: vec![] }))?;
 //! let cookie = session.id().encode();
 //!
 //! // At each request: read it and extend its life.
@@ -82,7 +82,7 @@
 //! | open a store, change a setting | [`SessionStore`], [`Builder`], [`Durability`] |
 //! | set how long sessions live | [`Timeouts`], [`SessionOptions`] |
 //! | put sessions and cookies together | [`web`](web/index.html), [`SessionId`], [`CsrfToken`] |
-//! | use typed content or named values | [`Session`], [`Attributes`] |
+//! | choose a type for the content | [`guide::content`], [`Json`], [`Attributes`] |
 //! | change the content type later | [`Builder::content_version`] |
 //! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
 //! | change one session from many threads | [`SessionStore::modify`] |
@@ -97,6 +97,8 @@
 //!   tell it from one that never was, and touching does not revive it.
 //! - Only creating creates. An update of a session that is gone changes nothing, so a request in
 //!   flight never undoes a logout.
+//! - What is stored comes back, or reading it is an error: content is read back before it is written,
+//!   and its shape is compared whenever it is read.
 //! - No lost updates: [`update`](SessionStore::update) refuses a session that changed since it was
 //!   read, [`modify`](SessionStore::modify) tries again.
 //! - What was acknowledged survives a killed process and, with the default [`Durability`], power
@@ -151,10 +153,11 @@ pub use error::{Error, Result, Source};
 pub use key::SessionKey;
 pub use record::content::StoredContent;
 pub use session::Session;
-pub use session::attributes::Attributes;
+pub use session::attributes::{AttributeValue, Attributes};
 pub use session::csrf::CsrfToken;
 pub use session::id::SessionId;
 pub use session::info::SessionInfo;
+pub use session::json::Json;
 pub use session::options::SessionOptions;
 pub use session::user::UserId;
 pub use store::SessionStore;

@@ -1,5 +1,6 @@
 //! Every setting: its default, its range, what it changes and why it is what it is.
 
+mod content_name;
 mod opening;
 
 use std::fmt;
@@ -50,6 +51,7 @@ pub struct Builder<C = Attributes> {
     sweep_interval: Duration,
     manual_maintenance: bool,
     content_name: Option<String>,
+    renamed_content: Vec<String>,
     content_version: u32,
     migrate: Option<Migrate<C>>,
     clock: Arc<dyn Clock>,
@@ -69,6 +71,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             sweep_interval: Duration::from_secs(60),
             manual_maintenance: false,
             content_name: None,
+            renamed_content: Vec::new(),
             content_version: 0,
             migrate: None,
             clock: Arc::new(SystemClock),
@@ -216,15 +219,46 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { redb: self.redb.on_recovery(callback), ..self }
     }
 
-    /// A name for the content type, kept in the file and compared whenever it is opened. Default:
-    /// none, for a file without a name. Encoded content does not describe itself: the name is what
-    /// keeps one program's sessions from being read as another's.
+    /// A name for the content, kept in the file and compared whenever it is opened. Default: none,
+    /// which opens any store. 1 to 255 bytes.
     ///
-    /// With a name, content that does not decode though it is of the program's version is damaged, and
-    /// [`Error::DamagedRecord`]; without one it may as well be another type's, and is
-    /// [`Error::ContentMismatch`].
+    /// It tells stores apart before anything in them is read: a program that names its content does
+    /// not open the file of another one by mistake. A store without a name takes on the first that
+    /// it is opened with. A program that names nothing opens a named store too, so a release that
+    /// adds a name can be rolled back.
+    ///
+    /// # Errors
+    ///
+    /// Opening is [`Error::ContentMismatch`] if the store has another name; see
+    /// [`rename_content`](Self::rename_content).
     pub fn content_name(self, name: impl Into<String>) -> Self {
         Self { content_name: Some(name.into()), ..self }
+    }
+
+    /// A name that the content had before, and has no more: a store of that name takes on
+    /// [`content_name`](Self::content_name) when it is opened, or loses its names if there is none. A
+    /// store of another name is left as it is. May be called for several names.
+    ///
+    /// The earlier name opens the store as before, so the release before can be rolled back to: a
+    /// store keeps its last 16 names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let old = SessionStore::<u32>::builder().content_name("oldco.cart");
+    /// old.open(&path)?.close()?;
+    ///
+    /// let new = SessionStore::<u32>::builder().content_name("newco.cart");
+    /// new.rename_content("oldco.cart").open(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rename_content(mut self, from: impl Into<String>) -> Self {
+        self.renamed_content.push(from.into());
+        self
     }
 
     /// The version of the content type, 1 or greater, and how to read earlier ones. Default: 0.
@@ -232,6 +266,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Every record carries the version it was written with. An older one is handed to `migrate`
     /// when it is read, and stored in its new form when it is next saved; until then it stays as
     /// it is. One from a newer version is [`Error::ContentMismatch`].
+    ///
+    /// Raise it whenever a field or a variant of typed content is added, renamed, moved or given
+    /// another type. A change without it is no danger: what was written before is
+    /// [`Error::ContentMismatch`], never another value. Content in [`Json`](crate::Json) needs no
+    /// version for fields that come, with `#[serde(default)]`, and go.
     ///
     /// # Examples
     ///
@@ -284,12 +323,15 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         if self.migrate.is_some() && self.content_version == 0 {
             return Err(Error::setting("content_version", "must be at least 1"));
         }
-        match self.content_name.as_deref() {
-            Some(name) if name.is_empty() || name.len() > 255 => {
-                Err(Error::setting("content_name", "must have 1 to 255 bytes"))
-            }
-            _ => Ok(()),
+        for (setting, name) in self
+            .content_name
+            .iter()
+            .map(|name| ("content_name", name))
+            .chain(self.renamed_content.iter().map(|name| ("rename_content", name)))
+        {
+            content_name::check(setting, name)?;
         }
+        Ok(())
     }
 }
 

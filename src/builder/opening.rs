@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::builder::Builder;
+use crate::builder::{Builder, content_name};
 use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
@@ -96,7 +96,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
                 "is missing: name one, or use `open(path)` or `in_memory()`",
             ));
         };
-        check_content_name(&*engine, self.content_name.as_deref())
+        content_name::settle(&*engine, self.content_name.as_deref(), &self.renamed_content)
             .and_then(|()| note_creation(&*engine, &*self.clock))
             .and_then(|()| adopt_timeouts(&*engine, &self.timeouts))
             .map_err(failed_to_open)?;
@@ -122,17 +122,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             true => None,
             false => Some(Maintenance::start(&core, intervals)?),
         };
-        let codec = Codec {
-            // Another name was refused above.
-            named: self.content_name.is_some(),
-            version: self.content_version,
-            migrate: self.migrate,
-        };
+        let codec = Codec { version: self.content_version, migrate: self.migrate };
         Ok(SessionStore::assemble(core, codec, maintenance))
     }
 }
 
-const CONTENT_NAME: &str = "content_name";
 const TIMEOUTS: &str = "timeouts";
 const CREATED_AT: &str = "created_at";
 
@@ -142,25 +136,6 @@ fn failed_to_open(error: Error) -> Error {
     match &error {
         Error::OutcomeUnknown { source } => source.downcast_ref().cloned().unwrap_or(error),
         _ => error,
-    }
-}
-
-/// Content of one name is never read as content of another. A store without a name takes one on.
-fn check_content_name(engine: &dyn Engine, expected: Option<&str>) -> Result<()> {
-    let found = engine.load_meta(CONTENT_NAME)?;
-    match (found, expected) {
-        (Some(found), expected) if Some(found.as_slice()) != expected.map(str::as_bytes) => {
-            let found = String::from_utf8_lossy(&found).into_owned();
-            let expected = expected.map_or("none".into(), |name| format!("`{name}`"));
-            Err(Error::ContentMismatch {
-                detail: format!(
-                    "the store holds content named `{found}` and `content_name` is {expected}"
-                ),
-                source: None,
-            })
-        }
-        (None, Some(name)) => engine.store_meta(CONTENT_NAME, name.as_bytes()),
-        _ => Ok(()),
     }
 }
 

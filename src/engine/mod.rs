@@ -15,6 +15,7 @@ pub(crate) mod redb;
 pub(crate) mod waker;
 
 pub use crate::record::Record;
+pub use crate::record::content::ContentKind;
 pub use crate::session::user::UserKey;
 pub use crate::time::clock::Timestamp;
 pub use crate::time::moment::Moment;

@@ -91,27 +91,35 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The content could not be encoded. Nothing was written.
-    #[error("the content could not be encoded; nothing was written")]
+    /// The content could not be encoded, or what was encoded could not be read back as the same value.
+    /// Nothing was written.
+    ///
+    /// Content is decoded and encoded again before it is stored. The module
+    /// [`guide::content`](crate::guide::content) says which types and attributes go with typed
+    /// content, and which with [`Json`](crate::Json).
+    #[error("the content cannot be stored: {detail}; nothing was written")]
     Encode {
-        /// What the content's `Serialize` reported.
+        /// What does it, where in the content, and what to use.
+        detail: String,
+        /// What the content's own code reported, where there is more to say.
         #[source]
-        source: Source,
+        source: Option<Source>,
     },
-    /// An attribute could not be turned into JSON, or is of another type than the one asked for.
-    #[error("the attribute `{name}` could not be converted")]
+    /// An attribute cannot be kept as JSON, or is of another type than the one asked for.
+    #[error("the attribute `{name}` could not be converted: {detail}")]
     Attribute {
         /// The attribute's name.
         name: String,
-        /// What the conversion reported.
-        #[source]
-        source: Source,
+        /// What is wrong with it.
+        detail: String,
     },
-    /// What is stored is content of another name, version or type. It is left as it is.
+    /// What is stored is content of another name, version, kind or shape. It is left as it is, and is
+    /// sound: the program that wrote it can read it.
     ///
-    /// Content that does not decode is taken for another type's, unless the store has a
-    /// [`content_name`](crate::Builder::content_name) and the record the program's version of it:
-    /// then it is a [`DamagedRecord`](Self::DamagedRecord).
+    /// The shape is the names of fields and variants, their order, and the kinds of their values. A
+    /// type that has changed reads what it wrote before through
+    /// [`content_version`](crate::Builder::content_version) and a migration; content in
+    /// [`Json`](crate::Json) has no shape beyond the text.
     #[error("{detail}; the stored content is untouched")]
     ContentMismatch {
         /// What was found, what was expected, and what to do.
@@ -120,8 +128,7 @@ pub enum Error {
         #[source]
         source: Option<Source>,
     },
-    /// A stored record is not one this library wrote, or holds under the name and version of the
-    /// program's content what is not that. It is left as it is.
+    /// A stored record is not what this library wrote under its key. It is left as it is.
     #[error(
         "the record of session {key} is damaged ({reason}); \
          destroy it by its key or restore the file from a copy"
@@ -312,6 +319,10 @@ impl Error {
     /// ```
     pub fn engine(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Engine { source: Arc::new(source) }
+    }
+
+    pub(crate) fn attribute(name: &str, detail: String) -> Self {
+        Self::Attribute { name: name.into(), detail }
     }
 
     pub(crate) fn setting(name: &'static str, reason: impl fmt::Display) -> Self {

@@ -3,6 +3,7 @@
 //! | page | answers |
 //! |---|---|
 //! | [`login`] | what a login does, step by step, and against whom |
+//! | [`content`] | which type the content has, what is checked, how it changes |
 //! | [`timeouts`] | when a session ends; "remember me" |
 //! | [`users`] | the page of a user's devices; ending sessions |
 //! | [`errors`] | what to do about each error |
@@ -13,6 +14,9 @@
 
 #[doc = include_str!("login.md")]
 pub mod login {}
+
+#[doc = include_str!("content.md")]
+pub mod content {}
 
 #[doc = include_str!("timeouts.md")]
 pub mod timeouts {}

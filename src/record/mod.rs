@@ -4,9 +4,9 @@
 //! uses bincode. Invariant: what decodes re-encodes to the same bytes, and a record decodes under
 //! no other key than its own. It knows nothing of engines and of typed sessions.
 
+mod adapter;
 pub(crate) mod content;
 pub(crate) mod header;
-mod limits;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use header::Header;
 
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
+use crate::record::content::{ContentKind, StoredContent};
 use crate::session::csrf::CsrfToken;
 use crate::session::user::{UserId, UserKey};
 use crate::time::clock::Timestamp;
@@ -226,8 +227,17 @@ impl Record {
         self.header.own_timeouts
     }
 
-    pub(crate) fn content_version(&self) -> u32 {
-        self.header.content_version
+    /// The form that the content has; `None` for one that this version of the library does not know.
+    #[must_use]
+    pub fn content_kind(&self) -> Option<ContentKind> {
+        self.stored_content().kind()
+    }
+
+    /// The content, for a tool: see [`StoredContent::to_json`].
+    #[must_use]
+    #[inline]
+    pub fn stored_content(&self) -> StoredContent<'_> {
+        StoredContent::new(self.header.content_version, self.content())
     }
 
     pub(crate) fn user_id(&self) -> Option<UserId> {

@@ -82,7 +82,7 @@ fn the_parts_come_back() {
     assert_eq!(record.user_id(), Some(UserId::from("ann")));
     assert_eq!(record.csrf_token().unwrap().as_bytes(), &[0xcc; 16]);
     assert_eq!(record.content(), b"content");
-    assert_eq!((record.revision(), record.content_version()), (3, 2));
+    assert_eq!((record.revision(), record.stored_content().version()), (3, 2));
     assert_eq!((record.created_at(), record.last_active()), (at(1_000_000), at(1_000_500)));
     let own = OwnTimeouts { inactivity_ms: Some(1_000), absolute_ms: None };
     assert_eq!(record.own_timeouts(), own);

@@ -7,6 +7,7 @@ pub(crate) mod attributes;
 pub(crate) mod csrf;
 pub(crate) mod id;
 pub(crate) mod info;
+pub(crate) mod json;
 pub(crate) mod options;
 pub(crate) mod user;
 

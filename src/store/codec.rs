@@ -1,5 +1,6 @@
 //! Typed content to bytes and back, with the content version and the caller's migration.
 
+use std::any::type_name;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
-use crate::record::content::StoredContent;
+use crate::record::content::{ContentKind, Misread, StoredContent};
 use crate::record::{Record, content};
 use crate::session::id::SessionId;
 use crate::session::info::SessionInfo;
@@ -19,13 +20,12 @@ use crate::time::timeouts::Timeouts;
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
 
 pub(crate) struct Codec<C> {
-    /// Whether the store holds content of the name that the program gave; not, if it gave none.
-    pub(crate) named: bool,
     pub(crate) version: u32,
     pub(crate) migrate: Option<Migrate<C>>,
 }
 
-impl<C: Serialize> Codec<C> {
+impl<C: Serialize + DeserializeOwned> Codec<C> {
+    /// The content as bytes that were read back once.
     pub(crate) fn encode(&self, content: &C, max_len: usize) -> Result<Vec<u8>> {
         content::encode(content, max_len)
     }
@@ -54,42 +54,67 @@ impl<C: DeserializeOwned> Codec<C> {
     }
 
     /// The content that a record holds, migrated if an earlier version of the program wrote it.
+    #[inline]
     pub(crate) fn decode(&self, key: &SessionKey, record: &Record) -> Result<C> {
-        let found = record.content_version();
-        let mismatch = |expectation: String, source| Error::ContentMismatch {
-            detail: format!("session {key} holds content of version {found}, {expectation}"),
-            source,
-        };
-        if found > self.version {
-            let supported = self.version;
-            return Err(mismatch(
-                format!(
-                    "and this program reads up to {supported}; use the newer program, \
-                     or name its `content_version`"
-                ),
-                None,
-            ));
-        }
+        let stored = record.stored_content();
         match &self.migrate {
-            Some(migrate) if found < self.version => {
-                migrate(StoredContent::new(found, record.content())).map_err(|error| {
-                    let expectation = format!("which could not be migrated to {}", self.version);
-                    mismatch(expectation, Some(Arc::new(error)))
-                })
+            _ if stored.version() > self.version => Err(self.newer(key, stored.version())),
+            Some(migrate) if stored.version() < self.version => {
+                migrate(stored).map_err(|error| self.not_migrated(key, stored.version(), error))
             }
-            // The name and the version are those of `C`, so it is not another type.
-            _ if self.named && found == self.version => {
-                content::decode(record.content()).map_err(|_| Error::DamagedRecord {
-                    key: *key,
-                    reason: "its content is not what its name and version stand for; if the type \
-                             has changed since, raise `content_version` and migrate",
-                })
+            _ => stored.read().map_err(|misread| self.mismatch(key, &stored, misread)),
+        }
+    }
+
+    #[cold]
+    fn newer(&self, key: &SessionKey, found: u32) -> Error {
+        let supported = self.version;
+        Error::ContentMismatch {
+            detail: format!(
+                "session {key} holds content of version {found}, and this program reads up to \
+                 {supported}; use the newer program, or name its `content_version`"
+            ),
+            source: None,
+        }
+    }
+
+    #[cold]
+    fn not_migrated(&self, key: &SessionKey, found: u32, error: Error) -> Error {
+        Error::ContentMismatch {
+            detail: format!(
+                "session {key} holds content of version {found}, which could not be migrated to {}; \
+                 the migration has to decode it as the type that wrote it",
+                self.version
+            ),
+            source: Some(Arc::new(error)),
+        }
+    }
+
+    /// The record's checksum holds, so the content is what was written, and it was read back then.
+    /// So it is the type that is another one.
+    #[cold]
+    fn mismatch(&self, key: &SessionKey, stored: &StoredContent<'_>, misread: Misread) -> Error {
+        let (version, asked) = (stored.version(), type_name::<C>());
+        let advice = match stored.kind() {
+            None => "use the program that wrote it".into(),
+            Some(kind) if kind != misread.asked_kind() => {
+                format!("it was written as {kind}: read it as that, or migrate it")
             }
-            _ => content::decode(record.content()).map_err(|source| {
-                let expectation = "which is not the content type of this store; if the type has \
-                                   changed, raise `content_version` and migrate";
-                mismatch(expectation.into(), Some(source))
-            }),
+            Some(ContentKind::Json) => "give new fields `#[serde(default)]`, or raise \
+                                        `content_version` and migrate"
+                .into(),
+            Some(_) => {
+                "if the type has changed, raise `content_version` and migrate, or keep it as \
+                        `Json<T>`, whose fields may come and go"
+                    .into()
+            }
+        };
+        Error::ContentMismatch {
+            detail: format!(
+                "session {key} holds content of version {version} that is not what `{asked}` of this \
+                 program reads; {advice}"
+            ),
+            source: Some(misread.into()),
         }
     }
 }

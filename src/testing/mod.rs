@@ -26,7 +26,8 @@ pub use crate::testing::fixture::{EngineFixture, MemoryFixture};
 
 use crate::record::content::StoredContent;
 
-/// Content as a record holds it, for tests of migrations and for fuzzing the decoding.
+/// Content as a record holds it, for tests of migrations and for fuzzing the decoding. It has no shape,
+/// so any type decodes it that the bytes suffice for.
 ///
 /// # Examples
 ///
@@ -37,7 +38,7 @@ use crate::record::content::StoredContent;
 /// ```
 #[must_use]
 pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
-    StoredContent::new(version, bytes)
+    StoredContent::without_shape(version, bytes)
 }
 
 /// Content as a store encodes it: the inverse of [`stored_content`].
@@ -53,5 +54,5 @@ pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
 /// # Ok::<(), sessile::Error>(())
 /// ```
 pub fn encode_content(content: &impl serde::Serialize) -> crate::error::Result<Vec<u8>> {
-    crate::record::content::encode(content, crate::record::content::MAX_LEN)
+    crate::record::content::encode_body(content)
 }

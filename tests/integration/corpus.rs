@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "../../fuzz/checks/content_json.rs"]
+mod content_json;
 #[path = "../../fuzz/checks/cookie_header.rs"]
 mod cookie_header;
 #[path = "../../fuzz/checks/open_damaged.rs"]
@@ -24,6 +26,11 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         inputs += 1;
     }
     assert!(inputs >= 10, "the corpus in {} is gone", folder.display());
+}
+
+#[test]
+fn the_corpus_of_content_json_passes() {
+    replay("content_json", content_json::check);
 }
 
 #[test]

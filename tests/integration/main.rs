@@ -7,6 +7,7 @@ mod child;
 mod conformance;
 #[cfg(target_os = "linux")]
 mod containers;
+mod content;
 mod cookies;
 mod corpus;
 mod crash;

@@ -162,6 +162,7 @@ macro_rules! engine_conformance {
                 shorter_timeouts_apply_at_once_to_stored_sessions
                 longer_timeouts_apply_at_once_to_stored_sessions
                 content_of_another_name_is_refused
+                renamed_content_is_opened_under_its_old_name_and_its_new_one
                 a_store_without_a_name_takes_one_on
             }
             migrations {

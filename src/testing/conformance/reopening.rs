@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::builder::Builder;
 use crate::engine::contract::Engine as _;
 use crate::error::Error;
 use crate::session::attributes::Attributes;
@@ -186,17 +187,41 @@ pub fn content_of_another_name_is_refused<F: EngineFixture>() {
     let store: SessionStore<u64> = setup.builder().content_name("shop.cart").build().unwrap();
     let session = created(&store, 1);
     store.close().unwrap();
-    for other in [Some("shop.card"), None] {
+    let refused = setup.builder::<u64>().content_name("shop.card").build();
+    assert!(matches!(refused, Err(Error::ContentMismatch { .. })));
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("shop.cart"), "{text}");
+    for name in [Some("shop.cart"), None] {
         let builder = setup.builder::<u64>();
-        let refused = match other {
-            Some(name) => builder.content_name(name).build(),
-            None => builder.build(),
+        let builder = match name {
+            Some(name) => builder.content_name(name),
+            None => builder,
         };
-        assert!(matches!(refused, Err(Error::ContentMismatch { .. })));
-        let text = refused.unwrap_err().to_string();
-        assert!(text.contains("shop.cart"), "{text}");
+        let store: SessionStore<u64> = builder.build().unwrap();
+        assert_eq!(*stored(&store, session.id()).content(), 1);
+        store.close().unwrap();
     }
-    let store: SessionStore<u64> = setup.builder().content_name("shop.cart").build().unwrap();
+}
+
+pub fn renamed_content_is_opened_under_its_old_name_and_its_new_one<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store: SessionStore<u64> = setup.builder().content_name("old").build().unwrap();
+    let session = created(&store, 1);
+    store.close().unwrap();
+    let builders: [fn(Builder<u64>) -> Builder<u64>; 3] = [
+        |builder| builder.content_name("new").rename_content("old"),
+        |builder| builder.content_name("new"),
+        |builder| builder.content_name("old"),
+    ];
+    for build in builders {
+        let store = build(setup.builder()).build().unwrap();
+        assert_eq!(*stored(&store, session.id()).content(), 1);
+        store.close().unwrap();
+    }
+    let other = setup.builder::<u64>().content_name("other").rename_content("another").build();
+    assert!(matches!(other, Err(Error::ContentMismatch { .. })));
+    setup.builder::<u64>().rename_content("new").build().unwrap().close().unwrap();
+    let store: SessionStore<u64> = setup.builder().content_name("other").build().unwrap();
     assert_eq!(*stored(&store, session.id()).content(), 1);
 }
 
@@ -206,6 +231,8 @@ pub fn a_store_without_a_name_takes_one_on<F: EngineFixture>() {
     let store: SessionStore<u64> = setup.builder().content_name("counter").build().unwrap();
     assert_eq!(*stored(&store, session.id()).content(), 1);
     drop(store);
-    assert!(setup.builder::<u64>().build().is_err(), "and keeps it");
+    drop(setup.store::<u64>());
+    let other = setup.builder::<u64>().content_name("another").build();
+    assert!(other.is_err(), "it keeps the name, though a program without one has opened it");
     assert!(setup.fixture.open().load_meta("content_name").unwrap().is_some());
 }

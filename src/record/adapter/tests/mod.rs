@@ -1,5 +1,4 @@
-//! Owns the proof of what the limits promise, over bincode as the store uses it and over JSON for the
-//! calls that bincode never makes.
+//! Owns the proof of what the adapter promises, over bincode as the store uses it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -10,50 +9,83 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use bincode::config::{Configuration, standard};
-use bincode::error::{DecodeError, EncodeError};
+use bincode::error::DecodeError;
 use proptest::prelude::*;
-use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::record::limits::{LimitedContent, LimitedSeed, MAX_DEPTH};
+use super::budget::{Budget, MAX_DEPTH, Refusal};
+use super::shape::{Shape as ShapeOf, ShapeDigest};
+use super::{Watch, Watched, WatchedSeed};
 
+mod agreement;
 mod depth;
 mod elements;
+mod shapes;
 
 const CONFIG: Configuration = standard();
 const PLENTY: usize = 1 << 20;
 
-fn encode<T: Serialize>(value: &T, max_elements: usize) -> Result<Vec<u8>, String> {
-    bincode::serde::encode_to_vec(LimitedContent::new(value, max_elements), CONFIG).map_err(|e| {
-        match e {
-            EncodeError::OtherString(text) => text,
-            other => panic!("the limits should have refused this, not bincode: {other:?}"),
-        }
-    })
+/// The bytes of a value and its shape, or why it was refused.
+fn write<T: Serialize>(value: &T, elements: usize) -> Result<(Vec<u8>, ShapeOf), Refusal> {
+    let watch = Watch::new(Budget::of_elements(elements), ShapeDigest::new());
+    let encoded = bincode::serde::encode_to_vec(Watched::new(value, &watch), CONFIG);
+    match encoded {
+        Ok(bytes) => Ok((bytes, watch.observer.shape())),
+        Err(error) => Err(watch
+            .budget
+            .take_refusal()
+            .unwrap_or_else(|| panic!("refused, and not by the adapter: {error:?}"))),
+    }
 }
 
-fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], max_elements: usize) -> Result<T, String> {
-    match bincode::serde::seed_decode_from_slice(LimitedSeed::new(max_elements), bytes, CONFIG) {
-        Ok((value, read)) => {
-            assert_eq!(read, bytes.len(), "the whole input is read");
-            Ok(value)
-        }
-        Err(DecodeError::OtherString(text)) => Err(text),
-        Err(other) => panic!("the limits should have refused this, not bincode: {other:?}"),
+fn encode<T: Serialize>(value: &T, elements: usize) -> Result<Vec<u8>, Refusal> {
+    write(value, elements).map(|(bytes, _)| bytes)
+}
+
+/// A value, how much of the input it took and its shape, or what the adapter or bincode had against
+/// it.
+fn try_read<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    elements: usize,
+) -> Result<(T, usize, ShapeOf), Result<Refusal, DecodeError>> {
+    let watch = Watch::new(Budget::of_elements(elements), ShapeDigest::new());
+    let seed = WatchedSeed::new(&watch);
+    match bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG) {
+        Ok((value, read)) => Ok((value, read, watch.observer.shape())),
+        Err(error) => Err(watch.budget.take_refusal().ok_or(error)),
     }
+}
+
+fn read<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    elements: usize,
+) -> Result<(T, ShapeOf), Refusal> {
+    match try_read(bytes, elements) {
+        Ok((value, read, shape)) => {
+            assert_eq!(read, bytes.len(), "the whole input is read");
+            Ok((value, shape))
+        }
+        Err(Ok(refusal)) => Err(refusal),
+        Err(Err(error)) => panic!("refused, and not by the adapter: {error:?}"),
+    }
+}
+
+fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], elements: usize) -> Result<T, Refusal> {
+    read(bytes, elements).map(|(value, _)| value)
 }
 
 fn plain<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, CONFIG).unwrap()
 }
 
-fn too_deep<T>() -> Result<T, String> {
-    Err("content is nested deeper than 64 levels".to_owned())
+fn too_deep<T>() -> Result<T, Refusal> {
+    Err(Refusal::TooDeep)
 }
 
-fn too_many<T>(allowed: usize) -> Result<T, String> {
-    Err(format!("content has more than {allowed} elements"))
+fn too_many<T>(allowed: usize) -> Result<T, Refusal> {
+    Err(Refusal::TooManyElements { allowed })
 }
 
 // Every shape that serde has, in one type.
@@ -203,7 +235,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
 fn riches() -> impl Strategy<Value = Rich> {
     let numbers = (
         any::<Integers>(),
-        // A NaN would not equal itself, and JSON cannot write one.
+        // A NaN would not equal itself.
         (-1e30f32..1e30, -1e300f64..1e300),
         any::<(bool, char, String)>(),
     );
@@ -269,7 +301,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn encoding_through_the_limits_is_byte_identical(rich in riches()) {
+    fn encoding_through_the_adapter_is_byte_identical(rich in riches()) {
         let limited = encode(&rich, PLENTY).unwrap();
         prop_assert_eq!(&limited, &plain(&rich));
         prop_assert_eq!(decode::<Rich>(&limited, PLENTY).unwrap(), rich);
@@ -281,87 +313,43 @@ proptest! {
         let to_encode = smallest_budget(|n| encode(&rich, n).is_ok());
         let to_decode = smallest_budget(|n| decode::<Rich>(&bytes, n).is_ok());
         prop_assert_eq!(to_encode, to_decode);
-        prop_assert_eq!(encode(&rich, to_encode - 1), too_many(to_encode - 1));
-        prop_assert_eq!(decode::<Rich>(&bytes, to_encode - 1), too_many(to_encode - 1));
+        if let Some(fewer) = to_encode.checked_sub(1) {
+            prop_assert_eq!(encode(&rich, fewer), too_many(fewer));
+            prop_assert_eq!(decode::<Rich>(&bytes, fewer), too_many(fewer));
+        }
     }
 
     #[test]
-    fn json_is_written_and_read_the_same_through_the_limits(rich in riches()) {
-        let json = serde_json::to_string(&rich).unwrap();
-        let limited = serde_json::to_string(&LimitedContent::new(&rich, PLENTY)).unwrap();
-        prop_assert_eq!(&limited, &json);
-        // JSON does not give every value back, so what it gives without the limits is the measure.
-        let bare: Rich = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(from_json::<Rich>(&json), bare);
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(from_json::<serde_json::Value>(&json), value);
+    fn both_directions_see_the_same_shape(rich in riches()) {
+        let (bytes, written) = write(&rich, PLENTY).unwrap();
+        let (_, asked) = read::<Rich>(&bytes, PLENTY).unwrap();
+        prop_assert_eq!(written, asked);
     }
 
     #[test]
     fn damaged_bytes_decode_to_the_same_value_or_to_an_error(
         bytes in proptest::collection::vec(any::<u8>(), 0..200)
     ) {
-        let seed = LimitedSeed::<Vec<Shape>>::new(PLENTY);
-        let limited = bincode::serde::seed_decode_from_slice(seed, &bytes, CONFIG);
-        // Bare bincode is asked only where the limits show that it ends.
-        if let Ok(limited) = limited {
+        // Bare bincode is asked only where the adapter shows that it ends.
+        if let Ok((watched, read, _)) = try_read::<Vec<Shape>>(&bytes, PLENTY) {
             let bare: (Vec<Shape>, usize) =
                 bincode::serde::decode_from_slice(&bytes, CONFIG).unwrap();
-            prop_assert_eq!(limited, bare);
+            prop_assert_eq!((watched, read), bare);
         }
     }
 }
 
-fn from_json<T: DeserializeOwned>(json: &str) -> T {
-    LimitedSeed::new(PLENTY).deserialize(&mut serde_json::Deserializer::from_str(json)).unwrap()
-}
-
 #[test]
 fn borrowed_strings_and_bytes_stay_borrowed() {
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, PartialEq, Deserialize)]
     struct Borrowed<'a> {
         text: &'a str,
         #[serde(borrow)]
         bytes: &'a [u8],
     }
-    // A slice encodes as a sequence of bytes, which has the same layout as bytes.
     let bytes = plain(&("text", Bytes(vec![1, 2, 3])));
-    let value: Borrowed<'_> = decode(&bytes, 2).unwrap();
+    let value: Borrowed<'_> = decode(&bytes, 0).unwrap();
     assert_eq!(value, Borrowed { text: "text", bytes: &[1, 2, 3] });
     assert!(bytes.as_ptr_range().contains(&value.text.as_ptr()));
     assert!(bytes.as_ptr_range().contains(&value.bytes.as_ptr()));
-}
-
-#[test]
-fn a_value_of_the_wrong_kind_is_refused_in_the_words_of_its_type() {
-    let seed = LimitedSeed::<Option<Vec<u8>>>::new(PLENTY);
-    let error = seed.deserialize(&mut serde_json::Deserializer::from_str("true")).unwrap_err();
-    assert!(error.to_string().contains("boolean `true`, expected a sequence"), "{error}");
-}
-
-#[test]
-fn a_variant_without_data_is_read_to_its_end_where_the_format_gives_it_a_value() {
-    assert_eq!(from_json::<Vec<Shape>>(r#"[{"Unit":null},"Unit"]"#), [Shape::Unit, Shape::Unit]);
-}
-
-#[test]
-fn unknown_and_skipped_fields_pass_through_the_limits() {
-    struct Skips;
-    impl Serialize for Skips {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut fields = serializer.serialize_struct("Skips", 1)?;
-            fields.skip_field("absent")?;
-            fields.serialize_field("present", &1)?;
-            fields.end()
-        }
-    }
-    #[derive(Debug, PartialEq, Deserialize)]
-    struct Known {
-        present: u8,
-    }
-    // One element pays for the one field that is written.
-    let json = serde_json::to_string(&LimitedContent::new(&Skips, 1)).unwrap();
-    assert_eq!(json, r#"{"present":1}"#);
-    let known: Known = from_json(r#"{"unknown":[[1],{"a":null}],"present":1}"#);
-    assert_eq!(known, Known { present: 1 });
 }

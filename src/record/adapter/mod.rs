@@ -1,0 +1,147 @@
+//! Owns the adapter around serde: it stands between a caller's content type and bincode, sees every
+//! call in both directions, bounds what the type may do, and tells an observer what it did.
+//!
+//! bincode bounds neither depth nor the number of elements. A recursive type follows a damaged record
+//! down until the stack ends, which no caller can catch, and a `Vec<()>` loops for as long as its
+//! length prefix says. Here both end in an error. Nor does bincode write the names of fields and
+//! variants, so the same bytes can be read as another value; the observer learns the names.
+//!
+//! Invariants: the bytes are those that bincode writes on its own. Both directions charge the same
+//! levels and the same elements, and report the same [events](observer::Observer), for a type whose
+//! `Serialize` and `Deserialize` agree. A variant is handed to its type by the name that stands at
+//! its number, never by the number alone, so the name that is reported is the variant that is read.
+//!
+//! What is charged as one level: a sequence, a tuple, a tuple struct, a map, a struct, a newtype
+//! struct, a `Some`, and an enum variant that carries data. What is charged as one element: each
+//! element of a sequence and each entry of a map. Fields are charged nothing, because their number
+//! is the type's own.
+//!
+//! It relies on a format that answers a request with what was asked for, and presents structs and
+//! tuples as sequences, as bincode does. It must not know the record's layout, nor what is done
+//! with the events.
+
+mod budget;
+mod compound;
+mod deserialize;
+mod names;
+pub(super) mod observer;
+mod serialize;
+pub(super) mod shape;
+#[cfg(test)]
+mod tests;
+pub(super) mod trace;
+mod variants;
+
+use std::marker::PhantomData;
+
+pub(super) use self::budget::{Budget, Refusal, elements_allowed};
+use self::budget::{MAX_DEPTH, Refused};
+use self::observer::Observer;
+
+/// What one value may use, and who watches it.
+pub(super) struct Watch<O> {
+    pub(super) budget: Budget,
+    pub(super) observer: O,
+}
+
+impl<O: Observer> Watch<O> {
+    #[inline]
+    pub(super) fn new(budget: Budget, observer: O) -> Self {
+        Self { budget, observer }
+    }
+}
+
+/// A value that is encoded as the bytes that it would encode to itself.
+pub(super) struct Watched<'a, T: ?Sized, O> {
+    value: &'a T,
+    watch: &'a Watch<O>,
+}
+
+impl<'a, T: ?Sized, O: Observer> Watched<'a, T, O> {
+    #[inline]
+    pub(super) fn new(value: &'a T, watch: &'a Watch<O>) -> Self {
+        Self { value, watch }
+    }
+}
+
+/// Decodes a `T` from the bytes that a `T` itself would decode from.
+///
+/// It is a seed and not a wrapper type, because `Deserialize` has no way to be handed the watch.
+pub(super) struct WatchedSeed<'a, T, O> {
+    watch: &'a Watch<O>,
+    produces: PhantomData<fn() -> T>,
+}
+
+impl<'a, T, O: Observer> WatchedSeed<'a, T, O> {
+    #[inline]
+    pub(super) fn new(watch: &'a Watch<O>) -> Self {
+        Self { watch, produces: PhantomData }
+    }
+}
+
+/// A place inside a value. The levels that are left go down with the place and so travel by value;
+/// all else is shared by the whole value.
+struct Place<'a, O> {
+    watch: &'a Watch<O>,
+    levels_left: u8,
+}
+
+impl<O> Clone for Place<'_, O> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<O> Copy for Place<'_, O> {}
+
+impl<'a, O> Place<'a, O> {
+    #[inline]
+    fn outermost(watch: &'a Watch<O>) -> Self {
+        Self { watch, levels_left: MAX_DEPTH }
+    }
+
+    #[inline]
+    fn observer(self) -> &'a O {
+        &self.watch.observer
+    }
+
+    /// Charges one level, and gives the place inside it.
+    #[inline]
+    fn enter<E>(self, custom: impl FnOnce(Refused) -> E) -> Result<Self, E> {
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self { levels_left, ..self }),
+            None => Err(self.refuse(Refusal::TooDeep, custom)),
+        }
+    }
+
+    /// Charges one element.
+    #[inline]
+    fn take_element<E>(self, custom: impl FnOnce(Refused) -> E) -> Result<(), E> {
+        let budget = &self.watch.budget;
+        if budget.take_element() {
+            return Ok(());
+        }
+        Err(self.refuse(Refusal::TooManyElements { allowed: budget.allowed() }, custom))
+    }
+
+    /// Notes why the value is refused, and makes the error that ends the work on it.
+    #[cold]
+    fn refuse<E>(self, refusal: Refusal, custom: impl FnOnce(Refused) -> E) -> E {
+        self.watch.budget.refuse(refusal);
+        custom(Refused)
+    }
+}
+
+/// Any one of serde's parts, a serializer, a visitor, a seed or a value, together with its place.
+struct Within<'a, T, O> {
+    inner: T,
+    place: Place<'a, O>,
+}
+
+impl<'a, T, O> Within<'a, T, O> {
+    #[inline]
+    fn new(inner: T, place: Place<'a, O>) -> Self {
+        Self { inner, place }
+    }
+}

@@ -1,0 +1,143 @@
+//! Owns the shape of a value: a digest of everything that was seen of it but its data.
+//!
+//! Invariant: two values of one shape have, call by call, the same kinds of primitives, the same
+//! names of fields and variants, and lists of the same lengths; so bytes that were written under a
+//! shape mean, when read under the same shape, what they meant.
+//!
+//! # Why this digest
+//!
+//! A client that chooses content chooses which variants, options and lengths occur, and so, in part,
+//! what is digested. It must not be able to find content that has one shape for the type that wrote
+//! it and the same shape for another type. The state has 128 bits, all of which are kept. For a
+//! given token a step is a permutation of the state: two states that differ stay different for as
+//! long as the tokens are the same. To make them equal again, two words of 64 bits have to cancel at
+//! once, and the tokens that could do it are digests of the program's names, which no client chooses.
+
+use std::cell::Cell;
+
+use super::names;
+use super::observer::{Closed, Leaf, Observer, Variant};
+use crate::record::content::ContentKind;
+
+/// The length of a shape as it is stored, in bytes.
+pub(in crate::record) const SHAPE_LEN: usize = 16;
+
+/// The shape of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::record) struct Shape {
+    low: u64,
+    high: u64,
+}
+
+impl Shape {
+    pub(in crate::record) fn to_bytes(self) -> [u8; SHAPE_LEN] {
+        let mut bytes = [0; SHAPE_LEN];
+        let (low, high) = bytes.split_at_mut(SHAPE_LEN / 2);
+        low.copy_from_slice(&self.low.to_le_bytes());
+        high.copy_from_slice(&self.high.to_le_bytes());
+        bytes
+    }
+
+    #[inline]
+    pub(in crate::record) const fn from_bytes(bytes: [u8; SHAPE_LEN]) -> Self {
+        let both = u128::from_le_bytes(bytes);
+        Self { low: both as u64, high: (both >> 64) as u64 }
+    }
+
+    /// That of a value of which nothing was seen yet: the first bits of the fraction of pi.
+    const BLANK: Self = Self { low: 0x243f_6a88_85a3_08d3, high: 0x1319_8a2e_0370_7344 };
+}
+
+/// Digests what it sees, as it sees it.
+pub(in crate::record) struct ShapeDigest {
+    low: Cell<u64>,
+    high: Cell<u64>,
+    kinds: Cell<Kinds>,
+}
+
+/// Which marks of kinds were seen.
+#[derive(Clone, Copy)]
+struct Kinds {
+    outermost: ContentKind,
+    has_json: bool,
+}
+
+// Tokens. Leaves are the small numbers, so nothing else may be small.
+const NONE: u64 = 32;
+const SOME: u64 = 33;
+const KIND: u64 = 40;
+const LIST: u64 = 0xa409_3822_299f_31d0;
+const MAP: u64 = 0x082e_fa98_ec4e_6c89;
+const TUPLE: u64 = 0x4528_21e6_38d0_1377;
+const VARIANT: u64 = 0xbe54_66cf_34e9_0c6c;
+/// Odd, so that multiplying by it loses nothing.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl ShapeDigest {
+    #[inline]
+    pub(in crate::record) fn new() -> Self {
+        let Shape { low, high } = Shape::BLANK;
+        let kinds = Kinds { outermost: ContentKind::Typed, has_json: false };
+        Self { low: Cell::new(low), high: Cell::new(high), kinds: Cell::new(kinds) }
+    }
+
+    #[inline]
+    pub(in crate::record) fn shape(&self) -> Shape {
+        Shape { low: self.low.get(), high: self.high.get() }
+    }
+
+    /// The kind of content that the value says it is.
+    pub(in crate::record) fn outermost_kind(&self) -> ContentKind {
+        self.kinds.get().outermost
+    }
+
+    /// Whether there is JSON text anywhere in the value.
+    pub(in crate::record) fn has_json(&self) -> bool {
+        self.kinds.get().has_json
+    }
+
+    #[inline]
+    fn absorb(&self, token: u64) {
+        let product = u128::from(self.low.get() ^ token) * u128::from(MULTIPLIER);
+        self.low.set(self.high.get() ^ (product >> 64) as u64);
+        self.high.set(product as u64);
+    }
+}
+
+impl Observer for ShapeDigest {
+    #[inline]
+    fn leaf(&self, leaf: Leaf) {
+        self.absorb(leaf as u64);
+    }
+
+    #[inline]
+    fn option(&self, is_some: bool) {
+        self.absorb(if is_some { SOME } else { NONE });
+    }
+
+    #[inline]
+    fn variant(&self, variant: Variant) {
+        let name = VARIANT ^ names::name(variant.name.unwrap_or_default());
+        self.absorb(name.wrapping_add(variant.carries as u64));
+    }
+
+    fn kind(&self, kind: ContentKind) {
+        let mut kinds = self.kinds.get();
+        if self.shape() == Shape::BLANK {
+            kinds.outermost = kind;
+        }
+        kinds.has_json |= kind == ContentKind::Json;
+        self.kinds.set(kinds);
+        self.absorb(KIND + u64::from(kind.to_byte()));
+    }
+
+    #[inline]
+    fn close(&self, closed: Closed) {
+        self.absorb(match closed {
+            Closed::List(len) => LIST.wrapping_add(len as u64),
+            Closed::Map(len) => MAP.wrapping_add(len as u64),
+            Closed::Tuple(len) => TUPLE.wrapping_add(len as u64),
+            Closed::Struct(names) => names,
+        });
+    }
+}

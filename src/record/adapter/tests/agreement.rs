@@ -1,0 +1,129 @@
+//! What is said where the two directions of a type part.
+
+use super::super::observer::Observer;
+use super::super::trace::{Agreement, Event, Path, Trace, compare};
+use super::*;
+
+fn written<T: Serialize>(value: &T) -> Vec<Event> {
+    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::default());
+    let _ = bincode::serde::encode_to_vec(Watched::new(value, &watch), CONFIG);
+    watch.observer.into_events()
+}
+
+fn asked<T: DeserializeOwned>(bytes: &[u8]) -> Vec<Event> {
+    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::default());
+    let seed = WatchedSeed::<T, _>::new(&watch);
+    let _ = bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG);
+    watch.observer.into_events()
+}
+
+/// How a `T` that is read from what a value was written as is related to it.
+fn agreement<T: DeserializeOwned>(value: &impl Serialize) -> Agreement {
+    compare(&written(value), &asked::<T>(&plain(value)))
+}
+
+fn parted<T: DeserializeOwned>(value: &impl Serialize) -> String {
+    match agreement::<T>(value) {
+        Agreement::Parted(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_agrees_but_for_aliases_is_told_from_what_does_not() {
+    #[derive(Serialize, Deserialize)]
+    struct Aliased {
+        #[serde(alias = "aa", alias = "zz")]
+        name: u8,
+        #[serde(alias = "label")]
+        other: u8,
+    }
+    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Agreement::ButForAliases);
+    #[derive(Serialize)]
+    struct Swapped {
+        other: u8,
+        name: u8,
+    }
+    let text = parted::<Aliased>(&Swapped { other: 1, name: 2 });
+    assert!(text.contains("`name` of `Swapped`") && text.contains("another place"), "{text}");
+}
+
+#[test]
+fn a_field_that_is_on_one_side_alone_is_named() {
+    #[derive(Serialize)]
+    struct Three {
+        a: u8,
+        b: u8,
+        c: u8,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    struct Two {
+        a: u8,
+        b: u8,
+    }
+    #[derive(Serialize)]
+    struct One {
+        a: u8,
+    }
+    let text = parted::<Two>(&Three { a: 1, b: 2, c: 3 });
+    assert!(text.contains("writes the field `c` of `Three`"), "{text}");
+    let text = parted::<Two>(&(One { a: 1 }, 7u8));
+    assert!(text.contains("a tuple") && text.contains("`Two`"), "{text}");
+    let text = parted::<(Two, u8)>(&(One { a: 1 }, 7u8));
+    assert!(text.contains("reads the field `b` of `One`"), "{text}");
+}
+
+#[test]
+fn a_variant_that_is_read_as_another_one_is_named() {
+    #[derive(Serialize)]
+    enum Written {
+        #[allow(dead_code)]
+        Skipped,
+        Guest,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    enum Read {
+        Guest,
+        Admin,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    enum Short {
+        Guest,
+    }
+    let text = parted::<Read>(&Written::Guest);
+    assert!(text.contains("`Guest` of `Written`") && text.contains("as `Admin`"), "{text}");
+    let text = parted::<Short>(&Written::Guest);
+    assert!(text.contains("does not list the variant `Guest` of `Written`"), "{text}");
+}
+
+#[test]
+fn kinds_that_differ_are_told_with_their_place() {
+    #[derive(Serialize)]
+    struct Cart {
+        items: Vec<(u8, u32)>,
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    struct Other {
+        items: Vec<(u8, u64)>,
+    }
+    let text = parted::<Other>(&Cart { items: vec![(1, 2), (3, 4)] });
+    assert!(text.contains("`Cart.items[0].1`"), "{text}");
+    assert!(text.contains("writes a u32") && text.contains("asks for a u64"), "{text}");
+}
+
+#[test]
+fn a_path_leads_to_where_the_events_end() {
+    let trace = Trace::default();
+    written(&BTreeMap::from([(1u8, vec![Some(7u8), None])])).into_iter().for_each(drop);
+    assert_eq!(Path::to_end_of(&trace.into_events()).to_string(), "the content itself");
+    let trace = Trace::default();
+    trace.open(super::super::observer::Opened::List);
+    for _ in 0..3 {
+        trace.item(super::super::observer::Item::Element);
+    }
+    assert_eq!(Path::to_end_of(&trace.into_events()).to_string(), "the content[2]");
+}

@@ -1,0 +1,51 @@
+//! Owns which types have no order, so that their elements may come back in another one.
+
+/// Parts of the names of such types. A type that is not among them keeps its order or is refused.
+const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet", "DashMap"];
+
+/// Parts of the paths of their iterators.
+const PATHS: [&str; 3] = ["std::collections::hash::", "hashbrown::", "dashmap::"];
+
+/// Whether a type, named as `std::any::type_name` does, is a collection without an order, or an
+/// iterator over one.
+///
+/// Of an adapter (`set.iter().map(..)`) the iterator that it begins with counts. Generic parameters
+/// of other types do not count, nor do references.
+pub(super) fn is_unordered(type_name: &str) -> bool {
+    let referent = type_name.trim_start_matches('&').trim_start_matches("mut ");
+    let (path, parameters) = referent.split_once('<').unwrap_or((referent, ""));
+    if path.starts_with("core::iter::") {
+        return is_unordered(parameters);
+    }
+    let name = path.rsplit("::").next().unwrap_or_default();
+    NAMES.iter().any(|part| name.contains(part)) || PATHS.iter().any(|part| path.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::type_name;
+    use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+    use super::*;
+
+    fn name_of<T>(_: T) -> &'static str {
+        type_name::<T>()
+    }
+
+    #[test]
+    fn hashed_collections_have_no_order_and_others_have() {
+        assert!(is_unordered(type_name::<HashSet<u8>>()));
+        assert!(is_unordered(type_name::<&HashMap<String, Vec<u8>>>()));
+        assert!(is_unordered("ahash::hash_set::AHashSet<u8>"));
+        assert!(is_unordered("dashmap::DashMap<u8, alloc::vec::Vec<u8>>"));
+        assert!(is_unordered(name_of(HashSet::from([1]).iter())));
+        let map = HashMap::from([(1, 2)]);
+        assert!(is_unordered(name_of(map.values().filter(|_| true).map(|value| value + 1))));
+        assert!(!is_unordered(name_of([HashSet::from([1])].iter().map(HashSet::len))));
+        assert!(!is_unordered(type_name::<BTreeSet<u8>>()));
+        assert!(!is_unordered(type_name::<BTreeMap<u8, HashSet<u8>>>()));
+        assert!(!is_unordered(type_name::<Vec<HashSet<u8>>>()));
+        assert!(!is_unordered(type_name::<[u8]>()));
+        assert!(!is_unordered("hashlink::lru_cache::LruCache<u8, u8>"));
+    }
+}

@@ -1,0 +1,142 @@
+//! Owns content as it lies in a record, for migrations and for tools that do not know its type.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use super::{Cause, ContentKind, HEAD_LEN, Misread, decode};
+use crate::error::{Error, Result};
+use crate::record::adapter::shape::{SHAPE_LEN, Shape};
+use crate::session::attributes::Attributes;
+use crate::session::json::JsonText;
+
+/// Content as it was written, perhaps by an earlier version of the program: handed to the migration
+/// given to [`Builder::content_version`](crate::Builder::content_version).
+///
+/// # Examples
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sessile::SessionStore;
+///
+/// #[derive(Deserialize)]
+/// struct CartV1 { items: u32 }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Cart { items: u32, currency: String }
+///
+/// let store = SessionStore::<Cart>::builder()
+///     .content_version(2, |old| {
+///         let CartV1 { items } = old.decode()?;
+///         Ok(Cart { items, currency: "EUR".into() })
+///     })
+///     .in_memory()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct StoredContent<'a> {
+    version: u32,
+    kind: Option<ContentKind>,
+    /// Not known of what a test made up.
+    shape: Option<Shape>,
+    body: &'a [u8],
+}
+
+impl<'a> StoredContent<'a> {
+    /// Takes what a record holds apart.
+    #[inline]
+    pub(crate) fn new(version: u32, stored: &'a [u8]) -> Self {
+        match stored.split_first_chunk::<HEAD_LEN>() {
+            Some(([kind, shape @ ..], body)) => {
+                let shape: &[u8; SHAPE_LEN] = shape;
+                let (kind, shape) = (ContentKind::from_byte(*kind), Shape::from_bytes(*shape));
+                Self { version, kind, shape: Some(shape), body }
+            }
+            None => Self { version, kind: None, shape: None, body: stored },
+        }
+    }
+
+    /// Content of a shape that nobody knows.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn without_shape(version: u32, body: &'a [u8]) -> Self {
+        Self { version, kind: Some(ContentKind::Typed), shape: None, body }
+    }
+
+    /// The content version it was written with; 0 if the program named none.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whose form it has; `None` for one that this version of the library does not know.
+    #[must_use]
+    pub const fn kind(&self) -> Option<ContentKind> {
+        self.kind
+    }
+
+    /// The encoded content: bincode 2, `config::standard()`.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// Decodes it as the type it was written from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentMismatch`] if it has another shape than a `T`: other names of fields or of
+    /// variants, another order, other kinds of values. The names of types do not count.
+    #[inline]
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        self.read().map_err(|misread| Error::ContentMismatch {
+            detail: format!(
+                "content of version {} is not a `{}`; decode it as the type that wrote it",
+                self.version,
+                std::any::type_name::<T>()
+            ),
+            source: Some(misread.into()),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Misread> {
+        if self.kind.is_none() {
+            return Err(Misread::new(Cause::UnknownKind));
+        }
+        decode(self.body, self.shape)
+    }
+
+    /// The content as a JSON text, if it can be shown without the program's type: that of
+    /// [`Json`](crate::Json) is its text, and [`Attributes`] are an object. `None` for a type of
+    /// the program's.
+    ///
+    /// # Security
+    ///
+    /// This is what the program keeps of its users, in clear.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentMismatch`] if the content is not what its kind says.
+    ///
+    /// # Examples
+    ///
+    /// See [`ContentKind`].
+    pub fn to_json(&self) -> Result<Option<String>> {
+        match self.kind {
+            Some(ContentKind::Json) => Ok(Some(self.decode::<JsonText>()?.into_text())),
+            Some(ContentKind::Attributes) => Ok(Some(self.decode::<Attributes>()?.to_json())),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl fmt::Debug for StoredContent<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StoredContent")
+            .field("version", &self.version)
+            .field("kind", &self.kind)
+            .field("len", &self.body.len())
+            .finish()
+    }
+}

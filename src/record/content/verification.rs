@@ -1,0 +1,95 @@
+//! Owns the proof, before anything is written, that content can be read back: it is decoded and
+//! encoded again, and both have to give what they were given.
+//!
+//! Invariants: what is accepted has, when it is read, the shape that is returned, and the value that
+//! was given, as far as `Serialize` tells values apart. A list or a map may come back in another
+//! order only if its type is known to have none.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::canonical::Canonical;
+use super::{BoundedWriter, MAX_LEN, Misread, Written, read, refusal, write_watched};
+use crate::error::{Error, Result};
+use crate::record::adapter::shape::{Shape, ShapeDigest};
+use crate::record::adapter::trace::{Agreement, Event, Trace, compare};
+use crate::record::adapter::{Budget, Watch};
+
+/// Reads content back that was just written, and gives the shape that every later reading must have.
+pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
+    content: &C,
+    written: &Written,
+) -> Result<Shape> {
+    let watch = Watch::new(Budget::new(written.body().len()), ShapeDigest::new());
+    let back: C = match read(written.body(), &watch) {
+        Ok(back) => back,
+        Err(misread) => return Err(unreadable(content, written, misread)),
+    };
+    let shape = watch.observer.shape();
+    if shape != written.shape {
+        agree(content, written)?;
+    }
+    // JSON text can be the same for two values: an option that is none, or holds none.
+    if written.has_json || !is_written_the_same(&back, written.body()) {
+        same_value(content, &back)?;
+    }
+    Ok(shape)
+}
+
+fn is_written_the_same<C: Serialize>(content: &C, bytes: &[u8]) -> bool {
+    let mut writer = BoundedWriter::comparing(bytes);
+    let watch = Watch::new(Budget::new(bytes.len()), ShapeDigest::new());
+    write_watched(content, &mut writer, &watch).is_ok()
+        && writer.expected.is_some_and(<[u8]>::is_empty)
+}
+
+/// What could not be read at all: says where it ended, or where the two directions part before that.
+#[cold]
+fn unreadable<C: Serialize + DeserializeOwned>(
+    content: &C,
+    written: &Written,
+    misread: Misread,
+) -> Error {
+    let asked = trace_of_reading::<C>(written.body());
+    let events = trace_of_writing(content);
+    // Where reading has failed, it has asked for less; that is not where the two part.
+    let reached = events.get(..asked.len()).unwrap_or(&events);
+    match compare(reached, &asked) {
+        Agreement::Parted(text) => refusal::parted::<C>(&text),
+        Agreement::ButForAliases => refusal::unreadable::<C>(misread, &asked),
+    }
+}
+
+/// The shapes differ: finds out whether that means anything.
+#[cold]
+fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Result<()> {
+    match compare(&trace_of_writing(content), &trace_of_reading::<C>(written.body())) {
+        Agreement::ButForAliases => Ok(()),
+        Agreement::Parted(text) => Err(refusal::parted::<C>(&text)),
+    }
+}
+
+/// What `Serialize` does, up to where it fails if it does.
+#[cold]
+pub(super) fn trace_of_writing<C: Serialize>(content: &C) -> Vec<Event> {
+    let watch = Watch::new(Budget::new(MAX_LEN), Trace::default());
+    let _ = write_watched(content, &mut BoundedWriter::keeping(0), &watch);
+    watch.observer.into_events()
+}
+
+/// What `Deserialize` asks for, up to where it fails if it does.
+#[cold]
+fn trace_of_reading<C: DeserializeOwned>(body: &[u8]) -> Vec<Event> {
+    let watch = Watch::new(Budget::new(body.len()), Trace::default());
+    let _ = read::<C, _>(body, &watch);
+    watch.observer.into_events()
+}
+
+/// The bytes differ, or say too little: compares the values themselves.
+fn same_value<C: Serialize>(content: &C, back: &C) -> Result<()> {
+    let Some(place) = Canonical::difference(content, back) else { return Ok(()) };
+    match Canonical::difference(content, content) {
+        Some(place) => Err(refusal::unstable::<C>(&place)),
+        None => Err(refusal::another_value::<C>(&place)),
+    }
+}

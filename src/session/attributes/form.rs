@@ -1,0 +1,64 @@
+//! Owns the form that attributes have in a record: a map from names to JSON texts.
+//!
+//! Invariant: what comes from a record was checked when it was written; what comes from a format that
+//! people write is checked here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+use super::{ATTRIBUTES, AttributeValue, Attributes};
+
+impl Serialize for Attributes {
+    /// As a map from the names to the JSON texts.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(ATTRIBUTES, &Texts(self))
+    }
+}
+
+struct Texts<'a>(&'a Attributes);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = self.0.values.iter().map(|(name, value)| (name, value.as_stored()));
+        serializer.collect_map(texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let is_checked = deserializer.is_human_readable();
+        deserializer.deserialize_newtype_struct(ATTRIBUTES, TextsVisitor { is_checked })
+    }
+}
+
+struct TextsVisitor {
+    is_checked: bool,
+}
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Attributes;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map from names to JSON texts")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, texts: D) -> Result<Attributes, D::Error> {
+        texts.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
+        let mut values = BTreeMap::new();
+        while let Some((name, text)) = map.next_entry::<String, String>()? {
+            let value = match self.is_checked {
+                true => AttributeValue::from_stored(text).map_err(A::Error::custom)?,
+                false => AttributeValue::stored(text),
+            };
+            values.insert(name, value);
+        }
+        Ok(Attributes { values })
+    }
+}

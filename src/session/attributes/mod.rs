@@ -1,0 +1,221 @@
+//! Content for programs that name no type of their own: values by name.
+//!
+//! Invariant: every value is valid JSON text that says nothing twice, nested no deeper than
+//! [`Attributes::get`] can read. Values are kept as text, so that reading a session converts only what
+//! is asked for, and so that what is stored is not a recursive type.
+
+mod form;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::{BTreeMap, btree_map};
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::value::AttributeValue;
+use crate::error::{Error, Result};
+
+/// The name of the newtype struct that attributes are, for the format of a record.
+pub(crate) const ATTRIBUTES: &str = "$sessile::Attributes";
+
+/// JSON-like values by name: the content of a session whose store names no type.
+///
+/// Each value is anything that serde can turn into JSON: numbers, texts, lists, maps, your own
+/// types. What [`set`](Self::set) takes, [`get`](Self::get) of the same type gives back, floats to the
+/// last bit; what JSON cannot give back is refused by `set`.
+///
+/// Two things no check can see: a type whose `Deserialize` does not undo its `Serialize`, and an
+/// `untagged` enum of which two variants look the same in JSON. [`Json`](crate::Json) and typed
+/// content are checked against the type itself.
+///
+/// # Examples
+///
+/// ```
+/// use sessile::{Attributes, SessionStore};
+///
+/// let store: SessionStore = SessionStore::in_memory()?;
+/// let mut session = store.create(Attributes::new())?;
+///
+/// session.content_mut().set("visits", 1)?;
+/// session.content_mut().set("flash", "Welcome!")?;
+/// store.update(&mut session)?;
+///
+/// let visits: Option<u32> = session.content().get("visits")?;
+/// assert_eq!(visits, Some(1));
+/// // A message that is shown once:
+/// assert_eq!(session.content_mut().take::<String>("flash")?.as_deref(), Some("Welcome!"));
+/// assert!(!session.content().contains("flash"));
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    values: BTreeMap<String, AttributeValue>,
+}
+
+impl Attributes {
+    /// No attributes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value under a name; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Attribute`] if the value is not a `T`.
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let Some(value) = self.values.get(name) else { return Ok(None) };
+        value.read().map(Some).map_err(|detail| Error::attribute(name, detail))
+    }
+
+    /// Stores a value under a name, in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Attribute`] if JSON cannot give the value back: it has a float that is not finite, a
+    /// `Some` that holds nothing (`Some(None)`, `Some(())`), an integer of more than 64 bits, the
+    /// same key twice in one map, a key that is no text, number, boolean or unit variant, both number keys and text keys
+    /// that look like numbers, or more than 127 levels. What was there stays.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<()> {
+        let name = name.into();
+        match AttributeValue::written(&value) {
+            Ok(value) => drop(self.values.insert(name, value)),
+            Err(detail) => return Err(Error::attribute(&name, detail)),
+        }
+        Ok(())
+    }
+
+    /// Stores a value that is JSON text already, in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AttributeValue::from_json`]. What was there stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut attributes = sessile::Attributes::new();
+    /// attributes.set_json("cart", r#"{ "tea": 2 }"#)?;
+    /// let cart: Option<std::collections::BTreeMap<String, u32>> = attributes.get("cart")?;
+    /// assert_eq!(cart.unwrap_or_default()["tea"], 2);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn set_json(&mut self, name: impl Into<String>, text: &str) -> Result<()> {
+        let name = name.into();
+        match AttributeValue::checked(text) {
+            Ok(value) => drop(self.values.insert(name, value)),
+            Err(detail) => return Err(Error::attribute(&name, detail)),
+        }
+        Ok(())
+    }
+
+    /// Removes a name; `false` if it was not there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.values.remove(name).is_some()
+    }
+
+    /// Removes the value under a name and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Attribute`] if the value is not a `T`; it stays.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
+        let value = self.get(name)?;
+        self.values.remove(name);
+        Ok(value)
+    }
+
+    /// Removes everything.
+    pub fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    /// Whether there is a value under a name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The value under a name, to copy or to look at; `None` if there is none.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&AttributeValue> {
+        self.values.get(name)
+    }
+
+    /// Every name, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// Every name with its value as JSON text, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_json()))
+    }
+
+    /// How many attributes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// All of them as one JSON object.
+    pub(crate) fn to_json(&self) -> String {
+        let members: Vec<String> = self
+            .iter()
+            .map(|(name, json)| format!("{}:{json}", serde_json::Value::from(name)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// Attributes one by one, in the order of their names.
+impl IntoIterator for Attributes {
+    type Item = (String, AttributeValue);
+    type IntoIter = btree_map::IntoIter<String, AttributeValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.values.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Attributes {
+    type Item = (&'a String, &'a AttributeValue);
+    type IntoIter = btree_map::Iter<'a, String, AttributeValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.values.iter()
+    }
+}
+
+/// Of one name the last value stays.
+impl<N: Into<String>> Extend<(N, AttributeValue)> for Attributes {
+    fn extend<I: IntoIterator<Item = (N, AttributeValue)>>(&mut self, attributes: I) {
+        self.values.extend(attributes.into_iter().map(|(name, value)| (name.into(), value)));
+    }
+}
+
+impl<N: Into<String>> FromIterator<(N, AttributeValue)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (N, AttributeValue)>>(attributes: I) -> Self {
+        let mut collected = Self::new();
+        collected.extend(attributes);
+        collected
+    }
+}
+
+impl fmt::Debug for Attributes {
+    /// Shows the names alone: values may be secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Attributes")?;
+        formatter.debug_set().entries(self.values.keys()).finish()
+    }
+}

@@ -1,0 +1,224 @@
+//! Owns the keys of maps that are no texts. JSON writes them as texts all the same.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::ser::{Error, Impossible, Serializer};
+
+use super::strict::Notes;
+
+/// What a key of a map stands for where it is not taken for a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum TypedKey {
+    Bool(bool),
+    U64(u64),
+    I64(i64),
+    F64(f64),
+}
+
+impl TypedKey {
+    /// What this text could be besides a text.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text.as_bytes().first()? {
+            b't' | b'f' => text.parse().ok().map(Self::Bool),
+            b'0'..=b'9' | b'-' => None
+                .or_else(|| text.parse().ok().map(Self::U64))
+                .or_else(|| text.parse().ok().map(Self::I64))
+                .or_else(|| text.parse().ok().map(Self::F64)),
+            _ => None,
+        }
+    }
+}
+
+/// Notes what kind of key a value is, and writes nothing.
+pub(super) struct KeyProbe<'a>(pub(super) &'a Notes);
+
+impl KeyProbe<'_> {
+    fn typed(self) -> serde_json::Result<()> {
+        self.0.note_typed_key();
+        Ok(())
+    }
+}
+
+macro_rules! typed {
+    ($($method:ident($value:ty))*) => {$(
+        fn $method(self, _: $value) -> serde_json::Result<()> {
+            self.typed()
+        }
+    )*};
+}
+
+/// What JSON cannot have for a key is left to serde_json to refuse.
+fn refused<T>() -> serde_json::Result<T> {
+    Err(Error::custom("a key of a map has to be a text, a number or a boolean"))
+}
+
+impl Serializer for KeyProbe<'_> {
+    type Ok = ();
+    type Error = serde_json::Error;
+    type SerializeSeq = Impossible<(), serde_json::Error>;
+    type SerializeTuple = Impossible<(), serde_json::Error>;
+    type SerializeTupleStruct = Impossible<(), serde_json::Error>;
+    type SerializeTupleVariant = Impossible<(), serde_json::Error>;
+    type SerializeMap = Impossible<(), serde_json::Error>;
+    type SerializeStruct = Impossible<(), serde_json::Error>;
+    type SerializeStructVariant = Impossible<(), serde_json::Error>;
+
+    typed! {
+        serialize_bool(bool)
+        serialize_i8(i8)
+        serialize_i16(i16)
+        serialize_i32(i32)
+        serialize_i64(i64)
+        serialize_u8(u8)
+        serialize_u16(u16)
+        serialize_u32(u32)
+        serialize_u64(u64)
+        serialize_f32(f32)
+        serialize_f64(f64)
+    }
+
+    fn serialize_i128(self, v: i128) -> serde_json::Result<()> {
+        self.0.note_wide(i64::try_from(v).is_err() && u64::try_from(v).is_err())?;
+        self.typed()
+    }
+
+    fn serialize_u128(self, v: u128) -> serde_json::Result<()> {
+        self.0.note_wide(u64::try_from(v).is_err())?;
+        self.typed()
+    }
+
+    fn serialize_char(self, v: char) -> serde_json::Result<()> {
+        self.0.note_text_key(v.encode_utf8(&mut [0; 4]));
+        Ok(())
+    }
+
+    fn serialize_str(self, v: &str) -> serde_json::Result<()> {
+        self.0.note_text_key(v);
+        Ok(())
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> serde_json::Result<()> {
+        self.serialize_str(&value.to_string())
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _of: &'static str,
+        _number: u32,
+        name: &'static str,
+    ) -> serde_json::Result<()> {
+        self.serialize_str(name)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> serde_json::Result<()> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> serde_json::Result<()> {
+        value.serialize(self)
+    }
+
+    fn serialize_bytes(self, _: &[u8]) -> serde_json::Result<()> {
+        refused()
+    }
+
+    fn serialize_none(self) -> serde_json::Result<()> {
+        refused()
+    }
+
+    fn serialize_unit(self) -> serde_json::Result<()> {
+        refused()
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> serde_json::Result<()> {
+        refused()
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _of: &'static str,
+        _number: u32,
+        _name: &'static str,
+        _value: &T,
+    ) -> serde_json::Result<()> {
+        refused()
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> serde_json::Result<Self::SerializeSeq> {
+        refused()
+    }
+
+    fn serialize_tuple(self, _: usize) -> serde_json::Result<Self::SerializeTuple> {
+        refused()
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        _: usize,
+    ) -> serde_json::Result<Self::SerializeTupleStruct> {
+        refused()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _of: &'static str,
+        _number: u32,
+        _name: &'static str,
+        _: usize,
+    ) -> serde_json::Result<Self::SerializeTupleVariant> {
+        refused()
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> serde_json::Result<Self::SerializeMap> {
+        refused()
+    }
+
+    fn serialize_struct(
+        self,
+        _name: &'static str,
+        _: usize,
+    ) -> serde_json::Result<Self::SerializeStruct> {
+        refused()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _of: &'static str,
+        _number: u32,
+        _name: &'static str,
+        _: usize,
+    ) -> serde_json::Result<Self::SerializeStructVariant> {
+        refused()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_typed_only_if_a_number_or_a_boolean_is_written_so() {
+        let typed = [
+            ("7", TypedKey::U64(7)),
+            ("-7", TypedKey::I64(-7)),
+            ("0.5", TypedKey::F64(0.5)),
+            ("1e300", TypedKey::F64(1e300)),
+            ("true", TypedKey::Bool(true)),
+            ("007", TypedKey::U64(7)),
+        ];
+        for (text, key) in typed {
+            assert_eq!(TypedKey::parse(text), Some(key), "{text}");
+        }
+        for text in
+            ["", "tea", "2fa", "7 ", "-", "truth", "nan", "inf", "infinity", "+7", "\u{663}"]
+        {
+            assert_eq!(TypedKey::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Owns content of any serde type that is kept as a JSON text.
+//!
+//! Invariant: for a format that is read by people a `Json<T>` is its `T`; for any other it is a text,
+//! under a name that tells a tool so.
+
+mod key;
+pub(in crate::session) mod node;
+pub(in crate::session) mod reading;
+pub(in crate::session) mod strict;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::ser::{Error as _, Serializer};
+use serde::{Deserialize, Serialize};
+
+/// The name of the newtype struct that a JSON text is in a format that nobody reads.
+pub(crate) const JSON: &str = "$sessile::Json";
+
+/// Content of any serde type, kept as a JSON text: `SessionStore<Json<Cart>>`.
+///
+/// Choose it where the type grows with the program, or is one that only a self-describing format can
+/// hold: `untagged`, `tag` and `flatten`, `skip_serializing_if`, a [`serde_json::Value`]. Fields may
+/// come, with `#[serde(default)]`, and go, without a
+/// [`content_version`](crate::Builder::content_version), and a tool that does not know the type can
+/// show it. It dereferences to the value.
+///
+/// The text has every name in it, and saving takes about twice as long as typed content does, not
+/// counting the disk. The module [`guide::content`](crate::guide::content) says more.
+///
+/// # Errors
+///
+/// What would not come back from JSON is refused when it is stored, with
+/// [`Error::Encode`](crate::Error::Encode): a float that is not finite, a `Some` that holds nothing
+/// (`Some(None)`, `Some(())`), a map with keys that are no text where the type needs to buffer it,
+/// the same key twice, more than 127 levels. A value that is stored comes back equal; floats do to
+/// the last bit.
+///
+/// # Examples
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use sessile::{Json, SessionStore};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Cart {
+///     items: Vec<String>,
+///     #[serde(default, skip_serializing_if = "Option::is_none")]
+///     coupon: Option<String>,
+/// }
+///
+/// let store = SessionStore::<Json<Cart>>::in_memory()?;
+/// let mut session = store.create(Json(Cart { items: vec![], coupon: None }))?;
+/// session.content_mut().items.push("tea".into());
+/// store.update(&mut session)?;
+/// # assert_eq!(store.read(session.id())?.unwrap().content().items, ["tea"]);
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Json<T>(pub T);
+
+impl<T> Json<T> {
+    /// The value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(sessile::Json("tea").into_inner(), "tea");
+    /// ```
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Json<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> From<T> for Json<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Json<T> {
+    /// Shows the value as its own `Debug` does.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl<T: Serialize> Serialize for Json<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => self.0.serialize(serializer),
+            false => serializer.serialize_newtype_struct(JSON, &AsText(&self.0)),
+        }
+    }
+}
+
+/// The value as a text; or itself, for whoever looks behind the text.
+struct AsText<'a, T>(&'a T);
+
+impl<T: Serialize> Serialize for AsText<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        let text = strict::to_text(self.0, &strict::Notes::default()).map_err(S::Error::custom)?;
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.is_human_readable() {
+            true => T::deserialize(deserializer).map(Self),
+            false => deserializer.deserialize_newtype_struct(JSON, TextVisitor(PhantomData)),
+        }
+    }
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for TextVisitor<T> {
+    type Value = Json<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON text")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, text: D) -> Result<Json<T>, D::Error> {
+        text.deserialize_str(self)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Json<T>, E> {
+        reading::from_text(text).map(Json).map_err(E::custom)
+    }
+}
+
+/// The text of a `Json<T>`, whatever its `T`.
+pub(crate) struct JsonText(String);
+
+impl JsonText {
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Unread;
+
+        impl<'de> Visitor<'de> for Unread {
+            type Value = JsonText;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON text")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                text: D,
+            ) -> Result<JsonText, D::Error> {
+                String::deserialize(text).map(JsonText)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(JSON, Unread)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! A value in memory is read as serde_json reads it from the text, and tells what keys were.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+
+use serde::Serialize;
+
+use super::*;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Choice {
+    Unit,
+    Newtype(Option<u8>),
+    Tuple(u8, String),
+    Struct { a: u8, b: Option<Box<Choice>> },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Everything {
+    choices: Vec<Choice>,
+    numbers: (i8, u64, i64, f32, f64),
+    letter: char,
+    unit: (),
+    options: [Option<bool>; 2],
+    by_choice: BTreeMap<u8, HashMap<String, Choice>>,
+    newtype: Meters,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Meters(f64);
+
+fn everything() -> Everything {
+    Everything {
+        choices: vec![
+            Choice::Unit,
+            Choice::Newtype(None),
+            Choice::Newtype(Some(1)),
+            Choice::Tuple(1, "x".into()),
+            Choice::Struct { a: 1, b: Some(Box::new(Choice::Unit)) },
+        ],
+        numbers: (-1, u64::MAX, i64::MIN, 0.1, 0.1),
+        letter: 'x',
+        unit: (),
+        options: [None, Some(true)],
+        by_choice: BTreeMap::from([(7, HashMap::from([("8".into(), Choice::Unit)]))]),
+        newtype: Meters(1.5),
+    }
+}
+
+#[test]
+fn a_value_is_read_as_serde_json_reads_it() {
+    let text = serde_json::to_string(&everything()).unwrap();
+    let node = Node::parse(&text).unwrap();
+    assert_eq!(node.read::<Everything>(TypedKeys::No).unwrap(), everything());
+    assert_eq!(node.read::<Everything>(TypedKeys::Yes).unwrap(), everything());
+    let value: serde_json::Value = node.read(TypedKeys::No).unwrap();
+    assert_eq!(value, serde_json::from_str::<serde_json::Value>(&text).unwrap());
+}
+
+fn refused<T: DeserializeOwned + Debug>(text: &str) -> String {
+    let told = Node::parse(text).unwrap().read::<T>(TypedKeys::No).unwrap_err().to_string();
+    assert!(serde_json::from_str::<T>(text).is_err(), "serde_json takes it");
+    assert!(!told.contains("secret"), "{told}");
+    told
+}
+
+#[test]
+fn what_serde_json_refuses_is_refused_without_the_value() {
+    assert!(refused::<u8>(r#""secret""#).contains("a text, and the type expects u8"));
+    assert!(refused::<Choice>(r#""secret""#).contains("none of Unit, Newtype, Tuple, Struct"));
+    assert!(refused::<Choice>(r#"{"Unit":"secret"}"#).contains("a text"));
+    assert!(refused::<Choice>(r#"{"Tuple":[1]}"#).contains("invalid length 1"));
+    assert!(refused::<Choice>(r#"{"Struct":{"a":1,"a":2}}"#).contains("duplicate field `a`"));
+    assert!(refused::<Choice>(r#"{"Struct":{}}"#).contains("missing field `a`"));
+    assert!(refused::<Choice>(r#"{"Unit":null,"Newtype":1}"#).contains("a map"));
+    assert!(refused::<Choice>("[]").contains("a list"));
+    assert!(refused::<BTreeMap<u8, u8>>(r#"{"secret":1}"#).contains("a text"));
+    assert!(refused::<u8>("300").contains("an integer"));
+    assert!(refused::<(u8, u8)>("[1,2,3]").contains("length 3"));
+    assert!(refused::<std::net::IpAddr>(r#""secret""#).contains("invalid IP address"));
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Strict {
+        known: u8,
+    }
+    assert!(refused::<Strict>(r#"{"secret":1}"#).contains("none of known"));
+}
+
+#[test]
+fn a_number_for_a_key_is_no_place_of_a_field() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Fields {
+        #[serde(default)]
+        first: u8,
+    }
+    let node = Node::parse(r#"{"0":7}"#).unwrap();
+    assert_eq!(node.read::<Fields>(TypedKeys::Yes).unwrap(), Fields { first: 0 });
+}

@@ -1,0 +1,371 @@
+//! Owns how a value becomes a JSON text that it can be read back from.
+//!
+//! JSON has one `null` for a `None`, for a unit, and for a float that is not finite, and knows no
+//! levels of options. serde_json writes all of these and says nothing. Invariant: what is written
+//! here has no float that is not finite, no `Some` that holds a `null`, and at most 127 levels.
+//!
+//! It cannot know what the type's `Deserialize` does with the text.
+
+use std::cell::Cell;
+use std::fmt::Display;
+
+use serde::ser::{
+    Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+use super::key::{KeyProbe, TypedKey};
+
+/// The levels of lists and maps that serde_json reads.
+const MAX_LEVELS: u8 = 127;
+
+/// The value as a JSON text.
+pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
+    value: &T,
+    notes: &Notes,
+) -> serde_json::Result<String> {
+    let mut bytes = Vec::with_capacity(128);
+    let mut json = serde_json::Serializer::new(&mut bytes);
+    let place = Place { notes, levels_left: MAX_LEVELS, in_some: false };
+    value.serialize(Strict { inner: &mut json, place })?;
+    String::from_utf8(bytes).map_err(serde_json::Error::custom)
+}
+
+/// What was noticed while a value was written.
+#[derive(Default)]
+pub(in crate::session) struct Notes {
+    /// Whether integers of more than 64 bits are refused: a type that buffers its data cannot read
+    /// one back, and nobody can see here whether the type does.
+    refuses_wide: bool,
+    typed_keys: Cell<bool>,
+    texts_like_typed_keys: Cell<bool>,
+}
+
+impl Notes {
+    /// For a value whose type is not known when it is read.
+    pub(in crate::session) fn for_any_type() -> Self {
+        Self { refuses_wide: true, ..Self::default() }
+    }
+
+    /// Whether there was a key that is a number or a boolean.
+    pub(in crate::session) fn has_typed_keys(&self) -> bool {
+        self.typed_keys.get()
+    }
+
+    /// Whether there was a key that is a text and could be taken for a number or a boolean.
+    pub(in crate::session) fn has_texts_like_typed_keys(&self) -> bool {
+        self.texts_like_typed_keys.get()
+    }
+
+    pub(super) fn note_typed_key(&self) {
+        self.typed_keys.set(true);
+    }
+
+    pub(super) fn note_text_key(&self, key: &str) {
+        if TypedKey::parse(key).is_some() {
+            self.texts_like_typed_keys.set(true);
+        }
+    }
+
+    pub(super) fn note_wide(&self, is_wide: bool) -> serde_json::Result<()> {
+        match self.refuses_wide && is_wide {
+            true => Err(Error::custom(
+                "it holds an integer of more than 64 bits; write it as a text, or use typed content",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    notes: &'a Notes,
+    levels_left: u8,
+    /// Whether the value is all that a `Some` holds.
+    in_some: bool,
+}
+
+impl Place<'_> {
+    fn enter<E: Error>(self, levels: u8) -> Result<Self, E> {
+        match self.levels_left.checked_sub(levels) {
+            Some(levels_left) => Ok(Self { levels_left, in_some: false, ..self }),
+            None => Err(E::custom("it is nested more than 127 levels deep")),
+        }
+    }
+
+    /// A `null` is about to be written.
+    fn null<E: Error>(self) -> Result<(), E> {
+        match self.in_some {
+            true => Err(E::custom(
+                "it holds a `Some` that holds nothing (`Some(None)` or `Some(())`), which JSON \
+                 cannot tell from `None`",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Any one of serde's parts, together with its place.
+struct Strict<'a, T> {
+    inner: T,
+    place: Place<'a>,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Strict<'_, &T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.inner.serialize(Strict { inner: serializer, place: self.place })
+    }
+}
+
+fn not_finite<E: Error>() -> E {
+    E::custom("it holds a float that is not finite (NaN or infinity), which JSON cannot write")
+}
+
+macro_rules! leaves {
+    ($($method:ident($value:ty))*) => {$(
+        fn $method(self, v: $value) -> Result<S::Ok, S::Error> {
+            self.inner.$method(v)
+        }
+    )*};
+}
+
+impl<'a, S: Serializer> Serializer for Strict<'a, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Strict<'a, S::SerializeSeq>;
+    type SerializeTuple = Strict<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Strict<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Strict<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Strict<'a, S::SerializeMap>;
+    type SerializeStruct = Strict<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Strict<'a, S::SerializeStructVariant>;
+
+    leaves! {
+        serialize_bool(bool)
+        serialize_i8(i8)
+        serialize_i16(i16)
+        serialize_i32(i32)
+        serialize_i64(i64)
+        serialize_u8(u8)
+        serialize_u16(u16)
+        serialize_u32(u32)
+        serialize_u64(u64)
+        serialize_char(char)
+        serialize_str(&str)
+        serialize_bytes(&[u8])
+    }
+
+    fn serialize_i128(self, v: i128) -> Result<S::Ok, S::Error> {
+        let is_wide = i64::try_from(v).is_err() && u64::try_from(v).is_err();
+        self.place.notes.note_wide(is_wide).map_err(S::Error::custom)?;
+        self.inner.serialize_i128(v)
+    }
+
+    fn serialize_u128(self, v: u128) -> Result<S::Ok, S::Error> {
+        self.place.notes.note_wide(u64::try_from(v).is_err()).map_err(S::Error::custom)?;
+        self.inner.serialize_u128(v)
+    }
+
+    fn serialize_f32(self, v: f32) -> Result<S::Ok, S::Error> {
+        if !v.is_finite() {
+            return Err(not_finite());
+        }
+        // A type that buffers its data reads it as an `f64` first, which rounds once more.
+        let as_read = v.to_string().parse::<f64>().map(|read| (read as f32).to_bits());
+        match as_read == Ok(v.to_bits()) {
+            true => self.inner.serialize_f32(v),
+            false => self.inner.serialize_f64(f64::from(v)),
+        }
+    }
+
+    fn serialize_f64(self, v: f64) -> Result<S::Ok, S::Error> {
+        match v.is_finite() {
+            true => self.inner.serialize_f64(v),
+            false => Err(not_finite()),
+        }
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.place.null()?;
+        self.inner.serialize_unit()
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
+        self.place.null()?;
+        self.inner.serialize_unit_struct(name)
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.place.null()?;
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        let place = Place { in_some: true, ..self.place };
+        self.inner.serialize_some(&Strict { inner: value, place })
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_struct(name, &Strict { inner: value, place: self.place })
+    }
+
+    fn serialize_unit_variant(
+        self,
+        of: &'static str,
+        number: u32,
+        name: &'static str,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(of, number, name)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        of: &'static str,
+        number: u32,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.place.notes.note_text_key(name);
+        let place = self.place.enter(1)?;
+        self.inner.serialize_newtype_variant(of, number, name, &Strict { inner: value, place })
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        let place = self.place.enter(1)?;
+        Ok(Strict { inner: self.inner.serialize_seq(len)?, place })
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        let place = self.place.enter(1)?;
+        Ok(Strict { inner: self.inner.serialize_tuple(len)?, place })
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, S::Error> {
+        let place = self.place.enter(1)?;
+        Ok(Strict { inner: self.inner.serialize_tuple_struct(name, len)?, place })
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        of: &'static str,
+        number: u32,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        self.place.notes.note_text_key(name);
+        let place = self.place.enter(2)?;
+        Ok(Strict { inner: self.inner.serialize_tuple_variant(of, number, name, len)?, place })
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        let place = self.place.enter(1)?;
+        Ok(Strict { inner: self.inner.serialize_map(len)?, place })
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        let place = self.place.enter(1)?;
+        Ok(Strict { inner: self.inner.serialize_struct(name, len)?, place })
+    }
+
+    fn serialize_struct_variant(
+        self,
+        of: &'static str,
+        number: u32,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        self.place.notes.note_text_key(name);
+        let place = self.place.enter(2)?;
+        Ok(Strict { inner: self.inner.serialize_struct_variant(of, number, name, len)?, place })
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.collect_str(value)
+    }
+}
+
+macro_rules! unnamed {
+    ($($compound:ident::$method:ident)*) => {$(
+        impl<C: $compound> $compound for Strict<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+                self.inner.$method(&Strict { inner: value, place: self.place })
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+unnamed! {
+    SerializeSeq::serialize_element
+    SerializeTuple::serialize_element
+    SerializeTupleStruct::serialize_field
+    SerializeTupleVariant::serialize_field
+}
+
+macro_rules! named {
+    ($($compound:ident)*) => {$(
+        impl<C: $compound> $compound for Strict<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), C::Error> {
+                self.place.notes.note_text_key(key);
+                self.inner.serialize_field(key, &Strict { inner: value, place: self.place })
+            }
+
+            fn skip_field(&mut self, key: &'static str) -> Result<(), C::Error> {
+                self.inner.skip_field(key)
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+named! {
+    SerializeStruct
+    SerializeStructVariant
+}
+
+impl<C: SerializeMap> SerializeMap for Strict<'_, C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        key.serialize(KeyProbe(self.place.notes)).map_err(C::Error::custom)?;
+        self.inner.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_value(&Strict { inner: value, place: self.place })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}

@@ -1,0 +1,219 @@
+//! `Json<T>`: content of any serde type; what does not come back is refused.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sessile::engine::{ContentKind, Engine, MemoryEngine, Moment};
+use sessile::{Attributes, Json, SessionStore};
+
+use super::{comes_back, is_refused, mismatch, store_on};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Wide {
+    n: u128,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Outer {
+    #[serde(flatten)]
+    wide: Wide,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t")]
+enum Tagged {
+    Prices { by_id: HashMap<u32, u32> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Either {
+    ByName(BTreeMap<String, u8>),
+    ById(BTreeMap<u16, u8>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Sizes {
+    Small(u8),
+    Large(u16),
+}
+
+#[test]
+fn values_that_json_keeps_come_back() {
+    comes_back(Json(0.1_f64 + 0.2));
+    comes_back(Json(vec![f64::MAX, -0.0, 5e-324, 1e23]));
+    comes_back(Json(f32::from_bits(0x0000_0001)));
+    comes_back(Json(u128::MAX));
+    comes_back(Json(i128::MIN));
+    comes_back(Json(BTreeMap::from([(7u32, 1u8)])));
+    comes_back(Json(HashMap::from([(true, HashSet::from([1, 2, 3, 4, 5]))])));
+    comes_back(Json("\u{0}\u{1f600}\"\\".to_owned()));
+    comes_back(Json(Some(Some(1u8))));
+    comes_back(Json(vec![Some(1u8), None]));
+    comes_back(Json(Sizes::Small(7)));
+    comes_back(Json(Sizes::Large(700)));
+    comes_back(Json((0..200).map(|n| (n.to_string(), n)).collect::<HashMap<_, _>>()));
+}
+
+#[test]
+fn values_that_json_does_not_keep_are_refused() {
+    is_refused(Json(f64::NAN), &["not finite"]);
+    is_refused(Json(vec![Some(f32::INFINITY)]), &["not finite"]);
+    is_refused(Json(Some(None::<u8>)), &["a `Some` that holds nothing"]);
+    is_refused(Json(Some(())), &["a `Some` that holds nothing"]);
+    is_refused(Json(Outer { wide: Wide { n: u128::MAX } }), &["Outer"]);
+    is_refused(Json(Tagged::Prices { by_id: HashMap::from([(7, 1_999)]) }), &["Tagged"]);
+    is_refused(Json(BTreeMap::from([(vec![1u8], 1u8)])), &["a key of a map"]);
+}
+
+/// The text is the same for both; the value is not.
+#[test]
+fn a_value_that_comes_back_as_another_variant_is_refused() {
+    comes_back(Json(Either::ByName(BTreeMap::from([("7".into(), 1)]))));
+    is_refused(Json(Either::ById(BTreeMap::from([(7, 1)]))), &["another value"]);
+    is_refused(Json(Sizes::Large(7)), &["another value"]);
+}
+
+#[test]
+fn json_nests_127_levels_and_no_more() {
+    let nested = |levels: usize| {
+        (0..levels)
+            .fold(serde_json::Value::Null, |inside, _| serde_json::Value::Array(vec![inside]))
+    };
+    comes_back(Json(nested(127)));
+    is_refused(Json(nested(128)), &["127 levels"]);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Chain {
+        End,
+        Newtype(Box<Chain>),
+        Struct { next: Box<Chain> },
+    }
+    let chain = |levels: usize| (0..levels).fold(Chain::End, |next, _| Chain::Newtype(next.into()));
+    comes_back(Json(chain(127)));
+    is_refused(Json(chain(128)), &["127 levels"]);
+    let chain =
+        |levels: usize| (0..levels).fold(Chain::End, |next, _| Chain::Struct { next: next.into() });
+    comes_back(Json(chain(63)));
+    is_refused(Json(chain(64)), &["127 levels"]);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cart1 {
+    items: Vec<u32>,
+    note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cart2 {
+    #[serde(default = "euro")]
+    currency: String,
+    items: Vec<u64>,
+}
+
+fn euro() -> String {
+    "EUR".into()
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cart3 {
+    items: Vec<u32>,
+    country: String,
+}
+
+#[test]
+fn fields_come_and_go_without_a_version() {
+    let engine = Arc::<MemoryEngine>::default();
+    let first = store_on::<Json<Cart1>>(&engine);
+    let id = first.create(Json(Cart1 { items: vec![1], note: "n".into() })).unwrap().id().clone();
+    let second = store_on::<Json<Cart2>>(&engine);
+    let read = second.read(&id).unwrap().unwrap().into_content().into_inner();
+    assert_eq!(read, Cart2 { currency: "EUR".into(), items: vec![1] });
+    // One that has no default is missing, and the error says which.
+    let error = store_on::<Json<Cart3>>(&engine).read(&id).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("missing field `country`"), "{source}");
+    assert!(mismatch::<()>(Err(error)).contains("#[serde(default)]"));
+}
+
+#[test]
+fn an_error_of_reading_shows_no_value() {
+    let engine = Arc::<MemoryEngine>::default();
+    let content = Json(BTreeMap::from([("card".to_owned(), "4111 1111".to_owned())]));
+    let id = store_on(&engine).create(content).unwrap().id().clone();
+    let error = store_on::<Json<BTreeMap<String, u32>>>(&engine).read(&id).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(!text.contains("4111"), "{text}");
+    assert!(text.contains("it has a text, and the type expects u32"), "{text}");
+}
+
+#[test]
+fn json_is_its_value_for_the_program_and_for_other_formats() {
+    let mut json = Json(vec![1, 2]);
+    json.push(3);
+    assert_eq!((json.len(), Json::from(vec![1]).into_inner()), (3, vec![1]));
+    assert_eq!(serde_json::to_string(&json).unwrap(), "[1,2,3]");
+    assert_eq!(serde_json::from_str::<Json<Vec<u8>>>("[1,2,3]").unwrap(), Json(vec![1, 2, 3]));
+    assert_eq!(format!("{json:?}"), "[1, 2, 3]");
+}
+
+#[test]
+fn json_and_attributes_stand_inside_typed_content_and_inside_json() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Mixed {
+        plain: u8,
+        json: Json<Option<HashMap<String, serde_json::Value>>>,
+        named: Attributes,
+        list: Vec<Json<Either>>,
+    }
+    let mut named = Attributes::new();
+    named.set("by id", BTreeMap::from([(7u8, 0.1)])).unwrap();
+    let content = Mixed {
+        plain: 7,
+        json: Json(Some(HashMap::from([("a".into(), 0.1.into()), ("b".into(), true.into())]))),
+        named,
+        list: vec![Json(Either::ByName(BTreeMap::from([("x".into(), 1)])))],
+    };
+    comes_back(content.clone());
+    comes_back(Json(content.clone()));
+    let mut lossy = content;
+    lossy.list = vec![Json(Either::ById(BTreeMap::from([(7, 1)])))];
+    is_refused(lossy, &["another value", "Mixed.list"]);
+}
+
+#[test]
+fn a_tool_without_the_type_can_show_json_and_attributes() {
+    let engine = Arc::<MemoryEngine>::default();
+    let shown = |key| {
+        let record = engine.load(&key, Moment::BEGINNING).unwrap().unwrap();
+        (record.content_kind().unwrap(), record.stored_content().to_json().unwrap())
+    };
+    let cart = Json(Cart1 { items: vec![1, 2], note: "\"n\"".into() });
+    let key = store_on(&engine).create(cart).unwrap().key();
+    let text = r#"{"items":[1,2],"note":"\"n\""}"#;
+    assert_eq!(shown(key), (ContentKind::Json, Some(text.into())));
+
+    let mut attributes = Attributes::new();
+    attributes.set("a \"name\"", vec![1]).unwrap();
+    attributes.set("by id", BTreeMap::from([(7u8, "x")])).unwrap();
+    let key = store_on(&engine).create(attributes).unwrap().key();
+    let text = r#"{"a \"name\"":[1],"by id":{"7":"x"}}"#;
+    assert_eq!(shown(key), (ContentKind::Attributes, Some(text.into())));
+    assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+
+    let key = store_on(&engine).create("typed".to_owned()).unwrap().key();
+    assert_eq!(shown(key), (ContentKind::Typed, None));
+}
+
+#[test]
+fn json_in_a_file_outlives_the_process_that_wrote_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.redb");
+    let store = SessionStore::<Json<Cart1>>::open(&path).unwrap();
+    let cart = Cart1 { items: vec![1], note: "n".into() };
+    let id = store.create(Json(cart.clone())).unwrap().id().clone();
+    store.close().unwrap();
+    let store = SessionStore::<Json<Cart1>>::open(&path).unwrap();
+    assert_eq!(**store.read(&id).unwrap().unwrap().content(), cart);
+}

@@ -15,6 +15,7 @@ pub mod conformance;
 mod counting;
 mod disk;
 mod fixture;
+mod proxy;
 
 pub use crate::engine_conformance;
 pub use crate::random::RandomSource;
@@ -23,6 +24,7 @@ pub use crate::testing::clock::ManualClock;
 pub use crate::testing::counting::CountingEngine;
 pub use crate::testing::disk::{DiskFault, SimulatedDisk};
 pub use crate::testing::fixture::{EngineFixture, MemoryFixture};
+pub use crate::testing::proxy::{NetworkFault, Proxy, Way};
 
 use crate::record::content::StoredContent;
 

@@ -46,6 +46,8 @@ impl<F: EngineFixture> Setup<F> {
         SessionStore::builder()
             .engine(engine)
             .clock(self.clock.clone())
+            // So that no touch is left out.
+            .touch_interval(MS)
             .timeouts(Timeouts::new(INACTIVITY, ABSOLUTE).unwrap())
             .manual_maintenance()
     }

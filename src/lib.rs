@@ -88,6 +88,7 @@
 //! | change one session from many threads | [`SessionStore::modify`] |
 //! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
 //! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
+//! | keep sessions on a server, for many machines | [`SessionStore::connect`], [`guide::engines`] |
 //! | keep sessions somewhere else | [`engine::Engine`] |
 //! | handle what can go wrong | [`Error`] |
 //!
@@ -121,6 +122,9 @@
 //! |---|---|---|
 //! | `cookie` | no | [`web`](web/index.html): the session cookie, in and out; CSRF tokens for forms before a login |
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
+//! | `postgres` | no | sessions on PostgreSQL |
+//! | `redis` | no | sessions on Redis or Valkey, alone or as a cluster |
+//! | `tls` | no | TLS to either; it compiles C |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

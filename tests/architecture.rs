@@ -28,6 +28,10 @@ const RULES: &[(&str, &[&str])] = &[
     ("store", &["crate::builder", "crate::admin", "crate::web"]),
     // Whoever speaks HTTP has a session in hand; nothing of it needs a store.
     ("web", &["crate::engine", "crate::record", STORE_ROOM, "crate::builder", "crate::admin"]),
+    // The engines on servers know what they have in common, and not one another.
+    ("engine/network", &["crate::engine::{redb,redis,sql,memory}"]),
+    ("engine/redis", &["crate::engine::{redb,sql,memory}"]),
+    ("engine/sql", &["crate::engine::{redb,redis,memory}"]),
     // Inside the redb engine, from the bottom up.
     ("engine/redb/pages", &["crate::engine::redb::{commit,view,log,storage,database,file}"]),
     ("engine/redb/storage", &["crate::engine::redb::{commit,view,log,database,file,background}"]),

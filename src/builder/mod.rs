@@ -2,6 +2,8 @@
 
 mod content_name;
 mod opening;
+mod server_clock;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::record::content;
 use crate::record::content::StoredContent;
 use crate::session::attributes::Attributes;
 use crate::store::codec::Migrate;
-use crate::time::clock::{Clock, SystemClock};
+use crate::time::clock::Clock;
 use crate::time::timeouts::Timeouts;
 
 /// Settings for a store. Every one has a default that is safe for production.
@@ -54,7 +56,8 @@ pub struct Builder<C = Attributes> {
     renamed_content: Vec<String>,
     content_version: u32,
     migrate: Option<Migrate<C>>,
-    clock: Arc<dyn Clock>,
+    /// `None`: the server's that holds the sessions, else the system's.
+    clock: Option<Arc<dyn Clock>>,
     random: Arc<dyn RandomSource>,
     redb: RedbOptions,
     engine: Option<Arc<dyn Engine>>,
@@ -74,7 +77,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             renamed_content: Vec::new(),
             content_version: 0,
             migrate: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
             random: Arc::new(SystemRandom),
             redb: RedbOptions::new(),
             engine: None,
@@ -283,9 +286,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { content_version: version, migrate: Some(Arc::new(migrate)), ..self }
     }
 
-    /// Where the time comes from. Default: [`SystemClock`].
+    /// Where the time comes from. Default: the clock of the server that holds the sessions, where there
+    /// is one, so that all hosts go by one clock; else [`SystemClock`](crate::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
+        Self { clock: Some(Arc::new(clock)), ..self }
     }
 
     /// Where session ids come from, for tests of what happens when that fails.

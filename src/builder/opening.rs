@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::builder::{Builder, content_name};
+use crate::builder::{Builder, content_name, server_clock};
 use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
@@ -96,14 +96,15 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
                 "is missing: name one, or use `open(path)` or `in_memory()`",
             ));
         };
+        let clock = server_clock::chosen(self.clock, &engine)?;
         content_name::settle(&*engine, self.content_name.as_deref(), &self.renamed_content)
-            .and_then(|()| note_creation(&*engine, &*self.clock))
+            .and_then(|()| note_creation(&*engine, &*clock))
             .and_then(|()| adopt_timeouts(&*engine, &self.timeouts))
             .map_err(failed_to_open)?;
         let core = Arc::new(StoreCore {
             process: Process::this(),
             engine,
-            clock: self.clock,
+            clock,
             random: self.random,
             timeouts: self.timeouts,
             max_content_len: self.max_content_len,

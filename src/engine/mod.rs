@@ -10,8 +10,14 @@ pub(crate) mod durability;
 pub(crate) mod forward;
 pub(crate) mod limits;
 pub(crate) mod memory;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod network;
 pub(crate) mod outcome;
 pub(crate) mod redb;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+#[cfg(feature = "postgres")]
+pub(crate) mod sql;
 pub(crate) mod waker;
 
 pub use crate::record::Record;
@@ -29,4 +35,8 @@ pub use outcome::{
 };
 pub use redb::engine::RedbEngine;
 pub use redb::options::RedbOptions;
+#[cfg(feature = "redis")]
+pub use redis::RedisEngine;
+#[cfg(feature = "postgres")]
+pub use sql::postgres::PostgresEngine;
 pub use waker::Waker;

@@ -206,7 +206,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a newer version of this library.
+    /// The file was written by a newer version of this library, or the tables or keys on a server were.
     #[error(
         "{path} has format version {found} and this program reads up to {supported}; \
          use a newer version of the program",
@@ -254,7 +254,7 @@ pub enum Error {
         /// The path under which the file was opened.
         path: PathBuf,
     },
-    /// The disk, or the quota on it, is full. Nothing acknowledged is lost.
+    /// The disk, or the quota on it, is full, or a server's memory. Nothing acknowledged is lost.
     #[error("no space is left for {path}; nothing acknowledged is lost: make room", path = .path.display())]
     StorageFull {
         /// The file.
@@ -284,6 +284,29 @@ pub enum Error {
         /// What the storage engine reported.
         #[source]
         source: Source,
+    },
+    /// The server that holds the sessions cannot be used, or refuses to be. Nothing was changed.
+    ///
+    /// Most of its causes pass: the server is started again, a replica takes over, others give
+    /// connections back. A login that is refused, or a certificate that does not hold, stays so until
+    /// somebody acts.
+    #[error("{server} cannot be used; nothing was changed")]
+    Unavailable {
+        /// The server, without user and password.
+        server: String,
+        /// What the connection or the server said.
+        #[source]
+        source: Source,
+    },
+    /// The server is too old, or set up in a way that would lose sessions. Nothing was changed.
+    #[error("{server} has {found}; needed is {needed}")]
+    UnsupportedServer {
+        /// The server, without user and password.
+        server: String,
+        /// What was found.
+        found: String,
+        /// What is needed instead.
+        needed: String,
     },
     /// The store was opened in another process, before a `fork`. Nothing was read or written.
     ///

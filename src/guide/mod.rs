@@ -9,6 +9,7 @@
 //! | [`errors`] | what to do about each error |
 //! | [`async_`] | which calls may run on a runtime's thread |
 //! | [`desktop`] | where file and id go; the second start |
+//! | [`engines`] | a file, memory, or a server: what each promises |
 //! | [`operating`] | what to watch, what may be done with the file |
 //! | [`faq`] | why there is no X |
 
@@ -32,6 +33,9 @@ pub mod async_ {}
 
 #[doc = include_str!("desktop.md")]
 pub mod desktop {}
+
+#[doc = include_str!("engines.md")]
+pub mod engines {}
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}

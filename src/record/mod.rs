@@ -213,6 +213,13 @@ impl Record {
         self
     }
 
+    /// The record as of another revision, for engines that keep the revision beside the bytes.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(crate) fn at_revision(mut self, revision: u64) -> Self {
+        self.header.revision = revision;
+        self
+    }
+
     /// How many bytes [`encode`](Self::encode) gives.
     pub(crate) fn stored_len(&self) -> usize {
         header::LEN + self.tail.len() + CHECKSUM_LEN

@@ -40,6 +40,9 @@ pub struct Stats {
     pub commits: u64,
     /// Operations those transactions carried: more than `commits` where threads shared them.
     pub committed_operations: u64,
+    /// How often the clock of the server that holds the sessions was found more than five seconds from
+    /// where it should have been since the store was opened: it was set, or another server took over.
+    pub clock_jumps: u64,
     /// Expired sessions deleted since the store was opened.
     pub swept: u64,
     /// How often a damaged record was met since the store was opened.
@@ -189,6 +192,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             pending_touches: engine.pending_touches,
             commits: engine.commits,
             committed_operations: engine.committed_operations,
+            clock_jumps: engine.clock_jumps,
             swept: counters.swept.load(Ordering::Relaxed),
             damaged_records: counters.damaged_records.load(Ordering::Relaxed),
             maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),

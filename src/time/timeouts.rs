@@ -129,6 +129,12 @@ impl Timeouts {
         self.inactivity_ms < before.inactivity_ms || self.absolute_ms < before.absolute_ms
     }
 
+    /// The inactivity and the absolute timeout, in milliseconds.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(crate) const fn as_millis(&self) -> (u64, u64) {
+        (self.inactivity_ms, self.absolute_ms)
+    }
+
     /// The form in which an engine keeps the timeouts its index was made under: two 64-bit
     /// little-endian counts of milliseconds.
     pub(crate) fn to_bytes(self) -> [u8; 16] {

@@ -1,0 +1,189 @@
+//! From a URL to an engine: the one line that changes when sessions move to a server.
+//!
+//! Invariant: a URL is never shown, since it may hold a password; errors name its scheme alone.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::builder::Builder;
+use crate::engine::contract::Engine;
+use crate::engine::memory::MemoryEngine;
+use crate::error::{Error, Result};
+use crate::store::SessionStore;
+
+/// Where a URL leads to.
+enum Target<'a> {
+    File(&'a str),
+    Engine(Arc<dyn Engine>),
+}
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Opens the store that a URL names, with every setting at its default.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::connect`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("file:{}", folder.path().join("sessions.redb").display());
+    /// // "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow: from the configuration.
+    /// let store = SessionStore::<u32>::connect(&url)?;
+    /// assert!(store.is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::builder().connect(url)
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> Builder<C> {
+    /// Opens the store that a URL names.
+    ///
+    /// | URL | sessions are kept | feature |
+    /// |---|---|---|
+    /// | `file:PATH` | in a file, as by [`open`](Self::open) | |
+    /// | `memory:` | in memory, as by [`in_memory`](Self::in_memory) | |
+    /// | `postgres://USER@HOST/DATABASE` | on PostgreSQL | `postgres` |
+    /// | `redis://HOST/NUMBER` | on Redis or Valkey; of a cluster name some hosts | `redis` |
+    /// | `rediss://HOST/NUMBER` | the same, in TLS | `redis`, `tls` |
+    ///
+    /// What parameters each takes, and which settings make each safe, stands with its engine in
+    /// [`engine`](crate::engine).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a URL that is none, a parameter that is unknown, a scheme that is
+    /// unknown or whose feature is off, and for an engine that was named besides. Whatever the engine
+    /// fails with, as [`Error::Unavailable`] for a server that is not reached.
+    ///
+    /// # Security
+    ///
+    /// No error and no `Debug` output shows the user or the password of a URL.
+    pub fn connect(self, url: &str) -> Result<SessionStore<C>> {
+        if self.engine.is_some() {
+            return Err(Error::setting("engine", "goes with `build()`, not with `connect(url)`"));
+        }
+        self.check()?;
+        match target(url)? {
+            Target::File(path) => self.open(path),
+            Target::Engine(engine) => self.engine(engine).build(),
+        }
+    }
+}
+
+fn target(url: &str) -> Result<Target<'_>> {
+    let refused = |reason: String| Err(Error::setting("url", reason));
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return refused("needs a scheme, as in `file:sessions.redb`".into());
+    };
+    match scheme {
+        "file" => file(rest).map(Target::File),
+        "memory" if rest.is_empty() => Ok(Target::Engine(Arc::new(MemoryEngine::new()))),
+        "memory" => refused("has something after `memory:`, which takes nothing".into()),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let engine = crate::engine::sql::postgres::PostgresEngine::connect(url)?;
+            Ok(Target::Engine(Arc::new(engine)))
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            Ok(Target::Engine(Arc::new(crate::engine::redis::RedisEngine::connect(url)?)))
+        }
+        #[allow(unreachable_patterns, reason = "of the features, any may be off")]
+        "postgres" | "postgresql" => refused(feature_is_off("postgres")),
+        #[allow(unreachable_patterns, reason = "of the features, any may be off")]
+        "redis" | "rediss" => refused(feature_is_off("redis")),
+        _ => refused(
+            "has a scheme that is unknown; known are `file`, `memory`, `postgres`, `redis` and \
+             `rediss`"
+                .into(),
+        ),
+    }
+}
+
+fn feature_is_off(feature: &str) -> String {
+    format!("needs sessile's feature `{feature}`: name it where the program depends on sessile")
+}
+
+/// The path of `file:PATH`, `file:/PATH` and `file:///PATH`.
+fn file(rest: &str) -> Result<&str> {
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(path) if path.starts_with('/') => path,
+        Some(_) => return Err(Error::setting("url", "names a host for a file; say `file:PATH`")),
+    };
+    match path {
+        "" => Err(Error::setting("url", "needs a path after `file:`")),
+        path if path.contains('?') => {
+            Err(Error::setting("url", "has a parameter, and `file:PATH` takes none"))
+        }
+        path => Ok(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        let error = SessionStore::<u32>::connect(url).unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { name: "url", .. }), "{error:?}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_path() {
+        for (rest, path) in [("a.redb", "a.redb"), ("/a/b", "/a/b"), ("///a/b", "/a/b")] {
+            assert_eq!(file(rest).unwrap(), path);
+        }
+        for rest in ["", "//", "//host/a", "a?mode=ro"] {
+            assert!(file(rest).is_err(), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_file_and_memory_are_stores() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file:{}", folder.path().join("sessions.redb").display());
+        let store = SessionStore::<u32>::connect(&url).unwrap();
+        let id = store.create(7).unwrap().id().clone();
+        store.close().unwrap();
+        let store = SessionStore::<u32>::connect(&url).unwrap();
+        assert_eq!(*store.read(&id).unwrap().unwrap().content(), 7);
+        assert!(SessionStore::<u32>::connect("memory:").unwrap().is_empty().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_store_is_refused_and_not_shown() {
+        for url in ["hidden", "hidden://u:hidden@h", "memory:hidden", "file://hidden"] {
+            let said = refusal(url);
+            assert!(!said.contains("hidden"), "{said}");
+        }
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[test]
+    fn a_scheme_whose_feature_is_off_names_the_feature() {
+        assert!(refusal("postgres://u:hidden@h").contains("feature `postgres`"));
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[test]
+    fn a_scheme_of_redis_whose_feature_is_off_names_the_feature() {
+        assert!(refusal("rediss://u:hidden@h").contains("feature `redis`"));
+    }
+
+    #[test]
+    fn an_engine_that_is_named_besides_a_url_is_refused() {
+        let builder = SessionStore::<u32>::builder().engine(MemoryEngine::new());
+        let error = builder.connect("memory:").unwrap_err();
+        assert!(matches!(error, Error::InvalidSetting { name: "engine", .. }), "{error:?}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The server's clock, told without asking the server each time.
+//!
+//! Invariant: the time never goes back, and follows the server's clock within half a round trip of
+//! the last comparison.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::engine::network::deadline::Since;
+use crate::time::clock::Timestamp;
+
+/// How often the clocks are compared.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// A jump of the server's clock worth telling of.
+const JUMP_MS: u64 = 5_000;
+
+/// How far the server's clock is from this process' monotonic one.
+#[derive(Debug)]
+pub(crate) struct ServerClock {
+    start: Since,
+    /// What to add to the milliseconds since the start.
+    offset_ms: AtomicI64,
+    /// The latest time that was told.
+    latest: AtomicU64,
+    /// When the clocks were compared, in milliseconds since the start.
+    compared_at: AtomicU64,
+    jumps: AtomicU64,
+}
+
+/// One comparison: what the server said, and when it was asked and had answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison {
+    asked_ms: u64,
+    answered_ms: u64,
+    server: Timestamp,
+}
+
+impl ServerClock {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Since::now(),
+            offset_ms: AtomicI64::new(0),
+            latest: AtomicU64::new(0),
+            compared_at: AtomicU64::new(0),
+            jumps: AtomicU64::new(0),
+        }
+    }
+
+    /// The time on the server.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.at(self.elapsed_ms())
+    }
+
+    fn at(&self, elapsed_ms: u64) -> Timestamp {
+        let now = elapsed_ms.saturating_add_signed(self.offset_ms.load(Ordering::Acquire));
+        Timestamp::from_millis(self.latest.fetch_max(now, Ordering::AcqRel).max(now))
+    }
+
+    /// Asks the server for its time, and takes down when.
+    pub(crate) fn compare<E>(
+        &self,
+        ask: impl FnOnce() -> Result<Timestamp, E>,
+    ) -> Result<Comparison, E> {
+        let asked_ms = self.elapsed_ms();
+        let server = ask()?;
+        Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server })
+    }
+
+    /// Goes by the comparison that took the shortest time, which is the most exact.
+    pub(crate) fn adopt(&self, comparisons: &[Comparison]) {
+        let best =
+            comparisons.iter().min_by_key(|one| one.answered_ms.saturating_sub(one.asked_ms));
+        let Some(best) = best else { return };
+        let between = best.asked_ms + best.answered_ms.saturating_sub(best.asked_ms) / 2;
+        let offset = best.server.as_millis() as i64 - between as i64;
+        let before = self.offset_ms.swap(offset, Ordering::AcqRel);
+        let is_first = self.compared_at.swap(best.answered_ms.max(1), Ordering::AcqRel) == 0;
+        if !is_first && offset.abs_diff(before) > JUMP_MS {
+            self.jumps.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is time to compare the clocks again.
+    pub(crate) fn is_due(&self) -> bool {
+        let since = self.elapsed_ms().saturating_sub(self.compared_at.load(Ordering::Acquire));
+        since >= INTERVAL.as_millis() as u64
+    }
+
+    /// How often the server's clock was found more than five seconds from where it should have been.
+    pub(crate) fn jumps(&self) -> u64 {
+        self.jumps.load(Ordering::Relaxed)
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(asked_ms: u64, answered_ms: u64, server: u64) -> Comparison {
+        Comparison { asked_ms, answered_ms, server: Timestamp::from_millis(server) }
+    }
+
+    #[test]
+    fn the_quickest_comparison_counts_and_the_middle_of_it_is_the_servers_time() {
+        let clock = ServerClock::new();
+        clock.adopt(&[comparison(0, 900, 77), comparison(1_000, 1_010, 5_000_005)]);
+        assert_eq!(clock.at(1_005).as_millis(), 5_000_005);
+        assert_eq!(clock.at(2_005).as_millis(), 5_001_005);
+        assert_eq!(clock.jumps(), 0, "the first comparison is no jump");
+    }
+
+    #[test]
+    fn time_never_goes_back_and_a_jump_is_counted() {
+        let clock = ServerClock::new();
+        clock.adopt(&[comparison(0, 0, 1_000_000)]);
+        assert_eq!(clock.at(10).as_millis(), 1_000_010);
+        clock.adopt(&[comparison(20, 20, 990_000)]);
+        assert_eq!(clock.at(20).as_millis(), 1_000_010, "it stands until the server has caught up");
+        assert_eq!(clock.jumps(), 1);
+        assert_eq!(clock.at(20_000).as_millis(), 1_009_980);
+        clock.adopt(&[comparison(30, 30, 991_000)]);
+        assert_eq!(clock.jumps(), 1, "a drift is no jump");
+    }
+}

@@ -1,0 +1,122 @@
+//! How long a call may take, and how long to wait between two tries.
+//!
+//! Invariant: every wait of a network engine ends at its call's deadline. The only place in this
+//! folder that asks the monotonic clock.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A moment at which a call gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// A deadline so far from now.
+    pub(crate) fn after(duration: Duration) -> Self {
+        // A sum past the end of the clock's range cannot be reached; now is the safe answer.
+        Self(now().checked_add(duration).unwrap_or_else(now))
+    }
+
+    /// This deadline, or so far from now, whichever is earlier.
+    pub(crate) fn within(self, duration: Duration) -> Self {
+        self.min(Self::after(duration))
+    }
+
+    /// What is left; `None` once the deadline has passed.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        let left = self.0.saturating_duration_since(now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// The deadline as the standard library's type, for waiting on a condition.
+    pub(crate) const fn as_instant(self) -> Instant {
+        self.0
+    }
+}
+
+/// How long ago something was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since(Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self(now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        now().saturating_duration_since(self.0)
+    }
+}
+
+/// Waits between tries: 20 ms, doubling up to half a second, with a random part so that many
+/// callers do not come back at once.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    pause: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(500);
+
+    pub(crate) const fn new() -> Self {
+        Self { pause: Self::FIRST }
+    }
+
+    /// Sleeps; `false`, at once, if the deadline would pass meanwhile.
+    pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
+        let pause = self.pause.mul_f32(0.75 + 0.5 * fraction());
+        self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
+        self.sleep(pause, deadline)
+    }
+
+    /// A short, random pause after the server undid a transaction for another's sake.
+    pub(crate) fn step_aside(&self, deadline: Deadline) -> bool {
+        self.sleep(Duration::from_millis(8).mul_f32(fraction()), deadline)
+    }
+
+    fn sleep(&self, pause: Duration, deadline: Deadline) -> bool {
+        let fits = deadline.remaining().is_some_and(|left| left > pause);
+        if fits {
+            thread::sleep(pause);
+        }
+        fits
+    }
+}
+
+/// From 0 to 1. Spreads callers; nothing secret depends on it.
+fn fraction() -> f32 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0_u8) >> 40;
+    bits as f32 / (1_u32 << 24) as f32
+}
+
+#[allow(clippy::disallowed_methods, reason = "this folder's one home of the monotonic clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_has_passed_leaves_nothing_to_wait_for() {
+        let passed = Deadline::after(Duration::ZERO);
+        assert_eq!(passed.remaining(), None);
+        assert!(!Backoff::new().wait(passed));
+        let later = Deadline::after(Duration::from_secs(3_600));
+        assert!(later.remaining().is_some());
+        assert!(later.within(Duration::from_secs(1)) < later);
+        assert_eq!(passed.within(Duration::from_secs(1)), passed);
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_limit() {
+        let mut backoff = Backoff::new();
+        let passed = Deadline::after(Duration::ZERO);
+        (0..20).for_each(|_| assert!(!backoff.wait(passed)));
+        assert_eq!(backoff.pause, Backoff::LONGEST);
+        assert!((0.0..1.0).contains(&fraction()));
+    }
+}

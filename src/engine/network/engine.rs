@@ -1,0 +1,290 @@
+//! The contract, kept by a server: which calls may be tried again, and how a lost answer is looked up.
+//!
+//! Invariant: an answer that is not an error is the server's own. Where an answer was lost, what is
+//! stored now decides: the exact record that was to be stored means that it was.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::engine::attachment::Attachment;
+use crate::engine::check::{Checked, Inspect};
+use crate::engine::contract::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::network::backend::{Attempt, Backend, Removal};
+use crate::engine::network::server::{Repeat, Server, gone_by_whom};
+use crate::engine::outcome::{
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
+};
+use crate::engine::waker::Waker;
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
+
+/// How many records of a user are asked for at first; more, the longer the listing goes on.
+const FIRST_PAGE: usize = 32;
+/// How many at the most.
+const LARGEST_PAGE: usize = 512;
+
+/// The most that one step of a sweep looks at: a step holds up others on the server.
+const SWEEP_STEP: usize = 128;
+
+impl<B: Backend> Engine for Server<B> {
+    fn insert(
+        &self,
+        key: &SessionKey,
+        record: Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<Insert> {
+        self.write(Repeat::LookedUp, |backend, on, in_doubt| {
+            match backend.insert(on, key, &record, moment, limits)? {
+                Insert::Occupied if in_doubt => match is_stored(backend, on, key, &record)? {
+                    // Which sessions ended for it is not known any more.
+                    Some(_) => Ok(Insert::Done(Vec::new())),
+                    None => Ok(Insert::Occupied),
+                },
+                other => Ok(other),
+            }
+        })
+    }
+
+    fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
+        let found = self.read(|backend, on| backend.load(on, key))?;
+        Ok(found.filter(|record| !record.is_expired(moment)))
+    }
+
+    fn extend(
+        &self,
+        key: &SessionKey,
+        moment: Moment,
+        resolution: Duration,
+    ) -> Result<Option<Record>> {
+        let found = self.write(Repeat::Idempotent, |backend, on, _| {
+            backend.extend(on, key, moment, resolution)
+        })?;
+        Ok(found.filter(|record| !record.is_expired(moment)))
+    }
+
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<Replace> {
+        self.write(Repeat::LookedUp, |backend, on, in_doubt| {
+            let outcome = backend.replace(on, key, expected_revision, &record, moment, limits)?;
+            if !in_doubt || outcome != Replace::Conflict {
+                return Ok(outcome);
+            }
+            match is_stored(backend, on, key, &record)? {
+                Some(last_active) => Ok(Replace::Done(Saved { last_active, ended: Vec::new() })),
+                None => Ok(Replace::Conflict),
+            }
+        })
+    }
+
+    fn rekey(
+        &self,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<Rekey> {
+        self.write(Repeat::LookedUp, |backend, on, in_doubt| {
+            let revision = expected_revision;
+            let outcome = backend.rekey(on, old, new, revision, &record, moment, limits)?;
+            if !in_doubt || outcome != Rekey::Missing {
+                return Ok(outcome);
+            }
+            match is_stored(backend, on, new, &record)? {
+                Some(last_active) => Ok(Rekey::Done(Saved { last_active, ended: Vec::new() })),
+                None => Ok(Rekey::Missing),
+            }
+        })
+    }
+
+    fn remove(
+        &self,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+        moment: Moment,
+    ) -> Result<Option<Ended>> {
+        self.write(Repeat::LookedUp, |backend, on, in_doubt| {
+            match backend.remove(on, key, owner, moment)? {
+                Removal::Ended(ended) => Ok(Some(ended)),
+                Removal::Expired => Ok(None),
+                Removal::Absent if in_doubt => Err(gone_by_whom().into()),
+                Removal::Absent => Ok(None),
+            }
+        })
+    }
+
+    fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>> {
+        self.write(Repeat::Never, |backend, on, _| backend.remove_user(on, user, moment))
+    }
+
+    fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>> {
+        self.write(Repeat::Never, |backend, on, _| backend.remove_others(on, keep, moment))
+    }
+
+    fn rename_user(&self, old: &UserKey, new: &UserKey, moment: Moment) -> Result<u64> {
+        self.write(Repeat::Never, |backend, on, _| backend.rename_user(on, old, new, moment))
+    }
+
+    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+        let mut after = None;
+        let mut limit = FIRST_PAGE;
+        loop {
+            let page =
+                self.read(|backend, on| backend.user_page(on, user, after.as_ref(), limit))?;
+            limit = LARGEST_PAGE.min(limit * 4);
+            after = page.items.last().map(|(key, _)| *key);
+            for (key, record) in page.items {
+                if visit(key, record)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if !page.more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
+        self.backend.scan(self, after, visit)
+    }
+
+    fn scan_users(
+        &self,
+        after: Option<&UserKey>,
+        moment: Moment,
+        visit: &mut VisitUser<'_>,
+    ) -> Result<()> {
+        let mut after = after.cloned();
+        loop {
+            let page = self.read(|backend, on| backend.users_page(on, after.as_ref(), moment))?;
+            after = page.items.last().map(|(user, _)| user.clone());
+            for (user, sessions) in page.items {
+                if sessions > 0 && visit(user, sessions)? == ControlFlow::Break(()) {
+                    return Ok(());
+                }
+            }
+            if !page.more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        B::LISTING
+    }
+
+    fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep> {
+        let limit = limit.min(SWEEP_STEP);
+        self.write(Repeat::Idempotent, |backend, on, _| backend.remove_expired(on, moment, limit))
+    }
+
+    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+        let mut from = None;
+        loop {
+            from = self.write(Repeat::Idempotent, |backend, on, _| {
+                backend.reindex(on, timeouts, from.clone())
+            })?;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&self, moment: Moment) -> Result<u64> {
+        self.backend.count(self, moment)
+    }
+
+    fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        self.backend.check(self, timeouts, inspect)
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.write(Repeat::Never, |backend, on, _| backend.clear(on))
+    }
+
+    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.read(|backend, on| backend.load_meta(on, name))
+    }
+
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.write(Repeat::Never, |backend, on, _| backend.store_meta(on, name, value))
+    }
+
+    fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+        self.write(Repeat::Idempotent, |backend, on, _| backend.init_meta(on, name, value))
+    }
+
+    fn server_time(&self) -> Result<Option<Timestamp>> {
+        self.ensure_open()?;
+        Ok(Some(self.clock.now()))
+    }
+
+    fn attach(&self, timeouts: Timeouts) -> Result<Attachment> {
+        self.ensure_open()?;
+        self.attachments.attach(timeouts)
+    }
+
+    /// Nothing is in memory only; so this is the time to compare the clocks.
+    fn flush(&self) -> Result<()> {
+        self.ensure_open()?;
+        self.compare_clocks(false)
+    }
+
+    fn flush_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    fn set_waker(&self, waker: Waker) {
+        drop(waker);
+    }
+
+    fn run_background_work(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        Server::close(self);
+        Ok(())
+    }
+
+    fn stats(&self) -> Result<EngineStats> {
+        let stored = self.read(|backend, on| backend.stored(on))?;
+        let changes = self.changes.load(Ordering::Relaxed);
+        Ok(EngineStats {
+            stored,
+            commits: changes,
+            committed_operations: changes,
+            clock_jumps: self.clock.jumps(),
+            ..EngineStats::default()
+        })
+    }
+}
+
+/// Whether exactly this record is stored under a key, whatever touches came since; when it was last
+/// active.
+fn is_stored<B: Backend>(
+    backend: &B,
+    on: &mut B::Connection,
+    key: &SessionKey,
+    record: &Record,
+) -> Attempt<Option<Timestamp>> {
+    let Some(stored) = backend.load(on, key)? else { return Ok(None) };
+    let last_active = stored.last_active();
+    let expected = record.clone().touched(last_active).indexed_under(stored.index_deadline());
+    Ok((stored == expected).then_some(last_active))
+}

@@ -1,0 +1,102 @@
+//! TLS by rustls: the server's certificate is verified, always.
+//!
+//! Invariant: a handshake that ends well was with a server whose certificate is for the host that was
+//! asked for, is valid now, and goes back to an authority that is trusted. Nothing turns that off.
+
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::transport::location::invalid;
+use crate::error::{Error, Result};
+
+/// A connection in TLS.
+pub(crate) type TlsSocket = StreamOwned<ClientConnection, TcpStream>;
+
+/// Which authorities are trusted.
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+impl Tls {
+    /// Trusts the authorities in a file, or those of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if there are none.
+    pub(crate) fn new(authorities: Option<&str>) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        match authorities {
+            Some(path) => {
+                let unreadable = |error| {
+                    invalid(format!("names a `tls_ca` that holds no certificates: {error}"))
+                };
+                let certificates = CertificateDer::pem_file_iter(path);
+                for certificate in certificates.map_err(|error| unreadable(error.to_string()))? {
+                    let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+                    roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+                }
+            }
+            // Those that cannot be read are not trusted; the others are.
+            None => drop(
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+            ),
+        }
+        if roots.is_empty() {
+            return Err(invalid(
+                "asks for TLS, and there is no authority to trust; name a file of certificates as \
+                 `tls_ca`",
+            ));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::engine(io::Error::other(error)))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// Shakes hands, within the socket's time-outs.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Answered`] for a certificate that does not hold, which stays so;
+    /// [`Failure::NotDone`] for a connection that ends.
+    pub(crate) fn connect(&self, mut socket: TcpStream, host: &str) -> Attempt<TlsSocket> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| invalid("names a host that no certificate can be for"))?;
+        let mut connection = ClientConnection::new(Arc::clone(&self.config), name)
+            .map_err(|error| Failure::not_done(format!("TLS: {error}")))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket).map_err(|error| refused(host, &error))?;
+        }
+        Ok(StreamOwned::new(connection, socket))
+    }
+}
+
+/// A handshake that failed. A certificate that does not hold will not hold the next time either.
+fn refused(host: &str, error: &io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => Error::Unavailable {
+            server: host.into(),
+            source: source(format!("its certificate does not hold: {why:?}")),
+        }
+        .into(),
+        _ => Failure::not_done(format!("the TLS handshake failed: {error}")),
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tls")
+    }
+}

@@ -1,0 +1,200 @@
+//! A connection to the primary, and commands and scripts on it, with their errors as what they mean.
+//!
+//! Invariant: what the server refused without carrying it out is never taken for lost, and what a
+//! server says is not passed on where it may repeat arguments.
+
+use std::time::Duration;
+
+use crate::engine::network::backend::{Attempt, Connection};
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::pool::Pooled;
+use crate::engine::redis::Redis;
+use crate::engine::redis::scripts::{ALL, Script};
+use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
+use crate::error::Error;
+
+/// A connection, and the digests of the scripts that its node was given.
+#[derive(Debug)]
+pub(crate) struct RedisConnection {
+    wire: Wire,
+}
+
+impl RedisConnection {
+    pub(super) const fn over(wire: Wire) -> Self {
+        Self { wire }
+    }
+}
+
+impl Pooled for RedisConnection {
+    fn is_quiet(&self) -> bool {
+        self.wire.is_quiet()
+    }
+}
+
+impl Connection for RedisConnection {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.wire.set_deadline(deadline);
+    }
+}
+
+/// Whether a command changes something that replicas should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Reads,
+    Writes,
+}
+
+impl Redis {
+    /// One command.
+    pub(super) fn command(
+        &self,
+        on: &mut RedisConnection,
+        effect: Effect,
+        words: &[&[u8]],
+    ) -> Attempt<Reply> {
+        match self.carry_out(on, effect, Request::default().with(words))? {
+            Reply::Refused(said) => Err(self.refused(&said)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// One script. The digests of all were learned when the engine was opened; a node that does not
+    /// have this one yet is given its text.
+    pub(super) fn script(
+        &self,
+        on: &mut RedisConnection,
+        effect: Effect,
+        script: Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+    ) -> Attempt<Reply> {
+        let by = |command: &[u8], script: &[u8]| {
+            let words = 3 + keys.len() + arguments.len();
+            let count = keys.len().to_string();
+            let request = Request::default().command(words).word(command).word(script);
+            let request = request.word(count.as_bytes());
+            keys.iter().chain(arguments).fold(request, |request, word| request.word(word))
+        };
+        let digest = self.digests.get().and_then(|digests| digests.get(script.number));
+        let reply = match digest {
+            Some(digest) => self.carry_out(on, effect, by(b"EVALSHA", digest.as_bytes()))?,
+            None => Reply::Refused(UNKNOWN_SCRIPT.into()),
+        };
+        let reply = match reply {
+            Reply::Refused(said) if said.starts_with(UNKNOWN_SCRIPT) => {
+                self.carry_out(on, effect, by(b"EVAL", script.text.as_bytes()))?
+            }
+            reply => reply,
+        };
+        match reply {
+            Reply::Refused(said) => Err(self.refused(&said)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Gives the server all scripts, and learns their digests.
+    pub(super) fn load_scripts(&self, on: &mut RedisConnection) -> Attempt<()> {
+        let request = ALL.iter().fold(Request::default(), |request, script| {
+            request.with(&[b"SCRIPT", b"LOAD", script.text.as_bytes()])
+        });
+        let replies = on.wire.ask(&request)?;
+        let digests: Option<Vec<_>> = replies.into_iter().map(Reply::text).collect();
+        if let Some(digests) = digests {
+            // Every node has the same digest for a text.
+            let _ = self.digests.set(digests);
+        }
+        Ok(())
+    }
+
+    fn carry_out(
+        &self,
+        on: &mut RedisConnection,
+        effect: Effect,
+        request: Request,
+    ) -> Attempt<Reply> {
+        let waits = effect == Effect::Writes && self.replicas > 0;
+        let request = match waits {
+            false => request,
+            true => {
+                let (replicas, millis) = (self.replicas.to_string(), WAIT.as_millis().to_string());
+                request.with(&[b"WAIT", replicas.as_bytes(), millis.as_bytes()])
+            }
+        };
+        let mut replies = on.wire.ask(&request)?;
+        let acknowledged = match waits {
+            true => replies.pop().and_then(|reply| reply.number()).unwrap_or(0),
+            false => 0,
+        };
+        match replies.pop().ok_or_else(garbled)? {
+            refused @ Reply::Refused(_) => Ok(refused),
+            reply if !waits || acknowledged >= i64::from(self.replicas) => Ok(reply),
+            _ => Err(Failure::Answered(Error::OutcomeUnknown {
+                source: source(format!(
+                    "{acknowledged} replicas of {} have the change, which a failover may undo",
+                    self.replicas
+                )),
+            })),
+        }
+    }
+
+    /// What an error of the server means.
+    pub(super) fn refused(&self, said: &str) -> Failure {
+        let mut words = said.split_whitespace();
+        let kind = words.next().unwrap_or_default();
+        // Some versions wrap what a script ran into.
+        let holds = |kind: &str| said.starts_with(kind) || said.contains(&format!("-{kind} "));
+        if kind == "MOVED" {
+            if let Some(address) = words.nth(1) {
+                self.nodes.redirect(address);
+            }
+            return Failure::not_now("the store's slot has moved to another node");
+        }
+        for (kind, reason) in TRANSIENT {
+            if holds(kind) {
+                return Failure::not_now(*reason);
+            }
+        }
+        if holds("OOM") {
+            let reason = "the server is at its `maxmemory`";
+            return Error::StorageFull { path: self.server.clone().into(), source: source(reason) }
+                .into();
+        }
+        let reason = match kind {
+            "NOAUTH" | "NOPERM" | "WRONGPASS" => {
+                "the server does not let this user do what a store needs".into()
+            }
+            "MISCONF" => "the server refuses writes since it could not save its data".into(),
+            _ if said.contains("max number of clients") => {
+                return Failure::not_now("the server has as many clients as it may");
+            }
+            _ => format!("the server refuses: {}", without_arguments(said)),
+        };
+        let source = source(reason);
+        Error::Unavailable { server: self.server.clone(), source }.into()
+    }
+}
+
+/// How long the server waits for its replicas.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// What the error begins with of a node that does not know a script's digest.
+const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
+
+/// Errors that mean that nothing was carried out, and that this may change.
+const TRANSIENT: &[(&str, &str)] = &[
+    ("ASK", "the store's slot is moving to another node"),
+    ("TRYAGAIN", "the store's slot is moving to another node"),
+    ("CLUSTERDOWN", "the cluster does not serve the store's slot"),
+    ("LOADING", "the server is loading its data"),
+    ("MASTERDOWN", "the server has no primary"),
+    ("READONLY", "the server is a replica, which takes no writes"),
+    ("NOREPLICAS", "the server has fewer replicas than it needs to take writes"),
+    ("BUSY", "the server is busy with a script"),
+];
+
+/// The server's words, without the arguments that some of its errors repeat.
+fn without_arguments(said: &str) -> String {
+    let words = said.split(", with args").next().unwrap_or_default();
+    words.chars().take(120).collect()
+}

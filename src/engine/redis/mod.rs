@@ -1,0 +1,219 @@
+//! The engine on Redis or Valkey, alone or as a cluster.
+//!
+//! Invariant: each call is one script, and so one step on the server. It needs no client library: the
+//! protocol is [`wire`], and a slot moves or a primary fails over in [`nodes`].
+
+mod ask;
+mod calls;
+mod keys;
+mod listing;
+mod nodes;
+mod saving;
+mod scripts;
+mod value;
+mod wire;
+
+use std::sync::OnceLock;
+
+use crate::engine::contract::Engine;
+use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::server::Server;
+use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::redis::ask::Effect;
+use crate::engine::redis::keys::Keys;
+use crate::engine::redis::nodes::{Login, Nodes};
+use crate::engine::redis::wire::Reply;
+use crate::error::{Error, Result};
+
+const DEFAULT_PORT: u16 = 6379;
+
+/// The oldest version that is supported.
+const OLDEST: (u32, u32) = (6, 2);
+
+/// Keeps sessions on a Redis or Valkey server, or on a cluster of them.
+///
+/// Every call is one script on the server, which is one step and one round trip. All of a store is in
+/// one slot of a cluster, so it lives on one primary and fails over with it; other stores, under other
+/// names, live elsewhere.
+///
+/// # Durability
+///
+/// An answer means that the change is in the memory of one primary. What of it survives a crash is for
+/// `appendfsync` to say, and a failover may undo changes of the last moments, logouts among them.
+/// `replicas=1` in the URL has each change acknowledged by a replica before it is answered.
+///
+/// # Security
+///
+/// The server holds no session id, and holds user ids and content in clear. `redis://` is not
+/// encrypted: use `rediss://` where anybody could listen in.
+///
+/// # Examples
+///
+/// ```no_run
+/// use sessile::SessionStore;
+/// use sessile::engine::RedisEngine;
+///
+/// let engine = RedisEngine::connect("redis://localhost:6379/0?name=shop")?;
+/// let store: SessionStore = SessionStore::builder().engine(engine).build()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RedisEngine {
+    server: Server<Redis>,
+}
+
+impl RedisEngine {
+    /// Connects by a URL: `redis://[user[:password]@]host[:port][,host[:port]...][/database]`, or the
+    /// same with `rediss://` for TLS. Of a cluster any nodes will do.
+    ///
+    /// | parameter | default | means |
+    /// |---|---|---|
+    /// | `name` | `sessile` | what the store's keys begin with: stores of different names share nothing |
+    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
+    /// | `connections` | 16 | how many connections are open at the most |
+    /// | `replicas` | 0 | how many replicas have to have a change before it is answered |
+    /// | `eviction` | `refuse` | `allow` takes a server that may evict sessions as it likes |
+    /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
+    /// [`Error::Unavailable`] if no primary is reached, or refuses the login.
+    /// [`Error::UnsupportedServer`] if it is too old or may evict sessions.
+    /// [`Error::UnsupportedFormat`] if a newer version of this library keeps sessions there.
+    pub fn connect(url: &str) -> Result<Self> {
+        let mut location = Location::parse(url, DEFAULT_PORT)?;
+        let secured = match location.scheme.as_str() {
+            "redis" => Secured::No,
+            "rediss" => Secured::Yes,
+            _ => return Err(invalid("needs the scheme `redis` or `rediss`")),
+        };
+        let options = Options::take(&mut location, secured)?;
+        let replicas = location.take("replicas")?.unwrap_or(0);
+        let may_evict = match location.take::<String>("eviction")?.as_deref() {
+            None | Some("refuse") => false,
+            Some("allow") => true,
+            Some(_) => return Err(invalid("needs `eviction` to be `allow` or `refuse`")),
+        };
+        location.finish(&format!("{KNOWN}, `replicas`, `eviction`"))?;
+        let database = match location.path.as_str() {
+            "" => 0,
+            path => path.parse().map_err(|_| invalid("needs a database's number as its path"))?,
+        };
+        let server = server_in_words("Redis", &location);
+        let login = Login {
+            user: location.user,
+            password: location.password,
+            database,
+            #[cfg(feature = "tls")]
+            tls: options.tls,
+        };
+        let redis = Redis {
+            nodes: Nodes::new(server.clone(), login, location.addresses, &options.name),
+            server,
+            keys: Keys::new(&options.name),
+            digests: OnceLock::new(),
+            replicas,
+        };
+        let server = Server::new(redis, options.limits);
+        server.read(|redis, on| {
+            let replies = [&b"server"[..], b"memory"].map(|section| {
+                redis.command(on, Effect::Reads, &[b"INFO", section]).map(Reply::text)
+            });
+            let info: String =
+                replies.into_iter().filter_map(|reply| reply.ok().flatten()).collect();
+            redis.check_server(&info, may_evict)?;
+            redis.load_scripts(on)
+        })?;
+        Ok(Self { server: server.open()? })
+    }
+}
+
+impl Engine for RedisEngine {
+    crate::forward_engine!(server);
+}
+
+/// A store on one server or cluster.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    /// The server in words.
+    server: String,
+    nodes: Nodes,
+    keys: Keys,
+    /// Of each script, once a node was given them.
+    digests: OnceLock<Vec<String>>,
+    replicas: u32,
+}
+
+impl Redis {
+    /// Refuses a server that is too old, or that would throw sessions away. One that does not tell is
+    /// taken.
+    fn check_server(&self, info: &str, may_evict: bool) -> Result<()> {
+        let field = |name: &str| {
+            let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.map(str::trim)
+        };
+        let unsupported = |found: String, needed: String| Error::UnsupportedServer {
+            server: self.server.clone(),
+            found,
+            needed,
+        };
+        if let Some(found) = field("redis_version").filter(|version| is_too_old(version)) {
+            let (major, minor) = OLDEST;
+            return Err(unsupported(
+                format!("version {found}"),
+                format!("Redis {major}.{minor} or Valkey"),
+            ));
+        }
+        match field("maxmemory_policy") {
+            Some(policy) if policy.starts_with("allkeys") && !may_evict => Err(unsupported(
+                format!("`maxmemory-policy {policy}`, which evicts sessions without a word"),
+                "`noeviction`, or `eviction=allow` in the URL".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) < OLDEST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_too_old_below_the_oldest() {
+        for (version, expected) in [
+            ("5.0.14", true),
+            ("6.0.20", true),
+            ("6.2.0", false),
+            ("7.0.15", false),
+            ("10.0", false),
+        ] {
+            assert_eq!(is_too_old(version), expected, "{version}");
+        }
+        assert!(!is_too_old("unstable"));
+    }
+
+    #[test]
+    fn a_url_that_is_not_understood_is_refused_before_anything_is_asked() {
+        for url in [
+            "http://localhost",
+            "redis://localhost/x",
+            "redis://localhost?replica=1",
+            "redis://localhost?eviction=perhaps",
+            "redis://localhost?tls=on",
+        ] {
+            assert!(
+                matches!(RedisEngine::connect(url), Err(Error::InvalidSetting { .. })),
+                "{url}"
+            );
+        }
+    }
+}

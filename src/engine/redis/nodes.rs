@@ -1,0 +1,279 @@
+//! Which node to speak to: the primary, alone or of the store's slot in a cluster.
+//!
+//! Invariant: a connection that is handed out led to a primary a moment ago. What was learned of the
+//! nodes is only where to look first: nothing is believed of them without asking.
+
+use parking_lot::Mutex;
+
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::transport::location::{Address, Secret};
+use crate::engine::network::transport::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::engine::network::transport::tls::Tls;
+use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
+use crate::error::Error;
+
+/// How many nodes are remembered at the most.
+const MOST_KNOWN: usize = 64;
+
+/// How to become somebody on a node.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) user: Option<Secret>,
+    pub(super) password: Option<Secret>,
+    pub(super) database: u32,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+/// The nodes of one server or cluster.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    /// The server in words.
+    server: String,
+    login: Login,
+    slot: u16,
+    seeds: Vec<Address>,
+    learned: Mutex<Learned>,
+}
+
+#[derive(Debug, Default)]
+struct Learned {
+    primary: Option<Address>,
+    others: Vec<Address>,
+}
+
+/// What a node said that it is.
+enum Node {
+    Primary(Wire),
+    /// It is another one that takes writes.
+    Elsewhere(Address),
+}
+
+impl Nodes {
+    /// The nodes that know where the slot of `tag` is.
+    pub(super) fn new(server: String, login: Login, seeds: Vec<Address>, tag: &str) -> Self {
+        Self { server, login, slot: slot_of(tag), seeds, learned: Mutex::default() }
+    }
+
+    /// A connection to the primary.
+    pub(super) fn connect(&self, deadline: Deadline) -> Attempt<Wire> {
+        let mut last = Failure::not_done("the URL names no host");
+        let mut was_reached = false;
+        let candidates = self.candidates();
+        for (at, address) in candidates.iter().enumerate() {
+            let Some(left) = deadline.remaining() else { break };
+            // One that does not answer must leave time for the others.
+            let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX).min(3);
+            let mut node = self.visit(address, deadline.within(left / others));
+            if let Ok(Node::Elsewhere(primary)) = node {
+                was_reached = true;
+                node = self.visit(&primary, deadline);
+            }
+            match node {
+                Ok(Node::Primary(wire)) => return Ok(wire),
+                Ok(Node::Elsewhere(_)) => {
+                    last =
+                        Failure::not_now("the nodes disagree about which of them is the primary");
+                }
+                Err(refused @ Failure::Answered(_)) => return Err(refused),
+                Err(failure) => last = failure,
+            }
+        }
+        match last {
+            // Another node answers, so that a new primary may come.
+            Failure::NotDone(reason) | Failure::Lost(reason) if was_reached => {
+                Err(Failure::NotNow(reason))
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Where to look, the likeliest first.
+    fn candidates(&self) -> Vec<Address> {
+        let learned = self.learned.lock();
+        let mut candidates = Vec::new();
+        for address in learned.primary.iter().chain(&self.seeds).chain(&learned.others) {
+            if !candidates.contains(address) {
+                candidates.push(address.clone());
+            }
+        }
+        candidates
+    }
+
+    /// Notes that a node named another one as the primary; `host:port`.
+    pub(super) fn redirect(&self, text: &str) {
+        let Some((host, port)) = text.rsplit_once(':') else { return };
+        let Ok(port) = port.parse() else { return };
+        let mut learned = self.learned.lock();
+        match (host, &mut learned.primary) {
+            // The host is the one that was asked.
+            ("" | "?", Some(primary)) => primary.port = port,
+            ("" | "?", None) => {}
+            _ => learned.primary = Some(Address { host: host.into(), port }),
+        }
+    }
+
+    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Node> {
+        let stream = Stream::connect(address, deadline)?;
+        #[cfg(feature = "tls")]
+        let stream = match &self.login.tls {
+            Some(tls) => stream.into_tls(tls, &address.host)?,
+            None => stream,
+        };
+        let mut wire = Wire::over(stream);
+        self.log_in(&mut wire)?;
+        let request = Request::default().with(&[b"ROLE"]).with(&[b"CLUSTER", b"SLOTS"]);
+        let mut replies = wire.ask(&request)?.into_iter();
+        let (role, slots) = (replies.next(), replies.next());
+        if let Some(Reply::List(slots)) = slots {
+            let primary = self.learn_slots(slots, address)?;
+            if primary != *address {
+                return Ok(Node::Elsewhere(primary));
+            }
+        }
+        match role {
+            Some(Reply::List(role)) => match primary_of(role) {
+                Some(primary) => Ok(Node::Elsewhere(primary)),
+                None => Ok(self.is_primary(address, wire)),
+            },
+            Some(Reply::Refused(said)) if said.starts_with("LOADING") => {
+                Err(Failure::not_now("the server is loading its data"))
+            }
+            // Who may not ask for the role learns from the first write.
+            _ => Ok(self.is_primary(address, wire)),
+        }
+    }
+
+    fn is_primary(&self, address: &Address, wire: Wire) -> Node {
+        self.learned.lock().primary = Some(address.clone());
+        Node::Primary(wire)
+    }
+
+    fn log_in(&self, wire: &mut Wire) -> Attempt<()> {
+        let mut request = Request::default();
+        let mut expected = 0;
+        if let Some(password) = &self.login.password {
+            let password = password.expose().as_bytes();
+            request = match &self.login.user {
+                Some(user) => request.with(&[b"AUTH", user.expose().as_bytes(), password]),
+                None => request.with(&[b"AUTH", password]),
+            };
+            expected += 1;
+        }
+        if self.login.database != 0 {
+            let database = self.login.database.to_string();
+            request = request.with(&[b"SELECT", database.as_bytes()]);
+            expected += 1;
+        }
+        if expected == 0 {
+            return Ok(());
+        }
+        for reply in wire.ask(&request)? {
+            if let Reply::Refused(said) = reply {
+                return Err(self.login_refused(&said));
+            }
+        }
+        Ok(())
+    }
+
+    /// A login that failed. What the server says of it may repeat the login, so the kind alone is told.
+    fn login_refused(&self, said: &str) -> Failure {
+        let reason = match said.split_whitespace().next().unwrap_or_default() {
+            "LOADING" => return Failure::not_now("the server is loading its data"),
+            "MASTERDOWN" => return Failure::not_now("the server has no primary"),
+            "WRONGPASS" | "NOAUTH" | "NOPERM" => "the server refuses the user or the password",
+            _ if said.contains("max number of clients") => {
+                return Failure::not_now("the server has as many clients as it may");
+            }
+            _ if said.contains("DB index") || said.contains("cluster mode") => {
+                "the server has no database of the number that the URL names"
+            }
+            _ => {
+                "the server refuses the login; if it needs none, leave the password out of the URL"
+            }
+        };
+        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+    }
+
+    /// The primary of the slot, by the answer to `CLUSTER SLOTS`; the other nodes are remembered.
+    fn learn_slots(&self, ranges: Vec<Reply>, asked: &Address) -> Attempt<Address> {
+        let mut primary = None;
+        let mut others = Vec::new();
+        for range in ranges {
+            let mut range = range.list().ok_or_else(garbled)?.into_iter();
+            let mut bound = || range.next().and_then(|bound| bound.number());
+            let (Some(first), Some(last)) = (bound(), bound()) else { return Err(garbled()) };
+            let holds = (first..=last).contains(&i64::from(self.slot));
+            for (at, node) in range.enumerate() {
+                let Some(address) = node_address(node, asked) else { continue };
+                if holds && at == 0 {
+                    primary = Some(address.clone());
+                }
+                if !others.contains(&address) && others.len() < MOST_KNOWN {
+                    others.push(address);
+                }
+            }
+        }
+        self.learned.lock().others = others;
+        primary.ok_or_else(|| Failure::not_now("no node of the cluster serves the store's slot"))
+    }
+}
+
+fn node_address(node: Reply, asked: &Address) -> Option<Address> {
+    let mut node = node.list()?.into_iter();
+    let host = node.next()?;
+    let port = u16::try_from(node.next()?.number()?).ok()?;
+    // A node that does not know its own name goes by the one it was asked by.
+    let host = host.text().filter(|host| !host.is_empty() && host != "?");
+    Some(Address { host: host.unwrap_or_else(|| asked.host.clone()), port })
+}
+
+/// The primary that a replica follows, by the answer to `ROLE`; `None` if it is one itself.
+fn primary_of(role: Vec<Reply>) -> Option<Address> {
+    let mut role = role.into_iter();
+    let kind = role.next()?.text()?;
+    let host = role.next()?.text();
+    let port = role.next()?.number();
+    match kind.as_str() {
+        "slave" => Some(Address { host: host?, port: u16::try_from(port?).ok()? }),
+        _ => None,
+    }
+}
+
+/// The slot of a hash tag: CRC-16 (XMODEM) modulo 16,384, as the cluster specification has it.
+fn slot_of(tag: &str) -> u16 {
+    const POLYNOMIAL: u16 = 0x1021;
+    let crc = tag.bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| match crc & 0x8000 {
+            0 => crc << 1,
+            _ => (crc << 1) ^ POLYNOMIAL,
+        })
+    });
+    crc % 16_384
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_that_of_the_specification() {
+        assert_eq!(slot_of("123456789"), 0x31c3);
+        assert_eq!(slot_of("foo"), 12_182);
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_login_is_not_repeated() {
+        let said = "ERR unknown command `AUTH`, with args beginning with: `hidden`";
+        #[cfg(feature = "tls")]
+        let login = Login { user: None, password: None, database: 0, tls: None };
+        #[cfg(not(feature = "tls"))]
+        let login = Login { user: None, password: None, database: 0 };
+        let nodes = Nodes::new("a server".into(), login, Vec::new(), "tag");
+        let shown = format!("{:?}", nodes.login_refused(said));
+        assert!(!shown.contains("hidden"), "{shown}");
+    }
+}

@@ -1,0 +1,395 @@
+//! Every call of the contract as one statement or transaction.
+//!
+//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not at
+//! all.
+
+use std::time::Duration;
+
+use crate::engine::check::{Checked, Inspect};
+use crate::engine::limits::Limits;
+use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Removal, Shown};
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::server::Server;
+use crate::engine::network::stored::{session_key, user_key};
+use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
+use crate::engine::sql::columns::{Found, MomentColumns, clamped, first_key, next_key, time};
+use crate::engine::sql::postgres::saving::{Save, shard_of};
+use crate::engine::sql::postgres::statements::Text;
+use crate::engine::sql::postgres::value::Value;
+use crate::engine::sql::postgres::wire::{PostgresConnection, Row, garbled};
+use crate::engine::sql::postgres::{Postgres, Step};
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
+
+/// How many users a page holds.
+const USERS: i64 = 500;
+
+/// How many records one step of a reindexing looks at.
+const REINDEXED: i64 = 1_000;
+
+impl Backend for Postgres {
+    type Connection = PostgresConnection;
+
+    const LISTING: Listing = Listing::Snapshot;
+
+    fn server(&self) -> &str {
+        &self.server
+    }
+
+    fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
+        self.login.connect(deadline)
+    }
+
+    fn server_time(&self, on: &mut PostgresConnection) -> Attempt<Timestamp> {
+        one_number(&self.rows(on, Text::Now, &[])?).map(time)
+    }
+
+    fn insert(
+        &self,
+        on: &mut PostgresConnection,
+        key: &SessionKey,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Attempt<Insert> {
+        self.insert_record(on, key, record, moment, limits)
+    }
+
+    fn load(&self, on: &mut PostgresConnection, key: &SessionKey) -> Attempt<Option<Record>> {
+        found(key, self.rows(on, Text::Load, &[Value::Key(key)])?.first())
+    }
+
+    fn extend(
+        &self,
+        on: &mut PostgresConnection,
+        key: &SessionKey,
+        moment: Moment,
+        resolution: Duration,
+    ) -> Attempt<Option<Record>> {
+        let columns = MomentColumns::of(moment);
+        let resolution = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
+        let values = [
+            Value::Key(key),
+            Value::Number(columns.now),
+            Value::Number(clamped(resolution)),
+            Value::Number(columns.inactivity),
+            Value::Number(columns.absolute),
+        ];
+        let rows = self.rows(on, Text::Extend, &values)?;
+        match rows.first() {
+            Some(row) if row.bool(5) == Some(true) => {
+                Err(Failure::RolledBack(source("the record changed meanwhile")))
+            }
+            row => found(key, row),
+        }
+    }
+
+    fn replace(
+        &self,
+        on: &mut PostgresConnection,
+        key: &SessionKey,
+        expected_revision: u64,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Attempt<Replace> {
+        let per_user = limits.per_user;
+        let save = Save { old: key, new: None, expected_revision, record, moment, per_user };
+        Ok(match self.save_record(on, &save)? {
+            Rekey::Done(saved) => Replace::Done(saved),
+            Rekey::Conflict => Replace::Conflict,
+            Rekey::UserFull => Replace::UserFull,
+            Rekey::Missing | Rekey::Occupied => Replace::Missing,
+        })
+    }
+
+    fn rekey(
+        &self,
+        on: &mut PostgresConnection,
+        old: &SessionKey,
+        new: &SessionKey,
+        expected_revision: u64,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Attempt<Rekey> {
+        let (new, per_user) = (Some(new), limits.per_user);
+        self.save_record(on, &Save { old, new, expected_revision, record, moment, per_user })
+    }
+
+    fn remove(
+        &self,
+        on: &mut PostgresConnection,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+        moment: Moment,
+    ) -> Attempt<Removal> {
+        let [now, inactivity, absolute] = of(moment);
+        let owner = Value::MaybeBytes(owner.map(UserKey::as_bytes));
+        let shard = Value::Number(shard_of(key));
+        let values = [Value::Key(key), owner, now, inactivity, absolute, shard];
+        let rows = self.rows(on, Text::Remove, &values)?;
+        let Some(row) = rows.first() else { return Ok(Removal::Absent) };
+        Ok(match row.bool(1).ok_or_else(garbled)? {
+            false => Removal::Expired,
+            true => Removal::Ended(Ended { key: *key, user: row.bytes(0).and_then(user_key) }),
+        })
+    }
+
+    fn remove_user(
+        &self,
+        on: &mut PostgresConnection,
+        user: &UserKey,
+        moment: Moment,
+    ) -> Attempt<Vec<Ended>> {
+        let [now, inactivity, absolute] = of(moment);
+        let values = [Value::Bytes(user.as_bytes()), now, inactivity, absolute, Value::Number(0)];
+        let rows = self.rows(on, Text::RemoveUser, &values)?;
+        let ended = rows.iter().map(|row| {
+            let key = key_of(row, 0)?;
+            Ok(Ended { key, user: Some(user.clone()) })
+        });
+        ended.collect()
+    }
+
+    fn remove_others(
+        &self,
+        on: &mut PostgresConnection,
+        keep: &SessionKey,
+        moment: Moment,
+    ) -> Attempt<Option<Vec<Ended>>> {
+        let [now, inactivity, absolute] = of(moment);
+        let shard = Value::Number(shard_of(keep));
+        let rows = self.rows(
+            on,
+            Text::RemoveOthers,
+            &[Value::Key(keep), now, inactivity, absolute, shard],
+        )?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let ended = rows.iter().filter_map(|row| {
+            let key = session_key(row.bytes(1)?)?;
+            Some(Ended { key, user: row.bytes(0).and_then(user_key) })
+        });
+        Ok(Some(ended.collect()))
+    }
+
+    fn rename_user(
+        &self,
+        on: &mut PostgresConnection,
+        old: &UserKey,
+        new: &UserKey,
+        moment: Moment,
+    ) -> Attempt<u64> {
+        let [now, inactivity, absolute] = of(moment);
+        let (old, new) = (Value::Bytes(old.as_bytes()), Value::Bytes(new.as_bytes()));
+        let rows = self.rows(on, Text::Rename, &[old, new, now, inactivity, absolute])?;
+        one_count(&rows)
+    }
+
+    fn user_page(
+        &self,
+        on: &mut PostgresConnection,
+        user: &UserKey,
+        after: Option<&SessionKey>,
+        limit: usize,
+    ) -> Attempt<Page<Shown>> {
+        let Some(from) = first_key(after) else {
+            return Ok(Page { items: Vec::new(), more: false });
+        };
+        let user = Value::Bytes(user.as_bytes());
+        let values = [user, Value::Key(&from), Value::Number(limit as i64)];
+        let rows = self.rows(on, Text::OfUser, &values)?;
+        let items = rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?;
+        Ok(Page { more: items.len() == limit, items })
+    }
+
+    fn users_page(
+        &self,
+        on: &mut PostgresConnection,
+        after: Option<&UserKey>,
+        moment: Moment,
+    ) -> Attempt<Page<(UserKey, u64)>> {
+        let [now, inactivity, absolute] = of(moment);
+        let after = Value::Bytes(after.map(UserKey::as_bytes).unwrap_or_default());
+        let values = [after, now, inactivity, absolute, Value::Number(USERS)];
+        let rows = self.rows(on, Text::Users, &values)?;
+        let items = rows.iter().map(|row| {
+            let user = row.bytes(0).and_then(user_key);
+            let sessions = row.number(1).and_then(|sessions| u64::try_from(sessions).ok());
+            user.zip(sessions).ok_or_else(garbled)
+        });
+        let items = items.collect::<Attempt<Vec<_>>>()?;
+        Ok(Page { more: items.len() == USERS as usize, items })
+    }
+
+    fn scan(
+        &self,
+        server: &Server<Self>,
+        after: Option<&SessionKey>,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        self.show(server, after, visit)
+    }
+
+    fn check(
+        &self,
+        server: &Server<Self>,
+        timeouts: &Timeouts,
+        inspect: &mut Inspect<'_>,
+    ) -> Result<Checked> {
+        self.compare(server, timeouts, inspect)
+    }
+
+    fn remove_expired(
+        &self,
+        on: &mut PostgresConnection,
+        moment: Moment,
+        limit: usize,
+    ) -> Attempt<Sweep> {
+        let [now, inactivity, absolute] = of(moment);
+        let most = Value::Number(limit as i64);
+        let sweeping = [now, inactivity, absolute, most, Value::Number(0)];
+        let moving = [now, inactivity, absolute, most];
+        let steps: [Step<'_>; 4] = [
+            (Text::Begin, &[]),
+            (Text::Sweep, &sweeping),
+            (Text::MoveEarly, &moving),
+            (Text::Commit, &[]),
+        ];
+        let outcomes = self.carry_out(on, &steps)?;
+        let rows = outcomes.get(1).map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
+        let looked_at = one_count(rows)?;
+        let removed = rows.iter().filter_map(|row| {
+            let key = session_key(row.bytes(1)?)?;
+            Some(Ended { key, user: row.bytes(2).and_then(user_key) })
+        });
+        Ok(Sweep { removed: removed.collect(), more: looked_at == limit as u64, busy: true })
+    }
+
+    fn reindex(
+        &self,
+        on: &mut PostgresConnection,
+        timeouts: &Timeouts,
+        from: Option<Vec<u8>>,
+    ) -> Attempt<Option<Vec<u8>>> {
+        let from = from.unwrap_or_else(|| vec![0; 16]);
+        let from = session_key(&from).ok_or_else(garbled)?;
+        let (inactivity, absolute) = timeouts.as_millis();
+        let values = [
+            Value::Key(&from),
+            Value::Number(clamped(inactivity)),
+            Value::Number(clamped(absolute)),
+            Value::Number(REINDEXED),
+        ];
+        let rows = self.rows(on, Text::Reindex, &values)?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let is_full = row.number(1) == Some(REINDEXED);
+        let next = next_key(&key_of(row, 0)?).filter(|_| is_full);
+        Ok(next.map(|key| key.as_bytes().to_vec()))
+    }
+
+    fn count(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
+        server.read(|postgres, on| one_count(&postgres.rows(on, Text::CountLive, &of(moment))?))
+    }
+
+    /// At once where nobody looks at the table, else row by row: a listing under way shows its moment
+    /// to its end.
+    fn clear(&self, on: &mut PostgresConnection) -> Attempt<()> {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        const DEADLOCK: &str = "40P01";
+        const INSUFFICIENT_PRIVILEGE: &str = "42501";
+        on.set_deadline(Deadline::after(self.clearing));
+        let at_once: [Step<'_>; 5] = [
+            (Text::Begin, &[]),
+            (Text::LockTimeout, &[]),
+            (Text::Truncate, &[]),
+            (Text::ResetCounts, &[]),
+            (Text::Commit, &[]),
+        ];
+        match self.batch(on, &at_once)? {
+            Ok(_) => return Ok(()),
+            Err(refusal)
+                if [LOCK_NOT_AVAILABLE, DEADLOCK, INSUFFICIENT_PRIVILEGE]
+                    .contains(&refusal.code.as_str()) => {}
+            Err(refusal) => return Err(self.refused(&refusal)),
+        }
+        let one_by_one: [Step<'_>; 4] =
+            [(Text::Begin, &[]), (Text::ClearRows, &[]), (Text::Commit, &[]), (Text::Stored, &[])];
+        self.carry_out(on, &one_by_one).map(drop)
+    }
+
+    fn load_meta(&self, on: &mut PostgresConnection, name: &str) -> Attempt<Option<Vec<u8>>> {
+        let rows = self.rows(on, Text::LoadMeta, &[Value::Text(name)])?;
+        Ok(rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec))
+    }
+
+    fn store_meta(&self, on: &mut PostgresConnection, name: &str, value: &[u8]) -> Attempt<()> {
+        self.rows(on, Text::StoreMeta, &[Value::Text(name), Value::Bytes(value)]).map(drop)
+    }
+
+    fn init_meta(&self, on: &mut PostgresConnection, name: &str, value: &[u8]) -> Attempt<Vec<u8>> {
+        let (name, value) = (Value::Text(name), Value::Bytes(value));
+        let (storing, loading) = ([name, value], [name]);
+        let steps: [Step<'_>; 2] = [(Text::InitMeta, &storing), (Text::LoadMeta, &loading)];
+        let outcomes = self.carry_out(on, &steps)?;
+        let found = outcomes.get(1).and_then(|outcome| outcome.rows.first()?.bytes(0));
+        found.map(<[u8]>::to_vec).ok_or_else(garbled)
+    }
+
+    fn stored(&self, on: &mut PostgresConnection) -> Attempt<u64> {
+        one_count(&self.rows(on, Text::Stored, &[])?)
+    }
+}
+
+/// Now, and the two timeouts.
+fn of(moment: Moment) -> [Value<'static>; 3] {
+    let columns = MomentColumns::of(moment);
+    [columns.now, columns.inactivity, columns.absolute].map(Value::Number)
+}
+
+/// The number in the first column of the first row.
+fn one_number(rows: &[Row]) -> Attempt<i64> {
+    rows.first().and_then(|row| row.number(0)).ok_or_else(garbled)
+}
+
+pub(super) fn one_count(rows: &[Row]) -> Attempt<u64> {
+    // The number of records is a sum of parts, which a repair by hand may have made wrong.
+    one_number(rows).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
+fn key_of(row: &Row, column: usize) -> Attempt<SessionKey> {
+    row.bytes(column).and_then(session_key).ok_or_else(garbled)
+}
+
+/// The record in a row, from a column on.
+fn record(key: &SessionKey, row: &Row, from: usize) -> Attempt<Result<Record>> {
+    let number = |at: usize| row.number(from + at).ok_or_else(garbled);
+    let found = Found {
+        revision: number(0)?,
+        last_active: number(1)?,
+        index_deadline: number(2)?,
+        user: row.bytes(from + 3),
+        bytes: row.bytes(from + 4).ok_or_else(garbled)?,
+    };
+    Ok(found.decode(key))
+}
+
+fn found(key: &SessionKey, row: Option<&Row>) -> Attempt<Option<Record>> {
+    match row {
+        None => Ok(None),
+        Some(row) => Ok(Some(record(key, row, 0)??)),
+    }
+}
+
+pub(super) fn shown(row: &Row) -> Attempt<Shown> {
+    let key = key_of(row, 0)?;
+    Ok((key, record(&key, row, 1)?))
+}

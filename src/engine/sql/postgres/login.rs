@@ -1,0 +1,197 @@
+//! From a host to a connection that is logged in, on a server that takes writes.
+//!
+//! Invariant: what a server says of a login is not passed on, since it repeats the user's name.
+
+use bytes::BytesMut;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::frontend;
+
+use crate::engine::network::backend::{Attempt, Connection};
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::transport::location::{Address, Secret};
+use crate::engine::network::transport::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::engine::network::transport::tls::Tls;
+use crate::engine::sql::postgres::wire::{Message, PostgresConnection, Refusal, garbled};
+use crate::error::Error;
+
+/// Where to log in, and as whom.
+#[derive(Debug)]
+pub(super) struct Login {
+    /// The server in words.
+    pub(super) server: String,
+    pub(super) addresses: Vec<Address>,
+    pub(super) user: Secret,
+    pub(super) password: Option<Secret>,
+    pub(super) database: String,
+    /// Whether a prepared statement is there for the next batch.
+    pub(super) keeps_statements: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Login {
+    /// A connection to the first host that takes writes.
+    pub(super) fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
+        let mut last = Failure::not_done("the URL names no host");
+        let mut is_coming = false;
+        for (at, address) in self.addresses.iter().enumerate() {
+            let Some(left) = deadline.remaining() else { break };
+            let others = u32::try_from(self.addresses.len() - at).unwrap_or(u32::MAX);
+            match self.connect_to(address, deadline.within(left / others)) {
+                Ok(connection) => return Ok(connection),
+                Err(refused @ Failure::Answered(_)) => return Err(refused),
+                Err(failure) => {
+                    is_coming |= matches!(failure, Failure::NotNow(_));
+                    last = failure;
+                }
+            }
+        }
+        match last {
+            // Another host answers, and may become the one that takes writes.
+            Failure::NotDone(reason) | Failure::Lost(reason) if is_coming => {
+                Err(Failure::NotNow(reason))
+            }
+            other => Err(other),
+        }
+    }
+
+    fn connect_to(&self, address: &Address, deadline: Deadline) -> Attempt<PostgresConnection> {
+        let stream = Stream::connect(address, deadline)?;
+        #[cfg(feature = "tls")]
+        let stream = match &self.tls {
+            Some(tls) => secured(stream, tls, &address.host)?,
+            None => stream,
+        };
+        let mut on = PostgresConnection::over(stream, self.keeps_statements);
+        on.set_deadline(deadline);
+        let mut request = BytesMut::new();
+        let parameters = [
+            ("user", self.user.expose()),
+            ("database", self.database.as_str()),
+            ("client_encoding", "UTF8"),
+            ("application_name", "sessile"),
+        ];
+        frontend::startup_message(parameters, &mut request)
+            .map_err(|_| Failure::not_done("the URL holds a zero byte"))?;
+        on.send(&request)?;
+        self.authenticate(&mut on)?;
+        match on.simple("show transaction_read_only")? {
+            Ok(Some(answer)) if answer == b"on" => {
+                Err(Failure::not_now("the server is a standby, which takes no writes"))
+            }
+            Ok(_) => Ok(on),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    fn authenticate(&self, on: &mut PostgresConnection) -> Attempt<()> {
+        loop {
+            let Message { tag, body } = on.message()?;
+            match tag {
+                b'R' => self.answer(on, &body)?,
+                // BackendKeyData
+                b'K' => {}
+                // ReadyForQuery
+                b'Z' => return Ok(()),
+                b'E' => return Err(self.refused(&Refusal::parse(&body))),
+                _ => return Err(garbled()),
+            }
+        }
+    }
+
+    /// Does what the server asks for as proof: nothing, the password, its MD5, or SCRAM.
+    fn answer(&self, on: &mut PostgresConnection, asked: &[u8]) -> Attempt<()> {
+        let (kind, rest) = asked.split_first_chunk::<4>().ok_or_else(garbled)?;
+        match u32::from_be_bytes(*kind) {
+            0 => Ok(()),
+            3 => self.send_password(on, self.password()?.expose().as_bytes()),
+            5 => {
+                let salt = rest.try_into().map_err(|_| garbled())?;
+                let (user, password) = (self.user.expose(), self.password()?.expose());
+                let hash = md5_hash(user.as_bytes(), password.as_bytes(), salt);
+                self.send_password(on, hash.as_bytes())
+            }
+            10 => self.prove(on, rest),
+            _ => Err(self.unavailable("the server asks for a login that is not supported")),
+        }
+    }
+
+    fn send_password(&self, on: &mut PostgresConnection, proof: &[u8]) -> Attempt<()> {
+        let mut request = BytesMut::new();
+        frontend::password_message(proof, &mut request)
+            .map_err(|_| Failure::not_done("the URL holds a zero byte"))?;
+        on.send(&request)
+    }
+
+    fn prove(&self, on: &mut PostgresConnection, mechanisms: &[u8]) -> Attempt<()> {
+        let offered =
+            mechanisms.split(|byte| *byte == 0).any(|one| one == SCRAM_SHA_256.as_bytes());
+        if !offered {
+            return Err(self.unavailable("the server asks for a login that is not supported"));
+        }
+        let unproven = |_| self.unavailable("the server does not know the password itself");
+        let password = self.password()?.expose().as_bytes();
+        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+        let mut request = BytesMut::new();
+        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut request)
+            .map_err(unproven)?;
+        on.send(&request)?;
+        scram.update(&self.scram_answer(on, 11)?).map_err(unproven)?;
+        request.clear();
+        frontend::sasl_response(scram.message(), &mut request).map_err(unproven)?;
+        on.send(&request)?;
+        scram.finish(&self.scram_answer(on, 12)?).map_err(unproven)
+    }
+
+    fn scram_answer(&self, on: &mut PostgresConnection, expected: u32) -> Attempt<Vec<u8>> {
+        let Message { tag, body } = on.message()?;
+        match (tag, body.split_first_chunk::<4>()) {
+            (b'E', _) => Err(self.refused(&Refusal::parse(&body))),
+            (b'R', Some((kind, rest))) if u32::from_be_bytes(*kind) == expected => {
+                Ok(rest.to_vec())
+            }
+            _ => Err(garbled()),
+        }
+    }
+
+    fn password(&self) -> Attempt<&Secret> {
+        let missing = || self.unavailable("the server asks for a password, and the URL has none");
+        self.password.as_ref().ok_or_else(missing)
+    }
+
+    fn unavailable(&self, reason: &str) -> Failure {
+        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Failure {
+        match refusal.code.as_str() {
+            "57P03" => Failure::not_now("the server is starting or stopping"),
+            "53300" => Failure::not_now("the server has as many clients as it may"),
+            code if code.starts_with("28") => {
+                self.unavailable("the server refuses the user or the password")
+            }
+            "3D000" => self.unavailable("the server has no database of the name in the URL"),
+            code => self.unavailable(&format!("the server refuses the login (SQLSTATE {code})")),
+        }
+    }
+}
+
+/// Asks the server to go on in TLS.
+#[cfg(feature = "tls")]
+fn secured(mut stream: Stream, tls: &Tls, host: &str) -> Attempt<Stream> {
+    let mut request = BytesMut::new();
+    frontend::ssl_request(&mut request);
+    stream.send(&request)?;
+    stream.fill(1)?;
+    // Whatever came with the answer was not said in TLS.
+    let answer = stream.buffered().to_vec();
+    stream.consume(answer.len());
+    match answer.as_slice() {
+        b"S" => stream.into_tls(tls, host),
+        b"N" => Err(Failure::not_done("the server has no TLS; say `tls=off` to do without")),
+        _ => Err(garbled()),
+    }
+}

@@ -1,0 +1,298 @@
+//! The engine on PostgreSQL, and on what speaks its protocol and its SQL: CockroachDB, YugabyteDB.
+//!
+//! Invariant: each call is one statement or one transaction. It speaks the protocol itself, through
+//! `postgres-protocol`: so a call has one deadline, whatever the server does, and needs no runtime.
+
+mod calls;
+mod listing;
+mod login;
+mod saving;
+mod statements;
+mod value;
+mod wire;
+
+use std::time::Duration;
+
+use crate::engine::contract::Engine;
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::server::{Repeat, Server};
+use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::sql::postgres::login::Login;
+use crate::engine::sql::postgres::statements::{DROPPING, TABLES, TUNING, Text, texts};
+use crate::engine::sql::postgres::value::Value;
+use crate::engine::sql::postgres::wire::{
+    Answer, Outcome, PostgresConnection, Refusal, Row, Statement, garbled,
+};
+use crate::error::{Error, Result};
+
+const DEFAULT_PORT: u16 = 5432;
+
+/// The oldest version that is supported.
+const OLDEST: u32 = 11;
+
+/// How many times as long as other calls ending everything may take: it is a row at a time where
+/// somebody looks at the table meanwhile.
+const CLEARING: u32 = 12;
+
+/// Keeps sessions on a PostgreSQL server, or one that speaks its protocol and its SQL.
+///
+/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the first
+/// schema of the user's search path; they are made where they are missing. Every call is one statement
+/// or one short transaction.
+///
+/// # Durability
+///
+/// An answer means that the transaction is committed: with the server's default settings it survives
+/// power loss. Whether it survives a failover is for `synchronous_commit` and
+/// `synchronous_standby_names` to say.
+///
+/// # Security
+///
+/// The server holds no session id, and holds user ids and content in clear. A connection to another
+/// machine is in TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use sessile::SessionStore;
+/// use sessile::engine::PostgresEngine;
+///
+/// let engine = PostgresEngine::connect("postgres://shop:secret@localhost/shop?name=sessions")?;
+/// let store: SessionStore = SessionStore::builder().engine(engine).build()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PostgresEngine {
+    server: Server<Postgres>,
+}
+
+impl PostgresEngine {
+    /// Connects by a URL: `postgres://user[:password]@host[:port][,host[:port]...][/database]`. Of
+    /// several hosts, the first that takes writes is used.
+    ///
+    /// | parameter | default | means |
+    /// |---|---|---|
+    /// | `name` | `sessile` | what the names of the store's tables begin with |
+    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
+    /// | `connections` | 16 | how many connections are open at the most |
+    /// | `statements` | `kept` | `unnamed` for a pooler that shares connections between statements |
+    /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
+    /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
+    /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
+    /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
+    /// newer version of this library keeps sessions there.
+    pub fn connect(url: &str) -> Result<Self> {
+        let mut location = Location::parse(url, DEFAULT_PORT)?;
+        if !matches!(location.scheme.as_str(), "postgres" | "postgresql") {
+            return Err(invalid("needs the scheme `postgres` or `postgresql`"));
+        }
+        let options = Options::take(&mut location, Secured::Default)?;
+        let keeps_statements = match location.take::<String>("statements")?.as_deref() {
+            None | Some("kept") => true,
+            Some("unnamed") => false,
+            Some(_) => return Err(invalid("needs `statements` to be `kept` or `unnamed`")),
+        };
+        location.finish(&format!("{KNOWN}, `statements`, `tls`"))?;
+        let server = server_in_words("PostgreSQL", &location);
+        let user =
+            location.user.ok_or_else(|| invalid("needs a user, as in `postgres://user@host`"))?;
+        let login = Login {
+            server: server.clone(),
+            database: match location.path.as_str() {
+                "" => user.expose().into(),
+                path => path.into(),
+            },
+            user,
+            password: location.password,
+            addresses: location.addresses,
+            keeps_statements,
+            #[cfg(feature = "tls")]
+            tls: options.tls,
+        };
+        let postgres = Postgres {
+            server,
+            login,
+            texts: texts(&options.name),
+            name: options.name,
+            clearing: options.limits.timeout * CLEARING,
+        };
+        let server = Server::new(postgres, options.limits);
+        server.write(Repeat::Idempotent, |postgres, on, _| {
+            postgres.check_version(on)?;
+            postgres.make_tables(on)
+        })?;
+        Ok(Self { server: server.open()? })
+    }
+
+    /// Takes the store's tables away, with every session and every setting in them. Other engines on
+    /// the store fail from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
+    pub fn drop_tables(&self) -> Result<()> {
+        self.server.write(Repeat::Never, |postgres, on, _| {
+            let text = DROPPING.replace("{}", &postgres.name);
+            on.simple(&text)?.map(drop).map_err(|refusal| postgres.refused(&refusal))
+        })
+    }
+}
+
+impl Engine for PostgresEngine {
+    crate::forward_engine!(server);
+}
+
+/// A store on one server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    /// The server in words.
+    server: String,
+    login: Login,
+    /// The statements, by their numbers.
+    texts: Vec<String>,
+    name: String,
+    /// How long ending everything may take.
+    clearing: Duration,
+}
+
+/// One statement of a batch, with its values.
+type Step<'a> = (Text, &'a [Value<'a>]);
+
+impl Postgres {
+    /// Statements in one batch; what each came to.
+    fn batch(&self, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+        let steps: Option<Vec<_>> = steps
+            .iter()
+            .map(|(text, values)| {
+                let number = *text as usize;
+                Some((Statement { number, text: self.texts.get(number)? }, *values))
+            })
+            .collect();
+        on.batch(&steps.ok_or_else(garbled)?)
+    }
+
+    /// One statement, and its rows.
+    fn rows(
+        &self,
+        on: &mut PostgresConnection,
+        text: Text,
+        values: &[Value<'_>],
+    ) -> Attempt<Vec<Row>> {
+        let mut outcomes = self.carry_out(on, &[(text, values)])?;
+        Ok(outcomes.pop().unwrap_or_default().rows)
+    }
+
+    /// Statements in one batch, of which no error is expected.
+    fn carry_out(&self, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Vec<Outcome>> {
+        self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// What an error of the server means.
+    fn refused(&self, refusal: &Refusal) -> Failure {
+        let reason = match refusal.code.as_str() {
+            "40001" | "40P01" | "55P03" => {
+                return Failure::RolledBack(source("another transaction came in the way"));
+            }
+            // CockroachDB does not know whether it committed.
+            "40003" => return Failure::lost("the server does not know whether it committed"),
+            "25006" => return Failure::not_now("the server is a standby, which takes no writes"),
+            "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
+            "57014" => {
+                "the server cancelled the statement, as its time-out or somebody asked".into()
+            }
+            "53100" => {
+                let source = source("the server's disk is full");
+                return Error::StorageFull { path: self.server.clone().into(), source }.into();
+            }
+            code => format!("{} (SQLSTATE {code})", refusal.message),
+        };
+        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+    }
+
+    fn check_version(&self, on: &mut PostgresConnection) -> Attempt<()> {
+        let version =
+            on.simple("show server_version")?.map_err(|refusal| self.refused(&refusal))?;
+        let version = String::from_utf8_lossy(&version.unwrap_or_default()).into_owned();
+        match is_too_old(&version) {
+            false => Ok(()),
+            true => Err(Error::UnsupportedServer {
+                server: self.server.clone(),
+                found: format!("version {version}"),
+                needed: format!("PostgreSQL {OLDEST} or newer"),
+            }
+            .into()),
+        }
+    }
+
+    /// Makes a table or an index. Two that make the same one at once meet in the catalogue, and the
+    /// slower one is told so, though it asked for one that is not there; the next time it sees it.
+    fn make(&self, on: &mut PostgresConnection, text: &str) -> Attempt<()> {
+        const MEETINGS: [&str; 4] = ["23505", "42P07", "42710", "XX000"];
+        const MOST: u32 = 20;
+        let mut met = 0;
+        loop {
+            match on.simple(text)? {
+                Ok(_) => return Ok(()),
+                Err(refusal) if met < MOST && MEETINGS.contains(&refusal.code.as_str()) => met += 1,
+                Err(refusal) => return Err(self.refused(&refusal)),
+            }
+        }
+    }
+
+    /// Makes the tables, unless they are there. Several hosts may do so at once.
+    fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
+        const UNDEFINED_TABLE: &str = "42P01";
+        match self.batch(on, &[(Text::LoadMeta, &[Value::Text("format")])])? {
+            Ok(_) => return Ok(()),
+            Err(refusal) if refusal.code == UNDEFINED_TABLE => {}
+            Err(refusal) => return Err(self.refused(&refusal)),
+        }
+        for text in TABLES {
+            self.make(on, &text.replace("{}", &self.name))?;
+        }
+        for text in TUNING {
+            // It is only faster with it, and not every server knows it.
+            let _ = on.simple(&text.replace("{}", &self.name))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_too_old(version: &str) -> bool {
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse::<u32>().is_ok_and(|major| major < OLDEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_too_old_below_the_oldest() {
+        for (version, expected) in
+            [("9.6.24", true), ("10.3", true), ("11.2-YB-2.20", false), ("15.20 (Debian)", false)]
+        {
+            assert_eq!(is_too_old(version), expected, "{version}");
+        }
+        assert!(!is_too_old("unknown"));
+    }
+
+    #[test]
+    fn a_url_that_is_not_understood_is_refused_before_anything_is_asked() {
+        for url in [
+            "mysql://u@localhost",
+            "postgres://localhost",
+            "postgres://u@localhost?sslmode=require",
+            "postgres://u@localhost?statements=some",
+        ] {
+            let refused = PostgresEngine::connect(url);
+            assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{url}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The tables and the statements, in what PostgreSQL, CockroachDB and YugabyteDB have in common.
+//!
+//! Invariant: numbers are cut off by [`columns`](crate::engine::sql::columns), so that no sum of two
+//! is past what the server can hold.
+//!
+//! `live!` and `deadline!` restate
+//! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
+//! server compare the two.
+
+/// Over how many rows the number of records is spread, so that those who insert do not wait for one
+/// another.
+pub(super) const SHARDS: u8 = 64;
+
+/// The row that is locked by whoever comes near to the most sessions there may be.
+pub(super) const LIMIT_LOCK: i64 = -1;
+
+/// How near that is: more than there are inserts under way at once.
+pub(super) const NEAR: u64 = 1_000;
+
+/// What has to be there, each as a statement of its own. `{}` is the store's name.
+pub(super) const TABLES: &[&str] = &[
+    "create table if not exists {}_sessions (key uuid primary key, revision bigint not null, \
+     last_active bigint not null, index_deadline bigint not null, created_at bigint not null, \
+     inactivity bigint, absolute bigint, user_key bytea, record bytea not null)",
+    "create index if not exists {}_sessions_deadline on {}_sessions (index_deadline)",
+    "create index if not exists {}_sessions_user on {}_sessions (user_key, key) \
+     where user_key is not null",
+    "create table if not exists {}_users (user_key bytea primary key, logins bigint not null)",
+    "create table if not exists {}_counts (shard bigint primary key, n bigint not null)",
+    "insert into {}_counts select shard, 0 from generate_series(-1, 63) as shard \
+     on conflict (shard) do nothing",
+    "create table if not exists {}_meta (name varchar(255) primary key, value bytea not null)",
+];
+
+/// What makes PostgreSQL faster, and others may refuse: room in each page for the next version of a
+/// row, and content that is not compressed.
+pub(super) const TUNING: &[&str] = &[
+    "alter table {}_sessions set (fillfactor = 80)",
+    "alter table {}_counts set (fillfactor = 10)",
+    "alter table {}_sessions alter record set storage external",
+];
+
+/// What takes the tables away.
+pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
+
+/// Whether a record is live at `$now`, under timeouts of its own or `$i` and `$a`.
+macro_rules! live {
+    ($now:literal, $i:literal, $a:literal) => {
+        concat!(
+            "last_active > ",
+            $now,
+            " - coalesce(inactivity, ",
+            $i,
+            ") and created_at > ",
+            $now,
+            " - coalesce(absolute, ",
+            $a,
+            ")"
+        )
+    };
+}
+
+macro_rules! deadline {
+    ($i:literal, $a:literal) => {
+        concat!(
+            "least(last_active + coalesce(inactivity, ",
+            $i,
+            "), created_at + coalesce(absolute, ",
+            $a,
+            "))"
+        )
+    };
+}
+
+/// Whether a touch at `$2` moves a record's activity by as much as `$3`, or a tenth of its inactivity
+/// timeout, `$4` by default.
+macro_rules! due {
+    () => {
+        "last_active < $2 and last_active <= $2 - least($3, coalesce(inactivity, $4) / 10)"
+    };
+}
+
+macro_rules! statements {
+    ($($name:ident = $text:expr;)*) => {
+        /// The statements, by their numbers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Text { $($name),* }
+        /// Each text at its number; `{}` is the store's name.
+        pub(super) const TEXTS: &[&str] = &[$($text),*];
+    };
+}
+
+statements! {
+    Begin = "begin isolation level read committed";
+    BeginSnapshot = "begin isolation level repeatable read read only";
+    Commit = "commit";
+    Now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
+    Load = "select revision, last_active, index_deadline, user_key, record \
+            from {}_sessions where key = $1";
+    // key, now, resolution, inactivity, absolute
+    // Whether it had to be touched and was not, as another transaction came first: ask again.
+    Extend = concat!(
+        "with touched as (update {}_sessions set last_active = $2 where key = $1 and ", due!(),
+        " and ", live!("$2", "$4", "$5"),
+        " returning revision, last_active, index_deadline, user_key, record) \
+         select revision, last_active, index_deadline, user_key, record, false from touched \
+         union all select revision, last_active, index_deadline, user_key, record, ", due!(),
+        " from {}_sessions where key = $1 and ", live!("$2", "$4", "$5"),
+        " and not exists (select 1 from touched)");
+    // the columns; the most records that this statement may count; the shard
+    InsertFar = "with added as (insert into {}_sessions \
+         (key, revision, last_active, index_deadline, created_at, inactivity, absolute, user_key, \
+         record) select $1, $2, $3, $4, $5, $6, $7, $8, $9 \
+         where $10 > (select sum(n)::bigint from {}_counts) \
+         on conflict (key) do nothing returning 1), \
+         counted as (update {}_counts set n = n + 1 \
+         where shard = $11 and exists (select 1 from added) returning 1) \
+         select (select count(*) from added), (select sum(n)::bigint from {}_counts)";
+    Insert = "insert into {}_sessions (key, revision, last_active, index_deadline, created_at, \
+         inactivity, absolute, user_key, record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    // shard, how many
+    Count = "update {}_counts set n = n + $2 where shard = $1";
+    LockLimit = "select n from {}_counts where shard = $1 for update";
+    LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
+         on conflict (user_key) do update set logins = {}_users.logins + 1";
+    Exists = "select 1 from {}_sessions where key = $1";
+    Stored = "select sum(n)::bigint from {}_counts";
+    Others = "select key, last_active, created_at, inactivity, absolute from {}_sessions \
+         where user_key = $1 order by key for update";
+    DeleteKeys = "delete from {}_sessions where key = any($1)";
+    // key, revision, now, inactivity, absolute, then the columns; whether the user must stay
+    Replace = concat!(
+        "update {}_sessions set revision = $6, last_active = greatest(last_active, $7), \
+         index_deadline = $8, created_at = $9, inactivity = $10, absolute = $11, user_key = $12, \
+         record = $13 where key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
+        " and (not $14 or user_key is not distinct from $12) returning last_active");
+    // the same, with the new key behind
+    Rekey = concat!(
+        "update {}_sessions set key = $15, revision = $6, \
+         last_active = greatest(last_active, $7), index_deadline = $8, created_at = $9, \
+         inactivity = $10, absolute = $11, user_key = $12, record = $13 \
+         where key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
+        " and (not $14 or user_key is not distinct from $12) returning last_active");
+    // key, now, inactivity, absolute
+    Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where key = $1");
+    LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where key = $1 for update");
+    // key, owner, now, inactivity, absolute, shard
+    Remove = concat!(
+        "with gone as (delete from {}_sessions where key = $1 and ($2 is null or user_key = $2) \
+         returning user_key, ", live!("$3", "$4", "$5"), " as live), \
+         counted as (update {}_counts set n = n - 1 \
+         where shard = $6 and exists (select 1 from gone) returning 1) \
+         select user_key, live from gone");
+    // user, now, inactivity, absolute, shard
+    RemoveUser = concat!(
+        "with gone as (delete from {}_sessions where key in \
+         (select key from {}_sessions where user_key = $1 order by key for update) \
+         returning key, ", live!("$2", "$3", "$4"), " as live), \
+         counted as (update {}_counts set n = n - (select count(*) from gone) \
+         where shard = $5 returning 1) select key from gone where live");
+    // the key to keep, now, inactivity, absolute, shard
+    RemoveOthers = concat!(
+        "with kept as (select user_key from {}_sessions where key = $1 and ",
+        live!("$2", "$3", "$4"), " for update), \
+         gone as (delete from {}_sessions where key in \
+         (select key from {}_sessions where user_key = (select user_key from kept) and key <> $1 \
+         order by key for update) returning key, ", live!("$2", "$3", "$4"), " as live), \
+         counted as (update {}_counts set n = n - (select count(*) from gone) \
+         where shard = $5 returning 1) \
+         select kept.user_key, ended.key from kept left join \
+         (select key from gone where live) as ended on true");
+    // old, new, now, inactivity, absolute
+    Rename = concat!(
+        "with renamed as (update {}_sessions set user_key = $2, \
+         revision = case revision when -1 then -1 else revision + 1 end where key in \
+         (select key from {}_sessions where user_key = $1 order by key for update) \
+         returning ", live!("$3", "$4", "$5"), " as live) \
+         select count(*) from renamed where live");
+    // user, from, limit
+    OfUser = "select key, revision, last_active, index_deadline, user_key, record \
+         from {}_sessions where user_key = $1 and key >= $2 order by key limit $3";
+    // after, now, inactivity, absolute, limit
+    Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
+        live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
+    // from, limit
+    Page = "select key, revision, last_active, index_deadline, user_key, record \
+         from {}_sessions where key >= $1 order by key limit $2";
+    // now, inactivity, absolute, limit, shard
+    Sweep = concat!(
+        "with due as (select key, ", deadline!("$2", "$3"), " as ends from {}_sessions \
+         where index_deadline <= $1 order by index_deadline limit $4 for update skip locked), \
+         gone as (delete from {}_sessions where key in (select key from due where ends <= $1) \
+         returning key, user_key), \
+         counted as (update {}_counts set n = n - (select count(*) from gone) \
+         where shard = $5 returning 1) \
+         select seen.n, gone.key, gone.user_key from (select count(*) as n from due) as seen \
+         left join gone on true");
+    // now, inactivity, absolute, limit
+    MoveEarly = concat!(
+        "update {}_sessions set index_deadline = ", deadline!("$2", "$3"), " where key in \
+         (select key from {}_sessions where index_deadline <= $1 and ", deadline!("$2", "$3"),
+        " > $1 order by index_deadline limit $4 for update skip locked)");
+    // from, inactivity, absolute, limit
+    Reindex = concat!(
+        "with page as (select key from {}_sessions where key >= $1 order by key limit $4), \
+         moved as (update {}_sessions set index_deadline = ", deadline!("$2", "$3"),
+        " where key in (select key from page) and ", deadline!("$2", "$3"), " < index_deadline \
+         returning 1) \
+         select key, (select count(*) from page), (select count(*) from moved) \
+         from page order by key desc limit 1");
+    // now, inactivity, absolute
+    CountLive = concat!(
+        "select (select sum(n)::bigint from {}_counts) - (select count(*) from {}_sessions \
+         where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
+    LockTimeout = "set local lock_timeout = '100ms'";
+    Truncate = "truncate {}_sessions";
+    // Locks in the order of the keys, as all who lock many rows do.
+    ClearRows = "with gone as (delete from {}_sessions where key in \
+         (select key from {}_sessions order by key for update) returning 1) \
+         update {}_counts set n = n - (select count(*) from gone) where shard = 0";
+    ResetCounts = "update {}_counts set n = 0";
+    LoadMeta = "select value from {}_meta where name = $1";
+    StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
+         on conflict (name) do update set value = excluded.value";
+    InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
+    Entries = "select count(*), count(user_key) from {}_sessions";
+}
+
+/// The texts of a store of a name.
+pub(super) fn texts(name: &str) -> Vec<String> {
+    TEXTS.iter().map(|text| text.replace("{}", name)).collect()
+}

@@ -1,0 +1,351 @@
+//! The protocol: a batch of prepared statements out, their rows in, in one round trip.
+//!
+//! Invariant: a batch ends with one `Sync`, and is read up to the server's `ReadyForQuery`, or the
+//! connection is not used again. It knows no table.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+
+use crate::engine::network::backend::{Attempt, Connection};
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::Failure;
+use crate::engine::network::pool::Pooled;
+use crate::engine::network::transport::stream::Stream;
+use crate::engine::sql::postgres::value::Value;
+
+/// The longest message that is accepted: what PostgreSQL allows a value.
+const LONGEST: usize = 1024 * 1024 * 1024;
+
+/// A statement of the store, by the number under which a connection has prepared it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statement<'a> {
+    pub(super) number: usize,
+    pub(super) text: &'a str,
+}
+
+/// One row: its columns as bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    bytes: Vec<u8>,
+    columns: Vec<Option<(usize, usize)>>,
+}
+
+impl Row {
+    pub(super) fn bytes(&self, column: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.columns.get(column)?)?;
+        self.bytes.get(from..to)
+    }
+
+    pub(super) fn number(&self, column: usize) -> Option<i64> {
+        self.bytes(column)?.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    pub(super) fn bool(&self, column: usize) -> Option<bool> {
+        self.bytes(column).map(|bytes| bytes == [1])
+    }
+
+    fn parse(body: &[u8]) -> Option<Self> {
+        let (count, mut rest) = body.split_first_chunk::<2>()?;
+        let mut columns = Vec::new();
+        let mut at = 2;
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            at += 4;
+            rest = after;
+            match usize::try_from(i32::from_be_bytes(*length)) {
+                Err(_) => columns.push(None),
+                Ok(length) => {
+                    rest = rest.get(length..)?;
+                    columns.push(Some((at, at + length)));
+                    at += length;
+                }
+            }
+        }
+        Some(Self { bytes: body.to_vec(), columns })
+    }
+}
+
+/// What one statement of a batch came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) rows: Vec<Row>,
+    /// How many rows a statement without `returning` changed.
+    pub(super) changed: u64,
+}
+
+/// An error of the server: its SQLSTATE, and its words, which may show a user's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) message: String,
+    is_fatal: bool,
+}
+
+impl Refusal {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        let mut refusal = Self::default();
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, text)) = field.split_first() else { continue };
+            let text = || String::from_utf8_lossy(text).into_owned();
+            match kind {
+                b'C' => refusal.code = text(),
+                b'M' => refusal.message = text(),
+                b'V' => refusal.is_fatal = matches!(field, b"VFATAL" | b"VPANIC"),
+                _ => {}
+            }
+        }
+        refusal
+    }
+}
+
+/// What a batch came to: the outcome of each statement, or the error that ended it.
+pub(super) type Answer = std::result::Result<Vec<Outcome>, Refusal>;
+
+/// A message of the server.
+pub(super) struct Message {
+    pub(super) tag: u8,
+    pub(super) body: Vec<u8>,
+}
+
+/// A connection that is logged in.
+pub(crate) struct PostgresConnection {
+    stream: Stream,
+    prepared: Vec<bool>,
+    /// Off where connections of a pooler in between are shared between statements.
+    keeps_statements: bool,
+    request: BytesMut,
+}
+
+impl PostgresConnection {
+    pub(super) fn over(stream: Stream, keeps_statements: bool) -> Self {
+        Self { stream, prepared: Vec::new(), keeps_statements, request: BytesMut::new() }
+    }
+
+    /// Sends statements in one batch, and reads what each came to. The first error ends a batch; a
+    /// transaction that was begun is rolled back then.
+    pub(super) fn batch(&mut self, steps: &[(Statement<'_>, &[Value<'_>])]) -> Attempt<Answer> {
+        let unwritten = |error: std::io::Error| Failure::not_done(error.to_string());
+        self.request.clear();
+        let mut fresh = Vec::new();
+        for (statement, values) in steps {
+            let known = self.keeps_statements
+                && self.prepared.get(statement.number).copied().unwrap_or(false);
+            let name = match self.keeps_statements {
+                true => format!("sessile{}", statement.number),
+                false => String::new(),
+            };
+            if !known && !fresh.contains(&statement.number) {
+                let kinds = values.iter().map(Value::kind);
+                frontend::parse(&name, statement.text, kinds, &mut self.request)
+                    .map_err(unwritten)?;
+                if self.keeps_statements {
+                    fresh.push(statement.number);
+                }
+            }
+            let bound = frontend::bind(
+                "",
+                &name,
+                [1],
+                values.iter(),
+                |value, out| Ok(value.write(out)),
+                [1],
+                &mut self.request,
+            );
+            bound.map_err(|_| Failure::not_done("a value is too long for the protocol"))?;
+            frontend::execute("", 0, &mut self.request).map_err(unwritten)?;
+        }
+        frontend::sync(&mut self.request);
+        self.stream.send(&self.request)?;
+        let (answer, status) = self.outcomes(fresh)?;
+        if answer.is_err() && status != b'I' {
+            self.roll_back()?;
+        }
+        Ok(answer)
+    }
+
+    fn outcomes(&mut self, fresh: Vec<usize>) -> Attempt<(Answer, u8)> {
+        let mut fresh = fresh.into_iter();
+        let mut outcomes = Vec::new();
+        let mut current = Outcome::default();
+        let mut refusal = None;
+        loop {
+            let message = self.message()?;
+            match message.tag {
+                // ParseComplete
+                b'1' => {
+                    if let Some(number) = fresh.next() {
+                        if self.prepared.len() <= number {
+                            self.prepared.resize(number + 1, false);
+                        }
+                        if let Some(prepared) = self.prepared.get_mut(number) {
+                            *prepared = true;
+                        }
+                    }
+                }
+                // BindComplete, NoData
+                b'2' | b'n' => {}
+                // DataRow
+                b'D' => current.rows.push(Row::parse(&message.body).ok_or_else(garbled)?),
+                // CommandComplete, EmptyQueryResponse
+                b'C' | b'I' => {
+                    current.changed = changed(&message.body);
+                    outcomes.push(std::mem::take(&mut current));
+                }
+                // ErrorResponse
+                b'E' => {
+                    let refused = Refusal::parse(&message.body);
+                    if refused.is_fatal {
+                        return Err(fatal(&refused));
+                    }
+                    refusal = Some(refused);
+                }
+                // ReadyForQuery
+                b'Z' => {
+                    let status = message.body.first().copied().unwrap_or_default();
+                    return Ok((refusal.map_or(Ok(outcomes), Err), status));
+                }
+                _ => return Err(garbled()),
+            }
+        }
+    }
+
+    /// Ends a transaction that an error has spoilt.
+    fn roll_back(&mut self) -> Attempt<()> {
+        self.simple("rollback").map(drop).map_err(Failure::harmless)
+    }
+
+    /// One or more statements as text; the first column of the last row.
+    pub(super) fn simple(
+        &mut self,
+        text: &str,
+    ) -> Attempt<std::result::Result<Option<Vec<u8>>, Refusal>> {
+        self.request.clear();
+        frontend::query(text, &mut self.request)
+            .map_err(|error| Failure::not_done(error.to_string()))?;
+        self.stream.send(&self.request)?;
+        let (mut found, mut refusal) = (None, None);
+        loop {
+            let message = self.message()?;
+            match message.tag {
+                b'D' => {
+                    let row = Row::parse(&message.body).ok_or_else(garbled)?;
+                    found = row.bytes(0).map(<[u8]>::to_vec);
+                }
+                b'E' => {
+                    let refused = Refusal::parse(&message.body);
+                    if refused.is_fatal {
+                        return Err(fatal(&refused));
+                    }
+                    refusal = Some(refused);
+                }
+                b'Z' => return Ok(refusal.map_or(Ok(found), Err)),
+                b'T' | b'C' | b'I' => {}
+                _ => return Err(garbled()),
+            }
+        }
+    }
+
+    /// The next message but notices, settings and notifications, which come at any time.
+    pub(super) fn message(&mut self) -> Attempt<Message> {
+        loop {
+            self.stream.fill(5)?;
+            let (tag, length) = match self.stream.buffered() {
+                [tag, a, b, c, d, ..] => (*tag, u32::from_be_bytes([*a, *b, *c, *d])),
+                _ => return Err(garbled()),
+            };
+            let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
+            let length = length.filter(|length| *length <= LONGEST).ok_or_else(garbled)?;
+            self.stream.fill(5 + length)?;
+            let body = self.stream.buffered().get(5..5 + length).unwrap_or_default().to_vec();
+            self.stream.consume(5 + length);
+            // NoticeResponse, ParameterStatus, NotificationResponse
+            if !matches!(tag, b'N' | b'S' | b'A') {
+                return Ok(Message { tag, body });
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, request: &[u8]) -> Attempt<()> {
+        self.stream.send(request)
+    }
+}
+
+/// How many rows a command changed: the last word of what it says of itself.
+fn changed(tag: &[u8]) -> u64 {
+    let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
+    let last = std::str::from_utf8(tag).unwrap_or_default().rsplit(' ').next();
+    last.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The server ended the connection while it worked. A change may have been committed all the same: an
+/// administrator's shutdown comes between a commit and the replicas' word as well.
+fn fatal(refusal: &Refusal) -> Failure {
+    match refusal.code.as_str() {
+        // Starting up, shutting down, or as many clients as it may have: nothing was begun.
+        "57P03" | "53300" => Failure::not_now("the server takes no connections now"),
+        _ => Failure::lost("the server ended the connection"),
+    }
+}
+
+/// A message that is none, or in no place for it.
+pub(super) fn garbled() -> Failure {
+    Failure::lost("the server's answer is not what the protocol allows")
+}
+
+impl Pooled for PostgresConnection {
+    fn is_quiet(&self) -> bool {
+        self.stream.is_quiet()
+    }
+}
+
+impl Connection for PostgresConnection {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.stream.set_deadline(deadline);
+    }
+}
+
+impl fmt::Debug for PostgresConnection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PostgresConnection")
+    }
+}
+
+/// Says goodbye, so that the server logs no lost connection. Nobody waits for it.
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        self.request.clear();
+        frontend::terminate(&mut self.request);
+        let _ = self.stream.send(&self.request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_taken_apart_and_half_a_row_is_none() {
+        let body = [0, 3, 0, 0, 0, 1, 7, 255, 255, 255, 255, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 0];
+        let row = Row::parse(&body).unwrap();
+        assert_eq!((row.bytes(0), row.bytes(1), row.number(2)), (Some(&[7][..]), None, Some(256)));
+        assert_eq!(row.bytes(3), None);
+        for cut in 0..body.len() {
+            assert!(Row::parse(&body[..cut]).is_none(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_command_tells_how_many_rows_it_changed() {
+        for (tag, expected) in [("UPDATE 3\0", 3), ("INSERT 0 1\0", 1), ("BEGIN\0", 0)] {
+            assert_eq!(changed(tag.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_server_is_read() {
+        let refusal = Refusal::parse(b"SFEHLER\0VFATAL\0C57P01\0Mgoing\0\0");
+        assert_eq!((refusal.code.as_str(), refusal.is_fatal), ("57P01", true));
+    }
+}

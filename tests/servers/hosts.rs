@@ -1,0 +1,260 @@
+//! Several hosts on one store: each an engine of its own, with connections of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sessile::testing::{EngineFixture, ManualClock};
+use sessile::{Error, SessionStore, Timeouts, UserLimit};
+
+use crate::places::{On, Place};
+
+macro_rules! tests {
+    ($place:ty) => {
+        mod hosts {
+            crate::hosts::tests! { @each $place;
+                a_logout_on_one_host_is_seen_by_the_next_call_on_the_other
+                a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_from_its_sweep
+                a_touch_within_the_touch_interval_is_not_written
+                hosts_that_sweep_at_once_share_the_work_and_count_each_session_once
+                no_number_of_hosts_gets_a_user_past_their_limit
+                no_number_of_hosts_gets_past_the_limit_of_the_store
+                hosts_that_open_a_new_store_at_once_all_open_it
+                of_two_hosts_that_regenerate_an_id_one_wins
+                hosts_with_other_timeouts_go_by_their_own
+                what_a_newer_version_keeps_is_refused
+                the_servers_clock_decides
+            }
+        }
+    };
+    (@each $place:ty; $($case:ident)*) => {$(
+        #[test]
+        fn $case() {
+            crate::hosts::$case::<$place>();
+        }
+    )*};
+}
+pub(crate) use tests;
+
+struct Hosts<P: Place> {
+    on: On<P>,
+    clock: ManualClock,
+}
+
+impl<P: Place> Hosts<P> {
+    fn new() -> Self {
+        Self { on: On::new(), clock: ManualClock::new() }
+    }
+
+    fn builder(&self) -> sessile::Builder<u64> {
+        SessionStore::builder()
+            .engine(self.on.open())
+            .clock(self.clock.clone())
+            .timeouts(Timeouts::from_seconds(60, 600).unwrap())
+            .manual_maintenance()
+    }
+
+    fn host(&self) -> SessionStore<u64> {
+        self.builder().build().unwrap()
+    }
+}
+
+pub(crate) fn a_logout_on_one_host_is_seen_by_the_next_call_on_the_other<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let (one, two) = (hosts.host(), hosts.host());
+    let mut session = one.create_for_user("ann", 1).unwrap();
+    let id = session.id().clone();
+    assert_eq!(*two.read_and_extend(&id).unwrap().unwrap().content(), 1);
+    assert!(two.destroy(&id).unwrap());
+    assert!(one.read(&id).unwrap().is_none());
+    assert!(!one.extend_lifetime(&id).unwrap());
+    assert!(matches!(one.update(&mut session), Err(Error::Gone { .. })));
+    assert!(two.read(&id).unwrap().is_none(), "the update brought nothing back");
+}
+
+pub(crate) fn a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_from_its_sweep<
+    P: Place,
+>() {
+    let hosts = Hosts::<P>::new();
+    let (one, two) = (hosts.host(), hosts.host());
+    let id = one.create(1).unwrap().id().clone();
+    hosts.clock.advance(Duration::from_secs(59));
+    assert!(one.extend_lifetime(&id).unwrap());
+    hosts.clock.advance(Duration::from_secs(2));
+    assert_eq!(two.clean_up_expired().unwrap(), 0);
+    let seen = two.read(&id).unwrap().unwrap();
+    assert_eq!(seen.last_active(), seen.created_at() + Duration::from_secs(59));
+}
+
+pub(crate) fn a_touch_within_the_touch_interval_is_not_written<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let store = hosts.builder().touch_interval(Duration::from_secs(5)).build().unwrap();
+    let session = store.create(1).unwrap();
+    let since = |store: &SessionStore<u64>| {
+        let read = store.read(session.id()).unwrap().unwrap();
+        read.last_active().duration_since(session.created_at()).unwrap().as_secs()
+    };
+    for (advance, expected) in [(4, 0), (1, 5), (4, 5), (2, 11)] {
+        hosts.clock.advance(Duration::from_secs(advance));
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        assert_eq!(since(&hosts.host()), expected);
+    }
+}
+
+pub(crate) fn hosts_that_sweep_at_once_share_the_work_and_count_each_session_once<P: Place>() {
+    const SESSIONS: u64 = 600;
+    let hosts = Hosts::<P>::new();
+    let store = hosts.host();
+    for number in 0..SESSIONS {
+        store.create_for_user(number % 7, number).unwrap();
+    }
+    hosts.clock.advance(Duration::from_secs(60));
+    let kept = store.create(0).unwrap();
+    let swept = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let host = hosts.host();
+                swept.fetch_add(host.clean_up_expired().unwrap(), Ordering::Relaxed);
+            });
+        }
+    });
+    // A sweep may leave to another what that one holds; one more finds what is left.
+    let rest = store.clean_up_expired().unwrap();
+    assert_eq!(swept.load(Ordering::Relaxed) + rest, SESSIONS);
+    assert!(store.read(kept.id()).unwrap().is_some());
+    let report = store.check().unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!((report.sessions, report.expired, report.user_entries), (1, 0, 0));
+}
+
+pub(crate) fn no_number_of_hosts_gets_a_user_past_their_limit<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let open = || {
+        let builder = hosts.builder();
+        builder.max_sessions_per_user(3, UserLimit::EndLeastRecentlyActive).build().unwrap()
+    };
+    let stores: Vec<_> = (0..3).map(|_| open()).collect();
+    thread::scope(|scope| {
+        for store in &stores {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for number in 0..8 {
+                        store.create_for_user("ann", number).unwrap();
+                        assert!(store.sessions_of("ann").unwrap().len() <= 3);
+                    }
+                });
+            }
+        }
+    });
+    assert_eq!(stores[0].sessions_of("ann").unwrap().len(), 3);
+    assert_eq!(stores[0].len().unwrap(), 3);
+}
+
+pub(crate) fn no_number_of_hosts_gets_past_the_limit_of_the_store<P: Place>() {
+    const LIMIT: u64 = 20;
+    let hosts = Hosts::<P>::new();
+    let stores: Vec<_> =
+        (0..3).map(|_| hosts.builder().max_sessions(LIMIT).build().unwrap()).collect();
+    let made = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for store in &stores {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for number in 0..8 {
+                        match store.create(number) {
+                            Ok(_) => drop(made.fetch_add(1, Ordering::Relaxed)),
+                            Err(Error::Full { max: LIMIT }) => {}
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                });
+            }
+        }
+    });
+    assert_eq!(made.load(Ordering::Relaxed), LIMIT);
+    assert_eq!(stores[0].len().unwrap(), LIMIT);
+}
+
+pub(crate) fn hosts_that_open_a_new_store_at_once_all_open_it<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    thread::scope(|scope| {
+        let opening: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| hosts.builder().content_name("cart").build().unwrap()))
+            .collect();
+        for store in opening {
+            store.join().unwrap().create(1).unwrap();
+        }
+    });
+    assert_eq!(hosts.builder().content_name("cart").build().unwrap().len().unwrap(), 6);
+    let other = hosts.builder().content_name("other").build();
+    assert!(matches!(other, Err(Error::ContentMismatch { .. })));
+}
+
+pub(crate) fn of_two_hosts_that_regenerate_an_id_one_wins<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let stores = [hosts.host(), hosts.host()];
+    for round in 0..10 {
+        let session = stores[0].create_for_user("ann", round).unwrap();
+        let won: Vec<_> = thread::scope(|scope| {
+            let racing: Vec<_> = stores
+                .iter()
+                .map(|store| {
+                    let mut session = session.clone();
+                    scope.spawn(move || store.regenerate_id(&mut session).map(|()| session))
+                })
+                .collect();
+            racing.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let ids: Vec<_> = won.iter().filter_map(|one| one.as_ref().ok()).collect();
+        assert_eq!(ids.len(), 1, "{won:?}");
+        assert!(stores[0].read(session.id()).unwrap().is_none());
+        assert!(stores[1].destroy(ids[0].id()).unwrap());
+    }
+}
+
+pub(crate) fn hosts_with_other_timeouts_go_by_their_own<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let long = hosts.host();
+    let id = long.create(1).unwrap().id().clone();
+    let short = hosts.builder().timeouts(Timeouts::from_seconds(10, 600).unwrap()).build().unwrap();
+    hosts.clock.advance(Duration::from_secs(10));
+    assert!(short.read(&id).unwrap().is_none());
+    assert!(long.read_and_extend(&id).unwrap().is_some(), "a deploy is under way");
+    assert!(short.read(&id).unwrap().is_some(), "a touch is seen by all");
+    let again = hosts.host();
+    hosts.clock.advance(Duration::from_secs(60));
+    assert_eq!(again.len().unwrap(), 0);
+    assert_eq!(again.clean_up_expired().unwrap(), 1);
+}
+
+pub(crate) fn what_a_newer_version_keeps_is_refused<P: Place>() {
+    use sessile::Engine as _;
+
+    let on = On::<P>::new();
+    let engine = on.open();
+    engine.store_meta("format", b"2").unwrap();
+    let refused = P::connect(&on.url);
+    assert!(
+        matches!(refused, Err(Error::UnsupportedFormat { found: 2, supported: 1, .. })),
+        "{refused:?}"
+    );
+    engine.store_meta("format", b"1").unwrap();
+    P::connect(&on.url).unwrap();
+}
+
+pub(crate) fn the_servers_clock_decides<P: Place>() {
+    use sessile::Engine as _;
+
+    let on = On::<P>::new();
+    let (one, two) = (on.open(), on.open());
+    let (first, second) =
+        (one.server_time().unwrap().unwrap(), two.server_time().unwrap().unwrap());
+    assert!(first.as_millis().abs_diff(second.as_millis()) < 5_000, "{first:?} {second:?}");
+    let store: SessionStore<u64> =
+        SessionStore::builder().engine(one).manual_maintenance().build().unwrap();
+    let session = store.create(1).unwrap();
+    let created = session.created_at().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let created = u64::try_from(created.as_millis()).unwrap();
+    assert!(created >= first.as_millis(), "it was made by the server's time");
+}

@@ -1,0 +1,168 @@
+//! Servers of a test's own, to be stopped, killed, made read-only and filled; gone with the test.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// A process that ends with the test, and the folder it works in.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) port: u16,
+    pub(crate) folder: TempDir,
+    start: Command,
+    process: Option<Child>,
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks up to 20 seconds for something to become true.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..400 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not come about");
+}
+
+/// What a command printed; it has to succeed.
+pub(crate) fn output(command: &mut Command) -> String {
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&done.stderr));
+    said
+}
+
+impl Instance {
+    fn new(port: u16, folder: TempDir, start: Command) -> Self {
+        let mut instance = Self { port, folder, start, process: None };
+        instance.start();
+        instance
+    }
+
+    /// Starts the process again on what is in its folder.
+    pub(crate) fn start(&mut self) {
+        self.start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let port = self.port;
+        wait_until("the server", || {
+            // One that was killed may leave something behind for a moment that keeps the next away.
+            let is_running =
+                self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+            if !is_running {
+                self.process = Some(self.start.spawn().unwrap());
+            }
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// Lets the process stand still, or go on.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.process.as_ref().unwrap().id().to_string();
+        output(Command::new("kill").args([signal, &id]));
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A Redis server; further options as on its command line.
+pub(crate) fn redis(options: &[&str]) -> Instance {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let mut start = Command::new("redis-server");
+    start.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+    start.arg("--dir").arg(folder.path()).args(["--repl-diskless-sync-delay", "0"]).args(options);
+    let instance = Instance::new(port, folder, start);
+    wait_until("Redis", || redis_cli(&instance, &["ping"]).is_ok_and(|said| !said.is_empty()));
+    instance
+}
+
+pub(crate) fn redis_cli(instance: &Instance, words: &[&str]) -> std::io::Result<String> {
+    let done =
+        Command::new("redis-cli").args(["-p", &instance.port.to_string()]).args(words).output()?;
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// The folder of PostgreSQL's programs, of the newest version that is installed.
+pub(crate) fn postgres_programs() -> std::path::PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
+    let versions = versions.map(|version| version.unwrap().path().join("bin"));
+    versions.filter(|bin| bin.join("postgres").exists()).max().expect("PostgreSQL is installed")
+}
+
+/// One of PostgreSQL's programs, which refuse to run as root.
+pub(crate) fn postgres_command(program: &str) -> Command {
+    let program = postgres_programs().join(program);
+    if output(Command::new("id").arg("-u")).trim() != "0" {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+    command
+}
+
+/// A folder that PostgreSQL's user may write into.
+fn postgres_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    if output(Command::new("id").arg("-u")).trim() == "0" {
+        output(Command::new("chown").arg("postgres").arg(folder.path()));
+    }
+    folder
+}
+
+/// A PostgreSQL server with an empty database cluster; its superuser is `postgres`.
+pub(crate) fn postgres(options: &[&str]) -> Instance {
+    let folder = postgres_folder();
+    let data = folder.path().join("data");
+    let mut initdb = postgres_command("initdb");
+    initdb.arg("-D").arg(&data).args(["-A", "trust", "-U", "postgres", "--no-sync", "--locale=C"]);
+    output(initdb.args(["-E", "UTF8"]));
+    started_postgres(folder, &data, options)
+}
+
+/// A standby that follows a server from now on.
+pub(crate) fn standby_of(primary: &Instance) -> Instance {
+    let folder = postgres_folder();
+    let data = folder.path().join("data");
+    let mut copy = postgres_command("pg_basebackup");
+    copy.args(["-h", "127.0.0.1", "-p", &primary.port.to_string(), "-U", "postgres", "-R"]);
+    output(copy.args(["-c", "fast", "--no-sync", "-D"]).arg(&data));
+    started_postgres(folder, &data, &[])
+}
+
+fn started_postgres(folder: TempDir, data: &Path, options: &[&str]) -> Instance {
+    let port = free_port();
+    let mut start = postgres_command("postgres");
+    start.arg("-D").arg(data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]);
+    start.arg(folder.path()).args(["-c", "full_page_writes=off", "-c", "max_connections=50"]);
+    for option in options {
+        start.args(["-c", option]);
+    }
+    let instance = Instance::new(port, folder, start);
+    wait_until("PostgreSQL", || psql(&instance, "select 1").is_ok());
+    instance
+}
+
+/// One statement by the superuser.
+pub(crate) fn psql(instance: &Instance, statement: &str) -> std::result::Result<String, String> {
+    let mut command = Command::new(postgres_programs().join("psql"));
+    command.args(["-h", "127.0.0.1", "-p", &instance.port.to_string(), "-U", "postgres", "-At"]);
+    let done = command.args(["-c", statement, "postgres"]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+}

@@ -1,0 +1,44 @@
+//! The tests that need servers. `bash tests/servers/run` starts them, and runs this over them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    reason = "what a call of a server that stands still takes is bounded by orders of magnitude; \
+              the operations are a table"
+)]
+
+mod faults;
+mod hosts;
+mod instances;
+mod outages;
+mod places;
+mod round_trips;
+#[cfg(feature = "tls")]
+mod secured;
+
+macro_rules! tests_on {
+    ($place:ty) => {
+        mod conformance {
+            sessile::testing::engine_conformance!(crate::places::On<$place>);
+        }
+        crate::hosts::tests!($place);
+        crate::round_trips::tests!($place);
+    };
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    tests_on!(crate::places::Postgres);
+    crate::faults::tests!(crate::places::Postgres);
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    tests_on!(crate::places::Redis);
+    crate::faults::tests!(crate::places::Redis);
+}
+
+#[cfg(feature = "redis")]
+mod cluster {
+    tests_on!(crate::places::Cluster);
+}

@@ -1,0 +1,410 @@
+//! Servers that are killed, stand still, take no writes, are full, or are followed by another; and
+//! logins that are refused.
+
+use std::time::{Duration, Instant};
+
+use sessile::{Error, SessionStore, UserLimit};
+
+use crate::instances::{self, Instance, wait_until};
+
+/// Far more than any time limit in these tests, and far less than for ever.
+const SOON: Duration = Duration::from_secs(30);
+
+fn store(url: &str) -> SessionStore<u64> {
+    SessionStore::builder().manual_maintenance().connect(url).unwrap()
+}
+
+fn assert_unavailable<T: std::fmt::Debug>(result: sessile::Result<T>, what: &str) {
+    assert!(matches!(result, Err(Error::Unavailable { .. })), "{what}: {result:?}");
+}
+
+/// A server that is killed and started again: until then every call says so, and then goes on.
+fn is_killed_and_started_again(server: &mut Instance, url: &str) {
+    let store = store(url);
+    let session = store.create_for_user("ann", 1).unwrap();
+    let ended = store.create_for_user("ann", 2).unwrap();
+    assert!(store.destroy(ended.id()).unwrap());
+    server.kill();
+    let start = Instant::now();
+    assert_unavailable(store.read(session.id()), "read");
+    assert_unavailable(store.create(3), "create");
+    assert_unavailable(store.extend_lifetime(session.id()), "extend_lifetime");
+    assert_unavailable(store.destroy(session.id()), "destroy");
+    assert!(start.elapsed() < SOON);
+    server.start();
+    wait_until("the store", || store.read(session.id()).is_ok());
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+    let report = store.check().unwrap();
+    assert!(report.is_sound() && report.sessions == 1, "{report:?}");
+    store.create(4).unwrap();
+}
+
+/// A server that stands still: every call ends in time, and none is taken for done.
+fn stands_still(server: &Instance, url: &str) {
+    let store = store(&format!("{url}timeout_ms=400"));
+    let mut session = store.create_for_user("ann", 1).unwrap();
+    server.signal("-STOP");
+    let start = Instant::now();
+    assert_unavailable(store.read(session.id()), "read");
+    let updated = store.update(&mut session);
+    let unknown = matches!(updated, Err(Error::OutcomeUnknown { .. } | Error::Unavailable { .. }));
+    assert!(unknown, "{updated:?}");
+    let created = store.create(2);
+    assert!(created.is_err(), "{created:?}");
+    assert!(start.elapsed() < SOON);
+    server.signal("-CONT");
+    wait_until("the store", || store.read(session.id()).is_ok());
+    let found = store.read(session.id()).unwrap().unwrap();
+    assert_eq!(*found.content(), 1);
+    assert!(store.len().unwrap() <= 3, "each was created once at the most");
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[cfg(feature = "redis")]
+pub(crate) mod redis {
+    use super::*;
+    use crate::instances::redis_cli;
+
+    fn url(server: &Instance) -> String {
+        format!("redis://127.0.0.1:{}/0?", server.port)
+    }
+
+    #[test]
+    fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+        let mut server = instances::redis(&["--appendonly", "yes", "--appendfsync", "always"]);
+        let url = url(&server);
+        is_killed_and_started_again(&mut server, &url);
+    }
+
+    #[test]
+    fn a_server_that_stands_still_holds_nobody_up_for_long() {
+        let server = instances::redis(&[]);
+        stands_still(&server, &url(&server));
+    }
+
+    #[test]
+    fn scripts_that_the_server_has_lost_are_given_to_it_again() {
+        let server = instances::redis(&[]);
+        let store = store(&url(&server));
+        let session = store.create(1).unwrap();
+        redis_cli(&server, &["script", "flush", "sync"]).unwrap();
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        assert!(store.destroy(session.id()).unwrap());
+    }
+
+    #[test]
+    fn a_full_server_refuses_what_needs_memory_and_lets_sessions_end() {
+        let server = instances::redis(&["--maxmemory-policy", "noeviction"]);
+        let store = store(&format!("{}timeout_ms=1000", url(&server)));
+        let mut session = store.create_for_user("ann", 1).unwrap();
+        redis_cli(&server, &["config", "set", "maxmemory", "1"]).unwrap();
+        assert!(matches!(store.create(2), Err(Error::StorageFull { .. })));
+        assert!(matches!(store.update(&mut session), Err(Error::StorageFull { .. })));
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+        assert!(store.destroy(session.id()).unwrap(), "a logout needs no memory");
+        redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
+        store.create(3).unwrap();
+        assert!(store.check().unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_server_that_evicts_is_refused_unless_the_url_allows_it() {
+        let server = instances::redis(&["--maxmemory-policy", "allkeys-lru"]);
+        let refused = SessionStore::<u64>::connect(&url(&server)).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedServer { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("maxmemory-policy"), "{refused}");
+        store(&format!("{}eviction=allow", url(&server))).create(1).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_became_a_replica_takes_no_writes_and_says_so() {
+        let (server, other) = (instances::redis(&[]), instances::redis(&[]));
+        let store = store(&format!("{}timeout_ms=500", url(&server)));
+        let session = store.create(1).unwrap();
+        redis_cli(&server, &["replicaof", "127.0.0.1", &other.port.to_string()]).unwrap();
+        wait_until("the new primary", || store.create(2).is_ok());
+        // It is followed to its primary, and there the session never was.
+        assert!(store.read(session.id()).unwrap().is_none());
+        assert_eq!(redis_cli(&other, &["zcard", "{sessile}:x"]).unwrap().trim(), "1");
+    }
+
+    #[test]
+    fn a_login_that_is_refused_shows_neither_user_nor_password() {
+        let server = instances::redis(&["--requirepass", "right"]);
+        let url = |login: &str| format!("redis://{login}127.0.0.1:{}", server.port);
+        for login in ["", ":hidden@", "nobody:hidden@"] {
+            let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+            assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+        }
+        let store = SessionStore::<u64>::connect(&url(":right@")).unwrap();
+        store.create(1).unwrap();
+        assert!(!format!("{store:?}").contains("right"));
+    }
+
+    #[test]
+    fn a_change_that_too_few_replicas_have_is_not_taken_for_done() {
+        let server = instances::redis(&[]);
+        let url = format!("{}replicas=1", url(&server));
+        let refused = SessionStore::<u64>::connect(&url).map(drop);
+        assert!(matches!(refused, Err(Error::OutcomeUnknown { .. })), "{refused:?}");
+        let of = format!("127.0.0.1 {}", server.port);
+        let mut replica = instances::redis(&["--replicaof", &of]);
+        wait_until("the replica", || SessionStore::<u64>::connect(&url).is_ok());
+        let store = store(&url);
+        let session = store.create(3).unwrap();
+        let key = format!("{{sessile}}:h:{}", &session.key().to_string()[..2]);
+        assert_ne!(redis_cli(&replica, &["hlen", &key]).unwrap().trim(), "0");
+        replica.kill();
+        let created = store.create(4);
+        assert!(matches!(created, Err(Error::OutcomeUnknown { .. })), "{created:?}");
+        assert!(store.read(session.id()).unwrap().is_some(), "a read needs no replica");
+    }
+
+    /// Three primaries and three replicas, put together by hand.
+    struct Cluster {
+        nodes: Vec<Instance>,
+    }
+
+    impl Cluster {
+        fn new() -> Self {
+            let nodes: Vec<_> = (0..6)
+                .map(|_| {
+                    let bus = instances::free_port().to_string();
+                    let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+                    instances::redis(&[&options[..], &["--cluster-port", &bus]].concat())
+                })
+                .collect();
+            let slots = [("0", "5461"), ("5462", "10922"), ("10923", "16383")];
+            for (node, (first, last)) in nodes.iter().zip(slots) {
+                redis_cli(node, &["cluster", "addslotsrange", first, last]).unwrap();
+            }
+            let bus = |node: &Instance| {
+                let said = redis_cli(node, &["config", "get", "cluster-port"]).unwrap();
+                said.lines().nth(1).unwrap().to_owned()
+            };
+            for (epoch, node) in (1..).zip(&nodes) {
+                let epoch = u32::to_string(&epoch);
+                redis_cli(node, &["cluster", "set-config-epoch", &epoch]).unwrap();
+                let (port, bus) = (node.port.to_string(), bus(node));
+                redis_cli(&nodes[0], &["cluster", "meet", "127.0.0.1", &port, &bus]).unwrap();
+            }
+            let known = |node: &Instance, line: &str| {
+                redis_cli(node, &["cluster", "info"]).unwrap().contains(line)
+            };
+            wait_until("the cluster", || {
+                nodes.iter().all(|node| known(node, "cluster_known_nodes:6"))
+            });
+            for number in 0..3 {
+                let id = redis_cli(&nodes[number], &["cluster", "myid"]).unwrap();
+                wait_until("the replica", || {
+                    let said = redis_cli(&nodes[number + 3], &["cluster", "replicate", id.trim()])
+                        .unwrap();
+                    said.trim() == "OK"
+                });
+            }
+            wait_until("the cluster", || nodes.iter().all(|node| known(node, "cluster_state:ok")));
+            wait_until("the replicas", || {
+                nodes[3..].iter().all(|node| {
+                    redis_cli(node, &["info", "replication"])
+                        .unwrap()
+                        .contains("master_link_status:up")
+                })
+            });
+            Self { nodes }
+        }
+
+        fn url(&self) -> String {
+            let hosts: Vec<_> =
+                self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+            format!("redis://{}?", hosts.join(","))
+        }
+
+        /// The primary that holds the store's sessions.
+        fn holder(&self) -> usize {
+            (0..3)
+                .find(|number| {
+                    redis_cli(&self.nodes[*number], &["zcard", "{sessile}:x"]).unwrap().trim()
+                        == "2"
+                })
+                .unwrap()
+        }
+    }
+
+    #[test]
+    fn a_replica_takes_over_and_whoever_was_logged_in_still_is() {
+        let mut cluster = Cluster::new();
+        let store = store(&format!("{}replicas=1", cluster.url()));
+        let session = store.create_for_user("ann", 1).unwrap();
+        let ended = store.create_for_user("ann", 2).unwrap();
+        store.create_for_user("bob", 3).unwrap();
+        assert!(store.destroy(ended.id()).unwrap());
+        let holder = cluster.holder();
+        cluster.nodes[holder].kill();
+        // The call in flight waits for the new primary, or says that there is none yet.
+        let start = Instant::now();
+        let mut clear_errors = 0;
+        let found = loop {
+            match store.read(session.id()) {
+                Ok(found) => break found,
+                Err(Error::Unavailable { .. }) => clear_errors += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+            assert!(start.elapsed() < SOON, "after {clear_errors} errors");
+        };
+        assert_eq!(*found.unwrap().content(), 1);
+        assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+        assert_eq!(store.len().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_primary_of_a_cluster_that_stands_still_is_followed_by_its_replica() {
+        let cluster = Cluster::new();
+        let store = store(&format!("{}replicas=1", cluster.url()));
+        let session = store.create_for_user("ann", 1).unwrap();
+        store.create_for_user("bob", 3).unwrap();
+        let holder = cluster.holder();
+        cluster.nodes[holder].signal("-STOP");
+        let start = Instant::now();
+        while !matches!(store.read(session.id()), Ok(Some(_))) {
+            assert!(start.elapsed() < SOON);
+        }
+        cluster.nodes[holder].signal("-CONT");
+        assert!(store.destroy(session.id()).is_ok());
+    }
+}
+
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres {
+    use super::*;
+    use crate::instances::psql;
+
+    fn url(server: &Instance) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres?", server.port)
+    }
+
+    #[test]
+    fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+        let mut server = instances::postgres(&[]);
+        let url = url(&server);
+        is_killed_and_started_again(&mut server, &url);
+    }
+
+    #[test]
+    fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
+        let mut primary = instances::postgres(&["synchronous_standby_names=*"]);
+        // Nobody waits for a standby that is not there yet.
+        psql(&primary, "alter system set synchronous_commit = local").unwrap();
+        psql(&primary, "select pg_reload_conf()").unwrap();
+        let standby = instances::standby_of(&primary);
+        psql(&primary, "alter system set synchronous_commit = remote_apply").unwrap();
+        psql(&primary, "select pg_reload_conf()").unwrap();
+        let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port, primary.port);
+        let store = store(&format!("postgres://postgres@{hosts}/postgres"));
+        let session = store.create_for_user("ann", 1).unwrap();
+        let ended = store.create_for_user("ann", 2).unwrap();
+        assert!(store.destroy(ended.id()).unwrap());
+        primary.kill();
+        let promoting = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(700));
+            psql(&standby, "select pg_promote()").unwrap();
+            standby
+        });
+        // The call waits for the standby to be promoted, or says that none takes writes.
+        let start = Instant::now();
+        loop {
+            match store.create_for_user("ann", 3) {
+                Ok(_) => break,
+                Err(Error::Unavailable { .. }) => assert!(start.elapsed() < SOON),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+        assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+        assert_eq!(store.len().unwrap(), 2);
+        drop(promoting.join().unwrap());
+    }
+
+    #[test]
+    fn a_server_that_takes_no_writes_says_so_and_nothing_changes() {
+        let server = instances::postgres(&[]);
+        let store = store(&format!("{}timeout_ms=500", url(&server)));
+        let mut session = store.create_for_user("ann", 1).unwrap();
+        psql(&server, "alter system set default_transaction_read_only = on").unwrap();
+        psql(&server, "select pg_reload_conf()").unwrap();
+        wait_until("the setting", || store.create(2).is_err());
+        assert_unavailable(store.create(2), "create");
+        assert_unavailable(store.update(&mut session), "update");
+        assert_unavailable(store.destroy(session.id()), "destroy");
+        // What is set there cannot be changed in a server that takes no writes.
+        std::fs::remove_file(server.folder.path().join("data/postgresql.auto.conf")).unwrap();
+        psql(&server, "select pg_reload_conf()").unwrap();
+        wait_until("the setting", || store.create(2).is_ok());
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    }
+
+    #[test]
+    fn connections_that_an_administrator_ends_are_made_again() {
+        let server = instances::postgres(&[]);
+        let store = store(&url(&server));
+        let mut session = store.create(0).unwrap();
+        for number in 1..5 {
+            psql(
+                &server,
+                "select pg_terminate_backend(pid) from pg_stat_activity \
+                 where application_name = 'sessile'",
+            )
+            .unwrap();
+            *session.content_mut() = number;
+            store.update(&mut session).unwrap();
+            assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), number);
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_refused_shows_neither_user_nor_password() {
+        let server = instances::postgres(&[]);
+        psql(&server, "create user shop password 'right'").unwrap();
+        psql(&server, "create database shop owner shop").unwrap();
+        let rules = server.folder.path().join("data/pg_hba.conf");
+        for (method, encryption) in [("scram-sha-256", "scram-sha-256"), ("md5", "md5")] {
+            let alter = format!(
+                "set password_encryption = '{encryption}'; alter user shop password 'right'"
+            );
+            psql(&server, &alter).unwrap();
+            let text = format!(
+                "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 {method}\n"
+            );
+            std::fs::write(&rules, text).unwrap();
+            psql(&server, "select pg_reload_conf()").unwrap();
+            let url = |login: &str| format!("postgres://{login}@127.0.0.1:{}/shop", server.port);
+            wait_until("the rules", || SessionStore::<u64>::connect(&url("shop")).is_err());
+            for login in ["shop", "shop:hidden", "nobody:hidden"] {
+                let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+                let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+                assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+                assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+            }
+            let store = SessionStore::<u64>::connect(&url("shop:right")).unwrap();
+            store.create(1).unwrap();
+            assert!(!format!("{store:?}").contains("right"));
+        }
+    }
+
+    #[test]
+    fn statements_without_names_do_as_well() {
+        let server = instances::postgres(&[]);
+        let url = format!("{}statements=unnamed", url(&server));
+        let store = SessionStore::<u64>::builder()
+            .max_sessions_per_user(1, UserLimit::EndLeastRecentlyActive)
+            .manual_maintenance()
+            .connect(&url)
+            .unwrap();
+        let first = store.create_for_user("ann", 1).unwrap();
+        store.create_for_user("ann", 2).unwrap();
+        assert!(store.read(first.id()).unwrap().is_none());
+        assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (1, 0));
+    }
+}

@@ -1,0 +1,148 @@
+//! Where the tests' servers are, and names on them that nothing else uses.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sessile::Engine;
+use sessile::testing::EngineFixture;
+
+/// A kind of server.
+pub(crate) trait Place: 'static {
+    type Engine: Engine;
+    /// The environment variable that names a server of this kind.
+    const VARIABLE: &'static str;
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine>;
+
+    /// Takes away what a store of a name kept on the server.
+    fn clean_up(url: &str);
+}
+
+pub(crate) fn url_of<P: Place>() -> String {
+    let name = P::VARIABLE;
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set; `bash tests/servers/run` starts a server and sets it")
+    })
+}
+
+/// A URL for a store of its own.
+pub(crate) fn fresh_url<P: Place>() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    with_parameter(&url_of::<P>(), &format!("name=test_{}_{number}", std::process::id()))
+}
+
+pub(crate) fn with_parameter(url: &str, parameter: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{parameter}")
+}
+
+/// The same server behind a proxy at this address.
+pub(crate) fn behind(url: &str, address: std::net::SocketAddr) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let credentials = authority.rsplit_once('@').map_or("", |(credentials, _)| credentials);
+    let at = if credentials.is_empty() { "" } else { "@" };
+    format!("{scheme}://{credentials}{at}{address}{rest}")
+}
+
+/// The host and the port of a URL.
+pub(crate) fn address_of(url: &str) -> String {
+    let (_, rest) = url.split_once("://").unwrap();
+    let end = rest.find(['/', '?', ',']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host).into()
+}
+
+/// A store of its own on a server, for the length of one test.
+#[derive(Debug)]
+pub(crate) struct On<P: Place> {
+    pub(crate) url: String,
+    place: PhantomData<fn() -> P>,
+}
+
+impl<P: Place> EngineFixture for On<P> {
+    type Engine = P::Engine;
+
+    fn new() -> Self {
+        Self { url: fresh_url::<P>(), place: PhantomData }
+    }
+
+    fn open(&self) -> P::Engine {
+        P::connect(&self.url).unwrap()
+    }
+
+    fn stored_bytes(&self) -> Vec<u8> {
+        let engine = self.open();
+        let mut bytes = Vec::new();
+        engine
+            .scan(None, &mut |key, record| {
+                bytes.extend_from_slice(key.as_bytes());
+                bytes.extend_from_slice(&record?.encode(&key));
+                Ok(std::ops::ControlFlow::Continue(()))
+            })
+            .unwrap();
+        bytes
+    }
+}
+
+impl<P: Place> Drop for On<P> {
+    fn drop(&mut self) {
+        P::clean_up(&self.url);
+    }
+}
+
+#[cfg(feature = "redis")]
+#[derive(Debug)]
+pub(crate) struct Redis;
+
+#[cfg(feature = "redis")]
+impl Place for Redis {
+    type Engine = sessile::engine::RedisEngine;
+    const VARIABLE: &'static str = "SESSILE_TEST_REDIS_URL";
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine> {
+        Self::Engine::connect(url)
+    }
+
+    fn clean_up(url: &str) {
+        let _ = Self::connect(url).and_then(|engine| engine.clear());
+    }
+}
+
+#[cfg(feature = "redis")]
+#[derive(Debug)]
+pub(crate) struct Cluster;
+
+#[cfg(feature = "redis")]
+impl Place for Cluster {
+    type Engine = sessile::engine::RedisEngine;
+    const VARIABLE: &'static str = "SESSILE_TEST_CLUSTER_URL";
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine> {
+        Self::Engine::connect(url)
+    }
+
+    fn clean_up(url: &str) {
+        Redis::clean_up(url);
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Debug)]
+pub(crate) struct Postgres;
+
+#[cfg(feature = "postgres")]
+impl Place for Postgres {
+    type Engine = sessile::engine::PostgresEngine;
+    const VARIABLE: &'static str = "SESSILE_TEST_POSTGRES_URL";
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine> {
+        Self::Engine::connect(url)
+    }
+
+    fn clean_up(url: &str) {
+        let _ = Self::connect(url).and_then(|engine| engine.drop_tables());
+    }
+}

@@ -1,0 +1,106 @@
+//! How often each call of a store goes to the server and back, as a proxy between the two counts it.
+
+use std::time::Duration;
+
+use sessile::testing::{EngineFixture, ManualClock, Proxy};
+use sessile::{Session, SessionStore, UserLimit};
+
+use crate::places::{On, Place, address_of, behind};
+
+macro_rules! tests {
+    ($place:ty) => {
+        #[test]
+        fn a_call_of_the_store_is_one_round_trip() {
+            crate::round_trips::a_call_of_the_store_is_one_round_trip::<$place>();
+        }
+
+        #[test]
+        fn a_login_under_a_limit_is_two_round_trips_at_the_most() {
+            crate::round_trips::a_login_under_a_limit_is_few_round_trips::<$place>();
+        }
+    };
+}
+pub(crate) use tests;
+
+struct Counted {
+    proxy: Proxy,
+}
+
+impl Counted {
+    /// How many round trips an action took.
+    fn of<T>(&self, action: impl FnOnce() -> T) -> (u64, T) {
+        self.proxy.reset();
+        let done = action();
+        (self.proxy.round_trips(), done)
+    }
+}
+
+/// A store behind a proxy; a cluster tells where its nodes are, and so is not.
+fn behind_proxy<P: Place>(on: &On<P>) -> Option<(Counted, P::Engine)> {
+    let address = address_of(&on.url);
+    let is_cluster = P::VARIABLE.contains("CLUSTER");
+    (!is_cluster).then(|| {
+        let proxy = Proxy::start(address);
+        let engine = P::connect(&behind(&on.url, proxy.address())).unwrap();
+        (Counted { proxy }, engine)
+    })
+}
+
+pub(crate) fn a_call_of_the_store_is_one_round_trip<P: Place>() {
+    let on = On::<P>::new();
+    let Some((counted, engine)) = behind_proxy(&on) else { return };
+    let clock = ManualClock::new();
+    let store: SessionStore<u64> = SessionStore::builder()
+        .engine(engine)
+        .clock(clock.clone())
+        .manual_maintenance()
+        .build()
+        .unwrap();
+    let mut sessions: Vec<Session<u64>> =
+        (0..6).map(|number| store.create_for_user("ann", number).unwrap()).collect();
+    let mut session = sessions.remove(0);
+    let mut found = Vec::new();
+    // The first time, statements are prepared and scripts are given; that costs no round trip either.
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(2));
+        let id = session.id().clone();
+        let ended = sessions.pop().unwrap();
+        found = vec![
+            ("create", counted.of(|| store.create_for_user("bob", 1).unwrap()).0),
+            ("read", counted.of(|| store.read(&id).unwrap().unwrap()).0),
+            ("read_and_extend", counted.of(|| store.read_and_extend(&id).unwrap().unwrap()).0),
+            ("extend_lifetime", counted.of(|| assert!(store.extend_lifetime(&id).unwrap())).0),
+            ("update", counted.of(|| store.update(&mut session).unwrap()).0),
+            ("regenerate_id", counted.of(|| store.regenerate_id(&mut session).unwrap()).0),
+            ("sessions_of", counted.of(|| store.sessions_of("bob").unwrap()).0),
+            ("destroy", counted.of(|| assert!(store.destroy(ended.id()).unwrap())).0),
+            ("destroy_others", counted.of(|| store.destroy_others(&session).unwrap()).0),
+            ("destroy_all_of", counted.of(|| store.destroy_all_of("bob").unwrap()).0),
+            ("len", counted.of(|| store.len().unwrap()).0),
+            ("clean_up_expired", counted.of(|| store.clean_up_expired().unwrap()).0),
+        ];
+        sessions = (0..3).map(|number| store.create_for_user("ann", number).unwrap()).collect();
+    }
+    let more: Vec<_> = found.iter().filter(|(_, trips)| *trips != 1).collect();
+    assert!(more.is_empty(), "{more:?}");
+    let (trips, modified) =
+        counted.of(|| store.modify(session.id(), |one| *one.content_mut() += 1));
+    assert!(modified.unwrap().is_some());
+    assert_eq!(trips, 2, "modify reads and saves");
+}
+
+pub(crate) fn a_login_under_a_limit_is_few_round_trips<P: Place>() {
+    let on = On::<P>::new();
+    let Some((counted, engine)) = behind_proxy(&on) else { return };
+    let store: SessionStore<u64> = SessionStore::builder()
+        .engine(engine)
+        .max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive)
+        .manual_maintenance()
+        .build()
+        .unwrap();
+    for number in 0..4 {
+        let (trips, _) = counted.of(|| store.create_for_user("ann", number).unwrap());
+        assert!(trips <= 2, "{trips}");
+    }
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+}

@@ -1,0 +1,185 @@
+//! TLS, against servers with certificates that the test makes: one that holds, and three that do not.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sessile::{Error, SessionStore};
+
+use crate::instances::{self, output, wait_until};
+
+/// An authority, and certificates for servers by it.
+struct Authority {
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut make = Command::new("openssl");
+        make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        // No two have the same name: they would be taken for one another.
+        let name = folder.path().file_name().unwrap().to_string_lossy().into_owned();
+        make.args(["-nodes", "-days", "2", "-subj", &format!("/CN=authority {name}"), "-keyout"]);
+        make.arg(folder.path().join("ca.key")).arg("-out").arg(folder.path().join("ca.pem"));
+        output(&mut make);
+        std::fs::write(folder.path().join("index.txt"), "").unwrap();
+        std::fs::write(folder.path().join("serial"), "01\n").unwrap();
+        let settings = format!(
+            "[ca]\ndefault_ca = test\n[test]\ndir = {0}\ndatabase = {0}/index.txt\n\
+             serial = {0}/serial\nnew_certs_dir = {0}\ndefault_md = sha256\npolicy = any\n\
+             copy_extensions = copy\nunique_subject = no\n[any]\ncommonName = supplied\n",
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("ca.cnf"), settings).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn certificate(&self) -> String {
+        self.path("ca.pem").display().to_string()
+    }
+
+    /// A key and a certificate for a host; of the past, if it is to be expired.
+    fn issue(&self, host: &str, is_expired: bool) -> (PathBuf, PathBuf) {
+        let name = format!("{host}-{is_expired}");
+        let (key, request) = (self.path(&format!("{name}.key")), self.path(&format!("{name}.csr")));
+        let certificate = self.path(&format!("{name}.pem"));
+        let mut ask = Command::new("openssl");
+        ask.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        ask.args([
+            "-subj",
+            &format!("/CN={host}"),
+            "-addext",
+            &format!("subjectAltName=DNS:{host}"),
+        ]);
+        output(ask.arg("-keyout").arg(&key).arg("-out").arg(&request));
+        let mut sign = Command::new("openssl");
+        sign.args(["ca", "-batch", "-notext", "-config"]).arg(self.path("ca.cnf"));
+        sign.arg("-cert").arg(self.path("ca.pem")).arg("-keyfile").arg(self.path("ca.key"));
+        match is_expired {
+            true => sign.args(["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]),
+            false => sign.args(["-days", "2"]),
+        };
+        output(sign.arg("-in").arg(&request).arg("-out").arg(&certificate));
+        (key, certificate)
+    }
+}
+
+/// What connecting says of a certificate that does not hold.
+fn refusal(url: &str) -> String {
+    let error = SessionStore::<u64>::connect(url).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    std::error::Error::source(&error).unwrap().to_string()
+}
+
+fn works(url: &str) {
+    let store = SessionStore::<u64>::connect(url).unwrap();
+    let session = store.create_for_user("ann", 1).unwrap();
+    assert_eq!(*store.read_and_extend(session.id()).unwrap().unwrap().content(), 1);
+    let large = SessionStore::<Vec<u8>>::builder().max_content_len(1 << 20).manual_maintenance();
+    let large = large.connect(&format!("{url}&name=large")).unwrap();
+    let content: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+    let session = large.create(content.clone()).unwrap();
+    assert_eq!(large.read(session.id()).unwrap().unwrap().into_content(), content);
+    assert!(store.destroy(session.id()).is_ok());
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use super::*;
+
+    fn server(key: &Path, certificate: &Path) -> (instances::Instance, u16) {
+        let port = instances::free_port();
+        let options = [
+            "--tls-port",
+            &port.to_string(),
+            "--tls-auth-clients",
+            "no",
+            "--tls-key-file",
+            &key.display().to_string(),
+            "--tls-cert-file",
+            &certificate.display().to_string(),
+        ];
+        (instances::redis(&options), port)
+    }
+
+    #[test]
+    fn only_a_server_whose_certificate_holds_is_spoken_to() {
+        let (ours, others) = (Authority::new(), Authority::new());
+        let ca = ours.certificate();
+        let url = |port: u16| format!("rediss://localhost:{port}?tls_ca={ca}");
+        for (authority, host, is_expired, expected) in [
+            (&ours, "localhost", false, None),
+            (&ours, "elsewhere.example", false, Some("NotValidForName")),
+            (&ours, "localhost", true, Some("Expired")),
+            (&others, "localhost", false, Some("UnknownIssuer")),
+        ] {
+            let (key, certificate) = authority.issue(host, is_expired);
+            let (_server, port) = server(&key, &certificate);
+            match expected {
+                None => works(&url(port)),
+                Some(expected) => {
+                    let said = refusal(&url(port));
+                    assert!(said.contains(expected), "{expected}: {said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_without_tls_is_not_spoken_to_in_clear() {
+        let ours = Authority::new();
+        let server = instances::redis(&[]);
+        let url = format!("rediss://localhost:{}?tls_ca={}", server.port, ours.certificate());
+        refusal(&format!("{url}&timeout_ms=1000"));
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::*;
+    use crate::instances::psql;
+
+    #[test]
+    fn only_a_server_whose_certificate_holds_is_spoken_to() {
+        let (ours, others) = (Authority::new(), Authority::new());
+        let server = instances::postgres(&[]);
+        let data = server.folder.path().join("data");
+        let ca = ours.certificate();
+        let url =
+            format!("postgres://postgres@localhost:{}/postgres?tls=on&tls_ca={ca}", server.port);
+        let said = refusal(&url);
+        assert!(said.contains("no TLS"), "{said}");
+        for (authority, host, is_expired, expected) in [
+            (&ours, "localhost", false, None),
+            (&ours, "elsewhere.example", false, Some("NotValidForName")),
+            (&ours, "localhost", true, Some("Expired")),
+            (&others, "localhost", false, Some("UnknownIssuer")),
+        ] {
+            let (key, certificate) = authority.issue(host, is_expired);
+            for (from, to) in [(key, "server.key"), (certificate, "server.crt")] {
+                let to = data.join(to);
+                std::fs::copy(from, &to).unwrap();
+                output(Command::new("chmod").arg("600").arg(&to));
+                output(Command::new("chown").arg("--reference").arg(&data).arg(&to));
+            }
+            psql(&server, "alter system set ssl = on").unwrap();
+            psql(&server, "select pg_reload_conf()").unwrap();
+            match expected {
+                None => {
+                    wait_until("TLS", || SessionStore::<u64>::connect(&url).is_ok());
+                    works(&url);
+                }
+                Some(expected) => wait_until(expected, || {
+                    SessionStore::<u64>::connect(&url)
+                        .err()
+                        .and_then(|error| Some(std::error::Error::source(&error)?.to_string()))
+                        .is_some_and(|said| said.contains(expected))
+                }),
+            }
+        }
+    }
+}

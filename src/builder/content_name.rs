@@ -6,8 +6,7 @@
 
 use crate::engine::contract::Engine;
 use crate::error::{Error, Result};
-
-const CONTENT_NAME: &str = "content_name";
+use crate::store::core::meta::CONTENT_NAME;
 
 /// Between two names; so no name may contain it.
 const SEPARATOR: char = '\0';

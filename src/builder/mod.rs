@@ -51,6 +51,7 @@ pub struct Builder<C = Attributes> {
     user_limit: Option<(u64, UserLimit)>,
     touch_interval: Duration,
     sweep_interval: Duration,
+    adopt_shorter_timeouts: bool,
     manual_maintenance: bool,
     content_name: Option<String>,
     renamed_content: Vec<String>,
@@ -72,6 +73,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             user_limit: None,
             touch_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(60),
+            adopt_shorter_timeouts: false,
             manual_maintenance: false,
             content_name: None,
             renamed_content: Vec::new(),
@@ -86,10 +88,39 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     /// The timeouts of sessions without their own. Default: 15 minutes and 7 days.
     ///
-    /// They apply at once to every such session in the file. Shorter ones than the file was last
-    /// opened with cost a pass over all sessions.
+    /// They apply at once to every such session in the file. Shorter ones than those on record cost
+    /// a pass over all sessions, and delete nothing until they are
+    /// [adopted](Self::adopt_shorter_timeouts).
     pub fn timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
+    }
+
+    /// Adopts the timeouts at once though the store's file has longer ones on record. Default: sweeps
+    /// delete nothing for shorter ones until the store has been open for one full
+    /// [`sweep_interval`](Self::sweep_interval), or until
+    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). What is
+    /// expired under the store's own timeouts is absent either way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::{SessionStore, Timeouts};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let open = |minutes| {
+    ///     SessionStore::<u32>::builder().timeouts(Timeouts::from_seconds(minutes * 60, 86_400)?)
+    ///         .open(&path)
+    /// };
+    /// open(60)?.close()?;
+    /// let store = open(10)?;
+    /// assert!(store.stats()?.longer_timeouts_on_record.is_some());
+    /// store.adopt_shorter_timeouts()?; // or on the builder
+    /// assert!(store.stats()?.longer_timeouts_on_record.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn adopt_shorter_timeouts(self) -> Self {
+        Self { adopt_shorter_timeouts: true, ..self }
     }
 
     /// When an acknowledged write is on the disk. Default: [`Durability::Immediate`]. For

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,10 +17,13 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::store::SessionStore;
+use crate::store::adoption::Adoption;
 use crate::store::codec::Codec;
-use crate::store::core::{Counters, StoreCore};
+use crate::store::core::meta::{CREATED_AT, TIMEOUTS};
+use crate::store::core::{Counters, SWEEP_STEP, StoreCore};
 use crate::store::maintenance::{Intervals, Maintenance};
 use crate::time::clock::{Clock, Timestamp};
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 /// The ways to a store. They stand with the settings, so that the store need not know of them.
@@ -72,6 +76,29 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         self.build()
     }
 
+    /// As [`open`](Self::open), but only what is there already: a mistyped path creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), and [`Error::Io`] if there is no file, [`Error::NotASessionStore`]
+    /// if it is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let mistyped = folder.path().join("sesions.redb");
+    /// assert!(SessionStore::<u32>::builder().open_existing(&mistyped).is_err());
+    /// assert!(!mistyped.exists());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn open_existing(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
+        self.redb = self.redb.create_missing(false);
+        self.open(path)
+    }
+
     /// A store that keeps its sessions in memory: [`build`](Self::build) with a [`MemoryEngine`].
     ///
     /// # Errors
@@ -96,17 +123,26 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
                 "is missing: name one, or use `open(path)` or `in_memory()`",
             ));
         };
+        let attachment = engine.attach(self.timeouts)?;
         let clock = server_clock::chosen(self.clock, &engine)?;
-        content_name::settle(&*engine, self.content_name.as_deref(), &self.renamed_content)
-            .and_then(|()| note_creation(&*engine, &*clock))
-            .and_then(|()| adopt_timeouts(&*engine, &self.timeouts))
-            .map_err(failed_to_open)?;
+        let asked = Asked {
+            timeouts: self.timeouts,
+            sweep_interval: self.sweep_interval,
+            adopt_shorter: self.adopt_shorter_timeouts,
+        };
+        let adoption =
+            content_name::settle(&*engine, self.content_name.as_deref(), &self.renamed_content)
+                .and_then(|()| note_creation(&*engine, &*clock))
+                .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked))
+                .map_err(failed_to_open)?;
         let core = Arc::new(StoreCore {
             process: Process::this(),
             engine,
             clock,
             random: self.random,
             timeouts: self.timeouts,
+            adoption,
+            _attachment: attachment,
             max_content_len: self.max_content_len,
             max_sessions: self.max_sessions,
             touch_interval: self.touch_interval,
@@ -128,8 +164,42 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 }
 
-const TIMEOUTS: &str = "timeouts";
-const CREATED_AT: &str = "created_at";
+/// What a program asks for of the timeouts on record.
+struct Asked {
+    timeouts: Timeouts,
+    sweep_interval: Duration,
+    adopt_shorter: bool,
+}
+
+/// The index must not be later than the true deadlines. Under shorter timeouts it is rebuilt; they
+/// go on record at once only if told so, and until then sweeps go by the longer ones. Longer ones
+/// leave the index early, which is normal; but what had ended under those on record is swept first,
+/// so that it does not come back.
+fn take_on_timeouts(engine: &dyn Engine, clock: &dyn Clock, asked: &Asked) -> Result<Adoption> {
+    let own = &asked.timeouts;
+    let found = engine.load_meta(TIMEOUTS)?;
+    if found.as_deref() == Some(&own.to_bytes()) {
+        return Ok(Adoption::default());
+    }
+    let on_record = found.and_then(|bytes| Timeouts::from_bytes(&bytes));
+    let now = Timestamp::from_system_time(clock.now())?;
+    if let Some(timeouts) = on_record.filter(|on_record| on_record.is_shorter_than(own)) {
+        while engine.remove_expired(Moment { now, timeouts }, SWEEP_STEP)?.more {}
+    }
+    let shorter = on_record.filter(|on_record| own.is_shorter_than(on_record));
+    if on_record.is_none() || shorter.is_some() {
+        engine.reindex(own)?;
+    }
+    match shorter {
+        Some(on_record) if !asked.adopt_shorter => {
+            Ok(Adoption::pending(own, on_record, now, asked.sweep_interval))
+        }
+        _ => {
+            engine.store_meta(TIMEOUTS, &own.to_bytes())?;
+            Ok(Adoption::default())
+        }
+    }
+}
 
 /// What opening notes is noted by the next opening, if this one fails; so nobody need know whether
 /// it was, and the cause is the answer.
@@ -147,18 +217,4 @@ fn note_creation(engine: &dyn Engine, clock: &dyn Clock) -> Result<()> {
     }
     let now = Timestamp::from_system_time(clock.now())?;
     engine.init_meta(CREATED_AT, &now.as_millis().to_le_bytes()).map(drop)
-}
-
-/// The index must not be later than the true deadlines. Longer timeouts leave it early, which is
-/// normal; under shorter ones it is rebuilt, before they are noted down as the ones in force.
-fn adopt_timeouts(engine: &dyn Engine, timeouts: &Timeouts) -> Result<()> {
-    let before = engine.load_meta(TIMEOUTS)?;
-    if before.as_deref() == Some(&timeouts.to_bytes()) {
-        return Ok(());
-    }
-    let before = before.and_then(|bytes| Timeouts::from_bytes(&bytes));
-    if before.is_none_or(|before| timeouts.is_shorter_than(&before)) {
-        engine.reindex(timeouts)?;
-    }
-    engine.store_meta(TIMEOUTS, &timeouts.to_bytes())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::engine::attachment::Attachment;
 use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
 use crate::engine::outcome::{Insert, Sweep};
@@ -17,6 +18,7 @@ use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
 use crate::session::id::SessionId;
+use crate::store::adoption::{Adoption, Sweeper, Sweeping};
 use crate::store::failing::{Failing, Task};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::moment::Moment;
@@ -24,12 +26,18 @@ use crate::time::timeouts::Timeouts;
 
 /// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
 /// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
-const SWEEP_STEP: usize = 1_000;
+pub(crate) const SWEEP_STEP: usize = 1_000;
 
 /// How long a sweep pauses after a step while others write. What a step removes has to be taken over
 /// by an engine's tables, and writes take longer meanwhile; so the slower a sweep, the fewer writes
 /// have to do with it.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+/// What an engine keeps about the store as a whole, by name; see docs/format.md.
+pub(crate) mod meta {
+    pub(crate) const CONTENT_NAME: &str = "content_name";
+    pub(crate) const TIMEOUTS: &str = "timeouts";
+    pub(crate) const CREATED_AT: &str = "created_at";
+}
 
 /// How many ids are drawn for one session. Two sound draws in a row that are both taken happen
 /// practically never; a generator that repeats itself must not hang the caller.
@@ -47,6 +55,9 @@ pub(crate) struct StoreCore {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
     pub(crate) timeouts: Timeouts,
+    /// Holds this store's timeouts against another store's on the same engine.
+    pub(crate) _attachment: Attachment,
+    pub(crate) adoption: Adoption,
     pub(crate) max_content_len: usize,
     pub(crate) max_sessions: u64,
     pub(crate) touch_interval: Duration,
@@ -115,8 +126,37 @@ impl StoreCore {
         Err(repeated_draws())
     }
 
-    /// Removes everything expired, in steps, each a transaction of its own.
-    pub(crate) fn sweep(&self) -> Result<u64> {
+    /// Removes everything expired, in steps, each a transaction of its own. As long as shorter
+    /// timeouts than those on record wait to be adopted, only what is expired under both.
+    pub(crate) fn sweep(&self, sweeper: Sweeper) -> Result<u64> {
+        match self.adoption.decide(self.moment()?.now, sweeper) {
+            Sweeping::Own => self.sweep_all(),
+            Sweeping::AfterAdoption => {
+                self.adopt_timeouts()?;
+                self.sweep_all()
+            }
+            Sweeping::Lenient(_) => {
+                let swept = self.sweep_all();
+                // It moved index entries to the deadlines that it went by.
+                let reindexed = self.engine.reindex(&self.timeouts);
+                swept.and_then(|swept| reindexed.map(|()| swept))
+            }
+        }
+    }
+
+    /// Puts the store's timeouts on record, if others are. From then on sweeps go by them.
+    pub(crate) fn adopt_timeouts(&self) -> Result<()> {
+        self.ensure_open()?;
+        if self.adoption.on_record().is_some() {
+            // A step that made room may have moved entries since the store was opened.
+            self.engine.reindex(&self.timeouts)?;
+            self.engine.store_meta(meta::TIMEOUTS, &self.timeouts.to_bytes())?;
+            self.adoption.done();
+        }
+        Ok(())
+    }
+
+    fn sweep_all(&self) -> Result<u64> {
         let mut removed = 0;
         loop {
             // Asked anew for each step: a long sweep must not go by the time it began.
@@ -132,8 +172,27 @@ impl StoreCore {
     }
 
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
+        let timeouts = self.adoption.lenient().unwrap_or(moment.timeouts);
+        let moment = Moment { timeouts, ..moment };
         let sweep = self.engine.remove_expired(moment, SWEEP_STEP)?;
         self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
+        Ok(sweep)
+    }
+
+    /// One step of a sweep in the background.
+    pub(crate) fn sweep_step_by_thread(&self, begins_round: bool) -> Result<Sweep> {
+        let moment = self.moment()?;
+        let sweeping = match begins_round {
+            true => self.adoption.decide(moment.now, Sweeper::Thread),
+            false => Sweeping::Own,
+        };
+        if sweeping == Sweeping::AfterAdoption {
+            self.adopt_timeouts()?;
+        }
+        let sweep = self.sweep_step(moment)?;
+        if !sweep.more && self.adoption.lenient().is_some() {
+            self.engine.reindex(&self.timeouts)?;
+        }
         Ok(sweep)
     }
 

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
+use crate::store::adoption::Sweeper;
 use crate::time::timeouts::Timeouts;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -16,7 +17,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Works in steps: of up to 1,000 sessions while nobody else writes; of 16, and a pause of 2 ms,
     /// while somebody does, who waits for one step at most. So under a steady load of writes
     /// it deletes 8,000 sessions a second at most. A session that is extended while this runs
-    /// lives.
+    /// lives. While shorter timeouts than those on record wait to be
+    /// [adopted](Self::adopt_shorter_timeouts), only what is expired under both is deleted.
     ///
     /// # Durability
     ///
@@ -29,7 +31,29 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// the next call.
     #[doc(alias = "cleanUpExpiredSessions")]
     pub fn clean_up_expired(&self) -> Result<u64> {
-        self.handle.core.sweep()
+        self.handle.core.sweep(Sweeper::Caller)
+    }
+
+    /// Puts the store's timeouts on record in place of longer ones, so that sweeps delete what is
+    /// expired under them. Does nothing where no longer ones are on record.
+    ///
+    /// A store that is opened with shorter timeouts than those on record goes by its own at once:
+    /// what is expired under them is absent. But it deletes nothing for them until this is called, or
+    /// [`Builder::adopt_shorter_timeouts`](crate::Builder::adopt_shorter_timeouts) was, or the store
+    /// has been open for one full `sweep_interval`. So a script that opens the file with other
+    /// timeouts by mistake, and notices, has ended nobody's session.
+    /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) says whether it
+    /// waits.
+    ///
+    /// # Durability
+    ///
+    /// One durable commit, after a pass over all sessions.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones.
+    pub fn adopt_shorter_timeouts(&self) -> Result<()> {
+        self.handle.core.adopt_timeouts()
     }
 
     /// The timeouts for sessions without their own.

@@ -11,6 +11,7 @@ use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
+use crate::time::timeouts::Timeouts;
 
 /// Numbers about a store, for a status page or a log line.
 ///
@@ -51,6 +52,9 @@ pub struct Stats {
     pub maintenance_failures: u64,
     /// The last of those failures; `None` once what had failed has gone well.
     pub last_maintenance_failure: Option<Error>,
+    /// The longer timeouts on record, as long as the store's shorter ones wait to be
+    /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under both.
+    pub longer_timeouts_on_record: Option<Timeouts>,
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -196,6 +200,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             swept: counters.swept.load(Ordering::Relaxed),
             damaged_records: counters.damaged_records.load(Ordering::Relaxed),
             maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
+            longer_timeouts_on_record: core.adoption.on_record(),
             last_maintenance_failure: counters.failing.lock().last(),
         })
     }

@@ -3,6 +3,7 @@
 //! Invariant: only creating creates. Every other method changes a record that is there and not
 //! expired, under the condition that it is still the one that was looked at, or changes nothing.
 
+pub(crate) mod adoption;
 pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod core;

@@ -135,6 +135,15 @@ impl Timeouts {
         (self.inactivity_ms, self.absolute_ms)
     }
 
+    /// The longer inactivity and the longer absolute timeout of both: what is expired under these is
+    /// expired under either.
+    pub(crate) fn longer_of_each(&self, other: &Self) -> Self {
+        Self {
+            inactivity_ms: self.inactivity_ms.max(other.inactivity_ms),
+            absolute_ms: self.absolute_ms.max(other.absolute_ms),
+        }
+    }
+
     /// The form in which an engine keeps the timeouts its index was made under: two 64-bit
     /// little-endian counts of milliseconds.
     pub(crate) fn to_bytes(self) -> [u8; 16] {

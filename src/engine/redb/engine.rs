@@ -96,6 +96,9 @@ impl RedbEngine {
     }
 
     pub(crate) fn open_storage(storage: Box<dyn Storage>, options: &RedbOptions) -> Result<Self> {
+        if !options.create_missing {
+            return Self::open_existing(storage, options);
+        }
         options.check()?;
         Self::of(StoreFile::open(storage, options)?, options)
     }

@@ -27,6 +27,7 @@ pub struct RedbOptions {
     pub(in crate::engine::redb) cache_size: usize,
     pub(in crate::engine::redb) verify_on_open: bool,
     pub(in crate::engine::redb) compact_on_open: bool,
+    pub(in crate::engine::redb) create_missing: bool,
     pub(in crate::engine::redb) on_recovery: OnRecovery,
     record_cache: bool,
 }
@@ -42,6 +43,7 @@ impl RedbOptions {
             cache_size: memory::default_cache_size(),
             verify_on_open: true,
             compact_on_open: true,
+            create_missing: true,
             on_recovery: OnRecovery::default(),
             record_cache: true,
         }
@@ -81,6 +83,11 @@ impl RedbOptions {
     /// [`Builder::compact_on_open`](crate::Builder::compact_on_open).
     pub fn compact_on_open(self, compact: bool) -> Self {
         Self { compact_on_open: compact, ..self }
+    }
+
+    /// Whether a file that is missing or empty is created. Default: `true`.
+    pub fn create_missing(self, create: bool) -> Self {
+        Self { create_missing: create, ..self }
     }
 
     /// What to call while a file that was not closed is recovered; see

@@ -12,6 +12,7 @@ use crate::time::ticks;
 /// thread sees whether it is to stop.
 pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
     let mut due = ticks::now() + intervals.sweep;
+    let mut begins_round = true;
     // What an engine prepares once it is open.
     signal.tell(|told| told.work = true);
     loop {
@@ -23,7 +24,9 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             core.note(Task::Work, guarded(|| core.engine.run_background_work()));
         }
         if ticks::now() >= due {
-            let step = guarded(|| core.sweep_step(core.moment()?));
+            let step = guarded(|| core.sweep_step_by_thread(begins_round));
+            // A round that failed is taken up, and does not count as another.
+            begins_round = step.as_ref().is_ok_and(|step| !step.more);
             let pause = match &step {
                 Ok(step) if step.more => {
                     if step.busy {

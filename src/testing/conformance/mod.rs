@@ -160,6 +160,7 @@ macro_rules! engine_conformance {
                 other_handles_learn_that_the_store_is_closed
                 a_store_closed_while_it_is_visited_fails_or_finishes
                 shorter_timeouts_apply_at_once_to_stored_sessions
+                shorter_timeouts_delete_nothing_before_they_are_adopted
                 longer_timeouts_apply_at_once_to_stored_sessions
                 content_of_another_name_is_refused
                 renamed_content_is_opened_under_its_old_name_and_its_new_one

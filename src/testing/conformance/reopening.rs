@@ -139,7 +139,8 @@ pub fn shorter_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
     let young = created_for(&store, "ann", 3);
     store.close().unwrap();
 
-    let store = setup.store_with(minutes(10, 60));
+    let builder = setup.builder().timeouts(minutes(10, 60));
+    let store = builder.adopt_shorter_timeouts().build().unwrap();
     assert_eq!(store.len().unwrap(), 2, "`old` is over, by the new inactivity timeout");
     assert!(store.read(old.id()).unwrap().is_none());
     assert_eq!(keys_listed(&store, "ann").len(), 2);
@@ -155,6 +156,50 @@ pub fn shorter_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
     assert_absent(&store, &own);
     setup.clock.advance(MS);
     assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 1));
+}
+
+pub fn shorter_timeouts_delete_nothing_before_they_are_adopted<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(minutes(30, 60));
+    let old = created_for(&store, "ann", 1);
+    let over = store.create_with(2, &options().inactivity(Duration::from_secs(1))).unwrap();
+    setup.clock.advance(Duration::from_secs(600));
+    store.close().unwrap();
+
+    let reopened = |shorter| setup.builder::<u64>().timeouts(shorter).max_sessions(2);
+    let store = reopened(minutes(10, 70)).build().unwrap();
+    let on_record = |store: &SessionStore<u64>| store.stats().unwrap().longer_timeouts_on_record;
+    assert_eq!(on_record(&store), Some(minutes(30, 60)));
+    // It is absent, and it is there.
+    assert!(store.read(old.id()).unwrap().is_none());
+    assert_eq!(store.len().unwrap(), 0);
+    assert_eq!(store.clean_up_expired().unwrap(), 1, "what is expired under both");
+    assert_absent(&store, &over);
+    assert_eq!(store.len().unwrap(), 0, "the index is right afterwards");
+    store.create(3).unwrap();
+    assert!(matches!(store.create(4), Err(Error::Full { max: 2 })), "it makes no room for one");
+    store.close().unwrap();
+
+    // Whoever noticed the mistake has lost nothing.
+    let store = setup.store_with(minutes(30, 60));
+    assert!(store.read(old.id()).unwrap().is_some());
+    assert_eq!(on_record(&store), None);
+    store.close().unwrap();
+
+    // Told so, by hand; or after one interval.
+    let store = reopened(minutes(10, 60)).build().unwrap();
+    store.adopt_shorter_timeouts().unwrap();
+    assert_eq!((on_record(&store), store.clean_up_expired().unwrap()), (None, 1));
+    store.close().unwrap();
+    let interval = Duration::from_secs(30);
+    let store = reopened(minutes(1, 2)).sweep_interval(interval).build().unwrap();
+    setup.clock.advance(interval - MS);
+    store.create(5).unwrap();
+    store.clean_up_expired().unwrap();
+    assert_eq!(on_record(&store), Some(minutes(10, 60)));
+    setup.clock.advance(MS);
+    store.clean_up_expired().unwrap();
+    assert_eq!(on_record(&store), None);
 }
 
 pub fn longer_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
@@ -177,7 +222,8 @@ pub fn longer_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
     store.close().unwrap();
 
     // And back: the index was made under longer ones by now.
-    let store = setup.store_with(minutes(1, 20));
+    let builder = setup.builder::<u64>().timeouts(minutes(1, 20));
+    let store = builder.adopt_shorter_timeouts().build().unwrap();
     assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 1));
     assert_absent(&store, &session);
 }

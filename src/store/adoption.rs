@@ -1,0 +1,118 @@
+//! By which timeouts a sweep may delete: the store's own, or longer ones that are on record.
+//!
+//! Invariant: what is live under the timeouts on record is not swept for shorter ones before those
+//! are adopted. It knows no engine; the store's core does what is decided here.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
+
+/// Shorter timeouts than those on record, until they are adopted; empty from then on.
+#[derive(Debug, Default)]
+pub(crate) struct Adoption(Mutex<Option<Pending>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    on_record: Timeouts,
+    /// Under these a session is expired only if it is under both.
+    lenient: Timeouts,
+    due: Timestamp,
+    /// Whether the background thread has come by, which it does after one sweep interval.
+    thread_came: bool,
+}
+
+/// Whose sweep it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sweeper {
+    Caller,
+    Thread,
+}
+
+/// What a sweep is to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sweeping {
+    /// The store's own timeouts.
+    Own,
+    /// These, and the index has to be made right afterwards.
+    Lenient(Timeouts),
+    /// The store's own, once they are adopted.
+    AfterAdoption,
+}
+
+impl Adoption {
+    /// The timeouts `own` wait for one `interval` before they replace those on record.
+    pub(crate) fn pending(
+        own: &Timeouts,
+        on_record: Timeouts,
+        opened_at: Timestamp,
+        interval: Duration,
+    ) -> Self {
+        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        Self(Mutex::new(Some(Pending {
+            on_record,
+            lenient: own.longer_of_each(&on_record),
+            due: opened_at.saturating_add(millis),
+            thread_came: false,
+        })))
+    }
+
+    /// The timeouts on record, while shorter ones wait.
+    pub(crate) fn on_record(&self) -> Option<Timeouts> {
+        self.0.lock().map(|pending| pending.on_record)
+    }
+
+    /// What every deletion has to go by at this moment.
+    pub(crate) fn lenient(&self) -> Option<Timeouts> {
+        self.0.lock().map(|pending| pending.lenient)
+    }
+
+    /// What a sweep goes by that begins now. The thread's first one comes after one interval, which
+    /// is when its successor, and nobody before it, may adopt.
+    pub(crate) fn decide(&self, now: Timestamp, sweeper: Sweeper) -> Sweeping {
+        let mut state = self.0.lock();
+        let Some(pending) = state.as_mut() else { return Sweeping::Own };
+        let waited = match sweeper {
+            Sweeper::Caller => now >= pending.due,
+            Sweeper::Thread => std::mem::replace(&mut pending.thread_came, true),
+        };
+        match waited {
+            true => Sweeping::AfterAdoption,
+            false => Sweeping::Lenient(pending.lenient),
+        }
+    }
+
+    pub(crate) fn done(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(inactivity: i64, absolute: i64) -> Timeouts {
+        Timeouts::from_seconds(inactivity, absolute).unwrap()
+    }
+
+    #[test]
+    fn a_caller_waits_for_one_interval_and_the_thread_for_its_second_round() {
+        let at = Timestamp::from_millis;
+        let pending = || {
+            let interval = Duration::from_millis(10);
+            Adoption::pending(&pair(1, 200), pair(10, 100), at(5), interval)
+        };
+        let lenient = Sweeping::Lenient(pair(10, 200));
+        let caller = pending();
+        assert_eq!(caller.decide(at(14), Sweeper::Caller), lenient);
+        assert_eq!(caller.decide(at(15), Sweeper::Caller), Sweeping::AfterAdoption);
+        let thread = pending();
+        assert_eq!(thread.decide(at(1_000), Sweeper::Thread), lenient);
+        assert_eq!(thread.decide(at(1_000), Sweeper::Thread), Sweeping::AfterAdoption);
+        thread.done();
+        assert_eq!(thread.decide(at(0), Sweeper::Thread), Sweeping::Own);
+        assert_eq!(thread.on_record(), None);
+    }
+}

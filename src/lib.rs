@@ -89,6 +89,7 @@
 //! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
 //! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
 //! | keep sessions on a server, for many machines | [`SessionStore::connect`], [`guide::engines`] |
+//! | look into a store without its program, copy it, keep it in an archive | [`admin`] |
 //! | keep sessions somewhere else | [`engine::Engine`] |
 //! | handle what can go wrong | [`Error`] |
 //!
@@ -128,6 +129,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod admin;
 mod builder;
 pub mod engine;
 mod error;
@@ -146,6 +148,7 @@ mod time;
 #[cfg_attr(docsrs, doc(cfg(feature = "cookie")))]
 pub mod web;
 
+pub use admin::inspector::Inspector;
 pub use builder::Builder;
 pub use engine::contract::Engine;
 pub use engine::durability::Durability;

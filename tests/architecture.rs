@@ -32,6 +32,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("engine/network", &["crate::engine::{redb,redis,sql,memory}"]),
     ("engine/redis", &["crate::engine::{redb,sql,memory}"]),
     ("engine/sql", &["crate::engine::{redb,redis,memory}"]),
+    ("admin", &["crate::builder", "crate::web"]),
     // Inside the redb engine, from the bottom up.
     ("engine/redb/pages", &["crate::engine::redb::{commit,view,log,storage,database,file}"]),
     ("engine/redb/storage", &["crate::engine::redb::{commit,view,log,database,file,background}"]),

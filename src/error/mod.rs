@@ -308,6 +308,20 @@ pub enum Error {
         /// What is needed instead.
         needed: String,
     },
+    /// An archive is not as it was written, or not for this program. The line is counted from 1.
+    #[error("line {line} of the archive {reason}")]
+    InvalidArchive {
+        /// The line that breaks a rule.
+        line: u64,
+        /// Which rule it breaks.
+        reason: String,
+    },
+    /// The callback of a long operation called it off.
+    #[error("the {action} was called off")]
+    CalledOff {
+        /// What was under way.
+        action: &'static str,
+    },
     /// The store was opened in another process, before a `fork`. Nothing was read or written.
     ///
     /// Every call answers so in the child, and dropping a handle there does nothing. The file stays

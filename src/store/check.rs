@@ -4,8 +4,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::check::{Finding, Problem};
+use crate::engine::contract::Engine;
 use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
 use crate::store::SessionStore;
+use crate::time::moment::Moment;
 
 /// What [`SessionStore::check`] found.
 ///
@@ -38,6 +42,33 @@ impl CheckReport {
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.problem_count == 0
+    }
+
+    /// Looks through an engine, and at the content of each sound record.
+    pub(crate) fn of(
+        engine: &dyn Engine,
+        moment: Moment,
+        look_at_content: &mut dyn FnMut(&SessionKey, &Record) -> Option<Problem>,
+    ) -> Result<Self> {
+        let mut report = Self::default();
+        let checked = engine.check(&moment.timeouts, &mut |finding| {
+            match finding {
+                Finding::Problem(problem) => report.add(problem),
+                Finding::Record(key, record) => {
+                    match record.is_expired(moment) {
+                        true => report.expired += 1,
+                        false => report.sessions += 1,
+                    }
+                    if let Some(problem) = look_at_content(&key, &record) {
+                        report.add(problem);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        report.expiry_entries = checked.expiry_entries;
+        report.user_entries = checked.user_entries;
+        Ok(report)
     }
 
     fn add(&mut self, problem: Problem) {
@@ -84,26 +115,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
         let core = &self.handle.core;
-        let moment = core.moment()?;
-        let mut report = CheckReport::default();
-        let checked = core.engine.check(&core.timeouts, &mut |finding| {
-            match finding {
-                Finding::Problem(problem) => report.add(problem),
-                Finding::Record(key, record) => {
-                    match record.is_expired(moment) {
-                        true => report.expired += 1,
-                        false => report.sessions += 1,
-                    }
-                    if let Err(error) = self.handle.codec.decode(&key, &record) {
-                        let detail = error.to_string();
-                        report.add(Problem::UnreadableContent { key, detail });
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        report.expiry_entries = checked.expiry_entries;
-        report.user_entries = checked.user_entries;
-        Ok(report)
+        CheckReport::of(&*core.engine, core.moment()?, &mut |key, record| {
+            let error = self.handle.codec.decode(key, record).err()?;
+            Some(Problem::UnreadableContent { key: *key, detail: error.to_string() })
+        })
     }
 }

@@ -100,6 +100,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Self { handle: Arc::new(Handle { maintenance, codec, core }) }
     }
 
+    pub(crate) fn core(&self) -> &StoreCore {
+        &self.handle.core
+    }
+
     /// Creates a session and saves it. One durable commit.
     ///
     /// # Errors

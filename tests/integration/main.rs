@@ -25,6 +25,7 @@ mod listings_go_on;
 mod liveness;
 mod maintenance;
 mod model;
+mod operate;
 mod operations;
 mod operators;
 mod other_processes;

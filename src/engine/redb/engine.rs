@@ -112,6 +112,21 @@ impl RedbEngine {
         Self::of(StoreFile::open_existing(storage, options)?, options)
     }
 
+    /// Gives back the space that a store's file does not need, if no program has it open. How long it
+    /// was, and is, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open_existing`](crate::Builder::open_existing). After an error the file is
+    /// complete, shorter or not.
+    pub fn compact(path: impl AsRef<Path>) -> Result<(u64, u64)> {
+        let storage = || InFolder::at(path.as_ref());
+        // What is in the log goes into the tables first.
+        let options = RedbOptions::new().compact_on_open(false);
+        Self::open_existing(Box::new(storage()?), &options)?.close()?;
+        StoreFile::compact(Box::new(storage()?))
+    }
+
     fn of((file, opened): (StoreFile, OpenFile), options: &RedbOptions) -> Result<Self> {
         let OpenFile { database, log, logged } = opened;
         let (database, begun) = holding(database, |database| {

@@ -279,6 +279,21 @@ impl RedbEngine {
     }
 }
 
+impl SimulatedDisk {
+    /// Writes a backup of a store to this disk, as
+    /// [`SessionStore::backup_with`](crate::SessionStore::backup_with) does to a path.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionStore::backup_with`](crate::SessionStore::backup_with).
+    pub fn take_backup<C: serde::Serialize + serde::de::DeserializeOwned>(
+        &self,
+        store: &crate::store::SessionStore<C>,
+    ) -> Result<crate::admin::BackupReport> {
+        crate::admin::backup::backup_to(store, Box::new(self.clone()))
+    }
+}
+
 /// A beginning of a write, as long as the seed says.
 fn beginning(file: u64, offset: u64, data: &[u8], grown_to: Option<u64>, seed: u64) -> Event {
     let len = Coin::new(seed).below(data.len() as u64 + 1) as usize;

@@ -3,12 +3,15 @@
 //! Invariant: nothing is deleted or replaced but a file that this made and that bears the mark of
 //! it. A new store is not handed out before it is on the disk, name and all.
 
+use std::sync::Arc;
+
 use redb::{Database, StorageBackend};
 
 use crate::engine::redb::error;
 use crate::engine::redb::file::signature::write_signature;
 use crate::engine::redb::file::{OpenFile, StoreFile};
 use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::pages::verify::{Verdict, verify};
 use crate::engine::redb::storage::unfinished::{self, IN_PLACE, Making, Stage, stage_of};
 use crate::engine::redb::storage::{Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -88,7 +91,7 @@ impl StoreFile {
     }
 
     /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
-    /// once it is on the disk.
+    /// once it is on the disk and verified.
     pub(in crate::engine::redb) fn create_filled<T>(
         storage: Box<dyn Storage>,
         options: &RedbOptions,
@@ -102,14 +105,26 @@ impl StoreFile {
         store.sign(&opened.database)?;
         let filled = fill(&opened.database)?;
         let file = opened.log.file();
-        let completed = file.sync_data();
-        let completed =
-            completed.and_then(|()| unfinished::mark(file, Making::Complete, &draft.token()));
-        completed.map_err(|error| store.failed(error))?;
+        file.sync_data().map_err(|error| store.failed(error))?;
+        store.verify_filled(&opened)?;
+        unfinished::mark(file, Making::Complete, &draft.token())
+            .map_err(|error| store.failed(error))?;
         draft.move_in_place()?;
         // It is complete with the mark as well, which no more than tells of a draft.
         let _ = unfinished::clear(file);
         Ok((store, opened, filled))
+    }
+
+    /// Reads back every page that the last commit leads to, and compares the checksums.
+    fn verify_filled(&self, opened: &OpenFile) -> Result<()> {
+        let len = opened.log.database_len().map_err(|error| self.failed(error))?;
+        match verify(opened.log.file(), len, &|_| true) {
+            Verdict::Sound { .. } => Ok(()),
+            Verdict::Open | Verdict::CalledOff => {
+                let source = std::io::Error::other("what was written does not read back");
+                Err(Error::DamagedFile { path: self.path().into(), source: Arc::new(source) })
+            }
+        }
     }
 
     /// Empties the file of what an earlier creation left, and marks it as one that is being made.
@@ -160,8 +175,51 @@ fn stage(storage: &dyn Storage, opened: &Opened) -> Result<Stage> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+    use crate::engine::redb::storage::folder::InFolder;
     use crate::testing::{DiskFault, SimulatedDisk};
+
+    const TABLE: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("table");
+
+    /// Changes a byte of what a draft in this folder holds, behind the back of whoever writes it.
+    fn alter_draft(folder: &Path, content: &[u8]) {
+        let draft = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = fs::read(&draft).unwrap();
+        let at = bytes.windows(content.len()).position(|part| part == content).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&draft, bytes).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_and_does_not_read_back_gets_no_name() {
+        let content = [7; 2_000].as_slice();
+        for altered in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sessions.redb");
+            let storage = Box::new(InFolder::at(&path).unwrap());
+            let made = StoreFile::create_filled(storage, &RedbOptions::new(), |database| {
+                let mut transaction = database.begin_write().unwrap();
+                transaction.set_quick_repair(true);
+                transaction.open_table(TABLE).unwrap().insert(1, content).unwrap();
+                transaction.commit().unwrap();
+                if altered {
+                    alter_draft(folder.path(), content);
+                }
+                Ok(())
+            });
+            match made {
+                Ok(_) => assert!(!altered && path.exists()),
+                Err(error) => {
+                    assert!(matches!(error, Error::DamagedFile { .. }), "{error:?}");
+                    assert!(altered);
+                    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_creation_that_fails_leaves_nothing_or_what_was_there() {

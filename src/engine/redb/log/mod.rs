@@ -107,6 +107,11 @@ impl WriteAheadLog {
     }
 
     /// The bytes of the whole file.
+    /// How much of the file is redb's.
+    pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
+        self.disk.database_len()
+    }
+
     pub(in crate::engine::redb) fn file(&self) -> &dyn StorageFile {
         self.disk.inner()
     }

@@ -5,6 +5,7 @@
 //! are the pages of the damaged file read one by one.
 
 mod copy;
+pub(crate) mod new_file;
 mod sink;
 mod source;
 

@@ -72,7 +72,9 @@ impl<'d> Sink<'d> {
     pub(super) fn finish(mut self, meta: &[(String, Vec<u8>)]) -> Result<u64> {
         self.write_waiting(meta)?;
         self.guarded(|| {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            // It records which pages are in use, so that all of them can be verified.
+            transaction.set_quick_repair(true);
             let len = transaction.open_table(SESSIONS)?.len()?;
             transaction.commit()?;
             Ok(len)

@@ -1,0 +1,122 @@
+//! Writing an archive.
+
+use std::io;
+use std::io::Write;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::admin::archive::format::{Header, SessionLine, Trailer};
+use crate::admin::copying::{Keys, LeaveOut, OnProgress, Progress, Steps, for_each_record};
+use crate::admin::inspector::Inspector;
+use crate::error::{Error, Result};
+
+/// What an export wrote.
+///
+/// # Examples
+///
+/// See [`Inspector::export`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Sessions in the archive, expired ones included.
+    pub sessions: u64,
+    /// Sessions that were left out.
+    pub left_out: u64,
+    /// Records that are damaged, and so not in the archive.
+    pub damaged: Keys,
+}
+
+impl Inspector {
+    /// Writes the store as an archive: a line of JSON for each session, as of one moment where the
+    /// engine can show one. Streamed.
+    ///
+    /// # Security
+    ///
+    /// Without `with_content` it holds neither contents nor CSRF tokens; it can be read, not
+    /// [imported](Self::import). Users are in it either way. No session id ever is.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read; [`Error::Io`] when `out` cannot be written, and
+    /// [`Error::CalledOff`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Cursor;
+    /// use std::ops::ControlFlow::Continue;
+    /// use sessile::{Inspector, MemoryEngine, SessionStore, admin::{ImportOptions, LeaveOut}};
+    ///
+    /// let engine = std::sync::Arc::new(MemoryEngine::new());
+    /// let store = SessionStore::<u32>::builder().engine(engine.clone()).build()?;
+    /// let session = store.create_for_user("ann", 7)?;
+    ///
+    /// let mut archive = Vec::new();
+    /// let leave_out = LeaveOut::nothing();
+    /// Inspector::on(engine)?.export(&mut archive, true, &leave_out, &mut |_| Continue(()))?;
+    /// assert_eq!(archive.split(|byte| *byte == b'\n').count(), 3 + 1);
+    ///
+    /// let other = std::sync::Arc::new(MemoryEngine::new());
+    /// let options = ImportOptions::default();
+    /// let inspector = Inspector::on(other.clone())?;
+    /// let report = inspector.import(&mut Cursor::new(archive), &options, &mut |_| Continue(()))?;
+    /// assert_eq!(report.imported, 1);
+    /// let store = SessionStore::<u32>::builder().engine(other).build()?;
+    /// assert_eq!(store.read(session.id())?.map(|session| session.into_content()), Some(7));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn export(
+        &self,
+        out: &mut dyn Write,
+        with_content: bool,
+        leave_out: &LeaveOut,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<ExportReport> {
+        let mut archive = Archive { out, digest: Sha256::new() };
+        archive.line(&Header::of(self.engine(), with_content, self.moment()?.now)?)?;
+        let mut report = ExportReport::default();
+        let total = self.engine().stats()?.stored;
+        let progress_so_far = Progress { done: 0, total: Some(total) };
+        let mut steps = Steps { action: "export", progress: progress_so_far, told: progress };
+        let ExportReport { sessions, left_out, damaged } = &mut report;
+        for_each_record(self.engine(), &mut steps, damaged, &mut |key, record| {
+            if !leave_out.takes(&record) {
+                *left_out += 1;
+                return Ok(());
+            }
+            *sessions += 1;
+            archive.line(&SessionLine::of(&key, &record, with_content))
+        })?;
+        archive.end(*sessions)?;
+        Ok(report)
+    }
+}
+
+struct Archive<'o> {
+    out: &'o mut dyn Write,
+    digest: Sha256,
+}
+
+impl Archive<'_> {
+    fn line(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
+        bytes.push(b'\n');
+        self.digest.update(&bytes);
+        self.out.write_all(&bytes).map_err(failed)
+    }
+
+    fn end(mut self, sessions: u64) -> Result<()> {
+        let sha256 = hex(&self.digest.clone().finalize());
+        self.line(&Trailer { sessions, sha256 })?;
+        self.out.flush().map_err(failed)
+    }
+}
+
+pub(super) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("write", "the archive", error)
+}

@@ -1,0 +1,197 @@
+//! The lines of an archive, field by field, and a record's way into one and back.
+//!
+//! Invariant: a record that goes out with its content and comes back is the same record.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::contract::Engine;
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::{Parts, Record};
+use crate::session::csrf::CsrfToken;
+use crate::session::user::{UserId, UserKey};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::time::clock::Timestamp;
+use crate::time::timeouts::{OwnTimeouts, Timeouts};
+
+/// The version of the format that is written, and the newest that is read.
+pub(super) const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    /// The version of this format.
+    pub(super) sessile_archive: u32,
+    /// Whether the lines hold contents and CSRF tokens. Without them it can be read, not imported.
+    pub(super) with_content: bool,
+    /// Times are milliseconds since 1970, UTC; durations are milliseconds.
+    pub(super) exported_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) created_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) inactivity: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) absolute: Option<u64>,
+}
+
+/// Any later line.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Line {
+    Session(Box<SessionLine>),
+    Trailer(Trailer),
+}
+
+/// A session.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionLine {
+    pub(super) key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserText>,
+    created_at: u64,
+    last_active: u64,
+    revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inactivity: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absolute: Option<u64>,
+    content_version: u32,
+    content_len: u64,
+    /// In base64, as the CSRF token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    csrf_token: Option<String>,
+}
+
+/// A number as text, so that no reader rounds it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum UserText {
+    Number(String),
+    Text(String),
+}
+
+/// The last line.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trailer {
+    pub(super) sessions: u64,
+    /// Of every byte before this line, in hexadecimal digits.
+    pub(super) sha256: String,
+}
+
+impl Header {
+    /// What an engine has on record about itself.
+    pub(super) fn of(engine: &dyn Engine, with_content: bool, now: Timestamp) -> Result<Self> {
+        let timeouts = engine.load_meta(TIMEOUTS)?.and_then(|it| Timeouts::from_bytes(&it));
+        let name = engine.load_meta(CONTENT_NAME)?;
+        let created_at = engine.load_meta(CREATED_AT)?;
+        Ok(Self {
+            sessile_archive: VERSION,
+            with_content,
+            exported_at: now.as_millis(),
+            created_at: created_at.and_then(|it| Some(u64::from_le_bytes(it.try_into().ok()?))),
+            content_name: name.map(|name| String::from_utf8_lossy(&name).into_owned()),
+            inactivity: timeouts.map(|timeouts| millis(timeouts.inactivity())),
+            absolute: timeouts.map(|timeouts| millis(timeouts.absolute())),
+        })
+    }
+
+    /// The timeouts on record, in the form in which an engine keeps them; an error if they are none.
+    pub(super) fn timeouts(&self) -> Result<Option<Timeouts>, &'static str> {
+        let (Some(inactivity), Some(absolute)) = (self.inactivity, self.absolute) else {
+            return Ok(None);
+        };
+        let bytes = [inactivity.to_le_bytes(), absolute.to_le_bytes()].concat();
+        let timeouts = Timeouts::from_bytes(&bytes).filter(|_| inactivity <= absolute);
+        timeouts.map(Some).ok_or("has an inactivity timeout greater than the absolute one")
+    }
+}
+
+impl SessionLine {
+    pub(super) fn of(key: &SessionKey, record: &Record, with_content: bool) -> Self {
+        let own = record.own_timeouts();
+        let token = record.csrf_token().filter(|_| with_content);
+        Self {
+            key: key.to_string(),
+            user: record.user_id().map(|user| match user.as_text() {
+                Some(text) => UserText::Text(text.into()),
+                None => UserText::Number(user.to_string()),
+            }),
+            created_at: record.created_at().as_millis(),
+            last_active: record.last_active().as_millis(),
+            revision: record.revision(),
+            inactivity: own.inactivity_ms,
+            absolute: own.absolute_ms,
+            content_version: record.content_version(),
+            content_len: record.content().len() as u64,
+            content: with_content.then(|| STANDARD.encode(record.content())),
+            csrf_token: token.map(|token| STANDARD.encode(token.as_bytes())),
+        }
+    }
+
+    /// The session as a record, indexed under its deadline by these timeouts; or the rule that the
+    /// line breaks.
+    pub(super) fn to_record(
+        &self,
+        timeouts: &Timeouts,
+    ) -> Result<(SessionKey, Record), &'static str> {
+        let key = self.key.parse().map_err(|_| "names no session key")?;
+        let user = self.user.as_ref().map(UserText::to_key).transpose()?;
+        let content = self.content.as_ref().ok_or("has no content")?;
+        let content = STANDARD.decode(content).map_err(|_| "has content that is no base64")?;
+        if content.len() as u64 != self.content_len {
+            return Err("has content of another length than it says");
+        }
+        if self.last_active < self.created_at {
+            return Err("was active before it was created");
+        }
+        let token = self.csrf_token.as_ref().map(|token| {
+            let bytes = STANDARD.decode(token).ok().and_then(|bytes| bytes.try_into().ok());
+            bytes.map(CsrfToken::from_bytes).ok_or("has a CSRF token that is none")
+        });
+        let token = token.transpose()?;
+        let parts = Parts {
+            user: user.as_ref(),
+            csrf_token: token.as_ref(),
+            own_timeouts: OwnTimeouts {
+                inactivity_ms: self.inactivity,
+                absolute_ms: self.absolute,
+            },
+            revision: self.revision,
+            created_at: Timestamp::from_millis(self.created_at),
+            last_active: Timestamp::from_millis(self.last_active),
+            content_version: self.content_version,
+            content: &content,
+        };
+        let record =
+            Record::new(&parts, timeouts).map_err(|_| "is larger than a session may be")?;
+        Ok((key, record))
+    }
+}
+
+impl UserText {
+    fn to_key(&self) -> Result<UserKey, &'static str> {
+        const NO_USER: &str = "names no user";
+        let user = match self {
+            Self::Text(text) => UserId::from(text.as_str()),
+            Self::Number(digits) => match (digits.parse::<u64>(), digits.parse::<i64>()) {
+                (Ok(number), _) => UserId::from(number),
+                (_, Ok(number)) => UserId::from(number),
+                _ => return Err(NO_USER),
+            },
+        };
+        user.to_key().map_err(|_| NO_USER)
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,216 @@
+//! Copies of a store as a file of its own: taken while its program runs, and put back.
+//!
+//! Invariant: the new file is a complete store of one moment, verified page by page, or it is not
+//! there. Nothing that is there is written over, but by a restore that was told to.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admin::copying::{Keys, LeaveOut, OnProgress, Progress, Steps, for_each_record};
+use crate::admin::inspector::Inspector;
+use crate::engine::contract::Engine;
+use crate::engine::redb::salvage::new_file::{NewFile, PrivateStore};
+use crate::error::Result;
+use crate::store::SessionStore;
+
+/// What a backup, or a restored store, holds.
+///
+/// # Examples
+///
+/// See [`SessionStore::backup`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// Sessions in the new file, expired ones included.
+    pub sessions: u64,
+    /// Sessions that were [left out](LeaveOut).
+    pub left_out: u64,
+    /// Records that are damaged, and so not in the new file.
+    pub damaged: Keys,
+    /// The size of the new file, in bytes.
+    pub bytes: u64,
+}
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Writes a copy of the store to a new file: everything that was acknowledged before the call,
+    /// touches included, as of one moment. Writers go on.
+    ///
+    /// # Durability
+    ///
+    /// The new file has mode 0600. It appears once it is complete, verified page by page and on the
+    /// disk, or not at all: a killed process leaves no more than a file whose name begins with
+    /// `.sessile-`, which the next backup to the same place removes.
+    ///
+    /// # Cost
+    ///
+    /// A pass over all sessions, and the writing of the new file. The store's file cannot reuse space
+    /// meanwhile, so that it grows by what is written to it. Memory use does not grow with the number
+    /// of sessions.
+    ///
+    /// # Security
+    ///
+    /// The copy holds what the store holds: no session id, so that it gives nobody a login, but users
+    /// and contents in clear. Sessions that end later live on in it; see [`LeaveOut`] for what must
+    /// not come back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if there is something at the path already, or no folder;
+    /// [`Error::StorageFull`](crate::Error::StorageFull) without room for the copy. A damaged record
+    /// is no error: it is left out, and [named](BackupReport::damaged).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (path, backup) = (folder.path().join("sessions.redb"), folder.path().join("backup.redb"));
+    /// let store = SessionStore::<String>::open(path)?;
+    /// let session = store.create("hello".into())?;
+    /// let report = store.backup(&backup)?;
+    /// assert_eq!((report.sessions, report.damaged.count()), (1, 0));
+    ///
+    /// let copy = SessionStore::<String>::open(&backup)?;
+    /// assert!(copy.read(session.id())?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport> {
+        self.backup_with(path, &LeaveOut::nothing(), &mut |_| std::ops::ControlFlow::Continue(()))
+    }
+
+    /// As [`backup`](Self::backup), without some sessions, with a callback that is told how far it
+    /// has come, and may call it off.
+    ///
+    /// # Errors
+    ///
+    /// As for [`backup`](Self::backup), and [`Error::CalledOff`](crate::Error::CalledOff); nothing is
+    /// left then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use sessile::{Error, SessionStore, admin::LeaveOut};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("backup.redb");
+    /// let store: SessionStore = SessionStore::in_memory()?;
+    /// let leave_out = LeaveOut::nothing();
+    /// let called_off = store.backup_with(&path, &leave_out, &mut |progress| {
+    ///     println!("{} sessions", progress.done);
+    ///     ControlFlow::Break(())
+    /// });
+    /// assert!(matches!(called_off, Err(Error::CalledOff { .. })));
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup_with(
+        &self,
+        path: impl AsRef<Path>,
+        leave_out: &LeaveOut,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<BackupReport> {
+        let core = self.core();
+        core.ensure_open()?;
+        copy_to(&*core.engine, NewFile::at(path.as_ref())?, "backup", leave_out, progress)
+    }
+}
+
+impl Inspector {
+    /// Writes a copy of the store to a new file, as
+    /// [`SessionStore::backup_with`](crate::SessionStore::backup_with) does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionStore::backup_with`](crate::SessionStore::backup_with).
+    pub fn backup_with(
+        &self,
+        path: impl AsRef<Path>,
+        leave_out: &LeaveOut,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<BackupReport> {
+        copy_to(self.engine(), NewFile::at(path.as_ref())?, "backup", leave_out, progress)
+    }
+}
+
+/// Makes a store of a backup. The backup is locked and read, never written to.
+///
+/// With `replace`, a store that is at `path` gives way to it in one step, if no program has it open.
+/// Until then the new one is beside it, with `.restored` behind its name.
+///
+/// # Errors
+///
+/// As for [`SessionStore::backup_with`]; [`Error::AlreadyOpen`](crate::Error::AlreadyOpen) if a
+/// program has the store open that is to be replaced;
+/// [`Error::DamagedFile`](crate::Error::DamagedFile) for a backup that is not as it was written, for
+/// which there is [`salvage`](crate::salvage()).
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use sessile::{SessionStore, admin};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let (path, backup) = (folder.path().join("sessions.redb"), folder.path().join("backup.redb"));
+/// # SessionStore::<u32>::in_memory()?.backup(&backup)?;
+/// let leave_out = admin::LeaveOut::nothing().user("mallory");
+/// admin::restore(&backup, &path, false, &leave_out, &mut |_| ControlFlow::Continue(()))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn restore(
+    backup: impl AsRef<Path>,
+    path: impl AsRef<Path>,
+    replace: bool,
+    leave_out: &LeaveOut,
+    progress: &mut OnProgress<'_>,
+) -> Result<BackupReport> {
+    let path = path.as_ref();
+    let new = match replace {
+        true => NewFile::in_place_of(path)?,
+        false => NewFile::at(path)?,
+    };
+    let source = PrivateStore::of(backup.as_ref(), path)?;
+    copy_to(source.engine(), new, "restore", leave_out, progress)
+}
+
+/// A backup on another storage.
+#[cfg(feature = "testing")]
+pub(crate) fn backup_to<C: Serialize + DeserializeOwned>(
+    store: &SessionStore<C>,
+    storage: Box<dyn crate::engine::redb::storage::Storage>,
+) -> Result<BackupReport> {
+    let (new, leave_out) = (NewFile::on(storage), LeaveOut::nothing());
+    let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+    copy_to(&*store.core().engine, new, "backup", &leave_out, go_on)
+}
+
+fn copy_to(
+    engine: &dyn Engine,
+    new: NewFile,
+    action: &'static str,
+    leave_out: &LeaveOut,
+    told: &mut OnProgress<'_>,
+) -> Result<BackupReport> {
+    let mut report = BackupReport::default();
+    let total = engine.stats()?.stored;
+    let progress = Progress { done: 0, total: Some(total) };
+    let mut steps = Steps { action, progress, told };
+    let written = new.fill(engine, &mut |put| {
+        let BackupReport { left_out, damaged, .. } = &mut report;
+        for_each_record(engine, &mut steps, damaged, &mut |key, record| match leave_out
+            .takes(&record)
+        {
+            true => put(key, record),
+            false => {
+                *left_out += 1;
+                Ok(())
+            }
+        })
+    })?;
+    (report.sessions, report.bytes) = (written.sessions, written.bytes);
+    Ok(report)
+}

@@ -1,0 +1,259 @@
+//! Sessions from one engine to another, and back in step after the first has changed.
+//!
+//! Invariant: a session in the target is never replaced by an earlier revision of itself. Every step
+//! is repeated without harm, so a transfer that was broken off is taken up by repeating it.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::admin::copying::{Keys, OnProgress, Progress, Steps, for_each_record};
+use crate::admin::inspector::Inspector;
+use crate::engine::contract::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Insert, Replace};
+use crate::error::{Error, Result};
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
+
+/// How often a session may change in the target while it is brought in step.
+const TRIES: usize = 16;
+
+/// What became of a transfer.
+///
+/// # Examples
+///
+/// See [`transfer`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransferReport {
+    /// Sessions that the target did not have.
+    pub copied: u64,
+    /// Sessions that it had in an earlier revision, or active less lately, and has as they are now.
+    pub updated: u64,
+    /// Sessions that had ended in the source by the second pass, and were ended in the target.
+    pub ended: u64,
+    /// Sessions that are the same in both, by the comparison at the end.
+    pub equal: u64,
+    /// Sessions that are not, or only in one of the two. Where the source is in use they may have
+    /// changed since the second pass.
+    pub differing: Keys,
+    /// Records of the source that are damaged, and so not in the target.
+    pub damaged: Keys,
+}
+
+/// Brings every live session of one store into another, in two passes, and compares both at the end.
+/// The second pass takes what has changed in the source during the first.
+///
+/// What ended in the source meanwhile ends in the target if the target was empty at the beginning, or
+/// with `exact`: then the target holds nothing but what the source holds.
+///
+/// # Errors
+///
+/// [`Error::ContentMismatch`] if the target holds content of another name; [`Error::CalledOff`], or
+/// when one of the two fails. What was copied stays; repeating it takes it up.
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow::Continue;
+/// use sessile::{Inspector, MemoryEngine, SessionStore, admin};
+///
+/// let (from, to) = (std::sync::Arc::new(MemoryEngine::new()), MemoryEngine::new());
+/// let store = SessionStore::<u32>::builder().engine(from.clone()).build()?;
+/// store.create_for_user("ann", 1)?;
+///
+/// let (from, to) = (Inspector::on(from)?, Inspector::on(to)?);
+/// let report = admin::transfer(&from, &to, false, &mut |_| Continue(()))?;
+/// assert_eq!((report.copied, report.equal), (1, 1));
+/// # Ok::<(), sessile::Error>(())
+/// ```
+pub fn transfer(
+    from: &Inspector,
+    to: &Inspector,
+    exact: bool,
+    progress: &mut OnProgress<'_>,
+) -> Result<TransferReport> {
+    let (source, target) = (from.engine(), to.engine());
+    take_on_metadata(source, target)?;
+    let exact = exact || target.stats()?.stored == 0;
+    let timeouts = from.moment()?.timeouts;
+    let mut report = TransferReport::default();
+    let total = source.stats()?.stored.saturating_mul(3);
+    let progress_so_far = Progress { done: 0, total: Some(total) };
+    let mut steps = Steps { action: "copy", progress: progress_so_far, told: progress };
+    for _pass in 0..2 {
+        report.damaged = Keys::default();
+        let TransferReport { copied, updated, damaged, .. } = &mut report;
+        for_each_record(source, &mut steps, damaged, &mut |key, record| {
+            let moment = Moment { timeouts, ..from.moment()? };
+            if record.is_expired(moment) {
+                return Ok(());
+            }
+            match bring_in_step(target, &key, record, moment)? {
+                Some(Step::Copied) => *copied += 1,
+                Some(Step::Updated) => *updated += 1,
+                None => {}
+            }
+            Ok(())
+        })?;
+        steps.progress.total = Some(total.max(steps.progress.done));
+    }
+    if exact {
+        report.ended = end_what_ended(from, to)?;
+    }
+    target.flush()?;
+    compare(from, to, &mut steps, &mut report)?;
+    Ok(report)
+}
+
+/// What [`put_if_missing`] found.
+pub(super) enum Stored {
+    /// It was missing.
+    Now,
+    /// It is there, the same or active later.
+    Already,
+    /// Another is there.
+    Differing(Record),
+}
+
+/// Stores a record under a key where there is none.
+pub(super) fn put_if_missing(
+    engine: &dyn Engine,
+    key: &SessionKey,
+    record: Record,
+    moment: Moment,
+) -> Result<Stored> {
+    for _ in 0..TRIES {
+        match engine.insert(key, record.clone(), moment, Limits::NONE)? {
+            Insert::Done(_) => return Ok(Stored::Now),
+            Insert::Occupied => {}
+            // Nothing limits it.
+            Insert::Full => return Err(Error::Full { max: Limits::NONE.max_sessions }),
+            Insert::UserFull => return Err(Error::UserFull { max: u64::MAX }),
+        }
+        // It may go between the two.
+        if let Some(found) = engine.load(key, Moment::BEGINNING)? {
+            return Ok(match is_same(&found, &record) {
+                true if found.last_active() >= record.last_active() => Stored::Already,
+                _ => Stored::Differing(found),
+            });
+        }
+    }
+    Err(Error::Conflict { key: *key })
+}
+
+enum Step {
+    Copied,
+    Updated,
+}
+
+/// Makes the target's session what the source's is, unless it is a later revision of it.
+fn bring_in_step(
+    target: &dyn Engine,
+    key: &SessionKey,
+    record: Record,
+    moment: Moment,
+) -> Result<Option<Step>> {
+    for _ in 0..TRIES {
+        let found = match put_if_missing(target, key, record.clone(), moment)? {
+            Stored::Now => return Ok(Some(Step::Copied)),
+            Stored::Already => return Ok(None),
+            Stored::Differing(found) => found,
+        };
+        if is_same(&found, &record) {
+            // Only its last activity is earlier.
+            let at = Moment { now: record.last_active(), timeouts: Timeouts::ENDLESS };
+            target.extend(key, at, Duration::ZERO)?;
+            return Ok(Some(Step::Updated));
+        }
+        if found.revision() >= record.revision() {
+            return Ok(None);
+        }
+        let (expected, new) = (found.revision(), record.clone());
+        match target.replace(key, expected, new, Moment::BEGINNING, Limits::NONE)? {
+            Replace::Done(_) => return Ok(Some(Step::Updated)),
+            // It has changed since.
+            Replace::Conflict | Replace::Missing | Replace::UserFull => {}
+        }
+    }
+    Err(Error::Conflict { key: *key })
+}
+
+/// Ends in the target what the source does not have any more.
+fn end_what_ended(from: &Inspector, to: &Inspector) -> Result<u64> {
+    let mut ended = 0;
+    to.engine().scan(None, &mut |key, record| {
+        // A damaged one is the target's own matter.
+        if record.is_ok() && from.engine().load(&key, from.moment()?)?.is_none() {
+            let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
+            ended += u64::from(removed.is_some());
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ended)
+}
+
+fn compare(
+    from: &Inspector,
+    to: &Inspector,
+    steps: &mut Steps<'_, '_>,
+    report: &mut TransferReport,
+) -> Result<()> {
+    let TransferReport { equal, differing, .. } = report;
+    let moment = from.moment()?;
+    for_each_record(from.engine(), steps, &mut Keys::default(), &mut |key, record| {
+        if record.is_expired(moment) {
+            return Ok(());
+        }
+        match to.engine().load(&key, Moment::BEGINNING)? {
+            Some(found) if is_same(&found, &record) => *equal += 1,
+            _ => differing.add(key),
+        }
+        Ok(())
+    })?;
+    to.engine().scan(None, &mut |key, record| {
+        let only_there = match record {
+            Ok(_) => from.engine().load(&key, Moment::BEGINNING)?.is_none(),
+            Err(_) => false,
+        };
+        if only_there {
+            differing.add(key);
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Whether two records are one session in one revision, whenever it was active last.
+pub(super) fn is_same(one: &Record, other: &Record) -> bool {
+    let plain = |record: &Record| {
+        let last = one.last_active().max(other.last_active());
+        record.clone().touched(last).indexed_under(Timestamp::default())
+    };
+    plain(one) == plain(other)
+}
+
+fn take_on_metadata(source: &dyn Engine, target: &dyn Engine) -> Result<()> {
+    let name = source.load_meta(CONTENT_NAME)?;
+    let found = match &name {
+        Some(name) => Some(target.init_meta(CONTENT_NAME, name)?),
+        None => target.load_meta(CONTENT_NAME)?,
+    };
+    if found != name {
+        let text = |name: &Option<Vec<u8>>| match name {
+            Some(name) => format!("content named `{}`", String::from_utf8_lossy(name)),
+            None => "content without a name".into(),
+        };
+        let detail = format!("the source holds {} and the target {}", text(&name), text(&found));
+        return Err(Error::ContentMismatch { detail, source: None });
+    }
+    for name in [CREATED_AT, TIMEOUTS] {
+        if let Some(value) = source.load_meta(name)? {
+            target.init_meta(name, &value)?;
+        }
+    }
+    Ok(())
+}

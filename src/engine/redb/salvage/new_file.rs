@@ -1,0 +1,142 @@
+//! A whole new store file out of records that somebody hands in: for backups, and what they restore.
+//!
+//! Invariant: the file is complete, verified and on the disk before it gets its name. It takes the
+//! place of nothing, or in one step that of a store that no program has open.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::engine::contract::Engine;
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::file::signature::check_signature;
+use crate::engine::redb::options::RedbOptions;
+use crate::engine::redb::salvage::copy::copy_of;
+use crate::engine::redb::salvage::sink::Sink;
+use crate::engine::redb::salvage::source::Source;
+use crate::engine::redb::salvage::{META, storage};
+use crate::engine::redb::storage::platform::sync_folder_of;
+use crate::engine::redb::storage::{Existing, Storage};
+use crate::error::{Error, Result};
+use crate::key::SessionKey;
+use crate::record::Record;
+
+/// Takes one record for the new file.
+pub(crate) type Put<'a> = dyn FnMut(SessionKey, Record) -> Result<()> + 'a;
+
+/// What a new file holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) sessions: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The place of a new file.
+pub(crate) struct NewFile {
+    storage: Box<dyn Storage>,
+    /// Which store gives way to it once it is complete.
+    in_place_of: Option<PathBuf>,
+}
+
+impl NewFile {
+    /// A new file where there is nothing.
+    pub(crate) fn at(path: &Path) -> Result<Self> {
+        match path.symlink_metadata() {
+            Ok(_) => Err(Error::io("create", path, io::ErrorKind::AlreadyExists.into())),
+            Err(_) => Ok(Self { storage: storage(path)?, in_place_of: None }),
+        }
+    }
+
+    /// A new file on another storage.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn on(storage: Box<dyn Storage>) -> Self {
+        Self { storage, in_place_of: None }
+    }
+
+    /// A new file beside a store, which then gives way to it. Where there is none, it is as for
+    /// [`at`](Self::at).
+    pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
+        match storage(path)?.found()? {
+            Existing::Nothing if path.symlink_metadata().is_err() => Self::at(path),
+            _ => {
+                ensure_is_store(path)?;
+                let mut name = path.file_name().unwrap_or_default().to_owned();
+                name.push(".restored");
+                let new = Self::at(&path.with_file_name(name))?;
+                Ok(Self { in_place_of: Some(path.into()), ..new })
+            }
+        }
+    }
+
+    /// Makes the file of what `fill` puts into it, and of what the source has on record about itself.
+    pub(crate) fn fill(
+        self,
+        source: &dyn Engine,
+        fill: &mut dyn FnMut(&mut Put<'_>) -> Result<()>,
+    ) -> Result<Written> {
+        let mut meta = Vec::new();
+        for name in META {
+            meta.extend(source.load_meta(name)?.map(|value| (name.to_owned(), value)));
+        }
+        let path = self.storage.path().to_owned();
+        let options = RedbOptions::new().compact_on_open(false);
+        let (file, opened, sessions) =
+            StoreFile::create_filled(self.storage, &options, |database| {
+                let mut sink = Sink::new(database, &path);
+                fill(&mut |key, record| sink.put(key, record))?;
+                sink.finish(&meta)
+            })?;
+        // Which closes it.
+        drop(opened);
+        let bytes = file.len()?;
+        if let Some(old) = self.in_place_of {
+            take_place(&path, &old)?;
+        }
+        Ok(Written { sessions, bytes })
+    }
+}
+
+/// A private copy of a store's file, as an engine; the file itself is read and never written to.
+pub(crate) struct PrivateStore {
+    engine: RedbEngine,
+}
+
+impl PrivateStore {
+    /// The copy has no name, and lies in the folder of `near`.
+    pub(crate) fn of(path: &Path, near: &Path) -> Result<Self> {
+        let source = Source::open(path)?;
+        if source.is_empty() {
+            let reason = "it is empty".into();
+            return Err(Error::NotASessionStore { path: path.into(), reason });
+        }
+        let cut = || Error::io("read", path, io::ErrorKind::UnexpectedEof.into());
+        let copy = copy_of(source.file(), near)?.ok_or_else(cut)?;
+        let options = RedbOptions::new().compact_on_open(false);
+        Ok(Self { engine: RedbEngine::open_existing(Box::new(copy), &options)? })
+    }
+
+    pub(crate) const fn engine(&self) -> &RedbEngine {
+        &self.engine
+    }
+}
+
+/// An error if there is no store at the path, or a program has it open.
+fn ensure_is_store(path: &Path) -> Result<()> {
+    let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
+    let opened = storage(path)?.open()?.ok_or_else(missing)?;
+    let checked = check_signature(path, &*opened.backend);
+    let _ = opened.backend.close();
+    checked
+}
+
+/// Puts a complete store in the place of another, which is locked meanwhile.
+fn take_place(new: &Path, old: &Path) -> Result<()> {
+    let failed = |error| Error::io("replace", old, error);
+    let locked = storage(old)?.open()?;
+    let replaced = fs::rename(new, old).and_then(|()| sync_folder_of(old)).map_err(failed);
+    if let Some(locked) = locked {
+        let _ = locked.backend.close();
+    }
+    replaced
+}

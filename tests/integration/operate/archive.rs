@@ -1,0 +1,198 @@
+//! Archives: what goes out comes back as it was, and what was cut or altered is seen.
+
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sessile::admin::{ImportOptions, ImportReport, LeaveOut};
+use sessile::engine::{Engine, Moment};
+use sessile::testing::ManualClock;
+use sessile::{Error, Inspector, MemoryEngine, SessionKey, SessionOptions, SessionStore};
+
+use super::go_on;
+
+type Memory = Arc<MemoryEngine>;
+
+/// Sessions of every kind: own timeouts, tokens, users of all sorts, contents of all bytes.
+fn sample(clock: &ManualClock) -> (Memory, Vec<SessionKey>) {
+    let engine = Memory::default();
+    let builder = SessionStore::<Vec<u8>>::builder().engine(engine.clone()).clock(clock.clone());
+    let store = builder.content_name("test \"x\"").manual_maintenance().build().unwrap();
+    let mut keys = Vec::new();
+    let mut add = |content: Vec<u8>, options: SessionOptions| {
+        keys.push(store.create_with(content, &options).unwrap().key());
+    };
+    add(vec![], SessionOptions::new());
+    add((0..=255).collect(), SessionOptions::new().user("ann \u{1f511}\n\"").csrf_token());
+    for number in [0, -1, i64::MIN, i64::MAX] {
+        add(vec![1], SessionOptions::new().user(number));
+    }
+    add(vec![2], SessionOptions::new().user(u64::MAX).absolute(Duration::from_secs(900)));
+    add(vec![3], SessionOptions::new().user("").inactivity(Duration::from_millis(900_001)));
+    clock.advance(Duration::from_secs(5));
+    let mut session = store.create(vec![4]).unwrap();
+    *session.content_mut() = vec![5];
+    store.update(&mut session).unwrap();
+    keys.push(session.key());
+    keys.sort();
+    (engine, keys)
+}
+
+fn exported(engine: &Memory, clock: &ManualClock, with_content: bool) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let inspector = Inspector::on(engine.clone()).unwrap().with_clock(clock.clone());
+    let leave_out = LeaveOut::nothing();
+    inspector.export(&mut archive, with_content, &leave_out, &mut go_on).unwrap();
+    archive
+}
+
+fn imported(engine: &Memory, clock: &ManualClock, archive: &[u8]) -> sessile::Result<ImportReport> {
+    imported_with(engine, clock, archive, ImportOptions::default())
+}
+
+fn imported_with(
+    engine: &Memory,
+    clock: &ManualClock,
+    archive: &[u8],
+    options: ImportOptions,
+) -> sessile::Result<ImportReport> {
+    let inspector = Inspector::on(engine.clone()).unwrap().with_clock(clock.clone());
+    inspector.import(&mut Cursor::new(archive), &options, &mut go_on)
+}
+
+#[test]
+fn every_session_comes_back_as_the_record_it_was_and_a_second_import_changes_nothing() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let other = Memory::default();
+    let report = imported(&other, &clock, &archive).unwrap();
+    assert_eq!((report.imported, report.already_there), (keys.len() as u64, 0));
+    for key in &keys {
+        let of = |engine: &Memory| engine.load(key, Moment::BEGINNING).unwrap().unwrap();
+        assert_eq!(of(&other), of(&engine));
+    }
+    for name in ["content_name", "timeouts", "created_at"] {
+        let of = |engine: &Memory| engine.load_meta(name).unwrap();
+        assert!(of(&engine).is_some());
+        assert_eq!(of(&other), of(&engine), "{name}");
+    }
+    let report = imported(&other, &clock, &archive).unwrap();
+    assert_eq!((report.imported, report.already_there), (0, keys.len() as u64));
+    assert_eq!(exported(&other, &clock, true), archive, "and goes out the same");
+}
+
+#[test]
+fn a_session_that_differs_is_named_and_left_as_it_is() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let record = engine.load(&keys[0], Moment::BEGINNING).unwrap().unwrap();
+    let other = Memory::default();
+    imported(&other, &clock, &archive).unwrap();
+    let ann = sessile::UserId::from("renamed");
+    let renamed = sessile::engine::UserKey::from_bytes(&[&[3][..], b"renamed"].concat()).unwrap();
+    assert_eq!(renamed.to_id(), Some(ann));
+    let record = record.renamed(&renamed);
+    other.remove(&keys[0], None, Moment::BEGINNING).unwrap();
+    let limits = sessile::engine::Limits::NONE;
+    let _ = other.insert(&keys[0], record.clone(), Moment::BEGINNING, limits).unwrap();
+    let report = imported(&other, &clock, &archive).unwrap();
+    assert_eq!((report.imported, report.differing.first()), (0, &keys[..1]));
+    assert_eq!(other.load(&keys[0], Moment::BEGINNING).unwrap(), Some(record));
+}
+
+#[test]
+fn an_archive_without_contents_holds_none_and_is_not_imported() {
+    let clock = ManualClock::new();
+    let (engine, _) = sample(&clock);
+    let archive = String::from_utf8(exported(&engine, &clock, false)).unwrap();
+    for secret in ["\"content\":", "csrf_token"] {
+        assert!(!archive.contains(secret), "{secret}");
+    }
+    let other = Memory::default();
+    let refused = imported(&other, &clock, archive.as_bytes()).unwrap_err();
+    assert!(matches!(refused, Error::InvalidArchive { line: 1, .. }), "{refused:?}");
+    assert_eq!(other.stats().unwrap().stored, 0);
+}
+
+#[test]
+fn an_archive_cut_or_altered_anywhere_is_refused_before_anything_is_changed() {
+    let clock = ManualClock::new();
+    let (engine, _) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let other = Memory::default();
+    let refused = |archive: &[u8], what: &str| match imported(&other, &clock, archive) {
+        Err(Error::InvalidArchive { .. }) => {}
+        other => panic!("{what}: {other:?}"),
+    };
+    for len in 0..archive.len() {
+        refused(&archive[..len], &format!("cut to {len}"));
+    }
+    for at in 0..archive.len() {
+        let mut altered = archive.clone();
+        altered[at] ^= 1;
+        refused(&altered, &format!("altered at {at}"));
+    }
+    let lines: Vec<_> = archive.split_inclusive(|byte| *byte == b'\n').collect();
+    for without in 0..lines.len() {
+        let mut fewer = lines.clone();
+        fewer.remove(without);
+        refused(&fewer.concat(), &format!("without line {}", without + 1));
+        let mut more = lines.clone();
+        more.insert(without, lines[without]);
+        refused(&more.concat(), &format!("line {} twice", without + 1));
+    }
+    assert_eq!(other.stats().unwrap().stored, 0);
+    assert_eq!(other.load_meta("content_name").unwrap(), None);
+}
+
+#[test]
+fn what_comes_before_a_fault_is_imported_if_that_is_wanted_and_the_line_is_named() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let lines: Vec<_> = archive.split_inclusive(|byte| *byte == b'\n').collect();
+    let cut = [lines[0], lines[1], lines[2], &lines[3][..20]].concat();
+    let other = Memory::default();
+    let options = ImportOptions::default().partial(true);
+    let report = imported_with(&other, &clock, &cut, options.clone()).unwrap();
+    assert_eq!(report.imported, 2);
+    assert!(matches!(report.fault, Some(Error::InvalidArchive { line: 4, .. })), "{report:?}");
+    let report = imported_with(&other, &clock, &archive, options).unwrap();
+    assert_eq!((report.imported, report.already_there), (keys.len() as u64 - 2, 2));
+    assert!(report.fault.is_none());
+}
+
+#[test]
+fn what_is_expired_or_of_another_name_is_not_imported() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let other = Memory::default();
+    other.store_meta("content_name", b"another").unwrap();
+    let refused = imported(&other, &clock, &archive).unwrap_err();
+    assert!(matches!(refused, Error::ContentMismatch { .. }), "{refused:?}");
+    assert_eq!(other.stats().unwrap().stored, 0);
+
+    clock.advance(Duration::from_secs(895));
+    let other = Memory::default();
+    let report = imported(&other, &clock, &archive).unwrap();
+    assert_eq!((report.imported, report.expired), (2, keys.len() as u64 - 2), "{report:?}");
+}
+
+#[test]
+fn an_export_leaves_out_whom_it_is_told_to_and_can_be_called_off() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let inspector = Inspector::on(engine).unwrap().with_clock(clock);
+    let mut archive = Vec::new();
+    let leave_out = LeaveOut::nothing().user("").user(-1);
+    let report = inspector.export(&mut archive, true, &leave_out, &mut go_on).unwrap();
+    assert_eq!((report.sessions, report.left_out), (keys.len() as u64 - 2, 2));
+    let called_off = inspector
+        .export(&mut Vec::new(), true, &leave_out, &mut |_| ControlFlow::Break(()))
+        .unwrap_err();
+    assert!(matches!(called_off, Error::CalledOff { action: "export" }));
+}

@@ -1,0 +1,196 @@
+//! Backups: of one moment, verified, whole or not at all; and what is made of them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sessile::admin::{LeaveOut, restore};
+use sessile::testing::ManualClock;
+use sessile::{Error, Inspector, SessionStore};
+
+use super::{folder, go_on, keys, names, store_at};
+
+#[test]
+fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_read() {
+    let (folder, path) = folder();
+    let clock = ManualClock::new();
+    let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock.clone());
+    let store = builder.content_name("test").open(&path).unwrap();
+    let session = store.create_for_user("ann", "hello".into()).unwrap();
+    clock.advance(Duration::from_secs(60));
+    // It is in memory only.
+    let touched = store.read_and_extend(session.id()).unwrap().unwrap();
+    let backup = folder.path().join("backup.redb");
+    let report = store.backup(&backup).unwrap();
+    assert_eq!((report.sessions, report.left_out, report.damaged.count()), (1, 0, 0));
+    assert_eq!(report.bytes, fs::metadata(&backup).unwrap().len());
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+    // The byte behind redb's magic says whether a file was closed.
+    assert_eq!(fs::read(&backup).unwrap()[9] & 2, 0);
+
+    let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock);
+    let copy = builder.content_name("test").open_existing(&backup).unwrap();
+    let read = copy.read(session.id()).unwrap().unwrap();
+    assert_eq!((read.content().as_str(), read.last_active()), ("hello", touched.last_active()));
+    assert!(copy.check().unwrap().is_sound());
+}
+
+#[test]
+fn a_backup_to_where_something_is_or_nothing_can_be_is_refused() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    store.create("x".into()).unwrap();
+    let taken = folder.path().join("taken");
+    fs::write(&taken, "a thesis").unwrap();
+    for target in [taken.clone(), path.clone(), folder.path().join("none").join("backup.redb")] {
+        let refused = store.backup(&target).unwrap_err();
+        assert!(matches!(&refused, Error::Io { path, .. } if *path == target), "{refused:?}");
+    }
+    assert_eq!(fs::read(&taken).unwrap(), b"a thesis");
+    assert_eq!(names(&path), ["sessions.redb", "taken"]);
+    let backup = folder.path().join("backup.redb");
+    let called_off =
+        store.backup_with(&backup, &LeaveOut::nothing(), &mut |_| ControlFlow::Break(()));
+    assert!(matches!(called_off, Err(Error::CalledOff { action: "backup" })));
+    assert_eq!(names(&path), ["sessions.redb", "taken"]);
+    let clone = store.clone();
+    store.close().unwrap();
+    assert!(matches!(clone.backup(&backup), Err(Error::Closed)));
+}
+
+#[test]
+fn of_two_backups_to_one_place_at_once_one_is_there_and_whole() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    for _ in 0..50 {
+        store.create("x".into()).unwrap();
+    }
+    let backup = folder.path().join("backup.redb");
+    let done = thread::scope(|scope| {
+        let tries: Vec<_> = (0..2).map(|_| scope.spawn(|| store.backup(&backup))).collect();
+        tries.into_iter().map(|it| it.join().unwrap().is_ok()).filter(|ok| *ok).count()
+    });
+    assert_eq!(done, 1);
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+    assert_eq!(keys(&Inspector::open(&backup).unwrap()).len(), 50);
+}
+
+/// What a writer has been told, and what it is about to end.
+#[derive(Default)]
+struct Told {
+    live: HashSet<sessile::SessionKey>,
+    ended: HashSet<sessile::SessionKey>,
+}
+
+#[test]
+fn a_hundred_backups_under_eight_writers_hold_what_was_acknowledged_before_each_began() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    let (told, stop) = (Mutex::new(Told::default()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for writer in 0..8_u64 {
+            let (store, told, stop) = (&store, &told, &stop);
+            scope.spawn(move || {
+                let mut own = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let session = store.create_for_user(writer, "x".repeat(100)).unwrap();
+                    told.lock().unwrap().live.insert(session.key());
+                    own.push(session);
+                    if own.len() > 20 {
+                        let session = own.swap_remove(7);
+                        told.lock().unwrap().live.remove(&session.key());
+                        assert!(store.destroy(session.id()).unwrap());
+                        told.lock().unwrap().ended.insert(session.key());
+                    }
+                }
+            });
+        }
+        for number in 0..100 {
+            let (live, ended) = {
+                let told = told.lock().unwrap();
+                (told.live.clone(), told.ended.clone())
+            };
+            let backup = folder.path().join(format!("{number}.redb"));
+            store.backup(&backup).unwrap();
+            let inspector = Inspector::open(&backup).unwrap();
+            assert!(inspector.check().unwrap().is_sound());
+            let found: HashSet<_> = keys(&inspector).into_iter().collect();
+            let still = &told.lock().unwrap().live;
+            // Those whose end began meanwhile may be there or not.
+            let lost: Vec<_> = live.difference(&found).filter(|key| still.contains(key)).collect();
+            assert!(lost.is_empty(), "{number}: {lost:?} were acknowledged before it began");
+            let back: Vec<_> = ended.intersection(&found).collect();
+            assert!(back.is_empty(), "{number}: {back:?} had ended before it began");
+            drop(inspector);
+            fs::remove_file(&backup).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn a_restore_replaces_nothing_unless_told_to_and_leaves_out_what_must_not_come_back() {
+    let (folder, path) = folder();
+    let clock = ManualClock::new();
+    let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock.clone());
+    let store = builder.open(&path).unwrap();
+    let old = store.create_for_user("ann", "old".into()).unwrap();
+    clock.advance(Duration::from_secs(10));
+    let [ann, mallory] =
+        ["ann", "mallory"].map(|user| store.create_for_user(user, "new".into()).unwrap());
+    let backup = folder.path().join("backup.redb");
+    store.backup(&backup).unwrap();
+    let bytes = fs::read(&backup).unwrap();
+    let after = store.create("after".into()).unwrap();
+
+    let all = LeaveOut::nothing();
+    let leave_out = LeaveOut::nothing().user("mallory").created_before(ann.created_at());
+    let refused = restore(&backup, &path, false, &all, &mut go_on).unwrap_err();
+    assert!(matches!(refused, Error::Io { .. }), "{refused:?}");
+    let refused = restore(&backup, &path, true, &all, &mut go_on).unwrap_err();
+    assert!(matches!(refused, Error::AlreadyOpen { .. }), "{refused:?}");
+    store.close().unwrap();
+    let thesis = folder.path().join("thesis");
+    fs::write(&thesis, "a thesis").unwrap();
+    let refused = restore(&backup, &thesis, true, &all, &mut go_on).unwrap_err();
+    assert!(matches!(refused, Error::NotASessionStore { .. }), "{refused:?}");
+    assert_eq!(fs::read(&thesis).unwrap(), b"a thesis");
+
+    let report = restore(&backup, &path, true, &leave_out, &mut go_on).unwrap();
+    assert_eq!((report.sessions, report.left_out), (1, 2));
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb", "thesis"]);
+    assert_eq!(fs::read(&backup).unwrap(), bytes, "a backup is never written to");
+    let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock);
+    let store = builder.open(&path).unwrap();
+    assert!(store.read(ann.id()).unwrap().is_some());
+    for gone in [old, mallory, after] {
+        assert!(store.read(gone.id()).unwrap().is_none());
+    }
+    // And where there is nothing.
+    let new = folder.path().join("new.redb");
+    assert_eq!(restore(&backup, &new, true, &all, &mut go_on).unwrap().sessions, 3);
+}
+
+#[test]
+fn a_backup_that_was_altered_is_not_restored() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    store.create("x".repeat(3_000)).unwrap();
+    let backup = folder.path().join("backup.redb");
+    store.backup(&backup).unwrap();
+    let mut bytes = fs::read(&backup).unwrap();
+    let at = bytes.windows(8).position(|bytes| bytes == b"xxxxxxxx").unwrap();
+    bytes[at] = b'y';
+    fs::write(&backup, bytes).unwrap();
+    let new = folder.path().join("new.redb");
+    let refused = restore(&backup, &new, false, &LeaveOut::nothing(), &mut go_on).unwrap_err();
+    assert!(matches!(refused, Error::DamagedFile { .. }), "{refused:?}");
+    assert!(!new.exists());
+}

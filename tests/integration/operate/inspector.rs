@@ -1,0 +1,118 @@
+//! The handle without a content type: it shows everything and changes nothing on its own.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use sessile::testing::ManualClock;
+use sessile::{Attributes, Error, Inspector, SessionOptions, SessionStore, Timeouts};
+
+use super::{folder, keys, store_at};
+
+fn days(inactivity: i64, absolute: i64) -> Timeouts {
+    Timeouts::from_seconds(inactivity * 86_400, absolute * 86_400).unwrap()
+}
+
+#[test]
+fn a_look_creates_nothing_sweeps_nothing_and_leaves_the_timeouts_on_record() {
+    let (folder, path) = folder();
+    let mistyped = folder.path().join("sesions.redb");
+    assert!(matches!(Inspector::open(&mistyped), Err(Error::Io { .. })));
+    assert!(!mistyped.exists());
+    fs::write(&mistyped, "").unwrap();
+    assert!(matches!(Inspector::open(&mistyped), Err(Error::NotASessionStore { .. })));
+    assert!(matches!(
+        SessionStore::<u32>::builder().open_existing(&mistyped),
+        Err(Error::NotASessionStore { .. })
+    ));
+    assert_eq!(fs::read(&mistyped).unwrap(), b"");
+
+    let clock = ManualClock::new();
+    let builder = SessionStore::<u32>::builder().manual_maintenance().clock(clock.clone());
+    let store = builder.timeouts(days(10, 30)).content_name("x").open(&path).unwrap();
+    let live = store.create_for_user("ann", 1).unwrap();
+    store.create_with(2, &SessionOptions::new().inactivity(Duration::from_secs(1))).unwrap();
+    store.close().unwrap();
+    clock.advance(Duration::from_secs(9 * 86_400));
+
+    // More than the defaults of a tool would let live.
+    let inspector = Inspector::open(&path).unwrap().with_clock(clock.clone());
+    assert_eq!(inspector.timeouts_on_record(), Some(days(10, 30)));
+    let overview = inspector.overview().unwrap();
+    assert_eq!((overview.sessions, overview.expired, overview.with_user), (1, 1, 1));
+    assert_eq!((overview.users, overview.damaged), (1, 0));
+    assert_eq!(overview.content_name.as_deref(), Some("x"));
+    assert_eq!(overview.time_left.buckets().map(|(_, count)| count).sum::<u64>(), 1);
+    assert_eq!(keys(&inspector).len(), 2, "expired ones are shown");
+    let session = inspector.session(&live.key()).unwrap().unwrap();
+    assert_eq!(session.expires_at(), live.expires_at());
+    assert!(!session.is_expired());
+    inspector.close().unwrap();
+
+    let inspector = Inspector::open(&path).unwrap().with_clock(clock.clone());
+    assert_eq!(keys(&inspector).len(), 2);
+    assert_eq!(inspector.timeouts_on_record(), Some(days(10, 30)));
+    // Told to sweep, it goes by the timeouts on record.
+    assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 1);
+    assert!(inspector.check().unwrap().is_sound());
+    assert_eq!(keys(&inspector), [live.key()]);
+    // By others if it is told to.
+    let inspector = inspector.with_timeouts(days(5, 30));
+    assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 1);
+    assert_eq!(keys(&inspector), []);
+}
+
+#[test]
+fn sessions_are_shown_with_all_but_the_token_and_ended_by_their_keys() {
+    let (_folder, path) = folder();
+    let store: SessionStore = SessionStore::builder().manual_maintenance().open(&path).unwrap();
+    let mut content = Attributes::new();
+    content.set("cart", ["tea"]).unwrap();
+    let options = SessionOptions::new().user("ann").csrf_token();
+    let first = store.create_with(content.clone(), &options).unwrap();
+    let others: Vec<_> =
+        (0..3).map(|_| store.create_for_user("ann", Attributes::new()).unwrap().key()).collect();
+    let bob = store.create_for_user(7, Attributes::new()).unwrap().key();
+    let nobody = store.create(Attributes::new()).unwrap().key();
+    store.close().unwrap();
+
+    let inspector = Inspector::open(&path).unwrap();
+    let session = inspector.session(&first.key()).unwrap().unwrap();
+    assert_eq!(session.user(), Some("ann".into()));
+    assert_eq!(session.attributes(), Some(content));
+    assert!(session.has_csrf_token());
+    let token = format!("{:?}", first.csrf_token().unwrap().encode());
+    assert!(!format!("{session:?}").contains(token.trim_matches('"')));
+    let mut users = Vec::new();
+    inspector
+        .users(&mut |user, sessions| {
+            users.push((user, sessions));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    users.sort();
+    assert_eq!(users, [(7.into(), 1), ("ann".into(), 4)]);
+
+    assert!(inspector.revoke(&others[0]).unwrap());
+    assert!(!inspector.revoke(&others[0]).unwrap());
+    assert_eq!(inspector.revoke_others(&first.key()).unwrap(), Some(2));
+    assert_eq!(inspector.revoke_others(&others[1]).unwrap(), None);
+    assert_eq!(inspector.revoke_user("ann").unwrap(), 1);
+    let mut left = keys(&inspector);
+    left.sort();
+    let mut expected = vec![bob, nobody];
+    expected.sort();
+    assert_eq!(left, expected);
+    assert_eq!(inspector.revoke_all().unwrap(), 2);
+    assert_eq!(keys(&inspector), []);
+}
+
+#[test]
+fn content_that_is_no_attributes_is_not_taken_for_any() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    let key = store.create("a text".into()).unwrap().key();
+    store.close().unwrap();
+    let inspector = Inspector::open(&path).unwrap();
+    assert_eq!(inspector.session(&key).unwrap().unwrap().attributes(), None);
+}

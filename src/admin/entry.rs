@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::key::SessionKey;
-use crate::record::{Record, content};
+use crate::record::Record;
+use crate::record::content::ContentKind;
 use crate::session::attributes::Attributes;
 use crate::session::user::UserId;
 use crate::time::moment::Moment;
@@ -99,24 +100,29 @@ impl StoredSession {
     /// The version of the content's type.
     #[must_use]
     pub fn content_version(&self) -> u32 {
-        self.record.content_version()
+        self.record.stored_content().version()
     }
 
-    /// The content as it is stored. It describes itself only where it is
-    /// [`attributes`](Self::attributes).
+    /// The content as it is stored, without the digest of its shape. It describes itself only where
+    /// it is [`json`](Self::json).
     #[must_use]
     pub fn content(&self) -> &[u8] {
-        self.record.content()
+        self.record.stored_content().bytes()
     }
 
-    /// The content as [`Attributes`]; `None` if it is not what a store of attributes would have
-    /// written. Content of another type can look like attributes by chance, if it is short.
+    /// The content as a JSON text, where it is [`Attributes`](crate::Attributes) or
+    /// [`Json`](crate::Json); `None` if it is of a type of the program's, or cannot be read.
+    #[must_use]
+    pub fn json(&self) -> Option<String> {
+        self.record.stored_content().to_json().ok().flatten()
+    }
+
+    /// The content as [`Attributes`]; `None` if it is something else.
     #[must_use]
     pub fn attributes(&self) -> Option<Attributes> {
-        let attributes: Attributes = content::decode(self.record.content()).ok()?;
-        let is_json = |(_, text)| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        let all = attributes.iter().all(is_json);
-        all.then_some(attributes)
+        let content = self.record.stored_content();
+        let is_one = content.kind() == Some(ContentKind::Attributes);
+        is_one.then(|| content.decode().ok()).flatten()
     }
 }
 

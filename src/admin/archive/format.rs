@@ -130,7 +130,7 @@ impl SessionLine {
             revision: record.revision(),
             inactivity: own.inactivity_ms,
             absolute: own.absolute_ms,
-            content_version: record.content_version(),
+            content_version: record.stored_content().version(),
             content_len: record.content().len() as u64,
             content: with_content.then(|| STANDARD.encode(record.content())),
             csrf_token: token.map(|token| STANDARD.encode(token.as_bytes())),

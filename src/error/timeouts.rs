@@ -30,6 +30,16 @@ pub enum InvalidTimeouts {
         /// What was given.
         seconds: i64,
     },
+    /// A timeout is zero, or shorter than the millisecond in which timeouts are kept: every session
+    /// would end as it begins.
+    #[error(
+        "a timeout of {timeout:?} would end every session as it begins; give at least a \
+         millisecond, or leave the timeout out for the default"
+    )]
+    Zero {
+        /// The timeout.
+        timeout: Duration,
+    },
     /// The inactivity timeout is longer than the absolute one, which would end the session first.
     #[error(
         "the inactivity timeout ({inactivity:?}) is greater than the absolute timeout \

@@ -14,7 +14,7 @@ use crate::time::clock::Timestamp;
 ///
 /// A session's deadline is the earlier of `last_active + inactivity` and
 /// `created_at + absolute`, and it is expired once `now >= deadline`. Both are kept in whole
-/// milliseconds; a finer [`Duration`] is cut off. Zero is allowed and means expired at once.
+/// milliseconds; a finer [`Duration`] is cut off. Less than a millisecond is refused.
 ///
 /// The default is 15 minutes of inactivity and 7 days in all. The two timeouts are those of
 /// OWASP ASVS 5.0, 7.3.1 (inactivity) and 7.3.2 (absolute lifetime). A store's timeouts apply to
@@ -166,6 +166,9 @@ impl Timeouts {
     }
 
     fn checked(inactivity_ms: u64, absolute_ms: u64) -> Result<Self, InvalidTimeouts> {
+        if inactivity_ms == 0 || absolute_ms == 0 {
+            return Err(InvalidTimeouts::Zero { timeout: Duration::ZERO });
+        }
         if inactivity_ms > absolute_ms {
             return Err(InvalidTimeouts::InactivityExceedsAbsolute {
                 inactivity: Duration::from_millis(inactivity_ms),
@@ -227,7 +230,11 @@ impl OwnTimeouts {
 }
 
 fn millis(timeout: Duration) -> Result<u64, InvalidTimeouts> {
-    u64::try_from(timeout.as_millis()).map_err(|_| InvalidTimeouts::PastTheEndOfTime { timeout })
+    match u64::try_from(timeout.as_millis()) {
+        Ok(0) => Err(InvalidTimeouts::Zero { timeout }),
+        Ok(millis) => Ok(millis),
+        Err(_) => Err(InvalidTimeouts::PastTheEndOfTime { timeout }),
+    }
 }
 
 /// The form in which timeouts stand in configuration files.

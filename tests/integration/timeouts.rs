@@ -34,7 +34,21 @@ fn code_gives_durations_or_seconds() {
     let cut = Timeouts::new(Duration::from_nanos(1_999_999), seconds(1)).unwrap();
     assert_eq!(cut.inactivity(), Duration::from_millis(1));
     assert!(Timeouts::new(seconds(60), seconds(60)).is_ok(), "equal is not greater");
-    assert!(Timeouts::from_seconds(0, 0).is_ok());
+}
+
+#[test]
+fn a_timeout_of_nothing_is_refused_wherever_it_comes_from() {
+    let (nothing, less) = (Duration::ZERO, Duration::from_micros(999));
+    for (inactivity, absolute) in [(nothing, nothing), (nothing, seconds(1)), (less, seconds(1))] {
+        let why = refused(Timeouts::new(inactivity, absolute));
+        assert!(matches!(why, InvalidTimeouts::Zero { .. }), "{why:?}");
+    }
+    assert!(matches!(refused(Timeouts::from_seconds(0, 60)), InvalidTimeouts::Zero { .. }));
+    assert!(matches!(refused(Timeouts::from_seconds(0, 0)), InvalidTimeouts::Zero { .. }));
+    assert!(toml::from_str::<Timeouts>("inactivity = 0").is_err());
+    let store: sessile::SessionStore = sessile::SessionStore::in_memory().unwrap();
+    let own = sessile::SessionOptions::new().inactivity(nothing);
+    assert!(matches!(store.create_with(Default::default(), &own), Err(Error::InvalidTimeouts(_))));
 }
 
 #[test]

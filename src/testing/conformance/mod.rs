@@ -162,6 +162,8 @@ macro_rules! engine_conformance {
                 shorter_timeouts_apply_at_once_to_stored_sessions
                 shorter_timeouts_delete_nothing_before_they_are_adopted
                 longer_timeouts_apply_at_once_to_stored_sessions
+                what_has_ended_stays_gone_under_longer_timeouts
+                two_stores_on_one_engine_have_the_same_timeouts
                 content_of_another_name_is_refused
                 renamed_content_is_opened_under_its_old_name_and_its_new_one
                 a_store_without_a_name_takes_one_on

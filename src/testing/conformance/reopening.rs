@@ -1,5 +1,6 @@
 //! What is there after the store was closed and opened again, and what closing does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::Builder;
@@ -200,6 +201,37 @@ pub fn shorter_timeouts_delete_nothing_before_they_are_adopted<F: EngineFixture>
     setup.clock.advance(MS);
     store.clean_up_expired().unwrap();
     assert_eq!(on_record(&store), None);
+}
+
+pub fn what_has_ended_stays_gone_under_longer_timeouts<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(minutes(60, 1_440));
+    let session = created_for(&store, "ann", 1);
+    store.close().unwrap();
+    // After an incident: five minutes, and she is told that she is logged out.
+    let store = setup.builder::<u64>().timeouts(minutes(5, 1_440)).adopt_shorter_timeouts();
+    let store = store.build().unwrap();
+    setup.clock.advance(Duration::from_secs(600));
+    assert_absent(&store, &session);
+    let later = created_for(&store, "ann", 2);
+    store.close().unwrap();
+    let store = setup.store_with(minutes(60, 1_440));
+    assert_absent(&store, &session);
+    assert_eq!(keys_listed(&store, "ann"), [later.key()]);
+}
+
+pub fn two_stores_on_one_engine_have_the_same_timeouts<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let engine = Arc::new(setup.fixture.open());
+    let with = |timeouts| setup.builder_on::<u64>(Arc::clone(&engine)).timeouts(timeouts).build();
+    let long = with(minutes(60, 120)).unwrap();
+    let session = created(&long, 1);
+    let refused = with(minutes(1, 10));
+    assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{refused:?}");
+    let same = with(minutes(60, 120)).unwrap();
+    setup.clock.advance(Duration::from_secs(600));
+    assert_eq!(same.clean_up_expired().unwrap(), 0);
+    assert_eq!(stored(&long, session.id()).into_content(), 1);
 }
 
 pub fn longer_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {

@@ -11,6 +11,10 @@ pub(crate) mod forward;
 pub(crate) mod limits;
 pub(crate) mod memory;
 #[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg_attr(
+    not(all(feature = "postgres", feature = "redis")),
+    allow(dead_code, reason = "each kind of server needs a part of it")
+)]
 pub(crate) mod network;
 pub(crate) mod outcome;
 pub(crate) mod redb;

@@ -142,7 +142,7 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let listing = self.listing()?;
+        let listing = self.as_of_now()?;
         let failed = |error| self.view.failed_to_read(error);
         for key in listing.keys_of(user).map_err(failed)? {
             if let Some(record) = listing.get(&key).map_err(failed)? {
@@ -156,7 +156,7 @@ impl Engine for RedbEngine {
     }
 
     fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
-        let listing = self.listing()?;
+        let listing = self.as_of_now()?;
         let failed = |error| self.view.failed_to_read(error);
         for entry in listing.records_after(after).map_err(failed)? {
             let (key, record) = entry.map_err(failed)?;
@@ -174,7 +174,7 @@ impl Engine for RedbEngine {
         moment: Moment,
         visit: &mut VisitUser<'_>,
     ) -> Result<()> {
-        let listing = self.listing()?;
+        let listing = self.as_of_now()?;
         let failed = |error| self.view.failed_to_read(error);
         let mut entries = listing.users_after(after).map_err(failed)?.peekable();
         while let Some(entry) = entries.next() {
@@ -239,7 +239,7 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, moment: Moment) -> Result<u64> {
-        let listing = self.listing()?;
+        let listing = self.as_of_now()?;
         let failed = |error| self.view.failed_to_read(error);
         let mut expired = 0;
         for key in listing.passed(moment.now).map_err(failed)? {

@@ -174,7 +174,7 @@ impl RedbEngine {
     }
 
     /// The store as it is now, as one whole. It waits for no commit, nor for the disk.
-    pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
+    pub(in crate::engine::redb) fn as_of_now(&self) -> Result<Listing> {
         self.reopen_if_lost()?;
         self.view.listing()
     }

@@ -162,7 +162,7 @@ fn writes(criterion: &mut Criterion) {
 /// From many threads, which share commits.
 fn create_expired(store: &SessionStore<Content>, count: usize) {
     const THREADS: usize = 50;
-    let expired = SessionOptions::new().inactivity(Duration::ZERO);
+    let expired = SessionOptions::new().inactivity(Duration::from_millis(1));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -172,6 +172,8 @@ fn create_expired(store: &SessionStore<Content>, count: usize) {
             });
         }
     });
+    // Until the last of them has expired.
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 fn opening(criterion: &mut Criterion) {

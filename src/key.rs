@@ -57,3 +57,16 @@ impl fmt::Debug for SessionKey {
         write!(formatter, "SessionKey({self})")
     }
 }
+
+impl fmt::LowerHex for SessionKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// As its 32 hexadecimal digits.
+impl serde::Serialize for SessionKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

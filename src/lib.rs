@@ -168,9 +168,11 @@ pub use session::json::Json;
 pub use session::options::SessionOptions;
 pub use session::user::UserId;
 pub use store::SessionStore;
+pub use store::by_key::SessionByKey;
 pub use store::check::CheckReport;
 pub use store::listing::Stats;
-pub use store::modify::ModifyOutcome;
+pub use store::listing::Visited;
+pub use store::modify::{ModifyOutcome, ModifyValue, Returned};
 pub use time::clock::{Clock, SystemClock};
 pub use time::timeouts::Timeouts;
 

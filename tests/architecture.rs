@@ -143,7 +143,8 @@ fn no_folder_is_too_full_to_overlook() {
     let mut full = Vec::new();
     while let Some(folder) = folders.pop() {
         let entries: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
-        let files = entries.iter().filter(|entry| entry.is_file()).count();
+        let is_code = |entry: &&PathBuf| entry.extension().is_some_and(|end| end == "rs");
+        let files = entries.iter().filter(is_code).count();
         let name = folder.strip_prefix(source()).unwrap().to_string_lossy().replace('\\', "/");
         if files > MOST && !FULLER.contains(&name.as_str()) {
             full.push(format!("{name}: {files} files"));

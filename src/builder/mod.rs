@@ -53,6 +53,7 @@ pub struct Builder<C = Attributes> {
     sweep_interval: Duration,
     adopt_shorter_timeouts: bool,
     manual_maintenance: bool,
+    open_timeout: Duration,
     content_name: Option<String>,
     renamed_content: Vec<String>,
     content_version: u32,
@@ -75,6 +76,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             sweep_interval: Duration::from_secs(60),
             adopt_shorter_timeouts: false,
             manual_maintenance: false,
+            open_timeout: Duration::ZERO,
             content_name: None,
             renamed_content: Vec::new(),
             content_version: 0,
@@ -206,6 +208,26 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// itself; until then touches ride only with other writes.
     pub fn manual_maintenance(self) -> Self {
         Self { manual_maintenance: true, ..self }
+    }
+
+    /// How long [`open`](Self::open) waits for a file that another process holds, as when a program is
+    /// started while the one before it is still closing. Default: not at all; then, and once the
+    /// time is over, it is [`Error::AlreadyOpen`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let store: SessionStore =
+    ///     SessionStore::builder().open_timeout(Duration::from_secs(5)).open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_timeout(self, timeout: Duration) -> Self {
+        Self { open_timeout: timeout, ..self }
     }
 
     /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading

@@ -17,13 +17,14 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::store::SessionStore;
-use crate::store::adoption::Adoption;
 use crate::store::codec::Codec;
+use crate::store::core::adoption::Adoption;
 use crate::store::core::meta::{CREATED_AT, TIMEOUTS};
 use crate::store::core::{Counters, SWEEP_STEP, StoreCore};
 use crate::store::maintenance::{Intervals, Maintenance};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::moment::Moment;
+use crate::time::ticks;
 use crate::time::timeouts::Timeouts;
 
 /// The ways to a store. They stand with the settings, so that the store need not know of them.
@@ -72,7 +73,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
         }
         self.check()?;
-        self.engine = Some(Arc::new(RedbEngine::open_with(path, &self.redb)?));
+        self.engine = Some(Arc::new(self.wait_for_file(path.as_ref())?));
         self.build()
     }
 
@@ -97,6 +98,22 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     pub fn open_existing(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
         self.redb = self.redb.create_missing(false);
         self.open(path)
+    }
+
+    /// Opens the file, and tries again while another process holds it and there is time.
+    fn wait_for_file(&self, path: &Path) -> Result<RedbEngine> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let until = ticks::now().checked_add(self.open_timeout);
+        loop {
+            match RedbEngine::open_with(path, &self.redb) {
+                Err(Error::AlreadyOpen { .. })
+                    if until.is_none_or(|until| ticks::now() < until) =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// A store that keeps its sessions in memory: [`build`](Self::build) with a [`MemoryEngine`].

@@ -377,3 +377,7 @@ impl Error {
         if full { Self::StorageFull { path, source } } else { Self::Io { action, path, source } }
     }
 }
+
+/// Its causes are only ever read.
+impl std::panic::UnwindSafe for Error {}
+impl std::panic::RefUnwindSafe for Error {}

@@ -140,6 +140,16 @@ impl FromStr for SessionKey {
     }
 }
 
+/// From its 32 hexadecimal digits.
+impl<'de> serde::Deserialize<'de> for SessionKey {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Reads 128 bits from their one spelling in base64url; the reason for a refusal otherwise.
 pub(crate) fn decode_128_bits(text: &str) -> std::result::Result<[u8; 16], &'static str> {
     if text.len() != SessionId::ENCODED_LEN {

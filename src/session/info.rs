@@ -65,3 +65,17 @@ impl SessionInfo {
         self.times.expires_at.to_system_time()
     }
 }
+
+/// With its times in milliseconds since 1970: `created_at_ms`, `last_active_ms`, `expires_at_ms`.
+impl serde::Serialize for SessionInfo {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut line = serializer.serialize_struct("SessionInfo", 5)?;
+        line.serialize_field("key", &self.key)?;
+        line.serialize_field("user", &self.user)?;
+        line.serialize_field("created_at_ms", &self.times.created_at.as_millis())?;
+        line.serialize_field("last_active_ms", &self.times.last_active.as_millis())?;
+        line.serialize_field("expires_at_ms", &self.times.expires_at.as_millis())?;
+        line.end()
+    }
+}

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::key::SessionKey;
+use crate::random::SystemRandom;
 use crate::session::attributes::Attributes;
 use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
@@ -178,6 +179,39 @@ impl<C> Session<C> {
     #[must_use]
     pub const fn csrf_token(&self) -> Option<&CsrfToken> {
         self.csrf_token.as_ref()
+    }
+
+    /// The CSRF token; draws one for a session that has none, as one created before its program had any.
+    /// [`update`](crate::SessionStore::update) or
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id) saves it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Generator`](crate::Error::Generator) if the operating system gives no random bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let mut session = store.create(1)?;
+    /// let token = session.ensure_csrf_token()?.encode();
+    /// store.update(&mut session)?;
+    /// let read = store.read(session.id())?.expect("updated above");
+    /// assert!(read.csrf_token().is_some_and(|stored| stored.verify(&token)));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn ensure_csrf_token(&mut self) -> Result<&CsrfToken> {
+        let token = match self.csrf_token.take() {
+            Some(token) => token,
+            None => {
+                let drawn = CsrfToken::draw_from(&SystemRandom)?;
+                self.modified = true;
+                drawn
+            }
+        };
+        Ok(self.csrf_token.insert(token))
     }
 
     /// The content.

@@ -1,5 +1,7 @@
 //! The id of the user a session belongs to, and the form in which engines index it.
 
+mod convert;
+
 use std::fmt;
 
 use crate::error::{Error, Result};
@@ -28,13 +30,13 @@ pub struct UserId(Repr);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    /// Every `i64` and `u64`; nothing wider can be made from outside.
+    /// Every number that fits.
     Number(i128),
+    /// A number above `i128::MAX`.
+    Large(u128),
     Text(Box<str>),
 }
 
-const TAG_UNSIGNED: u8 = 1;
-const TAG_NEGATIVE: u8 = 2;
 const TAG_TEXT: u8 = 3;
 
 impl UserId {
@@ -47,7 +49,7 @@ impl UserId {
     pub const fn as_number(&self) -> Option<i128> {
         match self.0 {
             Repr::Number(number) => Some(number),
-            Repr::Text(_) => None,
+            Repr::Large(_) | Repr::Text(_) => None,
         }
     }
 
@@ -55,7 +57,7 @@ impl UserId {
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.0 {
-            Repr::Number(_) => None,
+            Repr::Number(_) | Repr::Large(_) => None,
             Repr::Text(text) => Some(text),
         }
     }
@@ -64,14 +66,8 @@ impl UserId {
     /// or the text in UTF-8.
     pub(crate) fn to_key(&self) -> Result<UserKey> {
         let bytes = match &self.0 {
-            Repr::Number(number) => {
-                let (tag, bits) = match u64::try_from(*number) {
-                    Ok(number) => (TAG_UNSIGNED, number.to_be_bytes()),
-                    // From an `i64`, so the lower half holds all of it.
-                    Err(_) => (TAG_NEGATIVE, (*number as i64).to_be_bytes()),
-                };
-                [&[tag], bits.as_slice()].concat()
-            }
+            Repr::Number(number) => convert::number_to_bytes(*number),
+            Repr::Large(number) => convert::large_to_bytes(*number),
             Repr::Text(text) if text.len() > Self::MAX_LEN => {
                 return Err(Error::InvalidUser { len: text.len(), max: Self::MAX_LEN });
             }
@@ -84,18 +80,10 @@ impl UserId {
     pub(crate) fn from_key(bytes: &[u8]) -> Option<Self> {
         let (tag, rest) = bytes.split_first()?;
         let repr = match *tag {
-            TAG_UNSIGNED => Repr::Number(u64::from_be_bytes(rest.try_into().ok()?).into()),
-            TAG_NEGATIVE => {
-                let number = i64::from_be_bytes(rest.try_into().ok()?);
-                if number >= 0 {
-                    return None;
-                }
-                Repr::Number(number.into())
-            }
             TAG_TEXT if rest.len() <= Self::MAX_LEN => {
                 Repr::Text(std::str::from_utf8(rest).ok()?.into())
             }
-            _ => return None,
+            tag => convert::number_from_bytes(tag, rest)?,
         };
         Some(Self(repr))
     }
@@ -141,6 +129,7 @@ impl fmt::Display for UserId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Number(number) => number.fmt(formatter),
+            Repr::Large(number) => number.fmt(formatter),
             Repr::Text(text) => text.fmt(formatter),
         }
     }
@@ -150,6 +139,7 @@ impl fmt::Debug for UserId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Number(number) => write!(formatter, "UserId({number})"),
+            Repr::Large(number) => write!(formatter, "UserId({number})"),
             Repr::Text(text) => write!(formatter, "UserId({text:?})"),
         }
     }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
-use crate::store::adoption::Sweeper;
+use crate::store::core::adoption::Sweeper;
 use crate::time::timeouts::Timeouts;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {

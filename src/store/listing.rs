@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
@@ -28,7 +29,7 @@ use crate::time::timeouts::Timeouts;
 /// assert!(stats.last_maintenance_failure.is_none());
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Live sessions.
@@ -51,14 +52,38 @@ pub struct Stats {
     /// Background tasks that failed since the store was opened. Each is tried again.
     pub maintenance_failures: u64,
     /// The last of those failures; `None` once what had failed has gone well.
+    #[serde(serialize_with = "as_text")]
     pub last_maintenance_failure: Option<Error>,
     /// The longer timeouts on record, as long as the store's shorter ones wait to be
     /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under both.
     pub longer_timeouts_on_record: Option<Timeouts>,
 }
 
+fn as_text<S: serde::Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(ToString::to_string).serialize(to)
+}
+
+/// What the closure of [`SessionStore::for_each`] may return: nothing, or a [`ControlFlow`] whose
+/// `Break` ends the visit.
+pub trait Visited {
+    /// Whether no more sessions are to be shown.
+    fn is_enough(&self) -> bool;
+}
+
+impl Visited for () {
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
+impl<B, C> Visited for ControlFlow<B, C> {
+    fn is_enough(&self) -> bool {
+        self.is_break()
+    }
+}
+
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Lists a user's sessions, in no particular order: one line each for a page on which users
+    /// Lists a user's sessions, the most recently active first: one line each for a page on which users
     /// see where they are logged in (ASVS 5.0, 7.5.2).
     ///
     /// A damaged record is left out and counted in [`Stats::damaged_records`]: it must not keep a
@@ -99,6 +124,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.times.last_active));
         Ok(sessions)
     }
 
@@ -129,7 +155,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// assert_eq!(sum, 6);
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn for_each(&self, mut visit: impl FnMut(SessionInfo, C)) -> Result<u64> {
+    pub fn for_each<R: Visited>(&self, mut visit: impl FnMut(SessionInfo, C) -> R) -> Result<u64> {
         let core = &self.handle.core;
         let moment = core.moment()?;
         let mut visited = 0;
@@ -147,8 +173,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 Ok((info, content))
             }) {
                 Ok((info, content)) => {
-                    visit(info, content);
                     visited += 1;
+                    if visit(info, content).is_enough() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
                 Err(error @ (Error::DamagedRecord { .. } | Error::ContentMismatch { .. })) => {
                     first_error.get_or_insert(error);
@@ -158,6 +186,46 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             Ok(ControlFlow::Continue(()))
         })?;
         first_error.map_or(Ok(visited), Err)
+    }
+
+    /// A page of all live sessions: at most `limit` after a key, in the order of the keys. Ask again
+    /// after the last one for more. What comes before the page is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// None besides the general ones. A damaged record is left out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// for number in 0..3 {
+    ///     store.create(number)?;
+    /// }
+    /// let page = store.list(None, 2)?;
+    /// assert_eq!(page.len(), 2);
+    /// assert_eq!(store.list(page.last().map(|last| last.key()), 2)?.len(), 1);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn list(&self, after: Option<SessionKey>, limit: usize) -> Result<Vec<SessionInfo>> {
+        let core = &self.handle.core;
+        let moment = core.moment()?;
+        let mut page = Vec::new();
+        if limit == 0 {
+            return Ok(page);
+        }
+        core.engine.scan(after.as_ref(), &mut |key, record| {
+            match core.counting_damage(record) {
+                Ok(record) if record.is_expired(moment) => {}
+                Ok(record) => page.push(info_of(key, &record, &core.timeouts)),
+                Err(Error::DamagedRecord { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(if page.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(page)
     }
 
     /// How many sessions there are. Costs a look at those whose deadline has passed since the last

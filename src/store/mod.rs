@@ -3,19 +3,20 @@
 //! Invariant: only creating creates. Every other method changes a record that is there and not
 //! expired, under the condition that it is still the one that was looked at, or changes nothing.
 
-pub(crate) mod adoption;
+pub(crate) mod by_key;
 pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod core;
-pub(crate) mod failing;
 pub(crate) mod lifecycle;
 pub(crate) mod listing;
 pub(crate) mod maintenance;
 pub(crate) mod modify;
 pub(crate) mod revoke;
 pub(crate) mod save;
+pub(crate) mod users;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -289,6 +290,11 @@ impl<C> Drop for Handle<C> {
         }
     }
 }
+
+/// A panic in a caller's code never leaves a store half changed: no lock is held while it runs, and
+/// what a call does is done in one step.
+impl<C> UnwindSafe for SessionStore<C> {}
+impl<C> RefUnwindSafe for SessionStore<C> {}
 
 impl<C> Clone for SessionStore<C> {
     fn clone(&self) -> Self {

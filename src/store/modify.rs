@@ -12,36 +12,186 @@ use crate::store::SessionStore;
 /// this is reached only where thousands of updates of one session overtake a single caller.
 const MAX_ATTEMPTS: u32 = 10_000;
 
-/// What the closure of [`SessionStore::modify`] may return: nothing, or a `Result` whose error
-/// keeps the session as it was.
+/// What the closure of [`SessionStore::modify`] may return, and what `modify` makes of it.
 ///
-/// Implemented for `()` and for `Result<(), E>` where [`Error`] can be made from `E`; sealed.
-pub trait ModifyOutcome: sealed::Sealed {
+/// | the closure returns | `modify` returns | if the session is gone |
+/// |---|---|---|
+/// | `()` | `Result<Option<Session<C>>>`: the session as it was saved | `Ok(None)` |
+/// | `Option<T>` | `Result<Option<T>>` | `Ok(None)` |
+/// | a number, a text, a `Vec`, a tuple, ... | `Result<Option<T>>` | `Ok(None)` |
+/// | [`Returned(value)`](Returned), for any type | `Result<Option<T>>` | `Ok(None)` |
+/// | `Result` of one of these, with an error `E: From<Error>` | the same, with `E` for the error | `Ok(None)` |
+///
+/// An `Err` keeps the session as it was, and is returned as it is.
+#[diagnostic::on_unimplemented(
+    message = "the closure of `modify` may not return `{Self}`",
+    note = "wrap a value of another type: `Returned(value)`; an error type has to be `From<sessile::Error>`"
+)]
+pub trait ModifyOutcome<C> {
+    /// What `modify` returns inside `Ok`.
+    type Output;
+    /// The error of `modify`.
+    type Error: From<Error>;
+    /// Whether the session is to be saved with what the closure made of it.
     #[doc(hidden)]
-    fn into_result(self) -> Result<()>;
+    fn into_value(self) -> Result<Self::Value, Self::Error>;
+    #[doc(hidden)]
+    type Value;
+    #[doc(hidden)]
+    fn saved(value: Self::Value, session: Session<C>) -> Self::Output;
+    /// What is returned for a session that is not there.
+    #[doc(hidden)]
+    fn gone() -> Self::Output;
 }
 
-impl ModifyOutcome for () {
-    fn into_result(self) -> Result<()> {
-        Ok(())
+/// A value of any type, returned out of the closure of [`SessionStore::modify`].
+///
+/// # Examples
+///
+/// ```
+/// use sessile::{Returned, SessionStore};
+///
+/// struct Price { cents: u64 }
+///
+/// let store = SessionStore::<u64>::in_memory()?;
+/// let id = store.create(250)?.id().clone();
+/// let price = store.modify(&id, |session| Returned(Price { cents: *session.content() }))?;
+/// assert_eq!(price.map(|price| price.cents), Some(250));
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned<T>(pub T);
+
+/// What [`ModifyOutcome`] is for alone and for inside a `Result`.
+pub trait ModifyValue<C> {
+    /// What `modify` returns inside `Ok`.
+    type Output;
+    #[doc(hidden)]
+    fn saved(self, session: Session<C>) -> Self::Output;
+    #[doc(hidden)]
+    fn gone() -> Self::Output;
+}
+
+impl<C> ModifyValue<C> for () {
+    type Output = Option<Session<C>>;
+
+    fn saved(self, session: Session<C>) -> Self::Output {
+        Some(session)
+    }
+
+    fn gone() -> Self::Output {
+        None
     }
 }
 
-impl<E: Into<Error>> ModifyOutcome for Result<(), E> {
-    fn into_result(self) -> Result<()> {
-        self.map_err(Into::into)
+impl<C, T> ModifyValue<C> for Option<T> {
+    type Output = Self;
+
+    fn saved(self, _: Session<C>) -> Self::Output {
+        self
+    }
+
+    fn gone() -> Self::Output {
+        None
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl<E> Sealed for Result<(), E> {}
+impl<C, T> ModifyValue<C> for Returned<T> {
+    type Output = Option<T>;
+
+    fn saved(self, _: Session<C>) -> Self::Output {
+        Some(self.0)
+    }
+
+    fn gone() -> Self::Output {
+        None
+    }
+}
+
+impl<C, V: ModifyValue<C>, E: From<Error>> ModifyOutcome<C> for Result<V, E> {
+    type Output = V::Output;
+    type Error = E;
+    type Value = V;
+
+    fn into_value(self) -> Result<V, E> {
+        self
+    }
+
+    fn saved(value: V, session: Session<C>) -> Self::Output {
+        value.saved(session)
+    }
+
+    fn gone() -> Self::Output {
+        V::gone()
+    }
+}
+
+/// Alone, a value is what it is inside a `Result` whose error is the crate's.
+macro_rules! outcomes {
+    ($([$($parameter:ident),*] $value:ty;)*) => {$(
+        impl<C, $($parameter),*> ModifyOutcome<C> for $value {
+            type Output = <$value as ModifyValue<C>>::Output;
+            type Error = Error;
+            type Value = $value;
+
+            fn into_value(self) -> Result<Self> {
+                Ok(self)
+            }
+
+            fn saved(value: Self, session: Session<C>) -> Self::Output {
+                <$value as ModifyValue<C>>::saved(value, session)
+            }
+
+            fn gone() -> Self::Output {
+                <$value as ModifyValue<C>>::gone()
+            }
+        }
+    )*};
+}
+
+/// Values that are returned as they are, if there was a session to get them from.
+macro_rules! values {
+    ($([$($parameter:ident),*] $value:ty;)*) => {
+        $(
+            impl<C, $($parameter),*> ModifyValue<C> for $value {
+                type Output = Option<$value>;
+
+                fn saved(self, _: Session<C>) -> Self::Output {
+                    Some(self)
+                }
+
+                fn gone() -> Self::Output {
+                    None
+                }
+            }
+        )*
+        outcomes! { $([$($parameter),*] $value;)* }
+    };
+}
+
+outcomes! {
+    [] ();
+    [T] Option<T>;
+    [T] Returned<T>;
+}
+
+values! {
+    [] bool; [] char; [] String; [] &'static str;
+    [] u8; [] u16; [] u32; [] u64; [] u128; [] usize;
+    [] i8; [] i16; [] i32; [] i64; [] i128; [] isize;
+    [] f32; [] f64;
+    [] std::time::Duration; [] std::time::SystemTime;
+    [T] Vec<T>; [T] Box<T>; [T] std::sync::Arc<T>;
+    [A, B] (A, B); [A, B, D] (A, B, D); [A, B, D, E] (A, B, D, E);
+    [K, V, S] std::collections::HashMap<K, V, S>; [K, V] std::collections::BTreeMap<K, V>;
+    [K, S] std::collections::HashSet<K, S>; [K] std::collections::BTreeSet<K>;
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Reads a session, lets the closure change it, and saves it; again from the start if somebody
-    /// else saved it meanwhile. `None` if there is no such session, or none any more.
+    /// else saved it meanwhile. What the closure returns is returned, once the session is saved:
+    /// nothing gives the session itself, a value the value, and a `Result` may have an error of your
+    /// own; see [`ModifyOutcome`]. `None` if there is no such session, or none any more.
     ///
     /// This is the way to change a session that several requests may change at once: no change is
     /// lost. A returned session has been saved and its life extended. One durable commit a try.
@@ -54,8 +204,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// As for [`read`](Self::read) and [`update`](Self::update), but for `Gone` and `Conflict`:
-    /// [`Error::Conflict`] only after 10,000 tries. An error that the closure returns is returned,
-    /// and nothing is written.
+    /// [`Error::Conflict`] only after 10,000 tries. An error that the closure returns is returned as
+    /// it is, and nothing is written.
     ///
     /// # Examples
     ///
@@ -71,24 +221,32 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///     }
     /// });
     /// assert_eq!(*store.read(&id)?.expect("not destroyed").content(), 4);
+    ///
+    /// // A value, and an error of one's own:
+    /// let before = store.modify(&id, |session| {
+    ///     let before = *session.content();
+    ///     *session.content_mut() = before.checked_sub(1).ok_or("nothing is left")?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(before)
+    /// });
+    /// assert_eq!(before.expect("there was one left"), Some(4));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn modify<R: ModifyOutcome>(
+    pub fn modify<R: ModifyOutcome<C>>(
         &self,
         id: &SessionId,
         mut change: impl FnMut(&mut Session<C>) -> R,
-    ) -> Result<Option<Session<C>>> {
+    ) -> Result<R::Output, R::Error> {
         for _ in 0..MAX_ATTEMPTS {
-            let Some(mut session) = self.read(id)? else { return Ok(None) };
-            change(&mut session).into_result()?;
+            let Some(mut session) = self.read(id)? else { return Ok(R::gone()) };
+            let value = change(&mut session).into_value()?;
             match self.update(&mut session) {
-                Ok(()) => return Ok(Some(session)),
+                Ok(()) => return Ok(R::saved(value, session)),
                 Err(Error::Conflict { .. }) => {}
-                Err(Error::Gone { .. }) => return Ok(None),
-                Err(error) => return Err(error),
+                Err(Error::Gone { .. }) => return Ok(R::gone()),
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::Conflict { key: id.key() })
+        Err(Error::Conflict { key: id.key() }.into())
     }
 }
 

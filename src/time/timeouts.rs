@@ -189,6 +189,21 @@ impl Default for Timeouts {
     }
 }
 
+/// In seconds, as it is read: whole numbers where they are whole.
+impl serde::Serialize for Timeouts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut pair = serializer.serialize_struct("Timeouts", 2)?;
+        for (name, millis) in [("inactivity", self.inactivity_ms), ("absolute", self.absolute_ms)] {
+            match millis % 1_000 {
+                0 => pair.serialize_field(name, &(millis / 1_000))?,
+                _ => pair.serialize_field(name, &(millis as f64 / 1_000.0))?,
+            }
+        }
+        pair.end()
+    }
+}
+
 /// The timeouts that one session was given instead of the store's, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnTimeouts {
@@ -360,6 +375,6 @@ mod tests {
         assert!(text(-1, 60).contains("inactivity timeout is -1 s"));
         assert!(text(1, -60).contains("absolute timeout is -60 s"));
         assert!(text(61, 60).contains("greater than the absolute timeout"));
-        assert!(text(0, i64::MAX).contains("last moment"));
+        assert!(text(1, i64::MAX).contains("last moment"));
     }
 }

@@ -22,6 +22,7 @@ const PANICS: u8 = 2;
 #[derive(Debug, Default)]
 struct FaultyClock {
     fault: AtomicU8,
+    millis: AtomicU64,
     asked_by_thread: AtomicU64,
     thread_ended: Arc<AtomicBool>,
 }
@@ -40,6 +41,10 @@ impl Drop for Running {
 }
 
 impl FaultyClock {
+    fn advance(&self) {
+        self.millis.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn fail_as(&self, fault: u8) {
         self.fault.store(fault, Ordering::SeqCst);
     }
@@ -73,7 +78,10 @@ impl Clock for FaultyClock {
         match self.fault.load(Ordering::SeqCst) {
             BEFORE_1970 => UNIX_EPOCH - MS,
             PANICS => std::panic::resume_unwind(Box::new("on purpose")),
-            _ => UNIX_EPOCH + Duration::from_secs(1_000_000),
+            _ => {
+                let millis = self.millis.load(Ordering::SeqCst);
+                UNIX_EPOCH + Duration::from_secs(1_000_000) + Duration::from_millis(millis)
+            }
         }
     }
 }
@@ -92,7 +100,8 @@ fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
         // The first of these may have begun before the fault.
         clock.wait_for(4);
         clock.fail_as(SOUND);
-        store.create_with(1, &SessionOptions::new().inactivity(Duration::ZERO)).unwrap();
+        store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
+        clock.advance();
         wait_until(|| {
             let stats = store.stats().unwrap();
             stats.swept == 1 && stats.last_maintenance_failure.is_none()
@@ -177,8 +186,9 @@ fn dropping_the_last_handle_waits_for_one_step_of_a_sweep_and_not_for_all() {
     let store = builder.in_memory().unwrap();
     clock.hold();
     for _ in 0..EXPIRED {
-        store.create_with(1, &SessionOptions::new().inactivity(Duration::ZERO)).unwrap();
+        store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
     }
+    clock.now.store(1, Ordering::SeqCst);
     let before = clock.steps();
     thread::scope(|scope| {
         let dropping = scope.spawn(|| drop(store));
@@ -220,7 +230,8 @@ fn manual_maintenance_starts_no_thread() {
     let clock = Arc::new(FaultyClock::default());
     let builder = SessionStore::<u32>::builder().clock(Arc::clone(&clock));
     let store = builder.sweep_interval(MS).manual_maintenance().in_memory().unwrap();
-    store.create_with(1, &SessionOptions::new().inactivity(Duration::ZERO)).unwrap();
+    store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
+    clock.advance();
     thread::sleep(20 * MS);
     assert_eq!(clock.asked_by_thread.load(Ordering::SeqCst), 0);
     assert_eq!(store.clean_up_expired().unwrap(), 1);

@@ -39,6 +39,10 @@ pub(crate) enum Refused {
 pub(crate) struct Model {
     pub(crate) sessions: Vec<Modelled>,
     pub(crate) defaults: Defaults,
+    /// The timeouts on record, once a store was open; and whether this one's, which are shorter, wait
+    /// to be noted there.
+    pub(crate) on_record: Option<(Millis, Millis)>,
+    pub(crate) waits: bool,
     pub(crate) max_sessions: usize,
     pub(crate) now: Millis,
     pub(crate) ids: usize,
@@ -51,6 +55,20 @@ impl Model {
         let inactivity = session.own.0.unwrap_or(self.defaults.inactivity);
         let absolute = session.own.1.unwrap_or(self.defaults.absolute);
         (session.last_active + inactivity).min(session.created_at + absolute)
+    }
+
+    /// A store is opened. What had ended by the timeouts on record goes before longer ones count.
+    pub(crate) fn open(&mut self, defaults: Defaults) {
+        let own = (defaults.inactivity, defaults.absolute);
+        let before = self.on_record.unwrap_or(own);
+        let longest = (own.0.max(before.0), own.1.max(before.1));
+        if longest != before {
+            self.defaults = Defaults { inactivity: before.0, absolute: before.1, ..defaults };
+            self.remove_expired();
+        }
+        self.on_record = Some(longest);
+        self.waits = longest != own;
+        self.defaults = defaults;
     }
 
     fn is_live(&self, session: &Modelled) -> bool {
@@ -77,12 +95,13 @@ impl Model {
         own: (Option<Millis>, Option<Millis>),
     ) -> Result<usize, Refused> {
         let inactivity = own.0.unwrap_or(self.defaults.inactivity);
-        if inactivity > own.1.unwrap_or(self.defaults.absolute) {
+        let absolute = own.1.unwrap_or(self.defaults.absolute);
+        if inactivity == 0 || inactivity > absolute {
             return Err(Refused::InvalidTimeouts);
         }
         let ending = self.ending_for(user)?;
-        if self.sessions.len() - ending.len() >= self.max_sessions {
-            self.sweep();
+        if self.sessions.len() - ending.len() >= self.max_sessions && !self.waits {
+            self.remove_expired();
         }
         if self.sessions.len() - ending.len() >= self.max_sessions {
             return Err(Refused::Full);
@@ -168,7 +187,14 @@ impl Model {
         }
     }
 
+    /// By whoever asks for it, whose timeouts count from then on.
     pub(crate) fn sweep(&mut self) -> u64 {
+        self.on_record = Some((self.defaults.inactivity, self.defaults.absolute));
+        self.waits = false;
+        self.remove_expired()
+    }
+
+    fn remove_expired(&mut self) -> u64 {
         let before = self.sessions.len();
         self.sessions = self.live().into_iter().cloned().collect();
         (before - self.sessions.len()) as u64

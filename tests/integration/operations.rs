@@ -124,6 +124,8 @@ impl<F: EngineFixture> Pair<F> {
         let model = Model {
             sessions: vec![],
             defaults,
+            on_record: None,
+            waits: false,
             max_sessions: MAX_SESSIONS,
             now: START,
             ids: 0,
@@ -136,6 +138,7 @@ impl<F: EngineFixture> Pair<F> {
     }
 
     fn open(&mut self) {
+        self.model.open(self.model.defaults);
         let Defaults { inactivity, absolute, per_user } = self.model.defaults;
         let timeouts =
             Timeouts::new(Duration::from_millis(inactivity), Duration::from_millis(absolute));

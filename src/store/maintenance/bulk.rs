@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::store::core::failing::Task;
 use crate::store::core::{PAUSE, StoreCore};
-use crate::store::failing::Task;
 use crate::store::maintenance::signal::Signal;
 use crate::store::maintenance::{Intervals, guarded};
 use crate::time::ticks;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::store::core::StoreCore;
-use crate::store::failing::Task;
+use crate::store::core::failing::Task;
 use crate::store::maintenance::guarded;
 use crate::store::maintenance::signal::Signal;
 use crate::time::ticks;

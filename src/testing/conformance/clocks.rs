@@ -140,7 +140,7 @@ pub fn before_1970_every_method_fails_and_nothing_changes<F: EngineFixture>() {
         refused(store.destroy_all_of("ann")),
         refused(store.destroy_others(&session)),
         refused(store.destroy_key(&key)),
-        refused(store.for_each(|_, _| panic!("nothing to show"))),
+        refused(store.for_each(|_, _| -> () { panic!("nothing to show") })),
         refused(store.len()),
         refused(store.is_empty()),
         refused(store.stats()),

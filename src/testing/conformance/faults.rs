@@ -165,7 +165,7 @@ pub fn a_visitor_that_panics_leaves_the_store_usable<F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<u64>();
     let session = created(&store, 1);
-    let visit = || drop(store.for_each(|_, _| panic!("on purpose")));
+    let visit = || drop(store.for_each(|_, _| -> () { panic!("on purpose") }));
     assert!(catch_unwind(AssertUnwindSafe(visit)).is_err());
     assert!(store.destroy(session.id()).unwrap());
     created(&store, 2);

@@ -197,18 +197,26 @@ pub fn extending_stops_at_the_absolute_deadline<F: EngineFixture>() {
     assert_eq!(store.len().unwrap(), 0);
 }
 
-pub fn a_timeout_of_zero_ends_a_session_at_once<F: EngineFixture>() {
-    for timeouts in [(Duration::ZERO, ABSOLUTE), (Duration::ZERO, Duration::ZERO)] {
-        let setup = Setup::<F>::new();
-        let store = setup.store_with(Timeouts::new(timeouts.0, timeouts.1).unwrap());
-        let session = created_for(&store, "ann", 1);
-        assert_eq!(session.expires_at(), session.created_at());
-        assert_eq!(store.len().unwrap(), 0);
-        assert_absent(&store, &session);
-        let options = options().inactivity(MS).absolute(MS);
-        let own = store.create_with(2, &options).unwrap();
-        assert!(store.read(own.id()).unwrap().is_some(), "own timeouts override a zero");
+pub fn a_timeout_below_a_millisecond_is_refused_and_one_millisecond_is_lived<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(Timeouts::new(MS, MS).unwrap());
+    let mut session = created_for(&store, "ann", 1);
+    for short in [Duration::ZERO, MS - Duration::from_nanos(1)] {
+        let inactivity = store.create_with(2, &options().inactivity(short));
+        let absolute = store.create_with(2, &options().absolute(short));
+        let set = [session.set_timeouts(short, ABSOLUTE), session.set_timeouts(short, short)];
+        for refused in [inactivity.map(drop), absolute.map(drop)].into_iter().chain(set) {
+            let too_short = matches!(
+                refused,
+                Err(Error::InvalidTimeouts(InvalidTimeouts::Zero { timeout })) if timeout == short
+            );
+            assert!(too_short, "{refused:?}");
+        }
     }
+    assert_eq!(store.len().unwrap(), 1);
+    assert!(store.read(session.id()).unwrap().is_some());
+    setup.clock.advance(MS);
+    assert_absent(&store, &session);
 }
 
 pub fn own_timeouts_override_the_stores_one_by_one<F: EngineFixture>() {

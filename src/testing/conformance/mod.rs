@@ -72,7 +72,7 @@ macro_rules! engine_conformance {
                 reading_with_extension_shows_the_extended_life
                 saving_extends
                 extending_stops_at_the_absolute_deadline
-                a_timeout_of_zero_ends_a_session_at_once
+                a_timeout_below_a_millisecond_is_refused_and_one_millisecond_is_lived
                 own_timeouts_override_the_stores_one_by_one
                 own_timeouts_survive_every_change
                 own_timeouts_are_checked_as_the_stores_are
@@ -161,9 +161,9 @@ macro_rules! engine_conformance {
                 a_store_closed_while_it_is_visited_fails_or_finishes
                 shorter_timeouts_apply_at_once_to_stored_sessions
                 shorter_timeouts_delete_nothing_before_they_are_adopted
-                longer_timeouts_apply_at_once_to_stored_sessions
                 what_has_ended_stays_gone_under_longer_timeouts
                 two_stores_on_one_engine_have_the_same_timeouts
+                longer_timeouts_apply_at_once_to_stored_sessions
                 content_of_another_name_is_refused
                 renamed_content_is_opened_under_its_old_name_and_its_new_one
                 a_store_without_a_name_takes_one_on

@@ -169,7 +169,7 @@ pub fn an_error_of_the_closure_is_returned_and_nothing_is_written<F: EngineFixtu
     setup.clock.advance(MS);
     let result = store.modify(session.id(), |session| {
         *session.content_mut() = 9;
-        Err(Error::engine(std::io::Error::other("not today")))
+        Err::<(), _>(Error::engine(std::io::Error::other("not today")))
     });
     assert!(matches!(result, Err(Error::Engine { .. })));
     let mut same = session.clone();

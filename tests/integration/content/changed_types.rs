@@ -22,7 +22,7 @@ where
     mismatch(new.read(&id));
     mismatch(new.read_and_extend(&id));
     mismatch(new.modify(&id, |_| assert!(id.encode().is_empty(), "it was not read")));
-    mismatch(new.for_each(|_, _| panic!("it was not read")));
+    mismatch(new.for_each(|_, _| -> () { panic!("it was not read") }));
     assert_eq!(new.stats().unwrap().damaged_records, 0, "it is sound");
     let report = new.check().unwrap();
     assert_eq!(report.problem_count, 1, "{:?}", report.problems);

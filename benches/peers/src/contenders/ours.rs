@@ -7,6 +7,7 @@
 //! promise, and line d is about it.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -107,7 +108,8 @@ impl Ours {
     /// Adds sessions that have expired to the store in use.
     fn add_expired(&self, first: u64, expired: u64) -> Outcome<Vec<Id>> {
         let store = self.store()?;
-        let at_once = SessionOptions::new().inactivity(Duration::ZERO);
+        // By the time that this returns.
+        let at_once = SessionOptions::new().inactivity(Duration::from_millis(1));
         let create = |index| -> Outcome<Id> {
             Ok(Id::Ours(store.create_with(Content::of(index, 0), &at_once)?.id().clone()))
         };
@@ -153,10 +155,10 @@ fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>)
         clock.0.store(planned.times.created_at, Ordering::Relaxed);
         ids.push(Id::Ours(store.create(planned.content.clone())?.id().clone()));
     }
-    Ok(engine.for_each(&mut |key, record| {
+    Ok(engine.scan(None, &mut |key, record| {
         let record = record?;
         records.push((*key.as_bytes(), record.index_deadline().as_millis(), record.encode(&key)));
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?)
 }
 

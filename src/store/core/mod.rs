@@ -3,6 +3,9 @@
 //!
 //! The maintenance threads hold this and nothing above it, so that no reference cycle can form.
 
+pub(crate) mod adoption;
+pub(crate) mod failing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,8 +21,8 @@ use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
 use crate::session::id::SessionId;
-use crate::store::adoption::{Adoption, Sweeper, Sweeping};
-use crate::store::failing::{Failing, Task};
+use crate::store::core::adoption::{Adoption, Sweeper, Sweeping};
+use crate::store::core::failing::{Failing, Task};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;

@@ -1,0 +1,216 @@
+//! What runs beside callers: flushes, sweeps that checkpoint, warming up, and who is woken for it.
+
+use super::*;
+
+/// An engine of which the log is over five eighths full, and under six: 64 KiB, with a sector a record.
+fn with_much_logged() -> RedbEngine {
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    for number in 0..85 {
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+    }
+    assert!(!engine.view.overlay.is_empty(), "nobody has come");
+    engine
+}
+
+#[test]
+fn a_sweep_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_come() {
+    let engine = with_much_logged();
+    let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
+    assert!(engine.remove_expired(Moment { now, timeouts }, 2).unwrap().more);
+    // All but the step's own two.
+    assert_eq!(engine.view.overlay.all().len(), 0);
+}
+
+/// A checkpoint takes as long as hundreds of commits, and a touch has a deadline.
+#[test]
+fn a_flush_leaves_a_checkpoint_that_is_due_to_whoever_is_woken() {
+    let engine = with_much_logged();
+    let woken = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&woken);
+    engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+    assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
+    engine.flush().unwrap();
+    assert_eq!(engine.stats().unwrap().pending_touches, 0);
+    assert!(woken.load(Ordering::Acquire) && !engine.view.overlay.is_empty());
+}
+
+#[test]
+fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    let half_a_log = |round: u64| {
+        for number in round * 70..(round + 1) * 70 {
+            assert_eq!(
+                engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+                Insert::Done(vec![])
+            );
+        }
+    };
+    // The file grows with the first ones; while the log makes way for that, nothing is logged.
+    for round in 0..4 {
+        half_a_log(round);
+        engine.run_background_work().unwrap();
+    }
+    half_a_log(4);
+    disk.hold_file_syncs();
+    thread::scope(|scope| {
+        let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
+        disk.wait_for_held_sync();
+        assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
+        let flushing = scope.spawn(|| engine.flush().unwrap());
+        let flushed = (0..6_000).any(|_| {
+            thread::sleep(std::time::Duration::from_millis(10));
+            engine.stats().unwrap().pending_touches == 0
+        });
+        disk.release_syncs();
+        flushing.join().unwrap();
+        checkpointing.join().unwrap();
+        assert!(flushed, "the touch waited for the checkpoint");
+    });
+}
+
+#[test]
+fn a_flush_takes_a_thousand_touches_to_a_commit_though_others_write() {
+    const TOUCHED: u64 = 3_000;
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+    for number in 0..TOUCHED {
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+        assert!(touched(&engine, &key(number), Timestamp::from_millis(2)));
+    }
+    let operations = || engine.stats().unwrap().committed_operations;
+    let (before, flushed) = (operations(), AtomicBool::new(false));
+    let written = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut written = 0;
+            while !flushed.load(Ordering::Acquire) || written == 0 {
+                let inserted = engine.insert(
+                    &key(TOUCHED + written),
+                    record(),
+                    Moment::BEGINNING,
+                    Limits::NONE,
+                );
+                assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+                written += 1;
+            }
+            written
+        });
+        engine.flush().unwrap();
+        flushed.store(true, Ordering::Release);
+        writer.join().unwrap()
+    });
+    assert_eq!(engine.stats().unwrap().pending_touches, 0);
+    assert_eq!(operations() - before - written, TOUCHED.div_ceil(1_000), "steps of the flush");
+}
+
+#[test]
+fn a_step_of_the_warm_up_reads_no_more_than_a_few_records_or_a_mebibyte_of_them() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    let parts = Parts { content: &[7; 1024 * 1024 + 1], ..parts_at(1) };
+    for number in 0..4 {
+        let record = Record::new(&parts, &Timeouts::default()).unwrap();
+        assert_eq!(
+            engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+    }
+    engine.close().unwrap();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    let steps = (0..10).take_while(|_| engine.prepare()).count();
+    assert_eq!(steps, 4, "one record to a step, though two may be few enough");
+    assert!(!engine.view.filter.is_worn_out());
+}
+
+/// Runs what may wait for ever, and fails if it does.
+fn ends(act: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let thread = thread::Builder::new().spawn(move || {
+        act();
+        done.send(()).unwrap();
+    });
+    let ended = is_done.recv_timeout(std::time::Duration::from_secs(60));
+    assert_ne!(ended, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "it waits for ever");
+    thread.unwrap().join().unwrap();
+}
+
+/// Whoever is woken may ask the engine, and hand it another waker, on the spot.
+#[test]
+fn a_waker_may_call_into_the_engine() {
+    ends(call_from_a_waker);
+}
+
+fn call_from_a_waker() {
+    let engine = Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap());
+    let woken = Arc::new(AtomicBool::new(false));
+    let (weak, flag) = (Arc::downgrade(&engine), Arc::clone(&woken));
+    engine.set_waker(Waker::new(move || {
+        let engine = weak.upgrade().unwrap();
+        assert!(engine.stats().unwrap().stored > 0);
+        let flag = Arc::clone(&flag);
+        engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+    }));
+    // Twice half of 64 KiB, with a sector each.
+    for number in 0..130 {
+        assert_eq!(
+            engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
+            Insert::Done(vec![])
+        );
+        if number == 70 {
+            engine.run_background_work().unwrap();
+        }
+    }
+    assert!(woken.load(Ordering::Acquire), "the second was called");
+}
+
+/// What a waker holds may call into the engine when it goes.
+#[test]
+fn a_waker_that_is_replaced_is_dropped_with_no_lock_held() {
+    ends(replace_a_waker);
+}
+
+fn replace_a_waker() {
+    struct Asks(std::sync::Weak<RedbEngine>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            if let Some(engine) = self.0.upgrade() {
+                engine.set_waker(Waker::new(|| {}));
+            }
+        }
+    }
+    let engine = Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap());
+    let held = Asks(Arc::downgrade(&engine));
+    engine.set_waker(Waker::new(move || {
+        let _ = &held;
+    }));
+    engine.set_waker(Waker::new(|| {}));
+}
+
+#[test]
+fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
+    fn check(engine: impl Engine) {
+        let woken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&woken);
+        engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+        let insert = |number| {
+            let inserted = engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE);
+            assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+            woken.swap(false, Ordering::AcqRel)
+        };
+        assert!(insert(1_000), "there is a filter to be built");
+        engine.run_background_work().unwrap();
+        // With a sector each of 64 KiB, of which there is one.
+        assert!((0..62).all(|number| !insert(number)));
+        assert!(insert(64), "half full");
+        engine.run_background_work().unwrap();
+        assert!(!insert(65));
+    }
+    check(Box::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap()));
+}

@@ -1,0 +1,239 @@
+//! Sessions that are not the caller's own, by the key that a listing shows: read, changed and ended
+//! without their secret.
+//!
+//! Invariant: nothing here extends a session's life, and nothing needs or gives an id.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::outcome::Replace;
+use crate::error::{Error, Result};
+use crate::key::SessionKey;
+use crate::record::{Parts, Record};
+use crate::session::Session;
+use crate::session::info::SessionInfo;
+use crate::session::user::UserId;
+use crate::store::SessionStore;
+use crate::store::codec::info_of;
+
+/// How often a change is tried, as for [`SessionStore::modify`].
+const MAX_ATTEMPTS: u32 = 10_000;
+
+/// A session without its secret: its line in a listing, and its content.
+///
+/// # Examples
+///
+/// See [`SessionStore::read_key`] and [`SessionStore::modify_key`].
+#[derive(Clone, Debug)]
+pub struct SessionByKey<C> {
+    info: SessionInfo,
+    content: C,
+}
+
+impl<C> SessionByKey<C> {
+    /// Its line in a listing: key, user and times.
+    #[must_use]
+    pub const fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    /// The content.
+    #[must_use]
+    pub const fn content(&self) -> &C {
+        &self.content
+    }
+
+    /// The content, to be changed. [`SessionStore::modify_key`] saves it.
+    pub const fn content_mut(&mut self) -> &mut C {
+        &mut self.content
+    }
+
+    /// The content alone.
+    #[must_use]
+    pub fn into_content(self) -> C {
+        self.content
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Reads a session by its key, as a listing shows it: for a page about somebody's devices, or an
+    /// administrator's. `None` if there is no such session. Does not extend its life.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<String>::in_memory()?;
+    /// let key = store.create_for_user("ann", "Firefox on Linux".into())?.key();
+    /// let session = store.read_key(&key)?.expect("created above");
+    /// assert_eq!(session.content(), "Firefox on Linux");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[doc(alias = "read_by_key")]
+    pub fn read_key(&self, key: &SessionKey) -> Result<Option<SessionByKey<C>>> {
+        let core = &self.handle.core;
+        let record = core.counting_damage(core.engine.load(key, core.moment()?))?;
+        record.map(|record| self.by_key(*key, &record)).transpose()
+    }
+
+    /// Changes a session's content by its key, and tries again if somebody else saved it meanwhile:
+    /// for a role or a plan that changes while its user is logged in. `false` if there is no such
+    /// session. Its life is not extended. One durable commit a try.
+    ///
+    /// # Errors
+    ///
+    /// As for [`modify`](Self::modify).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let session = store.create_for_user("ann", 1)?;
+    /// assert!(store.modify_key(&session.key(), |session| *session.content_mut() += 1)?);
+    /// assert_eq!(*store.read(session.id())?.expect("changed above").content(), 2);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[doc(alias = "modify_by_key")]
+    pub fn modify_key(
+        &self,
+        key: &SessionKey,
+        mut change: impl FnMut(&mut SessionByKey<C>),
+    ) -> Result<bool> {
+        let core = &self.handle.core;
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
+            let Some(stored) = stored else { return Ok(false) };
+            let mut session = self.by_key(*key, &stored)?;
+            change(&mut session);
+            let record = self.changed(&stored, &session.content)?;
+            let (moment, limits) = (core.moment()?, core.limits());
+            let revision = stored.revision();
+            match core.engine.replace(key, revision, record, moment, limits)? {
+                Replace::Done(_) => return Ok(true),
+                Replace::Missing => return Ok(false),
+                Replace::UserFull => return Err(core.user_full()),
+                Replace::Conflict => {}
+            }
+        }
+        Err(Error::Conflict { key: *key })
+    }
+
+    /// The same as [`modify_key`](Self::modify_key).
+    ///
+    /// # Errors
+    ///
+    /// As for [`modify_key`](Self::modify_key).
+    pub fn modify_by_key(
+        &self,
+        key: &SessionKey,
+        change: impl FnMut(&mut SessionByKey<C>),
+    ) -> Result<bool> {
+        self.modify_key(key, change)
+    }
+
+    /// Changes the content of every other session of this session's user, each in a commit of its
+    /// own, and says how many: for a role or a plan that this session has just changed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`modify_key`](Self::modify_key); what was changed before stays changed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<String>::in_memory()?;
+    /// let here = store.create_for_user("ann", "free".into())?;
+    /// let there = store.create_for_user("ann", "free".into())?;
+    /// assert_eq!(store.update_others(&here, |session| *session.content_mut() = "paid".into())?, 1);
+    /// assert_eq!(store.read(there.id())?.expect("still there").content(), "paid");
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn update_others(
+        &self,
+        session: &Session<C>,
+        mut change: impl FnMut(&mut SessionByKey<C>),
+    ) -> Result<u64> {
+        let Some(user) = session.user() else { return Ok(0) };
+        let mut changed = 0;
+        for other in self.sessions_of(user)? {
+            if other.key() != session.key() {
+                changed += u64::from(self.modify_key(&other.key(), &mut change)?);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// A user's sessions with their content, the most recently active first: for a page about
+    /// devices. Costs a look at this user's sessions, and at no other's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`sessions_of`](Self::sessions_of), and [`Error::ContentMismatch`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<String>::in_memory()?;
+    /// store.create_for_user("ann", "Firefox on Linux".into())?;
+    /// for session in store.sessions_of_with("ann")? {
+    ///     println!("{}: {}", session.info().key(), session.content());
+    /// }
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn sessions_of_with(&self, user: impl Into<UserId>) -> Result<Vec<SessionByKey<C>>> {
+        let core = &self.handle.core;
+        core.ensure_open()?;
+        let (user, moment) = (user.into().to_key()?, core.moment()?);
+        let mut sessions = Vec::new();
+        core.engine.scan_user(&user, &mut |key, record| {
+            match core.counting_damage(record) {
+                Ok(record) if record.is_expired(moment) => {}
+                Ok(record) => sessions.push(self.by_key(key, &record)?),
+                Err(Error::DamagedRecord { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.info.times.last_active));
+        Ok(sessions)
+    }
+
+    fn by_key(&self, key: SessionKey, record: &Record) -> Result<SessionByKey<C>> {
+        let core = &self.handle.core;
+        let content = core.counting_damage(self.handle.codec.decode(&key, record))?;
+        Ok(SessionByKey { info: info_of(key, record, &core.timeouts), content })
+    }
+
+    /// The record with other content, and nothing else changed.
+    fn changed(&self, stored: &Record, content: &C) -> Result<Record> {
+        let core = &self.handle.core;
+        core.ensure_open()?;
+        let content = self.handle.codec.encode(content, core.max_content_len)?;
+        let user = stored.user();
+        let token = stored.csrf_token();
+        let parts = Parts {
+            user: user.as_ref(),
+            csrf_token: token.as_ref(),
+            own_timeouts: stored.own_timeouts(),
+            revision: stored.revision().saturating_add(1),
+            created_at: stored.created_at(),
+            last_active: stored.last_active(),
+            content_version: self.handle.codec.version,
+            content: &content,
+        };
+        Record::new(&parts, &core.timeouts)
+    }
+}

@@ -1,0 +1,98 @@
+//! Users: who has sessions, how many, another name for one, and one session of theirs.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::session::user::UserId;
+use crate::store::SessionStore;
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Ends one session of a user, as a listing shows it: `false` if there is no such session, or it
+    /// is somebody else's. One durable commit; whose it is is looked at in the step that ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`](crate::Error::InvalidUser) for a user id that is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let session = store.create_for_user("ann", 1)?;
+    /// assert!(!store.destroy_of("bob", &session.key())?);
+    /// assert!(store.destroy_of("ann", &session.key())?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn destroy_of(&self, user: impl Into<UserId>, key: &SessionKey) -> Result<bool> {
+        let core = &self.handle.core;
+        core.ensure_open()?;
+        let user = user.into().to_key()?;
+        Ok(core.engine.remove(key, Some(&user), core.moment()?)?.is_some())
+    }
+
+    /// Gives every session of one user to another, all at once, and says how many: for a user who is
+    /// renamed. No limit on the other user's sessions is looked at. One durable commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`](crate::Error::InvalidUser) for a user id that is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let session = store.create_for_user("ann", 1)?;
+    /// assert_eq!(store.rename_user("ann", "anna")?, 1);
+    /// assert_eq!(store.read(session.id())?.expect("renamed").user(), Some(&"anna".into()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn rename_user(&self, old: impl Into<UserId>, new: impl Into<UserId>) -> Result<u64> {
+        let core = &self.handle.core;
+        core.ensure_open()?;
+        let (old, new) = (old.into().to_key()?, new.into().to_key()?);
+        core.engine.rename_user(&old, &new, core.moment()?)
+    }
+
+    /// Who has live sessions, and how many: at most `limit` users after one of them, in a fixed order.
+    /// Ask again after the last one for more. Costs a look at the sessions of these users.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`](crate::Error::InvalidUser) for a user id that is too long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// for user in ["ann", "bob", "ann"] {
+    ///     store.create_for_user(user, 1)?;
+    /// }
+    /// let first = store.users(None, 1)?;
+    /// assert_eq!(first, [("ann".into(), 2)]);
+    /// assert_eq!(store.users(Some(&first[0].0), 10)?, [("bob".into(), 1)]);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    pub fn users(&self, after: Option<&UserId>, limit: usize) -> Result<Vec<(UserId, u64)>> {
+        let core = &self.handle.core;
+        let (after, moment) = (after.map(UserId::to_key).transpose()?, core.moment()?);
+        let mut users = Vec::new();
+        if limit == 0 {
+            return Ok(users);
+        }
+        core.engine.scan_users(after.as_ref(), moment, &mut |user, sessions| {
+            users.extend(user.to_id().map(|user| (user, sessions)));
+            Ok(if users.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(users)
+    }
+}

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::store::check::CheckReport;
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::clock::{Clock, SystemClock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
@@ -139,7 +139,7 @@ impl Inspector {
             Ok(ControlFlow::Continue(()))
         })?;
         let name = self.engine.load_meta(CONTENT_NAME)?;
-        overview.content_name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
+        overview.content_name = name.and_then(|name| current_name(&name));
         let created_at = self.engine.load_meta(CREATED_AT)?;
         overview.created_at = created_at.and_then(|bytes| {
             let millis = u64::from_le_bytes(bytes.try_into().ok()?);

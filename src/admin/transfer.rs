@@ -14,7 +14,7 @@ use crate::engine::outcome::{Insert, Replace};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
@@ -237,18 +237,15 @@ pub(super) fn is_same(one: &Record, other: &Record) -> bool {
 }
 
 fn take_on_metadata(source: &dyn Engine, target: &dyn Engine) -> Result<()> {
-    let name = source.load_meta(CONTENT_NAME)?;
-    let found = match &name {
-        Some(name) => Some(target.init_meta(CONTENT_NAME, name)?),
-        None => target.load_meta(CONTENT_NAME)?,
-    };
-    if found != name {
-        let text = |name: &Option<Vec<u8>>| match name {
-            Some(name) => format!("content named `{}`", String::from_utf8_lossy(name)),
-            None => "content without a name".into(),
-        };
-        let detail = format!("the source holds {} and the target {}", text(&name), text(&found));
-        return Err(Error::ContentMismatch { detail, source: None });
+    let names = source.load_meta(CONTENT_NAME)?.unwrap_or_default();
+    if let Some(name) = current_name(&names) {
+        let found = target.init_meta(CONTENT_NAME, &names)?;
+        if let Some(found) = current_name(&found).filter(|found| *found != name) {
+            let detail = format!(
+                "the source holds content named `{name}` and the target content named `{found}`"
+            );
+            return Err(Error::ContentMismatch { detail, source: None });
+        }
     }
     for name in [CREATED_AT, TIMEOUTS] {
         if let Some(value) = source.load_meta(name)? {

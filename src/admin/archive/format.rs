@@ -12,7 +12,7 @@ use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
 use crate::session::user::{UserId, UserKey};
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
@@ -98,7 +98,7 @@ impl Header {
             with_content,
             exported_at: now.as_millis(),
             created_at: created_at.and_then(|it| Some(u64::from_le_bytes(it.try_into().ok()?))),
-            content_name: name.map(|name| String::from_utf8_lossy(&name).into_owned()),
+            content_name: name.and_then(|name| current_name(&name)),
             inactivity: timeouts.map(|timeouts| millis(timeouts.inactivity())),
             absolute: timeouts.map(|timeouts| millis(timeouts.absolute())),
         })

@@ -8,7 +8,7 @@ use crate::admin::copying::{Keys, OnProgress, Progress, Steps};
 use crate::admin::inspector::Inspector;
 use crate::admin::transfer::{Stored, is_same, put_if_missing};
 use crate::error::{Error, Result};
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
@@ -134,18 +134,14 @@ impl Inspector {
         }
         let timeouts = header.timeouts().map_err(|reason| reader.fault(reason))?;
         let engine = self.engine();
-        let expected = header.content_name.as_deref();
-        let found = match expected {
-            Some(name) => Some(engine.init_meta(CONTENT_NAME, name.as_bytes())?),
-            None => engine.load_meta(CONTENT_NAME)?,
-        };
-        if found.as_deref() != expected.map(str::as_bytes) {
-            let quoted = |name: &str| format!("content named `{name}`");
-            let theirs = expected.map_or("content without a name".into(), quoted);
-            let ours = String::from_utf8_lossy(found.as_deref().unwrap_or_default());
-            let detail =
-                format!("the archive holds {theirs} and the store holds {}", quoted(&ours));
-            return Err(Error::ContentMismatch { detail, source: None });
+        if let Some(name) = &header.content_name {
+            let found = engine.init_meta(CONTENT_NAME, name.as_bytes())?;
+            if let Some(found) = current_name(&found).filter(|found| found != name) {
+                let detail = format!(
+                    "the archive holds content named `{name}` and the store content named `{found}`"
+                );
+                return Err(Error::ContentMismatch { detail, source: None });
+            }
         }
         if let Some(created_at) = header.created_at {
             engine.init_meta(CREATED_AT, &created_at.to_le_bytes())?;

@@ -40,6 +40,12 @@ pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
     pub(crate) const TIMEOUTS: &str = "timeouts";
     pub(crate) const CREATED_AT: &str = "created_at";
+
+    /// The current one of the names that a store keeps under [`CONTENT_NAME`], if it has any.
+    pub(crate) fn current_name(kept: &[u8]) -> Option<String> {
+        let name = kept.split(|byte| *byte == 0).next().filter(|name| !name.is_empty())?;
+        Some(String::from_utf8_lossy(name).into_owned())
+    }
 }
 
 /// How many ids are drawn for one session. Two sound draws in a row that are both taken happen

@@ -57,6 +57,7 @@ impl NewFile {
     /// A new file beside a store, which then gives way to it. Where there is none, it is as for
     /// [`at`](Self::at).
     pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
+        let path = &std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
         match storage(path)?.found()? {
             Existing::Nothing if path.symlink_metadata().is_err() => Self::at(path),
             _ => {

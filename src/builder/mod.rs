@@ -217,14 +217,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use sessile::SessionStore;
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("sessions.redb");
-    /// let store: SessionStore =
-    ///     SessionStore::builder().open_timeout(Duration::from_secs(5)).open(path)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # use sessile::SessionStore;
+    /// let wait = std::time::Duration::from_secs(5);
+    /// let builder = SessionStore::<u32>::builder().open_timeout(wait);
     /// ```
     pub fn open_timeout(self, timeout: Duration) -> Self {
         Self { open_timeout: timeout, ..self }

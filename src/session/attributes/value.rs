@@ -14,7 +14,7 @@ use crate::session::json::{reading, strict};
 
 /// The value of an attribute: a JSON text that can be read back.
 ///
-/// It is what [`Attributes`] are made of and what they can be collected from.
+/// It is what [`Attributes`](crate::Attributes) are made of and what they can be collected from.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ impl AttributeValue {
     ///
     /// # Errors
     ///
-    /// As for [`Attributes::set`].
+    /// As for [`Attributes::set`](crate::Attributes::set).
     pub fn new(value: impl Serialize) -> Result<Self> {
         Self::written(&value).map_err(|detail| Error::attribute(NAMELESS, detail))
     }

@@ -3,6 +3,10 @@
 //!
 //! Invariant: [`Stream::send`] tells a request that the server cannot have whole from one that it
 //! may have. It knows no protocol.
+#![allow(
+    clippy::infallible_destructuring_match,
+    reason = "without the feature `tls` there is one kind of socket"
+)]
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

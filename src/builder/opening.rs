@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::builder::{Builder, content_name, server_clock};
 use crate::engine::contract::Engine;
-use crate::engine::durability::Durability;
 use crate::engine::memory::MemoryEngine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::error::{Error, Result};
@@ -159,7 +159,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             random: self.random,
             timeouts: self.timeouts,
             adoption,
-            _attachment: attachment,
+            attachment: Mutex::new(Some(attachment)),
             max_content_len: self.max_content_len,
             max_sessions: self.max_sessions,
             touch_interval: self.touch_interval,
@@ -167,10 +167,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             closed: false.into(),
             counters: Counters::default(),
         });
-        let flush = match self.redb.durability {
-            Durability::Deferred { interval } => interval.min(self.touch_interval),
-            _ => self.touch_interval,
-        };
+        // An engine of the caller's own may have a promise to keep as well.
+        let flush = core.engine.flush_interval().unwrap_or(self.touch_interval);
+        let flush = flush.min(self.touch_interval);
         let intervals = Intervals { flush, sweep: self.sweep_interval };
         let maintenance = match self.manual_maintenance {
             true => None,
@@ -191,7 +190,8 @@ struct Asked {
 /// The index must not be later than the true deadlines. Under shorter timeouts it is rebuilt; they
 /// go on record at once only if told so, and until then sweeps go by the longer ones. Longer ones
 /// leave the index early, which is normal; but what had ended under those on record is swept first,
-/// so that it does not come back.
+/// so that it does not come back. Where one of the two is longer and the other shorter, the longer
+/// one goes on record at once: the next opening must not sweep by the one of before.
 fn take_on_timeouts(engine: &dyn Engine, clock: &dyn Clock, asked: &Asked) -> Result<Adoption> {
     let own = &asked.timeouts;
     let found = engine.load_meta(TIMEOUTS)?;
@@ -209,7 +209,11 @@ fn take_on_timeouts(engine: &dyn Engine, clock: &dyn Clock, asked: &Asked) -> Re
     }
     match shorter {
         Some(on_record) if !asked.adopt_shorter => {
-            Ok(Adoption::pending(own, on_record, now, asked.sweep_interval))
+            let longer = own.longer_of_each(&on_record);
+            if longer != on_record {
+                engine.store_meta(TIMEOUTS, &longer.to_bytes())?;
+            }
+            Ok(Adoption::pending(own, longer, now, asked.sweep_interval))
         }
         _ => {
             engine.store_meta(TIMEOUTS, &own.to_bytes())?;

@@ -40,7 +40,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// A store that is opened with shorter timeouts than those on record goes by its own at once:
     /// what is expired under them is absent. But it deletes nothing for them until this is called, or
     /// [`Builder::adopt_shorter_timeouts`](crate::Builder::adopt_shorter_timeouts) was, or the store
-    /// has been open for one full `sweep_interval`. So a script that opens the file with other
+    /// has been open for one full `sweep_interval` when it sweeps or goes. So a script that opens the file with other
     /// timeouts by mistake, and notices, has ended nobody's session.
     /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) says whether it
     /// waits.
@@ -99,6 +99,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         if let Some(maintenance) = &self.handle.maintenance {
             maintenance.stop();
         }
-        core.engine.close()
+        core.adopt_timeouts_if_due();
+        let closed = core.engine.close();
+        let attachment = core.attachment.lock().take();
+        drop(attachment);
+        closed
     }
 }

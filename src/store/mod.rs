@@ -284,7 +284,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
 impl<C> Drop for Handle<C> {
     fn drop(&mut self) {
-        if !self.core.process.is_same_by_id() {
+        if self.core.process.is_same_by_id() {
+            self.core.adopt_timeouts_if_due();
+        } else {
             std::mem::forget(self.maintenance.take());
             std::mem::forget(Arc::clone(&self.core));
         }

@@ -84,6 +84,11 @@ impl Adoption {
         }
     }
 
+    /// Whether the store has been open for a whole interval, and nobody has adopted them.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.0.lock().is_some_and(|pending| now >= pending.due)
+    }
+
     pub(crate) fn done(&self) {
         *self.0.lock() = None;
     }
@@ -111,7 +116,9 @@ mod tests {
         let thread = pending();
         assert_eq!(thread.decide(at(1_000), Sweeper::Thread), lenient);
         assert_eq!(thread.decide(at(1_000), Sweeper::Thread), Sweeping::AfterAdoption);
+        assert!(!pending().is_due(at(14)) && pending().is_due(at(15)));
         thread.done();
+        assert!(!thread.is_due(at(1_000)));
         assert_eq!(thread.decide(at(0), Sweeper::Thread), Sweeping::Own);
         assert_eq!(thread.on_record(), None);
     }

@@ -6,6 +6,7 @@
 pub(crate) mod adoption;
 pub(crate) mod failing;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -64,8 +65,8 @@ pub(crate) struct StoreCore {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
     pub(crate) timeouts: Timeouts,
-    /// Holds this store's timeouts against another store's on the same engine.
-    pub(crate) _attachment: Attachment,
+    /// Holds this store's timeouts against another store's on the same engine, until it is closed.
+    pub(crate) attachment: Mutex<Option<Attachment>>,
     pub(crate) adoption: Adoption,
     pub(crate) max_content_len: usize,
     pub(crate) max_sessions: u64,
@@ -153,9 +154,25 @@ impl StoreCore {
         }
     }
 
+    /// Adopts shorter timeouts when the store goes, if it has been open for a whole interval. What
+    /// comes of it has nobody to go to: the next opening finds those of before on record.
+    pub(crate) fn adopt_timeouts_if_due(&self) {
+        let adopted = || match Timestamp::from_system_time(self.clock.now()) {
+            Ok(now) if self.adoption.is_due(now) => self.note_timeouts(),
+            _ => Ok(()),
+        };
+        if self.adoption.on_record().is_some() {
+            let _ = catch_unwind(AssertUnwindSafe(adopted));
+        }
+    }
+
     /// Puts the store's timeouts on record, if others are. From then on sweeps go by them.
     pub(crate) fn adopt_timeouts(&self) -> Result<()> {
         self.ensure_open()?;
+        self.note_timeouts()
+    }
+
+    fn note_timeouts(&self) -> Result<()> {
         if self.adoption.on_record().is_some() {
             // A step that made room may have moved entries since the store was opened.
             self.engine.reindex(&self.timeouts)?;

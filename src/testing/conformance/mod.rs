@@ -162,6 +162,8 @@ macro_rules! engine_conformance {
                 shorter_timeouts_apply_at_once_to_stored_sessions
                 shorter_timeouts_delete_nothing_before_they_are_adopted
                 what_has_ended_stays_gone_under_longer_timeouts
+                shorter_timeouts_that_were_in_force_for_an_interval_end_sessions_for_good
+                timeouts_of_which_one_is_longer_and_one_shorter_end_no_live_session
                 two_stores_on_one_engine_have_the_same_timeouts
                 longer_timeouts_apply_at_once_to_stored_sessions
                 content_of_another_name_is_refused

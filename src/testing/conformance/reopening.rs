@@ -221,6 +221,53 @@ pub fn what_has_ended_stays_gone_under_longer_timeouts<F: EngineFixture>() {
     assert_eq!(keys_listed(&store, "ann"), [later.key()]);
 }
 
+pub fn shorter_timeouts_that_were_in_force_for_an_interval_end_sessions_for_good<
+    F: EngineFixture,
+>() {
+    for closes in [true, false] {
+        let setup = Setup::<F>::new();
+        let store = setup.store_with(minutes(60, 1_440));
+        let session = created_for(&store, "ann", 1);
+        store.close().unwrap();
+        // After an incident: five minutes. She is told that she is logged out.
+        let store = setup.store_with(minutes(5, 1_440));
+        setup.clock.advance(Duration::from_secs(600));
+        assert!(store.read(session.id()).unwrap().is_none());
+        assert!(store.sessions_of("ann").unwrap().is_empty());
+        match closes {
+            true => store.close().unwrap(),
+            false => drop(store),
+        }
+        let store = setup.store_with(minutes(60, 1_440));
+        assert_absent(&store, &session);
+        assert!(store.check().unwrap().is_sound());
+    }
+}
+
+pub fn timeouts_of_which_one_is_longer_and_one_shorter_end_no_live_session<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store_with(minutes(30, 1_440));
+    let idle = created_for(&store, "ann", 1);
+    store.close().unwrap();
+    let (longer_and_shorter, minute) = (minutes(60, 720), Duration::from_secs(60));
+    // Each time too soon for the shorter one to be adopted.
+    for _ in 0..2 {
+        let store = setup.store_with(longer_and_shorter);
+        assert!(store.read(idle.id()).unwrap().is_some());
+        assert!(store.stats().unwrap().longer_timeouts_on_record.is_some());
+        setup.clock.advance(minute - MS);
+        drop(store);
+        setup.clock.advance(20 * minute);
+    }
+    let store = setup.store_with(longer_and_shorter);
+    assert!(store.read(idle.id()).unwrap().is_some(), "idle for 42 of 60 minutes");
+    drop(store);
+    let store = setup.store_with(minutes(60, 1_440));
+    assert!(store.read(idle.id()).unwrap().is_some());
+    setup.clock.advance(18 * minute + 2 * MS);
+    assert_absent(&store, &idle);
+}
+
 pub fn two_stores_on_one_engine_have_the_same_timeouts<F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let engine = Arc::new(setup.fixture.open());

@@ -66,8 +66,9 @@ impl Model {
             self.defaults = Defaults { inactivity: before.0, absolute: before.1, ..defaults };
             self.remove_expired();
         }
-        self.on_record = Some(longest);
-        self.waits = longest != own;
+        // Shorter ones are adopted as the store is opened.
+        self.on_record = Some(own);
+        self.waits = false;
         self.defaults = defaults;
     }
 

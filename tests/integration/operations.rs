@@ -146,6 +146,7 @@ impl<F: EngineFixture> Pair<F> {
             .engine(self.fixture.open())
             .clock(self.clock.clone())
             .timeouts(timeouts.unwrap())
+            .adopt_shorter_timeouts()
             .max_sessions(MAX_SESSIONS as u64)
             .manual_maintenance();
         if let Some((max, policy)) = per_user {

@@ -637,7 +637,7 @@ fn a_store_that_fails_is_one_line_for_the_operator_and_no_details_for_the_visito
     assert!(!reply.body.contains("redb"), "{}", reply.body);
     let log = server.kill();
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("deleted or replaced"), "{log}");
+    assert!(log.contains("was deleted, replaced or written over"), "{log}");
     let (_, id) = cookie.split_once('=').unwrap();
     assert!(!log.contains(id));
 }

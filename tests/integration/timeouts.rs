@@ -159,7 +159,8 @@ fn the_environment_gives_seconds() {
     assert_eq!(with_environment(None, None), shown(900, 604_800));
     assert_eq!(with_environment(Some("60"), None), shown(60, 604_800));
     assert_eq!(with_environment(None, Some(" 900 ")), shown(900, 900));
-    assert_eq!(with_environment(Some("0"), Some("3600")), shown(0, 3_600));
+    assert_eq!(with_environment(Some("1"), Some("3600")), shown(1, 3_600));
+    assert!(with_environment(Some("0"), Some("3600")).contains("Zero"));
 }
 
 #[test]

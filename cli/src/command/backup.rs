@@ -1,0 +1,45 @@
+//! A complete copy of a store.
+
+use std::path::Path;
+
+use serde_json::json;
+use sessile::admin::{BackupReport, LeaveOut};
+
+use crate::command::{DONE, Done, LOOK};
+use crate::output::{self, Output};
+use crate::progress::Meter;
+use crate::target;
+
+pub(super) fn run(path: &Path, file: &Path, out: &mut Output) -> Done {
+    let inspector = target::open(path)?;
+    let mut meter = Meter::new("backup", out.quiet);
+    let report = inspector.backup_with(file, &LeaveOut::nothing(), &mut |it| meter.step(it))?;
+    drop(meter);
+    inspector.close()?;
+    told(&report, file, out)
+}
+
+/// What a backup or a restore has written.
+pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done {
+    let damaged: Vec<_> = report.damaged.first().iter().map(ToString::to_string).collect();
+    let value = json!({
+        "sessions": report.sessions,
+        "left_out": report.left_out,
+        "bytes": report.bytes,
+        "damaged_count": report.damaged.count(),
+        "damaged": damaged,
+    });
+    let (sessions, bytes) = (output::sessions(report.sessions), output::bytes(report.bytes));
+    let mut text = format!("{sessions} in {}, {bytes}", file.display());
+    if report.left_out > 0 {
+        text.push_str(&format!("; {} left out", report.left_out));
+    }
+    out.either(&value, text)?;
+    match report.damaged.count() {
+        0 => Ok(DONE),
+        count => {
+            output::warn(format!("{count} damaged records are not in it: {}", damaged.join(" ")));
+            Ok(LOOK)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The sessions of one store into another.
+
+use std::path::Path;
+
+use serde_json::json;
+use sessile::admin::transfer;
+
+use crate::command::{DONE, Done, LOOK};
+use crate::output::{self, Output};
+use crate::progress::Meter;
+use crate::target;
+
+pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut Output) -> Done {
+    let source = target::open(from)?;
+    let sink = target::open_to_fill(to, create)?;
+    let mut meter = Meter::new("copy", out.quiet);
+    let report = transfer(&source, &sink, exact, &mut |it| meter.step(it))?;
+    drop(meter);
+    sink.close()?;
+    source.close()?;
+    let keys = |keys: &sessile::admin::Keys| -> Vec<_> {
+        keys.first().iter().map(ToString::to_string).collect()
+    };
+    let value = json!({
+        "copied": report.copied,
+        "updated": report.updated,
+        "ended": report.ended,
+        "equal": report.equal,
+        "differing_count": report.differing.count(),
+        "differing": keys(&report.differing),
+        "damaged_count": report.damaged.count(),
+        "damaged": keys(&report.damaged),
+    });
+    let text = format!(
+        "{} copied, {} updated, {} ended; {} the same in both, {} differ",
+        output::sessions(report.copied),
+        report.updated,
+        report.ended,
+        report.equal,
+        report.differing.count()
+    );
+    out.either(&value, text)?;
+    let whole = report.differing.count() + report.damaged.count() == 0;
+    Ok(if whole { DONE } else { LOOK })
+}

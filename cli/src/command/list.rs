@@ -1,0 +1,176 @@
+//! The sessions of a store, or its users.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use comfy_table::{Table, presets};
+use serde_json::json;
+use sessile::admin::StoredSession;
+use sessile::{Error, Inspector, SessionKey, UserId};
+
+use crate::arguments::List;
+use crate::command::show::{content_as_json, content_as_text};
+use crate::command::{DONE, Done, LOOK};
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::{progress, target, when};
+
+/// The latest activity first; of one moment by key. Its order is that of the heap, whose greatest
+/// element is the first to go.
+type Place = (Reverse<SystemTime>, SessionKey);
+
+pub(super) fn run(list: &List, out: &mut Output) -> Done {
+    let inspector = target::open(&list.target)?;
+    if list.users {
+        users(&inspector, list.limit, out)?;
+        inspector.close()?;
+        return Ok(DONE);
+    }
+    let (places, damaged) = chosen(&inspector, list)?;
+    let mut table = new_table(&["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"]);
+    for (_, key) in &places {
+        // It was there a moment ago, and nobody else has the file.
+        let Some(session) = inspector.session(key)? else { continue };
+        match out.json {
+            true => out.document(&as_json(&session, list.content, out))?,
+            false => {
+                table.add_row(row(&session, list.content, out));
+            }
+        }
+    }
+    inspector.close()?;
+    if !out.json {
+        out.line(table.trim_fmt())?;
+    }
+    match damaged {
+        0 => Ok(DONE),
+        damaged => {
+            output::warn(format!("{damaged} damaged records are left out; see `sessile check`"));
+            Ok(LOOK)
+        }
+    }
+}
+
+/// Which sessions are listed, in their order, and how many records are damaged. No more are kept in
+/// memory than are listed.
+fn chosen(inspector: &Inspector, list: &List) -> Result<(Vec<Place>, u64), Failure> {
+    let after = match &list.after {
+        Some(key) => match inspector.session(key)? {
+            Some(session) => Some((Reverse(session.last_active()), *key)),
+            None => return Err(Failure::new(format!("there is no session {key} to begin after"))),
+        },
+        None => None,
+    };
+    let now = SystemTime::now();
+    let wanted = |session: &StoredSession| {
+        let idle = |least| session.last_active().checked_add(least).is_some_and(|at| at <= now);
+        let ends = |most| now.checked_add(most).is_some_and(|at| session.expires_at() <= at);
+        (list.expired || !session.is_expired())
+            && list.idle_for.is_none_or(idle)
+            && list.expires_within.is_none_or(ends)
+    };
+    let mut heap = BinaryHeap::new();
+    let mut damaged = 0;
+    let mut visit = |session: sessile::Result<StoredSession>| {
+        match session {
+            Ok(session) if wanted(&session) => {
+                let place = (Reverse(session.last_active()), session.key());
+                if after.is_none_or(|after| place > after) {
+                    heap.push(place);
+                }
+                if list.limit.is_some_and(|limit| heap.len() > limit) {
+                    heap.pop();
+                }
+            }
+            Ok(_) => {}
+            Err(Error::DamagedRecord { .. }) => damaged += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(match progress::is_interrupted() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    };
+    match &list.user {
+        Some(user) => inspector.sessions_of(user.clone(), &mut visit)?,
+        None => inspector.sessions(None, &mut visit)?,
+    }
+    match progress::is_interrupted() {
+        true => Err(Failure::interrupted()),
+        false => Ok((heap.into_sorted_vec(), damaged)),
+    }
+}
+
+fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Result<(), Failure> {
+    let mut users: Vec<(Reverse<u64>, UserId)> = Vec::new();
+    inspector.users(&mut |user, sessions| {
+        users.push((Reverse(sessions), user));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    users.sort();
+    users.truncate(limit.unwrap_or(usize::MAX));
+    let mut table = new_table(&["USER", "SESSIONS"]);
+    for (Reverse(sessions), user) in &users {
+        if out.json {
+            let user = output::user_as_json(Some(user));
+            out.document(&json!({ "user": user, "sessions": sessions }))?;
+        } else {
+            table.add_row([output::user(Some(user)), sessions.to_string()]);
+        }
+    }
+    if !out.json {
+        out.line(table.trim_fmt())?;
+    }
+    Ok(())
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    table
+}
+
+fn row(session: &StoredSession, with_content: bool, out: &Output) -> Vec<String> {
+    let content = match with_content {
+        true => content_as_text(session),
+        false => output::bytes(session.content().len() as u64),
+    };
+    vec![
+        session.key().to_string(),
+        output::user(session.user().as_ref()),
+        out.time(session.created_at()),
+        out.time(session.last_active()),
+        out.time(session.expires_at()),
+        content,
+    ]
+}
+
+/// What `list --json` and `show --json` print of a session.
+pub(super) fn as_json(
+    session: &StoredSession,
+    with_content: bool,
+    out: &Output,
+) -> serde_json::Value {
+    let own = |it: Option<std::time::Duration>| it.map(|it| it.as_millis() as u64);
+    let mut value = json!({
+        "key": session.key().to_string(),
+        "user": output::user_as_json(session.user().as_ref()),
+        "created_at": out.time(session.created_at()),
+        "last_active": out.time(session.last_active()),
+        "last_active_ms": when::millis(session.last_active()),
+        "expires_at": out.time(session.expires_at()),
+        "expired": session.is_expired(),
+        "revision": session.revision(),
+        "inactivity_ms": own(session.own_inactivity()),
+        "absolute_ms": own(session.own_absolute()),
+        "csrf_token": session.has_csrf_token(),
+        "content_version": session.content_version(),
+        "content_bytes": session.content().len(),
+    });
+    if let (true, Some(fields)) = (with_content, value.as_object_mut()) {
+        fields.insert("content".into(), content_as_json(session));
+    }
+    value
+}

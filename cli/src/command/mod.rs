@@ -1,0 +1,58 @@
+//! The verbs, one file each. A verb answers with its exit code.
+
+mod backup;
+mod check;
+mod compact;
+mod completions;
+mod copy;
+mod export;
+mod import;
+mod list;
+mod restore;
+mod revoke;
+mod salvage;
+mod show;
+mod stats;
+mod sweep;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Done.
+const DONE: u8 = 0;
+/// Done, and something needs a look.
+const LOOK: u8 = 1;
+
+type Done = Result<u8, Failure>;
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
+    match &arguments.command {
+        Command::Stats { target } => stats::run(target, output),
+        Command::List(list) => list::run(list, output),
+        Command::Show { target, key } => show::run(target, key, output),
+        Command::Revoke(revoke) => revoke::run(revoke, output),
+        Command::Sweep { target, inactivity, absolute } => {
+            sweep::run(target, inactivity.zip(*absolute), output)
+        }
+        Command::Compact { target } => compact::run(target, output),
+        Command::Check { target } => check::run(target, output),
+        Command::Salvage { damaged, new, include_stale } => {
+            salvage::run(damaged, new, *include_stale, output)
+        }
+        Command::Backup { target, file } => backup::run(target, file, output),
+        Command::Restore { backup, file, replace, leave_out } => {
+            restore::run(backup, file, *replace, &leave_out.leave_out(), output)
+        }
+        Command::Export { target, archive, with_content, leave_out } => {
+            let leave_out = leave_out.leave_out();
+            export::run(target, archive.as_deref(), *with_content, &leave_out, output)
+        }
+        Command::Import { archive, target, create, partial } => {
+            import::run(archive, target, *create, *partial, output)
+        }
+        Command::Copy { from, to, create, exact } => copy::run(from, to, *create, *exact, output),
+        Command::Completions { shell } => completions::completions(*shell, output),
+        Command::Man => completions::man(output),
+    }
+}

@@ -1,0 +1,125 @@
+//! Ending sessions.
+
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use serde_json::json;
+use sessile::{Error, Inspector, SessionKey, UserId};
+
+use crate::arguments::Revoke;
+use crate::command::{DONE, Done, LOOK};
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::target;
+
+pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
+    let inspector = target::open(&revoke.target)?;
+    let whom = &revoke.whom;
+    // Where it is by keys, those are the sessions that end, and no others.
+    let keys = match (&whom.idle_for, whom.keys.is_empty()) {
+        (Some(least), _) => Some(idle_for(&inspector, *least)?),
+        (None, false) => Some(live(&inspector, &whom.keys)?),
+        (None, true) => None,
+    };
+    let expected = match &keys {
+        Some(keys) => keys.len() as u64,
+        None => count(&inspector, revoke)?,
+    };
+    if revoke.dry_run {
+        inspector.close()?;
+        let text = format!("{} would end", output::sessions(expected));
+        out.either(&json!({ "would_end": expected }), text)?;
+        return Ok(DONE);
+    }
+    if !revoke.yes && expected > 0 {
+        match output::ask(&format!("End {}?", output::sessions(expected))) {
+            Some(true) => {}
+            Some(false) => return Err(Failure::new("nothing was ended")),
+            None => {
+                return Err(Failure::new("nothing was ended: there is no terminal to ask on")
+                    .hint("`--yes` does not ask, `--dry-run` only counts"));
+            }
+        }
+    }
+    let ended = match (&keys, &whom.user, &whom.all_but) {
+        (Some(keys), ..) => {
+            let mut ended = 0;
+            for key in keys {
+                ended += u64::from(inspector.revoke(key)?);
+            }
+            ended
+        }
+        (None, Some(user), _) => inspector.revoke_user(user.clone())?,
+        (None, None, Some(keep)) => inspector.revoke_others(keep)?.ok_or_else(|| missing(keep))?,
+        (None, None, None) => inspector.revoke_all()?,
+    };
+    inspector.close()?;
+    out.either(&json!({ "ended": ended }), format!("{} ended", output::sessions(ended)))?;
+    let all_named = whom.keys.is_empty() || ended == whom.keys.len() as u64;
+    if !all_named {
+        output::warn("some of the keys are those of no live session");
+    }
+    Ok(if all_named { DONE } else { LOOK })
+}
+
+fn missing(key: &SessionKey) -> Failure {
+    Failure::new(format!("there is no session {key}")).hint("`sessile list` shows the keys")
+}
+
+fn live(inspector: &Inspector, keys: &[SessionKey]) -> Result<Vec<SessionKey>, Failure> {
+    let mut live = Vec::new();
+    for key in keys {
+        match inspector.session(key) {
+            Ok(Some(session)) if !session.is_expired() => live.push(*key),
+            Ok(_) => {}
+            // Nobody can use it, and this is how it goes.
+            Err(Error::DamagedRecord { .. }) => live.push(*key),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(live)
+}
+
+fn idle_for(inspector: &Inspector, least: std::time::Duration) -> Result<Vec<SessionKey>, Failure> {
+    let now = SystemTime::now();
+    let mut keys = Vec::new();
+    inspector.sessions(None, &mut |session| {
+        match session {
+            Ok(session) if !session.is_expired() => {
+                let since = session.last_active().checked_add(least);
+                if since.is_some_and(|since| since <= now) {
+                    keys.push(session.key());
+                }
+            }
+            Ok(_) | Err(Error::DamagedRecord { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
+}
+
+fn count(inspector: &Inspector, revoke: &Revoke) -> Result<u64, Failure> {
+    let whom = &revoke.whom;
+    if let Some(keep) = &whom.all_but {
+        let session = inspector.session(keep)?.filter(|session| !session.is_expired());
+        let user = session.ok_or_else(|| missing(keep))?.user();
+        return match user {
+            Some(user) => Ok(sessions_of(inspector, &user)?.saturating_sub(1)),
+            None => Ok(0),
+        };
+    }
+    match &whom.user {
+        Some(user) => sessions_of(inspector, user),
+        None => Ok(inspector.overview()?.sessions),
+    }
+}
+
+fn sessions_of(inspector: &Inspector, user: &UserId) -> Result<u64, Failure> {
+    let mut count = 0;
+    inspector.sessions_of(user.clone(), &mut |session| {
+        count += u64::from(session.is_ok_and(|session| !session.is_expired()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
+}

@@ -1,0 +1,48 @@
+//! Copying what is readable of a damaged file.
+
+use std::path::Path;
+
+use serde_json::json;
+use sessile::Salvage;
+
+use crate::command::{DONE, Done, LOOK};
+use crate::output::{self, Output};
+use crate::target;
+
+pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Output) -> Done {
+    let salvaged = Salvage::new().include_stale(include_stale).run(damaged, new);
+    let report = salvaged.map_err(|error| target::explained(error, damaged))?;
+    if out.json {
+        let lost: Vec<_> = report.lost.iter().map(ToString::to_string).collect();
+        out.document(&json!({
+            "kept": report.kept,
+            "lost_count": report.lost_count,
+            "lost": lost,
+            "stale": report.stale,
+            "damaged_records": report.damaged_records,
+            "unreadable_pages": report.unreadable_pages,
+            "opened": report.opened,
+            "has_metadata": report.has_metadata,
+        }))?;
+    } else {
+        out.line(format!("{} kept in {}", output::sessions(report.kept), new.display()))?;
+        out.line(format!("{} lost", report.lost_count))?;
+        for key in &report.lost {
+            out.line(format!("  {key}"))?;
+        }
+        out.line(format!("{} stale", report.stale))?;
+        out.line(format!("{} damaged records", report.damaged_records))?;
+        out.line(format!("{} unreadable pages", report.unreadable_pages))?;
+    }
+    if report.kept == 0 {
+        output::warn("NOTHING was kept: the new file holds no session");
+    }
+    if !report.has_metadata {
+        output::warn("the timeouts, the time of creation and the content's name are lost");
+    }
+    let whole = report.kept > 0
+        && report.has_metadata
+        && report.lost_count + report.damaged_records + report.unreadable_pages == 0
+        && (report.stale == 0 || report.opened);
+    Ok(if whole { DONE } else { LOOK })
+}

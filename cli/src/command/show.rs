@@ -1,0 +1,66 @@
+//! One session, with what can be told of its content.
+
+use std::path::Path;
+
+use serde_json::Value;
+use sessile::SessionKey;
+use sessile::admin::StoredSession;
+
+use crate::command::list::as_json;
+use crate::command::{DONE, Done};
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::{target, when};
+
+pub(super) fn run(path: &Path, key: &SessionKey, out: &mut Output) -> Done {
+    let inspector = target::open(path)?;
+    let session = inspector.session(key)?;
+    inspector.close()?;
+    let Some(session) = session else {
+        return Err(Failure::new(format!("there is no session {key} in {}", path.display()))
+            .hint("`sessile list` shows the keys"));
+    };
+    if out.json {
+        out.document(&as_json(&session, true, out))?;
+        return Ok(DONE);
+    }
+    let own = |it: Option<std::time::Duration>| match it {
+        Some(it) => format!("{} of its own", when::length(it.as_millis() as u64)),
+        None => "the store's".into(),
+    };
+    let expires = out.time(session.expires_at());
+    let rows = [
+        ("key", session.key().to_string()),
+        ("user", output::user(session.user().as_ref())),
+        ("created", out.time(session.created_at())),
+        ("last active", out.time(session.last_active())),
+        ("expires", if session.is_expired() { format!("{expires} (expired)") } else { expires }),
+        ("inactivity", own(session.own_inactivity())),
+        ("absolute", own(session.own_absolute())),
+        ("revision", session.revision().to_string()),
+        ("CSRF token", if session.has_csrf_token() { "yes" } else { "no" }.into()),
+        ("version", session.content_version().to_string()),
+        ("content", content_as_text(&session)),
+    ];
+    for (name, value) in rows {
+        out.line(format!("{name:<14}{value}"))?;
+    }
+    Ok(DONE)
+}
+
+/// Where the content describes itself; else null, as what it means is the program's own affair.
+pub(super) fn content_as_json(session: &StoredSession) -> Value {
+    let json = session.json().map(|json| serde_json::from_str(&json));
+    json.and_then(Result::ok).unwrap_or(Value::Null)
+}
+
+pub(super) fn content_as_text(session: &StoredSession) -> String {
+    match session.json() {
+        Some(json) => output::plain(&json),
+        None => {
+            let bytes = session.content();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{}: {hex}", output::bytes(bytes.len() as u64))
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The tool as a shell calls it: every verb, what it refuses, its JSON and its exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use sessile::{Attributes, SessionKey, SessionStore, Timeouts};
+
+struct Store {
+    folder: tempfile::TempDir,
+    ann: Vec<SessionKey>,
+    bob: SessionKey,
+    ids: Vec<String>,
+}
+
+impl Store {
+    /// Three sessions of Ann, one of user 42, one of nobody; timeouts of 30 days.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let timeouts = Timeouts::from_seconds(30 * 86_400, 60 * 86_400).unwrap();
+        let store: SessionStore = SessionStore::builder()
+            .timeouts(timeouts)
+            .content_name("shop")
+            .manual_maintenance()
+            .open(folder.path().join("sessions.redb"))
+            .unwrap();
+        let mut cart = Attributes::new();
+        cart.set("cart", ["tea"]).unwrap();
+        let mut ids = Vec::new();
+        let mut create = |user: Option<sessile::UserId>| {
+            let session = match user {
+                Some(user) => store.create_for_user(user, cart.clone()).unwrap(),
+                None => store.create(cart.clone()).unwrap(),
+            };
+            ids.push(session.id().encode().to_string());
+            session.key()
+        };
+        let ann = (0..3).map(|_| create(Some("ann".into()))).collect();
+        let bob = create(Some(42.into()));
+        create(None);
+        store.close().unwrap();
+        Self { folder, ann, bob, ids }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let output = command(self.folder.path(), arguments).output().unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(!err.contains("panicked"), "{arguments:?}: {err}");
+        for id in &self.ids {
+            assert!(!out.contains(id) && !err.contains(id), "{arguments:?} shows an id");
+        }
+        output
+    }
+
+    /// What it prints, and that it is done with this exit code.
+    fn prints(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
+        text(&output.stdout)
+    }
+
+    fn json(&self, code: i32, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.prints(code, arguments)).unwrap()
+    }
+
+    /// What it says when it refuses.
+    fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {err}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        err
+    }
+
+    fn sessions(&self, file: &str) -> u64 {
+        self.json(0, &["stats", file, "--json"])["sessions"].as_u64().unwrap()
+    }
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn no_verb_creates_a_store_or_touches_what_is_none() {
+    let store = Store::new();
+    fs::write(store.path("thesis"), "a thesis").unwrap();
+    for verb in ["stats", "list", "sweep", "compact", "check"] {
+        assert!(store.refuses(&[verb, "sesions.redb"]).contains("check the path"), "{verb}");
+        assert!(store.refuses(&[verb, "thesis"]).contains("not a session store"), "{verb}");
+    }
+    assert!(!store.path("sesions.redb").exists());
+    assert_eq!(fs::read(store.path("thesis")).unwrap(), b"a thesis");
+    assert!(store.refuses(&["stats", "redis://127.0.0.1"]).contains("is no file"));
+}
+
+#[test]
+fn stats_tell_what_is_there() {
+    let store = Store::new();
+    let stats = store.json(0, &["stats", "sessions.redb", "--json", "--utc"]);
+    assert_eq!(stats["sessions"], 5);
+    assert_eq!((&stats["with_user"], &stats["without_user"]), (&4.into(), &1.into()));
+    assert_eq!(stats["users"], 2);
+    assert_eq!(stats["content_name"], "shop");
+    assert_eq!(stats["timeouts"]["inactivity_ms"], 30_u64 * 86_400_000);
+    assert!(stats["oldest"].as_str().unwrap().ends_with("+00:00"));
+    let text = store.prints(0, &["stats", "sessions.redb"]);
+    assert!(text.contains("30d of inactivity, 60d in all"), "{text}");
+}
+
+#[test]
+fn sessions_are_listed_by_activity_chosen_and_paged() {
+    let store = Store::new();
+    let listed = |arguments: &[&str]| -> Vec<Value> {
+        let out = store.prints(0, &[&["list", "sessions.redb", "--json"], arguments].concat());
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = listed(&[]);
+    assert_eq!(all.len(), 5);
+    let times: Vec<_> = all.iter().map(|it| it["last_active_ms"].as_u64().unwrap()).collect();
+    assert!(times.is_sorted_by(|one, other| one >= other), "{times:?}");
+    let first = listed(&["--limit", "2"]);
+    let after = first[1]["key"].as_str().unwrap();
+    let rest = listed(&["--after", after]);
+    assert_eq!([first, rest].concat(), all);
+    assert_eq!(listed(&["--user", "ann"]).len(), 3);
+    assert_eq!(listed(&["--user", "42"])[0]["user"], 42);
+    assert_eq!(listed(&["--user", "\"42\""]).len(), 0);
+    assert_eq!(listed(&["--idle-for", "1h"]).len(), 0);
+    assert_eq!(listed(&["--expires-within", "31d"]).len(), 5);
+    assert_eq!(listed(&["--expires-within", "1d"]).len(), 0);
+    assert_eq!(listed(&["--content"])[0]["content"]["cart"][0], "tea");
+    let users = listed(&["--users"]);
+    assert_eq!((&users[0]["user"], &users[0]["sessions"]), (&"ann".into(), &3.into()));
+    let table = store.prints(0, &["list", "sessions.redb"]);
+    assert_eq!(table.lines().count(), 6, "{table}");
+    assert!(store.refuses(&["list", "sessions.redb", "--idle-for", "soon"]).contains("30s, 15m"));
+}
+
+#[test]
+fn one_session_is_shown_with_its_content_and_no_id_is_taken_for_a_key() {
+    let store = Store::new();
+    let key = store.bob.to_string();
+    let shown = store.json(0, &["show", "sessions.redb", &key, "--json"]);
+    assert_eq!((&shown["user"], &shown["revision"]), (&42.into(), &1.into()));
+    assert_eq!(shown["content"]["cart"][0], "tea");
+    assert!(store.prints(0, &["show", "sessions.redb", &key]).contains("{\"cart\":[\"tea\"]}"));
+    let other = "0".repeat(32);
+    assert!(store.refuses(&["show", "sessions.redb", &other]).contains("there is no session"));
+    let output = command(store.folder.path(), &["show", "sessions.redb", &store.ids[0]]).output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn sessions_end_by_key_by_user_and_all_but_one_and_only_when_told_so() {
+    let store = Store::new();
+    let keep = store.ann[0].to_string();
+    let revoke = ["revoke", "sessions.redb"];
+    assert!(store.refuses(&[&revoke[..], &["--all"]].concat()).contains("--yes"));
+    let dry = store.json(0, &[&revoke[..], &["--all", "--dry-run", "--json"]].concat());
+    assert_eq!(dry["would_end"], 5);
+    assert_eq!(store.sessions("sessions.redb"), 5);
+    let ended = store.json(0, &[&revoke[..], &["--all-but", &keep, "-y", "--json"]].concat());
+    assert_eq!(ended["ended"], 2);
+    let gone = store.ann[1].to_string();
+    store.prints(1, &[&revoke[..], &[&gone, &store.bob.to_string(), "--yes"]].concat());
+    assert_eq!(store.sessions("sessions.redb"), 2);
+    let none = store.json(0, &[&revoke[..], &["--idle-for", "1h", "-y", "--json"]].concat());
+    assert_eq!(none["ended"], 0);
+    let ended = store.json(0, &[&revoke[..], &["--user", "ann", "-y", "--json"]].concat());
+    assert_eq!(ended["ended"], 1);
+    assert_eq!(store.json(0, &[&revoke[..], &["--all", "-y", "--json"]].concat())["ended"], 1);
+    let none = store.run(&revoke);
+    assert_eq!(none.status.code(), Some(2), "whom has to be said");
+}
+
+#[test]
+fn a_sweep_goes_by_the_timeouts_on_record_unless_told_otherwise() {
+    let store = Store::new();
+    let sweep = ["sweep", "sessions.redb", "--json"];
+    assert_eq!(store.json(0, &sweep)["swept"], 0);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let others = ["--inactivity", "1ms", "--absolute", "1ms"];
+    assert_eq!(store.json(0, &[&sweep[..], &others].concat())["swept"], 5);
+    store.prints(2, &["sweep", "sessions.redb", "--inactivity", "1ms"]);
+}
+
+#[test]
+fn check_and_compact_say_what_they_found() {
+    let store = Store::new();
+    let report = store.json(0, &["check", "sessions.redb", "--json"]);
+    assert_eq!((&report["sound"], &report["sessions"]), (&true.into(), &5.into()));
+    let compacted = store.json(0, &["compact", "sessions.redb", "--json"]);
+    let bytes = |name: &str| compacted[name].as_u64().unwrap();
+    assert!(bytes("bytes_after") <= bytes("bytes_before"));
+    assert_eq!(store.sessions("sessions.redb"), 5);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_salvaged_and_one_that_kept_nothing_says_so() {
+    let store = Store::new();
+    let mut bytes = fs::read(store.path("sessions.redb")).unwrap();
+    for page in bytes.chunks_mut(4_096).skip(1) {
+        page.fill(0);
+    }
+    fs::write(store.path("damaged.redb"), &bytes).unwrap();
+    assert!(store.refuses(&["check", "damaged.redb"]).contains("salvage"));
+    let output = store.run(&["salvage", "damaged.redb", "new.redb", "--json"]);
+    assert_ne!(output.status.code(), Some(0), "nothing was kept");
+    if output.status.code() == Some(1) {
+        assert!(text(&output.stderr).contains("NOTHING was kept"));
+    }
+    let report = store.json(0, &["salvage", "sessions.redb", "sound.redb", "--json"]);
+    assert_eq!((&report["kept"], &report["lost_count"]), (&5.into(), &0.into()));
+    assert!(store.refuses(&["salvage", "sessions.redb", "sound.redb"]).contains("written over"));
+}
+
+#[test]
+fn a_backup_is_restored_without_what_must_not_come_back() {
+    let store = Store::new();
+    let backup = store.json(0, &["backup", "sessions.redb", "backup.redb", "--json"]);
+    assert_eq!(backup["sessions"], 5);
+    let mode = fs::metadata(store.path("backup.redb")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(store.refuses(&["backup", "sessions.redb", "backup.redb"]).contains("written over"));
+    let restore = ["restore", "backup.redb", "sessions.redb"];
+    assert!(store.refuses(&restore).contains("--replace"));
+    let without = ["--replace", "--without-user", "ann", "--json"];
+    let restored = store.json(0, &[&restore[..], &without].concat());
+    assert_eq!((&restored["sessions"], &restored["left_out"]), (&2.into(), &3.into()));
+    assert_eq!(store.sessions("sessions.redb"), 2);
+    let old = ["restore", "backup.redb", "none.redb", "--created-before", "0s", "--json"];
+    assert_eq!(store.json(0, &old)["sessions"], 0);
+}
+
+#[test]
+fn an_archive_goes_out_and_comes_back_and_a_cut_one_is_refused() {
+    let store = Store::new();
+    let plain = store.prints(0, &["export", "sessions.redb"]);
+    assert_eq!(plain.lines().count(), 7);
+    assert!(!plain.contains("\"content\":"));
+    let export = ["export", "sessions.redb", "a.jsonl", "--with-content", "--json"];
+    assert_eq!(store.json(0, &export)["sessions"], 5);
+    assert!(store.refuses(&export).contains("a.jsonl"), "nothing is written over");
+    let mode = fs::metadata(store.path("a.jsonl")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let import = ["import", "a.jsonl", "new.redb"];
+    assert!(store.refuses(&import).contains("--create"));
+    let imported = store.json(0, &[&import[..], &["--create", "--json"]].concat());
+    assert_eq!(imported["imported"], 5);
+    let again = store.json(0, &[&import[..], &["--json"]].concat());
+    assert_eq!((&again["imported"], &again["already_there"]), (&0.into(), &5.into()));
+
+    let archive = fs::read_to_string(store.path("a.jsonl")).unwrap();
+    let cut: String = archive.split_inclusive('\n').take(3).collect();
+    fs::write(store.path("cut.jsonl"), cut).unwrap();
+    let import = ["import", "cut.jsonl", "cut.redb", "--create"];
+    assert!(store.refuses(&import).contains("line 4"));
+    let partial = store.json(1, &[&import[..], &["--partial", "--json"]].concat());
+    assert_eq!(partial["imported"], 2);
+    assert!(partial["fault"].as_str().unwrap().contains("line 4"));
+}
+
+#[test]
+fn a_store_is_copied_into_another_and_compared() {
+    let store = Store::new();
+    let copy = ["copy", "sessions.redb", "other.redb"];
+    assert!(store.refuses(&copy).contains("--create"));
+    let copied = store.json(0, &[&copy[..], &["--create", "--json"]].concat());
+    assert_eq!((&copied["copied"], &copied["equal"]), (&5.into(), &5.into()));
+    store.prints(0, &["revoke", "sessions.redb", "--user", "42", "-y"]);
+    assert_eq!(store.json(1, &[&copy[..], &["--json"]].concat())["differing_count"], 1);
+    assert_eq!(store.json(0, &[&copy[..], &["--exact", "--json"]].concat())["ended"], 1);
+}
+
+#[test]
+fn a_file_that_a_program_has_open_is_refused_with_its_process() {
+    let store = Store::new();
+    let held = SessionStore::<Attributes>::builder()
+        .content_name("shop")
+        .open(store.path("sessions.redb"))
+        .unwrap();
+    let refused = store.refuses(&["stats", "sessions.redb"]);
+    if cfg!(target_os = "linux") {
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+    }
+    assert_eq!(refused.lines().count(), 3, "what, because, and a hint: {refused}");
+    drop(held);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let store = Store::new();
+    for arguments in [&["list", "sessions.redb", "--json"][..], &["export", "sessions.redb"]] {
+        let mut child = command(store.folder.path(), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert_eq!((child.wait().unwrap().code(), told.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn shells_and_man_are_told_of_every_verb() {
+    let store = Store::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(store.prints(0, &["completions", shell]).contains("salvage"), "{shell}");
+    }
+    assert!(store.prints(0, &["man"]).contains("salvage"));
+}

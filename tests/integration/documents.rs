@@ -1,46 +1,133 @@
-//! What the documents say of the tests stays true.
+//! What the pages say stays true: the tests that they name exist, their links lead to files.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below `folder` whose name ends with `.{extension}`.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|its| its == extension) {
             found.push(path);
         }
     }
+    found
+}
+
+/// The names of all functions in `src/` and `tests/`.
+fn functions() -> HashSet<String> {
+    let mut sources = files(&root().join("src"), "rs");
+    sources.extend(files(&root().join("tests"), "rs"));
+    let mut names = HashSet::new();
+    for source in sources {
+        for line in fs::read_to_string(source).unwrap().lines() {
+            let name = line.split_once("fn ").and_then(|(_, rest)| rest.split(['(', '<']).next());
+            names.extend(name.map(str::to_owned));
+        }
+    }
+    names
+}
+
+/// What stands between the quotes of a line such as `"text",` or `key = "text"`.
+fn quoted(line: &str) -> &str {
+    let quote = line.find(['"', '\'']).unwrap_or_else(|| panic!("no text in {line}"));
+    let mark = line[quote..].chars().next().unwrap();
+    let rest = &line[quote + 1..];
+    &rest[..rest.rfind(mark).unwrap_or_else(|| panic!("no end of the text in {line}"))]
+}
+
+/// An entry of tests/faults.toml; a claim has no line and no fault.
+#[derive(Debug, Default)]
+struct Entry {
+    line: Option<u32>,
+    texts: Vec<String>,
+    tests: Vec<String>,
+}
+
+fn table() -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let text = fs::read_to_string(root().join("tests/faults.toml")).unwrap();
+    for line in text.lines().map(str::trim) {
+        let last = entries.last_mut();
+        match (line, last) {
+            ("[[fault]]" | "[[claim]]", _) => entries.push(Entry::default()),
+            ("" | "tests = [" | "]", _) => {}
+            (comment, _) if comment.starts_with('#') => {}
+            (number, Some(entry)) if number.starts_with("line = ") => {
+                entry.line = Some(number["line = ".len()..].parse().unwrap());
+            }
+            (test, Some(entry)) if test.starts_with('"') => {
+                assert!(test.ends_with("\","), "not a test on a line of its own: {test}");
+                entry.tests.push(quoted(test).to_owned());
+            }
+            (text, Some(entry)) if text.contains(" = ") => {
+                entry.texts.push(quoted(text).to_owned())
+            }
+            (other, _) => {
+                panic!("tests/faults.toml is read line by line, and this is none: {other}")
+            }
+        }
+    }
+    entries
 }
 
 #[test]
 fn every_test_that_the_table_of_faults_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    sources(&root.join("src"), &mut files);
-    sources(&root.join("tests"), &mut files);
-    let functions: HashSet<String> = files
-        .iter()
-        .flat_map(|file| {
-            let text = fs::read_to_string(file).unwrap();
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            lines
-        })
-        .filter_map(|line| {
-            let name = line.split_once("fn ")?.1.split(['(', '<']).next()?;
-            Some(name.to_owned())
-        })
-        .collect();
-    let table = fs::read_to_string(root.join("docs/durability.md")).unwrap();
-    let mut named = 0;
-    for row in table.lines().filter(|line| line.split('|').count() == 5) {
-        let tests = row.split('|').nth(3).unwrap();
-        for test in tests.split('`').skip(1).step_by(2).filter(|name| name.contains('_')) {
-            assert!(functions.contains(test), "there is no test `{test}`: {row}");
-            named += 1;
+    let (functions, table) = (functions(), table());
+    for entry in &table {
+        assert!(!entry.tests.is_empty(), "no test shows it: {entry:?}");
+        for test in &entry.tests {
+            assert!(functions.contains(test), "there is no test `{test}`: {:?}", entry.texts);
         }
     }
-    assert!(named > 80, "the table is gone: {named} tests are named");
+    let named: usize = table.iter().map(|entry| entry.tests.len()).sum();
+    assert!(named > 300, "the table is gone: {named} tests are named");
+}
+
+#[test]
+fn every_line_of_the_table_of_faults_says_what_holds_and_stands_in_its_place() {
+    let mut before = 0;
+    for entry in table() {
+        assert!(entry.texts.iter().all(|text| !text.is_empty()), "a text is empty: {entry:?}");
+        let Some(line) = entry.line else {
+            assert_eq!(entry.texts.len(), 1, "a claim is one text: {entry:?}");
+            continue;
+        };
+        assert_eq!(entry.texts.len(), 2, "line {line} has a fault, and what holds");
+        assert!(line > before, "line {line} stands behind line {before}");
+        before = line;
+    }
+}
+
+/// What a page links to, without the part behind `#`, for links into this repository.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    page.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split([')', ' ']).next()?;
+        let path = target.split('#').next()?;
+        (!path.is_empty() && !path.contains("://")).then_some(path)
+    })
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file() {
+    let mut pages = files(&root().join("docs"), "md");
+    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page)));
+    let mut seen = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            let target = page.parent().unwrap().join(link);
+            assert!(target.exists(), "{} links to {link}, and nothing is there", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} links");
 }

@@ -1,7 +1,7 @@
 //! The fixed-width head of a record: everything about a session but its user, token and content.
 //!
 //! Invariant: [`Header::write`] and [`Header::read`] are each other's inverse, and `read` accepts
-//! only what `write` can produce. Layout and meaning are described in docs/format.md.
+//! only what `write` can produce. Layout and meaning are described in docs/internals/format.md.
 
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::OwnTimeouts;

@@ -1,8 +1,8 @@
 //! The record: a session as bytes, and back.
 //!
-//! This module owns the storage format of a session (docs/format.md) and is the only one that
-//! uses bincode. Invariant: what decodes re-encodes to the same bytes, and a record decodes under
-//! no other key than its own. It knows nothing of engines and of typed sessions.
+//! This module owns the storage format of a session (docs/internals/format.md); no other uses
+//! bincode. Invariant: what decodes encodes to the same bytes, and a record decodes under no other
+//! key than its own. It knows neither engines nor typed sessions.
 
 mod adapter;
 pub(crate) mod content;

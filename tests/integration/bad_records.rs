@@ -1,5 +1,5 @@
 //! Records that this library did not write, in a file that is sound otherwise: put in place with
-//! redb alone, as docs/format.md says that they lie there.
+//! redb alone, as docs/internals/format.md says that they lie there.
 
 use std::path::PathBuf;
 use std::thread;
@@ -12,7 +12,7 @@ use sessile::testing::{ManualClock, encode_content};
 use sessile::{Error, SessionId, SessionKey, SessionStore, Timeouts};
 
 pub(crate) const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
-/// Offsets of docs/format.md.
+/// Offsets of docs/internals/format.md.
 const LENGTH_OF_CONTENT: std::ops::Range<usize> = 56..60;
 const CONTENT: usize = 60;
 /// The kind and the shape, in front of what bincode writes.

@@ -1,4 +1,4 @@
-//! The write-ahead log of a real file, damaged where docs/format.md says that it lies.
+//! The write-ahead log of a real file, damaged where docs/internals/format.md says that it lies.
 
 use std::fs;
 use std::path::PathBuf;

@@ -78,7 +78,7 @@ fn an_empty_file_with_two_names_becomes_one_store() {
     assert!(Store::open(&other).unwrap().read(&id).unwrap().is_some());
 }
 
-/// The mark of a store that is being made, as docs/format.md has it.
+/// The mark of a store that is being made, as docs/internals/format.md has it.
 fn with_mark_of_making(path: &Path) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let head = [b"sess-new".as_slice(), &1_u64.to_le_bytes(), &[0; 16]].concat();

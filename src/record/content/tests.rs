@@ -104,7 +104,7 @@ fn bytes_left_over_are_an_error() {
     assert!(decode::<()>(&[0], None).is_err());
 }
 
-/// Worked out from docs/format.md: the kind, the shape, and the bytes of bincode.
+/// Worked out from docs/internals/format.md: the kind, the shape, and the bytes of bincode.
 #[test]
 fn the_head_is_the_documented_one() {
     let shape = "4fa87360b2747f053a7159a93002ab59";

@@ -36,7 +36,7 @@ pub(crate) const SWEEP_STEP: usize = 1_000;
 /// by an engine's tables, and writes take longer meanwhile; so the slower a sweep, the fewer writes
 /// have to do with it.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
-/// What an engine keeps about the store as a whole, by name; see docs/format.md.
+/// What an engine keeps about the store as a whole, by name; see docs/internals/format.md.
 pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
     pub(crate) const TIMEOUTS: &str = "timeouts";

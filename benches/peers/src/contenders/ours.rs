@@ -30,7 +30,7 @@ const THREADS: u64 = 256;
 /// So long it takes the maintenance thread at the most to bring the tables up to the log.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// The tables as `docs/format.md` describes them.
+/// The tables as `docs/internals/format.md` describes them.
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const EXPIRY: TableDefinition<'_, (u64, &[u8; 16]), ()> = TableDefinition::new("expiry");
 

@@ -1,5 +1,5 @@
-//! The tables of the file by name, and the shapes of their keys and values. docs/format.md has the
-//! bytes.
+//! The tables of the file by name, and the shapes of their keys and values. The bytes are in
+//! docs/internals/format.md.
 
 use redb::TableDefinition;
 

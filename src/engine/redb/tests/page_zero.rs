@@ -10,7 +10,7 @@ use redb::{Builder, Database, Durability, StorageBackend, TableDefinition};
 
 use crate::engine::redb::log::location;
 
-/// Where redb's header ends, as docs/format.md says.
+/// Where redb's header ends, as docs/internals/format.md says.
 const HEADER_LEN: u64 = 320;
 const PAGE: u64 = 4_096;
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("table");

@@ -180,8 +180,8 @@ fn no_two_small_trees_have_one_shape() {
     assert_eq!(shapes.len(), trees.len());
 }
 
-/// Part of the format: these bytes must never change. Worked out from docs/format.md by a program
-/// that shares nothing with this one.
+/// Part of the format: these bytes must never change. A program that shares nothing with this one
+/// worked them out from docs/internals/format.md.
 #[test]
 fn the_digest_is_the_documented_one() {
     let hex = |shape: ShapeOf| {

@@ -1,4 +1,4 @@
-//! Half a SHA-256: what entries, sectors and drafts are known by.
+//! Half a SHA-256, which identifies entries, sectors and drafts.
 
 use sha2::{Digest, Sha256};
 

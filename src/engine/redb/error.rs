@@ -1,4 +1,4 @@
-//! redb's errors as this crate's: what happened, to which file.
+//! redb's errors as this crate's: what happened, and to which file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use redb::DatabaseError;
 use crate::engine::redb::log::head::Overwritten;
 use crate::error::{Error, Source};
 
-/// A failure of the transaction as a whole.
+/// The outer result of an operation: the transaction as a whole failed.
 pub(in crate::engine::redb) type RedbResult<T> = Result<T, redb::Error>;
 
-/// The error by which redb's open reports that the file system has no locks.
+/// Reported by redb's open where the file system has no locks.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the file system does not support locks")]
 pub(in crate::engine::redb) struct LocksUnsupported;
@@ -39,7 +39,7 @@ fn is_overwritten(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<Overwritten>())
 }
 
-/// An error of opening a file that has redb's and our own marks.
+/// An error of opening a file that has redb's signature and ours.
 pub(in crate::engine::redb) fn from_open(path: &Path, error: DatabaseError) -> Error {
     let path = PathBuf::from(path);
     match error {
@@ -70,13 +70,13 @@ pub(in crate::engine::redb) fn is_of_an_earlier_one(error: &Error) -> bool {
     matches!(source.downcast_ref(), Some(redb::Error::PreviousIo))
 }
 
-/// redb panicked while it opened a file that has redb's and our own marks.
+/// redb panicked while it opened a file that has redb's signature and ours.
 pub(in crate::engine::redb) fn panicked(path: &Path) -> Error {
     let cause = io::Error::other("the database library panicked on it");
     Error::DamagedFile { path: path.into(), source: Arc::new(cause) }
 }
 
-/// A failed commit: what it held may be on the disk or not.
+/// A failed commit: its changes may be on the disk or not.
 pub(in crate::engine::redb) fn outcome_unknown(error: &Error) -> Error {
     Error::OutcomeUnknown { source: Arc::new(error.clone()) as Source }
 }

@@ -1,4 +1,4 @@
-//! What is kept by session key: maps, sets and shards. The hash of a session key is the session key.
+//! Maps, sets and shards by session key. A session key is its own hash.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,7 +9,7 @@ use crate::record::Record;
 pub(in crate::engine::redb) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
 /// Keys are halves of SHA-256 digests: their bits are as even as any hash could make them, and no
-/// client can choose them. A map goes by the last eight bytes.
+/// client can choose them. The last eight bytes are a map's hash.
 #[derive(Default)]
 pub(in crate::engine::redb) struct KeyHasher(u64);
 
@@ -25,26 +25,26 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// One of as many parts as there are.
+/// The shard of a key.
 pub(in crate::engine::redb) fn shard_of<'a, T, const N: usize>(
     shards: &'a [T; N],
     key: &SessionKey,
 ) -> &'a T {
-    // A number of N is below N; the first one stands in for an impossible other case.
+    // A number below N always finds a shard; the first one stands in for the impossible case.
     shards.get(shard_number::<N>(key)).unwrap_or(&shards[0])
 }
 
-/// Which of N parts, by the first byte, which no map's hash depends on.
+/// The number of a key's shard, from the first byte, which no map's hash uses.
 pub(in crate::engine::redb) fn shard_number<const N: usize>(key: &SessionKey) -> usize {
     const { assert!(N.is_power_of_two() && N <= 256) };
     let [first, ..] = key.as_bytes();
     usize::from(*first) % N
 }
 
-/// What a commit leaves under the keys it changed: the bytes of a record, or nothing.
+/// A key, and the bytes of the record that a commit leaves there; `None`: none.
 pub(in crate::engine::redb) type Change = (SessionKey, Option<Vec<u8>>);
 
-/// What a batch leaves under each key it changed; `None`: nothing.
+/// The record that a group leaves under each key that it changed; `None`: none.
 pub(in crate::engine::redb) type Changes = HashMap<SessionKey, Option<Record>, BuildKeyHasher>;
 
 /// Keys, each once.

@@ -1,7 +1,7 @@
-//! The comparison of the tables with one another, entry by entry, as of one commit.
+//! Compares the tables with one another, entry by entry, as of one commit.
 //!
-//! Invariant: it reads, from one snapshot, and holds one entry at a time. The indexes are looked
-//! through only where their lengths show that something is in them that no record accounts for.
+//! Invariant: it only reads, from one snapshot, and holds one entry at a time. An index is gone
+//! through only where its length shows entries that no record accounts for.
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 
@@ -15,7 +15,7 @@ use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// Shows every sound record and every problem. `failed` turns what redb fails with into an error.
+/// Reports every sound record and every problem. `failed` makes an error of redb's into ours.
 pub(in crate::engine::redb) fn check(
     snapshot: &Snapshot,
     defaults: &Timeouts,
@@ -123,7 +123,7 @@ impl Indexes<'_> {
         Ok(())
     }
 
-    /// Whether an entry leads nowhere. One that leads to a damaged record may well be right.
+    /// Whether no record accounts for an entry. An entry of a damaged record may well be right.
     fn is_stray(&self, key: &SessionKey, is_at_home: impl Fn(&Record) -> bool) -> Result<bool> {
         Ok(match self.snapshot.get(key).map_err(self.failed)? {
             None => true,

@@ -1,8 +1,8 @@
-//! redb's handle with its open transaction.
+//! redb's handle, with its open transaction.
 //!
-//! Invariant: redb writes a page of its own for every commit, even for one that it keeps in memory;
-//! so many commits of ours are one of redb's, and the transaction stays open until something has to
-//! be seen or to be durable.
+//! Invariant: one transaction of redb serves many commits of ours. redb writes a page of
+//! bookkeeping for each of its transactions, even for one in memory. So the transaction stays open
+//! until a snapshot is needed, or a durable commit.
 
 pub(in crate::engine::redb) mod check;
 pub(in crate::engine::redb) mod schema;
@@ -19,7 +19,7 @@ use crate::engine::redb::keyed::Changes;
 use crate::key::SessionKey;
 
 pub(in crate::engine::redb) struct Connection {
-    /// Before the database, so that it is dropped before it.
+    /// Stands before the database, so that it is dropped first.
     transaction: Option<WriteTransaction>,
     pub(in crate::engine::redb) database: Database,
 }
@@ -29,8 +29,8 @@ impl Connection {
         Self { transaction: None, database }
     }
 
-    /// The tables as everything so far has left them. Closed without a commit, they keep what was
-    /// changed for the next one.
+    /// The tables as every change so far left them. Changes stay for the next commit when these are
+    /// closed.
     pub(in crate::engine::redb) fn tables(&mut self) -> RedbResult<Tables<'_>> {
         let transaction = self.begun()?;
         Tables::open(self.transaction.insert(transaction))
@@ -55,15 +55,15 @@ impl Connection {
         self.tables()?.put_all(changes)
     }
 
-    /// Ends the transaction in memory, for a snapshot to be taken.
+    /// Ends the transaction in memory, so that a snapshot can be taken.
     pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> RedbResult<()> {
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
         transaction.set_durability(redb::Durability::None)?;
         Ok(transaction.commit()?)
     }
 
-    /// Ends the transaction on the disk, with a number by which entries that follow it, in this
-    /// process or a later one, are told from those that follow an earlier one.
+    /// Ends the transaction on the disk, with a number. By the number, entries that follow it are
+    /// told from entries that follow an earlier one, in any process.
     pub(in crate::engine::redb) fn commit_to_disk(
         &mut self,
         durability: Durability,
@@ -72,8 +72,8 @@ impl Connection {
         let mut transaction = self.begun()?;
         Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
         transaction.set_two_phase_commit(true);
-        // With what is in use on record, a file that was not closed need not be gone through twice.
-        // Where every write is such a commit, that would be too dear.
+        // A record of the pages in use saves a second pass after a crash. With `TwoPhase` every
+        // write would pay for it.
         transaction.set_quick_repair(durability != Durability::TwoPhase);
         Ok(transaction.commit()?)
     }

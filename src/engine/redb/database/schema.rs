@@ -24,7 +24,7 @@ pub(in crate::engine::redb) const FIRST_KEY: [u8; SessionKey::LEN] = [0; Session
 
 pub(in crate::engine::redb) const LAST_KEY: [u8; SessionKey::LEN] = [0xff; SessionKey::LEN];
 
-/// An entry of `expiry`: an index deadline, in milliseconds since 1970, and whose it is.
+/// An entry of `expiry`: an index deadline in milliseconds since 1970, and a key.
 pub(in crate::engine::redb) type IndexEntry = (u64, SessionKey);
 
 /// The range of a user's entries.
@@ -34,5 +34,5 @@ pub(in crate::engine::redb) fn of_user(
     (user.as_bytes(), &FIRST_KEY)..=(user.as_bytes(), &LAST_KEY)
 }
 
-/// In `meta`: the number of the commit, which holds all entries of the log before it.
+/// In `meta`: the commit's number. The commit holds all entries of the log with lower numbers.
 pub(in crate::engine::redb) const SEQUENCE: &str = "log_sequence";

@@ -1,7 +1,7 @@
-//! The store as one of the last commits left it; what has changed since is in the overlay.
+//! The store as one of the last commits left it. What has changed since is in the overlay.
 //!
-//! Invariant: a snapshot is replaced, never changed. One that is kept pins every page freed since,
-//! so nothing holds one for longer than a call.
+//! Invariant: a snapshot is replaced, never changed. A kept one pins every page that was freed
+//! since, so nobody holds one longer than a call.
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableError,
@@ -21,7 +21,7 @@ use crate::time::clock::Timestamp;
 type Stored = RedbResult<(SessionKey, Result<Record>)>;
 
 pub(in crate::engine::redb) struct Snapshot {
-    /// The how many-th snapshot this is since the file was opened.
+    /// The snapshot's number since the file was opened.
     commit: u64,
     transaction: ReadTransaction,
     sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,
@@ -63,8 +63,8 @@ impl Snapshot {
         Ok(keys)
     }
 
-    /// The entries of the index by user, in their order, of users after this one. What names no user
-    /// is left out.
+    /// The entries of the index by user, in order, of users after this one. Entries of a malformed
+    /// user are left out.
     pub(in crate::engine::redb) fn users_after(
         &self,
         after: Option<&UserKey>,
@@ -129,7 +129,7 @@ impl Snapshot {
         Ok(value.map(|value| value.value().to_vec()))
     }
 
-    /// The transaction behind it, for a look at all tables as of one moment.
+    /// The transaction, to read all tables as of one moment.
     pub(in crate::engine::redb) const fn transaction(&self) -> &ReadTransaction {
         &self.transaction
     }
@@ -141,12 +141,12 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// The number of the last commit on the disk: that of the last entry of the log it holds.
+/// The number of the last durable commit, which holds all entries of the log with lower ones.
 pub(in crate::engine::redb) fn stored_sequence(database: &Database) -> RedbResult<u64> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,
-        // A file that is only being created.
+        // The file is only being created.
         Err(TableError::TableDoesNotExist(_)) => return Ok(0),
         Err(error) => return Err(error.into()),
     };

@@ -1,4 +1,4 @@
-//! The tables of the file, and the only code that writes them together.
+//! The tables of the file. No other code writes them.
 //!
 //! Invariant, at every commit: each record in `sessions` stands once in `expiry`, under the index
 //! deadline in its header, and once in `users` if it has a user; nothing else stands there.
@@ -21,7 +21,7 @@ pub(in crate::engine::redb) struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    /// Opens the tables; creates them where they are not there yet.
+    /// Opens the tables, and creates those that are missing.
     pub(in crate::engine::redb) fn open(transaction: &'t WriteTransaction) -> RedbResult<Self> {
         Ok(Self {
             transaction,
@@ -32,7 +32,7 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Whether there is anything to commit beyond records, of which whoever puts them keeps account.
+    /// Whether there is anything to commit besides records; the caller keeps account of those.
     pub(in crate::engine::redb) const fn changed(&self) -> bool {
         self.changed
     }
@@ -50,7 +50,7 @@ impl<'t> Tables<'t> {
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
-    /// Leaves a record, exactly as it is, or nothing under a key, whatever is there.
+    /// Stores a record exactly as it is under a key, or removes it, whatever is there.
     pub(in crate::engine::redb) fn put(
         &mut self,
         key: &SessionKey,
@@ -61,7 +61,7 @@ impl<'t> Tables<'t> {
         self.put_entries(&entries)
     }
 
-    /// The same for many keys, whose order should be theirs in the tables: neighbours share pages.
+    /// The same for many keys. They should come in the tables' order, as neighbours share pages.
     pub(in crate::engine::redb) fn put_all<'r>(
         &mut self,
         changes: impl IntoIterator<Item = (&'r SessionKey, Option<&'r Record>)>,
@@ -75,7 +75,7 @@ impl<'t> Tables<'t> {
         self.put_entries(&entries)
     }
 
-    /// Makes the change in `sessions`, and adds to the entries that have to follow it.
+    /// Makes the change in `sessions`, and collects the index entries that follow from it.
     fn put_record(
         &mut self,
         key: &SessionKey,
@@ -138,8 +138,8 @@ impl<'t> Tables<'t> {
         Ok(keys)
     }
 
-    /// Removes an index entry that belongs to no record. There is none in a sound file; one must not
-    /// stop every sweep that meets it.
+    /// Removes an index entry that belongs to no record. A sound file has none; one must not stop
+    /// every sweep that meets it.
     pub(in crate::engine::redb) fn remove_stray_entry(
         &mut self,
         deadline: u64,
@@ -150,7 +150,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes every session. Takes the open tables and gives them back empty.
+    /// Removes every session. Takes the open tables and returns them empty.
     pub(in crate::engine::redb) fn cleared(self) -> RedbResult<Self> {
         let transaction = self.transaction;
         drop(self);
@@ -178,8 +178,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Finds the index entries of a damaged record, which cannot tell where they are, by looking
-    /// at all of them. Slow, and rare: redb's own checksums catch damage before this one does.
+    /// Finds the index entries of a damaged record, which cannot say where they are, by going
+    /// through both indexes. Slow, and rare: redb's own checksums find damage first.
     fn remove_entries_of(&mut self, key: &SessionKey) -> RedbResult<()> {
         self.expiry.retain(|(_, entry), ()| entry != key.as_bytes())?;
         self.users.retain(|(_, entry), ()| entry != key.as_bytes())?;
@@ -195,7 +195,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// Adds what changes with a record. What stays as it is spares the page it is on.
+    /// Collects the entries that change with a record. An entry that stays spares its page.
     fn follow(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) {
         let deadline = |record: &Record| record.index_deadline().as_millis();
         let (before, after) = (old.map(deadline), new.map(deadline));
@@ -211,8 +211,8 @@ impl Entries {
     }
 }
 
-/// Whether an index entry leads to no record, or to one that says to stand elsewhere. One that leads
-/// to a damaged record may well be right.
+/// Whether an index entry leads to no record, or to a record with another index deadline. An entry
+/// of a damaged record may well be right.
 pub(in crate::engine::redb) fn is_stray(
     found: Option<&crate::error::Result<Record>>,
     deadline: u64,

@@ -1,8 +1,8 @@
-//! What stands between redb and the file: it passes everything on, and remembers what redb forgets.
+//! The backend that redb writes to. It passes everything on, and remembers what redb forgets.
 //!
-//! redb tells a caller that *some* I/O failed. How to go on depends on which: after a failed sync
-//! the kernel may call pages clean that never reached the disk. And where locks are not supported,
-//! redb goes on without; this refuses.
+//! redb reports that *some* I/O failed. How to go on depends on which: after a failed sync the
+//! kernel may call pages clean that never reached the disk. Where locks are not supported redb goes
+//! on without; this refuses.
 
 use std::io;
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use crate::engine::redb::error::LocksUnsupported;
 use crate::engine::redb::log::SharedFile;
 use crate::engine::redb::storage::Storage;
 
-/// What redb takes for the file.
+/// The file, as redb sees it.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backend {
     disk: Arc<SharedFile>,
@@ -30,7 +30,7 @@ impl Backend {
     }
 }
 
-/// redb asks for parts of the file first and falls back to the whole; only the latter is final.
+/// redb asks for locks of parts first and falls back to the whole file; only the latter is final.
 fn refuse_without_locks(
     result: Result<bool, BackendError>,
     start: Bound<u64>,
@@ -66,8 +66,8 @@ impl StorageBackend for Backend {
         self.disk.write(offset, data)
     }
 
-    /// The last call. Whoever opens the file next, which the locks allow only afterwards, must not
-    /// be shown pages that a failed sync left in memory alone: it would build on them.
+    /// The last call. After a failed sync the cached pages are dropped before the locks are. The
+    /// next process must not build on pages that are in memory alone.
     fn close(&self) -> io::Result<()> {
         let given_back = self.disk.give_back_released();
         let forgotten = match self.disk.sync_failed() {

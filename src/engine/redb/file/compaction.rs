@@ -1,7 +1,7 @@
-//! Giving back the space of a file that is mostly empty, while opening it.
+//! Gives back the space of a mostly empty file while it is opened.
 //!
-//! Invariant: only a file that is mostly empty is rewritten; redb does that in transactions, so a
-//! crash leaves a complete file, shorter or not.
+//! Invariant: only a mostly empty file is rewritten. redb does that in transactions, so a crash
+//! leaves a complete file, shorter or not.
 
 use redb::Database;
 
@@ -12,28 +12,28 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::storage::Storage;
 use crate::error::Result;
 
-/// Below this, the space is not worth the writing.
+/// A shorter file is not worth the writing.
 const MIN_LEN: u64 = 16 * 1024 * 1024;
-/// A file that is more than this many times as long as its live pages is mostly empty. redb makes a
-/// full file twice as long, so one that was not closed may well be twice as long as they are.
+/// A file is mostly empty if it is more than so many times as long as its live pages. redb doubles
+/// a full file, so one that was not closed may well be twice as long as they are.
 const FACTOR: u64 = 3;
 
 impl StoreFile {
-    /// Compacts a store that is closed, however full it is. How long the file was, and is.
+    /// Compacts a closed store, however full it is. Its length before and after.
     pub(in crate::engine::redb) fn compact(storage: Box<dyn Storage>) -> Result<(u64, u64)> {
         let options = RedbOptions::new().compact_on_open(false);
         let (file, mut opened) = Self::open_existing(storage, &options)?;
         let before = file.len()?;
         let compacted = opened.database.compact();
         compacted.map_err(|error| error::from_redb("compact", file.path(), error.into()))?;
-        // Which closes it, and gives back what the log takes.
+        // Dropping closes the file, and gives back the log's room.
         drop(opened);
         Ok((before, file.len()?))
     }
 }
 
-/// Compacts the database if it takes a file of `len` bytes and needs less than a third of it. Whether
-/// it did. How many bytes its pages take is measured, page by page, unless it is known.
+/// Compacts the database if its live pages take less than a third of a file of `len` bytes; whether
+/// it did. If `live` is unknown, the pages are counted.
 pub(in crate::engine::redb) fn compact_if_mostly_empty(
     database: &mut Database,
     len: u64,

@@ -1,7 +1,7 @@
-//! Making a store: in its place, or beside it where it must appear complete or not at all.
+//! Makes a store: in its place, or beside it where it must appear complete or not at all.
 //!
-//! Invariant: nothing is deleted or replaced but a file that this made and that bears the mark of
-//! it. A new store is not handed out before it is on the disk, name and all.
+//! Invariant: only a file that this made, and that has the mark, is deleted or replaced. A new
+//! store is handed out after it is on the disk, its name included.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::engine::redb::storage::unfinished::{self, IN_PLACE, Making, Stage, st
 use crate::engine::redb::storage::{Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
-/// How often somebody else may be faster, with a file that comes and goes.
+/// How often another process may win with a file that comes and goes.
 const TRIES: usize = 10;
 
 impl StoreFile {
-    /// Opens the store on a storage. Creates it where there is nothing, an empty file, or what a
-    /// creation left that did not come to its end.
+    /// Opens the store on a storage. Creates it where there is nothing, an empty file, or an
+    /// unfinished creation.
     pub(in crate::engine::redb) fn open(
         storage: Box<dyn Storage>,
         options: &RedbOptions,
@@ -64,8 +64,8 @@ impl StoreFile {
         }
     }
 
-    /// Makes the store in a file that holds nothing. If that fails, the file is as empty as it was,
-    /// or gone if it was made for this.
+    /// Makes the store in a file that holds nothing. If that fails, the file is empty again, or
+    /// gone if it was made for this.
     fn create_in(
         storage: Box<dyn Storage>,
         opened: Opened,
@@ -90,8 +90,8 @@ impl StoreFile {
         }
     }
 
-    /// Builds a whole store beside its place, with what `fill` puts into it, and moves it there
-    /// once it is on the disk and verified.
+    /// Builds a store beside its place and has `fill` fill it. Moves it there after it is on the
+    /// disk and verified.
     pub(in crate::engine::redb) fn create_filled<T>(
         storage: Box<dyn Storage>,
         options: &RedbOptions,
@@ -110,12 +110,12 @@ impl StoreFile {
         unfinished::mark(file, Making::Complete, &draft.token())
             .map_err(|error| store.failed(error))?;
         draft.move_in_place()?;
-        // It is complete with the mark as well, which no more than tells of a draft.
+        // A complete store may keep the mark, which says only that it was a draft.
         let _ = unfinished::clear(file);
         Ok((store, opened, filled))
     }
 
-    /// Reads back every page that the last commit leads to, and compares the checksums.
+    /// Reads every page back that the last commit leads to, and compares the checksums.
     fn verify_filled(&self, opened: &OpenFile) -> Result<()> {
         let len = opened.log.database_len().map_err(|error| self.failed(error))?;
         match verify(opened.log.file(), len, &|_| true) {
@@ -127,7 +127,7 @@ impl StoreFile {
         }
     }
 
-    /// Empties the file of what an earlier creation left, and marks it as one that is being made.
+    /// Empties the file of what an earlier creation left, and marks it as being made.
     fn begin(&self, file: &dyn StorageBackend, token: &unfinished::Token) -> Result<()> {
         let emptied = match file.len() {
             Ok(0) => Ok(()),
@@ -142,15 +142,15 @@ impl StoreFile {
         write_signature(database).map_err(|error| error::from_redb("create", self.path(), error))
     }
 
-    /// Everything is on the disk before the mark is taken away.
+    /// Everything is on the disk before the mark is cleared.
     fn finish(&self, opened: &OpenFile) -> Result<()> {
         let file = opened.log.file();
         let finished = file.sync_data().and_then(|()| unfinished::clear(file));
         finished.map_err(|error| self.failed(error))
     }
 
-    /// Takes back a creation that failed. Whoever has the file by now has it locked, or has made a
-    /// store of it.
+    /// Undoes a creation that failed. Another process that has the file by now has it locked, or
+    /// made a store of it.
     fn undo(&self, is_new: bool) {
         let Ok(Some(opened)) = self.storage.open() else { return };
         let ours = opened.identity == self.identity;

@@ -1,7 +1,7 @@
 //! The file's life: created whole or not at all, opened only if it is ours, watched while open.
 //!
-//! Invariant: nothing that is found is written to before its marks have been seen. A store that is
-//! not complete bears a mark that says so.
+//! Invariant: our signature is seen before a file that was found is written to. A store that is not
+//! complete has a mark that says so.
 
 pub(in crate::engine::redb) mod backend;
 pub(in crate::engine::redb) mod compaction;
@@ -39,13 +39,13 @@ pub(in crate::engine::redb) struct StoreFile {
     storage: Arc<dyn Storage>,
     identity: Identity,
     sync_failed: SyncFailed,
-    /// What it was left with, by whichever opening.
+    /// What this process last wrote to it, through any of its openings.
     head: Arc<Head>,
-    /// The present opening; none while the file has to be opened anew.
+    /// The present opening; none while the file waits to be opened again.
     disk: Mutex<Weak<SharedFile>>,
 }
 
-/// redb's handle of it, the log behind it, and what that says which the database does not hold.
+/// redb's handle, the log, and the changes in the log that the database does not hold.
 pub(in crate::engine::redb) struct OpenFile {
     pub(in crate::engine::redb) database: Database,
     pub(in crate::engine::redb) log: WriteAheadLog,
@@ -71,7 +71,7 @@ impl StoreFile {
         self.sync_failed.get()
     }
 
-    /// How many bytes the open file has, whatever its name leads to by now.
+    /// The open file's length in bytes, whatever its name leads to by now.
     pub(in crate::engine::redb) fn len(&self) -> Result<u64> {
         match self.disk() {
             Some(disk) => {
@@ -86,14 +86,14 @@ impl StoreFile {
         self.disk.lock().upgrade()
     }
 
-    /// Whether the path still leads to the open file, and nobody else has written to it. A commit
-    /// to a file that nobody can open again must not be acknowledged, nor one that a copy takes
-    /// away that was put over the file.
+    /// An error if the path no longer leads to the open file, or somebody else wrote to it. A
+    /// commit must not be acknowledged if nobody can open its file again, or if a copy put over the
+    /// file takes it away.
     pub(in crate::engine::redb) fn check_in_place(&self) -> Result<()> {
         match self.storage.leads_to(self.identity) {
             Ok(true) => self.ensure_as_left(),
             Ok(false) => Err(self.replaced()),
-            // Who may not look at names any more, having given up rights, has the file still.
+            // A process that gave up the right to look at names still has the file.
             Err(error)
                 if is_denied(&error) && self.disk().is_some_and(|disk| disk.inner().has_name()) =>
             {
@@ -103,7 +103,7 @@ impl StoreFile {
         }
     }
 
-    /// Whether nobody else has written to the open file.
+    /// An error if somebody else wrote to the open file.
     pub(in crate::engine::redb) fn ensure_as_left(&self) -> Result<()> {
         match self.disk().map(|disk| disk.ensure_as_left()) {
             Some(Err(_)) => Err(self.replaced()),
@@ -115,13 +115,13 @@ impl StoreFile {
         Error::FileReplaced { path: self.path().into() }
     }
 
-    /// Opens the file anew after an I/O error, which redb's handle does not outlive. A sync that
-    /// fails on the new handle counts as one on the old.
+    /// Opens the file again after an I/O error, which ends redb's handle. A failed sync on the new
+    /// handle counts as one on the old.
     pub(in crate::engine::redb) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
         self.check_in_place()?;
         match self.storage.open()? {
             Some(Opened { backend, identity, .. }) if identity == self.identity => {
-                // Before the first look at its marks, which may be another file's.
+                // Compared before the signature is read, which may be another file's.
                 self.head.ensure_as_left(&*backend).map_err(|_| self.replaced())?;
                 Ok(self.existing(backend, options)?.0)
             }
@@ -138,7 +138,7 @@ impl StoreFile {
         let Opened { backend, identity, .. } = opened;
         let store = Self::new(storage, identity);
         let (mut opened, live) = store.existing(backend, options)?;
-        // Damage that nobody looked for must not be moved about.
+        // Damage that was not looked for must not be moved.
         if !(options.compact_on_open && options.verify_on_open) {
             return Ok((store, opened));
         }
@@ -147,7 +147,7 @@ impl StoreFile {
             Err(error) if store.sync_failed() => {
                 Err(error::from_redb("compact", store.path(), error))
             }
-            // A disk that is too full to be made emptier must not keep the store closed.
+            // A disk that is too full for compaction must not keep the store closed.
             Err(_) => {
                 drop(opened);
                 let opened = store.reopen(options)?;
@@ -165,7 +165,8 @@ impl StoreFile {
         self.connect(backend, options, Existing::File)
     }
 
-    /// Opens the database and its log; with them how many bytes its pages take, if that was seen.
+    /// Opens the database and its log. With them come the bytes of the live pages, if they were
+    /// counted.
     fn connect(
         &self,
         backend: Box<dyn StorageFile>,
@@ -187,8 +188,8 @@ impl StoreFile {
             let _ = backend.close();
             Err(failed(error))
         };
-        // What a killed process left may not be on the disk yet. redb's header, which says how long
-        // the file is, must not get there before it.
+        // Synced first: what a killed process wrote must be on the disk before redb's header, which
+        // says how long the file is.
         if let Err(error) = backend.sync_data() {
             return release(DatabaseError::Storage(error.into()));
         }
@@ -207,7 +208,7 @@ impl StoreFile {
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(looks && live.is_none())
             .set_repair_callback(Rc::clone(&watch).for_redb());
-        // In a debug build redb may panic on a header that makes no sense.
+        // A debug build of redb may panic on a header that makes no sense.
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
         let database = match opened {
             Ok(database) => database.map_err(failed)?,
@@ -229,7 +230,7 @@ impl StoreFile {
     }
 }
 
-/// Whether the system has refused to look.
+/// Whether the system refused the look.
 fn is_denied(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     let cause = source.downcast_ref::<std::io::Error>();

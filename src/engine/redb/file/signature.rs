@@ -1,6 +1,6 @@
-//! The marks by which a file is known as a store, and as which version of it.
+//! The signature that makes a file a store, and its version.
 //!
-//! Invariant: they are looked for by reading alone; redb writes to every file it opens.
+//! Invariant: it is looked for by reading alone, because redb writes to every file that it opens.
 
 use std::path::Path;
 
@@ -14,17 +14,16 @@ use crate::error::{Error, Result};
 
 /// redb's first bytes.
 const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
-/// Ours, stored as the value of `meta`'s entry `format`, with the version behind them. Their
-/// presence is checked on the raw bytes, before redb writes to the file.
+/// Our signature: the value of `format` in `meta`, with the version after it. It is looked for in
+/// the raw bytes before redb writes to the file.
 const STORE_MAGIC: &[u8; 16] = b"sessile store\x1A\r\n";
 const FORMAT: &str = "format";
 /// The newest version of the file's layout that this code reads, and the one it writes.
 const FORMAT_VERSION: u64 = 1;
 
-/// Reads the file, and nothing but reads it, until it has seen that it is a store of ours. The same
-/// bytes may stand elsewhere, with anything behind them: in what an application keeps in a session,
-/// or where a page was torn that nothing refers to. So any mark of a version that is read will do;
-/// [`check_format`] then looks at the one that counts.
+/// Looks for the signature, by reading alone. The same bytes may occur elsewhere: in the content of
+/// a session, or in a torn page that nothing refers to. So any occurrence with a version that is
+/// read will do; [`check_format`] then looks at the one that counts.
 pub(in crate::engine::redb) fn check_signature(
     path: &Path,
     file: &dyn StorageBackend,
@@ -52,7 +51,7 @@ pub(in crate::engine::redb) fn check_signature(
                 None => {}
             }
         }
-        // A mark may lie across two chunks.
+        // A signature may lie across two chunks.
         window.drain(..window.len().saturating_sub(MARK_LEN));
     }
     Err(match (refusal, read) {
@@ -62,7 +61,7 @@ pub(in crate::engine::redb) fn check_signature(
     })
 }
 
-/// Looks at the mark that counts, before anything else is read of the open database.
+/// Looks at the signature that counts, before anything else of the open database is read.
 pub(in crate::engine::redb) fn check_format(path: &Path, database: &Database) -> Result<()> {
     let failed = |error| error::from_redb("open", path, error);
     match stored_version(database).map_err(failed)? {
@@ -80,7 +79,7 @@ fn stored_version(database: &Database) -> RedbResult<Option<u64>> {
     }
 }
 
-/// The version behind the magic bytes at the beginning.
+/// The version after the signature's bytes.
 fn version_of(bytes: &[u8]) -> Option<u64> {
     let version = bytes.strip_prefix(STORE_MAGIC)?.first_chunk()?;
     Some(u64::from_le_bytes(*version))
@@ -101,7 +100,7 @@ fn not_a_store(path: &Path, reason: &str) -> Error {
     Error::NotASessionStore { path: path.into(), reason: reason.into() }
 }
 
-/// The first commit: all tables, and the marks by which the file is known.
+/// The first commit: all tables, and the signature.
 pub(in crate::engine::redb) fn write_signature(database: &Database) -> RedbResult<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
@@ -115,9 +114,9 @@ pub(in crate::engine::redb) fn write_signature(database: &Database) -> RedbResul
     Ok(transaction.commit()?)
 }
 
-/// Whether redb's header says so. What cannot be read is left to redb to fail on.
+/// Whether redb's header says that the file was closed. redb reports what cannot be read.
 pub(in crate::engine::redb) fn was_closed(file: &dyn StorageBackend) -> bool {
-    /// Behind the magic number; its second bit is set for as long as the file is open.
+    /// After the magic number. The second bit is set while the file is open.
     const FLAGS: usize = 9;
     const OPEN: u8 = 2;
     let mut header = [0; FLAGS + 1];

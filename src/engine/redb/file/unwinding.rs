@@ -1,16 +1,16 @@
-//! Letting go of redb's handle while a panic unwinds.
+//! Lets go of redb's handle while a panic unwinds.
 //!
-//! redb may panic on a damaged file that was not verified, and once more when its handle goes after
-//! that. A second panic on the way of the first would end the process; here it ends nothing.
+//! redb may panic on a damaged file that was not verified, and again when its handle is dropped
+//! after that. A second panic during the first would end the process; here it is caught.
 //!
-//! redb asks whether its thread unwinds, and leaves its file open then. A thread may unwind by a panic
-//! that has nothing to do with it; so what has to be done all the same is done by another.
+//! redb asks whether its thread unwinds, and would leave its file open then. The thread may unwind
+//! by a panic that has nothing to do with redb. So another thread closes the file then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Does something with what is held, and hands it back. If that panics the panic goes on, and
-/// what was held is dropped on its way, whatever comes of that.
+/// Runs `act` on `held` and hands `held` back. If `act` panics, drops `held` (a second panic in
+/// that drop is swallowed) and resumes the first.
 pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut H) -> T) -> (H, T) {
     match catch_unwind(AssertUnwindSafe(|| act(&mut held))) {
         Ok(result) => (held, result),
@@ -21,7 +21,7 @@ pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut 
     }
 }
 
-/// Does something that redb does not do in a thread that unwinds; in another thread if this one does.
+/// Runs `act` where no panic unwinds: in another thread if this one does.
 pub(in crate::engine::redb) fn not_unwinding<T: Send>(mut act: impl FnMut() -> T + Send) -> T {
     if !thread::panicking() {
         return act();
@@ -33,18 +33,18 @@ pub(in crate::engine::redb) fn not_unwinding<T: Send>(mut act: impl FnMut() -> T
     match elsewhere {
         Some(Ok(done)) => done,
         Some(Err(panic)) => resume_unwind(panic),
-        // There is no other thread to be had; this one does what redb lets it do.
+        // No other thread can be had; this one does what redb lets it do.
         None => act(),
     }
 }
 
-/// Dropped while a panic unwinds, as redb then does not write to the file.
+/// Dropped while a panic unwinds, so that redb does not write to the file.
 struct Last<H>(Option<H>);
 
 impl<H> Drop for Last<H> {
     fn drop(&mut self) {
         let held = self.0.take();
-        // The first panic is the one that is told.
+        // The first panic is the one that is reported.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(held)));
     }
 }

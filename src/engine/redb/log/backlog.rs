@@ -1,28 +1,33 @@
-//! How much redb has to catch up with, and how much of that may come together.
+//! How far redb's tables are behind the log, and how far they may be.
 //!
-//! Invariant: what redb commits at once finds room in its cache for pages, so that it need not write
-//! a page before its time and read it again.
+//! Invariant: one checkpoint dirties no more pages than redb's cache holds. So redb need not write
+//! a page early and read it again.
+//!
+//! An example with a cache of 100 pages. A record weighs 4 and a removal 1, so one checkpoint takes
+//! 400, and 800 may be logged. `is_filled(4)` asks for 4 eighths of 800: 100 records, or 400
+//! removals. At 6 eighths, 150 records, hardly any room is left. At 800 an entry is refused until
+//! the checkpoint under way is over.
 
 use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::PAGE;
 
-/// What a record that was written weighs.
+/// The weight of a record that was written.
 const RECORD: usize = 4;
-/// One that was removed dirties a page, too, but keeps no room in memory; and sweeps remove so many
-/// that they share pages.
+/// A removal dirties a page too, but keeps no record in memory. Sweeps remove so many that the
+/// removals share pages.
 const REMOVAL: usize = 1;
-/// While a checkpoint is under way, or nobody comes to it, there may be so many times as much as for one.
+/// While a checkpoint runs, or nobody runs one, so many times the weight of one may be logged.
 const GENERATIONS: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backlog {
-    /// What has been logged since the last checkpoint began.
+    /// The weight that was logged since the last checkpoint began.
     logged: usize,
-    /// What one checkpoint takes.
+    /// The weight that one checkpoint takes.
     one_checkpoint: usize,
 }
 
-/// What a change weighs.
+/// The weight of a change.
 pub(in crate::engine::redb) const fn weight(change: &Change) -> usize {
     match change {
         (_, Some(_)) => RECORD,
@@ -31,9 +36,10 @@ pub(in crate::engine::redb) const fn weight(change: &Change) -> usize {
 }
 
 impl Backlog {
-    /// For so much cache for pages, each of which a record may change.
+    /// For a page cache of so many bytes; each record may change one of its pages.
     pub(in crate::engine::redb) fn new(page_cache_bytes: usize, logged: usize) -> Self {
-        // So few where threads are explored that checkpoints come in the middle of everything.
+        // Very few where interleavings are explored, so that checkpoints come in the middle of
+        // everything.
         let records = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
         Self { logged, one_checkpoint: records * RECORD }
     }
@@ -46,12 +52,12 @@ impl Backlog {
         self.logged += weight;
     }
 
-    /// Whether so many eighths of what there may be are there.
+    /// Whether the logged weight has reached so many eighths of what is allowed.
     pub(in crate::engine::redb) const fn is_filled(&self, eighths: usize) -> bool {
         self.logged * 8 >= self.one_checkpoint * GENERATIONS * eighths
     }
 
-    /// A checkpoint takes all of it, or redb has it.
+    /// A checkpoint takes all of it, or redb has it already.
     pub(in crate::engine::redb) const fn clear(&mut self) {
         self.logged = 0;
     }

@@ -1,8 +1,8 @@
 //! One commit as an entry of the log, and back.
 //!
-//! Invariant: an entry is taken for one only if its digest, which covers the log's salt and the
-//! entry's number, is right; and its length is a multiple of the sector's, so that writing one
-//! never writes over a part of another.
+//! Invariant: bytes count as an entry only if their digest is right, which covers the log's salt
+//! and the entry's number. An entry's length is a multiple of a sector, so writing one entry never
+//! touches another.
 
 use std::ops::RangeInclusive;
 
@@ -15,22 +15,22 @@ use crate::key::SessionKey;
 const HEAD: usize = DIGEST_LEN + 8 + 4;
 /// In place of a record's length: the record was removed.
 const REMOVED: u32 = u32::MAX;
-/// Beside the changes' length: the commit of redb's that has the number before this entry's began
-/// before it, holds nothing but entries, and may not have come to its end. So the entry follows
-/// that commit as well as the entry before it.
+/// Set on the first entry after a checkpoint begins. The checkpoint takes the number n - 1 and may
+/// never finish, so the entry n follows both n - 1 and n - 2. docs/internals/format.md has an
+/// example.
 const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
 
-/// The changes of one commit as bytes, without the number that they get when they are written.
+/// The changes of one commit as bytes. The number is added when the entry is written.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Entry {
     /// Room for the head, the changes, and padding.
     bytes: Vec<u8>,
-    /// With the flag, if it is set.
+    /// With the flag [`FOLLOWS_CHECKPOINT`], if it is set.
     changes_len: u32,
 }
 
 impl Entry {
-    /// `None` if the changes are more than any log could hold.
+    /// `None` if no log could hold the changes.
     pub(in crate::engine::redb) fn of(changes: impl Iterator<Item = Change>) -> Option<Self> {
         let mut bytes = vec![0; HEAD];
         for (key, record) in changes {
@@ -73,7 +73,7 @@ impl Entry {
     }
 }
 
-/// An entry as it was found.
+/// An entry that was read.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct ReadEntry<'a> {
     pub(in crate::engine::redb) number: u64,
@@ -83,7 +83,7 @@ pub(in crate::engine::redb) struct ReadEntry<'a> {
 }
 
 impl<'a> ReadEntry<'a> {
-    /// The entry that begins where these bytes do, if a whole one of these numbers does.
+    /// The entry at the start of these bytes, if it is whole and its number is one of these.
     pub(in crate::engine::redb) fn at_start_of(
         bytes: &'a [u8],
         salt: &[u8; 16],
@@ -105,13 +105,13 @@ impl<'a> ReadEntry<'a> {
         is_whole.then_some(Self { number, len, follows_checkpoint, changes })
     }
 
-    /// Whether it is the next after the entry or the commit of this number.
+    /// Whether it may come next after the entry, or the commit, with this number.
     pub(in crate::engine::redb) const fn follows(&self, number: u64) -> bool {
         self.number == number.wrapping_add(1)
             || (self.follows_checkpoint && self.number == number.wrapping_add(2))
     }
 
-    /// Its changes; `None` if they are not what [`Entry::of`] makes, which the digest rules out.
+    /// Its changes; `None` if [`Entry::of`] could not have made them, which the digest rules out.
     pub(in crate::engine::redb) fn changes(&self) -> Option<Vec<Change>> {
         let mut rest = self.changes;
         let mut changes = Vec::new();

@@ -1,22 +1,23 @@
-//! What this process last wrote where every commit leaves a trace: the file's first sectors, its
-//! length, the last entry of the log. By these it sees that somebody else has written to the file.
+//! What this process last wrote in three places: the file's first sectors, its length, the start of
+//! the log's last entry. Every commit changes one of these. So a comparison shows that somebody
+//! else wrote to the file.
 //!
-//! Invariant: whatever changes these goes through here, so that a look at them and a change never
-//! meet half way. Once somebody else has been seen, nothing more is written.
+//! Invariant: every change of these places goes through here, so no comparison meets half a change.
+//! Nothing more is written once another writer was seen.
 
 use std::io;
 
-// Not the engine's: redb calls in here with locks of its own held.
+// Not the engine's: redb calls this while it holds locks of its own.
 use parking_lot::Mutex;
 
 use crate::engine::redb::storage::StorageFile;
 
-/// redb's header, and the two sectors that lead to the log.
+/// redb's header, and the two sectors that locate the log.
 const LEN: usize = 3_072;
 /// An entry's digest and its number.
 const ENTRY: usize = 24;
 
-/// Somebody else has written to the open file: a copy was put over it, for instance.
+/// Somebody else wrote to the open file, for instance by copying a backup over it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("somebody else has written to the open file")]
 pub(in crate::engine::redb) struct Overwritten;
@@ -26,26 +27,26 @@ pub(in crate::engine::redb) struct Head(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Empty until the file was first looked at.
+    /// Empty until the file was read for the first time.
     bytes: Vec<u8>,
-    /// What they were before a write that failed, which may have written any part. Empty if none.
+    /// The bytes before a write that failed and may have written any part. Empty if none failed.
     bytes_before: Vec<u8>,
     len: u64,
-    /// Another length that it may have, after a change that failed.
+    /// The length before a change that failed; the file may have either.
     other_len: Option<u64>,
-    /// Where the log's last entry begins, and with what.
+    /// The offset of the log's last entry, and its first bytes.
     entry: Option<(u64, [u8; ENTRY])>,
     is_overwritten: bool,
 }
 
 impl Head {
-    /// Learns what a file begins with that was just opened, or that it begins with what it did when
-    /// it was open before.
+    /// Learns the first sectors of a file that was just opened. If it was open before, they must be
+    /// as they were left.
     pub(in crate::engine::redb) fn learn(&self, file: &dyn StorageFile) -> io::Result<()> {
         let mut known = self.0.lock();
         known.compare(file)?;
         let len = file.len()?;
-        // Nothing so short is a store.
+        // A shorter file is no store.
         if len >= LEN as u64 {
             let mut bytes = vec![0; LEN];
             file.read(0, &mut bytes)?;
@@ -54,17 +55,18 @@ impl Head {
         Ok(())
     }
 
-    /// Looks whether the file is as it was left. Where it cannot be read nothing can be told.
+    /// Compares the file with what was last written. A file that cannot be read counts as
+    /// unchanged.
     pub(in crate::engine::redb) fn ensure_as_left(&self, file: &dyn StorageFile) -> io::Result<()> {
         self.0.lock().compare(file)
     }
 
-    /// Whether somebody else was seen to write to it.
+    /// An error once another writer was seen.
     pub(in crate::engine::redb) fn ensure_not_overwritten(&self) -> io::Result<()> {
         self.0.lock().ensure_not_overwritten()
     }
 
-    /// Writes, and remembers what it has written here.
+    /// Writes, and keeps what was written to the first sectors.
     pub(in crate::engine::redb) fn write(
         &self,
         file: &dyn StorageFile,
@@ -103,12 +105,12 @@ impl Head {
         set
     }
 
-    /// The log's last entry begins there with this.
+    /// Keeps the start of the log's last entry.
     pub(in crate::engine::redb) fn note_entry(&self, offset: u64, entry: &[u8]) {
         self.0.lock().entry = entry.first_chunk().map(|bytes| (offset, *bytes));
     }
 
-    /// The log moves, or is given back: where its last entry stood there may be anything.
+    /// Forgets the last entry: the log moves or is given back, and its old place may hold anything.
     pub(in crate::engine::redb) fn forget_entry(&self) {
         self.0.lock().entry = None;
     }

@@ -1,36 +1,39 @@
-//! Where in the file the log stands: two sectors of the file's first page, which redb leaves alone.
+//! The log's place in the file, kept in two sectors of the first page that redb leaves alone.
 //!
-//! Invariant: both sectors say the same, but while the log moves: then one is written, synced, and
-//! only then the other. So a sector that is torn by a crash has a sound one beside it, or it is the
-//! first that was written, and there is no log yet. Two sectors of zeroes mean that there is none,
-//! and the whole file is redb's. A crash may leave two that differ; then the one that holds is the
-//! last to be written over, lest the word pass to the other.
+//! Invariant: both sectors say the same, except while the log moves. Then one is written and synced
+//! before the other. So a torn sector has a sound one beside it, or it is the first that was ever
+//! written and there is no log yet. Two sectors of zeros mean no log; the whole file is redb's
+//! then.
+//!
+//! Two sectors can differ after a crash. The valid one with more moves wins, so it is overwritten
+//! last. An example: a crash left 4 moves and 3. The next move writes the sector with 3 first,
+//! which gives 4 and 5, and then the one with 4. Were the 4 torn first, the 3 would win and lead to
+//! a place that was given away.
 
 use crate::engine::redb::digest::digest_of;
 
-/// The sectors' offsets; redb's own header ends at 320 and it writes nothing else of its page 0.
+/// The sectors' offsets. redb's header ends at 320, and redb writes nothing else of its page 0.
 pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
 pub(in crate::engine::redb) const SECTOR: usize = 512;
 
 const MAGIC: &[u8; 8] = b"sess-log";
 const SALT_LEN: usize = 16;
 
-/// The log's place, and what is known of it.
+/// Where the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Location {
-    /// How often the log has moved: of two sectors that differ, the later one holds.
+    /// How often the log has moved. The larger number wins where two sectors differ.
     pub(in crate::engine::redb) moves: u64,
-    /// How much of the file is redb's, from its beginning.
+    /// The length of redb's part, from the beginning of the file.
     pub(in crate::engine::redb) database_len: u64,
-    /// Where the log begins: at the end of redb's part, or somewhat behind it.
+    /// The log's start: the end of redb's part, or somewhat after it.
     pub(in crate::engine::redb) start: u64,
     pub(in crate::engine::redb) capacity: u64,
-    /// Drawn anew for each log. Entries are digested with it, so that no content, however it was
-    /// made up, can pass for an entry.
+    /// Drawn for each log. It is part of every entry's digest, so no content can pass for an entry.
     pub(in crate::engine::redb) salt: [u8; SALT_LEN],
 }
 
-/// A sector that is neither empty nor the log's.
+/// A sector that is neither empty nor a sound location.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the place of the write-ahead log is damaged")]
 pub(in crate::engine::redb) struct DamagedArea;
@@ -54,7 +57,7 @@ impl Location {
         sector
     }
 
-    /// What two sectors tell of together; `None` where they tell of none.
+    /// The location that two sectors give together; `None` where there is no log.
     pub(in crate::engine::redb) fn from_sectors(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
@@ -63,14 +66,14 @@ impl Location {
             (Ok(Some(first)), Ok(Some(second))) => {
                 Ok(Some(if first.moves >= second.moves { first } else { second }))
             }
-            // The other one is torn, or not written yet, or gone already.
+            // The other one is torn, not written yet, or cleared already.
             (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
             (Ok(None), _) | (_, Ok(None)) => Ok(None),
             (Err(error), Err(_)) => Err(error),
         }
     }
 
-    /// In which order the sectors are to be written over: the last one holds until then.
+    /// The order in which the sectors are overwritten: the one that counts comes last.
     pub(in crate::engine::redb) fn order_of(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
@@ -84,7 +87,7 @@ impl Location {
         }
     }
 
-    /// The area that a sector tells of; `None` where it tells of none.
+    /// The location in one sector; `None` if it is empty.
     fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -106,7 +109,7 @@ impl Location {
             second.copy_from_slice(&take()?);
             Some(Self { moves, database_len, start, capacity, salt })
         };
-        // Written back it must be the same to the last byte: magic, digest and padding included.
+        // Encoded again it must be the same to the last byte: magic, digest and padding included.
         let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
         let sound = area.database_len <= area.start && area.end() < u64::MAX;
         if sound { Ok(Some(area)) } else { Err(DamagedArea) }

@@ -1,13 +1,13 @@
-//! The write-ahead log: a commit is on the disk once its changes are, in one write and one sync.
+//! The write-ahead log: a commit is durable after one write and one sync.
 //!
-//! redb writes a dozen pages all over the file for every durable commit. The log takes the changes
-//! themselves, one entry a commit, one behind the other, at the end of the same file; redb keeps
-//! the commit in memory, and writes it with many others once the log is full. What a crash finds in
-//! the log is applied again when the file is opened.
+//! redb writes a dozen pages all over the file for one durable commit. The log takes the changes
+//! themselves, one entry a commit, one after the other, at the end of the same file. redb's tables
+//! take them over in the background, in a checkpoint. After a crash the entries are read back when
+//! the file is opened.
 //!
-//! Invariant: the entries' numbers follow one another without a gap, the first one follows the
-//! number of redb's last durable commit, and an entry is whole or it is the last. So applying the
-//! entries in their order to that commit gives what was acknowledged, and they fit no other.
+//! Invariant: the entries' numbers have no gap, and the first one follows redb's last durable
+//! commit. An entry is whole, or it is the last one and torn. So the entries fit that commit and no
+//! other, and applied to it in order they give what was acknowledged.
 
 pub(in crate::engine::redb) mod backlog;
 pub(in crate::engine::redb) mod entry;
@@ -32,7 +32,7 @@ use crate::record::Record;
 
 const PAGE: usize = 4_096;
 
-/// An entry in the middle of the log cannot be read, though later ones can.
+/// An entry in the middle of the log is damaged: later ones are whole.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the write-ahead log is damaged: entry {number} cannot be read, and later ones can")]
 pub(in crate::engine::redb) struct DamagedLog {
@@ -43,22 +43,22 @@ pub(in crate::engine::redb) struct DamagedLog {
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WriteAheadLog {
     disk: Arc<SharedFile>,
-    /// The number of the last entry, or of redb's last commit if there is none since.
+    /// The number of the last entry, or of redb's last durable commit if no entry came since.
     last: u64,
-    /// The number of redb's last commit on the disk.
+    /// The number of redb's last durable commit.
     checkpointed: u64,
-    /// The number of the checkpoint under way, and whether no entry has come since it began.
+    /// The checkpoint under way.
     checkpoint: Option<Checkpoint>,
     backlog: Backlog,
 }
 
-/// Whether a checkpoint ought to begin.
+/// Whether a checkpoint should begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Due {
     No,
-    /// While it is under way there must be room for others.
+    /// Half of the room is used; the other half is for commits that come while the checkpoint runs.
     Soon,
-    /// There is hardly any left.
+    /// Hardly any room is left.
     Now,
 }
 
@@ -79,17 +79,17 @@ struct Checkpoint {
 }
 
 impl WriteAheadLog {
-    /// The log as the last process left it, and what it says that the database does not hold. It
-    /// is read and nothing more: a full disk does not stand in the way.
+    /// Reads the log as the last process left it; answers the log, and the changes that the
+    /// database does not hold. It writes nothing, so a full disk does not matter.
     ///
-    /// `checkpointed` is the number of the database's last commit, and `page_cache_bytes` is what
-    /// the database has for pages.
+    /// `checkpointed` is the number of the database's last durable commit. `page_cache_bytes` is
+    /// the database's cache for pages.
     pub(in crate::engine::redb) fn recover(
         disk: Arc<SharedFile>,
         checkpointed: u64,
         page_cache_bytes: usize,
     ) -> io::Result<(Self, Changes)> {
-        // Numbers go on from here; no store comes so far.
+        // Numbers go on from here. No store gets so far.
         if checkpointed > u64::MAX / 2 {
             return Err(damaged(DamagedLog { number: checkpointed }));
         }
@@ -98,7 +98,7 @@ impl WriteAheadLog {
             None => Vec::new(),
         };
         disk.resume(entries.iter().map(|entry| entry.span));
-        // A log that comes to be later goes on from the number of the one before.
+        // A log that is added later goes on from the last log's number.
         let last = entries.last().map_or(checkpointed, |entry| entry.number);
         let logged = entries.iter().flat_map(|entry| &entry.changes).map(backlog::weight).sum();
         let backlog = Backlog::new(page_cache_bytes, logged);
@@ -106,8 +106,7 @@ impl WriteAheadLog {
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
     }
 
-    /// The bytes of the whole file.
-    /// How much of the file is redb's.
+    /// The length of redb's part of the file.
     pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
         self.disk.database_len()
     }
@@ -116,13 +115,13 @@ impl WriteAheadLog {
         self.disk.inner()
     }
 
-    /// Whether the log holds what redb does not hold on the disk.
+    /// Whether the log holds changes that redb does not hold on the disk.
     pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
         self.last != self.checkpointed
     }
 
-    /// Writes an entry and syncs it; `false`, and nothing is written, if there is no room for it.
-    /// After an error the log's end is not known, and the file must be opened anew.
+    /// Writes an entry and syncs it. Without room for it, it writes nothing and answers `false`.
+    /// After an error the log's end is unknown, and the file must be opened again.
     pub(in crate::engine::redb) fn append(
         &mut self,
         changes: impl Iterator<Item = Change>,
@@ -130,7 +129,7 @@ impl WriteAheadLog {
         let mut weight = 0;
         let changes = changes.inspect(|change| weight += backlog::weight(change));
         let Some(entry) = Entry::of(changes) else { return Ok(false) };
-        // With no checkpoint under way, one is due, and the entry comes into it.
+        // Without a checkpoint under way the next one takes this entry along, whatever it weighs.
         if self.checkpoint.is_some() && !self.backlog.has_room_for(weight) {
             return Ok(false);
         }
@@ -147,7 +146,7 @@ impl WriteAheadLog {
         Ok(written)
     }
 
-    /// Whether redb ought to take over what the log holds, so that room for more comes in time.
+    /// Whether a checkpoint should begin, so that there is room in time.
     pub(in crate::engine::redb) fn checkpoint_due(&self) -> Due {
         if self.checkpoint.is_some() {
             return Due::No;
@@ -159,24 +158,24 @@ impl WriteAheadLog {
         }
     }
 
-    /// Whether, but for a checkpoint under way, one would be due.
+    /// Whether a checkpoint would be due if none were under way.
     pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
         self.is_filled(4)
     }
 
-    /// Whether nobody may have come to the checkpoint that is due.
+    /// Whether the checkpoint that is due seems to have found nobody to run it.
     pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
         self.is_filled(5)
     }
 
-    /// Whether so many eighths of it are in use.
+    /// Whether so many eighths of the room, in bytes or in weight, are in use.
     fn is_filled(&self, eighths: u32) -> bool {
         let (used, capacity) = self.disk.used();
         used * 8 >= capacity * u64::from(eighths) || self.backlog.is_filled(eighths as usize)
     }
 
-    /// A durable commit begins that will hold every entry so far and nothing else; others may come
-    /// meanwhile. Its number.
+    /// Begins a checkpoint and answers its number. It will hold every entry so far and nothing
+    /// else. Other entries may come meanwhile.
     pub(in crate::engine::redb) fn begin_checkpoint(&mut self) -> u64 {
         self.last += 1;
         self.checkpoint = Some(Checkpoint { number: self.last, is_last: true });
@@ -185,7 +184,7 @@ impl WriteAheadLog {
         self.last
     }
 
-    /// It is on the disk: the room of what it holds is free.
+    /// The checkpoint is on the disk: the room of its entries is free.
     pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
         if let Some(checkpoint) = self.checkpoint.take() {
             self.checkpointed = checkpoint.number;
@@ -193,13 +192,13 @@ impl WriteAheadLog {
         }
     }
 
-    /// The number for a durable commit that holds everything: the next one, so that no later entry
-    /// follows what was there before it.
+    /// The number for a durable commit that holds everything. It is the next one, so that no later
+    /// entry follows what came before that commit.
     pub(in crate::engine::redb) const fn next_number(&self) -> u64 {
         self.last + 1
     }
 
-    /// A durable commit with the next number holds everything: the log begins again.
+    /// A durable commit with the next number holds everything: the log starts over.
     pub(in crate::engine::redb) fn restart(&mut self) {
         self.last += 1;
         self.checkpointed = self.last;
@@ -207,8 +206,8 @@ impl WriteAheadLog {
         self.disk.restart();
     }
 
-    /// The database is about to be closed for good; if the log is not in use, the file gives back
-    /// its room.
+    /// The database is about to be closed for good. Closing gives the log's room back if it is not
+    /// in use.
     pub(in crate::engine::redb) fn release_on_close(&self) {
         if !self.is_in_use() {
             self.disk.release_on_close();
@@ -217,8 +216,8 @@ impl WriteAheadLog {
 }
 
 /// What can be read of the log of a file that cannot be opened: the changes of every whole entry
-/// after `checkpointed`. Where that is not known, only what was removed, because an entry of an earlier
-/// round may say of a session what has been over for long.
+/// after `checkpointed`. If that number is unknown, only removals count, because an entry of an
+/// earlier round may hold a session that ended long ago.
 pub(in crate::engine::redb) fn readable_changes(
     read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
     checkpointed: Option<u64>,
@@ -230,7 +229,7 @@ pub(in crate::engine::redb) fn readable_changes(
     let [first, second] = &sectors;
     let Ok(Some(area)) = Location::from_sectors(first, second) else { return Vec::new() };
     let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
-    // A log that is cut is read as far as it goes.
+    // A log that was cut is read as far as it goes.
     for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
         read(area.start + (number * location::SECTOR) as u64, sector);
     }
@@ -266,12 +265,12 @@ struct Needed {
 fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
     let mut last = checkpointed;
-    // One sector an entry is the least, and a commit may have a number before each.
+    // An entry has at least one sector, and a commit may take a number before each.
     let sectors = (log.len() / location::SECTOR) as u64;
     let numbers = checkpointed + 1..=checkpointed + 2 + 2 * sectors;
     for (number, (start, found)) in whole_entries(log, salt, &numbers) {
-        // One that was being written when the power went is not whole, and the last. A later one
-        // means that it was acknowledged, and is damaged.
+        // An entry that was being written when the power went is torn, and it is the last. If a
+        // later one is whole, the torn one was acknowledged and is damaged.
         let damage = || damaged(DamagedLog { number: last + 1 });
         if !found.follows(last) {
             return Err(damage());
@@ -283,7 +282,7 @@ fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<V
     Ok(entries)
 }
 
-/// Every whole entry of these numbers, by its number: where it stands, and what it is.
+/// Every whole entry with one of these numbers, by its number, with its offset.
 fn whole_entries<'a>(
     log: &'a [u8],
     salt: &[u8; 16],

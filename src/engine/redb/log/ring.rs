@@ -1,8 +1,8 @@
-//! Which parts of the log's area hold entries that are needed, and where the next one goes.
+//! Which spans of the log's area hold entries that are needed, and where the next entry goes.
 //!
-//! Invariant: needed entries never overlap, and stand in their order: each right behind the one
-//! before it, or at the beginning of the area. The ones that are not needed any more are written over
-//! in their order: so what is left of them never says less of a session than it said before.
+//! Invariant: needed entries never overlap and stand in their order, each right after the one
+//! before it or at the start of the area. Freed entries are overwritten oldest first, so the stale
+//! ones that are left are the newest versions. Salvage relies on it.
 
 use std::collections::VecDeque;
 
@@ -22,11 +22,11 @@ impl Span {
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Ring {
     needed: VecDeque<Span>,
-    /// How many bytes they have together.
+    /// The bytes of all needed entries.
     len: u64,
-    /// Where the last entry ends, needed or not.
+    /// The end of the last entry, needed or not.
     end: u64,
-    /// How many of the first ones a commit of redb's is about to hold.
+    /// How many of the first entries the checkpoint under way will hold.
     checkpointing: usize,
 }
 
@@ -43,31 +43,31 @@ impl Ring {
         }
     }
 
-    /// An entry was written where [`place_for`](Self::place_for) said.
+    /// Adds an entry that was written where [`place_for`](Self::place_for) said.
     pub(in crate::engine::redb) fn push(&mut self, span: Span) {
         self.needed.push_back(span);
         self.len += span.len;
         self.end = span.end();
     }
 
-    /// Of a log in which these are needed.
+    /// A ring in which these entries are needed.
     pub(in crate::engine::redb) fn of(needed: impl IntoIterator<Item = Span>) -> Self {
         let mut ring = Self::default();
         needed.into_iter().for_each(|span| ring.push(span));
         ring
     }
 
-    /// Nothing is needed any more.
+    /// Forgets all entries: none is needed any more.
     pub(in crate::engine::redb) fn restart(&mut self) {
         *self = Self { end: self.end, ..Self::default() };
     }
 
-    /// A commit of redb's begins that will hold every entry so far.
+    /// A checkpoint begins that will hold every entry so far.
     pub(in crate::engine::redb) fn begin_checkpoint(&mut self) {
         self.checkpointing = self.needed.len();
     }
 
-    /// It is on the disk.
+    /// The checkpoint is on the disk: its entries are free.
     pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
         let checkpointed = self.needed.drain(..self.checkpointing.min(self.needed.len()));
         self.len -= checkpointed.map(|span| span.len).sum::<u64>();
@@ -87,7 +87,7 @@ impl Ring {
         self.needed.iter().copied()
     }
 
-    /// The needed entries have been copied, one behind the other, to the beginning of an area.
+    /// The needed entries were copied to the start of an area, one after the other.
     pub(in crate::engine::redb) fn straighten(&mut self) {
         let mut start = 0;
         for span in &mut self.needed {

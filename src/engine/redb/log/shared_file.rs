@@ -1,14 +1,14 @@
-//! The file, shared by the database at its beginning and the log at its end.
+//! The file that the database, at its beginning, and the log, at its end, share.
 //!
-//! Invariant: redb sees its own part and no more. When its part grows or shrinks the log moves: its
-//! entries are on the disk in the new place before the sector that points to them is written, and
-//! the old place is not given away before that sector is on the disk.
+//! Invariant: redb sees its own part and no more. When that part grows or shrinks, the log moves.
+//! Its entries are on the disk in the new place before the sector that points to them is written.
+//! That sector is on the disk before the old place is given away.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-// Not the engine's: redb calls in here with locks of its own held.
+// Not the engine's: redb calls this while it holds locks of its own.
 use parking_lot::Mutex;
 
 use crate::engine::redb::log::entry::Entry;
@@ -21,9 +21,8 @@ use crate::engine::redb::storage::{StorageFile, WriteFailure};
 use crate::random::{RandomSource, SystemRandom};
 
 const PAGE: u64 = 4_096;
-/// A log as long as a part of the database, within these bounds: long enough that a page which many
-/// commits change is written once for all of them, short enough that opening the file after a crash
-/// takes no longer for it.
+/// The log is one part in so many of the database, within bounds. Long enough that a page which
+/// many commits change is written once for all; short enough that recovery takes no longer for it.
 const SHARE: u64 = 16;
 const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
@@ -34,7 +33,7 @@ pub(in crate::engine::redb) struct SharedFile {
     head: Arc<Head>,
     sync_failed: SyncFailed,
     syncing: Mutex<()>,
-    /// Whether there is no database yet, whatever else there is in the file.
+    /// Whether the file holds no database yet, whatever else is in it.
     is_unborn: AtomicBool,
     log: Mutex<Log>,
 }
@@ -42,13 +41,13 @@ pub(in crate::engine::redb) struct SharedFile {
 #[derive(Debug, Default)]
 struct Log {
     area: Option<Location>,
-    /// The sectors' offsets, in the order in which they are to be written.
+    /// The sectors' offsets, in the order in which they are overwritten.
     order: [u64; 2],
-    /// Where in the area entries are that are needed.
+    /// The spans of the area that hold needed entries.
     ring: Ring,
-    /// Whether the area is to be given back when the file is closed.
+    /// Whether closing the file gives the area back.
     released_on_close: bool,
-    /// Whether a move failed half way: only who opens the file anew can tell where the log is.
+    /// Whether a move failed half way. Then only opening the file again can tell where the log is.
     astray: bool,
 }
 
@@ -79,17 +78,17 @@ impl SharedFile {
             area = Location::from_sectors(first, second).map_err(damaged)?;
             order = Location::order_of(first, second);
         }
-        // The file is never shorter than its log's end: it was cut.
+        // No file is shorter than its log's end, so it was cut.
         if area.is_some_and(|area| area.end() > len) {
             return Err(damaged(DamagedArea));
         }
-        // Until it is read, all of it may be needed.
+        // All of it may be needed until it was read.
         let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
         let log = Log { area, order, ring, ..Log::default() };
         Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
-    /// A file in which there is no database and no log, though it is not empty.
+    /// A file without a database and a log, though it may have bytes.
     pub(in crate::engine::redb) fn unborn(
         inner: Box<dyn StorageFile>,
         head: Arc<Head>,
@@ -108,12 +107,12 @@ impl SharedFile {
         &*self.inner
     }
 
-    /// Looks whether somebody else has written to the file since this process did.
+    /// An error if somebody else has written to the file.
     pub(in crate::engine::redb) fn ensure_as_left(&self) -> io::Result<()> {
         self.head.ensure_as_left(&*self.inner)
     }
 
-    /// How much of the file is the database's.
+    /// The length of the database's part.
     pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
         match self.log.lock().area {
             Some(area) => Ok(area.database_len),
@@ -128,7 +127,7 @@ impl SharedFile {
         log.ensure_located()?;
         self.is_unborn.store(false, Ordering::Release);
         match log.area {
-            // It need not find room elsewhere, which there may not be.
+            // It need not move, for which there may be no room.
             Some(_) if log.released_on_close && log.ring.is_empty() => {
                 self.give_back_now(&mut log)?;
                 self.head.set_len(&*self.inner, len)
@@ -148,7 +147,7 @@ impl SharedFile {
         self.sync_failed.get()
     }
 
-    /// What is written after a failed sync may rest on what that sync did not write.
+    /// An error after a failed sync: a later write may rest on what that sync did not write.
     fn check_synced(&self) -> io::Result<()> {
         match self.sync_failed() {
             true => Err(io::Error::other("an earlier sync failed")),
@@ -156,8 +155,8 @@ impl SharedFile {
         }
     }
 
-    /// Syncs the whole file. One at a time: of two at once that meet the same failed write, the
-    /// system may tell only one of it.
+    /// Syncs the whole file. One thread at a time: of two syncs that meet the same failed write,
+    /// the system may report it to one only.
     pub(in crate::engine::redb) fn sync(&self) -> io::Result<()> {
         let _alone = self.syncing.lock();
         self.check_synced()?;
@@ -169,7 +168,7 @@ impl SharedFile {
         self.check_synced()
     }
 
-    /// Gives back the log's room if it is released_on_close. Nothing but closing the file comes after it.
+    /// Gives the log's room back, if it was released. Only closing the file may follow.
     pub(in crate::engine::redb) fn give_back_released(&self) -> io::Result<()> {
         let mut log = self.log.lock();
         match log.released_on_close && !log.astray && !self.sync_failed() {
@@ -187,7 +186,7 @@ impl SharedFile {
         self.cut_behind(area.database_len)
     }
 
-    /// The whole log as it is on the disk, and its salt; `None` if there is none.
+    /// The whole log as it is on the disk, and its salt; `None` if there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
         let Some(area) = self.log.lock().area else { return Ok(None) };
         let len = usize::try_from(area.capacity).map_err(|_| damaged(DamagedArea))?;
@@ -198,12 +197,12 @@ impl SharedFile {
         Ok(Some((bytes, area.salt)))
     }
 
-    /// Writes an entry behind the others and syncs it; `false` if there is no room for it.
+    /// Writes an entry after the others and syncs it; `false` if there is no room for it.
     pub(in crate::engine::redb) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
         let mut log = self.log.lock();
         self.check_synced()?;
         self.head.ensure_not_overwritten()?;
-        // Where the log is not known there is no room in it; the file has to be opened anew.
+        // A log whose place is unknown has no room; the file must be opened again.
         if log.astray {
             return Ok(false);
         }
@@ -235,27 +234,27 @@ impl SharedFile {
         }
     }
 
-    /// Which entries are needed, as [`read_log`](Self::read_log) showed them.
+    /// Sets the needed entries, as found in what [`read_log`](Self::read_log) read.
     pub(in crate::engine::redb) fn resume(&self, needed: impl IntoIterator<Item = Span>) {
         self.log.lock().ring = Ring::of(needed);
     }
 
-    /// None is needed any more.
+    /// No entry is needed any more.
     pub(in crate::engine::redb) fn restart(&self) {
         self.log.lock().ring.restart();
     }
 
-    /// A commit of redb's begins that will hold every entry so far.
+    /// A checkpoint begins that will hold every entry so far.
     pub(in crate::engine::redb) fn begin_checkpoint(&self) {
         self.log.lock().ring.begin_checkpoint();
     }
 
-    /// It is on the disk.
+    /// The checkpoint is on the disk.
     pub(in crate::engine::redb) fn end_checkpoint(&self) {
         self.log.lock().ring.end_checkpoint();
     }
 
-    /// How many bytes the needed entries take, and how many there is room for; more than none.
+    /// The bytes that needed entries take, and the bytes that there are; the latter are never zero.
     pub(in crate::engine::redb) fn used(&self) -> (u64, u64) {
         let log = self.log.lock();
         (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
@@ -278,7 +277,7 @@ impl SharedFile {
 
     fn move_log(&self, log: &mut Log, old: Location, database_len: u64) -> io::Result<()> {
         let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
-        // Entries that are needed stay where they are until the sector points elsewhere.
+        // Needed entries stay where they are until the sectors point elsewhere.
         let overlaps = !log.ring.is_empty()
             && database_len < old.end()
             && database_len.saturating_add(capacity) > old.start;
@@ -296,8 +295,8 @@ impl SharedFile {
         self.cut_behind(start + capacity)
     }
 
-    /// Puts the log into an area, and then on record. The whole area is written once, so that no
-    /// later entry waits for the file system to find room.
+    /// Writes the log into an area, and then the sectors. The whole area is written once, so that
+    /// no later entry waits for the file system to find room.
     fn place_log(&self, log: &mut Log, area: Location, entries: &[u8]) -> io::Result<()> {
         log.astray = true;
         self.head.forget_entry();

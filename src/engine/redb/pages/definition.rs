@@ -1,16 +1,16 @@
-//! What the tree of the tables says of one.
+//! A table's definition, as the tree of tables holds it.
 
 use crate::engine::redb::pages::layout::{Link, Widths, chunk, u32_at};
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Definition {
-    /// Where its tree begins, unless it is empty.
+    /// The root of its tree, unless it is empty.
     pub(in crate::engine::redb) root: Option<Link>,
     pub(in crate::engine::redb) widths: Widths,
 }
 
 impl Definition {
-    /// `None` if it is not one, or not of a table with one value for each key.
+    /// `None` if these bytes are no definition, or that of a table with several values a key.
     pub(in crate::engine::redb) fn read(bytes: &[u8]) -> Option<Self> {
         const NORMAL: u8 = 3;
         const HAS_ROOT: usize = 9;
@@ -25,7 +25,7 @@ impl Definition {
     }
 }
 
-/// Whether the width is fixed, and what it is.
+/// The width, if it is fixed; the outer `None` if these bytes give none.
 fn width(bytes: &[u8], at: usize) -> Option<Option<usize>> {
     let [is_fixed] = chunk(bytes, at)?;
     let width = u32_at(bytes, at + 1)?;

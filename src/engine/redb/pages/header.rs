@@ -1,4 +1,4 @@
-//! The first page of a file: where its pages are, and its last two commits.
+//! The first page of a file: the geometry of its pages, and its last two commits.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use twox_hash::XxHash3_128;
 
 use crate::engine::redb::pages::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
 
-/// Where in the file a page is.
+/// The place of each page in the file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Geometry {
     region_header_pages: u64,
@@ -14,7 +14,7 @@ pub(in crate::engine::redb) struct Geometry {
 }
 
 impl Geometry {
-    /// That of every file of ours, which is redb's default.
+    /// Whether it is redb's default, which every file of ours has.
     pub(in crate::engine::redb) const fn is_usual(self) -> bool {
         self.region_header_pages == 0 && self.region_pages == 0x10_0000
     }
@@ -31,7 +31,7 @@ impl Geometry {
     }
 }
 
-/// A commit: the tree of the tables, and that of the tables that redb keeps for itself.
+/// A commit: the tree of the tables, and the tree of redb's own tables.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Commit {
     pub(in crate::engine::redb) tables: Option<Link>,
@@ -41,9 +41,9 @@ pub(in crate::engine::redb) struct Commit {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Header {
     pub(in crate::engine::redb) geometry: Geometry,
-    /// The commit that counts, and the one before it; `None` for one whose slot is damaged.
+    /// The commit that counts, and the one before it; `None` for a damaged slot.
     pub(in crate::engine::redb) commits: [Option<Commit>; 2],
-    /// Whether the first of the commits was made in two phases, so no crash has torn it.
+    /// Whether the first of the commits had two phases, so that no crash has torn it.
     pub(in crate::engine::redb) is_two_phase: bool,
 }
 

@@ -1,13 +1,12 @@
-//! What redb's pages look like: branches and leaves.
+//! The layout of redb's pages: branches and leaves.
 //!
-//! Invariant: nothing here, nor in the modules beside this, trusts a byte. Every number is taken for what it says only within the
-//! bytes at hand; whatever does not fit is `None`. See redb's docs/design.md, file format 3.
+//! Invariant: no byte is trusted, here or in the modules beside this. A number counts only within
+//! the bytes at hand; what does not fit is `None`. See redb's docs/design.md, file format 3.
 
 use twox_hash::XxHash3_128;
 
 pub(in crate::engine::redb) const PAGE: usize = 4096;
-/// Longer pages than this hold no record of ours: 16 MiB of content, and their order is a power
-/// of two.
+/// A longer page holds no record of ours: content is at most 16 MiB, and pages are powers of two.
 pub(in crate::engine::redb) const MAX_PAGE: u64 = 64 * 1024 * 1024;
 
 const LEAF: u8 = 1;
@@ -27,7 +26,7 @@ pub(in crate::engine::redb) fn u32_at(bytes: &[u8], at: usize) -> Option<usize> 
     usize::try_from(u32::from_le_bytes(chunk(bytes, at)?)).ok()
 }
 
-/// A page and the checksum that its bytes should have.
+/// A page's number, and the checksum that its bytes should have.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Link {
     pub(in crate::engine::redb) number: u64,
@@ -35,7 +34,7 @@ pub(in crate::engine::redb) struct Link {
 }
 
 impl Link {
-    /// As it stands in a commit slot and in the definition of a table.
+    /// Reads it as a commit slot and a table's definition hold it.
     pub(in crate::engine::redb) fn at(bytes: &[u8], at: usize) -> Option<Self> {
         Some(Self {
             number: u64::from_le_bytes(chunk(bytes, at)?),
@@ -52,18 +51,18 @@ pub(in crate::engine::redb) struct Widths {
 }
 
 impl Widths {
-    /// Of the tree of the tables: names and definitions.
+    /// The widths of the tree of tables: names and definitions vary.
     pub(in crate::engine::redb) const TABLES: Self = Self { key: None, value: None };
 }
 
-/// A page of a table, known by its first byte.
+/// A page of a table. The first byte says which kind.
 #[derive(Debug)]
 pub(in crate::engine::redb) enum Page<'a> {
     Leaf(Leaf<'a>),
     Branch(Vec<Link>),
 }
 
-/// Reads a page that must be the one its parent leads to.
+/// Reads a page, if it is the one that its parent leads to.
 pub(in crate::engine::redb) fn read_page<'a>(
     bytes: &'a [u8],
     link: Link,
@@ -99,18 +98,18 @@ fn read_branch<'a>(bytes: &'a [u8], widths: Widths) -> Option<(Page<'a>, usize)>
     Some((Page::Branch(links.collect::<Option<_>>()?), len))
 }
 
-/// The pairs of a leaf: first where each key and each value ends, then all keys, then all values.
+/// A leaf: the ends of all keys and values, then all keys, then all values.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Leaf<'a> {
     bytes: &'a [u8],
     widths: Widths,
     pairs: usize,
-    /// How many bytes the page uses.
+    /// The bytes that the page uses.
     pub(in crate::engine::redb) len: usize,
 }
 
 impl<'a> Leaf<'a> {
-    /// A leaf that may use more bytes than are at hand: [`len`](Self::len) tells.
+    /// A leaf that may use more bytes than are at hand; [`len`](Self::len) says how many.
     pub(in crate::engine::redb) fn read(bytes: &'a [u8], widths: Widths) -> Option<Self> {
         let pairs = u16_at(bytes, 2).filter(|pairs| *pairs > 0)?;
         let leaf = Self { bytes, widths, pairs, len: 0 };

@@ -1,5 +1,7 @@
-//! redb's pages, read without redb: what a damaged file is rescued from, and how a sound one is
-//! known for that.
+//! redb's pages, read without redb: to verify a file when it is opened, and to salvage a damaged
+//! one.
+//!
+//! Must not know any other folder of the engine.
 
 pub(in crate::engine::redb) mod verify;
 

@@ -1,11 +1,11 @@
-//! Whether a file is what redb wrote, looked at by several threads.
+//! Verifies a file's pages, on several threads.
 //!
-//! redb's own look is that of one thread, which reads every page twice: to verify it, and to learn
-//! which pages are in use. A file that was closed, or whose last commit says so, has the latter on
+//! redb's own check has one thread, which reads every page twice: to verify it, and to learn which
+//! pages are in use. A file that was closed, or whose last commit says so, has the latter on
 //! record.
 //!
 //! Invariant: a file is sound only if every page that its last commit leads to, redb's own tables
-//! included, has the checksum that its parent holds. Whatever is unusual is left to redb's look.
+//! included, has the checksum that its parent holds. Anything unusual is left to redb's check.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,28 +17,28 @@ use crate::engine::redb::pages::{
     Commit, Definition, Geometry, Header, Link, PAGE, Page, Widths, read_page,
 };
 
-/// Where redb records which pages are in use.
+/// redb's table of the pages in use.
 const ALLOCATOR_STATE: &[u8] = b"allocator_state";
-/// So many parts of the trees are shared out among threads; a file with fewer is looked at by one.
+/// The parts of trees that threads share. One thread reads a file that has fewer.
 const PARTS: usize = 256;
-/// More than most machines have processors for: while one thread computes, others wait for the disk.
+/// More than most machines have processors: while one thread computes, others wait for the disk.
 const THREADS: usize = 8;
-/// How much is done when the parts are shared out, and how often that is told.
+/// The progress once the parts are shared out, and the steps in which progress is reported.
 const SHARED_OUT: f64 = 0.1;
 const TOLD_EVERY: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Verdict {
-    /// All is as it was written, and takes so many bytes.
+    /// All pages are as they were written. `live` is their length in bytes.
     Sound { live: u64 },
-    /// redb has to look for itself.
+    /// redb has to check the file itself.
     Open,
-    /// `goes_on` said so.
+    /// `goes_on` answered `false`.
     CalledOff,
 }
 
-/// Looks at all pages of a file, of which `len` bytes are redb's. `goes_on` is told now and then,
-/// by this thread, how much is done, and says whether to go on.
+/// Verifies all pages of a file, of which `len` bytes are redb's. This thread calls `goes_on` with
+/// the progress now and then; it answers whether to go on.
 pub(in crate::engine::redb) fn verify(
     file: &dyn StorageBackend,
     len: u64,
@@ -67,12 +67,12 @@ struct Verification<'a> {
     file: &'a dyn StorageBackend,
     len: u64,
     geometry: Geometry,
-    /// How many bytes the pages seen so far take.
+    /// The bytes of the pages seen so far.
     live: AtomicU64,
 }
 
 impl<'a> Verification<'a> {
-    /// `None` if what is in use is not on record: redb will look at everything anyway.
+    /// `None` if the pages in use are not on record: redb will read everything anyway.
     fn of(file: &'a dyn StorageBackend, len: u64) -> Option<(Self, Commit)> {
         let mut first = [0; PAGE];
         file.read(0, &mut first).ok()?;
@@ -89,7 +89,7 @@ impl<'a> Verification<'a> {
         has_allocator_state.then_some(trees)
     }
 
-    /// The trees of the tables that a tree of tables names, and whether one is the allocator's.
+    /// Adds the trees that a tree of tables names; whether one is the allocator's.
     fn definitions(&self, root: Link, trees: &mut Vec<Tree>) -> Option<bool> {
         let mut has_allocator_state = false;
         let mut is_complete = true;
@@ -105,8 +105,7 @@ impl<'a> Verification<'a> {
         is_complete.then_some(has_allocator_state)
     }
 
-    /// Takes the trees apart, from their roots down, until there are enough parts for all threads,
-    /// or nothing is left to look at.
+    /// Splits the trees from their roots down, until there are enough parts for all threads.
     fn parts_of(&self, trees: Vec<Tree>) -> Option<Vec<Tree>> {
         let mut parts = VecDeque::from(trees);
         let mut bytes = Vec::new();
@@ -138,7 +137,7 @@ impl<'a> Verification<'a> {
         let helpers = THREADS.min(parts.len()).saturating_sub(1);
         let goes_on = thread::scope(|scope| {
             for _ in 0..helpers {
-                // With fewer threads it takes longer.
+                // Without another thread it takes longer.
                 let _ = thread::Builder::new().spawn_scoped(scope, work);
             }
             let mut told = SHARED_OUT;
@@ -162,7 +161,7 @@ impl<'a> Verification<'a> {
         }
     }
 
-    /// Visits every pair of a tree; `None` once a page is not what its parent leads to.
+    /// Visits every pair of a tree; `None` once a page is not the one that its parent leads to.
     fn walk(&self, tree: Tree, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
         let mut waiting = vec![tree.root];
         let mut bytes = Vec::new();

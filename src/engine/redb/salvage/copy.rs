@@ -1,4 +1,4 @@
-//! A private copy of the damaged file, which redb may repair as it likes.
+//! A private copy of the damaged file, which redb may repair.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};

@@ -1,7 +1,7 @@
-//! A whole new store file out of records that somebody hands in: for backups, and what they restore.
+//! A whole new store file, made of records that a caller puts in: for backups and restores.
 //!
-//! Invariant: the file is complete, verified and on the disk before it gets its name. It takes the
-//! place of nothing, or in one step that of a store that no program has open.
+//! Invariant: the file is complete, verified and on the disk before it gets its name. It replaces
+//! nothing, or, in one step, a store that no program has open.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 
-/// Takes one record for the new file.
+/// Puts one record into the new file.
 pub(crate) type Put<'a> = dyn FnMut(SessionKey, Record) -> Result<()> + 'a;
 
 /// What a new file holds.
@@ -35,7 +35,7 @@ pub(crate) struct Written {
 /// The place of a new file.
 pub(crate) struct NewFile {
     storage: Box<dyn Storage>,
-    /// Which store gives way to it once it is complete.
+    /// The store that the new file replaces once it is complete.
     in_place_of: Option<PathBuf>,
 }
 
@@ -54,7 +54,7 @@ impl NewFile {
         Self { storage, in_place_of: None }
     }
 
-    /// A new file beside a store, which then gives way to it. Where there is none, it is as for
+    /// A new file beside a store, which it then replaces. Where there is none, it is as
     /// [`at`](Self::at).
     pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
         let path = &std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
@@ -70,7 +70,7 @@ impl NewFile {
         }
     }
 
-    /// Makes the file of what `fill` puts into it, and of what the source has on record about itself.
+    /// Makes the file of what `fill` puts in, and of the source's metadata.
     pub(crate) fn fill(
         self,
         source: &dyn Engine,
@@ -88,7 +88,7 @@ impl NewFile {
                 fill(&mut |key, record| sink.put(key, record))?;
                 sink.finish(&meta)
             })?;
-        // Which closes it.
+        // Dropping it closes the file.
         drop(opened);
         let bytes = file.len()?;
         if let Some(old) = self.in_place_of {
@@ -98,7 +98,7 @@ impl NewFile {
     }
 }
 
-/// A private copy of a store's file, as an engine; the file itself is read and never written to.
+/// A private copy of a store's file, as an engine. The file itself is only read.
 pub(crate) struct PrivateStore {
     engine: RedbEngine,
 }
@@ -131,7 +131,7 @@ fn ensure_is_store(path: &Path) -> Result<()> {
     checked
 }
 
-/// Puts a complete store in the place of another, which is locked meanwhile.
+/// Puts a complete store in another's place, which is locked meanwhile.
 fn take_place(new: &Path, old: &Path) -> Result<()> {
     let failed = |error| Error::io("replace", old, error);
     let locked = storage(old)?.open()?;

@@ -1,7 +1,7 @@
-//! The new store while records come in: they wait until there are enough for a transaction.
+//! The new store while records come in. They wait until there are enough for a transaction.
 //!
 //! Invariant: of several versions of a session the one with the highest revision is kept, and of
-//! those the one that was active last. The indexes are written with each record, by `Tables`.
+//! those the one that was active last. `Tables` writes the indexes with each record.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ use crate::key::SessionKey;
 use crate::record::Record;
 
 const BATCH: usize = 1_000;
-/// Of bytes of content; records of the largest size would make a batch of 16 GB.
+/// The most bytes of content in one transaction. Records of the largest size would make one of 16
+/// GB.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
 
 pub(super) struct Sink<'d> {
@@ -42,7 +43,7 @@ impl<'d> Sink<'d> {
         Ok(())
     }
 
-    /// Whether a session is in the new store, among all that came in so far.
+    /// Whether a session is in the new store, or among the records that wait.
     pub(super) fn contains(&mut self, key: &SessionKey) -> Result<bool> {
         if !self.waiting.is_empty() {
             self.write_waiting(&[])?;
@@ -53,7 +54,7 @@ impl<'d> Sink<'d> {
         })
     }
 
-    /// Writes what a log says on top of everything that came in so far.
+    /// Applies the changes of a log to everything that came in so far.
     pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
         self.write_waiting(&[])?;
         self.guarded(|| {

@@ -1,8 +1,8 @@
-//! The damaged file, read and never written: its tables where their trees can be walked, its
-//! records wherever they lie.
+//! The damaged file, which is only read: its tables where their trees can be walked, its records
+//! wherever they lie.
 //!
 //! Invariant: a page counts as part of a table only if the checksums from the commit slot down to
-//! it say so. Memory use is one page a level; a part that cannot be read is counted and left out.
+//! it match. Memory use is one page a level. A part that cannot be read is counted and left out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 
-/// No tree is deeper: redb's own bound.
+/// redb's own bound on the depth of a tree.
 const MAX_DEPTH: usize = 128;
 const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
 const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
@@ -38,14 +38,14 @@ pub(super) struct Source {
     /// The roots of the tables, where the tree of tables can be walked.
     roots: Vec<(String, Link)>,
     geometry: Option<Geometry>,
-    /// How many pages that a tree leads to could not be read, or were not what it leads to.
+    /// The pages that a tree leads to and that could not be read, or have another checksum.
     pub(super) unreadable_pages: u64,
 }
 
 impl Source {
     /// Opens a file for reading, and keeps stores from writing to it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        // Opening a pipe to read from it would wait for somebody to write.
+        // Opening a pipe for reading would wait for a writer.
         InFolder::at(path)?.found()?;
         let mut open = OpenOptions::new();
         let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
@@ -102,7 +102,7 @@ impl Source {
         Ok(entries)
     }
 
-    /// What the log says after the last durable commit of the pages, as far as it can be read.
+    /// The changes of the log after the last durable commit, as far as they can be read.
     pub(super) fn logged(&mut self, meta: &[(String, Vec<u8>)]) -> Vec<Change> {
         let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
@@ -115,7 +115,7 @@ impl Source {
         readable_changes(&mut |offset, bytes| self.read(offset, bytes), checkpointed)
     }
 
-    /// Every sound record in any leaf at the place of a page, whether a tree leads there or not.
+    /// Every sound record in any leaf at a page's place, whether a tree leads there or not.
     pub(super) fn records_anywhere(
         &mut self,
         visit: &mut dyn FnMut(SessionKey, Record) -> Result<()>,
@@ -150,7 +150,8 @@ impl Source {
         Ok(())
     }
 
-    /// The roots as of the last commit, or of the one before it where the last one's slot is damaged.
+    /// Finds the roots as of the last commit, or of the one before it if the last one's slot is
+    /// damaged.
     fn find_tables(&mut self) -> Result<()> {
         let mut first = vec![0; PAGE];
         let header = if self.read(0, &mut first) { Header::read(&first) } else { None };
@@ -182,7 +183,7 @@ impl Source {
 
     fn walk_from(&mut self, root: Link, widths: Widths, visit: &mut Pair<'_>) -> Result<()> {
         let mut waiting = vec![(root, 0)];
-        // A file has only so many pages; a tree that has more goes in circles.
+        // A file has only so many pages; a tree with more goes in circles.
         let mut left = self.len / PAGE as u64 + 1;
         let mut bytes = Vec::new();
         while let Some((link, depth)) = waiting.pop() {
@@ -215,7 +216,8 @@ impl Source {
         self.read(range.start, bytes)
     }
 
-    /// Whether the bytes at `start` could be read. A sector that cannot is one reason to be here.
+    /// Whether the bytes at `start` could be read. An unreadable sector is one reason for a
+    /// salvage.
     fn read(&self, start: u64, bytes: &mut [u8]) -> bool {
         let mut file = &self.file;
         let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(bytes));

@@ -1,8 +1,8 @@
-//! A new store while it is being made beside its place, and gone again if that fails.
+//! A new store while it is made beside its place. It is removed if that fails.
 //!
-//! Invariant: no file is removed here but one that this process made, or that an ended one made: its
-//! name holds a number that nobody could guess, its mark holds the same one, and nobody has it
-//! locked. It takes the place of nothing.
+//! Invariant: only a file that this process made, or an ended one, is removed here. Its name holds
+//! a number that nobody could guess, its mark holds the same number, and nobody has it locked. A
+//! draft replaces nothing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,11 +21,11 @@ use crate::engine::redb::storage::{Draft, Opened};
 use crate::error::{Error, Result};
 use crate::random::{SystemRandom, draw};
 
-/// What names of drafts begin with; behind it stand which file it shall be, and its number.
+/// The start of every draft's name. The digest of the final name and the draft's number follow.
 const PREFIX: &str = ".sessile-";
 const TRIES: usize = 10;
 
-/// A new file beside the path, which goes away unless it is moved there.
+/// A new file beside the path, removed unless it is moved there.
 pub(in crate::engine::redb) struct Beside {
     path: PathBuf,
     name: PathBuf,
@@ -44,7 +44,7 @@ impl Beside {
             let file = private(&mut open).open(&name);
             let file = file.map_err(|error| Error::io("create", path, error))?;
             let created = Self { path: path.into(), name, token, file, is_ours: true };
-            // Somebody may be looking whether it was abandoned.
+            // Another process may be looking whether it was abandoned.
             if try_lock(path, &created.file)? {
                 return Ok(created);
             }
@@ -76,20 +76,20 @@ impl Draft for Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         if self.is_ours {
-            // The error that led here is the one to report.
+            // An error before this one is the one to report.
             let _ = remove_if(&self.name, &self.file);
         }
     }
 }
 
-/// Where a draft of this file is to be, under a number that was drawn for it.
+/// Draws a number for a draft of this file; the draft's path and that number.
 pub(in crate::engine::redb) fn draw_name(path: &Path) -> Result<(PathBuf, Token)> {
     let token = draw(&SystemRandom)?;
     let name = format!("{}{:032x}", prefix_of(path), u128::from_be_bytes(token));
     Ok((path.with_file_name(name), token))
 }
 
-/// What the names of all drafts of this file begin with; as long for any name.
+/// The start of the names of all drafts of this file. Its length is the same for any name.
 fn prefix_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     let digest = digest_of(name.as_encoded_bytes());
@@ -97,7 +97,7 @@ fn prefix_of(path: &Path) -> String {
     format!("{PREFIX}{number:016x}-")
 }
 
-/// Removes the drafts of this file that ended processes left. What cannot be looked at stays.
+/// Removes drafts of this file that ended processes left. A draft that cannot be read stays.
 pub(in crate::engine::redb) fn remove_abandoned(path: &Path) {
     let prefix = prefix_of(path);
     let folder = path.parent().unwrap_or(path);

@@ -17,18 +17,18 @@ use crate::engine::redb::storage::platform::{
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
-/// A path under which a store is, or shall be.
+/// The path of a store, whether it is there or not.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct InFolder {
     path: PathBuf,
-    /// For a process that gives up its root: the path leads elsewhere then.
+    /// Kept open for a process that changes its root: the path leads elsewhere then.
     folder: OpenFolder,
 }
 
 impl InFolder {
-    /// The program may change its folder while the file is open, so the whole path is kept.
+    /// Keeps the whole path, as the program may change its folder while the file is open.
     pub(in crate::engine::redb) fn at(path: &Path) -> Result<Self> {
-        // The system ignores a separator at the end, or takes what is before it for a folder.
+        // The system ignores a separator at the end, or takes the name for a folder's.
         if path.to_string_lossy().ends_with(std::path::is_separator) {
             return Err(Error::NotARegularFile { path: path.into(), what: "a folder's name" });
         }
@@ -42,7 +42,7 @@ impl InFolder {
 }
 
 impl InFolder {
-    /// Opens the file that is there, and follows no link.
+    /// Opens the existing file, and follows no link.
     fn reopened(&self, for_writing: bool) -> io::Result<File> {
         if let Some(opened) = self.folder.open(&self.path, for_writing) {
             return opened;
@@ -79,7 +79,7 @@ impl Storage for InFolder {
             Err(error) => return Err(refused("open", &self.path, error)),
         };
         ensure_no_link(&self.path, &file)?;
-        // Before the first look: whoever has it open may be making it shorter.
+        // Locked before it is read, as another process that has it open may be cutting it.
         match try_lock(&self.path, &file)? {
             true => opened(&self.path, file, false).map(Some),
             false => Err(Error::AlreadyOpen { path: self.path.clone() }),

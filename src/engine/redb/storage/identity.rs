@@ -1,6 +1,6 @@
-//! Which file this is, whatever its name. How the system tells is in `platform.rs`.
+//! Which file this is, whatever its name. `platform/` has the way to tell.
 
-/// Which file this is, whatever its name.
+/// The number of a file, which stays the same under every name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(in crate::engine::redb) device: u64,
@@ -9,7 +9,7 @@ pub(crate) struct Identity {
 
 #[cfg(feature = "testing")]
 impl Identity {
-    /// That of a file on a simulated disk.
+    /// The identity of a file on a simulated disk.
     pub(crate) const fn simulated(number: u64) -> Self {
         Self { device: 0, inode: number }
     }

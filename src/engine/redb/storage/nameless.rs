@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub(in crate::engine::redb) struct Nameless {
     file: File,
     identity: Identity,
-    /// For whose sake it is there: what errors name.
+    /// The file that it serves, which errors name.
     path: PathBuf,
 }
 
@@ -30,7 +30,7 @@ impl Nameless {
         let mut open = OpenOptions::new();
         open.read(true).write(true).create_new(true);
         let file = unnamed(private(&mut open)).open(&name).map_err(failed)?;
-        // Where the system does not do it by itself.
+        // The name is removed here where the system does not do it.
         if !is_unnamed_by_system() {
             std::fs::remove_file(&name).map_err(failed)?;
         }

@@ -1,7 +1,7 @@
-//! An open file of the operating system: redb's own access to it, and one more for the log.
+//! An open file of the operating system: redb's access to it, and another one for the log.
 //!
-//! Invariant: both lead to the same file, and no lock outlives `close`. They are opened apart,
-//! because the system tells of a failed write once to each: one's sync must not take away the
+//! Invariant: both lead to the same file, and no lock outlives `close`. They are opened separately,
+//! because the system reports a failed write once to each. One's sync must not take away the
 //! other's error.
 
 use std::fs::File;
@@ -20,12 +20,12 @@ use crate::engine::redb::storage::{StorageFile, WriteFailure};
 #[derive(Debug)]
 pub(in crate::engine::redb) struct OsFile {
     redb: FileBackend,
-    /// The lock of the whole file, by which it was opened. On Linux redb gives it back with its own;
-    /// elsewhere redb knows nothing of it, and it would last as long as any snapshot.
+    /// The lock of the whole file, taken when it was opened. On Linux redb gives it back with its
+    /// own. Elsewhere redb does not know it, and it would last as long as any snapshot.
     lock: File,
-    /// `None` where the system has no way to open it once more, or none to sync a range.
+    /// `None` where the system cannot open the file a second time, or cannot sync a range.
     log: Option<File>,
-    /// Whether the file system has said that it syncs no range.
+    /// Whether the file system answered that it syncs no range.
     syncs_no_range: AtomicBool,
 }
 
@@ -39,8 +39,8 @@ impl OsFile {
 }
 
 impl StorageFile for OsFile {
-    /// Syncs this range alone: what redb writes meanwhile all over the same file would otherwise
-    /// have to get to the disk first.
+    /// Syncs this range alone. A sync of the whole file would wait for every page that redb has
+    /// written meanwhile.
     fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), WriteFailure>> {
         let log = self.log.as_ref().filter(|_| !self.syncs_no_range.load(Ordering::Relaxed))?;
         match write_synced(log, offset, data) {

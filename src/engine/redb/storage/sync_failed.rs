@@ -1,9 +1,9 @@
-//! The memory of a failed sync.
+//! Remembers a failed sync.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a sync has failed; shared between a backend and the engine that opened it.
+/// Whether a sync has failed. A backend and the engine that opened it share it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine::redb) struct SyncFailed(Arc<AtomicBool>);
 

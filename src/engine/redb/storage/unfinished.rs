@@ -1,7 +1,8 @@
-//! The mark of a file that is being made: what a creation that did not come to its end is known by.
+//! The mark of a file that is being made. By it a creation is recognised that did not finish.
 //!
-//! Invariant: it is on the disk before redb writes a byte, and gone only after all else is on the
-//! disk. So a file that bears it holds nothing that anybody was told of, and may be begun anew.
+//! Invariant: the mark is on the disk before redb writes a byte, and is cleared only after all else
+//! is on the disk. So a file with the mark holds nothing that was acknowledged, and may be begun
+//! again.
 
 use std::io;
 
@@ -17,29 +18,29 @@ const END: u64 = OFFSET + SECTOR as u64;
 const MAGIC: &[u8; 8] = b"sess-new";
 const TOKEN_LEN: usize = 16;
 
-/// Which file it is: a draft bears the number in its name, a file in its place bears none.
+/// Which file it is: a draft has the number in its name, a file in its place has zeros.
 pub(in crate::engine::redb) type Token = [u8; TOKEN_LEN];
 pub(in crate::engine::redb) const IN_PLACE: Token = [0; TOKEN_LEN];
 
 /// How far the making of a file has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Making {
-    /// Nothing of it counts.
+    /// Nothing in the file counts.
     Begun,
-    /// It is complete, and was about to be put in its place.
+    /// The draft is complete, and was about to be moved to its place.
     Complete,
 }
 
-/// What a file is, as far as its mark tells.
+/// What a file is, by its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Stage {
-    /// It has no byte, or a mark says that its making has begun.
+    /// It is empty, or its mark says that its making has begun.
     Unfinished,
-    /// Anything else: a store, or somebody else's.
+    /// Anything else: a store, or another program's file.
     Other,
 }
 
-/// Reads, and nothing else.
+/// Reads the file, and does nothing else.
 pub(in crate::engine::redb) fn stage_of(file: &dyn StorageBackend) -> io::Result<Stage> {
     let len = file.len()?;
     let unfinished = match len {
@@ -49,7 +50,7 @@ pub(in crate::engine::redb) fn stage_of(file: &dyn StorageBackend) -> io::Result
         _ => {
             let sector = read(file, OFFSET, SECTOR as u64)?;
             sector == sector_of(Making::Begun, &IN_PLACE)
-                // The length was on the disk before the bytes.
+                // The length reached the disk before the bytes did.
                 || (len == END && is_beginning(&read(file, 0, len)?))
         }
     };
@@ -64,7 +65,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
     is_zero(before) && (is_zero(sector) || mark.starts_with(sector))
 }
 
-/// Whether the file bears the mark of this draft.
+/// Whether the file has the mark of this draft.
 pub(in crate::engine::redb) fn is_draft(
     file: &dyn StorageBackend,
     token: &Token,
@@ -86,7 +87,7 @@ pub(in crate::engine::redb) fn mark(
     file.sync_data()
 }
 
-/// Takes the mark away, and returns once that is on the disk.
+/// Clears the mark, and returns once that is on the disk.
 pub(in crate::engine::redb) fn clear(file: &dyn StorageBackend) -> io::Result<()> {
     file.write(OFFSET, &[0; SECTOR])?;
     file.sync_data()

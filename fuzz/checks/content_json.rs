@@ -52,7 +52,7 @@ pub(crate) fn check(bytes: &[u8]) {
     }
 }
 
-/// What a type was read from JSON as comes back from a store, but for a `Some` that holds nothing.
+/// What a type was read from JSON as comes back from a store, except a `Some` that holds nothing.
 fn check_type<T: Serialize + DeserializeOwned + Debug + PartialEq>(text: &str) {
     let Ok(value) = serde_json::from_str::<T>(text) else { return };
     let store = SessionStore::<Json<T>>::builder()

@@ -19,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     let largest = largest::piece_asked_for(|| checks::check(bytes));
-    // The longest file has some MiB, and the cache one. What a page's number says of its length redb
-    // believes without verification, up to 4 GiB.
+    // The longest file has some MiB, and the cache one. Without verification redb believes the length
+    // that a page claims, up to 4 GiB.
     let limit = if is_unverified { 1 << 33 } else { 1 << 24 };
     assert!(largest <= limit, "{largest} bytes in one piece");
     Corpus::Keep

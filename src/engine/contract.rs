@@ -117,6 +117,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
+    #[doc(alias = "touch")]
     fn extend(
         &self,
         key: &SessionKey,
@@ -219,6 +220,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The first error that `visit` returns, or when the engine fails.
+    #[doc(alias = "for_each")]
     fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()>;
 
     /// Shows every user greater than `after` who has a live record, with the number of their live
@@ -331,6 +333,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Hands over a way to have [`run_background_work`](Self::run_background_work) called soon, by a
     /// thread that holds up no caller. A store without a maintenance thread does not call it. An
     /// engine that has no work of that kind does nothing with it.
+    #[doc(alias = "set_wake")]
     fn set_waker(&self, waker: Waker);
 
     /// Runs background work that the engine asked for through its waker. What was acknowledged must
@@ -339,6 +342,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When the engine fails.
+    #[doc(alias = "tend")]
     fn run_background_work(&self) -> Result<()>;
 
     /// Flushes and lets go of every resource. Later calls fail with

@@ -1,4 +1,4 @@
-//! Passing calls on: the macro for wrappers, and a pointer to an engine, which is an engine.
+//! Passes calls on: the macro for wrappers, and a pointer to an engine, which is an engine.
 
 use std::sync::Arc;
 

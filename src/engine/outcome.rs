@@ -17,6 +17,7 @@ pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<ControlFlow
 pub type VisitUser<'a> = dyn FnMut(UserKey, u64) -> Result<ControlFlow<()>> + 'a;
 
 /// A session whose record an operation has removed.
+#[doc(alias = "Removed")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The key it stood under.

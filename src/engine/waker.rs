@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Wakes the thread that tends to an engine; see [`Engine::set_waker`](crate::Engine::set_waker). It may be called at any time,
-/// and does nothing once that thread is gone.
+/// Wakes the thread that runs an engine's background work; see
+/// [`Engine::set_waker`](crate::Engine::set_waker). It may be called at any time, and does nothing
+/// once that thread is gone.
 ///
 /// # Examples
 ///
@@ -20,11 +21,12 @@ use std::sync::Arc;
 /// wake.wake();
 /// assert!(woken.load(Ordering::Acquire));
 /// ```
+#[doc(alias = "Wake")]
 #[derive(Clone)]
 pub struct Waker(Arc<dyn Fn() + Send + Sync>);
 
 impl Waker {
-    /// One that calls `wake`, which must not block.
+    /// A waker that calls `wake`, which must not block.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(wake))
     }

@@ -1,4 +1,4 @@
-//! A redb engine that cannot go without its tables having been compared with one another.
+//! A redb engine that compares its tables with one another before it goes.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +8,8 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::error::Result;
 
-/// A [`RedbEngine`] for tests: when it is closed or dropped it compares `sessions` with `expiry`
-/// and `users`, opens the file once more to compare them as they were left, and panics if they
-/// disagree.
+/// A [`RedbEngine`] for tests. When it is closed or dropped it compares `sessions` with `expiry`
+/// and `users`, opens the file once more and compares them again. It panics if they disagree.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! Tools for tests: a clock that one sets, the conformance suite that any engine can run, an engine
-//! that checks its own file when it goes, and a disk that crashes and fails when it is told to.
+//! Tools for tests: a manual clock, the conformance suite that any engine can run, an engine that
+//! checks its own file when it is dropped, and a disk that crashes and fails on demand.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -285,7 +285,7 @@ fn other_files_are_refused_and_left_as_they_are() {
     }
 }
 
-/// A store that says of itself that it has this format version.
+/// A store whose signature has this format version.
 fn store_of_version(path: &Path, version: u8) -> Vec<u8> {
     drop(Store::open(path).unwrap());
     let mut bytes = fs::read(path).unwrap();

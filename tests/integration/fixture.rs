@@ -1,7 +1,7 @@
 //! Every format ever written opens: a file of each, committed, and read back whole.
 //!
 //! `SESSILE_WRITE_FIXTURE=tests/fixtures/format-1.redb cargo test --test integration fixture`
-//! writes the file anew, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only for
+//! writes the file again, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only for
 //! a new format, under a new name.
 
 use std::path::Path;

@@ -173,7 +173,7 @@ impl<F: EngineFixture> Pair<F> {
         self.handles.push((session, newest));
     }
 
-    /// Everything that a session says of itself.
+    /// Everything that a session shows.
     fn same(&self, real: &Session<u32>, modelled: &Modelled) {
         assert_eq!(real.id(), &self.ids[modelled.id]);
         assert_eq!(

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use sessile::{Error, Salvage, SalvageReport, SessionId, SessionStore, salvage};
 
-/// What a leaf of redb's begins with.
+/// The first bytes of a leaf in redb.
 const LEAF: u8 = 1;
 const PAGE: usize = 4096;
 

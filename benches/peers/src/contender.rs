@@ -75,7 +75,7 @@ pub trait Contender: Send + Sync {
 
 /// Plans a population and hands it to `write` in batches, for the sides that are told which ids to keep. A batch is
 /// as large as everything before it, and in the order of the keys: ten million would otherwise take hours, since each
-/// transaction writes most pages anew.
+/// transaction writes most pages again.
 pub fn in_batches(
     first: u64,
     live: u64,

@@ -125,7 +125,7 @@ impl Times {
     }
 }
 
-/// The real clock, read anew for every operation.
+/// The real clock, read for every operation.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,18 +1,18 @@
 //! Owns what one value may use while it is encoded or decoded, and why it was refused.
 //!
-//! Invariant: a list whose elements take bytes is bounded by the bytes alone. No two elements begin
-//! at the same byte, so there are at most as many as there are bytes; the budget allows that many,
-//! and [`FREE_ELEMENTS`] that take none.
+//! Invariant: bytes alone bound a list whose elements take bytes. No two elements begin at the same
+//! byte, so there are at most as many as bytes. The budget allows that many, and [`FREE_ELEMENTS`]
+//! that take none.
 
 use std::cell::Cell;
 use std::fmt;
 
 /// The levels that content may nest, the outermost one included.
 ///
-/// This is far above what session content needs, and low enough that a thread with a stack of
-/// 256 KiB gets through an unoptimised build of a recursive type of some 200 bytes. Serde keeps
-/// several copies of a value on the stack at each level, so a recursive type that holds much more
-/// than that inline needs a larger stack in proportion, with this bound or without it.
+/// Session content needs far fewer. A stack of 256 KiB suffices for an unoptimised build of a
+/// recursive type of some 200 bytes. Serde keeps several copies of a value on the stack at each
+/// level. A recursive type that holds much more inline needs a larger stack in proportion, with or
+/// without this bound.
 pub(in crate::record) const MAX_DEPTH: u8 = 64;
 
 /// How many elements that take no bytes, such as those of a `Vec<()>`, one value may hold.

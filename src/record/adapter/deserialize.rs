@@ -1,11 +1,11 @@
-//! Owns the decoding half of the adapter: a deserializer that reports every request, hands it on to
-//! the format's own deserializer, and charges for each level and each element that comes back.
+//! Owns the decoding half of the adapter: a deserializer that reports every request, passes it to
+//! the format's own deserializer, and charges for each level and element that comes back.
 //!
-//! Invariant: a level is charged when the format presents it, never when the type asks for it, so a
-//! `None` or a unit variant costs nothing; an element is charged when its decoding starts, never
-//! when a collection asks for one more, so a value that spends its last element is still read to
-//! its end. No allocation is made for a length that the input only claims: an owned string and an
-//! owned byte buffer are asked of the format as borrowed ones.
+//! Invariants: a level is charged when the format presents it, never when the type asks for it; so
+//! a `None` or a unit variant costs nothing. An element is charged when its decoding starts, never
+//! when a collection asks for one more; so a value that spends its last element is read to its end.
+//! Nothing is allocated for a length that the input only claims: owned strings and byte buffers are
+//! asked of the format as borrowed ones.
 //!
 //! It must not know which format it reads, nor how the budget is charged while encoding.
 
@@ -82,10 +82,10 @@ macro_rules! self_describing {
 impl<'de, D: Deserializer<'de>, O: Observer> Deserializer<'de> for Within<'_, D, O> {
     type Error = D::Error;
 
-    // The last two of these ask for the borrowed form, because bincode makes an owned one by
-    // allocating the claimed length before it looks whether the input is that long: a damaged
-    // prefix aborts the process. serde's contract makes the two forms equal to a visitor, since
-    // `visit_string` must not be implemented without `visit_str`.
+    // The last two ask for the borrowed form. bincode makes an owned one by allocating the claimed
+    // length before it looks whether the input is that long, so a damaged prefix aborts the
+    // process. serde's contract makes both forms equal to a visitor, since `visit_string` must not
+    // be implemented without `visit_str`.
     leaves! {
         deserialize_bool is Bool => deserialize_bool
         deserialize_i8 is I8 => deserialize_i8

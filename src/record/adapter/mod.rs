@@ -1,20 +1,20 @@
-//! Owns the adapter around serde: it stands between a caller's content type and bincode, sees every
-//! call in both directions, bounds what the type may do, and tells an observer what it did.
+//! Owns the adapter around serde, between a caller's content type and bincode. It sees every call
+//! in both directions, bounds what the type may do, and tells an observer what it did.
 //!
-//! bincode bounds neither depth nor the number of elements. A recursive type follows a damaged record
-//! down until the stack ends, which no caller can catch, and a `Vec<()>` loops for as long as its
-//! length prefix says. Here both end in an error. Nor does bincode write the names of fields and
-//! variants, so the same bytes can be read as another value; the observer learns the names.
+//! bincode bounds neither depth nor the number of elements. A recursive type follows a damaged
+//! record down until the stack ends, which no caller can catch. A `Vec<()>` loops for as long as
+//! its length prefix says. Here both end in an error. Nor does bincode write the names of fields
+//! and variants, so the same bytes can be read as another value; the observer learns the names.
 //!
-//! Invariants: the bytes are those that bincode writes on its own. Both directions charge the same
-//! levels and the same elements, and report the same [events](observer::Observer), for a type whose
-//! `Serialize` and `Deserialize` agree. A variant is handed to its type by the name that stands at
-//! its number, never by the number alone, so the name that is reported is the variant that is read.
+//! Invariants: the bytes are those that bincode writes on its own. For a type whose `Serialize` and
+//! `Deserialize` agree, both directions charge the same levels and elements and report the same
+//! [events](observer::Observer). A variant is handed to its type by the name at its number, never
+//! by the number alone. So the reported name is that of the variant that is read.
 //!
-//! What is charged as one level: a sequence, a tuple, a tuple struct, a map, a struct, a newtype
-//! struct, a `Some`, and an enum variant that carries data. What is charged as one element: each
-//! element of a sequence and each entry of a map. Fields are charged nothing, because their number
-//! is the type's own.
+//! One level is charged for a sequence, a tuple, a tuple struct, a map, a struct, a newtype struct,
+//! a `Some`, and an enum variant that carries data. One element is charged for each element of a
+//! sequence and each entry of a map. Fields are charged nothing, because their number is the type's
+//! own.
 //!
 //! It relies on a format that answers a request with what was asked for, and presents structs and
 //! tuples as sequences, as bincode does. It must not know the record's layout, nor what is done

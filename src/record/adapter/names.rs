@@ -1,8 +1,8 @@
 //! Owns the digests of names: of a field, of a variant, and of all fields of a struct in order.
 //!
-//! Names are the type's own and never the client's, so a fast digest will do. Those of a whole struct
-//! are kept for each thread, by the address of serde's static list, so that decoding a struct
-//! costs a look into a table and not a walk through its names.
+//! Names are the type's own and never the client's, so a fast digest will do. Each thread keeps the
+//! digests of whole structs, by the address of serde's static list. So decoding a struct costs one
+//! look into a table.
 
 use std::cell::Cell;
 

@@ -1,17 +1,17 @@
-//! Owns the shape of a value: a digest of everything that was seen of it but its data.
+//! Owns the shape of a value: a digest of everything that was seen of it except its data.
 //!
 //! Invariant: two values of one shape have, call by call, the same kinds of primitives, the same
-//! names of fields and variants, and lists of the same lengths; so bytes that were written under a
-//! shape mean, when read under the same shape, what they meant.
+//! names of fields and variants, and lists of the same lengths. So bytes that were written under a
+//! shape mean the same when they are read under it.
 //!
 //! # Why this digest
 //!
-//! A client that chooses content chooses which variants, options and lengths occur, and so, in part,
-//! what is digested. It must not be able to find content that has one shape for the type that wrote
-//! it and the same shape for another type. The state has 128 bits, all of which are kept. For a
-//! given token a step is a permutation of the state: two states that differ stay different for as
-//! long as the tokens are the same. To make them equal again, two words of 64 bits have to cancel at
-//! once, and the tokens that could do it are digests of the program's names, which no client chooses.
+//! A client that chooses content chooses which variants, options and lengths occur, and so, in
+//! part, what is digested. It must not find content that has one shape for the type that wrote it
+//! and the same shape for another type. The state has 128 bits, all of which are kept. For a given
+//! token a step permutes the states. So two states that differ stay different for as long as the
+//! tokens are the same. To make them equal again, two words of 64 bits have to cancel at once. The
+//! tokens that could do it are digests of the program's names, which no client chooses.
 
 use std::cell::Cell;
 

@@ -202,8 +202,8 @@ impl Leaf {
 /// How what `Deserialize` asked for is related to what `Serialize` had written.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::record) enum Agreement {
-    /// They agree but for aliases of fields, which are names for nothing that is written.
-    ButForAliases,
+    /// They agree, except for aliases of fields, which are names for nothing that is written.
+    ExceptAliases,
     /// They part, in words.
     Parted(String),
 }
@@ -258,7 +258,7 @@ pub(in crate::record) fn compare(written: &[Event], asked: &[Event]) -> Agreemen
         None if written.len() == MOST_EVENTS => Agreement::Parted(format!(
             "`Serialize` and `Deserialize` differ after the first {MOST_EVENTS} steps, or by an `alias`"
         )),
-        None => Agreement::ButForAliases,
+        None => Agreement::ExceptAliases,
     }
 }
 

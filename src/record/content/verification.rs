@@ -56,7 +56,7 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     let reached = events.get(..asked.len()).unwrap_or(&events);
     match compare(reached, &asked) {
         Agreement::Parted(text) => refusal::parted::<C>(&text),
-        Agreement::ButForAliases => refusal::unreadable::<C>(misread, &asked),
+        Agreement::ExceptAliases => refusal::unreadable::<C>(misread, &asked),
     }
 }
 
@@ -64,7 +64,7 @@ fn unreadable<C: Serialize + DeserializeOwned>(
 #[cold]
 fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Result<()> {
     match compare(&trace_of_writing(content), &trace_of_reading::<C>(written.body())) {
-        Agreement::ButForAliases => Ok(()),
+        Agreement::ExceptAliases => Ok(()),
         Agreement::Parted(text) => Err(refusal::parted::<C>(&text)),
     }
 }

@@ -1,8 +1,8 @@
 //! Content for programs that name no type of their own: values by name.
 //!
 //! Invariant: every value is valid JSON text that says nothing twice, nested no deeper than
-//! [`Attributes::get`] can read. Values are kept as text, so that reading a session converts only what
-//! is asked for, and so that what is stored is not a recursive type.
+//! [`Attributes::get`] can read. Values are kept as text: reading a session converts only what is
+//! asked for, and the stored type is not recursive.
 
 mod form;
 #[cfg(test)]
@@ -76,10 +76,17 @@ impl Attributes {
     ///
     /// # Errors
     ///
-    /// [`Error::Attribute`] if JSON cannot give the value back: it has a float that is not finite, a
-    /// `Some` that holds nothing (`Some(None)`, `Some(())`), an integer of more than 64 bits, the
-    /// same key twice in one map, a key that is no text, number, boolean or unit variant, both number keys and text keys
-    /// that look like numbers, or more than 127 levels. What was there stays.
+    /// [`Error::Attribute`] if JSON cannot give the value back. That is so for:
+    ///
+    /// - a float that is not finite;
+    /// - a `Some` that holds nothing (`Some(None)`, `Some(())`);
+    /// - an integer of more than 64 bits;
+    /// - the same key twice in one map;
+    /// - a key that is no text, number, boolean or unit variant;
+    /// - number keys together with text keys that look like numbers;
+    /// - more than 127 levels.
+    ///
+    /// What was there stays.
     pub fn set(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<()> {
         let name = name.into();
         match AttributeValue::written(&value) {

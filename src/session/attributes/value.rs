@@ -1,8 +1,8 @@
 //! Owns one value by name: how it becomes JSON text, and a value again.
 //!
 //! Invariant: the text is JSON that serde_json reads. A type that buffers its data (`untagged`,
-//! `tag`, `flatten`) sees the keys of its maps before it knows what they are for, so whether they
-//! were numbers has to be kept with the text.
+//! `tag`, `flatten`) sees the keys of its maps before it knows their types. So the text records
+//! whether they were numbers.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A disk in memory that crashes and fails when it is told to.
+//! A disk in memory that crashes and fails on demand.
 //!
 //! It promises what docs/durability.md assumes of a storage, and not a byte more.
 
@@ -31,10 +31,10 @@ use crate::testing::disk::image::Image;
 /// A disk in memory, with room for one store, that remembers everything that was done to it.
 ///
 /// Clones are handles of one disk. [`RedbEngine::open_on`] opens the store on it, or creates it.
-/// Writes, changes of length, syncs and changes of names are counted, and
-/// [`after_power_loss`](Self::after_power_loss) and [`after_kill`](Self::after_kill) make a new disk
-/// of what a crash before any of them would have left: so a program runs once, and is then crashed
-/// at each of its operations, as often as one likes. [`fail_once`](Self::fail_once) and
+/// Writes, changes of length, syncs and changes of names are counted.
+/// [`after_power_loss`](Self::after_power_loss) and [`after_kill`](Self::after_kill) make a new
+/// disk of what a crash before any of them would have left. So a program runs once and is then
+/// crashed at each of its operations. [`fail_once`](Self::fail_once) and
 /// [`fail_from`](Self::fail_from) make the disk fail while the program runs.
 ///
 /// # What it promises

@@ -71,7 +71,7 @@ where
     }
 }
 
-/// What an error says of content that was refused, in its own words and not in those of its causes.
+/// The text of an error for refused content, without the texts of its causes.
 fn refusal(error: Error) -> String {
     assert!(matches!(error, Error::Encode { .. }), "{error:?}");
     let text = error.to_string();
@@ -79,7 +79,7 @@ fn refusal(error: Error) -> String {
     text
 }
 
-/// What an error says of content that is another type's.
+/// The text of an error for content of another type.
 fn mismatch<T: Debug>(result: sessile::Result<T>) -> String {
     let error = result.unwrap_err();
     assert!(matches!(error, Error::ContentMismatch { .. }), "{error:?}");

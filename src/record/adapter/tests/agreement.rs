@@ -38,7 +38,7 @@ fn what_agrees_but_for_aliases_is_told_from_what_does_not() {
         #[serde(alias = "label")]
         other: u8,
     }
-    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Agreement::ButForAliases);
+    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Agreement::ExceptAliases);
     #[derive(Serialize)]
     struct Swapped {
         other: u8,

@@ -216,7 +216,7 @@ impl Maker {
         self
     }
 
-    /// Two durable commits of redb's, each with several changes.
+    /// Two durable commits of redb, each with several changes.
     fn flushed_twice(mut self) -> Self {
         for _ in 0..2 {
             self.create();
@@ -234,7 +234,7 @@ impl Maker {
         self
     }
 
-    /// A durable commit of redb's, which takes all of them away.
+    /// A durable commit of redb, which removes all of them.
     fn cleared(mut self) -> Self {
         self.note_older();
         self.call(Step::Clear);

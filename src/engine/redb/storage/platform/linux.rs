@@ -81,11 +81,11 @@ pub(in crate::engine::redb) fn write_synced(
 }
 
 impl Identity {
-    /// Which file a name leads to, a link itself being one.
+    /// Which file a name leads to; a link is a file itself.
     ///
-    /// Asks for nothing else, above all not for the file's times: Linux notes that somebody has
-    /// seen them, changes them with the next write even within the same tick, and then the next
-    /// sync has one more block to write. That made a commit a third slower.
+    /// Asks for nothing else, above all not for the file's times. Linux remembers that somebody has
+    /// seen them, and dates the next write exactly. Then the next sync has one more block to write,
+    /// which made a commit a third slower.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
         Self::beneath(CWD, path)
     }

@@ -1,0 +1,216 @@
+//! The store: what actix-session asks for, over sessile's public API. Everything here blocks.
+//!
+//! Invariant: what has ended stays ended, whatever is saved.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{cmp, fmt};
+
+use sessile::{Error, Json, Result, Session, SessionId, SessionOptions, SessionStore, UserId};
+
+use crate::content::{Content, State};
+
+type UserOf = dyn Fn(&State) -> Option<UserId> + Send + Sync;
+
+/// Each failed try means that another request has saved the session meanwhile.
+const MAX_ATTEMPTS: u32 = 10_000;
+
+/// actix-session knows no absolute timeout. A session that is active ends after a century.
+const CENTURY_MS: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
+
+/// A store for [actix-session](https://docs.rs/actix-session): give it to its `SessionMiddleware`.
+///
+/// A cheap handle: clone it into every worker. All clones share one file, and the last to go closes
+/// it.
+///
+/// # Examples
+///
+/// ```
+/// use actix_session::SessionMiddleware;
+/// use actix_web::cookie::Key;
+/// use sessile_actix_session::SessileStore;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store = SessileStore::open(path)?;
+/// let middleware = SessionMiddleware::new(store, Key::generate());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SessileStore {
+    sessions: SessionStore<Json<Content>>,
+    user_of: Option<Arc<UserOf>>,
+}
+
+impl SessileStore {
+    /// Opens a store in a file, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionStore::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        SessionStore::builder().content_name("actix-session").open(path).map(Self::new)
+    }
+
+    /// A store without a file, for tests.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionStore::in_memory`].
+    pub fn in_memory() -> Result<Self> {
+        SessionStore::in_memory().map(Self::new)
+    }
+
+    /// A store with settings of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    /// use sessile_actix_session::SessileStore;
+    ///
+    /// let sessions = SessionStore::builder().max_sessions(50_000).in_memory()?;
+    /// let store = SessileStore::new(sessions);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(sessions: SessionStore<Json<Content>>) -> Self {
+        Self { sessions, user_of: None }
+    }
+
+    /// Tells from a session's values whose session it is. It is asked at every save.
+    ///
+    /// A page of a user's devices, and "log out everywhere", then need no scan:
+    /// [`sessions`](Self::sessions) has them by user.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_actix_session::SessileStore;
+    ///
+    /// // A value is a JSON text: a name has its quotes.
+    /// let store = SessileStore::in_memory()?
+    ///     .with_user(|state| Some(state.get("user_id")?.trim_matches('"').into()));
+    /// assert!(store.sessions().sessions_of("ann")?.is_empty());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_user(
+        mut self,
+        user_of: impl Fn(&State) -> Option<UserId> + Send + Sync + 'static,
+    ) -> Self {
+        self.user_of = Some(Arc::new(user_of));
+        self
+    }
+
+    /// The sessions themselves: to list a user's, to end them, to close the store.
+    ///
+    /// Call what writes from a thread that may wait, such as one of `actix_web::web::block`.
+    #[must_use]
+    pub const fn sessions(&self) -> &SessionStore<Json<Content>> {
+        &self.sessions
+    }
+
+    /// Creates a session. One without a life gets an id, and is not stored.
+    pub(crate) fn insert(&self, state: State, ttl_ms: u64) -> Result<SessionId> {
+        if ttl_ms == 0 {
+            return SessionId::generate();
+        }
+        let (inactivity, absolute) = timeouts(ttl_ms);
+        let mut options = SessionOptions::new().inactivity(inactivity).absolute(absolute);
+        if let Some(user) = self.user_of(&state) {
+            options = options.user(user);
+        }
+        let session = self.sessions.create_with(Json(Content::new(state, ttl_ms)), &options)?;
+        Ok(session.id().clone())
+    }
+
+    /// Saves a session that is there. Of one that has ended nothing comes back: the client gets a
+    /// new id, for an empty session.
+    pub(crate) fn replace(&self, id: SessionId, state: State, ttl_ms: u64) -> Result<SessionId> {
+        if ttl_ms == 0 {
+            self.sessions.destroy(&id)?;
+            return Ok(id);
+        }
+        let user = self.user_of(&state);
+        let content = Json(Content::new(state, ttl_ms));
+        let saved = self.change(&id, ttl_ms, |session| {
+            match &user {
+                Some(user) => session.set_user(user),
+                None => session.clear_user(),
+            }
+            session.content_mut().clone_from(&content);
+        })?;
+        if saved { Ok(id) } else { self.insert(State::new(), ttl_ms) }
+    }
+
+    /// Gives a session its life again; costs no commit if it is the life that it has.
+    pub(crate) fn has_ttl(&self, id: &SessionId, ttl_ms: u64) -> Result<bool> {
+        let ttl = Duration::from_millis(ttl_ms);
+        match self.sessions.read(id)? {
+            Some(session) if session.content().ttl() == ttl => {
+                self.sessions.extend_lifetime(id).map(|_| true)
+            }
+            Some(_) => Ok(false),
+            None => Ok(true),
+        }
+    }
+
+    pub(crate) fn set_ttl(&self, id: &SessionId, ttl_ms: u64) -> Result<()> {
+        if ttl_ms == 0 {
+            return self.remove(id);
+        }
+        self.change(id, ttl_ms, |session| session.content_mut().set_ttl_ms(ttl_ms)).map(drop)
+    }
+
+    /// Reads a session. What is no id is no session.
+    pub(crate) fn find(&self, key: &str) -> Result<Option<State>> {
+        let Ok(id) = SessionId::parse(key) else { return Ok(None) };
+        let session = self.sessions.read(&id)?;
+        Ok(session.map(|session| session.into_content().into_inner().into_state()))
+    }
+
+    pub(crate) fn remove(&self, id: &SessionId) -> Result<()> {
+        self.sessions.destroy(id).map(drop)
+    }
+
+    /// Changes a session and its life in one commit; `false` if there is none.
+    fn change(
+        &self,
+        id: &SessionId,
+        ttl_ms: u64,
+        change: impl Fn(&mut Session<Json<Content>>),
+    ) -> Result<bool> {
+        let (inactivity, absolute) = timeouts(ttl_ms);
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(mut session) = self.sessions.read(id)? else { return Ok(false) };
+            session.set_timeouts(inactivity, absolute)?;
+            change(&mut session);
+            match self.sessions.update(&mut session) {
+                Ok(()) => return Ok(true),
+                Err(Error::Conflict { .. }) => {}
+                Err(Error::Gone { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Conflict { key: id.key() })
+    }
+
+    fn user_of(&self, state: &State) -> Option<UserId> {
+        self.user_of.as_ref().and_then(|user_of| user_of(state))
+    }
+}
+
+impl fmt::Debug for SessileStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SessileStore").finish_non_exhaustive()
+    }
+}
+
+/// A life as the two timeouts of a session: it counts from the last save or touch.
+fn timeouts(ttl_ms: u64) -> (Duration, Duration) {
+    (Duration::from_millis(ttl_ms), Duration::from_millis(cmp::max(ttl_ms, CENTURY_MS)))
+}

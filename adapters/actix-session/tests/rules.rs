@@ -1,0 +1,251 @@
+//! What this store keeps beyond what actix-session asks: its finality, its lives, its threads.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::{Duration as Std, SystemTime};
+
+use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
+use actix_web::cookie::time::Duration;
+use sessile::testing::ManualClock;
+use sessile::{Clock, SessionId, SessionStore as Sessile};
+use sessile_actix_session::{SessileStore, State};
+
+const HOUR: Duration = Duration::hours(1);
+
+fn state(value: &str) -> State {
+    HashMap::from([("user_id".into(), format!("\"{value}\""))])
+}
+
+fn key(text: &str) -> SessionKey {
+    text.to_owned().try_into().unwrap()
+}
+
+/// The same key once more; the type has no `Clone`.
+fn copy(of: &SessionKey) -> SessionKey {
+    key(of.as_ref())
+}
+
+fn id_of(key: &SessionKey) -> SessionId {
+    SessionId::parse(key.as_ref()).unwrap()
+}
+
+fn with_clock() -> (SessileStore, ManualClock) {
+    let clock = ManualClock::new();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    (SessileStore::new(sessions.in_memory().unwrap()), clock)
+}
+
+#[actix_web::test]
+async fn what_is_saved_is_loaded_and_what_is_deleted_is_not() {
+    let store = SessileStore::in_memory().unwrap();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("ann")));
+    let same = store.update(copy(&key), state("bob"), &HOUR).await.unwrap();
+    assert_eq!(same, key);
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("bob")));
+    store.delete(&key).await.unwrap();
+    assert_eq!(store.load(&key).await.unwrap(), None);
+    store.delete(&key).await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_key_that_nobody_gave_out_is_no_session() {
+    let store = SessileStore::in_memory().unwrap();
+    for unknown in ["AAAAAAAAAAAAAAAAAAAAAA", "", "no id", &"x".repeat(4_064)] {
+        let unknown = key(unknown);
+        assert_eq!(store.load(&unknown).await.unwrap(), None);
+        store.update_ttl(&unknown, &HOUR).await.unwrap();
+        store.delete(&unknown).await.unwrap();
+    }
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[actix_web::test]
+async fn an_update_of_a_session_that_has_ended_is_handled_gracefully() {
+    let store = SessileStore::in_memory().unwrap();
+    for ended in ["AAAAAAAAAAAAAAAAAAAAAA", "no id"] {
+        let new = store.update(key(ended), HashMap::new(), &Duration::seconds(1)).await.unwrap();
+        assert_ne!(new, key(ended));
+        assert_eq!(store.load(&new).await.unwrap(), Some(State::new()));
+    }
+}
+
+#[actix_web::test]
+async fn an_update_never_brings_back_what_was_deleted() {
+    let store = SessileStore::in_memory().unwrap();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    let in_flight = store.load(&key).await.unwrap().unwrap();
+    store.delete(&key).await.unwrap();
+    let new = store.update(copy(&key), in_flight, &HOUR).await.unwrap();
+    assert_eq!(store.load(&key).await.unwrap(), None);
+    let found = store.load(&new).await.unwrap();
+    assert_eq!(found, Some(State::new()), "nothing of it is in the new one");
+    store.update_ttl(&key, &HOUR).await.unwrap();
+    store.update_ttl(&key, &Duration::hours(2)).await.unwrap();
+    assert_eq!(store.load(&key).await.unwrap(), None);
+}
+
+#[actix_web::test]
+async fn a_session_ends_after_its_life_whichever_call_set_it() {
+    let (store, clock) = with_clock();
+    let key = store.save(state("ann"), &Duration::seconds(60)).await.unwrap();
+    let left = || {
+        let session = store.sessions().read(&id_of(&key)).unwrap().unwrap();
+        let now = SystemTime::UNIX_EPOCH + Std::from_millis(clock.millis());
+        session.expires_at().duration_since(now).unwrap().as_millis()
+    };
+    assert_eq!(left(), 60_000);
+    clock.advance(Std::from_secs(10));
+    assert_eq!(left(), 50_000);
+    store.update_ttl(&key, &Duration::seconds(60)).await.unwrap();
+    assert_eq!(left(), 60_000, "touched");
+    store.update_ttl(&key, &Duration::days(400)).await.unwrap();
+    assert_eq!(left(), 400 * 86_400_000, "longer");
+    store.update_ttl(&key, &Duration::seconds(5)).await.unwrap();
+    assert_eq!(left(), 5_000, "shorter");
+    store.update(copy(&key), state("bob"), &Duration::milliseconds(7)).await.unwrap();
+    assert_eq!(left(), 7);
+    clock.advance(Std::from_millis(6));
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("bob")));
+    clock.advance(Std::from_millis(1));
+    assert_eq!(store.load(&key).await.unwrap(), None);
+}
+
+#[actix_web::test]
+async fn a_life_that_is_over_ends_the_session() {
+    let store = SessileStore::in_memory().unwrap();
+    for over in [Duration::ZERO, Duration::seconds(-1), Duration::MIN] {
+        let key = store.save(state("ann"), &over).await.unwrap();
+        assert_eq!(store.load(&key).await.unwrap(), None);
+        let key = store.save(state("ann"), &HOUR).await.unwrap();
+        store.update(copy(&key), state("ann"), &over).await.unwrap();
+        assert_eq!(store.load(&key).await.unwrap(), None);
+        let key = store.save(state("ann"), &HOUR).await.unwrap();
+        store.update_ttl(&key, &over).await.unwrap();
+        assert_eq!(store.load(&key).await.unwrap(), None);
+    }
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[actix_web::test]
+async fn the_same_life_again_costs_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let sessions = Sessile::builder().manual_maintenance();
+    let store = SessileStore::new(sessions.open(folder.path().join("sessions.redb")).unwrap());
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    let commits = || store.sessions().stats().unwrap().commits;
+    let before = commits();
+    for _ in 0..100 {
+        store.update_ttl(&key, &HOUR).await.unwrap();
+    }
+    assert_eq!(commits(), before);
+    store.update_ttl(&key, &Duration::hours(2)).await.unwrap();
+    assert_eq!(commits(), before + 1);
+}
+
+#[actix_web::test]
+async fn a_session_is_listed_under_the_user_that_its_values_name() {
+    let store = SessileStore::in_memory()
+        .unwrap()
+        .with_user(|state| Some(state.get("user_id")?.trim_matches('"').into()));
+    let key = store.save(State::new(), &HOUR).await.unwrap();
+    let count = |user: &str| store.sessions().sessions_of(user).unwrap().len();
+    assert_eq!(count("ann"), 0);
+    store.update(copy(&key), state("ann"), &HOUR).await.unwrap();
+    assert_eq!(count("ann"), 1);
+    store.update(copy(&key), State::new(), &HOUR).await.unwrap();
+    assert_eq!(count("ann"), 0);
+    store.save(state("ann"), &HOUR).await.unwrap();
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 1);
+    assert_eq!(store.load(&key).await.unwrap(), Some(State::new()));
+}
+
+/// A clock that notes which thread asks: the store asks for every call.
+#[derive(Clone, Debug, Default)]
+struct Noting(Arc<Mutex<Vec<ThreadId>>>);
+
+impl Clock for Noting {
+    fn now(&self) -> SystemTime {
+        self.0.lock().unwrap().push(thread::current().id());
+        SystemTime::now()
+    }
+}
+
+#[actix_web::test]
+async fn reads_are_in_place_and_commits_on_another_thread() {
+    let clock = Noting::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.in_memory().unwrap());
+    let here = thread::current().id();
+    let asked = || std::mem::take(&mut *clock.0.lock().unwrap());
+    let elsewhere = |asked: Vec<ThreadId>| !asked.is_empty() && !asked.contains(&here);
+
+    asked();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    assert!(elsewhere(asked()), "save");
+    store.update(copy(&key), state("bob"), &HOUR).await.unwrap();
+    assert!(elsewhere(asked()), "update");
+    store.load(&key).await.unwrap();
+    assert!(asked().iter().all(|thread| *thread == here), "load");
+    store.update_ttl(&key, &HOUR).await.unwrap();
+    assert!(asked().iter().all(|thread| *thread == here), "a touch");
+    store.update_ttl(&key, &Duration::hours(2)).await.unwrap();
+    assert!(asked().iter().any(|thread| *thread != here), "another life");
+    store.delete(&key).await.unwrap();
+    assert!(elsewhere(asked()), "delete");
+}
+
+#[actix_web::test]
+async fn the_file_has_the_digest_of_a_key_and_not_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let store = SessileStore::open(&path).unwrap();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    store.sessions().clone().close().unwrap();
+    drop(store);
+    let file = std::fs::read(&path).unwrap();
+    let holds = |bytes: &[u8]| file.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(id_of(&key).key().as_bytes()), "the digest");
+    assert!(!holds(key.as_ref().as_bytes()), "the key");
+    let store = SessileStore::open(&path).unwrap();
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("ann")));
+}
+
+#[actix_web::test]
+async fn errors_have_the_kinds_that_actix_session_knows() {
+    let store = SessileStore::in_memory().unwrap();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    let large = state(&"x".repeat(100_000));
+    let refused = store.save(large.clone(), &HOUR).await;
+    assert!(matches!(refused, Err(SaveError::Serialization(_))));
+    let refused = store.update(copy(&key), large, &HOUR).await;
+    assert!(matches!(refused, Err(UpdateError::Serialization(_))));
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("ann")));
+
+    store.sessions().clone().close().unwrap();
+    assert!(matches!(store.load(&key).await, Err(LoadError::Other(_))));
+    assert!(matches!(store.save(State::new(), &HOUR).await, Err(SaveError::Other(_))));
+    let refused = store.update(copy(&key), State::new(), &HOUR).await;
+    assert!(matches!(refused, Err(UpdateError::Other(_))));
+    assert!(store.update_ttl(&key, &HOUR).await.is_err());
+    assert!(store.delete(&key).await.is_err());
+}
+
+#[actix_web::test]
+async fn content_that_is_no_state_is_a_deserialization_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let other = Sessile::<u32>::open(&path).unwrap();
+    let id = other.create(7).unwrap().id().encode();
+    other.close().unwrap();
+    let store = SessileStore::new(Sessile::builder().open(&path).unwrap());
+    let refused = store.load(&key(&id)).await;
+    assert!(matches!(refused, Err(LoadError::Deserialization(_))));
+}
+
+#[test]
+fn a_handle_shows_nothing_of_its_sessions() {
+    let store = SessileStore::in_memory().unwrap();
+    assert_eq!(format!("{store:?}"), "SessileStore { .. }");
+}

@@ -1,0 +1,157 @@
+//! The workflows of actix-session's acceptance suite, rewritten: a browser's way through its
+//! middleware, with each way to protect the cookie.
+
+use actix_session::config::{CookieContentSecurity, PersistentSession, TtlExtensionPolicy};
+use actix_session::{Session, SessionExt, SessionMiddleware};
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, Key};
+use actix_web::dev::ServiceResponse;
+use actix_web::test::{self, TestRequest};
+use actix_web::{App, HttpResponse, guard, web};
+use sessile_actix_session::SessileStore;
+
+const POLICIES: [CookieContentSecurity; 2] =
+    [CookieContentSecurity::Signed, CookieContentSecurity::Private];
+const WEEK: Duration = Duration::days(7);
+
+fn middleware(
+    store: &SessileStore,
+    policy: CookieContentSecurity,
+    extension: TtlExtensionPolicy,
+) -> SessionMiddleware<SessileStore> {
+    let lifecycle = PersistentSession::default().session_ttl(WEEK);
+    SessionMiddleware::builder(store.clone(), Key::generate())
+        .cookie_content_security(policy)
+        .session_lifecycle(lifecycle.session_ttl_extension_policy(extension))
+        .build()
+}
+
+async fn show(session: Session) -> String {
+    let user = session.get::<String>("user_id").unwrap();
+    let count = session.get::<u32>("count").unwrap().unwrap_or_default();
+    format!("{user:?} {count}")
+}
+
+async fn count(session: Session) -> String {
+    let count = session.get::<u32>("count").unwrap().unwrap_or_default();
+    session.insert("count", count + 1).unwrap();
+    show(session).await
+}
+
+async fn log_in(session: Session) -> String {
+    session.insert("user_id", "ferris").unwrap();
+    session.renew();
+    show(session).await
+}
+
+async fn log_out(session: Session) -> HttpResponse {
+    session.purge();
+    HttpResponse::Ok().finish()
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let has_user = guard::fn_guard(|context| {
+        context.get_session().get::<String>("user_id").unwrap().is_some()
+    });
+    config
+        .route("/show", web::get().to(show))
+        .route("/count", web::post().to(count))
+        .route("/login", web::post().to(log_in))
+        .route("/logout", web::post().to(log_out))
+        .service(web::scope("/protected").guard(has_user).route("/show", web::get().to(show)));
+}
+
+fn cookie_of(response: &ServiceResponse) -> Option<Cookie<'static>> {
+    response.response().cookies().find(|cookie| cookie.name() == "id").map(Cookie::into_owned)
+}
+
+fn request(method: &str, path: &str, cookie: Option<&Cookie<'static>>) -> TestRequest {
+    let request = TestRequest::with_uri(path).method(method.parse().unwrap());
+    match cookie {
+        Some(cookie) => request.cookie(cookie.clone()),
+        None => request,
+    }
+}
+
+/// The status, the cookie that was set, and the page.
+macro_rules! send {
+    ($app:expr, $method:literal, $path:literal, $cookie:expr) => {{
+        let request = request($method, $path, $cookie).to_request();
+        let response = test::call_service(&$app, request).await;
+        let (status, cookie) = (response.status().as_u16(), cookie_of(&response));
+        let page = test::read_body(response).await;
+        (status, cookie, String::from_utf8(page.to_vec()).unwrap())
+    }};
+}
+
+#[actix_web::test]
+async fn a_session_goes_from_nobody_through_a_login_to_a_logout() {
+    for policy in POLICIES {
+        let store = SessileStore::in_memory().unwrap();
+        let sessions = middleware(&store, policy, TtlExtensionPolicy::OnStateChanges);
+        let app = test::init_service(App::new().wrap(sessions).configure(routes)).await;
+
+        let (_, cookie, page) = send!(app, "GET", "/show", None);
+        assert_eq!((cookie, page.as_str()), (None, "None 0"));
+        assert!(store.sessions().is_empty().unwrap(), "nobody's session is not stored");
+
+        let (_, first, page) = send!(app, "POST", "/count", None);
+        let first = first.unwrap();
+        assert_eq!((first.max_age(), page.as_str()), (Some(WEEK), "None 1"));
+        let (_, cookie, page) = send!(app, "GET", "/show", Some(&first));
+        assert_eq!((cookie, page.as_str()), (None, "None 1"));
+        let (_, second, page) = send!(app, "POST", "/count", Some(&first));
+        let second = second.unwrap();
+        assert_eq!((second.max_age(), page.as_str()), (Some(WEEK), "None 2"));
+
+        let (_, third, page) = send!(app, "POST", "/login", Some(&second));
+        let third = third.unwrap();
+        assert_ne!(second.value(), third.value());
+        assert_eq!(page, "Some(\"ferris\") 2");
+        let (_, _, page) = send!(app, "POST", "/count", Some(&third));
+        assert_eq!(page, "Some(\"ferris\") 3");
+
+        // The key from before the login is worth nothing.
+        let (_, cookie, page) = send!(app, "GET", "/show", Some(&second));
+        assert_eq!((cookie, page.as_str()), (None, "None 0"));
+
+        let (_, removal, _) = send!(app, "POST", "/logout", Some(&third));
+        let removal = removal.unwrap();
+        assert_eq!((removal.max_age(), removal.path()), (Some(Duration::ZERO), Some("/")));
+        let (_, cookie, page) = send!(app, "GET", "/show", Some(&third));
+        assert_eq!((cookie, page.as_str()), (None, "None 0"));
+        assert!(store.sessions().is_empty().unwrap());
+    }
+}
+
+#[actix_web::test]
+async fn a_guard_sees_the_session() {
+    for policy in POLICIES {
+        let store = SessileStore::in_memory().unwrap();
+        let sessions = middleware(&store, policy, TtlExtensionPolicy::OnStateChanges);
+        let app = test::init_service(App::new().wrap(sessions).configure(routes)).await;
+        assert_eq!(send!(app, "GET", "/protected/show", None).0, 404);
+        let (_, cookie, _) = send!(app, "POST", "/login", None);
+        let (status, _, page) = send!(app, "GET", "/protected/show", cookie.as_ref());
+        assert_eq!((status, page.as_str()), (200, "Some(\"ferris\") 0"));
+    }
+}
+
+#[actix_web::test]
+async fn a_life_is_refreshed_on_changes_or_on_every_request() {
+    for policy in POLICIES {
+        for (extension, refreshed) in [
+            (TtlExtensionPolicy::OnStateChanges, None),
+            (TtlExtensionPolicy::OnEveryRequest, Some(Some(WEEK))),
+        ] {
+            let store = SessileStore::in_memory().unwrap();
+            let sessions = middleware(&store, policy, extension);
+            let app = test::init_service(App::new().wrap(sessions).configure(routes)).await;
+            let (_, cookie, _) = send!(app, "POST", "/count", None);
+            let (_, again, _) = send!(app, "GET", "/show", cookie.as_ref());
+            assert_eq!(again.map(|cookie| cookie.max_age()), refreshed);
+            let (_, changed, _) = send!(app, "POST", "/count", cookie.as_ref());
+            assert_eq!(changed.unwrap().max_age(), Some(WEEK));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What is stored for a session: the data of tower-sessions and the moment that it ends.
+//!
+//! It knows no store.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// The values of a session by their names, as tower-sessions has them.
+pub type Data = HashMap<String, Value>;
+
+/// The content of a session in the store.
+///
+/// A program that opens the same store without tower-sessions, to list or to search it, finds the
+/// session's values here.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_tower_sessions::SessileStore;
+///
+/// # fn main() -> Result<(), sessile::Error> {
+/// let store = SessileStore::in_memory()?;
+/// store.sessions().for_each(|info, content| {
+///     println!("{}: {} values", info.key(), content.data().len());
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Content {
+    data: Data,
+    /// Whole seconds since 1970, and the nanoseconds after them.
+    expires: (i64, u32),
+}
+
+impl Content {
+    pub(crate) fn new(data: Data, expiry_date: OffsetDateTime) -> Self {
+        Self { data, expires: (expiry_date.unix_timestamp(), expiry_date.nanosecond()) }
+    }
+
+    /// The values of the session.
+    #[must_use]
+    pub const fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The moment that the session ends; `None` if no calendar has it.
+    #[must_use]
+    pub fn expiry_date(&self) -> Option<OffsetDateTime> {
+        let (seconds, nanoseconds) = self.expires;
+        OffsetDateTime::from_unix_timestamp(seconds).ok()?.replace_nanosecond(nanoseconds).ok()
+    }
+
+    pub(crate) fn into_data(self) -> Data {
+        self.data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_end_comes_back_to_the_nanosecond() {
+        let ends = [
+            OffsetDateTime::UNIX_EPOCH,
+            OffsetDateTime::UNIX_EPOCH + Duration::nanoseconds(1),
+            OffsetDateTime::UNIX_EPOCH - Duration::nanoseconds(1),
+            OffsetDateTime::now_utc(),
+        ];
+        for end in ends {
+            assert_eq!(Content::new(Data::new(), end).expiry_date(), Some(end));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # What each call does
+//!
+//! | tower-sessions | here |
+//! |---|---|
+//! | `create` | one durable commit, insert-only, under an id from the operating system's generator; the record's own id is replaced |
+//! | `save` | one durable commit; of a session that has ended: nothing, and `Ok` |
+//! | `load` | a read in place, about a microsecond while the record's page is in memory |
+//! | `delete` | one durable commit; no request in flight brings the session back |
+//! | `delete_expired` | a sweep by index; the store also sweeps by itself, once a minute |
+//!
+//! Writes run on a thread of tokio's blocking pool, so a runtime has to be there. A write that has
+//! begun goes on if the request is dropped. The last of two saves at once wins, as tower-sessions
+//! has it: its `Session` cannot tell a conflict. Where no update may be lost, use `sessile` itself.
+//!
+//! # Expiry
+//!
+//! A session ends at its record's `expiry_date`, to the nanosecond, and what ends it never is the
+//! store's own [`Timeouts`](sessile::Timeouts). A `save` moves the end in either direction. An end in
+//! the past ends the session.
+//!
+//! # Features
+//!
+//! | feature | default | implements the traits of |
+//! |---|---|---|
+//! | `v0-15` | yes | tower-sessions 0.15 |
+//! | `v0-14` | no | tower-sessions 0.14, for axum-login 0.18 |
+//!
+//! Both may be on: one store then has both.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod content;
+mod store;
+mod traits;
+
+pub use content::{Content, Data};
+pub use store::SessileStore;

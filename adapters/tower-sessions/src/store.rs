@@ -1,0 +1,259 @@
+//! The store: what every version of tower-sessions asks for, over sessile's public API.
+//!
+//! Invariant: only `insert` creates a session. What has ended stays ended, whatever is saved.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{error, fmt};
+
+use sessile::{Error, Json, Result, SessionId, SessionOptions, SessionStore, UserId};
+use time::OffsetDateTime;
+
+use crate::content::{Content, Data};
+
+type UserOf = dyn Fn(&Data) -> Option<UserId> + Send + Sync;
+
+/// Each failed try means that another request has saved the session meanwhile.
+const MAX_ATTEMPTS: u32 = 10_000;
+
+/// A store for [tower-sessions](https://docs.rs/tower-sessions): give it to its
+/// `SessionManagerLayer`.
+///
+/// A cheap handle: clone it. All clones share one file, and the last to go closes it.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_tower_sessions::SessileStore;
+/// use tower_sessions::SessionManagerLayer;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.redb");
+/// let store = SessileStore::open(path)?;
+/// let layer = SessionManagerLayer::new(store);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SessileStore {
+    sessions: SessionStore<Json<Content>>,
+    user_of: Option<Arc<UserOf>>,
+}
+
+impl SessileStore {
+    /// Opens a store in a file, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionStore::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        SessionStore::builder().content_name("tower-sessions").open(path).map(Self::new)
+    }
+
+    /// A store without a file, for tests.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionStore::in_memory`].
+    pub fn in_memory() -> Result<Self> {
+        SessionStore::in_memory().map(Self::new)
+    }
+
+    /// A store with settings of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    /// use sessile_tower_sessions::SessileStore;
+    ///
+    /// let sessions = SessionStore::builder().max_sessions(50_000).in_memory()?;
+    /// let store = SessileStore::new(sessions);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(sessions: SessionStore<Json<Content>>) -> Self {
+        Self { sessions, user_of: None }
+    }
+
+    /// Tells from a session's values whose session it is. It is asked at every save.
+    ///
+    /// A page of a user's devices, and "log out everywhere", then need no scan:
+    /// [`sessions`](Self::sessions) has them by user.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_tower_sessions::SessileStore;
+    ///
+    /// // Where axum-login keeps the user.
+    /// let store = SessileStore::in_memory()?.with_user(|data| {
+    ///     let user = data.get("axum-login.data")?.get("user_id")?;
+    ///     user.as_i64().map(Into::into).or_else(|| user.as_str().map(Into::into))
+    /// });
+    /// assert!(store.sessions().sessions_of("ann")?.is_empty());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_user(
+        mut self,
+        user_of: impl Fn(&Data) -> Option<UserId> + Send + Sync + 'static,
+    ) -> Self {
+        self.user_of = Some(Arc::new(user_of));
+        self
+    }
+
+    /// The sessions themselves: to list a user's, to end them, to close the store.
+    ///
+    /// Call what writes from a thread that may wait, such as one of `tokio::task::spawn_blocking`.
+    #[must_use]
+    pub const fn sessions(&self) -> &SessionStore<Json<Content>> {
+        &self.sessions
+    }
+
+    /// Creates a session. One that has ended already gets an id, and is not stored.
+    pub(crate) async fn insert(&self, data: Data, ends: OffsetDateTime) -> Outcome<SessionId> {
+        self.on_a_blocking_thread(move |store| {
+            let Some(life) = life(OffsetDateTime::now_utc(), ends) else {
+                return SessionId::generate();
+            };
+            let mut options = SessionOptions::new().inactivity(life).absolute(life);
+            if let Some(user) = store.user_of(&data) {
+                options = options.user(user);
+            }
+            let session = store.sessions.create_with(Json(Content::new(data, ends)), &options)?;
+            Ok(session.id().clone())
+        })
+        .await
+    }
+
+    /// Saves a session that is there; nothing if there is none.
+    pub(crate) async fn replace(
+        &self,
+        id: SessionId,
+        data: Data,
+        ends: OffsetDateTime,
+    ) -> Outcome<()> {
+        self.on_a_blocking_thread(move |store| {
+            if ends <= OffsetDateTime::now_utc() {
+                return store.sessions.destroy(&id).map(drop);
+            }
+            let user = store.user_of(&data);
+            let content = Json(Content::new(data, ends));
+            for _ in 0..MAX_ATTEMPTS {
+                let Some(mut session) = store.sessions.read(&id)? else { return Ok(()) };
+                let Some(life) = life(session.created_at().into(), ends) else {
+                    return store.sessions.destroy(&id).map(drop);
+                };
+                session.set_timeouts(life, life)?;
+                match &user {
+                    Some(user) => session.set_user(user),
+                    None => session.clear_user(),
+                }
+                session.content_mut().clone_from(&content);
+                match store.sessions.update(&mut session) {
+                    Err(Error::Conflict { .. }) => {}
+                    Err(Error::Gone { .. }) => return Ok(()),
+                    outcome => return outcome,
+                }
+            }
+            Err(Error::Conflict { key: id.key() })
+        })
+        .await
+    }
+
+    /// Reads a session in the calling thread.
+    pub(crate) fn find(&self, id: &SessionId) -> Outcome<Option<(Data, OffsetDateTime)>> {
+        let Some(session) = self.sessions.read(id)? else { return Ok(None) };
+        let content = session.into_content().into_inner();
+        let Some(ends) = content.expiry_date() else {
+            return Err(Failure::Decode("the session's end is no date".into()));
+        };
+        Ok((ends > OffsetDateTime::now_utc()).then(|| (content.into_data(), ends)))
+    }
+
+    pub(crate) async fn remove(&self, id: SessionId) -> Outcome<()> {
+        self.on_a_blocking_thread(move |store| store.sessions.destroy(&id).map(drop)).await
+    }
+
+    pub(crate) async fn sweep(&self) -> Outcome<()> {
+        self.on_a_blocking_thread(|store| store.sessions.clean_up_expired().map(drop)).await
+    }
+
+    fn user_of(&self, data: &Data) -> Option<UserId> {
+        self.user_of.as_ref().and_then(|user_of| user_of(data))
+    }
+
+    async fn on_a_blocking_thread<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Outcome<T> {
+        let store = self.clone();
+        match tokio::task::spawn_blocking(move || act(&store)).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(error) => Err(Failure::Backend(format!("the blocking thread ended: {error}"))),
+        }
+    }
+}
+
+impl fmt::Debug for SessileStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SessileStore").finish_non_exhaustive()
+    }
+}
+
+/// How long a session lives from one moment to its end, in whole milliseconds, rounded up: the store
+/// keeps it until then, and [`SessileStore::find`] looks at the end itself. `None` if it has ended.
+fn life(from: OffsetDateTime, ends: OffsetDateTime) -> Option<Duration> {
+    let nanoseconds = u128::try_from((ends - from).whole_nanoseconds()).ok()?;
+    let milliseconds = u64::try_from(nanoseconds.div_ceil(1_000_000)).ok()?;
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
+pub(crate) type Outcome<T> = std::result::Result<T, Failure>;
+
+/// An error in the three kinds that tower-sessions knows, with the whole chain of its causes.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Encode(String),
+    Decode(String),
+    Backend(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        match error {
+            Error::Encode { .. } | Error::TooLarge { .. } => Self::Encode(text),
+            Error::DamagedRecord { .. } | Error::ContentMismatch { .. } => Self::Decode(text),
+            _ => Self::Backend(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration as Span;
+
+    use super::*;
+
+    #[test]
+    fn a_life_is_rounded_up_to_a_millisecond() {
+        let now = OffsetDateTime::now_utc();
+        let lives = [(1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
+        for (nanoseconds, milliseconds) in lives {
+            let ends = now + Span::nanoseconds(nanoseconds);
+            assert_eq!(life(now, ends), Some(Duration::from_millis(milliseconds)));
+        }
+        assert_eq!(life(now, now), None);
+        assert_eq!(life(now, now - Span::nanoseconds(1)), None);
+    }
+}

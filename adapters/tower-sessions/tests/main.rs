@@ -1,0 +1,16 @@
+//! The adapter, as a program uses it: one binary, so that it links once.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking"
+)]
+
+mod login;
+mod routes;
+mod rules;
+mod trait_tests;

@@ -1,0 +1,283 @@
+//! What this store keeps beyond what tower-sessions asks: its expiry, its finality, its threads.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use sessile::testing::ManualClock;
+use sessile::{Clock, SessionId, SessionStore as Sessile, UserId};
+use sessile_tower_sessions::{Data, SessileStore};
+use time::{Duration, OffsetDateTime};
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, ExpiredDeletion};
+use tower_sessions::{Expiry, Session, SessionStore};
+
+fn record(life: Duration) -> Record {
+    let expiry_date = OffsetDateTime::now_utc() + life;
+    Record { id: Id::default(), data: Data::default(), expiry_date }
+}
+
+fn named(user: &str) -> Data {
+    Data::from([("user".into(), user.into())])
+}
+
+fn store_by_user() -> SessileStore {
+    SessileStore::in_memory().unwrap().with_user(|data| Some(data.get("user")?.as_str()?.into()))
+}
+
+#[tokio::test]
+async fn a_save_never_brings_back_what_was_deleted() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let in_flight = store.load(&record.id).await.unwrap().unwrap();
+    store.delete(&record.id).await.unwrap();
+    store.save(&in_flight).await.unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), None);
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[tokio::test]
+async fn a_save_creates_nothing() {
+    let store = SessileStore::in_memory().unwrap();
+    store.save(&record(Duration::hours(1))).await.unwrap();
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[tokio::test]
+async fn a_save_moves_the_end_in_either_direction() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let id = SessionId::parse(&record.id.to_string()).unwrap();
+    for life in [Duration::days(400), Duration::minutes(1), Duration::weeks(2)] {
+        record.expiry_date = OffsetDateTime::now_utc() + life;
+        store.save(&record).await.unwrap();
+        assert_eq!(store.load(&record.id).await.unwrap(), Some(record.clone()));
+        // The store's own deadline, which its sweep goes by, is the same to the millisecond.
+        let expires_at = store.sessions().read(&id).unwrap().unwrap().expires_at();
+        let late = OffsetDateTime::from(expires_at) - record.expiry_date;
+        assert!((Duration::ZERO..Duration::milliseconds(1)).contains(&late), "{life}: {late}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_in_the_past_ends_the_session() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    record.expiry_date = OffsetDateTime::now_utc() - Duration::nanoseconds(1);
+    store.save(&record).await.unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), None);
+    // No later save revives it.
+    record.expiry_date = OffsetDateTime::now_utc() + Duration::hours(1);
+    store.save(&record).await.unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_record_that_has_ended_is_created_for_nobody() {
+    let store = SessileStore::in_memory().unwrap();
+    for life in [Duration::ZERO, Duration::days(-1), Duration::MIN / 1_000_000] {
+        let mut record = record(Duration::ZERO);
+        record.expiry_date = record.expiry_date.saturating_add(life);
+        store.create(&mut record).await.unwrap();
+        assert_eq!(store.load(&record.id).await.unwrap(), None, "{life}");
+    }
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[tokio::test]
+async fn the_last_moment_of_the_calendar_is_an_end() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::ZERO);
+    record.expiry_date = time::PrimitiveDateTime::MAX.assume_utc();
+    store.create(&mut record).await.unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn expired_sessions_are_swept() {
+    let clock = ManualClock::new();
+    clock.set_millis(u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap() * 1_000);
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.in_memory().unwrap());
+    store.create(&mut record(Duration::hours(1))).await.unwrap();
+    let mut longer = record(Duration::hours(3));
+    store.create(&mut longer).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(2 * 3_600));
+    store.delete_expired().await.unwrap();
+    assert_eq!(store.sessions().stats().unwrap().swept, 1);
+    assert_eq!(store.load(&longer.id).await.unwrap(), Some(longer));
+}
+
+/// A clock that notes which thread asks: the store asks once for every call.
+#[derive(Clone, Debug, Default)]
+struct Noting(Arc<Mutex<Vec<ThreadId>>>);
+
+impl Clock for Noting {
+    fn now(&self) -> SystemTime {
+        self.0.lock().unwrap().push(thread::current().id());
+        SystemTime::now()
+    }
+}
+
+#[tokio::test]
+async fn reads_are_in_place_and_writes_on_another_thread() {
+    let clock = Noting::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.in_memory().unwrap());
+    let here = thread::current().id();
+    let asked = || std::mem::take(&mut *clock.0.lock().unwrap());
+    let elsewhere = |asked: Vec<ThreadId>| !asked.is_empty() && !asked.contains(&here);
+
+    asked();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    assert!(elsewhere(asked()), "create");
+    store.save(&record).await.unwrap();
+    assert!(elsewhere(asked()), "save");
+    store.load(&record.id).await.unwrap();
+    assert!(asked().iter().all(|thread| *thread == here), "load");
+    store.delete(&record.id).await.unwrap();
+    assert!(elsewhere(asked()), "delete");
+    store.delete_expired().await.unwrap();
+    assert!(elsewhere(asked()), "delete_expired");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn of_saves_at_once_one_wins_and_none_fails() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let mut saves = tokio::task::JoinSet::new();
+    for value in 0..16 {
+        let (store, mut record) = (store.clone(), record.clone());
+        saves.spawn(async move {
+            record.data.insert("value".into(), json!(value));
+            store.save(&record).await
+        });
+    }
+    while let Some(saved) = saves.join_next().await {
+        saved.unwrap().unwrap();
+    }
+    let value = store.load(&record.id).await.unwrap().unwrap().data.remove("value");
+    assert!((0..16).any(|written| value == Some(json!(written))), "{value:?}");
+}
+
+#[tokio::test]
+async fn a_session_is_listed_under_the_user_that_its_values_name() {
+    let store = store_by_user();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let count = |user: &str| store.sessions().sessions_of(user).unwrap().len();
+    assert_eq!((count("ann"), count("bob")), (0, 0));
+    record.data = named("ann");
+    store.save(&record).await.unwrap();
+    assert_eq!((count("ann"), count("bob")), (1, 0));
+    record.data = named("bob");
+    store.save(&record).await.unwrap();
+    assert_eq!((count("ann"), count("bob")), (0, 1));
+    record.data.clear();
+    store.save(&record).await.unwrap();
+    assert_eq!((count("ann"), count("bob")), (0, 0));
+
+    let mut other = self::record(Duration::hours(1));
+    other.data = named("ann");
+    store.create(&mut other).await.unwrap();
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 1);
+    assert_eq!(store.load(&other.id).await.unwrap(), None);
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn the_file_has_the_digest_of_an_id_and_not_the_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let store = SessileStore::open(&path).unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let id = SessionId::parse(&record.id.to_string()).unwrap();
+    store.sessions().clone().close().unwrap();
+    drop(store);
+    let file = std::fs::read(&path).unwrap();
+    let holds = |bytes: &[u8]| file.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(id.key().as_bytes()), "the digest");
+    assert!(!holds(record.id.to_string().as_bytes()), "the text");
+    assert!(!holds(&record.id.0.to_le_bytes()), "the bytes");
+    let store = SessileStore::open(&path).unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn values_of_every_shape_come_back() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    let shapes: [Value; 9] = [
+        Value::Null,
+        json!(true),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(0.1),
+        json!("\u{0}\u{1f980}\"\\"),
+        json!([]),
+        json!({}),
+        json!({ "a": [1, { "b": null }] }),
+    ];
+    let values = shapes.into_iter().enumerate().map(|(n, value)| (n.to_string(), value));
+    record.data = values.collect();
+    store.create(&mut record).await.unwrap();
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn too_much_is_an_error_that_says_so_and_changes_nothing() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    let mut large = record.clone();
+    large.data.insert("blob".into(), "x".repeat(100_000).into());
+    let refused = store.save(&large).await.unwrap_err();
+    let Error::Encode(text) = refused else { panic!("{refused:?}") };
+    assert!(text.contains("max_content_len"), "{text}");
+    assert!(matches!(store.create(&mut large).await, Err(Error::Encode(_))));
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+}
+
+#[tokio::test]
+async fn a_closed_store_is_an_error_and_no_missing_session() {
+    let store = SessileStore::in_memory().unwrap();
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    store.sessions().clone().close().unwrap();
+    assert!(matches!(store.load(&record.id).await, Err(Error::Backend(_))));
+    assert!(matches!(store.save(&record).await, Err(Error::Backend(_))));
+    assert!(matches!(store.delete(&record.id).await, Err(Error::Backend(_))));
+}
+
+#[tokio::test]
+async fn a_session_with_a_new_expiry_is_saved_under_it() {
+    let store = Arc::new(SessileStore::in_memory().unwrap());
+    let session =
+        Session::new(None, store.clone(), Some(Expiry::OnInactivity(Duration::minutes(5))));
+    session.insert("key", 1).await.unwrap();
+    session.save().await.unwrap();
+    let id = session.id().unwrap();
+    let end = OffsetDateTime::now_utc() + Duration::days(30);
+    session.set_expiry(Some(Expiry::AtDateTime(end)));
+    session.save().await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap().unwrap().expiry_date, end);
+
+    session.cycle_id().await.unwrap();
+    session.save().await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap(), None);
+    let renewed = store.load(&session.id().unwrap()).await.unwrap().unwrap();
+    assert_eq!((renewed.expiry_date, &renewed.data["key"]), (end, &json!(1)));
+}
+
+#[test]
+fn a_handle_shows_nothing_of_its_sessions() {
+    let store = SessileStore::in_memory().unwrap().with_user(|_| Some(UserId::from("ann")));
+    assert_eq!(format!("{store:?}"), "SessileStore { .. }");
+}

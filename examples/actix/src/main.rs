@@ -1,0 +1,282 @@
+//! An actix-web server over sessile's own API: an extractor, a login, a counter that loses nothing.
+//!
+//! ```text
+//! cargo run --manifest-path examples/actix/Cargo.toml     # http://127.0.0.1:8082, sessions.redb
+//! ```
+//!
+//! Reads are in place, since they take about a microsecond. Writes wait for the disk, so each goes
+//! through `web::block`.
+
+use std::future::{Ready, ready};
+use std::{fmt, io};
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Form, ServiceConfig, get, post};
+use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use serde::{Deserialize, Serialize};
+use sessile::web::cookie::SessionCookie;
+use sessile::web::csrf::{CsrfKey, StatelessCsrf};
+use sessile::{Error, Json, Session, SessionId, SessionOptions, SessionStore};
+
+#[derive(Serialize, Deserialize)]
+struct Visits {
+    count: u64,
+}
+
+struct Site {
+    store: SessionStore<Json<Visits>>,
+    cookie: SessionCookie,
+    csrf: StatelessCsrf,
+}
+
+impl Site {
+    fn new(
+        store: SessionStore<Json<Visits>>,
+        cookie: SessionCookie,
+    ) -> sessile::Result<Data<Self>> {
+        Ok(Data::new(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) }))
+    }
+}
+
+/// What a client is answered when something fails. Details go to the log.
+#[derive(Debug)]
+enum Failure {
+    NotSignedIn,
+    Forged,
+    Blocking,
+    Store(Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSignedIn => formatter.write_str("log in first"),
+            Self::Forged => formatter.write_str("load the form again"),
+            Self::Blocking | Self::Store(_) => formatter.write_str("try again later"),
+        }
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::NotSignedIn | Self::Store(Error::Gone { .. }) => StatusCode::SEE_OTHER,
+            Self::Forged => StatusCode::FORBIDDEN,
+            Self::Store(Error::Conflict { .. }) => StatusCode::CONFLICT,
+            Self::Blocking | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Store(error) = self {
+            // No error has an id in its text.
+            eprintln!("the store: {error}");
+        }
+        let mut response = HttpResponse::build(self.status_code());
+        if self.status_code() == StatusCode::SEE_OTHER {
+            response.insert_header((header::LOCATION, "/login"));
+        }
+        response.body(self.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Runs what waits for the disk on a thread that may wait.
+async fn on_disk<T: Send + 'static>(
+    site: &Data<Site>,
+    act: impl FnOnce(&SessionStore<Json<Visits>>) -> sessile::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let site = site.clone();
+    let outcome = web::block(move || act(&site.store)).await;
+    Ok(outcome.map_err(|_| Failure::Blocking)??)
+}
+
+/// The session of the request, its life extended; without one, the login page.
+struct SignedIn(Session<Json<Visits>>);
+
+impl FromRequest for SignedIn {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let find = || {
+            let site = request.app_data::<Data<Site>>().ok_or(Failure::NotSignedIn)?;
+            let id = site.cookie.read(request.headers().get_all(header::COOKIE));
+            let session = id.map(|id| site.store.read_and_extend(&id)).transpose()?.flatten();
+            session.map(Self).ok_or(Failure::NotSignedIn)
+        };
+        ready(find())
+    }
+}
+
+async fn login_page(site: Data<Site>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let mut response = HttpResponse::Ok();
+    let id = match site.cookie.read(request.headers().get_all(header::COOKIE)) {
+        Some(id) => id,
+        None => {
+            let id = SessionId::generate()?;
+            response.append_header((header::SET_COOKIE, site.cookie.set_id(&id)));
+            id
+        }
+    };
+    let token = site.csrf.token(&id)?;
+    Ok(response.content_type("text/html").body(format!(
+        "<form method=post action=/login><input type=hidden name=token value=\"{token}\">\
+         <input name=name required autofocus><button>Log in</button></form>"
+    )))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    token: String,
+    name: String,
+}
+
+/// A server of your own checks a password here; `examples/login.rs` shows how.
+async fn log_in(
+    site: Data<Site>,
+    request: HttpRequest,
+    form: Form<Login>,
+) -> Result<HttpResponse, Failure> {
+    match site.cookie.read(request.headers().get_all(header::COOKIE)) {
+        Some(id) if site.csrf.verify(&id, &form.token) => {}
+        _ => return Err(Failure::Forged),
+    }
+    let options = SessionOptions::new().user(form.into_inner().name).csrf_token();
+    let content = Json(Visits { count: 0 });
+    let session = on_disk(&site, move |store| store.create_with(content, &options)).await?;
+    let set_cookie = (header::SET_COOKIE, site.cookie.set(&session));
+    Ok(HttpResponse::SeeOther()
+        .append_header(set_cookie)
+        .insert_header((header::LOCATION, "/"))
+        .finish())
+}
+
+async fn home(site: Data<Site>, SignedIn(session): SignedIn) -> Result<HttpResponse, Failure> {
+    let count = session.content().count + 1;
+    let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
+    // Two tabs may load at once: `modify` counts both.
+    on_disk(&site, move |store| {
+        store.modify(session.id(), |session| session.content_mut().count += 1).map(drop)
+    })
+    .await?;
+    Ok(HttpResponse::Ok().content_type("text/html").body(format!(
+        "<p>Visit {count}.</p><form method=post action=/logout>\
+         <input type=hidden name=token value=\"{token}\"><button>Log out</button></form>"
+    )))
+}
+
+#[derive(Deserialize)]
+struct Logout {
+    token: String,
+}
+
+async fn log_out(
+    site: Data<Site>,
+    SignedIn(session): SignedIn,
+    form: Form<Logout>,
+) -> Result<HttpResponse, Failure> {
+    if !session.csrf_token().is_some_and(|token| token.verify(&form.token)) {
+        return Err(Failure::Forged);
+    }
+    on_disk(&site, move |store| store.destroy(session.id())).await?;
+    Ok(HttpResponse::SeeOther()
+        .append_header((header::SET_COOKIE, site.cookie.clear()))
+        .insert_header((header::LOCATION, "/login"))
+        .finish())
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/", get().to(home))
+        .route("/login", get().to(login_page))
+        .route("/login", post().to(log_in))
+        .route("/logout", post().to(log_out));
+}
+
+#[actix_web::main]
+async fn main() -> io::Result<()> {
+    let open = || {
+        // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
+        let cookie = SessionCookie::builder().name("session").secure(false).build()?;
+        Site::new(SessionStore::open("sessions.redb")?, cookie)
+    };
+    let site = open().map_err(io::Error::other)?;
+    println!("http://127.0.0.1:8082");
+    HttpServer::new(move || App::new().app_data(site.clone()).configure(routes))
+        .bind("127.0.0.1:8082")?
+        .run()
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test reports by panicking")]
+
+    use actix_web::test::{self, TestRequest};
+
+    use super::*;
+
+    fn site() -> Data<Site> {
+        Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap()
+    }
+
+    macro_rules! send {
+        ($site:expr, $request:expr) => {{
+            let app = App::new().app_data($site.clone()).configure(routes);
+            let app = test::init_service(app).await;
+            let response = test::call_service(&app, $request.to_request()).await;
+            let set = response.headers().get(header::SET_COOKIE);
+            let set = set.map(|set| set.to_str().unwrap().split(';').next().unwrap().to_owned());
+            let status = response.status().as_u16();
+            let page = test::read_body(response).await;
+            (status, set, String::from_utf8(page.to_vec()).unwrap())
+        }};
+    }
+
+    fn token_in(page: &str) -> &str {
+        page.split_once("name=token value=\"").unwrap().1.split_once('"').unwrap().0
+    }
+
+    fn form(path: &str, cookie: &str, fields: String) -> TestRequest {
+        TestRequest::post()
+            .uri(path)
+            .insert_header((header::COOKIE, cookie))
+            .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
+            .set_payload(fields)
+    }
+
+    fn page(path: &str, cookie: &str) -> TestRequest {
+        TestRequest::get().uri(path).insert_header((header::COOKIE, cookie))
+    }
+
+    #[actix_web::test]
+    async fn visits_are_counted_from_the_login_to_the_logout() {
+        let site = site();
+        assert_eq!(send!(site, page("/", "a=b")).0, 303);
+        let (_, visitor, login) = send!(site, page("/login", "a=b"));
+        let visitor = visitor.unwrap();
+        assert!(site.store.is_empty().unwrap(), "the page stores nothing");
+        let forged = form("/login", &visitor, "token=x&name=ann".into());
+        assert_eq!(send!(site, forged).0, 403);
+
+        let fields = format!("token={}&name=ann", token_in(&login));
+        let (status, cookie, _) = send!(site, form("/login", &visitor, fields));
+        assert_eq!(status, 303);
+        let cookie = cookie.unwrap();
+        send!(site, page("/", &cookie));
+        let (_, _, home) = send!(site, page("/", &cookie));
+        assert!(home.contains("Visit 2."), "{home}");
+
+        assert_eq!(send!(site, form("/logout", &cookie, "token=x".into())).0, 403);
+        let fields = format!("token={}", token_in(&home));
+        assert_eq!(send!(site, form("/logout", &cookie, fields)).0, 303);
+        assert_eq!(send!(site, page("/", &cookie)).0, 303);
+    }
+}

@@ -1,0 +1,196 @@
+//! An axum server over sessile's own API: an extractor, a login, a list of devices.
+//!
+//! ```text
+//! cargo run --manifest-path examples/axum/Cargo.toml     # http://127.0.0.1:8081, sessions.redb
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `main.rs` | the server, its state and its routes |
+//! | `signed_in.rs` | the extractor: the session of a request, or the login page |
+//! | `failure.rs` | what a client is answered when something fails |
+//! | `pages.rs` | HTML |
+//!
+//! Reads are in place, since they take about a microsecond. Writes wait for the disk, so each runs
+//! on a thread of tokio's blocking pool.
+
+mod failure;
+mod pages;
+mod signed_in;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Form, Router};
+use serde::{Deserialize, Serialize};
+use sessile::web::cookie::SessionCookie;
+use sessile::web::csrf::{CsrfKey, StatelessCsrf};
+use sessile::{Json, SessionId, SessionKey, SessionOptions, SessionStore};
+
+use crate::failure::Failure;
+use crate::signed_in::SignedIn;
+
+/// What a session holds. A later release may add a field with `#[serde(default)]`.
+#[derive(Serialize, Deserialize)]
+struct Notes {
+    browser: String,
+    notes: Vec<String>,
+}
+
+struct Site {
+    store: SessionStore<Json<Notes>>,
+    cookie: SessionCookie,
+    csrf: StatelessCsrf,
+}
+
+type App = Arc<Site>;
+
+impl Site {
+    fn new(store: SessionStore<Json<Notes>>, cookie: SessionCookie) -> sessile::Result<App> {
+        Ok(Arc::new(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) }))
+    }
+}
+
+/// Runs what waits for the disk on a thread that may wait.
+async fn on_disk<T: Send + 'static>(
+    app: &App,
+    act: impl FnOnce(&SessionStore<Json<Notes>>) -> sessile::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let app = Arc::clone(app);
+    let outcome = tokio::task::spawn_blocking(move || act(&app.store)).await;
+    Ok(outcome.map_err(|_| Failure::Panicked)??)
+}
+
+async fn login_page(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failure> {
+    let (id, set_cookie) = match app.cookie.read(headers.get_all(header::COOKIE)) {
+        Some(id) => (id, None),
+        None => {
+            let id = SessionId::generate()?;
+            let set_cookie = app.cookie.set_id(&id);
+            (id, Some((header::SET_COOKIE, set_cookie)))
+        }
+    };
+    let page = Html(pages::login(&app.csrf.token(&id)?));
+    Ok((AppendHeaders(set_cookie), page).into_response())
+}
+
+#[derive(Deserialize)]
+struct Login {
+    token: String,
+    name: String,
+}
+
+/// A server of your own checks a password here; `examples/login.rs` shows how.
+async fn log_in(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Form(form): Form<Login>,
+) -> Result<Response, Failure> {
+    match app.cookie.read(headers.get_all(header::COOKIE)) {
+        Some(id) if app.csrf.verify(&id, &form.token) => {}
+        _ => return Err(Failure::Forged),
+    }
+    let browser = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let browser: String = browser.unwrap_or("unknown").chars().take(100).collect();
+    let options = SessionOptions::new().user(form.name).csrf_token();
+    let content = Json(Notes { browser, notes: Vec::new() });
+    let session = on_disk(&app, move |store| store.create_with(content, &options)).await?;
+    let set_cookie = [(header::SET_COOKIE, app.cookie.set(&session))];
+    Ok((AppendHeaders(set_cookie), Redirect::to("/")).into_response())
+}
+
+async fn home(SignedIn(session): SignedIn) -> Html<String> {
+    Html(pages::home(&session))
+}
+
+#[derive(Deserialize)]
+struct NewNote {
+    token: String,
+    note: String,
+}
+
+/// Of two notes at once the second is a `Conflict`, answered with 409, and no note is lost.
+async fn add_note(
+    State(app): State<App>,
+    SignedIn(mut session): SignedIn,
+    Form(form): Form<NewNote>,
+) -> Result<Redirect, Failure> {
+    failure::check_token(&session, &form.token)?;
+    session.content_mut().notes.push(form.note);
+    on_disk(&app, move |store| store.update(&mut session)).await?;
+    Ok(Redirect::to("/"))
+}
+
+async fn devices(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+) -> Result<Html<String>, Failure> {
+    let Some(user) = session.user() else { return Err(Failure::Forged) };
+    Ok(Html(pages::devices(&session, &app.store.sessions_of(user)?)))
+}
+
+#[derive(Deserialize)]
+struct EndDevice {
+    token: String,
+    key: String,
+}
+
+async fn end_device(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+    Form(form): Form<EndDevice>,
+) -> Result<Redirect, Failure> {
+    failure::check_token(&session, &form.token)?;
+    let key: SessionKey = form.key.parse()?;
+    let Some(user) = session.user().cloned() else { return Err(Failure::Forged) };
+    on_disk(&app, move |store| {
+        let theirs = store.sessions_of(&user)?.iter().any(|info| info.key() == key);
+        Ok(theirs && store.destroy_key(&key)?)
+    })
+    .await?;
+    Ok(Redirect::to("/devices"))
+}
+
+#[derive(Deserialize)]
+struct Logout {
+    token: String,
+}
+
+async fn log_out(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+    Form(form): Form<Logout>,
+) -> Result<Response, Failure> {
+    failure::check_token(&session, &form.token)?;
+    on_disk(&app, move |store| store.destroy(session.id())).await?;
+    let clear = [(header::SET_COOKIE, app.cookie.clear())];
+    Ok((AppendHeaders(clear), Redirect::to("/login")).into_response())
+}
+
+fn routes(app: App) -> Router {
+    Router::new()
+        .route("/", get(home))
+        .route("/login", get(login_page).post(log_in))
+        .route("/note", post(add_note))
+        .route("/devices", get(devices))
+        .route("/devices/end", post(end_device))
+        .route("/logout", post(log_out))
+        .with_state(app)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let store = SessionStore::open("sessions.redb")?;
+    // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
+    let cookie = SessionCookie::builder().name("session").secure(false).build()?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
+    println!("http://{}", listener.local_addr()?);
+    axum::serve(listener, routes(Site::new(store, cookie)?)).await?;
+    Ok(())
+}

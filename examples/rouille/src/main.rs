@@ -1,0 +1,182 @@
+//! A rouille server: blocking handlers, so every call is where it is needed.
+//!
+//! ```text
+//! cargo run --manifest-path examples/rouille/Cargo.toml     # http://127.0.0.1:8083, sessions.redb
+//! ```
+//!
+//! Log in with any name, count visits, kill the server, start it again: the count goes on.
+
+use std::error::Error;
+
+use rouille::{Request, Response, post_input};
+use serde::{Deserialize, Serialize};
+use sessile::web::cookie::SessionCookie;
+use sessile::web::csrf::{CsrfKey, StatelessCsrf};
+use sessile::{Json, Session, SessionId, SessionOptions, SessionStore};
+
+#[derive(Serialize, Deserialize)]
+struct Visits {
+    count: u64,
+}
+
+struct Site {
+    store: SessionStore<Json<Visits>>,
+    cookie: SessionCookie,
+    csrf: StatelessCsrf,
+}
+
+impl Site {
+    fn new(store: SessionStore<Json<Visits>>, cookie: SessionCookie) -> sessile::Result<Self> {
+        Ok(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) })
+    }
+
+    fn handle(&self, request: &Request) -> Response {
+        let answer = match (request.method(), request.url().as_str()) {
+            ("GET", "/") => self.home(request),
+            ("GET", "/login") => self.login_page(request),
+            ("POST", "/login") => self.log_in(request),
+            ("POST", "/logout") => self.log_out(request),
+            _ => Ok(Response::empty_404()),
+        };
+        answer.unwrap_or_else(|error| {
+            // No error has an id in its text.
+            eprintln!("the store: {error}");
+            Response::text("try again later").with_status_code(503)
+        })
+    }
+
+    /// The session of a request, its life extended.
+    fn session(&self, request: &Request) -> sessile::Result<Option<Session<Json<Visits>>>> {
+        match self.cookie.read(request.header("cookie")) {
+            Some(id) => self.store.read_and_extend(&id),
+            None => Ok(None),
+        }
+    }
+
+    fn home(&self, request: &Request) -> sessile::Result<Response> {
+        let Some(session) = self.session(request)? else {
+            return Ok(Response::redirect_303("/login"));
+        };
+        // Two tabs may load at once: `modify` counts both.
+        self.store.modify(session.id(), |session| session.content_mut().count += 1)?;
+        let count = session.content().count + 1;
+        let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
+        Ok(Response::html(format!(
+            "<p>Visit {count}.</p><form method=post action=/logout>\
+             <input type=hidden name=token value=\"{token}\"><button>Log out</button></form>"
+        )))
+    }
+
+    fn login_page(&self, request: &Request) -> sessile::Result<Response> {
+        let (id, set_cookie) = match self.cookie.read(request.header("cookie")) {
+            Some(id) => (id, None),
+            None => {
+                let id = SessionId::generate()?;
+                let set_cookie = self.cookie.set_id(&id);
+                (id, Some(set_cookie))
+            }
+        };
+        let token = self.csrf.token(&id)?;
+        let page = Response::html(format!(
+            "<form method=post action=/login><input type=hidden name=token value=\"{token}\">\
+             <input name=name required autofocus><button>Log in</button></form>"
+        ));
+        Ok(match set_cookie {
+            Some(set_cookie) => page.with_additional_header("set-cookie", set_cookie),
+            None => page,
+        })
+    }
+
+    /// A server of your own checks a password here; `examples/login.rs` shows how.
+    fn log_in(&self, request: &Request) -> sessile::Result<Response> {
+        let Ok(form) = post_input!(request, { token: String, name: String }) else {
+            return Ok(Response::empty_400());
+        };
+        match self.cookie.read(request.header("cookie")) {
+            Some(id) if self.csrf.verify(&id, &form.token) => {}
+            _ => return Ok(Response::text("load the form again").with_status_code(403)),
+        }
+        let options = SessionOptions::new().user(form.name).csrf_token();
+        let session = self.store.create_with(Json(Visits { count: 0 }), &options)?;
+        let set_cookie = self.cookie.set(&session);
+        Ok(Response::redirect_303("/").with_additional_header("set-cookie", set_cookie))
+    }
+
+    fn log_out(&self, request: &Request) -> sessile::Result<Response> {
+        let Ok(form) = post_input!(request, { token: String }) else {
+            return Ok(Response::empty_400());
+        };
+        let Some(session) = self.session(request)? else {
+            return Ok(Response::redirect_303("/login"));
+        };
+        if !session.csrf_token().is_some_and(|token| token.verify(&form.token)) {
+            return Ok(Response::text("load the form again").with_status_code(403));
+        }
+        self.store.destroy(session.id())?;
+        let clear = self.cookie.clear();
+        Ok(Response::redirect_303("/login").with_additional_header("set-cookie", clear))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let store = SessionStore::open("sessions.redb")?;
+    // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
+    let cookie = SessionCookie::builder().name("session").secure(false).build()?;
+    let site = Site::new(store, cookie)?;
+    println!("http://127.0.0.1:8083");
+    rouille::start_server("127.0.0.1:8083", move |request| site.handle(request))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test reports by panicking")]
+
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    fn send(
+        site: &Site,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        form: &str,
+    ) -> (u16, String, String) {
+        let headers = [("Cookie", cookie), ("Content-Type", FORM)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let request = Request::fake_http(method, path, headers, form.as_bytes().to_vec());
+        let response = site.handle(&request);
+        let set = response.headers.iter().find(|(name, _)| name == "set-cookie");
+        let set = set.map(|(_, value)| value.split(';').next().unwrap().to_owned());
+        let (mut reader, _) = response.data.into_reader_and_size();
+        let mut page = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut page).unwrap();
+        (response.status_code, set.unwrap_or_else(|| cookie.to_owned()), page)
+    }
+
+    fn token_in(page: &str) -> &str {
+        page.split_once("name=token value=\"").unwrap().1.split_once('"').unwrap().0
+    }
+
+    #[test]
+    fn visits_are_counted_from_the_login_to_the_logout() {
+        let site = Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap();
+        assert_eq!(send(&site, "GET", "/", "", "").0, 303);
+        let (status, cookie, page) = send(&site, "GET", "/login", "", "");
+        assert_eq!(status, 200);
+        assert!(site.store.is_empty().unwrap(), "the page stores nothing");
+        assert_eq!(send(&site, "POST", "/login", &cookie, "token=x&name=ann").0, 403);
+
+        let form = format!("token={}&name=ann", token_in(&page));
+        let (status, cookie, _) = send(&site, "POST", "/login", &cookie, &form);
+        assert_eq!(status, 303);
+        assert!(send(&site, "GET", "/", &cookie, "").2.contains("Visit 1."));
+        let (_, _, page) = send(&site, "GET", "/", &cookie, "");
+        assert!(page.contains("Visit 2."), "{page}");
+
+        assert_eq!(send(&site, "POST", "/logout", &cookie, "token=x").0, 403);
+        let form = format!("token={}", token_in(&page));
+        assert_eq!(send(&site, "POST", "/logout", &cookie, &form).0, 303);
+        assert_eq!(send(&site, "GET", "/", &cookie, "").0, 303);
+    }
+}

@@ -2,44 +2,65 @@
 //!
 //! ```text
 //! $ cargo run --example devices
-//! ann's devices: 3, one of them this one
+//! ann's devices: Firefox from 192.0.2.7 (this one), Safari from 198.51.100.2, curl from 203.0.113.9
 //! bob ends one of ann's: refused
 //! ann ends her phone: done
 //! the phone's next request: log in again
 //! ann ends all others: 1
-//! ann's devices: 1, one of them this one
+//! ann's devices: Firefox from 192.0.2.7 (this one)
 //! ```
 
 use std::error::Error;
 
-use sessile::{Session, SessionKey, SessionStore};
+use serde::{Deserialize, Serialize};
+use sessile::{Json, Session, SessionStore};
 
-type Store = SessionStore<u32>;
+/// What the program knows at the login. A page shows the times of each session, too.
+#[derive(Serialize, Deserialize)]
+struct Device {
+    browser: String,
+    address: String,
+}
 
-/// GET /devices: a line for each session. A page shows the times that a line has, too.
-fn list(store: &Store, mine: &Session<u32>) -> sessile::Result<()> {
+type Store = SessionStore<Json<Device>>;
+
+fn log_in(
+    store: &Store,
+    user: &str,
+    browser: &str,
+    address: &str,
+) -> sessile::Result<Session<Json<Device>>> {
+    let device = Device { browser: browser.into(), address: address.into() };
+    store.create_for_user(user, Json(device))
+}
+
+/// GET /devices: costs a look at this user's sessions, and at no other's.
+fn list(store: &Store, mine: &Session<Json<Device>>) -> sessile::Result<()> {
     let Some(user) = mine.user() else { return Ok(()) };
-    let devices = store.sessions_of(user)?;
-    let here = devices.iter().filter(|info| info.key() == mine.key()).count();
-    let here = if here == 1 { ", one of them this one" } else { "" };
-    println!("{user}'s devices: {}{here}", devices.len());
+    let mut lines = Vec::new();
+    for session in store.sessions_of_with(user)? {
+        let Device { browser, address } = &**session.content();
+        let here = if session.info().key() == mine.key() { " (this one)" } else { "" };
+        lines.push(format!("{browser} from {address}{here}"));
+    }
+    // The store gives the most recently active first; here all are of one moment.
+    lines.sort();
+    println!("{user}'s devices: {}", lines.join(", "));
     Ok(())
 }
 
-/// POST /devices/end: the key that the form sends has to be one of the user's own.
-fn end(store: &Store, mine: &Session<u32>, field: &str) -> sessile::Result<bool> {
+/// POST /devices/end: whose session it is, the store looks at as it ends it.
+fn end(store: &Store, mine: &Session<Json<Device>>, field: &str) -> sessile::Result<bool> {
     let Some(user) = mine.user() else { return Ok(false) };
-    let key: SessionKey = field.parse()?;
-    let theirs = store.sessions_of(user)?.iter().any(|info| info.key() == key);
-    Ok(theirs && store.destroy_key(&key)?)
+    store.destroy_of(user, &field.parse()?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::in_memory()?;
-    let desktop = store.create_for_user("ann", 1)?;
-    let phone = store.create_for_user("ann", 2)?;
-    store.create_for_user("ann", 3)?;
-    let bob = store.create_for_user("bob", 4)?;
+    let desktop = log_in(&store, "ann", "Firefox", "192.0.2.7")?;
+    let phone = log_in(&store, "ann", "Safari", "198.51.100.2")?;
+    log_in(&store, "ann", "curl", "203.0.113.9")?;
+    let bob = log_in(&store, "bob", "Chrome", "192.0.2.8")?;
 
     list(&store, &desktop)?;
     // A key is no secret: it is a digest, and nobody logs in with it.

@@ -21,17 +21,18 @@ mod signed_in;
 mod tests;
 
 use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Form, Router};
+use axum::{Extension, Form, Router};
 use serde::{Deserialize, Serialize};
 use sessile::web::cookie::SessionCookie;
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
-use sessile::{Json, SessionId, SessionKey, SessionOptions, SessionStore};
+use sessile::{Json, SessionId, SessionOptions, SessionStore};
 
 use crate::failure::Failure;
 use crate::signed_in::SignedIn;
@@ -40,6 +41,8 @@ use crate::signed_in::SignedIn;
 #[derive(Serialize, Deserialize)]
 struct Notes {
     browser: String,
+    #[serde(default)]
+    address: Option<IpAddr>,
     notes: Vec<String>,
 }
 
@@ -86,9 +89,11 @@ struct Login {
     name: String,
 }
 
-/// A server of your own checks a password here; `examples/login.rs` shows how.
+/// A server of your own checks a password here; `examples/login.rs` shows how. The address is that
+/// of the connection; behind a proxy it is in a header of the proxy's.
 async fn log_in(
     State(app): State<App>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     Form(form): Form<Login>,
 ) -> Result<Response, Failure> {
@@ -99,7 +104,8 @@ async fn log_in(
     let browser = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let browser: String = browser.unwrap_or("unknown").chars().take(100).collect();
     let options = SessionOptions::new().user(form.name).csrf_token();
-    let content = Json(Notes { browser, notes: Vec::new() });
+    let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    let content = Json(Notes { browser, address, notes: Vec::new() });
     let session = on_disk(&app, move |store| store.create_with(content, &options)).await?;
     let set_cookie = [(header::SET_COOKIE, app.cookie.set(&session))];
     Ok((AppendHeaders(set_cookie), Redirect::to("/")).into_response())
@@ -132,7 +138,7 @@ async fn devices(
     SignedIn(session): SignedIn,
 ) -> Result<Html<String>, Failure> {
     let Some(user) = session.user() else { return Err(Failure::Forged) };
-    Ok(Html(pages::devices(&session, &app.store.sessions_of(user)?)))
+    Ok(Html(pages::devices(&session, &app.store.sessions_of_with(user)?)))
 }
 
 #[derive(Deserialize)]
@@ -147,13 +153,9 @@ async fn end_device(
     Form(form): Form<EndDevice>,
 ) -> Result<Redirect, Failure> {
     failure::check_token(&session, &form.token)?;
-    let key: SessionKey = form.key.parse()?;
+    let key = form.key.parse()?;
     let Some(user) = session.user().cloned() else { return Err(Failure::Forged) };
-    on_disk(&app, move |store| {
-        let theirs = store.sessions_of(&user)?.iter().any(|info| info.key() == key);
-        Ok(theirs && store.destroy_key(&key)?)
-    })
-    .await?;
+    on_disk(&app, move |store| store.destroy_of(user, &key)).await?;
     Ok(Redirect::to("/devices"))
 }
 
@@ -191,6 +193,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cookie = SessionCookie::builder().name("session").secure(false).build()?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
     println!("http://{}", listener.local_addr()?);
-    axum::serve(listener, routes(Site::new(store, cookie)?)).await?;
+    let routes = routes(Site::new(store, cookie)?);
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use sessile::{Json, Session, SessionInfo};
+use sessile::{Json, Session, SessionByKey};
 
 use crate::Notes;
 
@@ -57,14 +57,18 @@ pub(crate) fn home(session: &Session<Json<Notes>>) -> String {
     page(&body)
 }
 
-pub(crate) fn devices(session: &Session<Json<Notes>>, all: &[SessionInfo]) -> String {
+pub(crate) fn devices(session: &Session<Json<Notes>>, all: &[SessionByKey<Json<Notes>>]) -> String {
     let token = token_of(session);
     let mut body = String::from("<h1>Your devices</h1>");
-    for info in all {
+    for device in all {
+        let info = device.info();
+        let browser = escaped(&device.content().browser);
+        let address =
+            device.content().address.map(|from| format!(" from {from}")).unwrap_or_default();
         let idle = SystemTime::now().duration_since(info.last_active()).unwrap_or_default();
         let here = if info.key() == session.key() { " (this one)" } else { "" };
         let key = format!("<input type=hidden name=key value={}>", info.key());
-        let _ = write!(body, "<p>active {} s ago{here}</p>", idle.as_secs());
+        let _ = write!(body, "<p>{browser}{address}, active {} s ago{here}</p>", idle.as_secs());
         body += &form("/devices/end", &token, &key, "End");
     }
     page(&body)

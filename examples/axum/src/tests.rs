@@ -24,6 +24,8 @@ impl Browser {
             .method(method)
             .uri(path)
             .header(header::COOKIE, &self.cookie)
+            .header(header::USER_AGENT, "<Firefox>")
+            .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4_000))))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::from(form.to_owned()))
             .unwrap();
@@ -115,6 +117,9 @@ async fn a_device_is_ended_from_another_and_only_by_its_user() {
     bob.send("POST", "/devices/end", &format!("token={token}&key={key}")).await;
     assert!(phone.is_logged_in().await);
 
+    let (_, page) = desktop.send("GET", "/devices", "").await;
+    assert_eq!(page.matches("&lt;Firefox&gt; from 192.0.2.7, active").count(), 2, "{page}");
+    assert_eq!(page.matches("(this one)").count(), 1, "{page}");
     let token = desktop.token("/devices").await;
     desktop.send("POST", "/devices/end", &format!("token={token}&key={key}")).await;
     assert!(!phone.is_logged_in().await);

@@ -4,6 +4,28 @@
 //! Link it into a desktop program or a blocking server, open a file, and there are sessions that
 //! survive a crash, expire on time, belong to users, and can be listed and ended one by one.
 //!
+//! Begin with [the first program](#a-first-program); then [`guide`] answers one question a page.
+//! [Limits](#limits) and [systems](#systems) are below.
+//!
+//! # Overview
+//!
+//! | type | is |
+//! |---|---|
+//! | [`SessionStore<C>`](SessionStore) | the store of sessions with content `C`, a handle that every thread clones. Everything begins here |
+//! | [`Builder<C>`](Builder) | its settings, and the ways to open it: a file, memory, a URL, an engine |
+//! | [`Session<C>`](Session) | one session in the caller's hand: content, user, times. [`update`](SessionStore::update) saves it |
+//! | [`SessionId`] | the secret in the client's cookie, which nothing stores or prints |
+//! | [`SessionKey`] | what the store and its listings know a session by, safe to show |
+//! | [`SessionInfo`], [`SessionByKey<C>`](SessionByKey) | a line of a listing, without content and with it |
+//! | [`UserId`] | whose session it is |
+//! | [`Json<T>`](Json), [`Attributes`] | content that describes itself: any serde type, or values by name |
+//! | [`Timeouts`], [`SessionOptions`] | how long sessions live: all of them, or one |
+//! | [`CsrfToken`], [`web`](web/index.html) | tokens for forms; the cookie, and forms before a login |
+//! | [`Durability`] | what a crash may take |
+//! | [`Error`] | what went wrong, with what to do; "no session" is no error |
+//! | [`Inspector`], [`admin`], [`salvage`](salvage()) | for operators: look in, end sessions, copy, rescue |
+//! | [`Engine`], [`RedbEngine`], [`MemoryEngine`] | where records are kept; [`engine`] is the contract |
+//!
 //! # A first program
 //!
 //! ```
@@ -79,19 +101,20 @@
 //! | to | see |
 //! |---|---|
 //! | read about one question, with programs | [`guide`] |
-//! | open a store, change a setting | [`SessionStore`], [`Builder`], [`Durability`] |
-//! | set how long sessions live | [`Timeouts`], [`SessionOptions`] |
-//! | put sessions and cookies together | [`web`](web/index.html), [`SessionId`], [`CsrfToken`] |
-//! | choose a type for the content | [`guide::content`], [`Json`], [`Attributes`] |
-//! | change the content type later | [`Builder::content_version`] |
-//! | list and end a user's sessions | [`SessionStore::sessions_of`], [`SessionStore::destroy_others`] |
+//! | set how long sessions live, "remember me" | [`guide::timeouts`] |
+//! | put sessions and cookies together | [`guide::login`], [`web`](web/index.html) |
+//! | choose a type for the content, change it later | [`guide::content`], [`Builder::content_version`] |
+//! | list and end a user's sessions | [`guide::users`], [`SessionStore::sessions_of_with`], [`SessionStore::destroy_of`] |
 //! | change one session from many threads | [`SessionStore::modify`] |
 //! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
+//! | call it from async code | [`guide::async_`] |
+//! | copy a store while it is in use | [`SessionStore::backup`] |
 //! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
 //! | keep sessions on a server, for many machines | [`SessionStore::connect`], [`guide::engines`] |
-//! | look into a store without its program, copy it, keep it in an archive | [`admin`] |
+//! | look into a store without its program, keep it in an archive | [`admin`] |
 //! | keep sessions somewhere else | [`engine::Engine`] |
-//! | handle what can go wrong | [`Error`] |
+//! | handle what can go wrong | [`guide::errors`], [`Error`] |
+//! | know what an update may change | [`guide::versions`] |
 //!
 //! # What holds
 //!
@@ -112,10 +135,23 @@
 //! No HTTP, no user accounts, no server, no async. Not a cache, and not for two processes at once:
 //! one process holds the file.
 //!
+//! # Limits
+//!
+//! | limit | default | set by | past it |
+//! |---|---|---|---|
+//! | content of a session | 64 KiB, at most 16 MiB | [`Builder::max_content_len`] | [`Error::TooLarge`] |
+//! | levels in content | 64; in JSON 127 | | [`Error::Encode`] |
+//! | sessions | 10,000,000 | [`Builder::max_sessions`] | [`Error::Full`] |
+//! | sessions of a user | none | [`Builder::max_sessions_per_user`] | [`Error::UserFull`], or the oldest ends |
+//! | a user id | 255 bytes | | [`Error::InvalidUser`] |
+//! | the page cache | 1/32 of memory, 64 to 512 MiB | [`Builder::cache_size`] | pages are read again |
+//! | processes on a file | 1 | [`SessionStore::connect`] to a server | [`Error::AlreadyOpen`] |
+//!
 //! # Systems
 //!
-//! Linux on a 64-bit processor, with the file on a local disk that supports locks. **On Windows
-//! every `open` hangs, and on Android it is refused**; macOS was not tried. The README has a table.
+//! It was run on Linux, x86-64, with the file on a local disk that supports locks. Windows, macOS,
+//! Android and the BSDs have their locks and syncs in the code, by the documentation of each system;
+//! **none of them was run**. The README has a table.
 //!
 //! # Features
 //!
@@ -126,6 +162,7 @@
 //! | `postgres` | no | sessions on PostgreSQL |
 //! | `redis` | no | sessions on Redis or Valkey, alone or as a cluster |
 //! | `tls` | no | TLS to either; it compiles C |
+//! | `uuid` | no | a [`UserId`] from a `uuid::Uuid` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -154,6 +191,7 @@ pub use engine::contract::Engine;
 pub use engine::durability::Durability;
 pub use engine::redb::recovery::Recovery;
 pub use engine::redb::salvage::{Salvage, SalvageReport, salvage};
+#[doc(inline)]
 pub use engine::{MemoryEngine, Problem, RedbEngine, UserLimit};
 pub use error::timeouts::InvalidTimeouts;
 pub use error::{Error, Result, Source};

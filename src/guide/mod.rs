@@ -11,6 +11,7 @@
 //! | [`desktop`] | where file and id go; the second start |
 //! | [`engines`] | a file, memory, or a server: what each promises |
 //! | [`operating`] | what to watch, what may be done with the file |
+//! | [`versions`] | what a new version may change: the API, the compiler, the file |
 //! | [`faq`] | why there is no X |
 
 #[doc = include_str!("login.md")]
@@ -39,6 +40,9 @@ pub mod engines {}
 
 #[doc = include_str!("operating.md")]
 pub mod operating {}
+
+#[doc = include_str!("versions.md")]
+pub mod versions {}
 
 #[doc = include_str!("faq.md")]
 pub mod faq {}

@@ -19,6 +19,7 @@ mod fixtures;
 #[cfg(unix)]
 mod forked;
 mod full_disk;
+mod guide;
 mod history;
 mod kill;
 mod listings_go_on;

@@ -27,7 +27,7 @@ use crate::time::moment::Moment;
 use crate::time::ticks;
 use crate::time::timeouts::Timeouts;
 
-/// The ways to a store. They stand with the settings, so that the store need not know of them.
+// These stand with the settings, so that the store need not know of them.
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Opens the store in a file, with every setting at its default; a missing file is created.
     ///
@@ -50,6 +50,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::Io`] if the maintenance threads cannot be started.
     pub fn in_memory() -> Result<Self> {
         Self::builder().in_memory()
+    }
+}
+
+/// All settings at their defaults.
+impl<C: Serialize + DeserializeOwned> Default for Builder<C> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -29,17 +29,17 @@ use crate::error::{Error, Result};
 ///     .open(path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
     /// A write returns once it is on the disk, with one sync for each commit. The default: a
     /// logout that was acknowledged stays one.
     #[default]
     Immediate,
-    /// As `Immediate`, without the log: each commit is one of redb's, in two phases and two syncs. For
-    /// an attacker who chooses the content, reads the file and cuts the power: what tells an entry of
-    /// the log from bytes made up to look like one is in the file. After a crash it takes longer to
-    /// open.
+    /// As `Immediate`, without the log: each commit is one of redb's, in two phases and two syncs.
+    /// Choose it where one attacker can choose content, read the file and cut the power. The salt that
+    /// tells an entry of the log from content that imitates one is in the file, so that attacker
+    /// could forge an entry. After a crash it takes longer to open.
     TwoPhase,
     /// A write returns at once and is on the disk within the interval, with the next
     /// [`flush`](crate::SessionStore::flush), or on closing. A crash loses the last interval,

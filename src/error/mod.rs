@@ -276,9 +276,9 @@ pub enum Error {
     },
     /// A commit failed half way: the change may or may not survive. It is all there or not at all.
     ///
-    /// Reading shows which once the store has written again. While the disk keeps failing, a read
-    /// may still show the state before; after a failed sync, until the store was closed and opened
-    /// again.
+    /// Read the session again, and go by what is there. While the disk keeps failing, a read may
+    /// still show the state before. After a failed sync, close the store and open it again first.
+    /// Ending a session once more is always right.
     #[error("the commit failed half way; whether the change is stored is not known: read it again")]
     OutcomeUnknown {
         /// What the storage engine reported.

@@ -22,7 +22,8 @@ use crate::session::id::decode_128_bits;
 /// # Security
 ///
 /// It is a secret between the server and its own pages: `Debug` shows nothing of it. Unlike the
-/// session id it is stored as it is, because it is of no use without the session's cookie.
+/// session id it is stored as it is, because it is of no use without the session's cookie. A text
+/// that was submitted is compared by [`verify`](Self::verify), and never becomes a token.
 ///
 /// # Examples
 ///

@@ -27,7 +27,7 @@ use crate::session::user::UserId;
 /// assert_eq!(info.created_at(), session.created_at());
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionInfo {
     pub(crate) key: SessionKey,
     pub(crate) user: Option<UserId>,

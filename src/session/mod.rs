@@ -64,7 +64,7 @@ pub struct Session<C = Attributes> {
 }
 
 /// What a record says of time, under the timeouts that were in force when it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Times {
     pub(crate) created_at: Timestamp,
     pub(crate) last_active: Timestamp,

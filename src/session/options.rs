@@ -23,7 +23,7 @@ use crate::time::timeouts::OwnTimeouts;
 /// assert_eq!(session.expires_at(), session.created_at() + month);
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "options do nothing until `create_with` gets them"]
 #[doc(alias = "applySessionOptions")]
 pub struct SessionOptions {

@@ -26,7 +26,7 @@ const MAX_ATTEMPTS: u32 = 10_000;
 /// # Examples
 ///
 /// See [`SessionStore::read_key`] and [`SessionStore::modify_key`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionByKey<C> {
     info: SessionInfo,
     content: C,

@@ -29,6 +29,17 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones. What the steps before had deleted is deleted, or will be by
     /// the next call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::builder().manual_maintenance().in_memory()?;
+    /// store.create(7)?;
+    /// assert_eq!(store.clean_up_expired()?, 0); // nothing is expired yet
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "cleanUpExpiredSessions")]
     pub fn clean_up_expired(&self) -> Result<u64> {
         self.handle.core.sweep(Sweeper::Caller)
@@ -73,6 +84,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// None besides the general ones. What could not be written is kept and tried again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let store = SessionStore::<u32>::open(path)?;
+    /// let session = store.create(7)?;
+    /// store.extend_lifetime(session.id())?; // on the disk within a second
+    /// store.flush()?; // on the disk now
+    /// assert_eq!(store.stats()?.pending_touches, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn flush(&self) -> Result<()> {
         self.handle.core.ensure_open()?;
         self.handle.core.engine.flush()
@@ -90,6 +116,20 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// When the last flush or the closing fails. The store is closed all the same, and the file
     /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
     /// [`Error::Forked`] in a forked process, where nothing is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::{Error, SessionStore};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let store = SessionStore::<u32>::open(path)?;
+    /// let another_handle = store.clone();
+    /// store.close()?;
+    /// assert!(matches!(another_handle.len(), Err(Error::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         let core = &self.handle.core;
         core.process.ensure_same()?;

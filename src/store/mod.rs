@@ -192,6 +192,20 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
     /// with content of type `C`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let id = store.create(7)?.id().clone();
+    /// match store.read(&id)? {
+    ///     Some(session) => assert_eq!(*session.content(), 7),
+    ///     None => println!("log in first"),
+    /// }
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
         let (core, key) = (&self.handle.core, id.key());
         let record = core.counting_damage(core.engine.load(&key, core.moment()?))?;
@@ -211,6 +225,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// As for [`read`](Self::read). The life of a session whose content cannot be read may be
     /// extended all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let created = store.create(7)?;
+    /// let session = store.read_and_extend(created.id())?;
+    /// assert!(session.is_some_and(|session| session.expires_at() >= created.expires_at()));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "extendLifeTime")]
     pub fn read_and_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
         if self.handle.codec.migrate.is_some() {
@@ -248,6 +274,19 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// [`Error::DamagedRecord`] if what is stored is not a session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let session = store.create(7)?;
+    /// assert!(store.extend_lifetime(session.id())?);
+    /// store.destroy(session.id())?;
+    /// assert!(!store.extend_lifetime(session.id())?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     #[doc(alias = "extendLifeTime")]
     pub fn extend_lifetime(&self, id: &SessionId) -> Result<bool> {
         Ok(self.extend(&id.key())?.is_some())
@@ -267,15 +306,39 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// None besides the general ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let session = store.create(7)?;
+    /// assert!(store.destroy(session.id())?);
+    /// assert!(!store.destroy(session.id())?); // there is none any more
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn destroy(&self, id: &SessionId) -> Result<bool> {
         self.destroy_key(&id.key())
     }
 
-    /// Ends every session of every user. One durable commit, and space proportional to nothing.
+    /// Ends every session of every user. One durable commit; it needs no extra space.
     ///
     /// # Errors
     ///
     /// None besides the general ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// store.create(7)?;
+    /// store.clear()?;
+    /// assert!(store.is_empty()?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<()> {
         self.handle.core.moment()?;
         self.handle.core.engine.clear()

@@ -47,6 +47,20 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// [`Error::Gone`] if the session itself is not there any more; nothing is ended then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let here = store.create_for_user("ann", 1)?;
+    /// let there = store.create_for_user("ann", 2)?;
+    /// assert_eq!(store.destroy_others(&here)?, 1);
+    /// assert!(store.read(there.id())?.is_none());
+    /// assert!(store.read(here.id())?.is_some());
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn destroy_others(&self, session: &Session<C>) -> Result<u64> {
         let core = &self.handle.core;
         let (key, moment) = (session.key(), core.moment()?);

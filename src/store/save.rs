@@ -31,6 +31,22 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// logout. [`Error::Conflict`] if it was updated since; see [`modify`](Self::modify). Then, and
     /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], or
     /// [`Error::UserFull`] if the session comes to a user who may have no more, nothing is written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::{Error, SessionStore};
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let mut mine = store.create(7)?;
+    /// let Some(mut theirs) = store.read(mine.id())? else { return Ok(()) };
+    ///
+    /// *mine.content_mut() += 1;
+    /// store.update(&mut mine)?;
+    /// // The other one was read before that.
+    /// assert!(matches!(store.update(&mut theirs), Err(Error::Conflict { .. })));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn update(&self, session: &mut Session<C>) -> Result<()> {
         let (core, key) = (&self.handle.core, session.key);
         let (record, moment) = self.next_record(session, session.csrf_token.as_ref())?;

@@ -117,6 +117,22 @@ impl Timestamp {
     }
 }
 
+/// As [`Timestamp::from_system_time`].
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = Error;
+
+    fn try_from(time: SystemTime) -> Result<Self> {
+        Self::from_system_time(time)
+    }
+}
+
+/// As [`Timestamp::to_system_time`].
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_system_time()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

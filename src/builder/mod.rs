@@ -110,7 +110,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("sessions.redb");
-    /// let open = |minutes| {
+    /// let open = |minutes: i64| {
     ///     SessionStore::<u32>::builder().timeouts(Timeouts::from_seconds(minutes * 60, 86_400)?)
     ///         .open(&path)
     /// };

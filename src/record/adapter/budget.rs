@@ -22,7 +22,7 @@ pub(in crate::record) const FREE_ELEMENTS: usize = 64 * 1024;
 pub(in crate::record) struct Budget {
     allowed: usize,
     elements_left: Cell<usize>,
-    /// How many elements no size hint has been given for.
+    /// The elements that no size hint was given for yet.
     unpromised: Cell<usize>,
     refusal: Cell<Option<Refusal>>,
 }
@@ -76,8 +76,13 @@ impl Budget {
         }
     }
 
-    /// How many elements a list may make room for before it has seen one. All hints of one value
-    /// together stay within its bytes: otherwise each level could claim, and be given, all of them.
+    /// The elements that a list may make room for before it has seen one. All promises of one value
+    /// together stay within its bytes. Otherwise each level could claim all of them, and get them.
+    ///
+    /// An example: content of 100 bytes holds a list of lists, and each claims 80 elements. The
+    /// outer list is promised 80. The first inner one is promised the 20 that are left, and every
+    /// later one none: it grows as its elements come. So at most 100 elements have room before they
+    /// are seen, and not 80 times 80.
     #[inline]
     pub(super) fn promise(&self, claimed: usize) -> usize {
         let elements = claimed.min(self.unpromised.get());

@@ -63,7 +63,7 @@ pub struct Session<C = Attributes> {
     pub(crate) modified: bool,
 }
 
-/// What a record says of time, under the timeouts that were in force when it was read.
+/// The times of a record, under the timeouts in force when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Times {
     pub(crate) created_at: Timestamp,

@@ -119,7 +119,7 @@ impl<C: DeserializeOwned> Codec<C> {
     }
 }
 
-/// What a record says of a session's times.
+/// A session's times, by its record.
 pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
     Times {
         created_at: record.created_at(),
@@ -128,7 +128,7 @@ pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
     }
 }
 
-/// What a record says of a session that no save changes.
+/// The part of a record that no save changes.
 pub(crate) fn origin_of(record: &Record) -> Origin {
     Origin { created_at: record.created_at(), own_timeouts: record.own_timeouts() }
 }

@@ -57,8 +57,8 @@ impl Inspector {
     /// there is changed.
     ///
     /// The archive is read twice: once to see that it is whole, and once to import it. A new store
-    /// takes its time of creation and its timeouts on record from the archive, and its content's name
-    /// if it has none.
+    /// takes its time of creation and its timeouts on record from the archive. It takes the
+    /// content's name if it has none.
     ///
     /// # Durability
     ///

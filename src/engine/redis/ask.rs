@@ -1,7 +1,7 @@
 //! A connection to the primary, and commands and scripts on it, with their errors as what they mean.
 //!
-//! Invariant: what the server refused without carrying it out is never taken for lost, and what a
-//! server says is not passed on where it may repeat arguments.
+//! Invariant: a request that the server refused is never taken for lost. A server's text that may
+//! repeat arguments is not passed on.
 
 use std::time::Duration;
 

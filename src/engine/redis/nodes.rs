@@ -179,7 +179,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// A login that failed. What the server says of it may repeat the login, so the kind alone is told.
+    /// A login that failed. The server's text may repeat the login, so only the kind is reported.
     fn login_refused(&self, said: &str) -> Failure {
         let reason = match said.split_whitespace().next().unwrap_or_default() {
             "LOADING" => return Failure::not_now("the server is loading its data"),

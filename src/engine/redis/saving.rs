@@ -1,8 +1,8 @@
 //! Storing records, within the limits.
 //!
-//! Invariant: which of a user's sessions end is decided by
-//! [`PerUser::make_room`](crate::engine::limits::PerUser::make_room) from what one script showed, and
-//! carried out by a second one only if nothing of that has changed; else both are repeated.
+//! Invariant: [`PerUser::make_room`](crate::engine::limits::PerUser::make_room) decides which of a
+//! user's sessions end, from what one script showed. A second script carries it out only if nothing
+//! of that has changed; else both are repeated.
 
 use crate::engine::limits::PerUser;
 use crate::engine::network::backend::Attempt;

@@ -19,7 +19,7 @@ pub(super) fn clamped(millis: u64) -> i64 {
     millis.min(MOST) as i64
 }
 
-/// A record's columns, but for its key.
+/// A record's columns, except its key.
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) revision: i64,

@@ -32,10 +32,10 @@ pub(crate) const JSON: &str = "$sessile::Json";
 ///
 /// # Errors
 ///
-/// What would not come back from JSON is refused when it is stored, with
-/// [`Error::Encode`](crate::Error::Encode): a float that is not finite, a `Some` that holds nothing
-/// (`Some(None)`, `Some(())`), a map with keys that are no text where the type needs to buffer it,
-/// the same key twice, more than 127 levels. A value that is stored comes back equal; floats do to
+/// A value that JSON would not give back is refused when it is stored, with
+/// [`Error::Encode`](crate::Error::Encode). It has a float that is not finite, or a `Some` that
+/// holds nothing (`Some(None)`, `Some(())`). Or it has the same key twice, more than 127 levels, or
+/// a buffered map with keys that are no text. A value that is stored comes back equal; floats do to
 /// the last bit.
 ///
 /// # Examples

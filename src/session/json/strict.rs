@@ -1,8 +1,8 @@
 //! Owns how a value becomes a JSON text that it can be read back from.
 //!
-//! JSON has one `null` for a `None`, for a unit, and for a float that is not finite, and knows no
-//! levels of options. serde_json writes all of these and says nothing. Invariant: what is written
-//! here has no float that is not finite, no `Some` that holds a `null`, and at most 127 levels.
+//! JSON has one `null` for a `None`, a unit and a float that is not finite. It has no levels of
+//! options. serde_json writes all of these and says nothing. Invariant: what is written here has no
+//! float that is not finite, no `Some` that holds a `null`, and at most 127 levels.
 //!
 //! It cannot know what the type's `Deserialize` does with the text.
 

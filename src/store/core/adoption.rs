@@ -1,4 +1,4 @@
-//! By which timeouts a sweep may delete: the store's own, or longer ones that are on record.
+//! The timeouts by which a sweep may delete: the store's own, or longer ones on record.
 //!
 //! Invariant: what is live under the timeouts on record is not swept for shorter ones before those
 //! are adopted. It knows no engine; the store's core does what is decided here.
@@ -64,13 +64,13 @@ impl Adoption {
         self.0.lock().map(|pending| pending.on_record)
     }
 
-    /// What every deletion has to go by at this moment.
+    /// The timeouts by which every deletion goes now.
     pub(crate) fn lenient(&self) -> Option<Timeouts> {
         self.0.lock().map(|pending| pending.lenient)
     }
 
-    /// What a sweep goes by that begins now. The thread's first one comes after one interval, which
-    /// is when its successor, and nobody before it, may adopt.
+    /// The timeouts of a sweep that begins now. The thread's first one comes after one interval,
+    /// which is when its successor, and nobody before it, may adopt.
     pub(crate) fn decide(&self, now: Timestamp, sweeper: Sweeper) -> Sweeping {
         let mut state = self.0.lock();
         let Some(pending) = state.as_mut() else { return Sweeping::Own };

@@ -1,4 +1,4 @@
-//! Which of the background tasks fail at present, and with what.
+//! The background tasks that fail at present, and their errors.
 
 use crate::error::Error;
 
@@ -16,8 +16,8 @@ pub(crate) enum Task {
 pub(crate) struct Failing(Vec<(Task, Error)>);
 
 impl Failing {
-    /// A task has failed, or gone well. What it failed with before is handed out, to be dropped where
-    /// no lock is held: an engine's error may do anything then.
+    /// Notes that a task failed or succeeded. The error before is handed out and dropped without a
+    /// lock held: dropping an engine's error may run any code.
     pub(crate) fn note(&mut self, task: Task, failure: Option<Error>) -> Option<Error> {
         let place = self.0.iter().position(|(failed, _)| *failed == task);
         let before = place.map(|place| self.0.remove(place).1);

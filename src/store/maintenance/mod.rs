@@ -1,6 +1,5 @@
-//! The background threads. One writes what has a deadline, touches and deferred commits, and does
-//! nothing else; so nothing else can make it late. The other sweeps, and does what an engine wakes it
-//! for.
+//! The background threads. One writes touches and deferred commits, which have a deadline, and does
+//! nothing else; so nothing makes it late. The other sweeps, and runs an engine's background work.
 //!
 //! Invariant: they hold the store's core and nothing above it, so the last handle can stop them; and
 //! no failure, not even a panic, ends one: it is counted and tried again.
@@ -25,7 +24,7 @@ use crate::store::maintenance::signal::Signal;
 const FLUSHING: &str = "sessile-flush";
 const BULK: &str = "sessile-maintenance";
 
-/// How often what has to be done.
+/// The intervals of the background work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intervals {
     /// How long a touch, or a deferred commit, may be in memory alone.

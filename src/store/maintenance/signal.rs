@@ -1,4 +1,4 @@
-//! What the threads are told while they wait, or work.
+//! The signals that the threads get while they wait or work.
 
 use std::time::Instant;
 

@@ -72,9 +72,9 @@ pub enum CookieLifetime {
     /// Until the session's [`expires_at`](crate::Session::expires_at), but at most
     /// [400 days](SessionCookie::MAX_AGE_SECONDS).
     ///
-    /// It is said by `Max-Age`, which holds whatever the client's clock shows, and not by `Expires`,
-    /// which would go by that clock and which `Max-Age` overrules (RFC 6265bis, 4.1.2.2). Set the
-    /// cookie again whenever the session is extended.
+    /// `Max-Age` says it, whatever the client's clock shows. `Expires` would go by that clock, and
+    /// `Max-Age` overrules it (RFC 6265bis, 4.1.2.2). Set the cookie again whenever the session is
+    /// extended.
     UntilExpiry,
 }
 

@@ -11,8 +11,8 @@
 //!
 //! # Security
 //!
-//! Only the `__Host-` prefix makes the cookie this host's own. Without it any sibling under the same
-//! domain, and anybody who can answer for `http://`, can plant a cookie of the same name (8.6,
+//! Only the `__Host-` prefix makes the cookie this host's own. Without it a sibling under the same
+//! domain, or an attacker who can answer for `http://`, can plant a cookie of the same name (8.6,
 //! "cookie tossing"). Beside the right one a planted id keeps the user logged out, since
 //! [`read`](SessionCookie::read) takes neither of two. Alone it is read like any other.
 //!

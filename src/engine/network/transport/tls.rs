@@ -1,7 +1,7 @@
 //! TLS by rustls: the server's certificate is verified, always.
 //!
-//! Invariant: a handshake that ends well was with a server whose certificate is for the host that was
-//! asked for, is valid now, and goes back to an authority that is trusted. Nothing turns that off.
+//! Invariant: a completed handshake was with a server whose certificate is for the requested host,
+//! is valid now, and goes back to a trusted authority. Nothing turns that off.
 
 use std::fmt;
 use std::io;

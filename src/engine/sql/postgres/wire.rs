@@ -272,7 +272,7 @@ impl PostgresConnection {
     }
 }
 
-/// How many rows a command changed: the last word of what it says of itself.
+/// How many rows a command changed: the last word of its tag.
 fn changed(tag: &[u8]) -> u64 {
     let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
     let last = std::str::from_utf8(tag).unwrap_or_default().rsplit(' ').next();

@@ -1,11 +1,9 @@
 //! The tables and the statements, in what PostgreSQL, CockroachDB and YugabyteDB have in common.
 //!
-//! Invariant: numbers are cut off by [`columns`](crate::engine::sql::columns), so that no sum of two
-//! is past what the server can hold.
-//!
-//! `live!` and `deadline!` restate
-//! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
-//! server compare the two.
+//! Invariant: each text is one statement, and so one step on the server. Which sessions are live is
+//! said by [`terms`](crate::engine::sql::terms) alone.
+
+use crate::engine::sql::terms::{deadline, due, live};
 
 /// Over how many rows the number of records is spread, so that those who insert do not wait for one
 /// another.
@@ -43,43 +41,6 @@ pub(super) const TUNING: &[&str] = &[
 /// What takes the tables away.
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
-/// Whether a record is live at `$now`, under timeouts of its own or `$i` and `$a`.
-macro_rules! live {
-    ($now:literal, $i:literal, $a:literal) => {
-        concat!(
-            "last_active > ",
-            $now,
-            " - coalesce(inactivity, ",
-            $i,
-            ") and created_at > ",
-            $now,
-            " - coalesce(absolute, ",
-            $a,
-            ")"
-        )
-    };
-}
-
-macro_rules! deadline {
-    ($i:literal, $a:literal) => {
-        concat!(
-            "least(last_active + coalesce(inactivity, ",
-            $i,
-            "), created_at + coalesce(absolute, ",
-            $a,
-            "))"
-        )
-    };
-}
-
-/// Whether a touch at `$2` moves a record's activity by as much as `$3`, or a tenth of its inactivity
-/// timeout, `$4` by default.
-macro_rules! due {
-    () => {
-        "last_active < $2 and last_active <= $2 - least($3, coalesce(inactivity, $4) / 10)"
-    };
-}
-
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
         /// The statements, by their numbers.
@@ -100,11 +61,11 @@ statements! {
     // key, now, resolution, inactivity, absolute
     // Whether it had to be touched and was not, as another transaction came first: ask again.
     Extend = concat!(
-        "with touched as (update {}_sessions set last_active = $2 where key = $1 and ", due!(),
+        "with touched as (update {}_sessions set last_active = $2 where key = $1 and ", due!("/"),
         " and ", live!("$2", "$4", "$5"),
         " returning revision, last_active, index_deadline, user_key, record) \
          select revision, last_active, index_deadline, user_key, record, false from touched \
-         union all select revision, last_active, index_deadline, user_key, record, ", due!(),
+         union all select revision, last_active, index_deadline, user_key, record, ", due!("/"),
         " from {}_sessions where key = $1 and ", live!("$2", "$4", "$5"),
         " and not exists (select 1 from touched)");
     // the columns; the most records that this statement may count; the shard

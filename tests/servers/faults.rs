@@ -224,7 +224,7 @@ impl<P: Place> Bench<P> {
         let proxy = Proxy::start(address_of(&on.url));
         let url =
             with_parameter(&behind(&on.url, proxy.address()), &format!("timeout_ms={timeout_ms}"));
-        let broken = P::connect(&url).unwrap();
+        let broken = in_the_end(|| P::connect(&url));
         Self { direct, broken, proxy, _on: on }
     }
 
@@ -241,7 +241,20 @@ impl<P: Place> Bench<P> {
         }
     }
 
+    /// What is stored, once it agrees with what is counted: a server may be in the middle of what was
+    /// asked for when the connection ended.
     fn contents(&self) -> Contents {
+        for _ in 0..100 {
+            let contents = self.scanned();
+            if self.counted() == [contents.len() as u64; 2] {
+                return contents;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{:?} are counted, and stored is {:?}", self.counted(), self.scanned());
+    }
+
+    fn scanned(&self) -> Contents {
         let mut contents = Contents::new();
         self.direct
             .scan(None, &mut |key, record| {
@@ -252,13 +265,16 @@ impl<P: Place> Bench<P> {
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();
+        contents
+    }
+
+    /// How many entries the index has, and how many records the server says that it has.
+    fn counted(&self) -> [u64; 2] {
         let checked = self.direct.check(&moment(0).timeouts, &mut |finding| {
             assert!(matches!(finding, sessile::engine::Finding::Record(..)), "{finding:?}");
             Ok(())
         });
-        assert_eq!(checked.unwrap().expiry_entries, contents.len() as u64);
-        assert_eq!(self.direct.stats().unwrap().stored, contents.len() as u64);
-        contents
+        [checked.unwrap().expiry_entries, self.direct.stats().unwrap().stored]
     }
 
     /// How many bytes go each way, where nothing goes wrong; and what is stored before and after.
@@ -268,11 +284,15 @@ impl<P: Place> Bench<P> {
         for _ in 0..2 {
             self.prepare();
             measured.before = self.contents();
-            self.proxy.reset();
-            let said = (operation.act)(&self.broken).unwrap();
+            let said = in_the_end(|| {
+                self.prepare();
+                self.proxy.reset();
+                let said = (operation.act)(&self.broken);
+                measured.requested = self.proxy.bytes(Way::Request);
+                measured.answered = self.proxy.bytes(Way::Answer);
+                said
+            });
             assert_eq!(said, operation.says[0], "{}", operation.name);
-            measured.requested = self.proxy.bytes(Way::Request);
-            measured.answered = self.proxy.bytes(Way::Answer);
             assert!(measured.requested > 0 && measured.answered > 0);
             measured.after = self.contents();
         }
@@ -288,7 +308,7 @@ impl<P: Place> Bench<P> {
         let place = format!("{} with {fault:?} of the {way:?} at {at}", operation.name);
         self.prepare();
         // So that it is the operation that meets the fault, and not the connecting before it.
-        self.broken.load_meta("color").unwrap();
+        in_the_end(|| self.broken.load_meta("color"));
         self.proxy.arm(way, at, fault);
         let said = (operation.act)(&self.broken);
         self.proxy.reset();
@@ -299,6 +319,9 @@ impl<P: Place> Bench<P> {
                 assert_eq!(now, *after, "{place}: it was answered");
             }
             Err(Error::OutcomeUnknown { .. }) => {
+                // The server may be at it still.
+                std::thread::sleep(Duration::from_millis(10));
+                let now = self.contents();
                 assert!(
                     !operation.is_looked_up || fault == NetworkFault::Swallow,
                     "{place}: unknown"
@@ -329,6 +352,16 @@ impl Measured {
     fn ways(&self) -> [(Way, u64); 2] {
         [(Way::Request, self.requested), (Way::Answer, self.answered)]
     }
+}
+
+/// What succeeds on a machine that has other things to do as well, where a call has little time.
+fn in_the_end<T>(mut call: impl FnMut() -> sessile::Result<T>) -> T {
+    for _ in 0..50 {
+        if let Ok(done) = call() {
+            return done;
+        }
+    }
+    call().unwrap()
 }
 
 /// Every byte where `SESSILE_TEST_EVERY_BYTE` is set; else every few, and the first and last ones.
@@ -459,7 +492,7 @@ pub(crate) fn a_wrong_url_is_an_error_that_shows_no_password<P: Place>() {
     let error = refused.map(drop).unwrap_err();
     assert!(matches!(error, Error::InvalidSetting { .. }), "{error:?}");
     shows(format!("{error} {error:?}"));
-    let nowhere = P::connect(&format!("{scheme}://nobody:hidden@127.0.0.1:1?timeout_ms=300"));
+    let nowhere = P::connect(&format!("{scheme}://nobody:hidden@127.0.0.1:1/0?timeout_ms=300"));
     let error = nowhere.map(drop).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     shows(format!("{error} {error:?}"));

@@ -7,6 +7,7 @@
               the operations are a table"
 )]
 
+mod deadlines;
 mod faults;
 mod hosts;
 mod instances;
@@ -21,6 +22,7 @@ macro_rules! tests_on {
         mod conformance {
             sessile::testing::engine_conformance!(crate::places::On<$place>);
         }
+        crate::deadlines::tests!($place);
         crate::hosts::tests!($place);
         crate::round_trips::tests!($place);
     };

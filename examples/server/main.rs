@@ -72,10 +72,13 @@ fn main() -> ExitCode {
 /// Serves until the process is killed. There is no shutdown code, and none is needed: whatever was
 /// answered is in the file already.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let store = SessionStore::builder()
+    let builder = SessionStore::builder()
         .timeouts(Timeouts::from_env()?)
-        .content_name("sessile's example server")
-        .open(&options.file)?;
+        .content_name("sessile's example server");
+    let store = match &options.store {
+        Some(url) => builder.connect(url)?,
+        None => builder.open(&options.file)?,
+    };
     // A name of its own: cookies do not tell the ports of a host apart.
     let cookie = SessionCookie::builder()
         .name(if options.behind_tls { "__Host-sessile" } else { "sessile" })

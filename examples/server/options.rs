@@ -4,10 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
-usage: server [--behind-tls] [PORT] [FILE]
+usage: server [--behind-tls] [--store URL] [PORT] [FILE]
 
   PORT          the port on 127.0.0.1; 0 takes a free one; default: 8080
   FILE          where the sessions are kept; default: sessions.redb
+  --store URL   where the sessions are kept instead: redis://HOST, postgres:// or
+                mysql://USER@HOST/DATABASE;
+                the example has to be built with the feature of that server
   --behind-tls  a proxy in front terminates TLS: the cookie is `__Host-sessile` and `Secure`";
 
 pub(crate) enum Command {
@@ -19,15 +22,21 @@ pub(crate) struct Options {
     pub(crate) behind_tls: bool,
     pub(crate) port: u16,
     pub(crate) file: PathBuf,
+    pub(crate) store: Option<String>,
 }
 
 impl Command {
-    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let mut behind_tls = false;
+        let mut store = None;
         let mut values = Vec::new();
-        for argument in arguments {
+        while let Some(argument) = arguments.next() {
             match argument.to_str() {
                 Some("--behind-tls") => behind_tls = true,
+                Some("--store") => {
+                    let url = arguments.next().and_then(|url| url.into_string().ok());
+                    store = Some(url.ok_or("`--store` needs a URL")?);
+                }
                 Some("--help" | "-h") => return Ok(Self::Help),
                 Some(flag) if flag.starts_with('-') => return Err(format!("no option `{flag}`")),
                 _ => values.push(argument),
@@ -43,7 +52,7 @@ impl Command {
         let file = values.next().map_or_else(|| "sessions.redb".into(), PathBuf::from);
         match values.next() {
             Some(extra) => Err(format!("one argument too many: `{}`", extra.display())),
-            None => Ok(Self::Serve(Options { behind_tls, port, file })),
+            None => Ok(Self::Serve(Options { behind_tls, port, file, store })),
         }
     }
 }

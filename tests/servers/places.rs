@@ -1,6 +1,7 @@
 //! Where the tests' servers are, and names on them that nothing else uses.
 
 use std::marker::PhantomData;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sessile::Engine;
@@ -16,6 +17,9 @@ pub(crate) trait Place: 'static {
 
     /// Takes away what a store of a name kept on the server.
     fn clean_up(url: &str);
+
+    /// Everything that a store of a name keeps on the server, as the server's own client shows it.
+    fn dump(url: &str) -> Vec<u8>;
 }
 
 pub(crate) fn url_of<P: Place>() -> String {
@@ -55,6 +59,22 @@ pub(crate) fn address_of(url: &str) -> String {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host).into()
 }
 
+/// The store's name in a URL of a test.
+fn name_in(url: &str) -> &str {
+    let (_, rest) = url.split_once("name=").unwrap();
+    rest.split_once('&').map_or(rest, |(name, _)| name)
+}
+
+#[cfg(feature = "postgres")]
+const TABLES: [&str; 4] = ["sessions", "users", "counts", "meta"];
+
+/// What a command printed, byte by byte; it has to succeed.
+fn said(command: &mut Command) -> Vec<u8> {
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
+}
+
 /// A store of its own on a server, for the length of one test.
 #[derive(Debug)]
 pub(crate) struct On<P: Place> {
@@ -70,20 +90,12 @@ impl<P: Place> EngineFixture for On<P> {
     }
 
     fn open(&self) -> P::Engine {
-        P::connect(&self.url).unwrap()
+        // The machine may have other things to do.
+        P::connect(&with_parameter(&self.url, "timeout_ms=60000")).unwrap()
     }
 
     fn stored_bytes(&self) -> Vec<u8> {
-        let engine = self.open();
-        let mut bytes = Vec::new();
-        engine
-            .scan(None, &mut |key, record| {
-                bytes.extend_from_slice(key.as_bytes());
-                bytes.extend_from_slice(&record?.encode(&key));
-                Ok(std::ops::ControlFlow::Continue(()))
-            })
-            .unwrap();
-        bytes
+        P::dump(&self.url)
     }
 }
 
@@ -109,6 +121,24 @@ impl Place for Redis {
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.clear());
     }
+
+    fn dump(url: &str) -> Vec<u8> {
+        // Every key of the store with what it holds, whatever its kind.
+        const ALL: &str = "local found = {} \
+            local readers = {hash = {'hgetall'}, set = {'smembers'}, zset = {'zrange', 0, -1, \
+            'withscores'}, string = {'get'}} \
+            for _, key in ipairs(redis.call('keys', ARGV[1])) do \
+            local reader = readers[redis.call('type', key).ok] \
+            found[#found + 1] = key \
+            found[#found + 1] = redis.call(reader[1], key, unpack(reader, 2)) end \
+            return found";
+        let address = address_of(url);
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let tag = format!("{{{}}}", name_in(url));
+        let mut command = Command::new("redis-cli");
+        command.args(["-c", "-h", host, "-p", port, "eval", ALL, "1", &format!("{tag}:m")]);
+        said(command.arg(format!("{tag}*")))
+    }
 }
 
 #[cfg(feature = "redis")]
@@ -127,6 +157,10 @@ impl Place for Cluster {
     fn clean_up(url: &str) {
         Redis::clean_up(url);
     }
+
+    fn dump(url: &str) -> Vec<u8> {
+        Redis::dump(url)
+    }
 }
 
 #[cfg(feature = "postgres")]
@@ -144,5 +178,15 @@ impl Place for Postgres {
 
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.drop_tables());
+    }
+
+    fn dump(url: &str) -> Vec<u8> {
+        let mut psql = Command::new(crate::instances::postgres_programs().join("psql"));
+        psql.arg(url.split_once('?').unwrap().0);
+        for table in TABLES {
+            let table = format!("{}_{table}", name_in(url));
+            psql.args(["-c", &format!("copy {table} to stdout (format binary)")]);
+        }
+        said(&mut psql)
     }
 }

@@ -160,6 +160,7 @@
 //! | `cookie` | no | [`web`](web/index.html): the session cookie, in and out; CSRF tokens for forms before a login |
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 //! | `postgres` | no | sessions on PostgreSQL |
+//! | `mysql` | no | sessions on MySQL or MariaDB |
 //! | `redis` | no | sessions on Redis or Valkey, alone or as a cluster |
 //! | `tls` | no | TLS to either; it compiles C |
 //! | `uuid` | no | a [`UserId`] from a `uuid::Uuid` |

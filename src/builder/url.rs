@@ -51,6 +51,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// | `file:PATH` | in a file, as by [`open`](Self::open) | |
     /// | `memory:` | in memory, as by [`in_memory`](Self::in_memory) | |
     /// | `postgres://USER@HOST/DATABASE` | on PostgreSQL | `postgres` |
+    /// | `mysql://USER@HOST/DATABASE` | on MySQL or MariaDB | `mysql` |
     /// | `redis://HOST/NUMBER` | on Redis or Valkey; of a cluster name some hosts | `redis` |
     /// | `rediss://HOST/NUMBER` | the same, in TLS | `redis`, `tls` |
     ///
@@ -96,13 +97,19 @@ fn target(url: &str) -> Result<Target<'_>> {
         "redis" | "rediss" => {
             Ok(Target::Engine(Arc::new(crate::engine::redis::RedisEngine::connect(url)?)))
         }
+        #[cfg(feature = "mysql")]
+        "mysql" => {
+            Ok(Target::Engine(Arc::new(crate::engine::sql::mysql::MysqlEngine::connect(url)?)))
+        }
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "postgres" | "postgresql" => refused(feature_is_off("postgres")),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "redis" | "rediss" => refused(feature_is_off("redis")),
+        #[allow(unreachable_patterns, reason = "of the features, any may be off")]
+        "mysql" => refused(feature_is_off("mysql")),
         _ => refused(
-            "has a scheme that is unknown; known are `file`, `memory`, `postgres`, `redis` and \
-             `rediss`"
+            "has a scheme that is unknown; known are `file`, `memory`, `postgres`, `mysql`, \
+             `redis` and `rediss`"
                 .into(),
         ),
     }
@@ -172,6 +179,12 @@ mod tests {
     #[test]
     fn a_scheme_whose_feature_is_off_names_the_feature() {
         assert!(refusal("postgres://u:hidden@h").contains("feature `postgres`"));
+    }
+
+    #[cfg(not(feature = "mysql"))]
+    #[test]
+    fn a_scheme_of_mysql_whose_feature_is_off_names_the_feature() {
+        assert!(refusal("mysql://u:hidden@h/d").contains("feature `mysql`"));
     }
 
     #[cfg(not(feature = "redis"))]

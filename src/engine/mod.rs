@@ -10,9 +10,9 @@ pub(crate) mod durability;
 pub(crate) mod forward;
 pub(crate) mod limits;
 pub(crate) mod memory;
-#[cfg(any(feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 #[cfg_attr(
-    not(all(feature = "postgres", feature = "redis")),
+    not(all(feature = "mysql", feature = "postgres", feature = "redis")),
     allow(dead_code, reason = "each kind of server needs a part of it")
 )]
 pub(crate) mod network;
@@ -20,7 +20,7 @@ pub(crate) mod outcome;
 pub(crate) mod redb;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) mod sql;
 pub(crate) mod waker;
 
@@ -41,6 +41,8 @@ pub use redb::engine::RedbEngine;
 pub use redb::options::RedbOptions;
 #[cfg(feature = "redis")]
 pub use redis::RedisEngine;
+#[cfg(feature = "mysql")]
+pub use sql::mysql::MysqlEngine;
 #[cfg(feature = "postgres")]
 pub use sql::postgres::PostgresEngine;
 pub use waker::Waker;

@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -163,6 +164,41 @@ pub(crate) fn psql(instance: &Instance, statement: &str) -> std::result::Result<
     let mut command = Command::new(postgres_programs().join("psql"));
     command.args(["-h", "127.0.0.1", "-p", &instance.port.to_string(), "-U", "postgres", "-At"]);
     let done = command.args(["-c", statement, "postgres"]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+}
+
+/// A MariaDB server with a database `shop`; its superuser is `root`.
+pub(crate) fn mariadb(options: &[&str]) -> Instance {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let data = format!("--datadir={}", folder.path().join("data").display());
+    let is_root = output(Command::new("id").arg("-u")).trim() == "0";
+    let user = is_root.then_some("--user=root");
+    let mut install = Command::new("mariadb-install-db");
+    install.arg("--no-defaults").args(user).arg(&data).args(["--skip-test-db"]);
+    install.args(["--auth-root-authentication-method=normal", "--skip-name-resolve"]);
+    {
+        // It needs more of the machine than the servers do.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        output(&mut install);
+    }
+    let mut start = Command::new("mariadbd");
+    start.arg("--no-defaults").args(user).arg(&data).arg(format!("--port={port}"));
+    start.args(["--bind-address=127.0.0.1", "--performance-schema=off", "--skip-log-bin"]);
+    start.arg(format!("--socket={}", folder.path().join("socket").display()));
+    start.arg(format!("--pid-file={}", folder.path().join("pid").display())).args(options);
+    let instance = Instance::new(port, folder, start);
+    wait_until("MariaDB", || mariadb_said(&instance, "select 1").is_ok());
+    mariadb_said(&instance, "create database shop").unwrap();
+    instance
+}
+
+/// What statements by the superuser show.
+pub(crate) fn mariadb_said(instance: &Instance, text: &str) -> std::result::Result<String, String> {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "-h", "127.0.0.1", "-P", &instance.port.to_string()]);
+    let done = command.args(["-u", "root", "-N", "-B", "-e", text]).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }

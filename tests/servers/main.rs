@@ -34,6 +34,12 @@ mod postgres {
     crate::faults::tests!(crate::places::Postgres);
 }
 
+#[cfg(feature = "mysql")]
+mod mysql {
+    tests_on!(crate::places::Mysql);
+    crate::faults::tests!(crate::places::Mysql);
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     tests_on!(crate::places::Redis);

@@ -408,3 +408,137 @@ pub(crate) mod postgres {
         assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (1, 0));
     }
 }
+
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql {
+    use serde_bytes::ByteBuf;
+
+    use super::*;
+    use crate::instances::mariadb_said;
+
+    fn url(server: &Instance) -> String {
+        format!("mysql://root@127.0.0.1:{}/shop?", server.port)
+    }
+
+    fn does(server: &Instance, text: &str) -> String {
+        mariadb_said(server, text).unwrap()
+    }
+
+    #[test]
+    fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+        let mut server = instances::mariadb(&[]);
+        let url = url(&server);
+        is_killed_and_started_again(&mut server, &url);
+    }
+
+    #[test]
+    fn a_server_that_stands_still_holds_nobody_up_for_long() {
+        let server = instances::mariadb(&[]);
+        stands_still(&server, &url(&server));
+    }
+
+    #[test]
+    fn a_server_that_takes_no_writes_says_so_and_the_next_host_is_used() {
+        let (server, other) = (instances::mariadb(&[]), instances::mariadb(&[]));
+        let first = store(&format!("{}timeout_ms=2000", url(&server)));
+        let session = first.create_for_user("ann", 1).unwrap();
+        // The superuser may write even so; the store does not.
+        does(&server, "set global read_only = 1");
+        kill_connections(&server);
+        assert_unavailable(first.create(2), "create");
+        assert_unavailable(first.destroy(session.id()), "destroy");
+        let both = format!("mysql://root@127.0.0.1:{},127.0.0.1:{}/shop", server.port, other.port);
+        let second = store(&both);
+        second.create(3).unwrap();
+        assert!(second.read(session.id()).unwrap().is_none(), "it is another server");
+        does(&server, "set global read_only = 0");
+        assert_eq!(*first.read(session.id()).unwrap().unwrap().content(), 1);
+    }
+
+    fn kill_connections(server: &Instance) {
+        let connections =
+            does(server, "select id from information_schema.processlist where db = 'shop'");
+        for number in connections.lines() {
+            // It may have gone by itself.
+            let _ = mariadb_said(server, &format!("kill {number}"));
+        }
+    }
+
+    #[test]
+    fn connections_that_an_administrator_ends_are_made_again() {
+        let server = instances::mariadb(&[]);
+        let store = store(&url(&server));
+        let mut session = store.create(0).unwrap();
+        for number in 1..5 {
+            kill_connections(&server);
+            *session.content_mut() = number;
+            store.update(&mut session).unwrap();
+            assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), number);
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_refused_shows_neither_user_nor_password() {
+        let server = instances::mariadb(&[]);
+        does(&server, "create user shop identified by 'right'; grant all on shop.* to shop");
+        let url = |login: &str| format!("mysql://{login}@127.0.0.1:{}/shop", server.port);
+        for login in ["shop", "shop:hidden", "nobody:hidden"] {
+            let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+            let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+            assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+            assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+        }
+        let nowhere = format!("mysql://shop:right@127.0.0.1:{}/elsewhere", server.port);
+        assert_unavailable(SessionStore::<u64>::connect(&nowhere).map(drop), "no such database");
+        let store = SessionStore::<u64>::connect(&url("shop:right")).unwrap();
+        store.create(1).unwrap();
+        assert!(!format!("{store:?}").contains("right"));
+    }
+
+    #[test]
+    fn content_that_the_server_takes_no_packet_of_is_refused_and_nothing_else_is() {
+        let server = instances::mariadb(&["--max-allowed-packet=1M"]);
+        let store = SessionStore::<Vec<u8>>::builder().max_content_len(1 << 24);
+        let store = store.manual_maintenance().connect(&url(&server)).unwrap();
+        let kept = store.create(vec![7; 400_000]).unwrap();
+        let refused = store.create(vec![7; 600_000]).map(drop).unwrap_err();
+        assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
+        let words = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(words.contains("max_allowed_packet"), "{words}");
+        assert_eq!(store.read(kept.id()).unwrap().unwrap().content().len(), 400_000);
+        assert_eq!(store.len().unwrap(), 1);
+    }
+
+    /// A packet of so many bytes is full, and another follows it.
+    const FULL: usize = 0xff_ffff;
+
+    #[test]
+    fn content_of_more_than_one_packet_is_kept() {
+        let server = instances::mariadb(&[]);
+        let limit =
+            |bytes: usize| does(&server, &format!("set global max_allowed_packet = {bytes}"));
+        let connect = |name: &str| {
+            let store = SessionStore::<ByteBuf>::builder().max_content_len(1 << 24);
+            let url = format!("{}timeout_ms=60000&name={name}", url(&server));
+            store.manual_maintenance().connect(&url).unwrap()
+        };
+        // A letter more in the name is an odd number of bytes more in the request.
+        for name in ["even", "uneven_"] {
+            limit(1 << 20);
+            let probe = connect(name);
+            let refused = probe.create(ByteBuf::from(vec![0; 600_000])).map(drop).unwrap_err();
+            let words = std::error::Error::source(&refused).unwrap().to_string();
+            let request: usize = words.split(' ').find_map(|word| word.parse().ok()).unwrap();
+            limit(1 << 26);
+            let store = connect(name);
+            let full = 600_000 + (FULL - 1 - request) / 2;
+            for length in [full - 1, full, full + 1, full + 2, 16_000_000] {
+                let content: Vec<u8> = (0..length).map(|number| (number % 251) as u8).collect();
+                let session = store.create(ByteBuf::from(content.clone())).unwrap();
+                let read = store.read(session.id()).unwrap().unwrap();
+                assert!(read.into_content() == content, "{length}");
+                assert!(store.destroy(session.id()).unwrap());
+            }
+        }
+    }
+}

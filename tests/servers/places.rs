@@ -65,7 +65,7 @@ fn name_in(url: &str) -> &str {
     rest.split_once('&').map_or(rest, |(name, _)| name)
 }
 
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 const TABLES: [&str; 4] = ["sessions", "users", "counts", "meta"];
 
 /// What a command printed, byte by byte; it has to succeed.
@@ -188,5 +188,37 @@ impl Place for Postgres {
             psql.args(["-c", &format!("copy {table} to stdout (format binary)")]);
         }
         said(&mut psql)
+    }
+}
+
+#[cfg(feature = "mysql")]
+#[derive(Debug)]
+pub(crate) struct Mysql;
+
+#[cfg(feature = "mysql")]
+impl Place for Mysql {
+    type Engine = sessile::engine::MysqlEngine;
+    const VARIABLE: &'static str = "SESSILE_TEST_MYSQL_URL";
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine> {
+        Self::Engine::connect(url)
+    }
+
+    fn clean_up(url: &str) {
+        let _ = Self::connect(url).and_then(|engine| engine.drop_tables());
+    }
+
+    fn dump(url: &str) -> Vec<u8> {
+        let (_, rest) = url.split_once("://").unwrap();
+        let (login, _) = rest.rsplit_once('@').unwrap();
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let address = address_of(url);
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let (_, path) = rest.split_once('/').unwrap();
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "-N", "-B", "--raw", "-h", host, "-P", port, "-u", user]);
+        client.env("MYSQL_PWD", password).arg(path.split_once('?').unwrap().0);
+        let select = |table| format!("select * from {}_{table};", name_in(url));
+        said(client.args(["-e", &TABLES.map(select).concat()]))
     }
 }

@@ -183,3 +183,38 @@ mod postgres {
         }
     }
 }
+
+#[cfg(feature = "mysql")]
+mod mysql {
+    use super::*;
+
+    #[test]
+    fn only_a_server_whose_certificate_holds_is_spoken_to() {
+        let (ours, others) = (Authority::new(), Authority::new());
+        let ca = ours.certificate();
+        let url = |port: u16| format!("mysql://root@localhost:{port}/shop?tls=on&tls_ca={ca}");
+        let plain = instances::mariadb(&[]);
+        let said = refusal(&url(plain.port));
+        assert!(said.contains("no TLS"), "{said}");
+        for (authority, host, is_expired, expected) in [
+            (&ours, "localhost", false, None),
+            (&ours, "elsewhere.example", false, Some("NotValidForName")),
+            (&ours, "localhost", true, Some("Expired")),
+            (&others, "localhost", false, Some("UnknownIssuer")),
+        ] {
+            let (key, certificate) = authority.issue(host, is_expired);
+            let server = instances::mariadb(&[
+                &format!("--ssl-key={}", key.display()),
+                &format!("--ssl-cert={}", certificate.display()),
+                "--ssl-ca=",
+            ]);
+            match expected {
+                None => works(&url(server.port)),
+                Some(expected) => {
+                    let said = refusal(&url(server.port));
+                    assert!(said.contains(expected), "{expected}: {said}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The server's packets, taken apart: rows, how a statement ended, and errors.
+//!
+//! Invariant: half a packet is no packet, and no length in one is believed beyond its end.
+
+use crate::engine::network::failure::{Failure, source};
+
+/// What statements came to: the outcome of each, or the error that ended them.
+pub(super) type Answer = std::result::Result<Vec<Outcome>, Refusal>;
+
+/// What one statement came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) rows: Vec<Row>,
+    /// How many rows a statement inserted, removed, or found to change.
+    pub(super) changed: u64,
+    /// What the statement gave to `last_insert_id`.
+    pub(super) last_id: u64,
+}
+
+/// One row: its columns as texts.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    bytes: Vec<u8>,
+    columns: Vec<Option<(usize, usize)>>,
+}
+
+impl Row {
+    pub(super) fn bytes(&self, column: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.columns.get(column)?)?;
+        self.bytes.get(from..to)
+    }
+
+    pub(super) fn number(&self, column: usize) -> Option<i64> {
+        std::str::from_utf8(self.bytes(column)?).ok()?.parse().ok()
+    }
+
+    pub(super) fn bool(&self, column: usize) -> Option<bool> {
+        self.number(column).map(|number| number != 0)
+    }
+
+    pub(super) fn parse(bytes: Vec<u8>, count: u64) -> Option<Self> {
+        const NULL: u8 = 0xfb;
+        let mut columns = Vec::new();
+        let mut rest = bytes.as_slice();
+        for _ in 0..count {
+            if let Some((&NULL, after)) = rest.split_first() {
+                columns.push(None);
+                rest = after;
+                continue;
+            }
+            let (long, after) = length(rest)?;
+            let at = bytes.len() - after.len();
+            let to = at.checked_add(usize::try_from(long).ok()?)?;
+            rest = bytes.get(to..)?;
+            columns.push(Some((at, to)));
+        }
+        rest.is_empty().then_some(Self { bytes, columns })
+    }
+}
+
+/// How a statement ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) is_in_transaction: bool,
+    /// Whether the outcome of another statement follows.
+    pub(super) more: bool,
+}
+
+impl Ending {
+    /// Of the status, which is the next of the packet.
+    pub(super) fn parse(rest: &[u8]) -> Option<Self> {
+        let status = u16::from_le_bytes(*rest.first_chunk::<2>()?);
+        Some(Self { is_in_transaction: status & 1 != 0, more: status & 8 != 0 })
+    }
+}
+
+/// The end of columns or rows; `None` for what is none.
+pub(super) fn ending(packet: &[u8]) -> Option<Ending> {
+    match packet {
+        // The status comes behind the warnings. A row that begins alike is longer.
+        [0xfe, _, _, status @ ..] if packet.len() < 9 => Ending::parse(status),
+        _ => None,
+    }
+}
+
+/// A number as lengths are written, and what follows it.
+pub(super) fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let size = match first {
+        0..=0xfa => return Some((u64::from(*first), rest)),
+        0xfc => 2,
+        0xfd => 3,
+        0xfe => 8,
+        _ => return None,
+    };
+    let mut number = [0; 8];
+    number.get_mut(..size)?.copy_from_slice(rest.get(..size)?);
+    Some((u64::from_le_bytes(number), rest.get(size..)?))
+}
+
+/// An error of the server: its number, and its words, which may show a user's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) const DUPLICATE_KEY: u16 = 1062;
+    pub(super) const NO_SUCH_TABLE: u16 = 1146;
+    pub(super) const PACKET_TOO_LARGE: u16 = 1153;
+
+    /// Of what follows the mark of an error.
+    pub(super) fn parse(rest: &[u8]) -> Self {
+        let Some((code, rest)) = rest.split_first_chunk::<2>() else { return Self::default() };
+        // `#` and the SQLSTATE are not there before a login.
+        let words = match rest {
+            [b'#', _, _, _, _, _, words @ ..] => words,
+            words => words,
+        };
+        let message = String::from_utf8_lossy(words).into_owned();
+        Self { code: u16::from_le_bytes(*code), message }
+    }
+
+    /// A request that is not sent, since the server would end the connection for it.
+    pub(super) fn too_long(length: usize, most: usize) -> Self {
+        let message = format!(
+            "the request has {length} bytes, and `max_allowed_packet` of the server is {most}"
+        );
+        Self { code: Self::PACKET_TOO_LARGE, message }
+    }
+
+    /// What an error is that ends the connection with the request. A change may have been committed
+    /// all the same.
+    pub(super) fn of_the_connection(&self) -> Option<Failure> {
+        match self.code {
+            // Ended for its idleness before the request came.
+            4031 => Some(Failure::not_done("the server ended the connection as idle")),
+            // Shut down, or killed.
+            1053 | 1927 | 3169 => Some(Failure::lost("the server ended the connection")),
+            // During the commit.
+            1180 => Some(Failure::lost("the server does not know whether it committed")),
+            1156..=1161 => Some(Failure::lost("the server says that the connection failed")),
+            _ => None,
+        }
+    }
+
+    /// What an error is that another try may not meet.
+    pub(super) fn of_the_moment(&self) -> Option<Failure> {
+        match self.code {
+            // Deadlock, a lock waited for too long, a row that changed, a conflict in a cluster.
+            1213 | 1205 | 1020 | 3101 => {
+                Some(Failure::RolledBack(source("another transaction came in the way")))
+            }
+            // Clients, of the server, of the user, within an hour.
+            1040 | 1203 | 1226 => {
+                Some(Failure::not_now("the server has as many clients as it may"))
+            }
+            // A node of a cluster that is not a part of it now.
+            1047 => Some(Failure::not_now("the server takes no statements now")),
+            1290 | 1792 | 1836 | 3100 => {
+                Some(Failure::not_now("the server is a replica, which takes no writes"))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_in_each_of_their_sizes_and_never_past_the_end() {
+        for (bytes, expected) in [
+            (&[0xfa][..], 0xfa),
+            (&[0xfc, 1, 2], 0x0201),
+            (&[0xfd, 1, 2, 3], 0x03_0201),
+            (&[0xfe, 1, 2, 3, 4, 5, 6, 7, 8], 0x0807_0605_0403_0201),
+        ] {
+            assert_eq!(length(bytes), Some((expected, &[][..])));
+            for cut in 0..bytes.len() {
+                assert_eq!(length(&bytes[..cut]), None);
+            }
+        }
+        assert_eq!(length(&[0xfb]), None);
+        assert_eq!(length(&[0xff, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_row_is_taken_apart_and_half_a_row_is_none() {
+        let body = b"\x01a\xfb\x00\x03-12".to_vec();
+        let row = Row::parse(body.clone(), 4).unwrap();
+        assert_eq!(
+            (row.bytes(0), row.bytes(1), row.bytes(2)),
+            (Some(&b"a"[..]), None, Some(&[][..]))
+        );
+        assert_eq!((row.number(3), row.bool(3), row.bytes(4)), (Some(-12), Some(true), None));
+        for cut in 0..body.len() {
+            assert!(Row::parse(body[..cut].to_vec(), 4).is_none(), "{cut}");
+        }
+        assert!(Row::parse([&body[..], &[0]].concat(), 4).is_none(), "something is left over");
+        let endless = [&[0xfe][..], &[0xff; 8], b"abc"].concat();
+        assert!(Row::parse(endless, 1).is_none());
+    }
+
+    #[test]
+    fn the_end_of_rows_is_told_from_a_row() {
+        let more = Ending { is_in_transaction: true, more: true };
+        assert_eq!(ending(&[0xfe, 0, 0, 9, 0]), Some(more));
+        assert_eq!(ending(&[0xfe, 0, 0, 2, 0]), Some(Ending::default()));
+        assert_eq!(ending(&[0xfe, 1, 0, 0, 0, 0, 0, 0, 0, 7]), None);
+        assert_eq!(ending(&[0x01, 0, 0, 2, 0]), None);
+    }
+
+    #[test]
+    fn an_error_is_read_with_and_without_its_state() {
+        let read = |bytes: &[u8]| Refusal::parse(bytes);
+        let expected = Refusal { code: 1040, message: "Too many".into() };
+        assert_eq!(read(b"\x10\x04#08004Too many"), expected);
+        assert_eq!(read(b"\x10\x04Too many"), expected);
+        assert_eq!(read(b"\x10").code, 0);
+        assert!(matches!(expected.of_the_moment(), Some(Failure::NotNow(_))));
+    }
+}

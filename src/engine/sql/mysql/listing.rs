@@ -1,0 +1,121 @@
+//! Looking at all records, as of one moment: pages by key in one transaction that only reads.
+//!
+//! Invariant: no lock is held that a writer waits for. The server keeps what is changed meanwhile until
+//! a listing ends.
+
+use std::ops::ControlFlow;
+
+use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::server::{Held, Server};
+use crate::engine::outcome::Visit;
+use crate::engine::sql::columns::first_key;
+use crate::engine::sql::mysql::rows::shown;
+use crate::engine::sql::mysql::statements::Text;
+use crate::engine::sql::mysql::value::Value;
+use crate::engine::sql::mysql::{Mysql, Step};
+use crate::error::{Error, Result};
+use crate::key::SessionKey;
+use crate::time::timeouts::Timeouts;
+
+/// How many records a page holds at first, and at the most.
+const FIRST_PAGE: i64 = 64;
+const LARGEST_PAGE: i64 = 1_024;
+
+/// How many bytes of records a page should hold at the most.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+impl Mysql {
+    /// Shows every record after a key, in the order of the keys.
+    pub(super) fn show(
+        &self,
+        server: &Server<Self>,
+        after: Option<&SessionKey>,
+        show: &mut Visit<'_>,
+    ) -> Result<()> {
+        let mut held = self.begin_snapshot(server)?;
+        self.show_held(&mut held, after, show)?;
+        self.end(held)
+    }
+
+    fn begin_snapshot<'a>(&self, server: &'a Server<Self>) -> Result<Held<'a, Self>> {
+        let steps: [Step<'_>; 2] = [(Text::Repeatable, &[]), (Text::BeginSnapshot, &[])];
+        server.hold(|mysql, on| mysql.carry_out(on, &steps).map(drop))
+    }
+
+    fn end(&self, mut held: Held<'_, Self>) -> Result<()> {
+        held.ask(|mysql, on| mysql.rows(on, Text::Commit, &[]))?;
+        held.give_back();
+        Ok(())
+    }
+
+    fn show_held(
+        &self,
+        held: &mut Held<'_, Self>,
+        after: Option<&SessionKey>,
+        show: &mut Visit<'_>,
+    ) -> Result<()> {
+        let mut from = first_key(after);
+        let mut limit = FIRST_PAGE;
+        while let Some(first) = from {
+            let values = [Value::Key(&first), Value::Number(limit)];
+            let (page, bytes) = held.ask(|mysql, on| {
+                let rows = mysql.rows(on, Text::Page, &values)?;
+                let bytes: usize =
+                    rows.iter().filter_map(|row| row.bytes(5)).map(<[u8]>::len).sum();
+                Ok((rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?, bytes))
+            })?;
+            let is_last = (page.len() as i64) < limit;
+            from = None;
+            for (key, record) in page {
+                from = first_key(Some(&key));
+                if show(key, record)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
+            limit = match bytes > PAGE_BYTES {
+                true => (limit / 2).max(1),
+                false if bytes < PAGE_BYTES / 4 => (limit * 2).min(LARGEST_PAGE),
+                false => limit,
+            };
+        }
+        Ok(())
+    }
+
+    pub(super) fn compare(
+        &self,
+        server: &Server<Self>,
+        timeouts: &Timeouts,
+        inspect: &mut Inspect<'_>,
+    ) -> Result<Checked> {
+        let mut held = self.begin_snapshot(server)?;
+        let entries: [Step<'_>; 1] = [(Text::Entries, &[])];
+        let counted = held.ask(|mysql, on| mysql.carry_out(on, &entries))?;
+        let entries = counted.first().and_then(|outcome| outcome.rows.first());
+        let number = |column| {
+            let number = entries.and_then(|row| row.number(column));
+            number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
+        };
+        let checked = Checked { expiry_entries: number(0), user_entries: number(1) };
+        self.show_held(&mut held, None, &mut |key, record| {
+            match record {
+                Ok(record) => {
+                    if let Some(late) = Problem::of_deadline(key, &record, timeouts) {
+                        inspect(Finding::Problem(late))?;
+                    }
+                    inspect(Finding::Record(key, record))?;
+                }
+                Err(Error::DamagedRecord { key, reason }) => {
+                    inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))?;
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.end(held)?;
+        Ok(checked)
+    }
+}

@@ -1,0 +1,292 @@
+//! The engine on MySQL and MariaDB.
+//!
+//! Invariant: each call is one statement or one transaction, sent as one text. It speaks the protocol
+//! itself: so a call has one deadline, whatever the server does, and it is known whether a request was
+//! handed over.
+
+mod answer;
+mod calls;
+mod listing;
+mod login;
+mod packets;
+mod rows;
+mod saving;
+mod statements;
+mod value;
+mod wire;
+
+use std::time::Duration;
+
+use crate::engine::contract::Engine;
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::server::{Repeat, Server};
+use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
+use crate::engine::sql::mysql::login::Login;
+use crate::engine::sql::mysql::packets::garbled;
+use crate::engine::sql::mysql::statements::{DROPPING, Text, tables, texts};
+use crate::engine::sql::mysql::value::{Value, write_statement};
+use crate::engine::sql::mysql::wire::MysqlConnection;
+use crate::error::{Error, Result};
+
+const DEFAULT_PORT: u16 = 3306;
+
+/// The oldest versions that are supported, of MySQL and of MariaDB.
+const OLDEST: [(&str, (u32, u32)); 2] = [("MySQL", (8, 0)), ("MariaDB", (10, 6))];
+
+/// How many times as long as other calls ending everything may take: it is a row at a time.
+const CLEARING: u32 = 12;
+
+/// Keeps sessions on a MySQL or MariaDB server.
+///
+/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the database
+/// of the URL; they are made where they are missing. Every call is one statement or one short
+/// transaction.
+///
+/// # Durability
+///
+/// An answer means that the transaction is committed: with the server's default settings it survives
+/// power loss. Whether it survives a failover is for the replication to say: an asynchronous replica
+/// may lack the last changes, logouts among them.
+///
+/// # Security
+///
+/// The server holds no session id, and holds user ids and content in clear. A connection to another
+/// machine is in TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use sessile::SessionStore;
+/// use sessile::engine::MysqlEngine;
+///
+/// let engine = MysqlEngine::connect("mysql://shop:secret@localhost/shop?name=sessions")?;
+/// let store: SessionStore = SessionStore::builder().engine(engine).build()?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MysqlEngine {
+    server: Server<Mysql>,
+}
+
+impl MysqlEngine {
+    /// Connects by a URL: `mysql://user[:password]@host[:port][,host[:port]...]/database`. Of several
+    /// hosts, the first that takes writes is used.
+    ///
+    /// | parameter | default | means |
+    /// |---|---|---|
+    /// | `name` | `sessile` | what the names of the store's tables begin with |
+    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
+    /// | `connections` | 16 | how many connections are open at the most |
+    /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
+    /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
+    /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
+    /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
+    /// newer version of this library keeps sessions there.
+    pub fn connect(url: &str) -> Result<Self> {
+        let mut location = Location::parse(url, DEFAULT_PORT)?;
+        if location.scheme != "mysql" {
+            return Err(invalid("needs the scheme `mysql`"));
+        }
+        let options = Options::take(&mut location, Secured::Default)?;
+        location.finish(&format!("{KNOWN}, `tls`"))?;
+        let server = server_in_words("MySQL", &location);
+        let user =
+            location.user.ok_or_else(|| invalid("needs a user, as in `mysql://user@host/shop`"))?;
+        if location.path.is_empty() {
+            return Err(invalid("needs a database, as in `mysql://user@host/shop`"));
+        }
+        let texts_hold_a_zero = |text: &str| text.contains('\0');
+        if texts_hold_a_zero(user.expose()) || texts_hold_a_zero(&location.path) {
+            return Err(invalid("holds a zero byte"));
+        }
+        let login = Login {
+            server: server.clone(),
+            database: location.path,
+            user,
+            password: location.password,
+            addresses: location.addresses,
+            lock_timeout: options.limits.timeout,
+            #[cfg(feature = "tls")]
+            tls: options.tls,
+        };
+        let mysql = Mysql {
+            server,
+            login,
+            texts: texts(&options.name),
+            name: options.name,
+            clearing: options.limits.timeout * CLEARING,
+        };
+        let server = Server::new(mysql, options.limits);
+        server.write(Repeat::Idempotent, |mysql, on, _| {
+            mysql.check_version(on)?;
+            mysql.make_tables(on)
+        })?;
+        Ok(Self { server: server.open()? })
+    }
+
+    /// Takes the store's tables away, with every session and every setting in them. Other engines on
+    /// the store fail from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
+    pub fn drop_tables(&self) -> Result<()> {
+        self.server.write(Repeat::Never, |mysql, on, _| {
+            let text = DROPPING.replace("{}", &mysql.name);
+            on.query(&text)?.map(drop).map_err(|refusal| mysql.refused(&refusal))
+        })
+    }
+}
+
+impl Engine for MysqlEngine {
+    crate::forward_engine!(server);
+}
+
+/// A store on one server.
+#[derive(Debug)]
+pub(crate) struct Mysql {
+    /// The server in words.
+    server: String,
+    login: Login,
+    /// The statements, by their numbers.
+    texts: Vec<String>,
+    name: String,
+    /// How long ending everything may take.
+    clearing: Duration,
+}
+
+/// One statement, with its values.
+type Step<'a> = (Text, &'a [Value<'a>]);
+
+impl Mysql {
+    /// Statements in one text; what each came to.
+    fn batch(&self, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+        let mut text = String::new();
+        for (at, (statement, values)) in steps.iter().enumerate() {
+            if at > 0 {
+                text.push(';');
+            }
+            let statement = self.texts.get(*statement as usize).ok_or_else(garbled)?;
+            write_statement(statement, values, &mut text);
+        }
+        on.query(&text)
+    }
+
+    /// One statement, and its rows.
+    fn rows(
+        &self,
+        on: &mut MysqlConnection,
+        text: Text,
+        values: &[Value<'_>],
+    ) -> Attempt<Vec<Row>> {
+        let mut outcomes = self.carry_out(on, &[(text, values)])?;
+        Ok(outcomes.pop().unwrap_or_default().rows)
+    }
+
+    /// Statements in one text, of which no error is expected.
+    fn carry_out(&self, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Vec<Outcome>> {
+        self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// What an error of the server means.
+    fn refused(&self, refusal: &Refusal) -> Failure {
+        if let Some(failure) = refusal.of_the_moment() {
+            return failure;
+        }
+        let reason = match refusal.code {
+            1317 | 1969 | 3024 => {
+                "the server cancelled the statement, as its time-out or somebody asked".into()
+            }
+            3 | 1021 | 1114 => {
+                let source = source("the server's disk is full");
+                return Error::StorageFull { path: self.server.clone().into(), source }.into();
+            }
+            code => format!("{} (error {code})", refusal.message),
+        };
+        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+    }
+
+    fn check_version(&self, on: &mut MysqlConnection) -> Attempt<()> {
+        let outcomes = on.query("select version()")?.map_err(|refusal| self.refused(&refusal))?;
+        let row = outcomes.first().and_then(|outcome| outcome.rows.first());
+        let version = row.and_then(|row| row.bytes(0)).unwrap_or_default();
+        let version = String::from_utf8_lossy(version).into_owned();
+        match is_too_old(&version) {
+            false => Ok(()),
+            true => Err(Error::UnsupportedServer {
+                server: self.server.clone(),
+                found: format!("version {version}"),
+                needed: OLDEST
+                    .map(|(kind, (major, minor))| format!("{kind} {major}.{minor}"))
+                    .join(" or ")
+                    + ", or newer",
+            }
+            .into()),
+        }
+    }
+
+    /// Makes the tables, unless they are there. Several hosts may do so at once.
+    fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
+        match self.batch(on, &[(Text::LoadMeta, &[Value::Bytes(b"format")])])? {
+            Ok(_) => return Ok(()),
+            Err(refusal) if refusal.code == Refusal::NO_SUCH_TABLE => {}
+            Err(refusal) => return Err(self.refused(&refusal)),
+        }
+        for text in tables() {
+            let made = on.query(&text.replace("{}", &self.name))?;
+            made.map_err(|refusal| self.refused(&refusal))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split(|letter: char| !letter.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|digits| digits.parse::<u32>().ok());
+    let [(_, mysql), (kind, mariadb)] = OLDEST;
+    let oldest = if version.contains(kind) { mariadb } else { mysql };
+    number().zip(number()).is_some_and(|found| found < oldest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_too_old_below_the_oldest_of_its_kind() {
+        for (version, expected) in [
+            ("5.7.44-log", true),
+            ("8.0.36", false),
+            ("8.4.0", false),
+            ("9.1.0", false),
+            ("10.5.23-MariaDB", true),
+            ("10.6.1-MariaDB-log", false),
+            ("10.11.19-MariaDB-0+deb12u1", false),
+            ("11.4.2-MariaDB", false),
+        ] {
+            assert_eq!(is_too_old(version), expected, "{version}");
+        }
+        assert!(!is_too_old("unknown"));
+    }
+
+    #[test]
+    fn a_url_that_is_not_understood_is_refused_before_anything_is_asked() {
+        for url in [
+            "postgres://u@localhost/shop",
+            "mysql://localhost/shop",
+            "mysql://u@localhost",
+            "mysql://u%00@localhost/shop",
+            "mysql://u@localhost/shop?ssl-mode=required",
+        ] {
+            let refused = MysqlEngine::connect(url);
+            assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{url}");
+        }
+    }
+}

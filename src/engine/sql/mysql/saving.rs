@@ -1,0 +1,343 @@
+//! Storing records, within the limits.
+//!
+//! Invariant: no number of hosts gets past a limit. Far from it, one statement counts and stores; near
+//! it, a transaction locks what others would have to lock as well, looks, and stores. A user is
+//! locked before the store is.
+
+use crate::engine::limits::{Limits, PerUser};
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::stored::session_key;
+use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
+use crate::engine::sql::columns::{Columns, MomentColumns, as_column, outlined, saved_at};
+use crate::engine::sql::mysql::answer::{Outcome, Refusal, Row};
+use crate::engine::sql::mysql::packets::garbled;
+use crate::engine::sql::mysql::statements::{LIMIT_LOCK, NEAR, SHARDS, Text};
+use crate::engine::sql::mysql::value::Value;
+use crate::engine::sql::mysql::wire::MysqlConnection;
+use crate::engine::sql::mysql::{Mysql, Step};
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::moment::Moment;
+
+/// Over which row of the counts a key is counted.
+pub(super) fn shard_of(key: &SessionKey) -> i64 {
+    let [.., last] = key.as_bytes();
+    i64::from(last % SHARDS)
+}
+
+/// A save, whether under the old key or a new one.
+pub(super) struct Save<'a> {
+    pub(super) old: &'a SessionKey,
+    pub(super) new: Option<&'a SessionKey>,
+    pub(super) expected_revision: u64,
+    pub(super) record: &'a Record,
+    pub(super) moment: Moment,
+    pub(super) per_user: Option<PerUser>,
+}
+
+/// The columns as an insert takes them.
+fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
+    vec![
+        Value::Key(key),
+        Value::Number(columns.revision),
+        Value::Number(columns.last_active),
+        Value::Number(columns.index_deadline),
+        Value::Number(columns.created_at),
+        Value::MaybeNumber(columns.inactivity),
+        Value::MaybeNumber(columns.absolute),
+        Value::MaybeBytes(columns.user.as_deref()),
+        Value::Bytes(&columns.bytes),
+    ]
+}
+
+impl Mysql {
+    pub(super) fn insert_record(
+        &self,
+        on: &mut MysqlConnection,
+        key: &SessionKey,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Attempt<Insert> {
+        let columns = Columns::of(key, record);
+        let far = limits.max_sessions.saturating_sub(NEAR);
+        let is_limited = limits.per_user.is_some() && columns.user.is_some();
+        if far > 0 && !is_limited {
+            let far = i64::try_from(far).unwrap_or(i64::MAX);
+            let (most, values) = ([Value::Number(far)], inserted(key, &columns));
+            let shard = [Value::Number(shard_of(key))];
+            let steps: [Step<'_>; 5] = [
+                (Text::Begin, &[]),
+                (Text::IsFar, &most),
+                (Text::InsertFar, &values),
+                (Text::CountFar, &shard),
+                (Text::Commit, &[]),
+            ];
+            match self.batch(on, &steps)? {
+                Ok(outcomes) if outcomes.get(2).is_some_and(|added| added.changed == 1) => {
+                    return Ok(Insert::Done(Vec::new()));
+                }
+                // As many as that are stored.
+                Ok(_) => {}
+                Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => {
+                    return Ok(Insert::Occupied);
+                }
+                Err(refusal) => return Err(self.refused(&refusal)),
+            }
+        }
+        self.insert_within(on, key, &columns, record, moment, limits)
+    }
+
+    /// In a transaction that whoever comes near the same limits waits for.
+    fn insert_within(
+        &self,
+        on: &mut MysqlConnection,
+        key: &SessionKey,
+        columns: &Columns,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Attempt<Insert> {
+        let limited = limits.per_user.zip(record.user());
+        let name = [Value::Bytes(limited.as_ref().map_or(&[][..], |(_, user)| user.as_bytes()))];
+        let this = [Value::Key(key)];
+        let mut steps: Vec<Step<'_>> =
+            vec![(Text::Begin, &[]), (Text::Exists, &this), (Text::Stored, &[])];
+        if limited.is_some() {
+            steps.insert(1, (Text::LockUser, &name));
+            steps.push((Text::Others, &name));
+        }
+        let mut looked = self.carry_out(on, &steps).map_err(Failure::harmless)?.into_iter().rev();
+        let victims = match &limited {
+            None => Some(Vec::new()),
+            Some((limit, _)) => limit.make_room(others(looked.next().as_ref())?, moment),
+        };
+        let mut stored = number_stored(looked.next().as_ref())?;
+        if looked.next().is_some_and(|found| !found.rows.is_empty()) {
+            return self.give_up(on, Insert::Occupied);
+        }
+        let Some(victims) = victims else { return self.give_up(on, Insert::UserFull) };
+        if stored.saturating_add(NEAR) > limits.max_sessions {
+            let lock = [Value::Number(LIMIT_LOCK)];
+            let steps: [Step<'_>; 2] = [(Text::LockLimit, &lock), (Text::Stored, &[])];
+            let counted = self.carry_out(on, &steps).map_err(Failure::harmless)?;
+            stored = number_stored(counted.get(1))?;
+        }
+        if stored.saturating_sub(victims.len() as u64) >= limits.max_sessions {
+            return self.give_up(on, Insert::Full);
+        }
+        let counted = [
+            Value::Number(shard_of(key)),
+            Value::Number(1 - i64::try_from(victims.len()).unwrap_or(i64::MAX)),
+        ];
+        let (ending, values) = ([Value::Keys(&victims)], inserted(key, columns));
+        let mut steps: Vec<Step<'_>> = Vec::new();
+        if !victims.is_empty() {
+            steps.push((Text::DeleteKeys, &ending));
+        }
+        steps.extend([(Text::Insert, &values[..]), (Text::Count, &counted[..])]);
+        steps.push((Text::Commit, &[]));
+        match self.batch(on, &steps)? {
+            Ok(_) => Ok(Insert::Done(ended(victims, record.user().as_ref()))),
+            Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => Ok(Insert::Occupied),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    pub(super) fn save_record(&self, on: &mut MysqlConnection, save: &Save<'_>) -> Attempt<Rekey> {
+        if save.new == Some(save.old) {
+            // Its own key is not free either.
+            return Ok(match self.look(on, save, Text::Look)? {
+                Looked::Found { .. } => Rekey::Occupied,
+                Looked::Not(outcome) => outcome,
+            });
+        }
+        let columns = Columns::of(save.new.unwrap_or(save.old), save.record);
+        let user_stays = save.per_user.is_some() && columns.user.is_some();
+        match self.save(on, save, &columns, user_stays)? {
+            Some(done) => Ok(done),
+            None => match self.look(on, save, Text::Look)? {
+                Looked::Not(outcome) => Ok(outcome),
+                // Another's user: there is a limit, and it takes a transaction.
+                Looked::Found { user } if user_stays && user != columns.user => {
+                    self.save_within(on, save, &columns)
+                }
+                // It changed between the two statements, and has what is expected after all.
+                Looked::Found { .. } => {
+                    Err(Failure::RolledBack(source("the record changed meanwhile")))
+                }
+            },
+        }
+    }
+
+    /// The one statement; `None` if it changed no row.
+    fn save(
+        &self,
+        on: &mut MysqlConnection,
+        save: &Save<'_>,
+        columns: &Columns,
+        user_stays: bool,
+    ) -> Attempt<Option<Rekey>> {
+        let (text, values) = saving(save, columns, user_stays);
+        match self.batch(on, &[(text, &values)])? {
+            Ok(outcomes) => Ok(saved(outcomes.first(), save.record)
+                .map(|saved| Rekey::Done(Saved { ended: Vec::new(), ..saved }))),
+            Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => Ok(Some(Rekey::Occupied)),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    /// In a transaction that other logins of the same user wait for.
+    fn save_within(
+        &self,
+        on: &mut MysqlConnection,
+        save: &Save<'_>,
+        columns: &Columns,
+    ) -> Attempt<Rekey> {
+        let Some((limit, user)) = save.per_user.zip(save.record.user()) else {
+            return Err(garbled());
+        };
+        let name = [Value::Bytes(user.as_bytes())];
+        let looking = looking(save);
+        let new = [Value::Key(save.new.unwrap_or(save.old))];
+        let steps: [Step<'_>; 5] = [
+            (Text::Begin, &[]),
+            (Text::LockUser, &name),
+            (Text::LookAndLock, &looking),
+            (Text::Exists, &new),
+            (Text::Others, &name),
+        ];
+        let looked = self.carry_out(on, &steps).map_err(Failure::harmless)?;
+        let user_before = match judged(looked.get(2), save)? {
+            Looked::Not(outcome) => return self.give_up(on, outcome),
+            Looked::Found { user } => user,
+        };
+        if save.new.is_some() && looked.get(3).is_some_and(|found| !found.rows.is_empty()) {
+            return self.give_up(on, Rekey::Occupied);
+        }
+        let victims = match user_before == columns.user {
+            true => Some(Vec::new()),
+            false => limit.make_room(others(looked.get(4))?, save.moment),
+        };
+        let Some(victims) = victims else { return self.give_up(on, Rekey::UserFull) };
+        let (text, values) = saving(save, columns, false);
+        let fewer = -i64::try_from(victims.len()).unwrap_or(i64::MAX);
+        let counted = [Value::Number(shard_of(save.old)), Value::Number(fewer)];
+        let ending = [Value::Keys(&victims)];
+        let mut steps: Vec<Step<'_>> = vec![(text, &values)];
+        if !victims.is_empty() {
+            steps.extend([(Text::DeleteKeys, &ending[..]), (Text::Count, &counted[..])]);
+        }
+        steps.push((Text::Commit, &[]));
+        match self.batch(on, &steps)? {
+            Ok(outcomes) => match saved(outcomes.first(), save.record) {
+                Some(saved) => {
+                    Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
+                }
+                // It was locked, and had what was expected.
+                None => Err(garbled()),
+            },
+            Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => Ok(Rekey::Occupied),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    fn look(&self, on: &mut MysqlConnection, save: &Save<'_>, text: Text) -> Attempt<Looked> {
+        let outcomes = self.carry_out(on, &[(text, &looking(save))])?;
+        judged(outcomes.first(), save)
+    }
+
+    /// Ends a transaction that has changed nothing that matters.
+    fn give_up<T>(&self, on: &mut MysqlConnection, outcome: T) -> Attempt<T> {
+        match on.query("rollback").map_err(Failure::harmless)? {
+            Ok(_) => Ok(outcome),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+}
+
+/// What is under the old key.
+enum Looked {
+    Found {
+        user: Option<Vec<u8>>,
+    },
+    /// What became of the save for that.
+    Not(Rekey),
+}
+
+fn looking<'a>(save: &Save<'a>) -> [Value<'a>; 4] {
+    let moment = MomentColumns::of(save.moment);
+    [
+        Value::Key(save.old),
+        Value::Number(moment.now),
+        Value::Number(moment.inactivity),
+        Value::Number(moment.absolute),
+    ]
+}
+
+fn judged(outcome: Option<&Outcome>, save: &Save<'_>) -> Attempt<Looked> {
+    let Some(row) = outcome.and_then(|outcome| outcome.rows.first()) else {
+        return Ok(Looked::Not(Rekey::Missing));
+    };
+    let (revision, live) = row.number(0).zip(row.bool(2)).ok_or_else(garbled)?;
+    Ok(match (live, revision == as_column(save.expected_revision)) {
+        (false, _) => Looked::Not(Rekey::Missing),
+        (true, false) => Looked::Not(Rekey::Conflict),
+        (true, true) => Looked::Found { user: row.bytes(1).map(<[u8]>::to_vec) },
+    })
+}
+
+fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Text, Vec<Value<'a>>) {
+    let moment = MomentColumns::of(save.moment);
+    let mut values = vec![
+        Value::Key(save.old),
+        Value::Number(as_column(save.expected_revision)),
+        Value::Number(moment.now),
+        Value::Number(moment.inactivity),
+        Value::Number(moment.absolute),
+        Value::Number(columns.revision),
+        Value::Number(columns.last_active),
+        Value::Number(columns.index_deadline),
+        Value::Number(columns.created_at),
+        Value::MaybeNumber(columns.inactivity),
+        Value::MaybeNumber(columns.absolute),
+        Value::MaybeBytes(columns.user.as_deref()),
+        Value::Bytes(&columns.bytes),
+        Value::Bool(user_stays),
+    ];
+    match save.new {
+        None => (Text::Replace, values),
+        Some(new) => {
+            values.push(Value::Key(new));
+            (Text::Rekey, values)
+        }
+    }
+}
+
+fn saved(outcome: Option<&Outcome>, record: &Record) -> Option<Saved> {
+    let outcome = outcome.filter(|outcome| outcome.changed == 1)?;
+    let last_active = i64::try_from(outcome.last_id).ok()?;
+    Some(Saved { last_active: saved_at(last_active, record), ended: Vec::new() })
+}
+
+fn number_stored(outcome: Option<&Outcome>) -> Attempt<u64> {
+    let stored = outcome.and_then(|outcome| outcome.rows.first()?.number(0));
+    Ok(u64::try_from(stored.ok_or_else(garbled)?).unwrap_or(0))
+}
+
+/// The user's other records, as far as a limit goes by them.
+fn others(outcome: Option<&Outcome>) -> Attempt<Vec<(SessionKey, Record)>> {
+    let rows = outcome.map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
+    let other = |row: &Row| {
+        let key = session_key(row.bytes(0)?)?;
+        let record = outlined(row.number(1)?, row.number(2)?, row.number(3), row.number(4))?;
+        Some((key, record))
+    };
+    rows.iter().map(|row| other(row).ok_or_else(garbled)).collect()
+}
+
+fn ended(victims: Vec<SessionKey>, user: Option<&UserKey>) -> Vec<Ended> {
+    victims.into_iter().map(|key| Ended { key, user: user.cloned() }).collect()
+}

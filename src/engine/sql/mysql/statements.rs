@@ -1,0 +1,217 @@
+//! The tables and the statements, in what MySQL 8 and MariaDB 10.6 have in common.
+//!
+//! Invariant: which sessions are live is said by [`terms`](crate::engine::sql::terms) alone. A
+//! transaction that ends many sessions first marks them as `ending` and then goes by the mark, so that
+//! what others add meanwhile neither ends nor is told as ended. No mark outlives its transaction.
+//!
+//! Nothing goes by `row_count()`: a server whose client is gone carries out the rest of a text, and
+//! `row_count()` is -1 then.
+
+use crate::engine::sql::terms::{deadline, due, live};
+
+/// Over how many rows the number of records is spread, so that those who insert do not wait for one
+/// another.
+pub(super) const SHARDS: u8 = 64;
+
+/// The row that is locked by whoever comes near to the most sessions there may be.
+pub(super) const LIMIT_LOCK: i64 = -1;
+
+/// How near that is: more than there are inserts under way at once.
+pub(super) const NEAR: u64 = 1_000;
+
+/// What has to be there, each as a statement of its own, in this order: where there is the last one,
+/// there is everything. `{}` is the store's name.
+pub(super) fn tables() -> Vec<String> {
+    let rows: Vec<_> =
+        (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| format!("({shard}, 0)")).collect();
+    let counts =
+        format!("insert into {{}}_counts values {} on duplicate key update n = n", rows.join(", "));
+    let [first @ .., meta] = TABLES.map(str::to_owned);
+    first.into_iter().chain([counts, meta]).collect()
+}
+
+const TABLES: [&str; 4] = [
+    "create table if not exists {}_sessions (session_key binary(16) not null primary key, \
+     revision bigint not null, last_active bigint not null, index_deadline bigint not null, \
+     created_at bigint not null, inactivity bigint, absolute bigint, ending tinyint, \
+     user_key varbinary(256), record longblob not null, \
+     index {}_sessions_deadline (index_deadline), \
+     index {}_sessions_user (user_key, session_key)) engine=InnoDB row_format=dynamic",
+    "create table if not exists {}_users (user_key varbinary(256) not null primary key, \
+     logins bigint not null) engine=InnoDB row_format=dynamic",
+    "create table if not exists {}_counts (shard bigint not null primary key, \
+     n bigint not null) engine=InnoDB",
+    "create table if not exists {}_meta (name varbinary(255) not null primary key, \
+     value longblob not null) engine=InnoDB row_format=dynamic",
+];
+
+/// What takes the tables away.
+pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
+
+/// What a new connection is set to: the isolation that locks least, no value that is cut to fit, and
+/// the time limit for a lock as `$1` seconds.
+pub(super) const SETTINGS: [&str; 2] = [
+    "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
+     session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1",
+    "set session transaction isolation level read committed",
+];
+
+/// What is asked of a server that was just connected to.
+pub(super) const ROLE: &str =
+    "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
+
+macro_rules! statements {
+    ($($name:ident = $text:expr;)*) => {
+        /// The statements, by their numbers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Text { $($name),* }
+        /// Each text at its number; `{}` is the store's name.
+        pub(super) const TEXTS: &[&str] = &[$($text),*];
+    };
+}
+
+statements! {
+    Begin = "begin";
+    // For the next transaction alone.
+    Repeatable = "set transaction isolation level repeatable read";
+    BeginSnapshot = "start transaction with consistent snapshot, read only";
+    Commit = "commit";
+    // No time zone and no year 2038 come in between.
+    Now = "select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000";
+    Load = "select revision, last_active, index_deadline, user_key, record \
+            from {}_sessions where session_key = $1";
+    // key, now, resolution, inactivity, absolute
+    Touch = concat!("update {}_sessions set last_active = $2 where session_key = $1 and ",
+        due!("div"), " and ", live!("$2", "$4", "$5"));
+    // the same; whether it had to be touched and was not, as another transaction came first
+    ShowLive = concat!("select revision, last_active, index_deadline, user_key, record, ",
+        due!("div"), " from {}_sessions where session_key = $1 and ", live!("$2", "$4", "$5"));
+    // The most records there may be before one more. Of `set` the part that reads would lock.
+    IsFar = "select sum(n) < $1 into @sessile_is_far from {}_counts";
+    // the columns
+    InsertFar = "insert into {}_sessions (session_key, revision, last_active, index_deadline, \
+         created_at, inactivity, absolute, user_key, record) \
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9 from dual where @sessile_is_far";
+    CountFar = "update {}_counts set n = n + 1 where shard = $1 and @sessile_is_far";
+    Insert = "insert into {}_sessions (session_key, revision, last_active, index_deadline, \
+         created_at, inactivity, absolute, user_key, record) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    // shard, how many
+    Count = "update {}_counts set n = n + $2 where shard = $1";
+    LockLimit = "select n from {}_counts where shard = $1 for update";
+    LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
+         on duplicate key update logins = logins + 1";
+    Exists = "select 1 from {}_sessions where session_key = $1";
+    Stored = "select sum(n) from {}_counts";
+    Others = "select session_key, last_active, created_at, inactivity, absolute \
+         from {}_sessions where user_key = $1 order by session_key for update";
+    DeleteKeys = "delete from {}_sessions where session_key in ($1)";
+    // key, revision, now, inactivity, absolute, then the columns; whether the user must stay. The
+    // answer tells the activity as the last id that was inserted.
+    Replace = concat!(
+        "update {}_sessions set revision = $6, \
+         last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
+         created_at = $9, inactivity = $10, absolute = $11, user_key = $12, record = $13 \
+         where session_key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
+        " and (not $14 or user_key <=> $12)");
+    // the same, with the new key behind
+    Rekey = concat!(
+        "update {}_sessions set session_key = $15, revision = $6, \
+         last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
+         created_at = $9, inactivity = $10, absolute = $11, user_key = $12, record = $13 \
+         where session_key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
+        " and (not $14 or user_key <=> $12)");
+    // key, now, inactivity, absolute
+    Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where session_key = $1");
+    LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where session_key = $1 for update");
+    // key, owner, now, inactivity, absolute
+    LookToRemove = concat!("select user_key, ", live!("$3", "$4", "$5"),
+        " from {}_sessions where session_key = $1 and ($2 is null or user_key = $2) for update");
+    // key, owner, shard
+    CountRemoved = "update {}_counts set n = n - (select count(*) from {}_sessions \
+         where session_key = $1 and ($2 is null or user_key = $2)) where shard = $3";
+    // key, owner
+    Remove = "delete from {}_sessions where session_key = $1 \
+         and ($2 is null or user_key = $2)";
+    // user
+    MarkUser = "update {}_sessions set ending = 1 where user_key = $1";
+    // user, now, inactivity, absolute
+    MarkedLive = concat!("select session_key from {}_sessions where user_key = $1 and ending = 1 \
+         and ", live!("$2", "$3", "$4"), " order by session_key");
+    // user
+    CountMarked = "update {}_counts set n = n - (select count(*) from {}_sessions \
+         where user_key = $1 and ending = 1) where shard = 0";
+    DeleteMarked = "delete from {}_sessions where user_key = $1 and ending = 1";
+    // the key to keep, now, inactivity, absolute
+    LookToKeep = concat!("select user_key from {}_sessions where session_key = $1 and ",
+        live!("$2", "$3", "$4"), " for update");
+    MarkOthers = concat!("update {}_sessions set ending = 1 where session_key <> $1 and user_key = \
+         (select user_key from (select user_key from {}_sessions where session_key = $1 and ",
+        live!("$2", "$3", "$4"), ") as kept)");
+    OthersLive = concat!("select session_key from {}_sessions where ending = 1 and user_key = \
+         (select user_key from {}_sessions where session_key = $1) and ",
+        live!("$2", "$3", "$4"), " order by session_key");
+    // the key to keep
+    CountOthers = "update {}_counts set n = n - (select count(*) from {}_sessions where ending = 1 \
+         and user_key = (select user_key from {}_sessions where session_key = $1)) \
+         where shard = 0";
+    DeleteOthers = "delete from {}_sessions where ending = 1 and user_key = \
+         (select user_key from (select user_key from {}_sessions where session_key = $1) as kept)";
+    // user, now, inactivity, absolute
+    CountMarkedLive = concat!("select count(*) from {}_sessions where user_key = $1 \
+         and ending = 1 and ", live!("$2", "$3", "$4"));
+    // old, new
+    RenameMarked = "update {}_sessions set user_key = $2, ending = null, \
+         revision = case revision when -1 then -1 else revision + 1 end \
+         where user_key = $1 and ending = 1";
+    // user, from, limit
+    OfUser = "select session_key, revision, last_active, index_deadline, user_key, record \
+         from {}_sessions where user_key = $1 and session_key >= $2 \
+         order by session_key limit $3";
+    // after, now, inactivity, absolute, limit
+    Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
+        live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
+    // from, limit
+    Page = "select session_key, revision, last_active, index_deadline, user_key, record \
+         from {}_sessions where session_key >= $1 order by session_key limit $2";
+    // now, limit. What others hold is left to them.
+    Due = "select session_key from {}_sessions where index_deadline <= $1 \
+         order by index_deadline limit $2 for update skip locked";
+    // now, inactivity, absolute, keys
+    MarkDue = concat!("update {}_sessions set ending = 1 where session_key in ($4) \
+         and index_deadline <= $1 and ", deadline!("$2", "$3"), " <= $1");
+    // keys
+    MarkedKeys = "select session_key, user_key from {}_sessions where session_key in ($1) \
+         and ending = 1";
+    CountMarkedKeys = "update {}_counts set n = n - (select count(*) from {}_sessions \
+         where session_key in ($1) and ending = 1) where shard = 0";
+    DeleteMarkedKeys = "delete from {}_sessions where session_key in ($1) and ending = 1";
+    // now, inactivity, absolute, keys
+    MoveEarly = concat!("update {}_sessions set index_deadline = ", deadline!("$2", "$3"),
+        " where session_key in ($4) and index_deadline <= $1");
+    // from, limit
+    PageEnd = "select max(session_key), count(*) from (select session_key from {}_sessions \
+         where session_key >= $1 order by session_key limit $2) as page";
+    // from, to, inactivity, absolute
+    Reindex = concat!("update {}_sessions set index_deadline = ", deadline!("$3", "$4"),
+        " where session_key between $1 and $2 and ", deadline!("$3", "$4"), " < index_deadline");
+    // now, inactivity, absolute
+    CountLive = concat!("select (select sum(n) from {}_counts) - (select count(*) \
+         from {}_sessions where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
+    LockAll = "select count(*) into @sessile_all from {}_sessions for update";
+    ClearRows = "delete from {}_sessions";
+    CountCleared = "update {}_counts set n = n - @sessile_all where shard = 0";
+    LoadMeta = "select value from {}_meta where name = $1";
+    StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
+         on duplicate key update value = $2";
+    InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
+         on duplicate key update name = $1";
+    Entries = "select count(*), count(user_key) from {}_sessions";
+}
+
+/// The texts of a store of a name.
+pub(super) fn texts(name: &str) -> Vec<String> {
+    TEXTS.iter().map(|text| text.replace("{}", name)).collect()
+}

@@ -1,0 +1,108 @@
+//! Values as they stand in a statement's text.
+//!
+//! Invariant: a value is written in digits alone, so that nothing in it is ever taken for SQL,
+//! whatever character set and mode the server goes by.
+
+use std::fmt::Write as _;
+
+use crate::key::SessionKey;
+
+/// A value for a statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Bool(bool),
+    Number(i64),
+    MaybeNumber(Option<i64>),
+    Bytes(&'a [u8]),
+    MaybeBytes(Option<&'a [u8]>),
+    Key(&'a SessionKey),
+    /// At least one.
+    Keys(&'a [SessionKey]),
+}
+
+impl Value<'_> {
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::MaybeNumber(None) | Self::MaybeBytes(None) => out.push_str("null"),
+            Self::Bool(yes) => out.push(if *yes { '1' } else { '0' }),
+            // Writing to a text cannot fail.
+            Self::Number(number) | Self::MaybeNumber(Some(number)) => drop(write!(out, "{number}")),
+            Self::Bytes(bytes) | Self::MaybeBytes(Some(bytes)) => write_bytes(bytes, out),
+            Self::Key(key) => write_bytes(key.as_bytes(), out),
+            Self::Keys(keys) => {
+                for (at, key) in keys.iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
+                    write_bytes(key.as_bytes(), out);
+                }
+            }
+        }
+    }
+}
+
+fn write_bytes(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push_str("x'");
+    out.reserve(bytes.len() * 2 + 1);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            out.push(DIGITS.get(usize::from(digit)).copied().map_or('0', char::from));
+        }
+    }
+    out.push('\'');
+}
+
+/// A statement with its values in the places of `$1`, `$2` and so on. What has no value stays, which no
+/// server takes.
+pub(super) fn write_statement(text: &str, values: &[Value<'_>], out: &mut String) {
+    let mut parts = text.split('$');
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+        let (number, rest) = part.split_at(digits);
+        let number = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        match number.and_then(|at| values.get(at)) {
+            Some(value) => value.write(out),
+            None => out.push('$'),
+        }
+        out.push_str(rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_in_their_places_and_are_digits_alone() {
+        let key = SessionKey::from_bytes([0xab; 16]);
+        let values = [
+            Value::Number(-7),
+            Value::Bytes(b"' or 1 -- $1"),
+            Value::MaybeNumber(None),
+            Value::MaybeBytes(None),
+            Value::Key(&key),
+            Value::Bool(true),
+            Value::Keys(&[key, key]),
+            Value::MaybeNumber(Some(i64::MIN)),
+            Value::MaybeBytes(Some(&[])),
+            Value::Number(10),
+        ];
+        let mut out = String::new();
+        write_statement("a $1 $2, $3;$4($5)$6 in ($7) $8=$9 $10 $1", &values, &mut out);
+        let keys = "abababababababababababababababab";
+        let expected = format!(
+            "a -7 x'27206f722031202d2d202431', null;null(x'{keys}')1 in (x'{keys}',x'{keys}') \
+             -9223372036854775808=x'' 10 -7"
+        );
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_place_without_a_value_is_seen_by_the_server() {
+        let mut out = String::new();
+        write_statement("select $1, $2", &[Value::Number(1)], &mut out);
+        assert_eq!(out, "select 1, $");
+    }
+}

@@ -11,6 +11,8 @@ mod deadlines;
 mod faults;
 mod hosts;
 mod instances;
+#[cfg(all(feature = "mysql", feature = "postgres", feature = "redis"))]
+mod moving;
 mod outages;
 mod places;
 mod round_trips;

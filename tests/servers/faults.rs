@@ -22,6 +22,7 @@ macro_rules! tests {
                 a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done
                 an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done
                 an_answer_that_comes_late_is_not_taken_for_another
+                a_store_whose_making_was_broken_off_is_made_whole
                 a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
                 connections_that_ended_while_nobody_used_them_are_not_noticed
                 no_more_connections_than_allowed_are_opened
@@ -411,6 +412,24 @@ pub(crate) fn an_answer_that_comes_late_is_not_taken_for_another<P: Place>() {
                 Err(Error::Unavailable { .. }) => {}
                 Err(error) => panic!("{error:?}"),
             }
+        }
+    }
+}
+
+pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
+    for at in (0..).step_by(150) {
+        let on = On::<P>::new();
+        let proxy = Proxy::start(address_of(&on.url));
+        proxy.arm(Way::Request, at, NetworkFault::Cut);
+        // The call goes on where it can, and fails where it cannot.
+        let _ = P::connect(&behind(&on.url, proxy.address()));
+        let is_over = !proxy.is_disarmed();
+        let engine = on.open();
+        let done = engine.insert(&key(1), sample(1, "ann"), moment(5_000), Limits::NONE).unwrap();
+        assert!(matches!(done, Insert::Done(_)), "cut at {at}: {done:?}");
+        assert_eq!(engine.stats().unwrap().stored, 1, "cut at {at}");
+        if is_over {
+            return;
         }
     }
 }

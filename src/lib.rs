@@ -194,6 +194,7 @@ pub use engine::redb::recovery::Recovery;
 pub use engine::redb::salvage::{Salvage, SalvageReport, salvage};
 #[doc(inline)]
 pub use engine::{MemoryEngine, Problem, RedbEngine, UserLimit};
+pub use error::create::CreateError;
 pub use error::timeouts::InvalidTimeouts;
 pub use error::{Error, Result, Source};
 pub use key::SessionKey;

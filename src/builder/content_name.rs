@@ -1,8 +1,11 @@
 //! Owns the names of a store's content: which one opens it, and how one takes the place of another.
 //!
 //! Invariant: a name that has ever been given to the content opens it, until the names are taken off, so
-//! no release is locked out by one that came after it. What keeps content of one type from being
+//! no release is locked out by one that came after it. A file in which nothing is stored takes any name
+//! besides: nothing can be misread there, and nobody is to be locked out by a name. What keeps content of one type from being
 //! read as another is the shape in each record; a name tells stores apart before anything is read.
+
+use std::ops::ControlFlow;
 
 use crate::engine::contract::Engine;
 use crate::error::{Error, Result};
@@ -17,21 +20,51 @@ const REMEMBERED: usize = 16;
 /// The longest name, in bytes.
 const MAX_LEN: usize = 255;
 
+/// What a program says of the content's names.
+pub(super) struct Names<'n> {
+    pub(super) given: Option<&'n str>,
+    pub(super) renamed: &'n [String],
+    pub(super) users: Users,
+}
+
+/// Who may be at the records while names are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Users {
+    /// Whoever opens alone: a file is locked.
+    This,
+    /// Others as well, as on a server, whose store is empty for a moment only.
+    PerhapsOthers,
+}
+
 /// Compares the program's name with those that the store holds, and notes down what is new.
-pub(super) fn settle(engine: &dyn Engine, given: Option<&str>, renamed: &[String]) -> Result<()> {
+pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
     let stored = engine.load_meta(CONTENT_NAME)?.unwrap_or_default();
     let stored = String::from_utf8_lossy(&stored);
     let held: Vec<&str> = stored.split(SEPARATOR).filter(|name| !name.is_empty()).collect();
-    let is_renamed = renamed.iter().any(|name| held.contains(&name.as_str()));
-    let names = match given {
+    let is_renamed = names.renamed.iter().any(|name| held.contains(&name.as_str()));
+    let names = match names.given {
         Some(name) if held.contains(&name) => return Ok(()),
-        Some(name) if held.is_empty() || is_renamed => [&[name], held.as_slice()].concat(),
+        Some(name) if held.is_empty() || is_renamed || is_vacant(engine, names.users)? => {
+            [&[name], held.as_slice()].concat()
+        }
         Some(name) => return Err(mismatch(name, &held)),
         None if is_renamed => Vec::new(),
         None => return Ok(()),
     };
     let kept = names.get(..REMEMBERED).unwrap_or(&names);
     engine.store_meta(CONTENT_NAME, kept.join("\0").as_bytes())
+}
+
+/// Whether not one record is there, expired or damaged ones included, and nobody is about to store one.
+fn is_vacant(engine: &dyn Engine, users: Users) -> Result<bool> {
+    let mut vacant = users == Users::This;
+    if vacant {
+        engine.scan(None, &mut |_, _| {
+            vacant = false;
+            Ok(ControlFlow::Break(()))
+        })?;
+    }
+    Ok(vacant)
 }
 
 #[cold]
@@ -60,6 +93,10 @@ pub(super) fn check(setting: &'static str, name: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::engine::memory::MemoryEngine;
+
+    fn settle(engine: &MemoryEngine, given: Option<&str>, renamed: &[String]) -> Result<()> {
+        super::settle(engine, &Names { given, renamed, users: Users::PerhapsOthers })
+    }
 
     fn names(engine: &MemoryEngine) -> String {
         String::from_utf8(engine.load_meta(CONTENT_NAME).unwrap().unwrap_or_default()).unwrap()

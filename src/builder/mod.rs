@@ -1,6 +1,7 @@
 //! Every setting: its default, its range, what it changes and why it is what it is.
 
 mod content_name;
+mod file_settings;
 mod opening;
 mod server_clock;
 mod url;
@@ -13,10 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::contract::Engine;
-use crate::engine::durability::Durability;
 use crate::engine::limits::UserLimit;
 use crate::engine::redb::options::RedbOptions;
-use crate::engine::redb::recovery::Recovery;
 use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
 use crate::record::content;
@@ -62,6 +61,8 @@ pub struct Builder<C = Attributes> {
     clock: Option<Arc<dyn Clock>>,
     random: Arc<dyn RandomSource>,
     redb: RedbOptions,
+    /// The first setting of a file that was named.
+    of_file: Option<&'static str>,
     engine: Option<Arc<dyn Engine>>,
 }
 
@@ -84,6 +85,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             clock: None,
             random: Arc::new(SystemRandom),
             redb: RedbOptions::new(),
+            of_file: None,
             engine: None,
         }
     }
@@ -123,31 +125,6 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// ```
     pub fn adopt_shorter_timeouts(self) -> Self {
         Self { adopt_shorter_timeouts: true, ..self }
-    }
-
-    /// When an acknowledged write is on the disk. Default: [`Durability::Immediate`]. For
-    /// [`open`](Self::open) alone.
-    pub fn durability(self, durability: Durability) -> Self {
-        Self { redb: self.redb.durability(durability), ..self }
-    }
-
-    /// Memory for hot records and for pages of the file, in bytes; at least 1 MiB. For
-    /// [`open`](Self::open) alone.
-    ///
-    /// Default: 1/32 of the memory that the machine or the container has, from 64 MiB to 512 MiB;
-    /// 64 MiB where the system does not say (anywhere but on Linux). It is a bound, and a small
-    /// store stays far below it. Three quarters hold records: 64 MiB keep about 100,000 sessions of
-    /// 256 bytes at hand, 512 MiB about 800,000. A read beyond them costs a look into the file.
-    pub fn cache_size(self, bytes: usize) -> Self {
-        Self { redb: self.redb.cache_size(bytes), ..self }
-    }
-
-    /// Whether three quarters of [`cache_size`](Self::cache_size) hold records that are ready to
-    /// use. Default: `true`; a read that finds its record there walks no tree and checks no
-    /// checksum. With `false` all of it holds pages, which suits sessions that are rarely read
-    /// twice. For [`open`](Self::open) alone.
-    pub fn record_cache(self, keep: bool) -> Self {
-        Self { redb: self.redb.record_cache(keep), ..self }
     }
 
     /// The most bytes that a session's encoded content may take. Default: 64 KiB, since content
@@ -210,77 +187,17 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { manual_maintenance: true, ..self }
     }
 
-    /// How long [`open`](Self::open) waits for a file that another process holds, as when a program is
-    /// started while the one before it is still closing. Default: not at all; then, and once the
-    /// time is over, it is [`Error::AlreadyOpen`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use sessile::SessionStore;
-    /// let wait = std::time::Duration::from_secs(5);
-    /// let builder = SessionStore::<u32>::builder().open_timeout(wait);
-    /// ```
-    pub fn open_timeout(self, timeout: Duration) -> Self {
-        Self { open_timeout: timeout, ..self }
-    }
-
-    /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading
-    /// them once, on eight threads. A file that was not closed is verified either way; with
-    /// [`Durability::TwoPhase`] that takes reading it twice, on one thread. For [`open`](Self::open)
-    /// alone.
-    ///
-    /// # Security
-    ///
-    /// Without it a file that was damaged after it was closed may give wrong data, or end the process.
-    pub fn verify_on_open(self, verify: bool) -> Self {
-        Self { redb: self.redb.verify_on_open(verify), ..self }
-    }
-
-    /// Whether opening gives back the space of a file that is mostly empty: longer than 16 MiB and
-    /// than three times what its sessions need, as one mass deletion can leave it. Default: `true`,
-    /// since nobody else has the file then, and a file that is compact stays as it is. Compacting
-    /// costs about as much as writing the live sessions once; with `false` opening never takes that
-    /// long, and the file keeps its size, as it does without [`verify_on_open`](Self::verify_on_open).
-    /// For [`open`](Self::open) alone.
-    pub fn compact_on_open(self, compact: bool) -> Self {
-        Self { redb: self.redb.compact_on_open(compact), ..self }
-    }
-
-    /// What to call while the file of a store that was not closed, because its process was killed
-    /// or the power was cut, is recovered: to show progress where there are millions of sessions,
-    /// or to call it off. Default: nothing. For [`open`](Self::open) alone.
-    ///
-    /// It is called by the thread that opens, a few times, with a growing
-    /// [`progress`](Recovery::progress); not at all for a file that was closed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use sessile::SessionStore;
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("sessions.redb");
-    /// let store = SessionStore::<u32>::builder()
-    ///     .on_recovery(|recovery| eprintln!("recovering: {:.0} %", recovery.progress() * 100.0))
-    ///     .open(path)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
-        Self { redb: self.redb.on_recovery(callback), ..self }
-    }
-
     /// A name for the content, kept in the file and compared whenever it is opened. Default: none,
     /// which opens any store. 1 to 255 bytes.
     ///
     /// It tells stores apart before anything in them is read: a program that names its content does
     /// not open the file of another one by mistake. A store without a name takes on the first that
-    /// it is opened with. A program that names nothing opens a named store too, so a release that
-    /// adds a name can be rolled back.
+    /// it is opened with, and a file that holds no session another one besides. A program that names
+    /// nothing opens a named store too, so a release that adds a name can be rolled back.
     ///
     /// # Errors
     ///
-    /// Opening is [`Error::ContentMismatch`] if the store has another name; see
+    /// Opening is [`Error::ContentMismatch`] if the store has sessions and another name; see
     /// [`rename_content`](Self::rename_content).
     pub fn content_name(self, name: impl Into<String>) -> Self {
         Self { content_name: Some(name.into()), ..self }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::builder::content_name::{Names, Users};
 use crate::builder::{Builder, content_name, server_clock};
 use crate::engine::contract::Engine;
 use crate::engine::memory::MemoryEngine;
@@ -75,13 +76,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
     /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. What opening was about
     ///   to note in the file is noted by the next one.
-    pub fn open(mut self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
+    pub fn open(self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
         }
         self.check()?;
-        self.engine = Some(Arc::new(self.wait_for_file(path.as_ref())?));
-        self.build()
+        let engine = Arc::new(self.wait_for_file(path.as_ref())?);
+        self.build_on(engine, Users::This)
     }
 
     /// As [`open`](Self::open), but only what is there already: a mistyped path creates nothing.
@@ -127,8 +128,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// As for [`build`](Self::build).
+    /// [`Error::InvalidSetting`] if an engine was named besides; else as for [`build`](Self::build).
     pub fn in_memory(self) -> Result<SessionStore<C>> {
+        if self.engine.is_some() {
+            return Err(Error::setting("engine", "goes with `build()`, not with `in_memory()`"));
+        }
         self.engine(MemoryEngine::new()).build()
     }
 
@@ -136,17 +140,22 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if a setting is out of its range, or no engine was named;
-    /// [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
+    /// [`Error::InvalidSetting`] if a setting is out of its range or for a file alone, or no engine was
+    /// named; [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
     /// maintenance threads cannot be started; and whatever the engine fails with.
-    pub fn build(self) -> Result<SessionStore<C>> {
+    pub fn build(mut self) -> Result<SessionStore<C>> {
         self.check()?;
-        let Some(engine) = self.engine else {
+        let Some(engine) = self.engine.take() else {
             return Err(Error::setting(
                 "engine",
                 "is missing: name one, or use `open(path)` or `in_memory()`",
             ));
         };
+        self.check_without_file()?;
+        self.build_on(engine, Users::PerhapsOthers)
+    }
+
+    fn build_on(self, engine: Arc<dyn Engine>, users: Users) -> Result<SessionStore<C>> {
         let attachment = engine.attach(self.timeouts)?;
         let clock = server_clock::chosen(self.clock, &engine)?;
         let asked = Asked {
@@ -154,11 +163,12 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             sweep_interval: self.sweep_interval,
             adopt_shorter: self.adopt_shorter_timeouts,
         };
-        let adoption =
-            content_name::settle(&*engine, self.content_name.as_deref(), &self.renamed_content)
-                .and_then(|()| note_creation(&*engine, &*clock))
-                .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked))
-                .map_err(failed_to_open)?;
+        let names =
+            Names { given: self.content_name.as_deref(), renamed: &self.renamed_content, users };
+        let adoption = content_name::settle(&*engine, &names)
+            .and_then(|()| note_creation(&*engine, &*clock))
+            .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked))
+            .map_err(failed_to_open)?;
         let core = Arc::new(StoreCore {
             process: Process::this(),
             engine,

@@ -61,7 +61,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a URL that is none, a parameter that is unknown, a scheme that is
-    /// unknown or whose feature is off, and for an engine that was named besides. Whatever the engine
+    /// unknown or whose feature is off, for an engine that was named besides, and for a setting of a
+    /// file where the URL names none. Whatever the engine
     /// fails with, as [`Error::Unavailable`] for a server that is not reached.
     ///
     /// # Security
@@ -72,6 +73,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             return Err(Error::setting("engine", "goes with `build()`, not with `connect(url)`"));
         }
         self.check()?;
+        if !url.starts_with("file:") {
+            // Before anything is connected to.
+            self.check_without_file()?;
+        }
         match target(url)? {
             Target::File(path) => self.open(path),
             Target::Engine(engine) => self.engine(engine).build(),

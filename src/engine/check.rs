@@ -50,7 +50,8 @@ pub struct Checked {
 /// }
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "problem", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Problem {
     /// The record is not what was written: reading the session is
@@ -75,6 +76,7 @@ pub enum Problem {
         /// The session's key.
         key: SessionKey,
         /// The deadline under which its record says that it stands there.
+        #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
     /// The session stands under a later deadline than its own: it expires on time, but it is swept
@@ -83,8 +85,10 @@ pub enum Problem {
         /// The session's key.
         key: SessionKey,
         /// The deadline it stands under.
+        #[serde(rename = "indexed_under_ms")]
         indexed_under: Timestamp,
         /// The one it should not stand later than.
+        #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
     /// The index by deadline has an entry that leads to no session, or to one that says to stand
@@ -93,6 +97,7 @@ pub enum Problem {
         /// The key it leads to.
         key: SessionKey,
         /// The deadline it stands under.
+        #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
     /// The session is missing in the index by user: its user does not see it in `sessions_of`, and

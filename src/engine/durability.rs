@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
+use crate::time::millis;
 
 /// What a write has survived once it returned `Ok`.
 ///
@@ -14,6 +17,8 @@ use crate::error::{Error, Result};
 ///
 /// Whatever the level, a crash leaves the last durable commit or a later one, complete: never a
 /// mixture.
+///
+/// In configuration files it is `"immediate"`, `"two_phase"` or `{ "deferred": { "interval_ms": 200 } }`.
 ///
 /// # Examples
 ///
@@ -29,7 +34,8 @@ use crate::error::{Error, Result};
 ///     .open(path)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
     /// A write returns once it is on the disk, with one sync for each commit. The default: a
@@ -46,6 +52,7 @@ pub enum Durability {
     /// logouts included.
     Deferred {
         /// The longest time that a write stays in memory: 1 ms to 1 hour.
+        #[serde(rename = "interval_ms", with = "millis")]
         interval: Duration,
     },
 }

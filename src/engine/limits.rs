@@ -3,12 +3,16 @@
 //! Invariant: which sessions count, and which have to end, is decided here, once for every engine;
 //! an engine decides nothing but applies it in the transaction that makes the change.
 
+use serde::{Deserialize, Serialize};
+
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::moment::Moment;
 
 /// What happens when a user who has as many sessions as they may gets another one; see
 /// [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user).
+///
+/// In configuration files it is `"refuse"` or `"end_least_recently_active"`.
 ///
 /// # Examples
 ///
@@ -24,7 +28,8 @@ use crate::time::moment::Moment;
 /// assert!(store.read(phone.id())?.is_some());
 /// # Ok::<(), sessile::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UserLimit {
     /// The new session is refused with [`Error::UserFull`](crate::Error::UserFull). Whoever holds a
     /// user's sessions can keep that user out until one of them ends.

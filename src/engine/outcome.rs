@@ -1,6 +1,7 @@
 //! What an engine answers: what became of an operation, and numbers about itself.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -124,6 +125,13 @@ pub struct EngineStats {
     pub file_bytes: Option<u64>,
     /// Touches that are in memory only.
     pub pending_touches: u64,
+    /// How long the oldest of them has been; `None` where there is none.
+    pub oldest_pending_touch: Option<Duration>,
+    /// Touches that were on the disk later than the `resolution` of the last
+    /// [`Engine::extend`](super::Engine::extend) after they were told, since the engine was opened.
+    pub late_touches: u64,
+    /// By how much the latest of those was late.
+    pub touches_late_by: Duration,
     /// Transactions committed since the engine was opened.
     pub commits: u64,
     /// Operations those transactions carried.

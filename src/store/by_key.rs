@@ -17,9 +17,7 @@ use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
-
-/// How often a change is tried, as for [`SessionStore::modify`].
-const MAX_ATTEMPTS: u32 = 10_000;
+use crate::store::modify::{MAX_ATTEMPTS, ModifyOutcome};
 
 /// A session without its secret: its line in a listing, and its content.
 ///
@@ -84,8 +82,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     }
 
     /// Changes a session's content by its key, and tries again if somebody else saved it meanwhile:
-    /// for a role or a plan that changes while its user is logged in. `false` if there is no such
-    /// session. Its life is not extended. One durable commit a try.
+    /// for a role or a plan that changes while its user is logged in. What the closure returns is
+    /// returned, as by [`modify`](Self::modify); nothing gives the session as it was saved. `None` if
+    /// there is no such session. Its life is not extended. One durable commit a try.
     ///
     /// # Errors
     ///
@@ -98,33 +97,23 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// let store = SessionStore::<u32>::in_memory()?;
     /// let session = store.create_for_user("ann", 1)?;
-    /// assert!(store.modify_key(&session.key(), |session| *session.content_mut() += 1)?);
-    /// assert_eq!(*store.read(session.id())?.expect("changed above").content(), 2);
+    /// let before = store.modify_key(&session.key(), |session| {
+    ///     let before = *session.content();
+    ///     *session.content_mut() += 1;
+    ///     before
+    /// })?;
+    /// assert_eq!(before, Some(1));
+    /// assert_eq!(store.read(session.id())?.map(|session| *session.content()), Some(2));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[doc(alias = "modify_by_key")]
-    pub fn modify_key(
+    pub fn modify_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
-        mut change: impl FnMut(&mut SessionByKey<C>),
-    ) -> Result<bool> {
-        let core = &self.handle.core;
-        for _ in 0..MAX_ATTEMPTS {
-            let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
-            let Some(stored) = stored else { return Ok(false) };
-            let mut session = self.by_key(*key, &stored)?;
-            change(&mut session);
-            let record = self.changed(&stored, &session.content)?;
-            let (moment, limits) = (core.moment()?, core.limits());
-            let revision = stored.revision();
-            match core.engine.replace(key, revision, record, moment, limits)? {
-                Replace::Done(_) => return Ok(true),
-                Replace::Missing => return Ok(false),
-                Replace::UserFull => return Err(core.user_full()),
-                Replace::Conflict => {}
-            }
-        }
-        Err(Error::Conflict { key: *key })
+        mut change: impl FnMut(&mut SessionByKey<C>) -> R,
+    ) -> Result<R::Output, R::Error> {
+        let changed = self.change_key(key, &mut change)?;
+        Ok(changed.map_or_else(R::gone, |(value, session)| R::saved(value, session)))
     }
 
     /// The same as [`modify_key`](Self::modify_key).
@@ -132,16 +121,17 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// As for [`modify_key`](Self::modify_key).
-    pub fn modify_by_key(
+    pub fn modify_by_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
-        change: impl FnMut(&mut SessionByKey<C>),
-    ) -> Result<bool> {
+        change: impl FnMut(&mut SessionByKey<C>) -> R,
+    ) -> Result<R::Output, R::Error> {
         self.modify_key(key, change)
     }
 
     /// Changes the content of every other session of this session's user, each in a commit of its
-    /// own, and says how many: for a role or a plan that this session has just changed.
+    /// own, and says how many: for a role or a plan that this session has just changed. The closure may
+    /// return an error of its own, which ends it.
     ///
     /// # Errors
     ///
@@ -159,19 +149,49 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// assert_eq!(store.read(there.id())?.expect("still there").content(), "paid");
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn update_others(
+    pub fn update_others<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         session: &Session<C>,
-        mut change: impl FnMut(&mut SessionByKey<C>),
-    ) -> Result<u64> {
+        mut change: impl FnMut(&mut SessionByKey<C>) -> R,
+    ) -> Result<u64, R::Error> {
         let Some(user) = session.user() else { return Ok(0) };
         let mut changed = 0;
         for other in self.sessions_of(user)? {
             if other.key() != session.key() {
-                changed += u64::from(self.modify_key(&other.key(), &mut change)?);
+                changed += u64::from(self.change_key(&other.key(), &mut change)?.is_some());
             }
         }
         Ok(changed)
+    }
+
+    /// Reads, changes and saves, until it fits; what the closure made, and the session as it was saved.
+    fn change_key<R: ModifyOutcome<SessionByKey<C>>>(
+        &self,
+        key: &SessionKey,
+        change: &mut impl FnMut(&mut SessionByKey<C>) -> R,
+    ) -> Result<Option<(R::Value, SessionByKey<C>)>, R::Error> {
+        let core = &self.handle.core;
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
+            let Some(stored) = stored else { return Ok(None) };
+            let mut session = self.by_key(*key, &stored)?;
+            let value = change(&mut session).into_value()?;
+            let record = self.changed(&stored, &session.content)?;
+            let (moment, limits) = (core.moment()?, core.limits());
+            let revision = stored.revision();
+            let replaced = core.engine.replace(key, revision, record.clone(), moment, limits);
+            match core.counting_damage(replaced)? {
+                Replace::Done(saved) => {
+                    session.info =
+                        info_of(*key, &record.touched(saved.last_active), &core.timeouts);
+                    return Ok(Some((value, session)));
+                }
+                Replace::Missing => return Ok(None),
+                Replace::UserFull => return Err(core.user_full().into()),
+                Replace::Conflict => {}
+            }
+        }
+        Err(Error::Conflict { key: *key }.into())
     }
 
     /// A user's sessions with their content, the most recently active first: for a page about

@@ -16,7 +16,7 @@ use crate::time::moment::Moment;
 /// # Examples
 ///
 /// See [`SessionStore::check`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
     /// Live sessions.

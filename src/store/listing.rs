@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
+use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
 /// Numbers about a store, for a status page or a log line.
@@ -38,6 +40,16 @@ pub struct Stats {
     pub file_bytes: Option<u64>,
     /// Touches that are in memory only, for `touch_interval` at most.
     pub pending_touches: u64,
+    /// How long the oldest of them has been; `None` where there is none.
+    #[serde(rename = "oldest_pending_touch_ms", serialize_with = "millis::serialize_optional")]
+    pub oldest_pending_touch: Option<Duration>,
+    /// Touches that were on the disk later than `touch_interval` after they were told, since the store was
+    /// opened. The commit that wrote them is part of that time, so a disk whose commits take longer
+    /// than the interval makes all of them late.
+    pub late_touches: u64,
+    /// By how much the latest of those was late.
+    #[serde(rename = "touches_late_by_ms", serialize_with = "millis::serialize")]
+    pub touches_late_by: Duration,
     /// Durable transactions since the store was opened.
     pub commits: u64,
     /// Operations those transactions carried: more than `commits` where threads shared them.
@@ -262,6 +274,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             sessions,
             file_bytes: engine.file_bytes,
             pending_touches: engine.pending_touches,
+            oldest_pending_touch: engine.oldest_pending_touch,
+            late_touches: engine.late_touches,
+            touches_late_by: engine.touches_late_by,
             commits: engine.commits,
             committed_operations: engine.committed_operations,
             clock_jumps: engine.clock_jumps,

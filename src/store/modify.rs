@@ -10,13 +10,15 @@ use crate::store::SessionStore;
 
 /// How often a change is tried. Each failed try means that another thread's update succeeded, so
 /// this is reached only where thousands of updates of one session overtake a single caller.
-const MAX_ATTEMPTS: u32 = 10_000;
+pub(super) const MAX_ATTEMPTS: u32 = 10_000;
 
-/// What the closure of [`SessionStore::modify`] may return, and what `modify` makes of it.
+/// What the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return, and what
+/// the call makes of it. `S` is the session that the closure gets: [`Session`], or
+/// [`SessionByKey`](crate::SessionByKey).
 ///
-/// | the closure returns | `modify` returns | if the session is gone |
+/// | the closure returns | the call returns | if the session is gone |
 /// |---|---|---|
-/// | `()` | `Result<Option<Session<C>>>`: the session as it was saved | `Ok(None)` |
+/// | `()` | `Result<Option<S>>`: the session as it was saved | `Ok(None)` |
 /// | `Option<T>` | `Result<Option<T>>` | `Ok(None)` |
 /// | a number, a text, a `Vec`, a tuple, ... | `Result<Option<T>>` | `Ok(None)` |
 /// | [`Returned(value)`](Returned), for any type | `Result<Option<T>>` | `Ok(None)` |
@@ -24,13 +26,13 @@ const MAX_ATTEMPTS: u32 = 10_000;
 ///
 /// An `Err` keeps the session as it was, and is returned as it is.
 #[diagnostic::on_unimplemented(
-    message = "the closure of `modify` may not return `{Self}`",
+    message = "the closure of `modify` or `modify_key` may not return `{Self}`",
     note = "wrap a value of another type: `Returned(value)`; an error type has to be `From<sessile::Error>`"
 )]
-pub trait ModifyOutcome<C> {
-    /// What `modify` returns inside `Ok`.
+pub trait ModifyOutcome<S> {
+    /// What the call returns inside `Ok`.
     type Output;
-    /// The error of `modify`.
+    /// The error of the call.
     type Error: From<Error>;
     /// Whether the session is to be saved with what the closure made of it.
     #[doc(hidden)]
@@ -38,7 +40,7 @@ pub trait ModifyOutcome<C> {
     #[doc(hidden)]
     type Value;
     #[doc(hidden)]
-    fn saved(value: Self::Value, session: Session<C>) -> Self::Output;
+    fn saved(value: Self::Value, session: S) -> Self::Output;
     /// What is returned for a session that is not there.
     #[doc(hidden)]
     fn gone() -> Self::Output;
@@ -63,19 +65,19 @@ pub trait ModifyOutcome<C> {
 pub struct Returned<T>(pub T);
 
 /// What [`ModifyOutcome`] is for alone and for inside a `Result`.
-pub trait ModifyValue<C> {
-    /// What `modify` returns inside `Ok`.
+pub trait ModifyValue<S> {
+    /// What the call returns inside `Ok`.
     type Output;
     #[doc(hidden)]
-    fn saved(self, session: Session<C>) -> Self::Output;
+    fn saved(self, session: S) -> Self::Output;
     #[doc(hidden)]
     fn gone() -> Self::Output;
 }
 
-impl<C> ModifyValue<C> for () {
-    type Output = Option<Session<C>>;
+impl<S> ModifyValue<S> for () {
+    type Output = Option<S>;
 
-    fn saved(self, session: Session<C>) -> Self::Output {
+    fn saved(self, session: S) -> Self::Output {
         Some(session)
     }
 
@@ -84,10 +86,10 @@ impl<C> ModifyValue<C> for () {
     }
 }
 
-impl<C, T> ModifyValue<C> for Option<T> {
+impl<S, T> ModifyValue<S> for Option<T> {
     type Output = Self;
 
-    fn saved(self, _: Session<C>) -> Self::Output {
+    fn saved(self, _: S) -> Self::Output {
         self
     }
 
@@ -96,10 +98,10 @@ impl<C, T> ModifyValue<C> for Option<T> {
     }
 }
 
-impl<C, T> ModifyValue<C> for Returned<T> {
+impl<S, T> ModifyValue<S> for Returned<T> {
     type Output = Option<T>;
 
-    fn saved(self, _: Session<C>) -> Self::Output {
+    fn saved(self, _: S) -> Self::Output {
         Some(self.0)
     }
 
@@ -108,7 +110,7 @@ impl<C, T> ModifyValue<C> for Returned<T> {
     }
 }
 
-impl<C, V: ModifyValue<C>, E: From<Error>> ModifyOutcome<C> for Result<V, E> {
+impl<S, V: ModifyValue<S>, E: From<Error>> ModifyOutcome<S> for Result<V, E> {
     type Output = V::Output;
     type Error = E;
     type Value = V;
@@ -117,7 +119,7 @@ impl<C, V: ModifyValue<C>, E: From<Error>> ModifyOutcome<C> for Result<V, E> {
         self
     }
 
-    fn saved(value: V, session: Session<C>) -> Self::Output {
+    fn saved(value: V, session: S) -> Self::Output {
         value.saved(session)
     }
 
@@ -129,8 +131,8 @@ impl<C, V: ModifyValue<C>, E: From<Error>> ModifyOutcome<C> for Result<V, E> {
 /// Alone, a value is what it is inside a `Result` whose error is the crate's.
 macro_rules! outcomes {
     ($([$($parameter:ident),*] $value:ty;)*) => {$(
-        impl<C, $($parameter),*> ModifyOutcome<C> for $value {
-            type Output = <$value as ModifyValue<C>>::Output;
+        impl<S, $($parameter),*> ModifyOutcome<S> for $value {
+            type Output = <$value as ModifyValue<S>>::Output;
             type Error = Error;
             type Value = $value;
 
@@ -138,12 +140,12 @@ macro_rules! outcomes {
                 Ok(self)
             }
 
-            fn saved(value: Self, session: Session<C>) -> Self::Output {
-                <$value as ModifyValue<C>>::saved(value, session)
+            fn saved(value: Self, session: S) -> Self::Output {
+                <$value as ModifyValue<S>>::saved(value, session)
             }
 
             fn gone() -> Self::Output {
-                <$value as ModifyValue<C>>::gone()
+                <$value as ModifyValue<S>>::gone()
             }
         }
     )*};
@@ -153,10 +155,10 @@ macro_rules! outcomes {
 macro_rules! values {
     ($([$($parameter:ident),*] $value:ty;)*) => {
         $(
-            impl<C, $($parameter),*> ModifyValue<C> for $value {
+            impl<S, $($parameter),*> ModifyValue<S> for $value {
                 type Output = Option<$value>;
 
-                fn saved(self, _: Session<C>) -> Self::Output {
+                fn saved(self, _: S) -> Self::Output {
                     Some(self)
                 }
 
@@ -183,8 +185,8 @@ values! {
     [] std::time::Duration; [] std::time::SystemTime;
     [T] Vec<T>; [T] Box<T>; [T] std::sync::Arc<T>;
     [A, B] (A, B); [A, B, D] (A, B, D); [A, B, D, E] (A, B, D, E);
-    [K, V, S] std::collections::HashMap<K, V, S>; [K, V] std::collections::BTreeMap<K, V>;
-    [K, S] std::collections::HashSet<K, S>; [K] std::collections::BTreeSet<K>;
+    [K, V, H] std::collections::HashMap<K, V, H>; [K, V] std::collections::BTreeMap<K, V>;
+    [K, H] std::collections::HashSet<K, H>; [K] std::collections::BTreeSet<K>;
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -231,7 +233,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// assert_eq!(before.expect("there was one left"), Some(4));
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn modify<R: ModifyOutcome<C>>(
+    pub fn modify<R: ModifyOutcome<Session<C>>>(
         &self,
         id: &SessionId,
         mut change: impl FnMut(&mut Session<C>) -> R,

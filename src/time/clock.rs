@@ -72,6 +72,13 @@ impl<T: Clock + ?Sized> Clock for std::sync::Arc<T> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
+/// As the number of milliseconds since 1970.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
 impl Timestamp {
     /// From a number of milliseconds since 1970.
     #[must_use]

@@ -2,6 +2,7 @@
 //! one moment.
 
 pub(crate) mod clock;
+pub(crate) mod millis;
 pub(crate) mod moment;
 pub(crate) mod ticks;
 pub(crate) mod timeouts;

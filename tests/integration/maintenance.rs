@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sessile::engine::RedbOptions;
-use sessile::testing::SimulatedDisk;
+use sessile::testing::{ManualClock, SimulatedDisk};
 use sessile::{Clock, Durability, RedbEngine, SessionOptions, SessionStore};
 
 const THREAD_NAME: &str = "sessile-maintenance";
@@ -235,4 +235,30 @@ fn manual_maintenance_starts_no_thread() {
     thread::sleep(20 * MS);
     assert_eq!(clock.asked_by_thread.load(Ordering::SeqCst), 0);
     assert_eq!(store.clean_up_expired().unwrap(), 1);
+}
+
+#[test]
+fn a_touch_that_is_written_late_is_told_with_how_late_it_was() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new());
+    for (interval, is_late) in
+        [(Duration::from_millis(1), true), (Duration::from_secs(3_600), false)]
+    {
+        let builder = SessionStore::<u32>::builder().clock(clock.clone()).manual_maintenance();
+        let builder = builder.touch_interval(interval);
+        let store = builder.open(folder.path().join(format!("{is_late}"))).unwrap();
+        let session = store.create(1).unwrap();
+        assert_eq!(store.stats().unwrap().oldest_pending_touch, None);
+        clock.advance(Duration::from_secs(1));
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+        let waiting = store.stats().unwrap();
+        let oldest = waiting.oldest_pending_touch.expect("nothing has written it");
+        assert!(waiting.pending_touches == 1 && oldest >= Duration::from_millis(15), "{oldest:?}");
+        assert_eq!(waiting.late_touches, 0, "it is not written yet");
+        store.flush().unwrap();
+        let written = store.stats().unwrap();
+        assert_eq!((written.pending_touches, written.oldest_pending_touch), (0, None));
+        assert_eq!(written.late_touches, u64::from(is_late));
+        assert_eq!(written.touches_late_by >= Duration::from_millis(14), is_late);
+    }
 }

@@ -165,6 +165,7 @@ impl Model {
         session.revision += 1;
         session.user = handle.user;
         session.content = handle.content;
+        session.own = handle.own;
         session.last_active = session.last_active.max(now);
         if under_new_id {
             session.id = new_id;
@@ -172,6 +173,29 @@ impl Model {
         let saved = session.clone();
         self.ids += usize::from(under_new_id);
         Ok(saved)
+    }
+
+    /// Other content for live sessions, by somebody else than their client; and what they had before.
+    pub(crate) fn change(&mut self, which: impl Fn(&Modelled) -> bool, content: u32) -> Vec<u32> {
+        let live: Vec<usize> = self.live().into_iter().map(|session| session.id).collect();
+        let changed =
+            self.sessions.iter_mut().filter(|it| live.contains(&it.id)).filter(|it| which(it));
+        changed
+            .map(|session| {
+                session.revision += 1;
+                std::mem::replace(&mut session.content, content)
+            })
+            .collect()
+    }
+
+    /// Gives a user's sessions to another, and counts those that are live.
+    pub(crate) fn rename(&mut self, old: u8, new: u8) -> u64 {
+        let live = self.live().into_iter().filter(|session| session.user == Some(old)).count();
+        for session in self.sessions.iter_mut().filter(|session| session.user == Some(old)) {
+            session.user = Some(new);
+            session.revision += 1;
+        }
+        live as u64
     }
 
     /// Removes sessions, and counts those that were not expired.

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 use sessile::testing::{EngineFixture, ManualClock};
 use sessile::{
-    Error, Session, SessionId, SessionInfo, SessionOptions, SessionStore, Timeouts, UserLimit,
+    Error, Session, SessionByKey, SessionId, SessionInfo, SessionOptions, SessionStore, Timeouts,
+    UserLimit,
 };
 
 use crate::model::{Defaults, Millis, Model, Modelled, Refused};
@@ -22,9 +23,15 @@ pub(crate) enum Operation {
     /// Takes a further handle on a session; updates through it are stale once another one saved.
     TakeHandle(usize),
     ChangeHandle(usize, u32, Option<u8>),
+    /// Timeouts of its own, or the store's; saved with whatever saves the handle.
+    TimeHandle(usize, Option<(Millis, Millis)>),
     Update(usize),
     Regenerate(usize),
     Modify(usize, u32, Option<u8>),
+    ModifyKey(usize, u32),
+    UpdateOthers(usize, u32),
+    RenameUser(u8, u8),
+    DestroyOf(usize, u8),
     Destroy(usize),
     DestroyKey(usize),
     DestroyAllOf(u8),
@@ -75,9 +82,15 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => any::<usize>().prop_map(Extend),
         3 => any::<usize>().prop_map(TakeHandle),
         3 => (any::<usize>(), any::<u32>(), owner()).prop_map(|(h, c, u)| ChangeHandle(h, c, u)),
+        1 => (any::<usize>(), proptest::option::of((timeout(), timeout())))
+            .prop_map(|(h, own)| TimeHandle(h, own)),
         6 => any::<usize>().prop_map(Update),
         4 => any::<usize>().prop_map(Regenerate),
         3 => (any::<usize>(), any::<u32>(), owner()).prop_map(|(s, c, u)| Modify(s, c, u)),
+        2 => (any::<usize>(), any::<u32>()).prop_map(|(s, c)| ModifyKey(s, c)),
+        2 => (any::<usize>(), any::<u32>()).prop_map(|(h, c)| UpdateOthers(h, c)),
+        1 => (user(), user()).prop_map(|(old, new)| RenameUser(old, new)),
+        1 => (any::<usize>(), user()).prop_map(|(s, u)| DestroyOf(s, u)),
         2 => any::<usize>().prop_map(Destroy),
         1 => any::<usize>().prop_map(DestroyKey),
         1 => user().prop_map(DestroyAllOf),
@@ -240,6 +253,9 @@ impl<F: EngineFixture> Pair<F> {
                 let modelled = self.model.remove(|session| session.user == Some(*user));
                 assert_eq!(store.destroy_all_of(*user).unwrap(), modelled);
             }
+            Operation::RenameUser(old, new) => {
+                assert_eq!(store.rename_user(*old, *new).unwrap(), self.model.rename(*old, *new));
+            }
             Operation::Forward(by) => {
                 self.clock.advance(Duration::from_millis(*by));
                 self.model.now += by;
@@ -259,6 +275,8 @@ impl<F: EngineFixture> Pair<F> {
             | Operation::Extend(_)
             | Operation::TakeHandle(_)
             | Operation::Modify(..)
+            | Operation::ModifyKey(..)
+            | Operation::DestroyOf(..)
             | Operation::Destroy(_)
             | Operation::DestroyKey(_) => {
                 if let Some(id) = operation.number().and_then(id) {
@@ -266,6 +284,8 @@ impl<F: EngineFixture> Pair<F> {
                 }
             }
             Operation::ChangeHandle(..)
+            | Operation::TimeHandle(..)
+            | Operation::UpdateOthers(..)
             | Operation::Update(_)
             | Operation::Regenerate(_)
             | Operation::DestroyOthers(_) => {
@@ -311,6 +331,19 @@ impl<F: EngineFixture> Pair<F> {
                     (real, modelled) => assert_eq!(real.unwrap_err(), modelled.unwrap_err()),
                 }
             }
+            Operation::ModifyKey(_, content) => {
+                let key = id.key();
+                let change = |session: &mut SessionByKey<u32>| {
+                    std::mem::replace(session.content_mut(), *content)
+                };
+                let before = self.model.change(|session| session.id == number, *content);
+                assert_eq!(store.modify_key(&key, change).unwrap(), before.first().copied());
+            }
+            Operation::DestroyOf(_, user) => {
+                let is_theirs = |it: &Modelled| it.id == number && it.user == Some(*user);
+                let modelled = self.model.remove(is_theirs);
+                assert_eq!(u64::from(store.destroy_of(*user, &id.key()).unwrap()), modelled);
+            }
             Operation::Destroy(_) => {
                 let modelled = self.model.remove(|session| session.id == number);
                 assert_eq!(u64::from(store.destroy(&id).unwrap()), modelled);
@@ -332,6 +365,27 @@ impl<F: EngineFixture> Pair<F> {
                 *real.content_mut() = *content;
                 set_user(&mut real, *user);
                 (modelled.content, modelled.user) = (*content, *user);
+            }
+            Operation::TimeHandle(_, None) => {
+                real.clear_timeouts();
+                modelled.own = (None, None);
+            }
+            Operation::TimeHandle(_, Some((inactivity, absolute))) => {
+                let set = real.set_timeouts(
+                    Duration::from_millis(*inactivity),
+                    Duration::from_millis(*absolute),
+                );
+                assert_eq!(set.is_ok(), *inactivity > 0 && inactivity <= absolute);
+                if set.is_ok() {
+                    modelled.own = (Some(*inactivity), Some(*absolute));
+                }
+            }
+            Operation::UpdateOthers(_, content) => {
+                let (id, user) = (modelled.id, modelled.user);
+                let is_other = |it: &Modelled| it.id != id && user.is_some() && it.user == user;
+                let changed = self.model.change(is_other, *content).len() as u64;
+                let others = store.update_others(&real, |other| *other.content_mut() = *content);
+                assert_eq!(others.unwrap(), changed);
             }
             Operation::DestroyOthers(_) => {
                 let others = self.model.destroy_others(modelled.id);
@@ -371,6 +425,8 @@ impl<F: EngineFixture> Pair<F> {
         let store = self.store();
         for (number, id) in self.ids.iter().enumerate() {
             self.same_or_neither(store.read(id).unwrap().as_ref(), self.model.read(number));
+            let by_key = store.read_key(&id.key()).unwrap().map(SessionByKey::into_content);
+            assert_eq!(by_key, self.model.read(number).map(|session| session.content));
         }
         let live = self.model.live();
         assert_eq!(store.len().unwrap(), live.len() as u64);
@@ -388,11 +444,29 @@ impl<F: EngineFixture> Pair<F> {
             let modelled = live.iter().find(|session| self.ids[session.id].key() == info.key());
             assert_eq!(*content, modelled.unwrap().content);
         }
+        let mut pages: Vec<SessionInfo> = Vec::new();
+        loop {
+            let page = store.list(pages.last().map(SessionInfo::key), 3).unwrap();
+            let is_last = page.len() < 3;
+            pages.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert!(pages.is_sorted_by_key(SessionInfo::key));
+        self.same_lines(pages.iter(), &live);
+        let mut counts: Vec<_> = store.users(None, usize::MAX).unwrap();
         for user in 0..USERS {
             let of_user: Vec<_> =
                 live.iter().copied().filter(|session| session.user == Some(user)).collect();
             self.same_lines(store.sessions_of(user).unwrap().iter(), &of_user);
+            let with_content = store.sessions_of_with(user).unwrap();
+            self.same_lines(with_content.iter().map(SessionByKey::info), &of_user);
+            let counted = counts.iter().position(|(counted, _)| *counted == user.into());
+            let sessions = counted.map_or(0, |at| counts.swap_remove(at).1);
+            assert_eq!(sessions, of_user.len() as u64);
         }
+        assert_eq!(counts, [], "nobody else has a session");
     }
 
     fn same_lines<'a>(&self, real: impl Iterator<Item = &'a SessionInfo>, modelled: &[&Modelled]) {
@@ -430,6 +504,10 @@ impl Operation {
             | Self::Update(number)
             | Self::Regenerate(number)
             | Self::Modify(number, ..)
+            | Self::ModifyKey(number, _)
+            | Self::UpdateOthers(number, _)
+            | Self::TimeHandle(number, _)
+            | Self::DestroyOf(number, _)
             | Self::Destroy(number)
             | Self::DestroyKey(number)
             | Self::DestroyOthers(number) => Some(number),

@@ -16,6 +16,7 @@ use crate::race::Spread;
 use crate::report::Row;
 use crate::session::{Content, Id, Outcome, RECORD_BYTES};
 use crate::subject::Subject;
+use crate::touch_age;
 
 /// The threads that change a store together.
 const CROWD: usize = 32;
@@ -27,7 +28,7 @@ struct Opened {
     resident_less_cache: f64,
 }
 
-/// Measures the lines among k, l and m that `wanted` lets through.
+/// Measures the lines among f, k, l, m and q that `wanted` lets through.
 pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     if wanted('f') {
@@ -54,10 +55,19 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
     if wanted('l') {
         rows.push((Alone::FileSize, file_after_turnovers(kind, scale, &data.join("turnover"))?));
     }
+    if wanted('q') && kind == Kind::Ours {
+        for rate in touch_age::RATES {
+            let spread = touch_age::run(scale, &data.join("touched"), rate)?;
+            rows.push((Alone::OldestTouch(rate), spread));
+        }
+    }
     let lines = crate::lines::lines_alone(scale);
     let row = |(measured, spread): (Alone, Spread)| {
         let (letter, words, _, sessions) = lines.into_iter().find(|(_, _, alone, _)| *alone == measured)?;
-        let is_time = matches!(measured, Alone::OpenClean | Alone::OpenAfterKill);
+        let is_time = matches!(
+            measured,
+            Alone::OpenClean | Alone::OpenAfterKill | Alone::OldestTouch(_)
+        );
         let row = Row {
             operation: words.to_owned(),
             sessions,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::contender::Kind;
 use crate::measure::{Measure, Pace};
 use crate::operation::Call;
+use crate::touch_age;
 
 /// How large the race is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,16 +117,22 @@ pub enum Alone {
     OpenAfterKill,
     FileSize,
     Memory,
+    /// At so many touches a second.
+    OldestTouch(u64),
 }
 
 /// The lines that stand alone: letter, words, measurement and number of sessions.
-pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 5] {
+pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 8] {
+    let [low, middle, high] = touch_age::RATES.map(Alone::OldestTouch);
     [
         ('f', "operations per commit, 32 threads create", Alone::OperationsPerCommit, 0),
         ('k', "open after a clean close, seconds in ns", Alone::OpenClean, scale.opened),
         ('k', "open after SIGKILL, seconds in ns", Alone::OpenAfterKill, scale.opened),
         ('l', "file after ten turnovers / bytes of records", Alone::FileSize, scale.turned_over),
         ('m', "resident memory less cache, bytes per session", Alone::Memory, scale.opened),
+        ('q', "oldest touch in memory alone, 1,000 a second", low, scale.sessions),
+        ('q', "oldest touch in memory alone, 10,000 a second", middle, scale.sessions),
+        ('q', "oldest touch in memory alone, 100,000 a second", high, scale.sessions),
     ]
 }
 

@@ -20,6 +20,7 @@ mod race;
 mod report;
 mod session;
 mod subject;
+mod touch_age;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -59,8 +59,9 @@ impl Engine for RedbEngine {
         &self,
         key: &SessionKey,
         moment: Moment,
-        _resolution: Duration,
+        resolution: Duration,
     ) -> Result<Option<Record>> {
+        self.view.touches.promise(resolution);
         let extension = Extension { moment, at: moment.now, revision: None };
         match self.reading(|| self.view.extend(key, extension))? {
             Extended::Live(record, _) => Ok(Some(record)),
@@ -340,10 +341,14 @@ impl Engine for RedbEngine {
     }
 
     fn stats(&self) -> Result<EngineStats> {
+        let pending = self.view.touches.told();
         Ok(EngineStats {
             stored: self.stored()?,
             file_bytes: Some(self.view.file.len()?),
-            pending_touches: self.view.touches.len() as u64,
+            pending_touches: pending.touches as u64,
+            oldest_pending_touch: pending.oldest,
+            late_touches: pending.late.0,
+            touches_late_by: pending.late.1,
             ..self.writer.stats()
         })
     }

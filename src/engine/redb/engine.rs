@@ -272,7 +272,7 @@ impl RedbEngine {
 
     /// Writes the pending touches, a step at a time.
     fn flush_touches(&self) -> Result<()> {
-        let touches = self.view.touches.all();
+        let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
             let step = rest.get(..STEP).unwrap_or(rest);

@@ -41,6 +41,26 @@ pub fn every_call_of_the_store_is_one_call_of_the_engine<F: EngineFixture>() {
     once("scan");
     assert_eq!(store.len().unwrap(), 2);
     once("count");
+    assert!(store.read_key(&session.key()).unwrap().is_some());
+    once("load");
+    assert_eq!(store.sessions_of_with("ann").unwrap().len(), 2);
+    once("scan_user");
+    assert_eq!(store.list(None, 1).unwrap().len(), 1);
+    once("scan");
+    assert_eq!(store.users(None, 1).unwrap().len(), 1);
+    once("scan_users");
+    assert_eq!(store.rename_user("ann", "anna").unwrap(), 2);
+    once("rename_user");
+    assert_eq!(store.rename_user("anna", "ann").unwrap(), 2);
+    once("rename_user");
+    session = stored(&store, session.id());
+    once("load");
+    session.set_timeouts(INACTIVITY, ABSOLUTE).unwrap();
+    session.ensure_csrf_token().unwrap();
+    store.update(&mut session).unwrap();
+    once("replace");
+    assert!(!store.destroy_of("bob", &session.key()).unwrap());
+    once("remove");
     assert_eq!(store.destroy_others(&session).unwrap(), 1);
     once("remove_others");
     assert!(!store.destroy(other.id()).unwrap());
@@ -106,4 +126,13 @@ pub fn a_try_of_modify_is_a_read_and_a_save<F: EngineFixture>() {
     assert!(modified.unwrap().is_some());
     // The first save, which was refused, and the second try.
     assert_eq!(engine.take(), [("load", 1), ("replace", 2)]);
+    assert!(store.modify_key(&session.key(), |_| ()).unwrap().is_some());
+    assert_eq!(engine.take(), [("load", 1), ("replace", 1)]);
+    let here = created_for(&store, "ann", 1);
+    for number in 0..3 {
+        created_for(&store, "ann", number);
+    }
+    engine.take();
+    assert_eq!(store.update_others(&here, |_| ()).unwrap(), 3);
+    assert_eq!(engine.take(), [("load", 3), ("replace", 3), ("scan_user", 1)]);
 }

@@ -16,6 +16,7 @@ use crate::session::info::SessionInfo;
 use crate::session::options::SessionOptions;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
+use crate::store::by_key::SessionByKey;
 use crate::testing::{EngineFixture, ManualClock};
 use crate::time::timeouts::Timeouts;
 
@@ -160,6 +161,11 @@ pub(super) fn never_called<C>(session: &mut Session<C>) {
     panic!("there is nothing to modify, and yet there is {session:?}");
 }
 
+/// The same for `modify_key`.
+fn never_called_by_key<C>(session: &mut SessionByKey<C>) {
+    panic!("there is nothing to modify, and yet there is {:?}", session.info());
+}
+
 /// Asks every method, and each must say that there is no such session.
 pub(super) fn assert_absent<C: Sample>(store: &SessionStore<C>, session: &Session<C>) {
     let (id, key) = (session.id(), session.key());
@@ -172,9 +178,16 @@ pub(super) fn assert_absent<C: Sample>(store: &SessionStore<C>, session: &Sessio
     let mut regenerated = session.clone();
     assert_gone(store.regenerate_id(&mut regenerated), "regenerate_id");
     assert_eq!(regenerated.id(), id, "a failed regeneration leaves the session its id");
+    assert!(store.read_key(&key).unwrap().is_none(), "read_key");
+    assert!(store.modify_key(&key, never_called_by_key).unwrap().is_none(), "modify_key");
     if let Some(user) = session.user() {
         assert!(!keys_listed(store, user).contains(&key), "sessions_of");
+        let with_content = store.sessions_of_with(user).unwrap();
+        assert!(with_content.iter().all(|shown| shown.info().key() != key), "sessions_of_with");
+        assert!(!store.destroy_of(user, &key).unwrap(), "destroy_of");
     }
+    let page = store.list(None, usize::MAX).unwrap();
+    assert!(page.iter().all(|shown| shown.key() != key), "list");
     assert!(visited(store).iter().all(|(shown, _)| *shown != key), "for_each");
     assert_gone(store.destroy_others(session), "destroy_others");
     assert!(!store.destroy(id).unwrap(), "destroy");

@@ -4,6 +4,7 @@
 //! named after what it is about. [`engine_conformance!`](crate::testing::engine_conformance) makes
 //! one test of each; its list is the only one there is, and a test below holds it complete.
 
+pub mod by_key;
 pub mod calls;
 pub mod clocks;
 pub mod creation;
@@ -14,6 +15,7 @@ pub mod lifetimes;
 pub mod listing;
 pub mod liveness;
 pub mod migrations;
+pub mod pages;
 pub mod regeneration;
 pub mod reopening;
 pub mod secrets;
@@ -148,6 +150,24 @@ macro_rules! engine_conformance {
                 a_check_of_a_sound_store_counts_everything_and_finds_nothing
                 a_check_reports_content_that_does_not_fit
             }
+            by_key {
+                a_session_is_read_by_its_key_and_lives_no_longer_for_it
+                a_change_by_key_changes_the_content_and_nothing_else
+                a_change_by_key_gives_what_its_closure_returns
+                a_change_by_key_tries_again_after_a_conflict
+                a_change_by_key_brings_nothing_back
+                every_other_session_of_a_user_is_changed_and_nobody_elses
+                a_users_sessions_are_listed_with_their_content
+                a_session_is_ended_for_its_user_and_for_nobody_else
+            }
+            pages {
+                a_list_is_turned_over_page_by_page
+                a_visitor_that_has_seen_enough_is_shown_no_more
+                users_are_listed_with_how_many_sessions_they_have
+                a_user_who_is_renamed_keeps_their_sessions
+                a_token_that_is_drawn_later_is_saved_and_stays
+                own_timeouts_come_and_go_with_a_new_id_as_well
+            }
             sweeping {
                 a_sweep_deletes_the_expired_and_counts_them
                 a_sweep_spares_what_was_extended_again_and_again
@@ -257,6 +277,8 @@ mod tests {
         ("regeneration", include_str!("regeneration.rs")),
         ("users", include_str!("users.rs")),
         ("listing", include_str!("listing.rs")),
+        ("by_key", include_str!("by_key.rs")),
+        ("pages", include_str!("pages.rs")),
         ("sweeping", include_str!("sweeping.rs")),
         ("reopening", include_str!("reopening.rs")),
         ("migrations", include_str!("migrations.rs")),

@@ -1,9 +1,12 @@
 //! `content_name` over releases: it can be changed, taken off and rolled back.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sessile::{Builder, Error, SessionId, SessionStore};
+use sessile::testing::ManualClock;
+use sessile::{Builder, Error, MemoryEngine, SessionId, SessionStore};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Cart {
@@ -51,6 +54,48 @@ fn a_program_that_is_renamed_can_rename_its_content_and_be_rolled_back() {
     opens(release().content_name("newco.cart"), &path, &id);
     opens(release().content_name("oldco.cart"), &path, &id);
     assert!(release().content_name("another.cart").open(&path).is_err());
+}
+
+#[test]
+fn a_file_that_holds_no_session_takes_another_name_and_keeps_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.redb");
+    release().content_name("oldco.cart").open(&path).unwrap().close().unwrap();
+    let id = created(release().content_name("newco.cart"), &path);
+    // The release before, its name and its sessions, is no other program.
+    opens(release().content_name("oldco.cart"), &path, &id);
+    opens(release().content_name("newco.cart"), &path, &id);
+    let other = release().content_name("blog.draft").open(&path).unwrap_err();
+    assert!(matches!(other, Error::ContentMismatch { .. }), "there is a session in it");
+    let store = release().open(&path).unwrap();
+    assert!(store.destroy(&id).unwrap());
+    store.close().unwrap();
+    release().content_name("blog.draft").open(&path).unwrap();
+}
+
+#[test]
+fn a_session_that_has_expired_and_was_not_swept_keeps_another_name_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.redb");
+    let clock = ManualClock::new();
+    let named = |name: &str| release().clock(clock.clone()).content_name(name);
+    created(named("shop.cart"), &path);
+    clock.advance(Duration::from_secs(365 * 86_400));
+    assert!(named("blog.draft").open(&path).is_err());
+    let store = named("shop.cart").open(&path).unwrap();
+    assert_eq!(store.clean_up_expired().unwrap(), 1);
+    store.close().unwrap();
+    named("blog.draft").open(&path).unwrap();
+}
+
+#[test]
+fn a_store_that_others_may_use_keeps_its_name_though_it_is_empty() {
+    let engine = Arc::new(MemoryEngine::new());
+    let build = |name: &str| release().content_name(name).engine(Arc::clone(&engine)).build();
+    let store = build("shop.cart").unwrap();
+    let refused = build("blog.draft").unwrap_err();
+    assert!(matches!(refused, Error::ContentMismatch { .. }), "{refused}");
+    store.create(Cart { items: 1 }).unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use sessile::testing::EngineFixture;
-use sessile::{Error, Session, SessionId, SessionStore};
+use sessile::{Error, Session, SessionByKey, SessionId, SessionStore};
 
 use super::{Answer, Call, Event, IdNumber, What, is_linearizable};
 use crate::child::{self, Numbers};
@@ -84,7 +84,7 @@ impl Caller<'_> {
     /// Carries out some operation, which saves `new` if it saves at all.
     fn call(&mut self, new: u64, may_end_it: bool) -> Call {
         let (store, id) = (self.store, self.handle.id().clone());
-        let what = match self.numbers.below(12) {
+        let what = match self.numbers.below(16) {
             0..3 => self.save(new, false),
             3..5 => {
                 let modified = store.modify(&id, |session| *session.content_mut() = new).unwrap();
@@ -99,6 +99,21 @@ impl Caller<'_> {
                 return called;
             }
             8 if may_end_it => What::Destroy(store.destroy(&id).unwrap()),
+            10 if may_end_it => What::Destroy(store.destroy_of("ann", &id.key()).unwrap()),
+            11 => {
+                let change = |session: &mut SessionByKey<u64>| *session.content_mut() = new;
+                let modified = store.modify_key(&id.key(), change).unwrap();
+                What::Modify { new, found: modified.is_some() }
+            }
+            12 => {
+                let read = store.read_key(&id.key()).unwrap();
+                What::Read(read.map(SessionByKey::into_content))
+            }
+            13 => {
+                let mut listed = store.sessions_of_with("ann").unwrap().into_iter();
+                let found = listed.find(|session| session.info().key() == id.key());
+                What::Read(found.map(SessionByKey::into_content))
+            }
             9 if may_end_it => What::DestroyAll(store.destroy_all_of("ann").unwrap()),
             other => {
                 let read = match other % 2 {

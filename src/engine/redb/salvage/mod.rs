@@ -80,7 +80,7 @@ pub struct Salvage {
 /// # Examples
 ///
 /// See [`salvage`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SalvageReport {
     /// Sessions in the new file, expired ones included.

@@ -11,6 +11,7 @@ pub(in crate::engine::redb) mod listing;
 pub(in crate::engine::redb) mod overlay;
 pub(in crate::engine::redb) mod show;
 pub(in crate::engine::redb) mod touches;
+mod waiting;
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;

@@ -7,14 +7,16 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::engine::redb::view::waiting::{Lateness, Tick, Waiting};
 use crate::key::SessionKey;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
-/// The most touches that wait: about 13 MiB. Beyond it, who touches flushes.
+/// The most touches that wait: about 18 MiB. Beyond it, who touches flushes.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
 
@@ -22,6 +24,7 @@ const SHARDS: usize = 64;
 pub(in crate::engine::redb) struct TouchBuffer {
     shards: [Mutex<Shard>; SHARDS],
     len: AtomicUsize,
+    lateness: Lateness,
 }
 
 /// By key, the latest moment of activity.
@@ -40,6 +43,17 @@ struct Touch {
     at: Timestamp,
     /// The number of the last touch of the session, by which a thread knows its own.
     turn: u64,
+    waiting: Waiting,
+}
+
+/// What the buffer tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) struct Pending {
+    pub(in crate::engine::redb) touches: usize,
+    /// How long the oldest has waited.
+    pub(in crate::engine::redb) oldest: Option<Duration>,
+    /// How many were on the disk later than promised, and by how much the latest of them.
+    pub(in crate::engine::redb) late: (u64, Duration),
 }
 
 /// What a touch has changed in the buffer, for whoever has to take it back.
@@ -62,11 +76,34 @@ pub(in crate::engine::redb) enum Touched<T> {
 
 impl TouchBuffer {
     pub(in crate::engine::redb) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), len: AtomicUsize::new(0) }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            len: AtomicUsize::new(0),
+            lateness: Lateness::new(),
+        }
     }
 
     pub(in crate::engine::redb) fn len(&self) -> usize {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// Within which time a touch is to be on the disk, as the store has promised.
+    pub(in crate::engine::redb) fn promise(&self, interval: Duration) {
+        self.lateness.promise(interval);
+    }
+
+    /// Costs a look at every pending touch.
+    pub(in crate::engine::redb) fn told(&self) -> Pending {
+        let oldest = (self.len() > 0).then(|| self.oldest(self.lateness.now())).flatten();
+        let oldest = oldest.map(|millis| Duration::from_millis(millis.into()));
+        Pending { touches: self.len(), oldest, late: self.lateness.told() }
+    }
+
+    fn oldest(&self, now: Tick) -> Option<u32> {
+        let of_shard = |shard: &Mutex<Shard>| {
+            shard.lock().touches.values().map(|touch| touch.waiting.millis(now)).max()
+        };
+        self.shards.iter().filter_map(of_shard).max()
     }
 
     /// Looks at a session with its pending touch in view, and keeps the later of that and the touch
@@ -84,10 +121,12 @@ impl TouchBuffer {
         shard.turn = turn;
         match shard.touches.entry(*key) {
             Entry::Occupied(mut pending) => {
-                let before = pending.get().at;
+                let pending = pending.get_mut();
+                let before = pending.at;
                 let (touch, answer) = look(Some(before));
                 let Some(at) = touch else { return Touched::Done(answer, None) };
-                pending.insert(Touch { at: at.max(before), turn });
+                (pending.at, pending.turn) = (at.max(before), turn);
+                pending.waiting.again(|| self.lateness.now());
                 Touched::Done(answer, Some(Receipt { before: Some(before), turn }))
             }
             Entry::Vacant(place) => {
@@ -96,7 +135,7 @@ impl TouchBuffer {
                 if self.len() >= CAPACITY {
                     return Touched::Full;
                 }
-                place.insert(Touch { at, turn });
+                place.insert(Touch { at, turn, waiting: Waiting::since(self.lateness.now()) });
                 self.len.fetch_add(1, Ordering::AcqRel);
                 Touched::Done(answer, Some(Receipt { before: None, turn }))
             }
@@ -145,11 +184,15 @@ impl TouchBuffer {
         }
     }
 
-    /// Every pending touch, in the order of the keys, which is the order of their pages.
-    pub(in crate::engine::redb) fn all(&self) -> Vec<(SessionKey, Timestamp)> {
+    /// Every pending touch, in the order of the keys, which is the order of their pages; for commits that
+    /// take them along.
+    pub(in crate::engine::redb) fn take_along(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            touches.extend(shard.lock().touches.iter().map(|(key, touch)| (*key, touch.at)));
+            touches.extend(shard.lock().touches.iter_mut().map(|(key, touch)| {
+                touch.waiting.take_along();
+                (*key, touch.at)
+            }));
         }
         touches.sort_unstable();
         touches
@@ -157,29 +200,32 @@ impl TouchBuffer {
 
     /// A published commit holds these touches, and is on the disk; later ones stay.
     pub(in crate::engine::redb) fn settle(&self, touches: &Touches) {
+        if touches.is_empty() {
+            return;
+        }
+        let now = self.lateness.now();
         for (key, written) in touches {
-            self.forget_if(key, |pending| pending <= *written);
+            let mut shard = self.shard(key).lock();
+            let Some(pending) = shard.touches.get_mut(key) else { continue };
+            self.lateness.note(pending.waiting.millis(now));
+            if pending.at <= *written {
+                self.remove(&mut shard, key);
+            } else {
+                pending.waiting.written(now);
+            }
         }
     }
 
     /// The record is gone.
     pub(in crate::engine::redb) fn forget(&self, key: &SessionKey) {
-        self.forget_if(key, |_| true);
+        self.remove(&mut self.shard(key).lock(), key);
     }
 
     /// Every record that `absent` says so of is gone.
     pub(in crate::engine::redb) fn forget_absent(&self, absent: impl Fn(&SessionKey) -> bool) {
-        for (key, _) in self.all() {
-            if absent(&key) {
-                self.forget(&key);
-            }
-        }
-    }
-
-    fn forget_if(&self, key: &SessionKey, condition: impl FnOnce(Timestamp) -> bool) {
-        let mut shard = self.shard(key).lock();
-        if shard.touches.get(key).is_some_and(|pending| condition(pending.at)) {
-            self.remove(&mut shard, key);
+        for shard in &self.shards {
+            let keys: Vec<_> = shard.lock().touches.keys().copied().collect();
+            keys.iter().filter(|key| absent(key)).for_each(|key| self.forget(key));
         }
     }
 
@@ -310,7 +356,27 @@ mod tests {
         assert_eq!(refused, Touched::Full);
         let _ = touch(&buffer, 0, 2);
         assert_eq!(buffer.len(), CAPACITY);
-        let all = buffer.all();
+        let all = buffer.take_along();
         assert!(all.is_sorted() && all.len() == CAPACITY);
+    }
+
+    #[test]
+    fn the_buffer_tells_how_long_its_oldest_touch_waits_and_which_were_late() {
+        let buffer = TouchBuffer::new();
+        assert_eq!(buffer.told(), Pending { touches: 0, oldest: None, late: (0, Duration::ZERO) });
+        buffer.promise(Duration::from_millis(1));
+        let _ = touch(&buffer, 1, 5);
+        std::thread::sleep(Duration::from_millis(30));
+        let _ = touch(&buffer, 1, 6);
+        let _ = touch(&buffer, 2, 6);
+        assert!(buffer.told().oldest.is_some_and(|oldest| oldest >= Duration::from_millis(29)));
+        buffer.take_along();
+        let _ = touch(&buffer, 1, 9);
+        buffer.settle(&Touches::from_iter([(key(1), at(6)), (key(3), at(6))]));
+        let (late, latest) = buffer.told().late;
+        assert!(late == 1 && latest >= Duration::from_millis(28), "{late}, {latest:?}");
+        buffer.forget(&key(1));
+        buffer.forget(&key(2));
+        assert_eq!(buffer.told().oldest, None, "what is gone was not late");
     }
 }

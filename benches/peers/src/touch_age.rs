@@ -1,0 +1,118 @@
+//! Line q: how old the oldest touch that is in memory alone ever was, while sessions are touched at a rate, two
+//! threads create and destroy, and a sweep deletes expired sessions.
+//!
+//! The store has every setting at its default but the sweep's interval, which is short, so that there is always one
+//! under way; its promise is `touch_interval`, one second, and a commit. What is told is the most that was seen, and
+//! no percentile below it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sessile::{SessionId, SessionOptions, SessionStore, Timeouts};
+
+use crate::lines::{Mode, Scale};
+use crate::race::Spread;
+use crate::session::{ABSOLUTE, Content, INACTIVITY, Outcome};
+
+pub const RATES: [u64; 3] = [1_000, 10_000, 100_000];
+
+/// Between two looks at the oldest touch.
+const LOOK: Duration = Duration::from_millis(20);
+/// The touches of one turn, after which the thread that touches waits for its rate.
+const TURNS_A_SECOND: u64 = 100;
+/// Threads that write while sessions are touched.
+const WRITERS: u64 = 2;
+/// Threads that create the sessions, so that they share commits.
+const CREATORS: u64 = 64;
+
+pub fn run(scale: &Scale, directory: &Path, rate: u64) -> Outcome<Spread> {
+    std::fs::create_dir_all(directory)?;
+    let (live, expired) = match scale.mode {
+        Mode::Quick => (10_000, 5_000),
+        Mode::Usual | Mode::Full => (100_000, 50_000),
+    };
+    let slice = Duration::from_secs(if scale.mode == Mode::Quick { 3 } else { 10 });
+    let timeouts = Timeouts::new(Duration::from_millis(INACTIVITY), Duration::from_millis(ABSOLUTE))?;
+    let builder = SessionStore::<Content>::builder().timeouts(timeouts);
+    let store = builder.sweep_interval(Duration::from_millis(500)).open(directory.join("touched.redb"))?;
+    let ids = created(&store, live, &SessionOptions::new())?;
+    let mut oldest = Vec::new();
+    for _ in 0..scale.rounds {
+        created(&store, expired, &SessionOptions::new().inactivity(Duration::from_millis(1)))?;
+        store.flush()?;
+        oldest.push(oldest_touch(&store, &ids, rate, slice)?);
+    }
+    let stats = store.stats()?;
+    eprintln!(
+        "  {rate} touches a second: {} later than promised, by {:?} at the most; {} swept",
+        stats.late_touches, stats.touches_late_by, stats.swept
+    );
+    store.close()?;
+    std::fs::remove_dir_all(directory)?;
+    Ok(Spread::of(&oldest))
+}
+
+fn created(store: &SessionStore<Content>, count: u64, options: &SessionOptions) -> Outcome<Vec<SessionId>> {
+    let create = |index| Outcome::Ok(store.create_with(Content::of(index, 0), options)?.id().clone());
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..CREATORS)
+            .map(|first| {
+                let share = (first..count).step_by(CREATORS as usize);
+                scope.spawn(move || share.map(create).collect::<Outcome<Vec<_>>>())
+            })
+            .collect();
+        let mut ids = Vec::new();
+        for thread in threads {
+            ids.extend(thread.join().map_err(|_| "a thread panicked")??);
+        }
+        Ok(ids)
+    })
+}
+
+/// In nanoseconds.
+fn oldest_touch(
+    store: &SessionStore<Content>,
+    ids: &[SessionId],
+    rate: u64,
+    slice: Duration,
+) -> Outcome<f64> {
+    let (end, failed) = (Instant::now() + slice, AtomicBool::new(false));
+    let mut oldest = Duration::ZERO;
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let failed = &failed;
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    let created = store.create(Content::of(writer, 0));
+                    let ended = created.and_then(|session| store.destroy(session.id()));
+                    failed.fetch_or(ended.is_err(), Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let (began, mut ids) = (Instant::now(), ids.iter().cycle());
+            for turn in 1.. {
+                for id in ids.by_ref().take((rate / TURNS_A_SECOND) as usize) {
+                    failed.fetch_or(!matches!(store.extend_lifetime(id), Ok(true)), Ordering::Relaxed);
+                }
+                let due = began + Duration::from_secs(turn) / TURNS_A_SECOND as u32;
+                if Instant::now() >= end {
+                    break;
+                }
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        });
+        while Instant::now() < end {
+            thread::sleep(LOOK);
+            let seen = store.stats()?.oldest_pending_touch.unwrap_or_default();
+            oldest = oldest.max(seen);
+        }
+        Outcome::Ok(())
+    })?;
+    match failed.into_inner() {
+        true => Err("a touch or a write failed while touches were watched".into()),
+        false => Ok(oldest.as_nanos() as f64),
+    }
+}

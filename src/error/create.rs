@@ -1,0 +1,73 @@
+//! A creation that was refused, with the content that was to be stored.
+//!
+//! Invariant: the content shows in no message and no `Debug` output.
+
+use std::fmt;
+
+use crate::error::Error;
+
+/// Why a session was not created, and the content that it was to hold; from
+/// [`SessionStore::create_or_give_back`](crate::SessionStore::create_or_give_back).
+///
+/// It is what its [`error`](Self::error) is: it shows the same text and has the same source, and `?`
+/// turns it into an [`Error`] where a function returns one.
+///
+/// # Security
+///
+/// Neither its text nor its `Debug` output shows the content.
+///
+/// # Examples
+///
+/// See [`SessionStore::create_or_give_back`](crate::SessionStore::create_or_give_back).
+pub struct CreateError<C> {
+    error: Error,
+    content: C,
+}
+
+impl<C> CreateError<C> {
+    pub(crate) const fn new(error: Error, content: C) -> Self {
+        Self { error, content }
+    }
+
+    /// What was refused, and why.
+    #[must_use]
+    pub const fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The content, as it was given.
+    #[must_use]
+    pub fn into_content(self) -> C {
+        self.content
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn into_parts(self) -> (Error, C) {
+        (self.error, self.content)
+    }
+}
+
+impl<C> From<CreateError<C>> for Error {
+    fn from(refused: CreateError<C>) -> Self {
+        refused.error
+    }
+}
+
+impl<C> fmt::Display for CreateError<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, formatter)
+    }
+}
+
+impl<C> fmt::Debug for CreateError<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CreateError").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<C> std::error::Error for CreateError<C> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,0 +1,71 @@
+//! What is said of a store, as a status page or a configuration file has it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sessile::engine::Timestamp;
+use sessile::{
+    CheckReport, Durability, Problem, SalvageReport, SessionKey, SessionStore, UserLimit,
+};
+
+fn written(value: impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(value).unwrap()
+}
+
+#[test]
+fn a_check_is_a_line_for_a_machine_as_well() {
+    let store = SessionStore::<u32>::in_memory().unwrap();
+    store.create_for_user("ann", 1).unwrap();
+    let expected = json!({
+        "sessions": 1, "expired": 0, "expiry_entries": 1, "user_entries": 1,
+        "problems": [], "problem_count": 0,
+    });
+    assert_eq!(written(store.check().unwrap()), expected);
+    assert_eq!(written(CheckReport::default())["problem_count"], 0);
+    assert_eq!(written(SalvageReport::default())["lost"], json!([]));
+    assert!(written(store.stats().unwrap())["sessions"] == 1);
+}
+
+#[test]
+fn every_problem_names_its_kind_its_key_and_its_times() {
+    let key = SessionKey::from_bytes([7; 16]);
+    let (deadline, indexed_under) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
+    let user = Some(u128::MAX.into());
+    let problems = [
+        (Problem::DamagedRecord { key, reason: "short" }, "damaged_record"),
+        (Problem::UnreadableContent { key, detail: "d".into() }, "unreadable_content"),
+        (Problem::NotInExpiry { key, deadline }, "not_in_expiry"),
+        (Problem::LateInExpiry { key, indexed_under, deadline }, "late_in_expiry"),
+        (Problem::StrayInExpiry { key, deadline }, "stray_in_expiry"),
+        (Problem::NotInUsers { key, user: "ann".into() }, "not_in_users"),
+        (Problem::StrayInUsers { key, user }, "stray_in_users"),
+    ];
+    for (problem, kind) in problems {
+        let line = serde_json::to_string(&problem).unwrap();
+        assert!(line.starts_with(&format!("{{\"problem\":\"{kind}\"")), "{line}");
+        assert!(line.contains(&format!("\"key\":\"{key}\"")), "{line}");
+        assert_eq!(line.contains("\"deadline_ms\":5"), kind.ends_with("expiry"), "{line}");
+        assert_eq!(line.contains("\"indexed_under_ms\":9"), kind == "late_in_expiry", "{line}");
+    }
+}
+
+#[test]
+fn durability_and_limits_stand_in_configuration_files() {
+    let interval = Duration::from_millis(200);
+    for (value, text) in [
+        (Durability::Immediate, json!("immediate")),
+        (Durability::TwoPhase, json!("two_phase")),
+        (Durability::Deferred { interval }, json!({ "deferred": { "interval_ms": 200 } })),
+    ] {
+        assert_eq!(written(value), text);
+        assert_eq!(serde_json::from_value::<Durability>(text).unwrap(), value);
+    }
+    for (value, text) in [
+        (UserLimit::Refuse, json!("refuse")),
+        (UserLimit::EndLeastRecentlyActive, json!("end_least_recently_active")),
+    ] {
+        assert_eq!(written(value), text);
+        assert_eq!(serde_json::from_value::<UserLimit>(text).unwrap(), value);
+    }
+    assert!(serde_json::from_value::<Durability>(json!("none")).is_err());
+}

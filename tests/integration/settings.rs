@@ -1,0 +1,138 @@
+//! Every setting with every way to open a store: it is carried out, or refused by its name.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use sessile::testing::{ManualClock, RandomSource};
+use sessile::{Builder, Durability, Error, MemoryEngine, SessionStore, Timeouts, UserLimit};
+
+type Set = fn(Builder<u32>) -> Builder<u32>;
+
+/// Where a setting means something.
+#[derive(Clone, Copy, PartialEq)]
+enum Means {
+    Everywhere,
+    InAFile,
+    WithAnEngine,
+}
+
+/// Bytes that differ from call to call.
+#[derive(Debug)]
+struct Counted(AtomicU8);
+
+impl RandomSource for Counted {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), sessile::Source> {
+        bytes.fill(self.0.fetch_add(1, Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[rustfmt::skip]
+const SETTINGS: &[(&str, Means, Set)] = &[
+    ("timeouts", Means::Everywhere, |it| it.timeouts(Timeouts::default())),
+    ("adopt_shorter_timeouts", Means::Everywhere, |it| it.adopt_shorter_timeouts()),
+    ("max_content_len", Means::Everywhere, |it| it.max_content_len(1_000)),
+    ("max_sessions", Means::Everywhere, |it| it.max_sessions(1_000)),
+    ("max_sessions_per_user", Means::Everywhere, |it| it.max_sessions_per_user(1, UserLimit::Refuse)),
+    ("touch_interval", Means::Everywhere, |it| it.touch_interval(Duration::from_millis(5))),
+    ("sweep_interval", Means::Everywhere, |it| it.sweep_interval(DAY)),
+    ("manual_maintenance", Means::Everywhere, |it| it.manual_maintenance()),
+    ("content_name", Means::Everywhere, |it| it.content_name("shop.cart")),
+    ("rename_content", Means::Everywhere, |it| it.rename_content("shop.crat")),
+    ("content_version", Means::Everywhere, |it| it.content_version(1, |old| old.decode())),
+    ("clock", Means::Everywhere, |it| it.clock(ManualClock::new())),
+    ("random_source", Means::Everywhere, |it| it.random_source(Counted(1.into()))),
+    ("durability", Means::InAFile, |it| it.durability(Durability::TwoPhase)),
+    ("cache_size", Means::InAFile, |it| it.cache_size(1 << 20)),
+    ("record_cache", Means::InAFile, |it| it.record_cache(true)),
+    ("open_timeout", Means::InAFile, |it| it.open_timeout(Duration::ZERO)),
+    ("verify_on_open", Means::InAFile, |it| it.verify_on_open(true)),
+    ("compact_on_open", Means::InAFile, |it| it.compact_on_open(false)),
+    ("on_recovery", Means::InAFile, |it| it.on_recovery(|_| ())),
+    ("engine", Means::WithAnEngine, |it| it.engine(MemoryEngine::new())),
+];
+
+/// Opens one store by each way that does not begin with an engine.
+fn ways(builder: impl Fn() -> Builder<u32>, path: &Path) -> Vec<(&'static str, Means, Outcome)> {
+    let url = format!("file:{}", path.display());
+    vec![
+        ("open", Means::InAFile, outcome(builder().open(path))),
+        ("open_existing", Means::InAFile, outcome(builder().open_existing(path))),
+        ("connect file:", Means::InAFile, outcome(builder().connect(&url))),
+        ("in_memory", Means::Everywhere, outcome(builder().in_memory())),
+        ("connect memory:", Means::Everywhere, outcome(builder().connect("memory:"))),
+    ]
+}
+
+/// `Err` with the name of the setting that was refused.
+type Outcome = Result<(), &'static str>;
+
+fn outcome(opened: sessile::Result<SessionStore<u32>>) -> Outcome {
+    match opened {
+        Ok(store) => {
+            store.create(1).unwrap();
+            store.clear().unwrap();
+            store.close().unwrap();
+            Ok(())
+        }
+        Err(Error::InvalidSetting { name, .. }) => Err(name),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_setting_that_would_do_nothing_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (setting, means, set) in SETTINGS {
+        let path = folder.path().join(setting);
+        SessionStore::<u32>::open(&path).unwrap().close().unwrap();
+        for (way, here, got) in ways(|| set(SessionStore::builder()), &path) {
+            let expected = match means {
+                Means::Everywhere => Ok(()),
+                Means::InAFile if here == Means::InAFile => Ok(()),
+                _ => Err(*setting),
+            };
+            assert_eq!(got, expected, "`{setting}` with `{way}`");
+        }
+        let engine = || SessionStore::builder().engine(MemoryEngine::new());
+        let expected = if *means == Means::InAFile { Err(*setting) } else { Ok(()) };
+        assert_eq!(outcome(set(engine()).build()), expected, "`{setting}` with `build`");
+    }
+    let without = SessionStore::<u32>::builder().build();
+    assert_eq!(outcome(without), Err("engine"));
+}
+
+#[test]
+fn a_refused_setting_of_a_file_says_what_to_do() {
+    let engine = Arc::new(MemoryEngine::new());
+    let builder = SessionStore::<u32>::builder().durability(Durability::Immediate);
+    let text = builder.engine(engine).build().unwrap_err().to_string();
+    assert!(text.contains("`durability`") && text.contains("leave it out"), "{text}");
+}
+
+/// So that a new setting has to say where it means something.
+#[test]
+fn every_setting_is_in_the_table() {
+    let sources = [
+        include_str!("../../src/builder/mod.rs"),
+        include_str!("../../src/builder/file_settings.rs"),
+    ];
+    let mut written: Vec<_> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter_map(|line| line.strip_prefix("    pub fn "))
+        .filter_map(|line| line.split_once('('))
+        .filter(|(_, rest)| {
+            rest.starts_with("self") || rest.starts_with("mut self") || rest.is_empty()
+        })
+        .map(|(name, _)| name)
+        .collect();
+    let mut listed: Vec<_> = SETTINGS.iter().map(|(name, ..)| *name).collect();
+    written.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, written);
+}

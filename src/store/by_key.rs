@@ -55,6 +55,9 @@ impl<C> SessionByKey<C> {
     }
 }
 
+/// What a closure made, and the session as it was saved.
+type Changed<R, C> = Option<(<R as ModifyOutcome<SessionByKey<C>>>::Value, SessionByKey<C>)>;
+
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Reads a session by its key, as a listing shows it: for a page about somebody's devices, or an
     /// administrator's. `None` if there is no such session. Does not extend its life.
@@ -164,12 +167,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(changed)
     }
 
-    /// Reads, changes and saves, until it fits; what the closure made, and the session as it was saved.
+    /// Reads, changes and saves, until it fits.
     fn change_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
         change: &mut impl FnMut(&mut SessionByKey<C>) -> R,
-    ) -> Result<Option<(R::Value, SessionByKey<C>)>, R::Error> {
+    ) -> Result<Changed<R, C>, R::Error> {
         let core = &self.handle.core;
         for _ in 0..MAX_ATTEMPTS {
             let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;

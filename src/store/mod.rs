@@ -25,16 +25,12 @@ use serde::de::DeserializeOwned;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::error::create::CreateError;
 use crate::key::SessionKey;
-use crate::record::{Parts, Record};
+use crate::record::Record;
+use crate::session::Session;
 use crate::session::attributes::Attributes;
-use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
-use crate::session::options::SessionOptions;
-use crate::session::user::UserId;
-use crate::session::{Origin, Session, Times};
-use crate::store::codec::{Codec, origin_of, times_of};
+use crate::store::codec::{Codec, times_of};
 use crate::store::core::StoreCore;
 use crate::store::maintenance::Maintenance;
 
@@ -105,118 +101,6 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
     pub(crate) fn core(&self) -> &StoreCore {
         &self.handle.core
-    }
-
-    /// Creates a session and saves it. One durable commit.
-    ///
-    /// Content that is refused is dropped; [`create_or_give_back`](Self::create_or_give_back) returns
-    /// it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLarge`] or [`Error::Encode`] for the content, [`Error::Full`] at `max_sessions`,
-    /// [`Error::Generator`] if the operating system gives no random bytes. Nothing is written then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use sessile::SessionStore;
-    ///
-    /// let store = SessionStore::<String>::in_memory()?;
-    /// let session = store.create("hello".into())?;
-    /// assert_eq!(store.read(session.id())?.expect("just created").content(), "hello");
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    #[doc(alias = "createAndSaveSession")]
-    pub fn create(&self, content: C) -> Result<Session<C>> {
-        self.create_with(content, &SessionOptions::new())
-    }
-
-    /// Creates a session for a user and saves it. One durable commit.
-    ///
-    /// # Errors
-    ///
-    /// As for [`create`](Self::create), and [`Error::InvalidUser`] for a user id that is too long,
-    /// [`Error::UserFull`] at `max_sessions_per_user` where its policy is to refuse.
-    #[doc(alias = "createAndSaveSessionFromUser")]
-    pub fn create_for_user(&self, user: impl Into<UserId>, content: C) -> Result<Session<C>> {
-        self.create_with(content, &SessionOptions::new().user(user))
-    }
-
-    /// Creates a session with options and saves it. One durable commit.
-    ///
-    /// # Errors
-    ///
-    /// As for [`create_for_user`](Self::create_for_user);
-    /// [`Error::InvalidTimeouts`] if the session's inactivity timeout is greater than its absolute
-    /// one, or the session would outlive the last moment that can be stored.
-    #[doc(alias = "createAndSaveSession")]
-    pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
-        Ok(self.create_or_give_back(content, options)?)
-    }
-
-    /// As [`create_with`](Self::create_with), and content that is refused comes back with the error:
-    /// for a cart that is kept elsewhere, made smaller, or tried again once there is room.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`create_with`](Self::create_with), each with the content; `?` leaves the content
-    /// behind where a function returns [`Error`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use sessile::{SessionOptions, SessionStore};
-    ///
-    /// let store = SessionStore::<String>::builder().max_content_len(100).in_memory()?;
-    /// let (cart, options) = ("tea, ".repeat(50), SessionOptions::new().user("ann"));
-    /// let session = match store.create_or_give_back(cart, &options) {
-    ///     Ok(session) => session,
-    ///     Err(refused) => {
-    ///         let cart = refused.into_content();
-    ///         store.create_or_give_back(cart[..50].to_owned(), &options)?
-    ///     }
-    /// };
-    /// assert_eq!(session.content().len(), 50);
-    /// # Ok::<(), sessile::Error>(())
-    /// ```
-    pub fn create_or_give_back(
-        &self,
-        content: C,
-        options: &SessionOptions,
-    ) -> Result<Session<C>, CreateError<C>> {
-        match self.create_record(&content, options) {
-            Ok(created) => Ok(created.with(content, options)),
-            Err(error) => Err(CreateError::new(error, content)),
-        }
-    }
-
-    fn create_record(&self, content: &C, options: &SessionOptions) -> Result<Created> {
-        let core = &self.handle.core;
-        core.ensure_open()?;
-        let own_timeouts = options.own_timeouts()?;
-        let user = options.user_id().map(UserId::to_key).transpose()?;
-        let bytes = self.handle.codec.encode(content, core.max_content_len)?;
-        let csrf_token = match options.wants_csrf_token() {
-            true => Some(CsrfToken::draw_from(&*core.random)?),
-            false => None,
-        };
-        let moment = core.moment()?;
-        own_timeouts.check_at_creation(moment.now, &core.timeouts)?;
-        let parts = Parts {
-            user: user.as_ref(),
-            csrf_token: csrf_token.as_ref(),
-            own_timeouts,
-            revision: 1,
-            created_at: moment.now,
-            last_active: moment.now,
-            content_version: self.handle.codec.version,
-            content: &bytes,
-        };
-        let record = Record::new(&parts, &core.timeouts)?;
-        let id = core.insert(&record, moment)?;
-        let (times, origin) = (times_of(&record, &core.timeouts), origin_of(&record));
-        Ok(Created { id, times, origin, revision: record.revision(), csrf_token })
     }
 
     /// Reads a session; `None` if it is not there or expired. Does not extend its life.
@@ -377,31 +261,6 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     pub fn clear(&self) -> Result<()> {
         self.handle.core.moment()?;
         self.handle.core.engine.clear()
-    }
-}
-
-/// What creating gave a session besides its content.
-struct Created {
-    id: SessionId,
-    times: Times,
-    origin: Origin,
-    revision: u64,
-    csrf_token: Option<CsrfToken>,
-}
-
-impl Created {
-    fn with<C>(self, content: C, options: &SessionOptions) -> Session<C> {
-        Session {
-            key: self.id.key(),
-            id: self.id,
-            times: self.times,
-            origin: self.origin,
-            revision: self.revision,
-            user: options.user_id().cloned(),
-            csrf_token: self.csrf_token,
-            content,
-            modified: false,
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Work that no caller waits for: sweeping expired sessions, and warming up after opening.
+//! Work that no caller waits for: sweeps, and the warm-up after opening. What was acknowledged must
+//! be durable without it.
 
 pub(in crate::engine::redb) mod step_size;
 pub(in crate::engine::redb) mod sweep;

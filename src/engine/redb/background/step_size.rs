@@ -1,18 +1,18 @@
-//! How large the steps of work in the background are: large while nobody writes, small as soon as
-//! somebody does.
+//! The size of the steps of background work: large while nobody writes, small as soon as somebody
+//! does.
 //!
 //! A commit costs the same whether it changes one session or many, and neighbouring keys share
-//! pages; so large steps are cheap. But whoever writes meanwhile waits for a step.
+//! pages, so large steps are cheap. But a writer that comes meanwhile waits for a step.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The step while others write, in sessions.
+/// The size while others write, in sessions.
 const LEAST: usize = 16;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct StepSize {
     step: AtomicUsize,
-    /// How many operations had been committed after the step before.
+    /// The number of committed operations after the step before.
     operations: AtomicU64,
 }
 
@@ -25,8 +25,8 @@ impl StepSize {
         self.step.load(Ordering::Relaxed).min(limit)
     }
 
-    /// After a step: whether somebody waits now, and how many operations have been committed, the
-    /// step itself among them. Whether nobody else writes.
+    /// Called after a step, with whether a writer waits now, and the number of committed
+    /// operations, the step included. Whether nobody else writes.
     pub(in crate::engine::redb) fn adapt(
         &self,
         somebody_waits: bool,

@@ -1,7 +1,7 @@
-//! What a sweep has to look at next.
+//! The sessions that a sweep looks at next.
 //!
-//! Invariant: every session whose index entry has passed is found, whichever of the snapshot and the
-//! overlay tells of it; a position in the snapshot's index is one in that snapshot alone.
+//! Invariant: every session whose index entry has passed is found, in the snapshot or in the
+//! overlay. A position in the index of one snapshot holds for that snapshot alone.
 
 use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::database::schema::IndexEntry;
@@ -13,14 +13,14 @@ use crate::key::SessionKey;
 use crate::sync::Mutex;
 use crate::time::clock::Timestamp;
 
-/// How far the sweep has come, and how fast it goes.
+/// The sweep's position and the size of its steps.
 pub(in crate::engine::redb) struct SweepPosition {
     pub(in crate::engine::redb) step_size: StepSize,
-    /// In the snapshot of this number everything up to this entry has been dealt with.
+    /// The snapshot's number, and the last entry of its index that has been dealt with.
     last: Mutex<Option<(u64, IndexEntry)>>,
 }
 
-/// Sessions to be looked at in one step.
+/// The sessions of one step.
 pub(in crate::engine::redb) struct Candidates {
     snapshot: u64,
     entries: Vec<IndexEntry>,
@@ -38,7 +38,7 @@ impl SweepPosition {
         now: Timestamp,
         limit: usize,
     ) -> Result<Candidates> {
-        // In this order: what leaves the overlay meanwhile is in the snapshot.
+        // The overlay before the snapshot: what leaves the overlay meanwhile is in the snapshot.
         let mut entries = view.overlay.passed(now);
         view.with_snapshot(|snapshot| {
             let after = self.position_in(snapshot);
@@ -65,7 +65,7 @@ impl SweepPosition {
         (commit == snapshot.commit()).then_some(entry)
     }
 
-    /// What had passed has been dealt with.
+    /// These sessions have been dealt with.
     pub(in crate::engine::redb) fn done(&self, passed: Candidates) {
         let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
         let mut last = self.last.lock();
@@ -78,7 +78,7 @@ impl Candidates {
         self.entries.is_empty()
     }
 
-    /// Leaves those for later that have not been looked at.
+    /// Keeps the first `looked_at`; the others are for a later step.
     pub(in crate::engine::redb) fn retain(&mut self, looked_at: usize) {
         self.entries.truncate(looked_at);
     }
@@ -87,8 +87,8 @@ impl Candidates {
         self.entries.iter().map(|(_, key)| *key).collect()
     }
 
-    /// Which entries of these sessions, whose own had not passed, have been wrong from the beginning;
-    /// the other sessions were written or removed meanwhile.
+    /// The entries of these sessions that were wrong from the beginning: the session's own entry
+    /// has not passed. The other sessions were written or removed meanwhile.
     pub(in crate::engine::redb) fn stray(
         &self,
         view: &View,

@@ -1,8 +1,8 @@
-//! What is prepared in the background once a file is open: the filter of keys, and the record cache.
+//! Builds the filter of keys, and fills the record cache, in the background once a file is open.
 //!
-//! Invariant: a step is short, so that a store can be closed at any time, and it holds no snapshot
-//! when it is over. The walk goes by the order of the keys; a key that comes meanwhile is put into
-//! the filter by the commit that brings it, wherever the walk stands.
+//! Invariant: a step is short, so that a store can be closed at any time, and holds no snapshot
+//! when it is over. The walk follows the order of the keys. The commit that brings a key puts it
+//! into the filter, wherever the walk stands.
 
 use std::sync::Arc;
 
@@ -14,16 +14,17 @@ use crate::record::MIN_LEN;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// How many records a step walks over, or how many bytes of them: a few milliseconds where they are in
-/// memory, and some hundred reads where the disk is cold. So few in a test that a walk takes many steps.
+/// The most records, or bytes of records, of one step. That is a few milliseconds where they are in
+/// memory, and some hundred reads where the disk is cold. A test takes few, so that a walk has many
+/// steps.
 const STEP: usize = if cfg!(test) { 2 } else { 1_024 };
 const STEP_BYTES: usize = 1024 * 1024;
 
-/// How far the preparation has come, if one is under way.
+/// The state of the walk, if one is under way.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WarmUp {
     walk: Mutex<Option<Walk>>,
-    /// Whether somebody has been asked to take a step, or takes one.
+    /// Whether a step was asked for, or is under way.
     asked: AtomicBool,
 }
 
@@ -39,14 +40,14 @@ impl WarmUp {
         Self { walk: Mutex::new(None), asked: AtomicBool::new(false) }
     }
 
-    /// Whether there is something to prepare that nobody was asked for; whoever is told so asks.
+    /// Whether a step is due that nobody was asked for. The caller that gets `true` asks for it.
     pub(in crate::engine::redb) fn take_due(&self, view: &View) -> bool {
         view.options.keeps_records()
             && view.filter.is_worn_out()
             && !self.asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Goes on by a step, if there is anything to prepare; whether there is more of it.
+    /// Takes a step, if there is one to take; whether more are left.
     pub(in crate::engine::redb) fn step(&self, view: &View) -> Result<bool> {
         let more = self.go_on(view);
         self.asked.store(matches!(more, Ok(true)), Ordering::Relaxed);
@@ -77,8 +78,8 @@ fn begin(view: &View) -> Result<Arc<Bits>> {
     Ok(view.filter.begin(at_most_in(view.file.len()?, claimed)))
 }
 
-/// How many sessions there may be in so many bytes. What a file says of itself, and is not verified,
-/// may be any number, and memory is asked for by it.
+/// The most sessions that so many bytes can hold. An unverified file may claim any number, and
+/// memory is allocated by it.
 fn at_most_in(file_bytes: u64, claimed: u64) -> u64 {
     claimed.min(file_bytes / (SessionKey::LEN + MIN_LEN) as u64)
 }

@@ -1,12 +1,12 @@
-//! Hot records, ready to use: found by one look-up in memory, their checksums checked already.
+//! Hot records in memory, with their checksums checked.
 //!
-//! Invariant: what the cache holds of a key is what the last published commit holds. A commit takes
-//! the keys it changed out before its snapshot is published, and a reader that looked at an older
-//! snapshot may not put its finding in: each shard knows the commit that last changed it, and both
-//! meet at its lock. Memory stays within a budget; what was not asked for since the clock's hand
-//! last came by makes room. Where there is no spare room, a record that a reader found in the file
-//! comes in at its second reading only: so a walk over more sessions than fit, each read once, does
-//! not push out those that are read often.
+//! Invariant: the cache holds of a key what the last published snapshot holds. A commit removes the
+//! keys it changed before its snapshot is published. A reader of an older snapshot may not put its
+//! record in: each shard knows the commit that last changed it, and both meet at its lock.
+//!
+//! Memory stays within a budget. A record that was not read since the clock's hand last passed
+//! makes room. Where there is no room, a record that a reader found in the file enters at its
+//! second reading only. So a walk over more sessions than fit, each read once, pushes nothing out.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const SHARDS: usize = 64;
-/// What an entry takes besides its record's tail: a slot and a place in the map, both with the
-/// quarter and the half that vectors and maps are larger than what they hold, on average; the
-/// counts in front of the tail, and what the allocator adds.
+/// The bytes of an entry besides its record's tail: a slot and a place in the map. Vectors are on
+/// average a quarter larger than what they hold, and maps a half. 32 more are the counts in front
+/// of the tail and what the allocator adds.
 const OVERHEAD: usize = size_of::<Slot>() * 5 / 4 + size_of::<(SessionKey, usize)>() * 3 / 2 + 32;
 
-/// For so many bytes of the budget, the cache remembers one key that was read and not taken in.
+/// The cache remembers one key that was read and not taken in for so many bytes of its budget.
 const BYTES_PER_MEMORY: usize = 256;
 
 #[derive(Debug)]
@@ -31,19 +31,19 @@ pub(in crate::engine::redb) struct RecordCache {
     readings: Readings,
 }
 
-/// Which keys were read from the file lately, as far as one word each can tell.
+/// The keys that were read from the file lately, one word each.
 #[derive(Debug)]
 struct Readings(Box<[AtomicU32]>);
 
 impl Readings {
     fn new(bytes: usize) -> Self {
-        // Each is a thing of its own to whoever explores interleavings, and made for every one.
+        // Where interleavings are explored each word costs, and is made for every schedule.
         let most = if cfg!(shuttle) { 16 } else { usize::MAX };
         let places = (bytes / BYTES_PER_MEMORY).min(most);
         Self((0..places).map(|_| AtomicU32::new(0)).collect())
     }
 
-    /// Notes a reading; whether the one before in this place was of the same key.
+    /// Notes a reading. Whether the previous one in this place was of the same key.
     fn is_second(&self, key: &SessionKey) -> bool {
         let [.., a, b, c, d] = *key.as_bytes();
         let place = u64::from_le_bytes(*key.as_bytes().first_chunk().unwrap_or(&[0; 8]));
@@ -58,7 +58,7 @@ struct Shard {
     places: HashMap<SessionKey, usize, BuildKeyHasher>,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
-    /// Where the clock's hand stands.
+    /// The position of the clock's hand.
     hand: usize,
     bytes: usize,
     budget: usize,
@@ -74,7 +74,7 @@ struct Slot {
 }
 
 impl RecordCache {
-    /// A cache of about this many bytes; 0 turns it off.
+    /// A cache of about so many bytes; 0 turns it off.
     pub(in crate::engine::redb) fn new(bytes: usize) -> Self {
         let budget = bytes / SHARDS;
         Self {
@@ -86,7 +86,7 @@ impl RecordCache {
     pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Record> {
         let shard = self.shard(key).read();
         let slot = shard.slot(key)?;
-        // Written only when it changes, so that readers on other cores keep the line.
+        // Written only if it changes, so that the line stays in the caches of other cores.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
@@ -97,7 +97,7 @@ impl RecordCache {
         self.shard(key).read().places.contains_key(key)
     }
 
-    /// Keeps what the snapshot of a commit holds, unless a later commit has changed the shard.
+    /// Keeps the record of a commit's snapshot, unless a later commit has changed the shard.
     pub(in crate::engine::redb) fn fill(&self, key: &SessionKey, record: &Record, commit: u64) {
         let mut shard = self.shard(key).write();
         if commit >= shard.changed_by {
@@ -105,8 +105,8 @@ impl RecordCache {
         }
     }
 
-    /// As [`fill`](Self::fill), for what a reader found: where something would have to make room
-    /// for it, it has to be read a second time first.
+    /// As [`fill`](Self::fill), for a record that a reader found in the file. If another record
+    /// would have to make room, it must be read a second time first.
     pub(in crate::engine::redb) fn fill_read(
         &self,
         key: &SessionKey,
@@ -119,7 +119,7 @@ impl RecordCache {
         }
     }
 
-    /// As [`fill`](Self::fill), but nothing has to make room for it.
+    /// As [`fill`](Self::fill), if there is spare room.
     pub(in crate::engine::redb) fn fill_spare_room(
         &self,
         key: &SessionKey,

@@ -1,8 +1,9 @@
-//! Extending a session: the look at it and its touch are one step.
+//! Extends a session: the look at it and its touch are one step.
 //!
-//! Invariant: a touch is kept only of a session that was live, at the moment of the call, when the
-//! touch was kept. Looks, sweeps and removals of one session meet at its shard of the touch buffer.
-//! The shard's lock comes before those of the overlay and the cache, and is not held during I/O.
+//! Invariant: a touch is kept only of a session that was live when the touch was kept, by the
+//! moment of the call. Extensions, sweeps and removals of one session meet at its shard of the
+//! touch buffer. The shard's lock comes before those of overlay and cache, and is not held during
+//! I/O.
 
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Receipt, Touched};
@@ -12,10 +13,10 @@ use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// How often a record is read from the file because a new snapshot was published meanwhile.
+/// How often the record is read again because a new snapshot was published meanwhile.
 const READS: u32 = 4;
 
-/// A touch that is to be kept if the session is live at `moment`, and has the revision.
+/// A touch, kept if the session is live at `moment` and has the revision.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Extension {
     pub(in crate::engine::redb) moment: Moment,
@@ -26,7 +27,7 @@ pub(in crate::engine::redb) struct Extension {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Extended {
-    /// The session, with its touch; by the receipt the touch can be taken back.
+    /// The session, with its touch. The receipt takes the touch back.
     Live(Record, Option<Receipt>),
     /// There is none, or it is expired.
     Missing,
@@ -36,11 +37,11 @@ pub(in crate::engine::redb) enum Extended {
     Undecided,
 }
 
-/// What the file holds under a key, and the snapshot that says so.
+/// The record that a snapshot holds under a key, and the snapshot's number.
 type FromFile = (Option<Record>, u64);
 
 impl View {
-    /// Touches a live session, which every reader sees at once.
+    /// Touches a live session. Every reader sees the touch at once.
     pub(in crate::engine::redb) fn extend(
         &self,
         key: &SessionKey,
@@ -65,19 +66,20 @@ impl View {
         Ok(Extended::Undecided)
     }
 
-    /// What was last committed under a key; the outer `None` if only a newer snapshot can tell.
+    /// The record that was last committed under a key; the outer `None` if only a newer snapshot
+    /// can tell.
     fn latest(&self, key: &SessionKey, from_file: Option<&FromFile>) -> Option<Option<Record>> {
         if let Some(found) = self.get_in_memory(key) {
             return Some(found);
         }
-        // In this order: what has left the overlay is in a snapshot.
+        // The overlay before the snapshot: what has left the overlay is in a snapshot.
         let (record, commit) = from_file?;
         self.is_last(*commit).then(|| record.clone())
     }
 }
 
 impl Extension {
-    /// The touch to be kept, if any, and what to tell of the session.
+    /// The touch to keep, if any, and the answer about the session.
     fn judge(
         self,
         record: Option<Record>,
@@ -94,8 +96,8 @@ impl Extension {
         if self.revision.is_some_and(|revision| revision != record.revision()) {
             return (None, Some(Extended::Stale));
         }
-        // One that moves nothing need not be written. It is known to the buffer all the same, if
-        // there is one that could be taken back.
+        // A touch that moves nothing need not be written. The buffer gets it all the same if it
+        // holds an earlier one that could be taken back.
         let kept = pending.is_some() || self.at > record.last_active();
         (kept.then_some(self.at), Some(Extended::Live(record.touched(self.at), None)))
     }

@@ -1,10 +1,10 @@
-//! Which keys are certainly not in the store, so that an id nobody ever had costs no look into the
-//! file.
+//! The keys that are certainly not in the store. With it an id that nobody ever had costs no read
+//! of the file.
 //!
-//! Invariant: every key of the last published commit is in the filter that is in use. A key is added
-//! before the commit that brings it is published, and never taken out; the filter is built anew once
-//! it has taken in more than it was made for. While that goes on, new keys go into both. What a
-//! commit brought that failed half way is not known here, so after one the filter is forgotten.
+//! Invariant: every key of the last published snapshot is in the current filter. A key is added
+//! before the commit that brings it is published, and never removed. The filter is rebuilt once it
+//! holds more than it was made for; meanwhile new keys go into both. What a failed commit brought
+//! is not known here, so after one the filter is forgotten.
 
 use std::sync::Arc;
 
@@ -12,26 +12,28 @@ use crate::key::SessionKey;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Per key, which makes about one absent key in a hundred look present.
+/// At this many bits a key about one absent key in a hundred looks present.
 const BITS_PER_KEY: u64 = 12;
 const BITS_SET: u32 = 6;
 /// The fewest keys a filter is made for.
 const LEAST: u64 = 4_096;
 
-/// A Bloom filter in front of the file; none, which knows nothing, until one was built.
+/// A Bloom filter in front of the file. Until one was built there is none, and every key may be
+/// there.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct KeyFilter {
     current: ArcSwapOption<Bits>,
-    /// The one that is being built.
+    /// The filter that is being built.
     next: ArcSwapOption<Bits>,
 }
 
-/// A filter of blocks, each a line of the processor's cache, of which one is a key's.
+/// A filter of blocks. A block is a line of the processor's cache, and a key has all its bits in
+/// one.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Bits {
     blocks: Vec<[AtomicU64; 8]>,
     capacity: u64,
-    /// How many keys have set a bit that was not set before.
+    /// The number of keys that set a bit which was not set before.
     added: AtomicU64,
 }
 
@@ -45,14 +47,14 @@ impl KeyFilter {
         self.current.load().as_ref().is_none_or(|bits| bits.may_contain(key))
     }
 
-    /// A commit that is about to be published brings this key.
+    /// Adds the key of a commit that is about to be published.
     pub(in crate::engine::redb) fn add(&self, key: &SessionKey) {
         for bits in [self.current.load_full(), self.next.load_full()].into_iter().flatten() {
             bits.add(key);
         }
     }
 
-    /// Whether there is none, or it has taken in more than it can tell apart.
+    /// Whether there is no filter, or it holds more keys than it was made for.
     pub(in crate::engine::redb) fn is_worn_out(&self) -> bool {
         self.current
             .load()
@@ -60,22 +62,21 @@ impl KeyFilter {
             .is_none_or(|bits| bits.added.load(Ordering::Relaxed) > bits.capacity)
     }
 
-    /// Begins a filter for so many keys, in place of any that was begun before. From now on new
-    /// keys go into it; the caller adds those that are there already. No commit may be published
-    /// meanwhile.
+    /// Begins a filter for so many keys, in place of any that was begun before. New keys go into it
+    /// from now on; the caller adds the existing ones. No commit may be published during the call.
     pub(in crate::engine::redb) fn begin(&self, keys: u64) -> Arc<Bits> {
         let bits = Arc::new(Bits::for_keys(keys));
         self.next.store(Some(Arc::clone(&bits)));
         bits
     }
 
-    /// Whether this is the filter that was begun last, and is not forgotten.
+    /// Whether this is the filter that was begun last, and not forgotten since.
     pub(in crate::engine::redb) fn is_next(&self, bits: &Arc<Bits>) -> bool {
         self.next.load_full().is_some_and(|next| Arc::ptr_eq(&next, bits))
     }
 
-    /// The filter that was begun holds every key. No commit may be published meanwhile. One that
-    /// is not the next any more has missed keys, and is dropped.
+    /// The filter that was begun holds every key. No commit may be published during the call. A
+    /// filter that is no longer the next one has missed keys, and is dropped.
     pub(in crate::engine::redb) fn finish(&self, bits: Arc<Bits>) {
         if self.is_next(&bits) {
             self.current.store(Some(bits));
@@ -83,7 +84,7 @@ impl KeyFilter {
         }
     }
 
-    /// Knows nothing from now on.
+    /// Forgets both filters.
     pub(in crate::engine::redb) fn forget(&self) {
         self.current.store(None);
         self.next.store(None);
@@ -113,7 +114,7 @@ impl Bits {
         })
     }
 
-    /// The key's block, and its bits there. Keys are digests: their bits are as good as a hash's.
+    /// The key's block, and its bits there. Keys are digests, so their bits serve as a hash's.
     fn place(&self, key: &SessionKey) -> Option<(&[AtomicU64; 8], [u64; 8])> {
         let number = u128::from_be_bytes(*key.as_bytes());
         let (high, mut low) = ((number >> 64) as u64, number as u64);

@@ -1,7 +1,6 @@
-//! All sessions as of one moment: a snapshot, and what has been changed since it was taken.
+//! All sessions as of one moment: a snapshot, and the changes since.
 //!
-//! Invariant: it reads. A listing must not have to write what it lists, which takes time, and on a
-//! full disk cannot be done.
+//! Invariant: it only reads. A listing that had to write would take time, and fail on a full disk.
 
 use std::sync::Arc;
 
@@ -34,7 +33,7 @@ impl Listing {
         self.stored
     }
 
-    /// Which of the snapshots it rests on.
+    /// The number of its snapshot.
     pub(in crate::engine::redb) fn commit(&self) -> u64 {
         self.snapshot.commit()
     }
@@ -58,7 +57,7 @@ impl Listing {
         Ok(keys)
     }
 
-    /// The keys of all sessions that are past the deadline that an index has, or may be.
+    /// The keys of all sessions whose index deadline has passed; some may be live.
     pub(in crate::engine::redb) fn passed(
         &self,
         now: Timestamp,
@@ -90,7 +89,7 @@ impl Listing {
             .peekable();
         Ok(std::iter::from_fn(move || {
             let next = match unchanged.peek() {
-                // Whatever comes first; an error does.
+                // The smaller key comes first; an error comes before any.
                 Some(Ok((key, _))) => changed.pop_if(|changed| *changed < *key),
                 Some(Err(_)) => None,
                 None => changed.pop(),
@@ -103,7 +102,7 @@ impl Listing {
         }))
     }
 
-    /// Every record's user, if it is after this one, and key, in the order of the users.
+    /// The user and key of every record whose user comes after this one, in the order of the users.
     pub(in crate::engine::redb) fn users_after(
         &self,
         after: Option<&UserKey>,

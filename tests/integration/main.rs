@@ -13,6 +13,7 @@ mod corpus;
 mod crash;
 mod creating;
 mod damaged_log;
+mod deferred;
 mod documents;
 mod files;
 mod fixture;

@@ -206,7 +206,7 @@ impl RedbEngine {
     ) -> Result<Outcome> {
         self.process.ensure_same()?;
         let operation = operation.into();
-        if matches!(operation, Operation::OnStore(_)) {
+        if operation.needs_tables() {
             self.writer.catch_up(&self.view);
         }
         let outcome = self.submit_alone(operation);
@@ -259,12 +259,13 @@ impl RedbEngine {
     /// Writes everything that is in memory only.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
         self.reopen_if_lost()?;
-        self.flush_touches()?;
-        self.sync_if_needed()
+        // What the one fails with must not keep the other from being written.
+        let touches = self.flush_touches();
+        touches.and(self.sync_if_needed())
     }
 
     fn sync_if_needed(&self) -> Result<()> {
-        if self.writer.needs_sync() {
+        if self.view.overlay.is_volatile() {
             self.submit(OnStore::Sync)?;
         }
         Ok(())

@@ -103,7 +103,8 @@ struct Run {
     world: World,
     /// What calls may have left that did not say.
     undecided: Vec<Candidate>,
-    /// What was acknowledged since the last flush and may go with an error: `Deferred` alone.
+    /// What there was since the last flush, which a crash may bring back, or a store that could not be
+    /// closed: `Deferred` alone. An error alone takes nothing along.
     deferred: Vec<Candidate>,
     /// The disk's count before the last event, and all that there may have been from then on.
     began: u64,
@@ -157,14 +158,17 @@ impl Run {
     }
 
     fn candidates(&self) -> Vec<Candidate> {
-        let rows = Candidate::whole(&self.world.rows);
-        [&[rows], &self.undecided[..], &self.deferred[..]].concat()
+        [&[Candidate::whole(&self.world.rows)], &self.undecided[..]].concat()
+    }
+
+    fn candidates_after_a_crash(&self) -> Vec<Candidate> {
+        [self.candidates(), self.deferred.clone()].concat()
     }
 
     /// Makes a call, and holds what is stored then against what it answered.
     fn call(&mut self, step: Step) -> Result<(), Error> {
         self.began = self.world.disk.operations();
-        self.since = self.candidates();
+        self.since = self.candidates_after_a_crash();
         self.make_ready()?;
         if matches!(step, Step::Reopen) {
             return self.reopen();
@@ -186,8 +190,6 @@ impl Run {
                 );
                 if several || matches!(error, Error::OutcomeUnknown { .. }) {
                     self.undecided.push(after);
-                } else if self.is_deferred() {
-                    self.undecided.push(Candidate::of_loss(&before));
                 }
             }
         }
@@ -245,6 +247,7 @@ impl Run {
             Err(error) => {
                 self.check_error(error, Step::Reopen);
                 self.undecided.push(Candidate::whole(&after));
+                self.undecided.append(&mut self.deferred);
             }
         }
         self.open()?;
@@ -270,12 +273,8 @@ impl Run {
         let Some(opened) = &self.world.opened else { return false };
         let found = match look(&opened.everything) {
             Ok(found) => found,
-            // What is not in memory cannot be read until the file is opened anew; and what `Deferred`
-            // has not flushed goes with that, whatever call comes next.
-            Err(error) if self.is_failure_of_the_disk(&error) => {
-                self.undecided.extend_from_slice(&self.deferred);
-                return false;
-            }
+            // What is not in memory cannot be read until the file is reopened.
+            Err(error) if self.is_failure_of_the_disk(&error) => return false,
             Err(error) => panic!("{error:?}"),
         };
         self.world.rows = pick(&found, &self.candidates(), touches);
@@ -328,7 +327,7 @@ impl Run {
     fn crash(&mut self, back: u64, leave: impl FnOnce(&SimulatedDisk, u64) -> SimulatedDisk) {
         let now = self.world.disk.operations();
         let at = now - back % (now - self.began + 1);
-        let mut possible = self.candidates();
+        let mut possible = self.candidates_after_a_crash();
         if at < now {
             possible.append(&mut self.since);
         }
@@ -343,7 +342,7 @@ impl Run {
         self.world.opened = Some(opened);
         self.decide();
         self.began = self.world.disk.operations();
-        self.since = self.candidates();
+        self.since = self.candidates_after_a_crash();
         (self.trouble, self.syncs_failed, self.was_full) = (false, false, false);
         self.check_reads();
     }

@@ -42,8 +42,10 @@ struct Run {
     world: World,
     /// What a call would have left whose outcome is not known, until the store writes again.
     undecided: Option<Vec<Row>>,
-    /// What was acknowledged since the last flush and may go with an error: `Deferred` alone.
+    /// What there was since the last flush, which a store that could not be closed may leave:
+    /// `Deferred` alone. An error of any other call takes nothing along.
     deferred: Vec<Vec<Row>>,
+    closed_badly: bool,
     /// How the disk is expected to fail still.
     failing: Option<DiskFault>,
     what: String,
@@ -52,7 +54,8 @@ struct Run {
 impl Run {
     fn on(durability: Durability, what: String) -> Self {
         let world = World::on(SimulatedDisk::new(), durability);
-        Self { world, undecided: None, deferred: Vec::new(), failing: None, what }
+        let deferred = Vec::new();
+        Self { world, undecided: None, deferred, closed_badly: false, failing: None, what }
     }
 
     /// Makes a call, and holds what is stored then against what it answered.
@@ -67,6 +70,7 @@ impl Run {
         }
         let before = self.world.rows.clone();
         let call = self.world.call(step);
+        self.closed_badly |= matches!(step, Step::Reopen) && call.result.is_err();
         match call.result {
             Ok(()) => self.deferred.push(before),
             Err(Error::OutcomeUnknown { .. }) => self.undecided = Some(call.after),
@@ -93,7 +97,7 @@ impl Run {
         };
         let mut possible = vec![self.world.rows.clone()];
         possible.extend(self.undecided.clone());
-        if matches!(self.world.durability, Durability::Deferred { .. }) {
+        if self.closed_badly && matches!(self.world.durability, Durability::Deferred { .. }) {
             possible.extend(self.deferred.iter().rev().cloned());
         }
         for rows in &mut possible {
@@ -108,6 +112,7 @@ impl Run {
             panic!("{}: {reasons:#?}", self.what)
         };
         self.world.rows.clone_from(&possible[agrees]);
+        self.closed_badly = false;
     }
 
     /// A look-up finds what a listing shows, and nothing else.

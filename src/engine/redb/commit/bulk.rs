@@ -2,39 +2,19 @@
 //! change what is no record.
 
 use crate::engine::redb::commit::decide::Decider;
-use crate::engine::redb::commit::operation::{OnStore, Operation, Outcome};
+use crate::engine::redb::commit::operation::{OnStore, Outcome};
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::database::tables::{Tables, is_stray};
 use crate::engine::redb::error::RedbResult;
-use crate::error::Result;
 use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
 impl<'t> Decider<'_, '_, Tables<'t>> {
-    pub(in crate::engine::redb) fn into_tables(self) -> Tables<'t> {
-        self.ground
-    }
-
-    /// Carries out one operation of either kind. The outer error is the end of the whole batch; the
-    /// inner one is the answer to this operation.
+    /// Carries out one operation on the tables, and gives them back.
     pub(in crate::engine::redb) fn apply(
         mut self,
-        operation: Operation,
-    ) -> RedbResult<(Self, Result<Outcome>)> {
-        match operation {
-            Operation::OnSessions(operation) => {
-                let outcome = self.apply_keyed(operation)?;
-                Ok((self, outcome))
-            }
-            Operation::OnStore(operation) => {
-                let (batch, outcome) = self.apply_on_tables(operation)?;
-                Ok((batch, Ok(outcome)))
-            }
-        }
-    }
-
-    fn apply_on_tables(mut self, operation: OnStore) -> RedbResult<(Self, Outcome)> {
-        self.effects.in_bulk |= !matches!(operation, OnStore::Publish);
+        operation: OnStore,
+    ) -> RedbResult<(Tables<'t>, Outcome)> {
         let outcome = match operation {
             OnStore::RemoveStray(entries) => {
                 self.remove_stray(entries)?;
@@ -61,16 +41,10 @@ impl<'t> Decider<'_, '_, Tables<'t>> {
                     Outcome::Meta(value)
                 }
             },
-            OnStore::Sync => {
-                self.effects.sync = true;
-                Outcome::Done
-            }
-            OnStore::Publish => {
-                self.effects.publish = true;
-                Outcome::Published
-            }
+            // They change nothing; the writer does what they ask for.
+            OnStore::Sync | OnStore::Publish => Outcome::Done,
         };
-        Ok((self, outcome))
+        Ok((self.ground, outcome))
     }
 
     /// A record to which the entry belongs may have come since it was seen.

@@ -10,6 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::durability::Durability;
+use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, State, Writer, losing_handle_by_panic};
 use crate::engine::redb::database::Connection;
@@ -36,13 +37,16 @@ struct Aside {
 impl Writer {
     /// After a commit: notes whether somebody ought to checkpoint the log. Where that failed, the next
     /// commit that needs the tables tries first, and its caller learns of it.
-    pub(super) fn note_checkpoint(&self, ledger: &Committed) {
-        self.checkpoint_due.store(self.due(ledger) as u8, Ordering::Release);
+    pub(super) fn note_checkpoint(&self, view: &View, ledger: &Committed) {
+        self.checkpoint_due.store(self.due(view, ledger) as u8, Ordering::Release);
     }
 
-    fn due(&self, ledger: &Committed) -> Due {
-        match self.checkpoint_failed.load(Ordering::Acquire) || ledger.unlogged {
+    /// Deferred commits make one due as well, where so much of them is in memory alone that they ought
+    /// not to wait for the next flush.
+    fn due(&self, view: &View, ledger: &Committed) -> Due {
+        match self.checkpoint_failed.load(Ordering::Acquire) {
             true => Due::No,
+            false if view.overlay.is_much_volatile() => Due::Soon,
             false => ledger.log.checkpoint_due(),
         }
     }
@@ -58,10 +62,31 @@ impl Writer {
     /// Checkpoints the log, if that is due and nobody else does. An error ends redb's handle, which the
     /// next call that needs it learns; nothing that was acknowledged hangs on it.
     pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
-        let begun = self.begin(view, |ledger| {
-            (self.due(ledger) != Due::No)
-                .then(|| (view.overlay.all(), Some(ledger.log.begin_checkpoint())))
+        let mut state = self.state.lock();
+        let is_due = |state: &mut State| match state {
+            State::Open(_, ledger) => self.due(view, ledger) != Due::No,
+            _ => false,
+        };
+        if !is_due(&mut state) || self.is_forked() || view.is_handle_lost() {
+            return;
+        }
+        if view.file.ensure_as_left().is_err() {
+            return;
+        }
+        // A checkpoint holds what the log holds; so the log has to hold everything when it begins.
+        let logged = losing_handle_by_panic(view, || self.sync(view, &mut state));
+        if let Err(failed) = logged {
+            self.fail(view, &mut state, &Effects::new(&view.touches), failed);
+            self.checkpoint_failed.store(true, Ordering::Release);
+            return;
+        }
+        if !is_due(&mut state) {
+            return;
+        }
+        let begun = self.begin(view, &mut state, |ledger| {
+            Some((view.overlay.all(), Some(ledger.log.begin_checkpoint())))
         });
+        drop(state);
         if let Some(aside) = begun {
             self.work(view, aside);
         }
@@ -86,10 +111,12 @@ impl Writer {
     /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
     /// left to do then, the less others have to wait for that commit.
     pub(in crate::engine::redb) fn catch_up(&self, view: &View) {
-        self.wait_for_checkpoint(&mut self.state.lock());
-        let begun = self.begin(view, |ledger| {
+        let mut state = self.state.lock();
+        self.wait_for_checkpoint(&mut state);
+        let begun = self.begin(view, &mut state, |ledger| {
             (ledger.behind.len() >= WORTHWHILE).then(|| (view.overlay.of(&ledger.behind), None))
         });
+        drop(state);
         if let Some(aside) = begun {
             self.work(view, aside);
         }
@@ -99,16 +126,16 @@ impl Writer {
     fn begin(
         &self,
         view: &View,
+        state: &mut State,
         wanted: impl FnOnce(&mut Committed) -> Option<(Changes, Option<u64>)>,
     ) -> Option<Aside> {
-        let mut state = self.state.lock();
         // A file that somebody has put a copy over is not spoiled by what this one's pages were.
         if self.is_forked() || view.is_handle_lost() || view.file.ensure_as_left().is_err() {
             return None;
         }
         let State::Open(_, ledger) = &mut *state else { return None };
         let (changes, number) = wanted(ledger)?;
-        match std::mem::replace(&mut *state, State::Closed) {
+        match std::mem::replace(state, State::Closed) {
             State::Open(connection, mut ledger) => {
                 let behind = std::mem::take(&mut ledger.behind);
                 *state = State::Checkpointing(ledger);
@@ -159,7 +186,7 @@ impl Writer {
                     return;
                 };
                 ledger.log.end_checkpoint();
-                self.note_checkpoint(&ledger);
+                self.note_checkpoint(view, &ledger);
                 let (connection, published) = holding(connection, |connection| {
                     self.publish_checkpoint(view, &connection.database, shown)
                 });
@@ -174,9 +201,5 @@ impl Writer {
         }
         self.checkpoint_failed.store(true, Ordering::Release);
         view.handle_lost.store(true, Ordering::Release);
-        // Only here had the tables anything that the log has not.
-        if ledger.unlogged || view.file.sync_failed() {
-            self.needs_sync.store(true, Ordering::Release);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::keyed::{Change, Changes};
+use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Condemned, TouchBuffer, Touches};
 
 /// What a batch does beyond the tables, once it is committed or has failed.
@@ -20,12 +21,6 @@ pub(in crate::engine::redb) struct Effects<'b> {
     pub(in crate::engine::redb) condemned: Condemned<'b>,
     /// Whether every key that is not in `changed` is void.
     pub(in crate::engine::redb) cleared: bool,
-    /// Whether `changed` is not all that the batch does, or so much that the log is no place for it.
-    pub(in crate::engine::redb) in_bulk: bool,
-    /// Whether somebody asked for everything to be in redb's part of the file afterwards.
-    pub(in crate::engine::redb) sync: bool,
-    /// Whether a snapshot has to show everything afterwards.
-    pub(in crate::engine::redb) publish: bool,
 }
 
 impl<'b> Effects<'b> {
@@ -38,9 +33,6 @@ impl<'b> Effects<'b> {
             touched: Touches::default(),
             condemned: Condemned::new(touches),
             cleared: false,
-            in_bulk: false,
-            sync: false,
-            publish: false,
         }
     }
 }
@@ -54,9 +46,27 @@ impl Effects<'_> {
 
     /// What it leaves under the keys that it changed, for the log.
     pub(in crate::engine::redb) fn entry(&self) -> impl Iterator<Item = Change> {
-        self.changed.iter().map(|(key, record)| {
-            let bytes = record.as_ref().map(|record| record.encode(key));
-            (*key, bytes)
-        })
+        entry_of(&self.changed)
     }
+
+    /// Forgets the touches that are shown with the changes, or that those have made void.
+    pub(in crate::engine::redb) fn settle(&self, view: &View) {
+        view.touches.settle(&self.touched);
+        for (key, _) in self.changed.iter().filter(|(_, record)| record.is_none()) {
+            view.touches.forget(key);
+        }
+        if self.cleared {
+            view.touches.forget_absent(|key| {
+                matches!(view.with_snapshot(|snapshot| snapshot.contains(key)), Ok(false))
+            });
+        }
+    }
+}
+
+/// Changes as the log takes them.
+pub(in crate::engine::redb) fn entry_of(changes: &Changes) -> impl Iterator<Item = Change> {
+    changes.iter().map(|(key, record)| {
+        let bytes = record.as_ref().map(|record| record.encode(key));
+        (*key, bytes)
+    })
 }

@@ -1,16 +1,20 @@
-//! The writing side: one batch, one commit.
+//! The writing side: one group, one commit.
 //!
-//! The main flow: a batch is carried out in view of what readers see, its changes become an entry of
-//! the log, and the overlay shows them. redb's tables follow later, many commits at once. What needs
-//! the tables themselves lets them catch up first.
+//! The main flow: a group is decided in view of what readers see, its changes become an entry of the
+//! log, and the overlay shows them. redb's tables follow later, many commits at once. With `Deferred`
+//! the changes stay in memory for a while, and then become an entry together. An operation on the store
+//! as a whole lets the tables catch up first.
 //!
 //! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
 //! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
-//! back; and redb's handle, which does not outlive an I/O error, is opened anew.
+//! back; and redb's handle, which does not outlive an I/O error, is replaced. What was acknowledged in
+//! memory alone outlives the handle.
 
 pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
+pub(in crate::engine::redb) mod closing;
 pub(in crate::engine::redb) mod decide;
+pub(in crate::engine::redb) mod deferred;
 pub(in crate::engine::redb) mod effects;
 pub(in crate::engine::redb) mod end;
 pub(in crate::engine::redb) mod expire;
@@ -26,12 +30,11 @@ pub(in crate::engine::redb) mod to_tables;
 
 use crate::engine::outcome::EngineStats;
 use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::commit::operation::{Operation, Outcome};
+use crate::engine::redb::commit::operation::{OnStore, Operation, Outcome};
+use crate::engine::redb::commit::route::{Route, decide_route};
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::commit::to_log::InView;
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
-use crate::engine::redb::file::unwinding::holding;
 pub(in crate::engine::redb) use crate::engine::redb::log::Due;
 use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
@@ -46,8 +49,9 @@ pub(in crate::engine::redb) struct Writer {
     /// Whether the log is to be checkpointed, as a number, and whether the last try to do so has failed.
     checkpoint_due: AtomicU8,
     checkpoint_failed: AtomicBool,
-    /// Whether something acknowledged is in memory only, or the handle needs opening anew.
-    needs_sync: AtomicBool,
+    /// The number of a durable commit that takes everything along and has not come to its end; 0 if
+    /// there is none.
+    unconfirmed: AtomicU64,
     opened_by: Process,
     /// How often the file was opened anew, and how often it could not be.
     openings: AtomicU64,
@@ -70,15 +74,6 @@ enum State {
     Closed,
 }
 
-/// What became of a batch.
-struct Done {
-    outcomes: Vec<Result<Outcome>>,
-    /// Whether there was anything to commit.
-    committed: bool,
-    /// Whether a snapshot shows it, where one was asked for.
-    published: Result<()>,
-}
-
 /// Why a batch did not commit.
 enum Failed {
     /// Nothing was written.
@@ -98,7 +93,7 @@ impl Writer {
             checkpointed: Condvar::new(),
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
-            needs_sync: AtomicBool::new(false),
+            unconfirmed: AtomicU64::new(0),
             opened_by: process,
             openings: AtomicU64::new(0),
             failed_reopenings: AtomicU64::new(0),
@@ -106,10 +101,6 @@ impl Writer {
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
         }
-    }
-
-    pub(in crate::engine::redb) fn needs_sync(&self) -> bool {
-        self.needs_sync.load(Ordering::Acquire)
     }
 
     pub(in crate::engine::redb) fn stats(&self) -> EngineStats {
@@ -120,86 +111,106 @@ impl Writer {
         }
     }
 
-    /// Carries out a batch, commits what it changes, and answers each operation.
+    /// Carries out a group, commits what it changes, and answers each operation. One on the store as a
+    /// whole ends the group, and is a commit of its own: its failure is nobody else's.
     pub(in crate::engine::redb) fn commit(
         &self,
         view: &View,
-        batch: impl Iterator<Item = Operation>,
+        group: impl Iterator<Item = Operation>,
     ) -> Result<Vec<Result<Outcome>>> {
         let mut effects = Effects::new(&view.touches);
         let mut state = self.state.lock();
         // Nothing was written, and a handle that works is not given up for a file that was moved.
         self.ensure_open(view, &mut state)?;
         // Whoever panics on the way leaves a file that is reopened, with what its log says.
-        let done =
-            losing_handle_by_panic(view, || self.transact(view, &mut state, batch, &mut effects));
-        let done = match done {
-            Ok(done) => done,
-            Err(failed) => {
-                self.give_up(view, &mut state);
-                return Err(match self.recover(view, &mut state, &effects, failed) {
-                    Failed::Before(error) => error,
-                    Failed::During(error) => error::outcome_unknown(&error),
-                });
-            }
-        };
-        let Done { mut outcomes, committed, published } = done;
-        if committed {
-            self.commits.fetch_add(1, Ordering::Relaxed);
-            self.operations.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
-        }
-        if published.is_err() {
-            self.give_up(view, &mut state);
-            // A file that was opened anew shows everything.
-            if let Err(error) = self.ensure_open(view, &mut state) {
-                let asked = outcomes.iter_mut().filter(|it| matches!(it, Ok(Outcome::Published)));
-                asked.for_each(|outcome| *outcome = Err(error.clone()));
-            }
+        let done = losing_handle_by_panic(view, || {
+            let (outcomes, next) = self.decide(view, &mut state, group, &mut effects)?;
+            self.write(view, &mut state, &mut effects)?;
+            Ok((outcomes, next))
+        });
+        let (mut outcomes, next) =
+            done.map_err(|failed| self.fail(view, &mut state, &effects, failed))?;
+        self.count(&effects, outcomes.len());
+        // What was condemned takes touches again.
+        drop(effects);
+        if let Some(operation) = next {
+            outcomes.push(self.commit_on_store(view, &mut state, operation));
         }
         Ok(outcomes)
     }
 
-    /// Lets go of the file. What comes later is answered with [`Error::Closed`].
-    pub(in crate::engine::redb) fn close(&self, view: &View) -> Result<()> {
-        let mut state = self.state.lock();
-        self.wait_for_checkpoint(&mut state);
-        view.snapshot.store(None);
-        view.cache.invalidate_all(u64::MAX);
-        view.filter.forget();
-        let state = std::mem::replace(&mut *state, State::Closed);
-        let closed = match state {
-            State::Open(connection, ledger) => self.close_open(view, connection, ledger),
-            State::Checkpointing(_) | State::Broken(_) | State::Closed => Ok(()),
-        };
-        view.overlay.clear();
-        closed
-    }
-
-    fn close_open(
+    /// Carries out operations in view of what readers see, up to the first one on the store as a whole.
+    fn decide(
         &self,
         view: &View,
-        mut connection: Connection,
-        mut ledger: Committed,
-    ) -> Result<()> {
-        if let Err(error) = view.file.ensure_as_left() {
-            // Nothing is written to it any more; this gives the lock back.
-            let _ = connection.close();
-            return Err(error);
+        state: &mut MutexGuard<'_, State>,
+        group: impl Iterator<Item = Operation>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(Vec<Result<Outcome>>, Option<OnStore>), Failed> {
+        let ledger = state.ledger().map_err(Failed::Before)?;
+        effects.begin(ledger, self.openings.load(Ordering::Acquire));
+        let mut outcomes = Vec::new();
+        for operation in group {
+            match operation {
+                Operation::OnSessions(operation) => {
+                    let carried_out = !outcomes.is_empty();
+                    outcomes.push(self.view(view, state, operation, effects, carried_out)?);
+                }
+                Operation::OnStore(operation) => return Ok((outcomes, Some(operation))),
+            }
         }
-        let (in_memory, in_log) = (self.needs_sync(), ledger.log.is_in_use());
-        let committed = match in_memory || in_log {
-            true => ledger
-                .catch_up(&mut connection, &view.overlay)
-                .and_then(|()| ledger.commit_to_disk(&mut connection, view.options.durability)),
-            false => Ok(()),
-        };
-        ledger.log.release_on_close();
-        let closed = committed.and(connection.close());
-        let path = view.file.path();
-        match closed.map_err(|error| error::from_redb("close", path, error)) {
-            // What did not find room in the database stays in the log.
-            Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
-            closed => closed,
+        Ok((outcomes, None))
+    }
+
+    /// Puts what was decided where it belongs, and shows it.
+    fn write(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Failed> {
+        if effects.wrote {
+            // A checkpoint that ends makes room in memory.
+            if view.overlay.is_full() {
+                self.wait_again(view, state, effects, true)?;
+            }
+            let volatile = match decide_route(view.options.durability, view.overlay.is_full()) {
+                Route::Database => return self.write_to_tables(view, state, effects),
+                Route::Log if !self.append(view, state, effects)? => {
+                    return self.write_to_tables(view, state, effects);
+                }
+                Route::Log => false,
+                Route::Memory => true,
+            };
+            let ledger = state.ledger().map_err(Failed::Before)?;
+            ledger.behind.extend(effects.changed.keys());
+            ledger.stored = effects.stored;
+            view.show_changes(&effects.changed, volatile, effects.stored);
+            self.note_checkpoint(view, ledger);
+        }
+        effects.settle(view);
+        Ok(())
+    }
+
+    /// After a failure: what is to be told of it, once the file was reopened.
+    fn fail(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+        effects: &Effects<'_>,
+        failed: Failed,
+    ) -> Error {
+        self.give_up(view, state);
+        match self.recover(view, state, effects, failed) {
+            Failed::Before(error) => error,
+            Failed::During(error) => error::outcome_unknown(&error),
+        }
+    }
+
+    fn count(&self, effects: &Effects<'_>, operations: usize) {
+        if effects.wrote {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(operations as u64, Ordering::Relaxed);
         }
     }
 
@@ -219,33 +230,6 @@ impl Writer {
         while matches!(**state, State::Checkpointing(_)) && !self.is_forked() {
             self.checkpointed.wait(state);
         }
-    }
-
-    fn transact(
-        &self,
-        view: &View,
-        state: &mut MutexGuard<'_, State>,
-        mut batch: impl Iterator<Item = Operation>,
-        effects: &mut Effects<'_>,
-    ) -> Result<Done, Failed> {
-        let (outcomes, next) = match self.commit_in_view(view, state, &mut batch, effects)? {
-            InView::Done(done) => return Ok(done),
-            InView::NeedsTables(outcomes, next) => (outcomes, next),
-        };
-        self.wait_again(view, state, effects, !outcomes.is_empty())?;
-        let open = match std::mem::replace(&mut **state, State::Broken(None)) {
-            State::Open(connection, ledger) => (connection, ledger),
-            other => {
-                **state = other;
-                return Err(Failed::Before(Error::Closed));
-            }
-        };
-        let rest = next.into_iter().chain(batch);
-        let ((connection, ledger), result) = holding(open, |(connection, ledger)| {
-            self.commit_on_tables(view, connection, ledger, outcomes, rest, effects)
-        });
-        **state = State::Open(connection, ledger);
-        result
     }
 }
 

@@ -95,10 +95,17 @@ pub(in crate::engine::redb) enum OnStore {
         name: String,
         value: Vec<u8>,
     },
-    /// Nothing but a durable commit.
+    /// Nothing but that what was acknowledged is on the disk.
     Sync,
     /// Nothing but a snapshot that holds what is committed.
     Publish,
+}
+
+impl Operation {
+    /// Whether the tables have to catch up before it.
+    pub(in crate::engine::redb) const fn needs_tables(&self) -> bool {
+        !matches!(self, Self::OnSessions(_) | Self::OnStore(OnStore::Sync))
+    }
 }
 
 impl From<OnSessions> for Operation {

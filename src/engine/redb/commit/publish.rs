@@ -2,8 +2,6 @@
 //! the rest.
 
 use crate::engine::redb::commit::Writer;
-use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::database::Connection;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
 use crate::engine::redb::keyed::Changes;
@@ -12,21 +10,6 @@ use crate::error::Result;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
-    /// file.
-    pub(super) fn publish_in_memory(
-        &self,
-        view: &View,
-        connection: &mut Connection,
-        ledger: &Committed,
-    ) -> Result<()> {
-        let failed = |error| error::from_redb("commit", view.file.path(), error);
-        connection.commit_in_memory().map_err(failed)?;
-        let snapshot = self.take_snapshot(view, &connection.database)?;
-        view.show_all(snapshot, &Changes::default(), false, ledger.stored);
-        Ok(())
-    }
-
     /// Lets readers see redb's last commit, which holds these changes. Some keys may have been
     /// changed again since.
     pub(super) fn publish_checkpoint(

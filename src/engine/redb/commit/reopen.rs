@@ -34,7 +34,6 @@ impl Writer {
 
     /// redb refuses everything after an I/O error; a fresh handle will go on.
     pub(super) fn give_up(&self, view: &View, state: &mut MutexGuard<'_, State>) {
-        self.needs_sync.store(true, Ordering::Release);
         view.handle_lost.store(true, Ordering::Release);
         self.wait_for_checkpoint(state);
         **state = match std::mem::replace(&mut **state, State::Closed) {
@@ -43,9 +42,9 @@ impl Writer {
         };
     }
 
-    /// Opens the file anew, so that reads go on, and looks whether it holds what failed to commit.
-    /// A commit is all or nothing: one key that is not as the batch would have left it shows that
-    /// nothing of it is there, nor ever will be.
+    /// Reopens the file, so that reads go on, and looks whether it holds what failed to commit. A
+    /// commit is all or nothing: a durable commit of redb's is known by its number, and an entry of
+    /// the log by its keys, of which one that is not as the group would have left it is enough.
     pub(super) fn recover(
         &self,
         view: &View,
@@ -58,13 +57,17 @@ impl Writer {
             let _ = self.ensure_open(view, state);
             return failed;
         };
+        let number = self.unconfirmed.load(Ordering::Acquire);
         if self.ensure_open(view, state).is_err() {
             return Failed::During(error);
         }
-        let rolled_back = effects.changed.iter().any(|(key, record)| {
-            let stored = AsRead::of(view).get(key).map(Option::transpose);
-            matches!(stored, Ok(Ok(stored)) if stored != *record)
-        });
+        let rolled_back = match number {
+            0 => effects.changed.iter().any(|(key, record)| {
+                let stored = AsRead::of(view).get(key).map(Option::transpose);
+                matches!(stored, Ok(Ok(stored)) if stored != *record)
+            }),
+            number => state.ledger().is_ok_and(|ledger| ledger.log.checkpointed() < number),
+        };
         if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
 
@@ -104,15 +107,23 @@ impl Writer {
         let OpenFile { database, log, logged } = view.file.reopen(&view.options)?;
         let (database, ledger) = holding(database, |database| -> Result<Committed> {
             let snapshot = self.take_snapshot(view, database)?;
-            let ledger = Committed::new(log, &logged, &snapshot);
+            // Reopening has synced the file.
+            let unconfirmed = self.unconfirmed.load(Ordering::Acquire);
+            if unconfirmed != 0 && log.checkpointed() >= unconfirmed {
+                view.overlay.harden();
+            }
+            // What was acknowledged in memory alone is newer than what the log says.
+            let mut changes = logged.clone();
+            changes.extend(view.overlay.volatile());
+            let ledger = Committed::new(log, &changes, &snapshot);
             let ledger =
                 ledger.map_err(|error| error::from_redb("read", view.file.path(), error))?;
             view.show_reopened(snapshot, &logged, ledger.stored);
             Ok(ledger)
         });
         let ledger = ledger?;
+        self.unconfirmed.store(0, Ordering::Release);
         self.openings.fetch_add(1, Ordering::AcqRel);
-        self.needs_sync.store(false, Ordering::Release);
         view.handle_lost.store(false, Ordering::Release);
         Ok((Connection::new(database), ledger))
     }

@@ -1,62 +1,41 @@
-//! How a commit gets to the disk, and which touches are there with it.
+//! The one place that decides how a commit gets to the disk.
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::log::WriteAheadLog;
-use crate::engine::redb::view::View;
-use crate::engine::redb::view::touches::Touches;
 
-/// How a commit gets to the disk.
+/// Where a commit is once it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// In the log, already; redb keeps it in memory until a later commit takes it along.
+    /// In an entry of the log; redb's tables follow later.
     Log,
-    /// In redb's pages, with everything that was in the log or in memory only.
+    /// In redb's tables, by a durable commit, with everything that was in the log or in memory.
     Database,
-    /// Not at all, until a later commit takes it along.
+    /// In memory, until an entry of the log or a durable commit takes it along.
     Memory,
 }
 
-impl Route {
-    /// Decides, and writes what goes into the log.
-    pub(super) fn of(
-        durability: Durability,
-        log: &mut WriteAheadLog,
-        effects: &Effects<'_>,
-    ) -> std::io::Result<Self> {
-        match durability {
-            Durability::Deferred { .. } if !effects.sync => return Ok(Self::Memory),
-            Durability::Immediate if !(effects.in_bulk || effects.sync) => {}
-            _ => return Ok(Self::Database),
-        }
-        Ok(if log.append(effects.entry())? { Self::Log } else { Self::Database })
+/// `is_full` says whether memory takes no more that the tables do not have. A log without room is a
+/// commit of the database's, too, but that shows only when it is written to.
+pub(super) const fn decide_route(durability: Durability, is_full: bool) -> Route {
+    match durability {
+        _ if is_full => Route::Database,
+        Durability::TwoPhase => Route::Database,
+        Durability::Immediate => Route::Log,
+        Durability::Deferred { .. } => Route::Memory,
     }
 }
 
-/// Forgets the touches that are on the disk with the published commit, or that it has made void.
-pub(super) fn forget_written_touches(
-    view: &View,
-    unsynced: &mut Touches,
-    effects: &Effects<'_>,
-    route: Route,
-) {
-    match route {
-        // One that changed nothing found what an entry before it says.
-        Route::Log => view.touches.settle(&effects.touched),
-        Route::Memory => unsynced.extend(&effects.touched),
-        Route::Database => {
-            view.touches.settle(&effects.touched);
-            view.touches.settle(&std::mem::take(unsynced));
-        }
-    }
-    for (key, record) in &effects.changed {
-        if record.is_none() {
-            view.touches.forget(key);
-        }
-    }
-    if effects.cleared {
-        view.touches.forget_absent(|key| {
-            matches!(view.with_snapshot(|snapshot| snapshot.contains(key)), Ok(false))
-        });
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_durability_chooses_and_full_memory_overrules_it() {
+        let deferred = Durability::Deferred { interval: Duration::from_secs(1) };
+        let all = [Durability::Immediate, Durability::TwoPhase, deferred];
+        let routes = |is_full| all.map(|durability| decide_route(durability, is_full));
+        assert_eq!(routes(false), [Route::Log, Route::Database, Route::Memory]);
+        assert_eq!(routes(true), [Route::Database; 3]);
     }
 }

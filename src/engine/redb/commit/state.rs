@@ -10,45 +10,34 @@ use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::log::WriteAheadLog;
 use crate::engine::redb::view::overlay::Overlay;
-use crate::engine::redb::view::touches::Touches;
 
 pub(in crate::engine::redb) struct Committed {
     pub(in crate::engine::redb) log: WriteAheadLog,
-    /// What the log has and the tables have not; the overlay has it, too.
+    /// What the tables have not; the overlay has it.
     pub(in crate::engine::redb) behind: Keys,
     /// How many records there are.
     pub(in crate::engine::redb) stored: u64,
-    /// Whether the tables have anything that is neither in the log nor on the disk.
-    pub(in crate::engine::redb) unlogged: bool,
-    /// Touches that are among it.
-    pub(in crate::engine::redb) unsynced: Touches,
 }
 
 impl Committed {
-    /// Of a log that says so much more than a database of which this is a snapshot.
+    /// Of changes, by the log and in memory, to a database of which this is a snapshot.
     pub(in crate::engine::redb) fn new(
         log: WriteAheadLog,
-        logged: &Changes,
+        changes: &Changes,
         snapshot: &Snapshot,
     ) -> RedbResult<Self> {
         let mut stored = snapshot.len()?;
-        for (key, record) in logged {
+        for (key, record) in changes {
             match (snapshot.contains(key)?, record.is_some()) {
                 (false, true) => stored += 1,
                 (true, false) => stored = stored.saturating_sub(1),
                 _ => {}
             }
         }
-        Ok(Self {
-            log,
-            behind: logged.keys().copied().collect(),
-            stored,
-            unlogged: false,
-            unsynced: Touches::default(),
-        })
+        Ok(Self { log, behind: changes.keys().copied().collect(), stored })
     }
 
-    /// Lets the tables catch up with the log.
+    /// Lets the tables catch up with what was acknowledged.
     pub(in crate::engine::redb) fn catch_up(
         &mut self,
         connection: &mut Connection,
@@ -70,7 +59,6 @@ impl Committed {
         durability: Durability,
     ) -> RedbResult<()> {
         connection.commit_to_disk(durability, self.log.next_number())?;
-        self.unlogged = false;
         self.log.restart();
         Ok(())
     }

@@ -1,109 +1,171 @@
-//! A commit that needs the tables: what it does is not told by the sessions that it names, or the
-//! log has no room for it.
+//! Commits of redb's: of a group for which the log is no place or has no room, and of an operation on
+//! the store as a whole.
 //!
-//! Invariant: the tables have caught up with the log before anything else is done to them.
+//! Invariant: the tables have caught up with what was acknowledged before anything else is done to them.
+//! So a durable commit of redb's holds everything.
 
-use crate::engine::durability::Durability;
 use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::commit::operation::{Operation, Outcome};
-use crate::engine::redb::commit::route::{Route, forget_written_touches};
+use crate::engine::redb::commit::operation::{OnStore, Outcome};
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::commit::{Done, Failed, Writer};
+use crate::engine::redb::commit::{Failed, State, Writer, losing_handle_by_panic};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
+use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
+use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Carries out the rest of a batch, of which `outcomes` are there and not committed, and commits
-    /// all of it.
-    pub(super) fn commit_on_tables(
+    /// Commits what was decided, and everything before it, to the disk.
+    pub(super) fn write_to_tables(
         &self,
         view: &View,
-        connection: &mut Connection,
-        ledger: &mut Committed,
-        mut outcomes: Vec<Result<Outcome>>,
-        rest: impl Iterator<Item = Operation>,
-        effects: &mut Effects<'_>,
-    ) -> Result<Done, Failed> {
-        let path = view.file.path();
-        let before = |error: redb::Error| Failed::Before(error::from_redb("write", path, error));
-        ledger.catch_up(connection, &view.overlay).map_err(before)?;
-        if view.overlay.is_full() {
-            self.publish_in_memory(view, connection, ledger).map_err(Failed::Before)?;
-        }
-        if !effects.changed.is_empty() {
-            connection.put(effects.changed.keys().copied(), &effects.changed).map_err(before)?;
-        }
-
-        let tables = connection.tables().map_err(before)?;
-        let mut state = Decider::new(tables, &view.touches, effects);
-        for operation in rest {
-            let (next, outcome) = state.apply(operation).map_err(before)?;
-            state = next;
-            outcomes.push(outcome);
-        }
-        let changed = state.into_tables().changed();
-        effects.wrote |= changed;
-        ledger.stored = effects.stored;
-        // What is in the log is on the disk.
-        let in_memory = ledger.unlogged || view.options.durability != Durability::Immediate;
-        effects.sync &= in_memory || self.needs_sync();
-        let committed = effects.wrote || effects.sync;
-        if committed {
-            self.commit_changes(view, connection, ledger, effects)?;
-        } else {
-            // What the touches say is in an earlier commit.
-            let held_by = if self.needs_sync() { Route::Memory } else { Route::Database };
-            forget_written_touches(view, &mut ledger.unsynced, effects, held_by);
-        }
-        let published = match effects.publish && !view.overlay.is_empty() {
-            true => self.publish_in_memory(view, connection, ledger),
-            false => Ok(()),
-        };
-        Ok(Done { outcomes, committed, published })
-    }
-
-    fn commit_changes(
-        &self,
-        view: &View,
-        connection: &mut Connection,
-        ledger: &mut Committed,
+        state: &mut MutexGuard<'_, State>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Failed> {
-        let path = view.file.path();
-        let during = |error: redb::Error| Failed::During(error::from_redb("commit", path, error));
-        let durability = view.options.durability;
-        let route = Route::of(durability, &mut ledger.log, effects)
-            .map_err(|error| Failed::During(Error::io("write the log of", path, error)))?;
-        if route == Route::Database {
-            ledger.commit_to_disk(connection, durability).map_err(during)?;
-            self.checkpoint_failed.store(false, Ordering::Release);
-        }
-        match route {
-            Route::Memory => {
-                self.needs_sync.store(true, Ordering::Release);
-                ledger.unlogged = true;
+        self.wait_again(view, state, effects, true)?;
+        self.with_tables(state, |connection, ledger| {
+            self.catch_up_in_place(view, connection, ledger)?;
+            let put = connection.put(effects.changed.keys().copied(), &effects.changed);
+            put.map_err(|error| before(view, error))?;
+            self.commit_to_disk(view, connection, ledger, effects)
+        })
+    }
+
+    /// Carries out an operation on the store as a whole, as a commit of its own.
+    pub(super) fn commit_on_store(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+        operation: OnStore,
+    ) -> Result<Outcome> {
+        let mut effects = Effects::new(&view.touches);
+        let done = losing_handle_by_panic(view, || match operation {
+            OnStore::Sync => self.sync(view, state).map(|()| Outcome::Done),
+            OnStore::Publish => self.publish_everything(view, state),
+            operation => self.change_store(view, state, operation, &mut effects),
+        });
+        match done {
+            Ok(outcome) => {
+                self.count(&effects, 1);
+                Ok(outcome)
             }
-            Route::Database => self.needs_sync.store(false, Ordering::Release),
-            // What was in memory only still is.
-            Route::Log => self.note_checkpoint(ledger),
+            Err(failed) => Err(self.fail(view, state, &effects, failed)),
         }
-        if route != Route::Database && effects.in_bulk {
-            connection.commit_in_memory().map_err(during)?;
-        }
-        // The overlay does not show everything that is done in bulk.
-        match route == Route::Database || effects.in_bulk {
-            true => {
-                let snapshot = self.take_snapshot(view, &connection.database);
-                let snapshot = snapshot.map_err(Failed::During)?;
-                view.show_all(snapshot, &effects.changed, effects.cleared, ledger.stored);
+    }
+
+    fn change_store(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+        operation: OnStore,
+        effects: &mut Effects<'_>,
+    ) -> Result<Outcome, Failed> {
+        self.wait_again(view, state, effects, false)?;
+        effects
+            .begin(state.ledger().map_err(Failed::Before)?, self.openings.load(Ordering::Acquire));
+        self.with_tables(state, |connection, ledger| {
+            self.catch_up_in_place(view, connection, ledger)?;
+            let tables = connection.tables().map_err(|error| before(view, error))?;
+            let decided = Decider::new(tables, &view.touches, effects).apply(operation);
+            let (tables, outcome) = decided.map_err(|error| before(view, error))?;
+            let changed = tables.changed();
+            drop(tables);
+            effects.wrote |= changed;
+            if effects.wrote {
+                self.commit_to_disk(view, connection, ledger, effects)?;
             }
-            false => view.show_changes(&effects.changed, ledger.stored),
-        }
-        forget_written_touches(view, &mut ledger.unsynced, effects, route);
+            Ok(outcome)
+        })
+    }
+
+    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
+    /// file.
+    fn publish_everything(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+    ) -> Result<Outcome, Failed> {
+        self.wait_for_checkpoint(state);
+        self.ensure_open(view, state).map_err(Failed::Before)?;
+        self.with_tables(state, |connection, ledger| {
+            self.catch_up_in_place(view, connection, ledger)?;
+            connection.commit_in_memory().map_err(|error| before(view, error))?;
+            let snapshot = self.take_snapshot(view, &connection.database);
+            view.show_in_memory(snapshot.map_err(Failed::Before)?);
+            Ok(Outcome::Published)
+        })
+    }
+
+    /// Commits everything that was acknowledged to the disk.
+    pub(super) fn commit_everything(
+        &self,
+        view: &View,
+        state: &mut MutexGuard<'_, State>,
+    ) -> Result<(), Failed> {
+        let mut effects = Effects::new(&view.touches);
+        effects
+            .begin(state.ledger().map_err(Failed::Before)?, self.openings.load(Ordering::Acquire));
+        self.with_tables(state, |connection, ledger| {
+            self.catch_up_in_place(view, connection, ledger)?;
+            self.commit_to_disk(view, connection, ledger, &effects)
+        })
+    }
+
+    fn catch_up_in_place(
+        &self,
+        view: &View,
+        connection: &mut Connection,
+        ledger: &mut Committed,
+    ) -> Result<(), Failed> {
+        let caught_up = ledger.catch_up(connection, &view.overlay);
+        caught_up.map_err(|error| before(view, error))
+    }
+
+    /// Makes redb's transaction durable, and shows what it holds.
+    fn commit_to_disk(
+        &self,
+        view: &View,
+        connection: &mut Connection,
+        ledger: &mut Committed,
+        effects: &Effects<'_>,
+    ) -> Result<(), Failed> {
+        self.unconfirmed.store(ledger.log.next_number(), Ordering::Release);
+        let committed = ledger.commit_to_disk(connection, view.options.durability);
+        committed
+            .map_err(|error| Failed::During(error::from_redb("commit", view.file.path(), error)))?;
+        self.checkpoint_failed.store(false, Ordering::Release);
+        ledger.stored = effects.stored;
+        let snapshot = self.take_snapshot(view, &connection.database).map_err(Failed::During)?;
+        view.show_all(snapshot, &effects.changed, effects.cleared, ledger.stored);
+        self.unconfirmed.store(0, Ordering::Release);
+        effects.settle(view);
+        self.note_checkpoint(view, ledger);
         Ok(())
     }
+
+    /// Does something with the tables, which nobody else has meanwhile.
+    fn with_tables<T>(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        act: impl FnOnce(&mut Connection, &mut Committed) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let open = match std::mem::replace(&mut **state, State::Broken(None)) {
+            State::Open(connection, ledger) => (connection, ledger),
+            other => {
+                **state = other;
+                return Err(Failed::Before(Error::Closed));
+            }
+        };
+        let ((connection, ledger), result) =
+            holding(open, |(connection, ledger)| act(connection, ledger));
+        **state = State::Open(connection, ledger);
+        result
+    }
+}
+
+fn before(view: &View, error: redb::Error) -> Failed {
+    Failed::Before(error::from_redb("write", view.file.path(), error))
 }

@@ -115,6 +115,11 @@ impl WriteAheadLog {
         self.disk.inner()
     }
 
+    /// The number of redb's last commit on the disk.
+    pub(in crate::engine::redb) const fn checkpointed(&self) -> u64 {
+        self.checkpointed
+    }
+
     /// Whether the log holds changes that redb does not hold on the disk.
     pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
         self.last != self.checkpointed

@@ -22,17 +22,10 @@ fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
     let disk = SimulatedDisk::new();
     let options = RedbOptions::new().durability(durability);
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
-    let deferred = matches!(durability, Durability::Deferred { .. });
-    if deferred {
-        engine.store_meta("in memory", b"").unwrap();
-    }
     let before = slot_that_counts(&disk);
     disk.hold_syncs();
     let at_first_sync = thread::scope(|scope| {
-        let committing = scope.spawn(|| match deferred {
-            true => engine.submit(OnStore::Sync).map(drop),
-            false => engine.store_meta("durable", b""),
-        });
+        let committing = scope.spawn(|| engine.store_meta("durable", b""));
         disk.wait_for_held_sync();
         let slot = slot_that_counts(&disk);
         disk.release_syncs();

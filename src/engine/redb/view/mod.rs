@@ -58,7 +58,7 @@ impl View {
         stored: u64,
     ) -> Self {
         let overlay = Overlay::new();
-        overlay.add(logged, false);
+        overlay.add(logged, false, false);
         Self {
             file,
             options: options.for_reopening(),

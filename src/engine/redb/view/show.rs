@@ -26,14 +26,32 @@ impl View {
         self.snapshot.load_full().map(|_| *stored).ok_or(Error::Closed)
     }
 
-    /// A commit has made these changes, and left so many records.
-    pub(in crate::engine::redb) fn show_changes(&self, changes: &Changes, stored: u64) {
+    /// A commit has made these changes, in memory alone if it is `volatile`, and left so many records.
+    pub(in crate::engine::redb) fn show_changes(
+        &self,
+        changes: &Changes,
+        volatile: bool,
+        stored: u64,
+    ) {
         let mut shown = self.shown.write();
-        self.overlay.add(changes, false);
+        self.overlay.add(changes, false, volatile);
         *shown = stored;
     }
 
-    /// A snapshot holds everything that was committed, and these changes, which are shown with it.
+    /// A snapshot holds everything that was committed, though not on the disk.
+    pub(in crate::engine::redb) fn show_in_memory(&self, snapshot: Snapshot) {
+        let (commit, changes) = (snapshot.commit(), self.overlay.all());
+        self.forget_cached(&changes, commit);
+        {
+            let _shown = self.shown.write();
+            self.replace_snapshot(snapshot, &changes);
+        }
+        self.fill_cache(&changes, commit);
+        self.overlay.clear_durable();
+    }
+
+    /// A snapshot holds everything that was committed, and these changes, which are shown with it. All
+    /// of it is on the disk.
     pub(in crate::engine::redb) fn show_all(
         &self,
         snapshot: Snapshot,
@@ -50,7 +68,7 @@ impl View {
         self.forget_cached(&before, commit);
         {
             let mut shown = self.shown.write();
-            self.overlay.add(changes, cleared);
+            self.overlay.add(changes, cleared, false);
             self.replace_snapshot(snapshot, &before);
             *shown = stored;
         }
@@ -71,8 +89,9 @@ impl View {
         self.overlay.drop_published(changes);
     }
 
-    /// The file was reopened: a snapshot, changed by what its log says. What the failed commit left
-    /// in it is not known; nothing that is kept in memory may outlive it.
+    /// The file was reopened: a snapshot, changed by what its log says, and by what was acknowledged
+    /// in memory alone. What the failed commit left in it is not known; nothing else that is kept in
+    /// memory may outlive it.
     pub(in crate::engine::redb) fn show_reopened(
         &self,
         snapshot: Snapshot,
@@ -82,11 +101,11 @@ impl View {
         let mut shown = self.shown.write();
         // Before the snapshot, which may hold less than the last one; and no look in between must
         // find neither.
-        self.overlay.add(logged, false);
+        self.overlay.add_logged(logged);
         self.filter.forget();
         self.cache.invalidate_all(snapshot.commit());
         self.snapshot.store(Some(Arc::new(snapshot)));
-        self.overlay.retain(logged);
+        self.overlay.clear_durable_but(logged);
         *shown = stored;
     }
 

@@ -1,0 +1,61 @@
+//! The end: everything goes into redb's part of the file, and the file is let go of.
+
+use crate::engine::redb::commit::state::Committed;
+use crate::engine::redb::commit::{State, Writer};
+use crate::engine::redb::database::Connection;
+use crate::engine::redb::error;
+use crate::engine::redb::view::View;
+use crate::error::{Error, Result};
+
+impl Writer {
+    /// Lets go of the file. What comes later is answered with [`Error::Closed`].
+    pub(in crate::engine::redb) fn close(&self, view: &View) -> Result<()> {
+        let mut state = self.state.lock();
+        self.wait_for_checkpoint(&mut state);
+        view.snapshot.store(None);
+        view.cache.invalidate_all(u64::MAX);
+        view.filter.forget();
+        let state = std::mem::replace(&mut *state, State::Closed);
+        let closed = match state {
+            State::Open(connection, ledger) => self.close_open(view, connection, ledger),
+            State::Broken(_) if view.overlay.is_volatile() => {
+                let cause = std::io::Error::other(
+                    "the file could not be reopened after an error, so what was acknowledged since \
+                     the last flush is lost",
+                );
+                Err(Error::io("close", view.file.path(), cause))
+            }
+            State::Checkpointing(_) | State::Broken(_) | State::Closed => Ok(()),
+        };
+        view.overlay.clear();
+        closed
+    }
+
+    fn close_open(
+        &self,
+        view: &View,
+        mut connection: Connection,
+        mut ledger: Committed,
+    ) -> Result<()> {
+        if let Err(error) = view.file.ensure_as_left() {
+            // Nothing is written to it any more; this gives the lock back.
+            let _ = connection.close();
+            return Err(error);
+        }
+        let (in_memory, in_log) = (view.overlay.is_volatile(), ledger.log.is_in_use());
+        let committed = match in_memory || in_log {
+            true => ledger
+                .catch_up(&mut connection, &view.overlay)
+                .and_then(|()| ledger.commit_to_disk(&mut connection, view.options.durability)),
+            false => Ok(()),
+        };
+        ledger.log.release_on_close();
+        let closed = committed.and(connection.close());
+        let path = view.file.path();
+        match closed.map_err(|error| error::from_redb("close", path, error)) {
+            // What did not find room in the database stays in the log.
+            Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
+            closed => closed,
+        }
+    }
+}

@@ -143,7 +143,8 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        let listing = self.as_of_now()?;
+        self.reopen_if_lost()?;
+        let listing = self.view.listing_of(user)?;
         let failed = |error| self.view.failed_to_read(error);
         for key in listing.keys_of(user).map_err(failed)? {
             if let Some(record) = listing.get(&key).map_err(failed)? {

@@ -185,7 +185,7 @@ impl RedbEngine {
         self.view.stored()
     }
 
-    fn reopen_if_lost(&self) -> Result<()> {
+    pub(in crate::engine::redb) fn reopen_if_lost(&self) -> Result<()> {
         self.process.ensure_same()?;
         self.view.file.ensure_as_left()?;
         if self.view.is_handle_lost() { self.writer.reopen(&self.view) } else { Ok(()) }

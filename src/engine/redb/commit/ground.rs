@@ -3,12 +3,9 @@
 //! Invariant: a ground answers for the store as the last commit left it, or for that with what was
 //! put into it since; the batch knows its own changes and asks them first.
 
-use std::collections::HashSet;
-
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error::RedbResult;
-use crate::engine::redb::keyed::BuildKeyHasher;
 use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -80,15 +77,10 @@ impl Ground for AsRead<'_> {
     }
 
     fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
-        let mut keys: HashSet<_, BuildKeyHasher> =
-            self.with_snapshot(|snapshot| snapshot.keys_of(user))?.into_iter().collect();
-        self.view.overlay.for_each(|key, record| {
-            match record.is_some_and(|record| record.user().as_ref() == Some(user)) {
-                true => keys.insert(*key),
-                false => keys.remove(key),
-            };
-        });
-        Ok(keys.into_iter().collect())
+        let mut keys = self.with_snapshot(|snapshot| snapshot.keys_of(user))?;
+        keys.retain(|key| self.view.overlay.contains(key).is_none());
+        keys.extend(self.view.overlay.keys_of(user));
+        Ok(keys)
     }
 
     fn put(&mut self, _: &SessionKey, _: Option<&Record>) -> RedbResult<()> {

@@ -8,6 +8,7 @@ mod interleavings;
 mod liveness;
 mod page_zero;
 mod phases;
+mod users;
 mod verified;
 
 use std::sync::Arc;

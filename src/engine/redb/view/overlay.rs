@@ -2,14 +2,16 @@
 //!
 //! Invariant: a change is in here from the moment it is acknowledged until a snapshot that holds it
 //! has been published, and for as long as it is in memory alone. All changes of a batch come in at
-//! once, so that nobody sees one of them and, later, another one's key as it was before.
+//! once, so that nobody sees one of them and, later, another one's key as it was before. The index by
+//! user has the key of every record in here that has a user, and no other.
 
 use std::collections::HashMap;
 
 use crate::engine::redb::database::schema::IndexEntry;
-use crate::engine::redb::keyed::{BuildKeyHasher, Changes, shard_number, shard_of};
+use crate::engine::redb::keyed::{BuildKeyHasher, Changes, Keys, shard_number, shard_of};
 use crate::key::SessionKey;
 use crate::record::Record;
+use crate::session::user::UserKey;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
@@ -19,12 +21,17 @@ const SHARDS: usize = 64;
 const ROOM: usize = 12 * 1024 * 1024;
 /// So much that is in memory alone fits into one entry of most logs, and is written before its time.
 const MUCH: usize = 1024 * 1024;
-/// What a change takes besides its record's tail.
-const ENTRY: usize = size_of::<(SessionKey, Changed)>() * 3 / 2;
+/// What a change takes besides its record's tail, with its place in the index by user.
+const ENTRY: usize = (size_of::<(SessionKey, Changed)>() + size_of::<SessionKey>()) * 3 / 2;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Overlay {
     shards: [RwLock<Shard>; SHARDS],
+    /// Locked after a shard, or alone.
+    by_user: RwLock<HashMap<UserKey, Keys>>,
+    /// How many changes have been looked at.
+    #[cfg(test)]
+    pub(in crate::engine::redb) looks: std::sync::atomic::AtomicU64,
     bytes: AtomicUsize,
     /// Of them what is in memory alone.
     volatile_bytes: AtomicUsize,
@@ -44,6 +51,9 @@ impl Overlay {
     pub(in crate::engine::redb) fn new() -> Self {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
+            by_user: RwLock::default(),
+            #[cfg(test)]
+            looks: std::sync::atomic::AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             volatile_bytes: AtomicUsize::new(0),
         }
@@ -73,6 +83,7 @@ impl Overlay {
         if self.is_empty() {
             return None;
         }
+        self.count_looks(1);
         shard_of(&self.shards, key).read().get(key).map(|changed| changed.record.clone())
     }
 
@@ -81,7 +92,26 @@ impl Overlay {
         if self.is_empty() {
             return None;
         }
+        self.count_looks(1);
         shard_of(&self.shards, key).read().get(key).map(|changed| changed.record.is_some())
+    }
+
+    /// The keys of the user's sessions in here.
+    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Vec<SessionKey> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let by_user = self.by_user.read();
+        let keys: Vec<_> = by_user.get(user).into_iter().flatten().copied().collect();
+        self.count_looks(keys.len());
+        keys
+    }
+
+    /// Notes, for tests, how much of this a call has to do with.
+    fn count_looks(&self, number: usize) {
+        #[cfg(test)]
+        self.looks.fetch_add(number as u64, std::sync::atomic::Ordering::Relaxed);
+        let _ = number;
     }
 
     /// A batch is committed, in memory alone if it is `volatile`. One that has `cleared` the store
@@ -101,17 +131,15 @@ impl Overlay {
         }
         // Every lock is held until all of it is in.
         for (shard, changes) in &mut open {
-            for changed in shard.values_mut().filter(|_| cleared) {
-                self.leave(changed);
-                *changed = Changed { record: None, volatile };
-                self.come(changed);
+            for (key, changed) in shard.iter_mut().filter(|_| cleared) {
+                let nothing = Changed { record: None, volatile };
+                self.account(key, Some(changed), Some(&nothing));
+                *changed = nothing;
             }
             for (key, record) in changes {
                 let changed = Changed { record: (*record).clone(), volatile };
-                self.come(&changed);
-                if let Some(before) = shard.insert(**key, changed) {
-                    self.leave(&before);
-                }
+                self.account(key, shard.get(*key), Some(&changed));
+                shard.insert(**key, changed);
             }
         }
     }
@@ -124,17 +152,33 @@ impl Overlay {
         self.add(&older, false, false);
     }
 
-    fn come(&self, changed: &Changed) {
-        self.bytes.fetch_add(changed.weight(), Ordering::AcqRel);
-        if changed.volatile {
-            self.volatile_bytes.fetch_add(changed.weight(), Ordering::AcqRel);
+    /// Keeps account of what stands under a key, whose shard is locked. What comes is counted before
+    /// what goes: an overlay that is not empty never seems to be.
+    fn account(&self, key: &SessionKey, before: Option<&Changed>, after: Option<&Changed>) {
+        if let Some(changed) = after {
+            self.bytes.fetch_add(changed.weight(), Ordering::AcqRel);
+            self.volatile_bytes.fetch_add(changed.volatile_weight(), Ordering::AcqRel);
         }
-    }
-
-    fn leave(&self, changed: &Changed) {
-        self.bytes.fetch_sub(changed.weight(), Ordering::AcqRel);
-        if changed.volatile {
-            self.volatile_bytes.fetch_sub(changed.weight(), Ordering::AcqRel);
+        if let Some(changed) = before {
+            self.bytes.fetch_sub(changed.weight(), Ordering::AcqRel);
+            self.volatile_bytes.fetch_sub(changed.volatile_weight(), Ordering::AcqRel);
+        }
+        let user = |changed: Option<&Changed>| changed?.record.as_ref()?.user();
+        let (before, after) = (user(before), user(after));
+        if before == after {
+            return;
+        }
+        let mut by_user = self.by_user.write();
+        if let Some(user) = before
+            && let Some(keys) = by_user.get_mut(&user)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                by_user.remove(&user);
+            }
+        }
+        if let Some(user) = after {
+            by_user.entry(user).or_default().insert(*key);
         }
     }
 
@@ -143,6 +187,7 @@ impl Overlay {
         let mut volatile = Changes::default();
         for shard in &self.shards {
             let shard = shard.read();
+            self.count_looks(shard.len());
             let changes = shard.iter().filter(|(_, changed)| changed.volatile);
             volatile.extend(changes.map(|(key, changed)| (*key, changed.record.clone())));
         }
@@ -185,7 +230,7 @@ impl Overlay {
             if shard.get(key).is_some_and(is_shown)
                 && let Some(changed) = shard.remove(key)
             {
-                self.leave(&changed);
+                self.account(key, Some(&changed), None);
             }
         }
     }
@@ -206,7 +251,9 @@ impl Overlay {
         mut visit: impl FnMut(&SessionKey, Option<&Record>),
     ) {
         for shard in &self.shards {
-            for (key, changed) in shard.read().iter() {
+            let shard = shard.read();
+            self.count_looks(shard.len());
+            for (key, changed) in shard.iter() {
                 visit(key, changed.record.as_ref());
             }
         }
@@ -232,7 +279,7 @@ impl Overlay {
             shard.write().retain(|key, changed| {
                 let kept = kept(key, changed);
                 if !kept {
-                    self.leave(changed);
+                    self.account(key, Some(changed), None);
                 }
                 kept
             });
@@ -244,75 +291,11 @@ impl Changed {
     fn weight(&self) -> usize {
         ENTRY + self.record.as_ref().map_or(0, Record::tail_len)
     }
+
+    fn volatile_weight(&self) -> usize {
+        if self.volatile { self.weight() } else { 0 }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Parts;
-    use crate::time::timeouts::{OwnTimeouts, Timeouts};
-
-    fn key(number: u8) -> SessionKey {
-        SessionKey::from_bytes([number; 16])
-    }
-
-    fn record(revision: u64) -> Option<Record> {
-        let parts = Parts {
-            user: None,
-            csrf_token: None,
-            own_timeouts: OwnTimeouts::default(),
-            revision,
-            created_at: Timestamp::from_millis(0),
-            last_active: Timestamp::from_millis(0),
-            content_version: 0,
-            content: &[0; 100],
-        };
-        Record::new(&parts, &Timeouts::default()).ok()
-    }
-
-    fn changes(of: impl IntoIterator<Item = (u8, Option<Record>)>) -> Changes {
-        of.into_iter().map(|(number, record)| (key(number), record)).collect()
-    }
-
-    #[test]
-    fn what_is_in_memory_alone_stays_until_it_is_on_the_disk() {
-        let overlay = Overlay::new();
-        overlay.add(&changes([(1, record(1)), (2, None)]), false, true);
-        overlay.add(&changes([(3, record(1))]), false, false);
-        assert_eq!(overlay.volatile(), changes([(1, record(1)), (2, None)]));
-        overlay.drop_published(&changes([(1, record(1)), (3, record(1))]));
-        overlay.clear_durable();
-        assert_eq!(overlay.all(), changes([(1, record(1)), (2, None)]));
-        overlay.harden();
-        assert!(!overlay.is_volatile() && overlay.volatile().is_empty());
-        overlay.drop_published(&changes([(1, record(1))]));
-        assert_eq!(overlay.all(), changes([(2, None)]));
-        overlay.clear();
-        assert!(overlay.is_empty());
-    }
-
-    #[test]
-    fn what_a_log_says_does_not_hide_what_is_in_memory_alone() {
-        let overlay = Overlay::new();
-        overlay.add(&changes([(1, None)]), false, true);
-        let logged = changes([(1, record(1)), (2, record(1))]);
-        overlay.add_logged(&logged);
-        overlay.clear_durable_but(&logged);
-        assert_eq!(overlay.all(), changes([(1, None), (2, record(1))]));
-        assert_eq!(overlay.volatile(), changes([(1, None)]));
-    }
-
-    #[test]
-    fn what_comes_again_is_counted_once_whichever_way() {
-        let overlay = Overlay::new();
-        for (number, volatile) in [true, false, true, true].into_iter().enumerate() {
-            overlay.add(&changes([(1, record(number as u64))]), false, volatile);
-            assert_eq!(overlay.is_volatile(), volatile);
-        }
-        overlay.add(&Changes::default(), true, false);
-        assert_eq!(overlay.all(), changes([(1, None)]));
-        assert!(!overlay.is_volatile() && !overlay.is_empty());
-        overlay.clear();
-        assert!(overlay.is_empty());
-    }
-}
+mod tests;

@@ -11,6 +11,10 @@ use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::listing::Listing;
 use crate::error::{Error, Result};
+use crate::session::user::UserKey;
+
+/// How often a user's sessions are looked up because a new snapshot was published meanwhile.
+const READS: u32 = 4;
 
 impl View {
     /// The store as it is now.
@@ -18,6 +22,23 @@ impl View {
         let stored = self.shown.read();
         let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
         Ok(Listing::new(snapshot, self.overlay.all(), *stored))
+    }
+
+    /// A user's sessions as they are now: a listing of no others.
+    pub(in crate::engine::redb) fn listing_of(&self, user: &UserKey) -> Result<Listing> {
+        for _ in 0..READS {
+            // The index is read with no lock held, and holds for as long as this is the last snapshot.
+            let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
+            let failed = |error| self.failed_to_read(error);
+            let keys = snapshot.keys_of(user).map_err(failed)?;
+            let stored = self.shown.read();
+            if self.is_last(snapshot.commit()) {
+                let changed = self.overlay.keys_of(user);
+                let changes = self.overlay.of(keys.iter().chain(&changed));
+                return Ok(Listing::new(snapshot, changes, *stored));
+            }
+        }
+        self.listing()
     }
 
     /// How many records there are.

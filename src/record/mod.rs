@@ -133,11 +133,17 @@ impl Record {
     #[must_use]
     pub fn encode(&self, key: &SessionKey) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.stored_len());
-        self.header.write(&mut bytes);
-        bytes.extend_from_slice(&self.tail);
-        let checksum = checksum_of(key, &bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        self.encode_behind(key, &mut bytes);
         bytes
+    }
+
+    /// The same, behind what is there.
+    pub(crate) fn encode_behind(&self, key: &SessionKey, bytes: &mut Vec<u8>) {
+        let start = bytes.len();
+        self.header.write(bytes);
+        bytes.extend_from_slice(&self.tail);
+        let checksum = checksum_of(key, bytes.get(start..).unwrap_or_default());
+        bytes.extend_from_slice(&checksum.to_le_bytes());
     }
 
     /// Which change of the session this is: 1 when created, one more with every update. A touch
@@ -249,6 +255,11 @@ impl Record {
 
     pub(crate) fn user_id(&self) -> Option<UserId> {
         UserId::from_key(self.user_bytes())
+    }
+
+    /// Whether the session is this user's.
+    pub(crate) fn is_of(&self, user: &UserKey) -> bool {
+        self.user_bytes() == user.as_bytes()
     }
 
     pub(crate) fn csrf_token(&self) -> Option<CsrfToken> {

@@ -10,7 +10,7 @@ use crate::engine::limits::Limits;
 use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
 };
-use crate::engine::redb::commit::operation::{OnSessions, OnStore, Outcome};
+use crate::engine::redb::commit::question;
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::error::RedbResult;
@@ -27,17 +27,6 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// The answer to an operation, out of the one kind of outcome that it has.
-macro_rules! expect {
-    ($outcome:expr, $pattern:pat => $value:expr) => {
-        match $outcome {
-            Ok($pattern) => Ok($value),
-            Ok(other) => Err(other.unexpected()),
-            Err(error) => Err(error),
-        }
-    };
-}
-
 impl Engine for RedbEngine {
     fn insert(
         &self,
@@ -46,8 +35,7 @@ impl Engine for RedbEngine {
         moment: Moment,
         limits: Limits,
     ) -> Result<Insert> {
-        let operation = OnSessions::Insert { key: *key, record, moment, limits };
-        expect!(self.submit(operation), Outcome::Insert(outcome) => outcome)
+        self.submit(question::Insert { key: *key, record, moment, limits })
     }
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
@@ -68,8 +56,7 @@ impl Engine for RedbEngine {
             Extended::Missing => Ok(None),
             // The queue settles which comes first, this or a removal.
             Extended::Undecided | Extended::Stale => {
-                let operation = OnSessions::Extend { key: *key, moment };
-                expect!(self.submit(operation), Outcome::Extended(record) => record)
+                self.submit(question::Extend { key: *key, moment })
             }
         }
     }
@@ -88,9 +75,8 @@ impl Engine for RedbEngine {
             Extended::Live(_, announced) => announced,
             Extended::Undecided => None,
         };
-        let operation =
-            OnSessions::Replace { key: *key, expected_revision, record, moment, limits };
-        let outcome = expect!(self.submit(operation), Outcome::Replace(outcome) => outcome);
+        let replace = question::Replace { key: *key, expected_revision, record, moment, limits };
+        let outcome = self.submit(replace);
         self.take_back_unless(matches!(outcome, Ok(Replace::Done(_))), key, announced);
         outcome
     }
@@ -110,9 +96,9 @@ impl Engine for RedbEngine {
             Extended::Live(_, announced) => announced,
             Extended::Undecided => None,
         };
-        let operation =
-            OnSessions::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
-        let outcome = expect!(self.submit(operation), Outcome::Rekey(outcome) => outcome);
+        let rekey =
+            question::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
+        let outcome = self.submit(rekey);
         self.take_back_unless(matches!(outcome, Ok(Rekey::Done(_))), old, announced);
         outcome
     }
@@ -123,23 +109,19 @@ impl Engine for RedbEngine {
         owner: Option<&UserKey>,
         moment: Moment,
     ) -> Result<Option<Ended>> {
-        let operation = OnSessions::Remove { key: *key, owner: owner.cloned(), moment };
-        expect!(self.submit(operation), Outcome::Ended(ended) => ended.unwrap_or_default().pop())
+        self.submit(question::Remove { key: *key, owner: owner.cloned(), moment })
     }
 
     fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>> {
-        let operation = OnSessions::RemoveUser { user: user.clone(), moment };
-        expect!(self.submit(operation), Outcome::Ended(ended) => ended.unwrap_or_default())
+        self.submit(question::RemoveUser { user: user.clone(), moment })
     }
 
     fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>> {
-        let operation = OnSessions::RemoveOthers { keep: *keep, moment };
-        expect!(self.submit(operation), Outcome::Ended(ended) => ended)
+        self.submit(question::RemoveOthers { keep: *keep, moment })
     }
 
     fn rename_user(&self, old: &UserKey, new: &UserKey, moment: Moment) -> Result<u64> {
-        let operation = OnSessions::RenameUser { old: old.clone(), new: new.clone(), moment };
-        expect!(self.submit(operation), Outcome::Renamed(renamed) => renamed)
+        self.submit(question::RenameUser { old: old.clone(), new: new.clone(), moment })
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
@@ -210,30 +192,25 @@ impl Engine for RedbEngine {
         }
         let keys = passed.keys();
         let (found, was_full) = (keys.len(), keys.len() == step);
-        let outcome = self.submit(OnSessions::RemoveExpired { keys, moment });
-        let (looked_at, removed, unmoved) = expect!(
-            outcome,
-            Outcome::RemovedExpired { looked_at, removed, unmoved } => (looked_at, removed, unmoved)
-        )?;
-        let more = was_full || looked_at < found;
-        passed.retain(looked_at);
-        let stray = self.reading(|| passed.stray(&self.view, &unmoved))?;
-        if !stray.is_empty() {
-            expect!(self.submit(OnStore::RemoveStray(stray)), Outcome::Done => ())?;
+        let swept = self.submit(question::RemoveExpired { keys, moment })?;
+        let more = was_full || swept.looked_at < found;
+        passed.retain(swept.looked_at);
+        let strays = self.reading(|| passed.stray(&self.view, &swept.unmoved))?;
+        if !strays.is_empty() {
+            self.submit(question::RemoveStrays(strays))?;
         }
         self.sweep.done(passed);
         let alone = self.adapt(&self.sweep.step_size, limit);
         if more {
             self.writer.yield_log_room(&self.view);
         }
-        Ok(Sweep { removed, more, busy: !alone })
+        Ok(Sweep { removed: swept.removed, more, busy: !alone })
     }
 
     fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
         let mut after = None;
         loop {
-            let operation = OnStore::Reindex { after, timeouts: *timeouts, limit: STEP };
-            after = expect!(self.submit(operation), Outcome::Reindexed { last } => last)?;
+            after = self.submit(question::Reindex { after, timeouts: *timeouts, limit: STEP })?;
             if after.is_none() {
                 return Ok(());
             }
@@ -268,7 +245,7 @@ impl Engine for RedbEngine {
     }
 
     fn clear(&self) -> Result<()> {
-        expect!(self.submit(OnStore::Clear), Outcome::Done => ())
+        self.submit(question::Clear)
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -276,16 +253,14 @@ impl Engine for RedbEngine {
     }
 
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
-        let operation = OnStore::StoreMeta { name: name.into(), value: value.into() };
-        expect!(self.submit(operation), Outcome::Done => ())
+        self.submit(question::StoreMeta { name: name.into(), value: value.into() })
     }
 
     fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
         if let Some(found) = self.load_meta(name)? {
             return Ok(found);
         }
-        let operation = OnStore::InitMeta { name: name.into(), value: value.into() };
-        expect!(self.submit(operation), Outcome::Meta(value) => value)
+        self.submit(question::InitMeta { name: name.into(), value: value.into() })
     }
 
     fn server_time(&self) -> Result<Option<Timestamp>> {

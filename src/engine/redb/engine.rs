@@ -1,10 +1,9 @@
 //! Sessions in one redb file.
 //!
 //! The main flow, top down: a read looks into the touch buffer, then into the cache of hot records,
-//! then into the kept snapshot. A
-//! write becomes an [`Operation`], goes through the commit queue, and is carried out by whichever
-//! thread leads: all operations of the batch in view of what readers see, one entry of the log, and
-//! the touches that the commit made void are forgotten. redb's tables follow in the background.
+//! then into the kept snapshot. A write becomes a question, goes through the commit queue, and is decided
+//! by whichever thread leads: all questions of the group in view of what readers see, one entry of the
+//! log, and the touches that the commit made void are forgotten. redb's tables follow in the background.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +14,7 @@ use crate::engine::contract::Engine;
 use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::background::sweep::SweepPosition;
 use crate::engine::redb::background::warm_up::WarmUp;
-use crate::engine::redb::commit::operation::{OnSessions, OnStore, Operation, Outcome};
+use crate::engine::redb::commit::question::{Ask, Asked, Flush, Publish, Question, WriteTouches};
 use crate::engine::redb::commit::queue::CommitQueue;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, Writer};
@@ -67,7 +66,7 @@ pub(in crate::engine::redb) const STEP: usize = 1_000;
 pub struct RedbEngine {
     pub(in crate::engine::redb) process: Process,
     pub(in crate::engine::redb) view: Arc<View>,
-    pub(in crate::engine::redb) queue: CommitQueue<Operation>,
+    pub(in crate::engine::redb) queue: CommitQueue<Arc<dyn Question>>,
     pub(in crate::engine::redb) writer: Arc<Writer>,
     pub(in crate::engine::redb) sweep: SweepPosition,
     pub(in crate::engine::redb) warm_up: WarmUp,
@@ -195,28 +194,25 @@ impl RedbEngine {
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.reopen_if_lost()?;
         if !self.view.overlay.is_empty() {
-            self.submit(OnStore::Publish)?;
+            self.submit(Publish)?;
         }
         self.view.snapshot.load_full().ok_or(Error::Closed)
     }
 
-    pub(in crate::engine::redb) fn submit(
-        &self,
-        operation: impl Into<Operation>,
-    ) -> Result<Outcome> {
+    /// Has a question answered, by this thread or by whichever leads.
+    pub(in crate::engine::redb) fn submit<T: Ask>(&self, question: T) -> Result<T::Answer> {
         self.process.ensure_same()?;
-        let operation = operation.into();
-        if operation.needs_tables() {
+        if T::NEEDS_TABLES {
             self.writer.catch_up(&self.view);
         }
-        let outcome = self.submit_alone(operation);
-        self.checkpoint_if_due();
-        outcome
-    }
-
-    /// As [`submit`](Self::submit), but nothing is done for others afterwards.
-    fn submit_alone(&self, operation: Operation) -> Result<Outcome> {
-        self.queue.submit(operation, |batch| self.writer.commit(&self.view, batch))
+        let asked = Arc::new(Asked::new(question));
+        let queued = Arc::clone(&asked) as Arc<dyn Question>;
+        let committed = self.queue.submit(queued, |group| self.writer.commit(&self.view, group));
+        if T::MAY_CHECKPOINT {
+            self.checkpoint_if_due();
+        }
+        committed?;
+        asked.take_answer()
     }
 
     /// Sees to it that the log is checkpointed if that is due: by the thread that tends to the engine; by
@@ -266,7 +262,7 @@ impl RedbEngine {
 
     fn sync_if_needed(&self) -> Result<()> {
         if self.view.overlay.is_volatile() {
-            self.submit(OnStore::Sync)?;
+            self.submit(Flush)?;
         }
         Ok(())
     }
@@ -277,13 +273,10 @@ impl RedbEngine {
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
             let step = rest.get(..STEP).unwrap_or(rest);
-            let written = match self.submit_alone(OnSessions::Touches(step.to_vec()).into())? {
-                Outcome::Wrote(written) => written,
-                other => return Err(other.unexpected()),
-            };
+            let written = self.submit(WriteTouches(step.to_vec()))?;
             rest = rest.get(written..).unwrap_or_default();
         }
-        // Whoever writes touches has more to do by its deadline than to checkpoint.
+        // A checkpoint is somebody else's, if there is anybody.
         if self.writer.take_due() != Due::No && !self.wake() {
             self.writer.checkpoint(&self.view);
         }

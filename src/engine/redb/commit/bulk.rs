@@ -1,80 +1,127 @@
-//! Operations that need the tables themselves: they go through an index, through all records, or
-//! change what is no record.
+//! Questions on the store as a whole: they go through an index or through all records, change what is
+//! no record, or change nothing and ask for what was committed to be on the disk, or in a snapshot.
 
 use crate::engine::redb::commit::decide::Decider;
-use crate::engine::redb::commit::operation::{OnStore, Outcome};
-use crate::engine::redb::database::schema::IndexEntry;
-use crate::engine::redb::database::tables::{Tables, is_stray};
+use crate::engine::redb::commit::question::{
+    Ask, Clear, Flush, InitMeta, Publish, Reindex, RemoveStrays, SMALL, StoreMeta,
+};
+use crate::engine::redb::database::tables::is_stray;
 use crate::engine::redb::error::RedbResult;
+use crate::error::Result;
 use crate::key::SessionKey;
-use crate::time::timeouts::Timeouts;
 
-impl<'t> Decider<'_, '_, Tables<'t>> {
-    /// Carries out one operation on the tables, and gives them back.
-    pub(in crate::engine::redb) fn apply(
-        mut self,
-        operation: OnStore,
-    ) -> RedbResult<(Tables<'t>, Outcome)> {
-        let outcome = match operation {
-            OnStore::RemoveStray(entries) => {
-                self.remove_stray(entries)?;
-                Outcome::Done
+impl Ask for RemoveStrays {
+    type Answer = ();
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    /// A record to which an entry belongs may have come since it was seen.
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        for (deadline, key) in &self.0 {
+            if is_stray(decider.get(key)?.as_ref(), *deadline) {
+                decider.effects.strays.push((*deadline, *key));
+                decider.effects.wrote = true;
             }
-            OnStore::Reindex { after, timeouts, limit } => {
-                Outcome::Reindexed { last: self.reindex(after, &timeouts, limit)? }
-            }
-            OnStore::Clear => {
-                self.ground = self.ground.cleared()?;
-                self.effects.changed.clear();
-                self.effects.stored = 0;
-                self.effects.cleared = true;
-                Outcome::Done
-            }
-            OnStore::StoreMeta { name, value } => {
-                self.ground.store_meta(&name, &value)?;
-                Outcome::Done
-            }
-            OnStore::InitMeta { name, value } => match self.ground.meta(&name)? {
-                Some(found) => Outcome::Meta(found),
-                None => {
-                    self.ground.store_meta(&name, &value)?;
-                    Outcome::Meta(value)
-                }
-            },
-            // They change nothing; the writer does what they ask for.
-            OnStore::Sync | OnStore::Publish => Outcome::Done,
+        }
+        Ok(Ok(()))
+    }
+
+    fn weight(&self) -> usize {
+        self.0.len() * SMALL
+    }
+}
+
+impl Ask for Reindex {
+    /// The last key that was looked at, if there may be more after it.
+    type Answer = Option<SessionKey>;
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>> {
+        decider.effects.in_bulk = true;
+        let listing = match decider.view.listing() {
+            Ok(listing) => listing,
+            Err(error) => return Ok(Err(error)),
         };
-        Ok((self.ground, outcome))
-    }
-
-    /// A record to which the entry belongs may have come since it was seen.
-    fn remove_stray(&mut self, entries: Vec<IndexEntry>) -> RedbResult<()> {
-        for (deadline, key) in entries {
-            if is_stray(self.get(&key)?.as_ref(), deadline) {
-                self.ground.remove_stray_entry(deadline, &key)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One step of rebuilding the index under shorter timeouts; the last key looked at, if there
-    /// may be more after it.
-    fn reindex(
-        &mut self,
-        after: Option<SessionKey>,
-        timeouts: &Timeouts,
-        limit: usize,
-    ) -> RedbResult<Option<SessionKey>> {
-        let keys = self.ground.keys_after(after, limit)?;
-        for key in &keys {
+        let mut last = None;
+        for entry in listing.records_after(self.after.as_ref())?.take(self.limit) {
+            let (key, _) = entry?;
+            last = Some(key);
             // A damaged record has no deadline to go by, and keeps the entry it has.
-            let Some(Ok(record)) = self.load(key)? else { continue };
-            let deadline = record.deadline(timeouts);
+            let Some(Ok(record)) = decider.load(&key)? else { continue };
+            let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
-                self.effects.touched.insert(*key, record.last_active());
-                self.put(key, Some(record.indexed_under(deadline)))?;
+                decider.effects.touched.insert(key, record.last_active());
+                decider.put(&key, Some(record.indexed_under(deadline)));
             }
         }
-        Ok(keys.last().copied())
+        Ok(Ok(last))
+    }
+
+    fn weight(&self) -> usize {
+        self.limit * SMALL
+    }
+}
+
+impl Ask for Clear {
+    type Answer = ();
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        decider.effects.cleared = true;
+        decider.effects.stored = 0;
+        decider.effects.wrote = true;
+        Ok(Ok(()))
+    }
+}
+
+impl Ask for StoreMeta {
+    type Answer = ();
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        decider.effects.meta.push((self.name.clone(), self.value.clone()));
+        decider.effects.wrote = true;
+        Ok(Ok(()))
+    }
+}
+
+impl Ask for InitMeta {
+    /// The value that stands under the name now.
+    type Answer = Vec<u8>;
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Vec<u8>>> {
+        // Values by name are changed by durable commits alone, and each is followed by a snapshot.
+        if let Some(found) = decider.view.in_snapshot(|snapshot| snapshot.meta(&self.name))? {
+            return Ok(Ok(found));
+        }
+        decider.effects.meta.push((self.name.clone(), self.value.clone()));
+        decider.effects.wrote = true;
+        Ok(Ok(self.value.clone()))
+    }
+}
+
+impl Ask for Flush {
+    type Answer = ();
+    const STANDS_ALONE: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        decider.effects.flush(decider.view);
+        Ok(Ok(()))
+    }
+}
+
+impl Ask for Publish {
+    type Answer = ();
+    const STANDS_ALONE: bool = true;
+    const NEEDS_TABLES: bool = true;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        decider.effects.publish = true;
+        Ok(Ok(()))
     }
 }

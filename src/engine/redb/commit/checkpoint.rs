@@ -12,12 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::commit::{Due, State, Writer, losing_handle_by_panic};
+use crate::engine::redb::commit::{Due, Failed, State, Writer, losing_handle_by_panic};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::view::View;
+use crate::error::Result;
 use crate::sync::atomic::Ordering;
 
 /// So many keys are put into the tables before a commit rather than by it.
@@ -37,17 +38,17 @@ struct Aside {
 impl Writer {
     /// After a commit: notes whether somebody ought to checkpoint the log. Where that failed, the next
     /// commit that needs the tables tries first, and its caller learns of it.
-    pub(super) fn note_checkpoint(&self, view: &View, ledger: &Committed) {
-        self.checkpoint_due.store(self.due(view, ledger) as u8, Ordering::Release);
+    pub(super) fn note_checkpoint(&self, view: &View, committed: &Committed) {
+        self.checkpoint_due.store(self.due(view, committed) as u8, Ordering::Release);
     }
 
     /// Deferred commits make one due as well, where so much of them is in memory alone that they ought
     /// not to wait for the next flush.
-    fn due(&self, view: &View, ledger: &Committed) -> Due {
+    fn due(&self, view: &View, committed: &Committed) -> Due {
         match self.checkpoint_failed.load(Ordering::Acquire) {
             true => Due::No,
             false if view.overlay.is_much_volatile() => Due::Soon,
-            false => ledger.log.checkpoint_due(),
+            false => committed.log.checkpoint_due(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Writer {
     pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
         let mut state = self.state.lock();
         let is_due = |state: &mut State| match state {
-            State::Open(_, ledger) => self.due(view, ledger) != Due::No,
+            State::Open(_, committed) => self.due(view, committed) != Due::No,
             _ => false,
         };
         if !is_due(&mut state) || self.is_forked() || view.is_handle_lost() {
@@ -74,17 +75,25 @@ impl Writer {
             return;
         }
         // A checkpoint holds what the log holds; so the log has to hold everything when it begins.
-        let logged = losing_handle_by_panic(view, || self.sync(view, &mut state));
-        if let Err(failed) = logged {
-            self.fail(view, &mut state, &Effects::new(&view.touches), failed);
+        let mut effects = Effects::new(view);
+        effects.flush(view);
+        let flushed = losing_handle_by_panic(view, || {
+            effects.begin(
+                state.committed().map_err(Failed::Before)?,
+                self.openings.load(Ordering::Acquire),
+            );
+            self.write(view, &mut state, &mut effects)
+        });
+        if let Err(failed) = flushed {
+            self.fail(view, &mut state, &effects, failed);
             self.checkpoint_failed.store(true, Ordering::Release);
             return;
         }
         if !is_due(&mut state) {
             return;
         }
-        let begun = self.begin(view, &mut state, |ledger| {
-            Some((view.overlay.all(), Some(ledger.log.begin_checkpoint())))
+        let begun = self.begin(view, &mut state, |committed| {
+            Some((view.overlay.all(), Some(committed.log.begin_checkpoint())))
         });
         drop(state);
         if let Some(aside) = begun {
@@ -97,10 +106,10 @@ impl Writer {
     pub(in crate::engine::redb) fn yield_log_room(&self, view: &View) {
         let mut state = self.state.lock();
         match &*state {
-            State::Checkpointing(ledger) if ledger.log.is_half_full() => {
+            State::Checkpointing(committed) if committed.log.is_half_full() => {
                 self.wait_for_checkpoint(&mut state)
             }
-            State::Open(_, ledger) if ledger.log.is_over_half_full() => {
+            State::Open(_, committed) if committed.log.is_over_half_full() => {
                 drop(state);
                 self.checkpoint(view);
             }
@@ -113,8 +122,9 @@ impl Writer {
     pub(in crate::engine::redb) fn catch_up(&self, view: &View) {
         let mut state = self.state.lock();
         self.wait_for_checkpoint(&mut state);
-        let begun = self.begin(view, &mut state, |ledger| {
-            (ledger.behind.len() >= WORTHWHILE).then(|| (view.overlay.of(&ledger.behind), None))
+        let begun = self.begin(view, &mut state, |committed| {
+            (committed.behind.len() >= WORTHWHILE)
+                .then(|| (view.overlay.of(&committed.behind), None))
         });
         drop(state);
         if let Some(aside) = begun {
@@ -133,12 +143,12 @@ impl Writer {
         if self.is_forked() || view.is_handle_lost() || view.file.ensure_as_left().is_err() {
             return None;
         }
-        let State::Open(_, ledger) = &mut *state else { return None };
-        let (changes, number) = wanted(ledger)?;
+        let State::Open(_, committed) = &mut *state else { return None };
+        let (changes, number) = wanted(committed)?;
         match std::mem::replace(state, State::Closed) {
-            State::Open(connection, mut ledger) => {
-                let behind = std::mem::take(&mut ledger.behind);
-                *state = State::Checkpointing(ledger);
+            State::Open(connection, mut committed) => {
+                let behind = std::mem::take(&mut committed.behind);
+                *state = State::Checkpointing(committed);
                 Some(Aside { connection, behind, changes, number })
             }
             other => {
@@ -175,22 +185,25 @@ impl Writer {
     ) {
         let mut state = self.state.lock();
         // Nobody else ends the checkpointing.
-        let State::Checkpointing(mut ledger) = std::mem::replace(&mut *state, State::Broken(None))
+        let State::Checkpointing(mut committed) =
+            std::mem::replace(&mut *state, State::Broken(None))
         else {
             return;
         };
         match done {
             Some((connection, Ok(()))) => {
                 let Some(shown) = shown else {
-                    *state = State::Open(connection, ledger);
+                    *state = State::Open(connection, committed);
                     return;
                 };
-                ledger.log.end_checkpoint();
-                self.note_checkpoint(view, &ledger);
-                let (connection, published) = holding(connection, |connection| {
-                    self.publish_checkpoint(view, &connection.database, shown)
+                committed.log.end_checkpoint();
+                self.note_checkpoint(view, &committed);
+                let (connection, published): (_, Result<()>) = holding(connection, |connection| {
+                    let snapshot = self.take_snapshot(view, &connection.database)?;
+                    view.show_published(snapshot, shown);
+                    Ok(())
                 });
-                *state = State::Open(connection, ledger);
+                *state = State::Open(connection, committed);
                 if published.is_err() {
                     self.give_up(view, &mut state);
                 }

@@ -17,7 +17,7 @@ impl Writer {
         view.filter.forget();
         let state = std::mem::replace(&mut *state, State::Closed);
         let closed = match state {
-            State::Open(connection, ledger) => self.close_open(view, connection, ledger),
+            State::Open(connection, committed) => self.close_open(view, connection, committed),
             State::Broken(_) if view.overlay.is_volatile() => {
                 let cause = std::io::Error::other(
                     "the file could not be reopened after an error, so what was acknowledged since \
@@ -35,22 +35,22 @@ impl Writer {
         &self,
         view: &View,
         mut connection: Connection,
-        mut ledger: Committed,
+        mut committed: Committed,
     ) -> Result<()> {
         if let Err(error) = view.file.ensure_as_left() {
             // Nothing is written to it any more; this gives the lock back.
             let _ = connection.close();
             return Err(error);
         }
-        let (in_memory, in_log) = (view.overlay.is_volatile(), ledger.log.is_in_use());
-        let committed = match in_memory || in_log {
-            true => ledger
+        let (in_memory, in_log) = (view.overlay.is_volatile(), committed.log.is_in_use());
+        let written = match in_memory || in_log {
+            true => committed
                 .catch_up(&mut connection, &view.overlay)
-                .and_then(|()| ledger.commit_to_disk(&mut connection, view.options.durability)),
+                .and_then(|()| committed.commit_to_disk(&mut connection, view.options.durability)),
             false => Ok(()),
         };
-        ledger.log.release_on_close();
-        let closed = committed.and(connection.close());
+        committed.log.release_on_close();
+        let closed = written.and(connection.close());
         let path = view.file.path();
         match closed.map_err(|error| error::from_redb("close", path, error)) {
             // What did not find room in the database stays in the log.

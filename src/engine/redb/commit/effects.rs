@@ -1,52 +1,89 @@
-//! What a group of operations does, as data: decided first, written and shown afterwards.
+//! What a group of questions does, as data: decided first, written and shown afterwards.
 
+use crate::engine::durability::Durability;
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::keyed::{Change, Changes};
+use crate::engine::redb::database::schema::IndexEntry;
+use crate::engine::redb::keyed::Changes;
+use crate::engine::redb::log::Entry;
 use crate::engine::redb::view::View;
-use crate::engine::redb::view::touches::{Condemned, TouchBuffer, Touches};
+use crate::engine::redb::view::touches::{Condemned, Touches};
 
-/// What a batch does beyond the tables, once it is committed or has failed.
 #[derive(Debug)]
-pub(in crate::engine::redb) struct Effects<'b> {
+pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
     /// How many records there are.
     pub(in crate::engine::redb) stored: u64,
-    /// How often the file had been opened anew when it was begun.
+    /// How often the file had been reopened when it was begun.
     pub(in crate::engine::redb) openings: u64,
     /// Whether there is anything to commit.
     pub(in crate::engine::redb) wrote: bool,
     /// Touches that the committed records hold.
     pub(in crate::engine::redb) touched: Touches,
-    /// No touch is recorded for them until the batch is over.
-    pub(in crate::engine::redb) condemned: Condemned<'b>,
+    /// No touch is recorded for them until the group is over.
+    pub(in crate::engine::redb) condemned: Condemned<'v>,
     /// Whether every key that is not in `changed` is void.
     pub(in crate::engine::redb) cleared: bool,
+    /// What is no record: values by name, and index entries that go.
+    pub(in crate::engine::redb) meta: Vec<(String, Vec<u8>)>,
+    pub(in crate::engine::redb) strays: Vec<IndexEntry>,
+    /// Whether so much has changed for one caller that the log is no place for it.
+    pub(in crate::engine::redb) in_bulk: bool,
+    /// Whether the changes are what was acknowledged in memory alone, and go to the disk.
+    pub(in crate::engine::redb) flush: bool,
+    /// Whether a snapshot has to show everything.
+    pub(in crate::engine::redb) publish: bool,
 }
 
-impl<'b> Effects<'b> {
-    pub(in crate::engine::redb) fn new(touches: &'b TouchBuffer) -> Self {
+impl<'v> Effects<'v> {
+    pub(in crate::engine::redb) fn new(view: &'v View) -> Self {
         Self {
             changed: Changes::default(),
             stored: 0,
             openings: 0,
             wrote: false,
             touched: Touches::default(),
-            condemned: Condemned::new(touches),
+            condemned: Condemned::new(&view.touches),
             cleared: false,
+            meta: Vec::new(),
+            strays: Vec::new(),
+            in_bulk: false,
+            flush: false,
+            publish: false,
         }
     }
-}
 
-impl Effects<'_> {
-    /// Begins on what the ledger says.
-    pub(in crate::engine::redb) const fn begin(&mut self, ledger: &Committed, openings: u64) {
-        self.stored = ledger.stored;
+    /// Begins on what was committed.
+    pub(in crate::engine::redb) const fn begin(&mut self, committed: &Committed, openings: u64) {
+        self.stored = committed.stored;
         self.openings = openings;
     }
 
-    /// What it leaves under the keys that it changed, for the log.
-    pub(in crate::engine::redb) fn entry(&self) -> impl Iterator<Item = Change> {
-        entry_of(&self.changed)
+    /// Has what is in memory alone for its changes.
+    pub(in crate::engine::redb) fn flush(&mut self, view: &View) {
+        self.changed = view.overlay.volatile();
+        self.wrote = !self.changed.is_empty();
+        self.flush = true;
+    }
+
+    /// The entry of the log that tells them, where the log is the place for it.
+    pub(in crate::engine::redb) fn entry(&self, of_store: Durability) -> Option<Entry> {
+        match self.durability(of_store) {
+            Durability::Immediate if self.wrote && !self.need_tables() => Entry::of(&self.changed),
+            _ => None,
+        }
+    }
+
+    /// How durable they are when they are answered, in a store with this durability.
+    pub(in crate::engine::redb) const fn durability(&self, of_store: Durability) -> Durability {
+        match (self.flush, of_store) {
+            (true, Durability::Deferred { .. }) => Durability::Immediate,
+            _ => of_store,
+        }
+    }
+
+    /// Whether an entry of the log cannot tell what it does, or is no place for it.
+    pub(in crate::engine::redb) fn need_tables(&self) -> bool {
+        self.cleared || self.in_bulk || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
     /// Forgets the touches that are shown with the changes, or that those have made void.
@@ -61,12 +98,4 @@ impl Effects<'_> {
             });
         }
     }
-}
-
-/// Changes as the log takes them.
-pub(in crate::engine::redb) fn entry_of(changes: &Changes) -> impl Iterator<Item = Change> {
-    changes.iter().map(|(key, record)| {
-        let bytes = record.as_ref().map(|record| record.encode(key));
-        (*key, bytes)
-    })
 }

@@ -4,7 +4,8 @@
 //! its commit is over, one way or the other.
 
 use crate::engine::outcome::Ended;
-use crate::engine::redb::commit::decide::{Decider, Ground};
+use crate::engine::redb::commit::decide::Decider;
+use crate::engine::redb::commit::question::{Ask, Remove, RemoveOthers, RemoveUser};
 use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -13,7 +14,43 @@ use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-impl<G: Ground> Decider<'_, '_, G> {
+impl Ask for Remove {
+    type Answer = Option<Ended>;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Option<Ended>>> {
+        let theirs = decider.is_owned_by(&self.key, self.owner.as_ref())?;
+        Ok(Ok(decider.end_all(theirs.then_some(self.key), self.moment)?.pop()))
+    }
+}
+
+impl Ask for RemoveUser {
+    type Answer = Vec<Ended>;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Vec<Ended>>> {
+        let keys = decider.keys_of(&self.user)?;
+        Ok(Ok(decider.end_all(keys, self.moment)?))
+    }
+}
+
+impl Ask for RemoveOthers {
+    /// `None` if there is no such session to keep.
+    type Answer = Option<Vec<Ended>>;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>> {
+        let record = match decider.load(&self.keep)? {
+            None => return Ok(Ok(None)),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(record)) if record.is_expired(self.moment) => return Ok(Ok(None)),
+            Some(Ok(record)) => record,
+        };
+        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let mut keys = decider.keys_of(&user)?;
+        keys.retain(|key| *key != self.keep);
+        Ok(Ok(Some(decider.end_all(keys, self.moment)?)))
+    }
+}
+
+impl Decider<'_, '_> {
     /// Removes what stands under a key, and hands it out with its latest touch.
     pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         let pending = self.condemn(key);
@@ -22,7 +59,7 @@ impl<G: Ground> Decider<'_, '_, G> {
             return Ok(None);
         };
         self.effects.stored = self.effects.stored.saturating_sub(1);
-        self.put(key, None)?;
+        self.put(key, None);
         Ok(Some(match pending {
             Some(at) => stored.map(|record| record.touched(at)),
             None => stored,
@@ -33,7 +70,7 @@ impl<G: Ground> Decider<'_, '_, G> {
     /// whoever was told that the session lives on was told so before it ended.
     fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
-        self.touches.condemn_if(key, |touch| {
+        self.view.touches.condemn_if(key, |touch| {
             pending = touch;
             true
         });
@@ -59,29 +96,8 @@ impl<G: Ground> Decider<'_, '_, G> {
         Ok(ended)
     }
 
-    pub(super) fn remove_others(
-        &mut self,
-        keep: &SessionKey,
-        moment: Moment,
-    ) -> RedbResult<Result<Option<Vec<Ended>>>> {
-        let record = match self.load(keep)? {
-            None => return Ok(Ok(None)),
-            Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(record)) if record.is_expired(moment) => return Ok(Ok(None)),
-            Some(Ok(record)) => record,
-        };
-        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
-        let mut keys = self.keys_of(&user)?;
-        keys.retain(|key| key != keep);
-        Ok(Ok(Some(self.end_all(keys, moment)?)))
-    }
-
     /// Whether a record is the owner's, where one is named; of a damaged one the index tells.
-    pub(super) fn is_owned_by(
-        &self,
-        key: &SessionKey,
-        owner: Option<&UserKey>,
-    ) -> RedbResult<bool> {
+    fn is_owned_by(&self, key: &SessionKey, owner: Option<&UserKey>) -> RedbResult<bool> {
         let Some(owner) = owner else { return Ok(true) };
         Ok(match self.get(key)? {
             Some(Ok(record)) => record.user().as_ref() == Some(owner),

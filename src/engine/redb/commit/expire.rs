@@ -1,8 +1,8 @@
 //! What moves deadlines, and what comes of those that have passed.
 
 use crate::engine::outcome::Ended;
-use crate::engine::redb::commit::decide::{Decider, Ground, in_place_of};
-use crate::engine::redb::commit::operation::Outcome;
+use crate::engine::redb::commit::decide::{Decider, in_place_of};
+use crate::engine::redb::commit::question::{Ask, Extend, RemoveExpired, SMALL, WriteTouches};
 use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -13,40 +13,97 @@ use crate::time::moment::Moment;
 /// Records of so many bytes are enough for one entry of the log, which is in memory two times.
 const ENOUGH: usize = 256 * 1024;
 
-impl<G: Ground> Decider<'_, '_, G> {
-    /// Writes touches until that is enough; how many.
-    pub(super) fn touch_all(&mut self, touches: &[(SessionKey, Timestamp)]) -> RedbResult<usize> {
+impl Ask for WriteTouches {
+    /// How many of them have been written.
+    type Answer = usize;
+    /// Whoever writes touches has more to do by its deadline.
+    const MAY_CHECKPOINT: bool = false;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<usize>> {
         let mut bytes = 0;
-        for (count, (key, at)) in touches.iter().enumerate() {
+        for (count, (key, at)) in self.0.iter().enumerate() {
             if bytes >= ENOUGH {
-                return Ok(count);
+                return Ok(Ok(count));
             }
-            self.touch(key, *at)?;
-            bytes += self.bytes_left_under(key);
+            decider.touch(key, *at)?;
+            bytes += decider.bytes_left_under(key);
         }
-        Ok(touches.len())
+        Ok(Ok(self.0.len()))
     }
 
-    fn bytes_left_under(&self, key: &SessionKey) -> usize {
-        self.effects.changed.get(key).and_then(Option::as_ref).map_or(0, Record::tail_len)
+    fn weight(&self) -> usize {
+        self.0.len() * SMALL
     }
+}
 
-    /// Touches a live record, and hands it out.
-    pub(super) fn extend(
-        &mut self,
-        key: &SessionKey,
-        moment: Moment,
-    ) -> RedbResult<Result<Option<Record>>> {
-        let live = match self.load(key)? {
-            Some(Ok(record)) => Some(record).filter(|record| !record.is_expired(moment)),
+impl Ask for Extend {
+    type Answer = Option<Record>;
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Option<Record>>> {
+        let live = match decider.load(&self.key)? {
+            Some(Ok(record)) => Some(record).filter(|record| !record.is_expired(self.moment)),
             Some(Err(error)) => return Ok(Err(error)),
             None => None,
         };
-        let Some(record) = live.map(|record| record.touched(moment.now)) else {
+        let Some(record) = live.map(|record| record.touched(self.moment.now)) else {
             return Ok(Ok(None));
         };
-        self.touch(key, record.last_active())?;
+        decider.touch(&self.key, record.last_active())?;
         Ok(Ok(Some(record)))
+    }
+}
+
+/// What became of a step of a sweep.
+#[derive(Debug, Default)]
+pub(in crate::engine::redb) struct Swept {
+    /// How many of the sessions have been looked at.
+    pub(in crate::engine::redb) looked_at: usize,
+    /// Which of those were expired.
+    pub(in crate::engine::redb) removed: Vec<Ended>,
+    /// Which had no index entry that had passed.
+    pub(in crate::engine::redb) unmoved: Vec<SessionKey>,
+}
+
+impl Ask for RemoveExpired {
+    type Answer = Swept;
+
+    /// Looks at sessions whose index entries had passed when they were looked for, until that is enough.
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Swept>> {
+        let mut swept = Swept::default();
+        let mut bytes = 0;
+        for key in &self.keys {
+            if bytes >= ENOUGH {
+                break;
+            }
+            swept.looked_at += 1;
+            match decider.get(key)? {
+                None => swept.unmoved.push(*key),
+                Some(Err(_)) => {
+                    // Nobody can tell more of it than that its index entry has passed.
+                    decider.remove(key)?;
+                    swept.removed.push(Ended::damaged(key));
+                }
+                // It has been written since, or the entry was never its own.
+                Some(Ok(record)) if record.index_deadline() > self.moment.now => {
+                    swept.unmoved.push(*key);
+                }
+                Some(Ok(record)) => {
+                    swept.removed.extend(decider.remove_if_expired(key, record, self.moment)?);
+                    bytes += decider.bytes_left_under(key);
+                }
+            }
+        }
+        Ok(Ok(swept))
+    }
+
+    fn weight(&self) -> usize {
+        self.keys.len() * SMALL
+    }
+}
+
+impl Decider<'_, '_> {
+    fn bytes_left_under(&self, key: &SessionKey) -> usize {
+        self.effects.changed.get(key).and_then(Option::as_ref).map_or(0, Record::tail_len)
     }
 
     /// Writes a touch. A damaged record is left as it is.
@@ -58,42 +115,11 @@ impl<G: Ground> Decider<'_, '_, G> {
         if let Ok(stored) = stored {
             let touched = stored.clone().touched(at);
             if touched != stored {
-                self.put(key, Some(in_place_of(&stored, touched)))?;
+                self.put(key, Some(in_place_of(&stored, touched)));
             }
         }
         self.effects.touched.insert(*key, at);
         Ok(())
-    }
-
-    /// Looks at sessions whose index entries had passed when they were looked for, until that is enough.
-    pub(super) fn remove_expired(
-        &mut self,
-        keys: &[SessionKey],
-        moment: Moment,
-    ) -> RedbResult<Outcome> {
-        let (mut looked_at, mut removed, mut unmoved) = (0, Vec::new(), Vec::new());
-        let mut bytes = 0;
-        for key in keys {
-            if bytes >= ENOUGH {
-                break;
-            }
-            looked_at += 1;
-            match self.get(key)? {
-                None => unmoved.push(*key),
-                Some(Err(_)) => {
-                    // Nobody can tell more of it than that its index entry has passed.
-                    self.remove(key)?;
-                    removed.push(Ended::damaged(key));
-                }
-                // It has been written since, or the entry was never its own.
-                Some(Ok(record)) if record.index_deadline() > moment.now => unmoved.push(*key),
-                Some(Ok(record)) => {
-                    removed.extend(self.remove_if_expired(key, record, moment)?);
-                    bytes += self.bytes_left_under(key);
-                }
-            }
-        }
-        Ok(Outcome::RemovedExpired { looked_at, removed, unmoved })
     }
 
     /// Moves the session's index entry to its true deadline if it is not expired.
@@ -104,7 +130,7 @@ impl<G: Ground> Decider<'_, '_, G> {
         moment: Moment,
     ) -> RedbResult<Option<Ended>> {
         let mut true_record = record.clone();
-        let expired = self.touches.condemn_if(key, |pending| {
+        let expired = self.view.touches.condemn_if(key, |pending| {
             if let Some(at) = pending {
                 true_record = record.touched(at);
             }
@@ -116,7 +142,7 @@ impl<G: Ground> Decider<'_, '_, G> {
         }
         let deadline = true_record.deadline(&moment.timeouts);
         self.effects.touched.insert(*key, true_record.last_active());
-        self.put(key, Some(true_record.indexed_under(deadline)))?;
+        self.put(key, Some(true_record.indexed_under(deadline)));
         Ok(None)
     }
 }

@@ -1,9 +1,8 @@
 //! The writing side: one group, one commit.
 //!
-//! The main flow: a group is decided in view of what readers see, its changes become an entry of the
-//! log, and the overlay shows them. redb's tables follow later, many commits at once. With `Deferred`
-//! the changes stay in memory for a while, and then become an entry together. An operation on the store
-//! as a whole lets the tables catch up first.
+//! The main flow, each step once: decide in view of what readers see, which gives effects as data;
+//! choose the route; write, which is one entry of the log, or redb's tables, or nothing yet; show; settle
+//! the touches; answer. redb's tables follow the log later, many commits at once.
 //!
 //! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
 //! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
@@ -14,13 +13,10 @@ pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
 pub(in crate::engine::redb) mod closing;
 pub(in crate::engine::redb) mod decide;
-pub(in crate::engine::redb) mod deferred;
 pub(in crate::engine::redb) mod effects;
 pub(in crate::engine::redb) mod end;
 pub(in crate::engine::redb) mod expire;
-pub(in crate::engine::redb) mod ground;
-pub(in crate::engine::redb) mod operation;
-pub(in crate::engine::redb) mod publish;
+pub(in crate::engine::redb) mod question;
 pub(in crate::engine::redb) mod queue;
 pub(in crate::engine::redb) mod reopen;
 pub(in crate::engine::redb) mod route;
@@ -28,11 +24,15 @@ pub(in crate::engine::redb) mod state;
 pub(in crate::engine::redb) mod to_log;
 pub(in crate::engine::redb) mod to_tables;
 
+use std::sync::Arc;
+
 use crate::engine::outcome::EngineStats;
+use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::effects::Effects;
-use crate::engine::redb::commit::operation::{OnStore, Operation, Outcome};
+use crate::engine::redb::commit::question::Question;
 use crate::engine::redb::commit::route::{Route, decide_route};
 use crate::engine::redb::commit::state::Committed;
+use crate::engine::redb::commit::to_log::{append, circumstances};
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
 pub(in crate::engine::redb) use crate::engine::redb::log::Due;
@@ -53,7 +53,7 @@ pub(in crate::engine::redb) struct Writer {
     /// there is none.
     unconfirmed: AtomicU64,
     opened_by: Process,
-    /// How often the file was opened anew, and how often it could not be.
+    /// How often the file was reopened, and how often it could not be.
     openings: AtomicU64,
     failed_reopenings: AtomicU64,
     /// Published snapshots since the file was opened.
@@ -74,7 +74,7 @@ enum State {
     Closed,
 }
 
-/// Why a batch did not commit.
+/// Why a group did not commit.
 enum Failed {
     /// Nothing was written.
     Before(Error),
@@ -86,10 +86,10 @@ impl Writer {
     pub(in crate::engine::redb) fn new(
         process: Process,
         connection: Connection,
-        ledger: Committed,
+        committed: Committed,
     ) -> Self {
         Self {
-            state: Mutex::new(State::Open(connection, ledger)),
+            state: Mutex::new(State::Open(connection, committed)),
             checkpointed: Condvar::new(),
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
@@ -111,83 +111,95 @@ impl Writer {
         }
     }
 
-    /// Carries out a group, commits what it changes, and answers each operation. One on the store as a
-    /// whole ends the group, and is a commit of its own: its failure is nobody else's.
+    /// Decides a group, commits what it changes, and answers each question: by no error, which says that
+    /// the answer stands beside it.
     pub(in crate::engine::redb) fn commit(
         &self,
         view: &View,
-        group: impl Iterator<Item = Operation>,
-    ) -> Result<Vec<Result<Outcome>>> {
-        let mut effects = Effects::new(&view.touches);
+        group: impl Iterator<Item = Arc<dyn Question>>,
+    ) -> Result<Vec<Result<()>>> {
+        let mut effects = Effects::new(view);
         let mut state = self.state.lock();
         // Nothing was written, and a handle that works is not given up for a file that was moved.
         self.ensure_open(view, &mut state)?;
         // Whoever panics on the way leaves a file that is reopened, with what its log says.
         let done = losing_handle_by_panic(view, || {
-            let (outcomes, next) = self.decide(view, &mut state, group, &mut effects)?;
+            let answers = self.decide(view, &mut state, group, &mut effects)?;
             self.write(view, &mut state, &mut effects)?;
-            Ok((outcomes, next))
+            Ok(answers)
         });
-        let (mut outcomes, next) =
-            done.map_err(|failed| self.fail(view, &mut state, &effects, failed))?;
-        self.count(&effects, outcomes.len());
-        // What was condemned takes touches again.
-        drop(effects);
-        if let Some(operation) = next {
-            outcomes.push(self.commit_on_store(view, &mut state, operation));
+        if effects.wrote && done.is_ok() {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            let decided = if effects.flush { 0 } else { done.as_ref().map_or(0, Vec::len) };
+            self.operations.fetch_add(decided as u64, Ordering::Relaxed);
         }
-        Ok(outcomes)
+        done.map_err(|failed| self.fail(view, &mut state, &effects, failed))
     }
 
-    /// Carries out operations in view of what readers see, up to the first one on the store as a whole.
-    fn decide(
+    /// Decides a group in view of what readers see. A question is decided once more, in view of a file
+    /// that was reopened, if a checkpoint has just failed and ended the handle.
+    fn decide<'v>(
         &self,
-        view: &View,
+        view: &'v View,
         state: &mut MutexGuard<'_, State>,
-        group: impl Iterator<Item = Operation>,
-        effects: &mut Effects<'_>,
-    ) -> Result<(Vec<Result<Outcome>>, Option<OnStore>), Failed> {
-        let ledger = state.ledger().map_err(Failed::Before)?;
-        effects.begin(ledger, self.openings.load(Ordering::Acquire));
-        let mut outcomes = Vec::new();
-        for operation in group {
-            match operation {
-                Operation::OnSessions(operation) => {
-                    let carried_out = !outcomes.is_empty();
-                    outcomes.push(self.view(view, state, operation, effects, carried_out)?);
-                }
-                Operation::OnStore(operation) => return Ok((outcomes, Some(operation))),
+        group: impl Iterator<Item = Arc<dyn Question>>,
+        effects: &mut Effects<'v>,
+    ) -> Result<Vec<Result<()>>, Failed> {
+        let committed = state.committed().map_err(Failed::Before)?;
+        effects.begin(committed, self.openings.load(Ordering::Acquire));
+        let mut answers: Vec<Result<()>> = Vec::new();
+        for question in group {
+            let changed = effects.changed.len();
+            let mut answer = question.decide(&mut Decider { view, effects });
+            if matches!(answer, Err(redb::Error::PreviousIo)) && effects.changed.len() == changed {
+                view.handle_lost.store(true, Ordering::Release);
+                self.wait_again(view, state, effects, !answers.is_empty())?;
+                answer = question.decide(&mut Decider { view, effects });
             }
+            answers.push(answer.map_err(|error| Failed::Before(view.failed_to_read(error)))?);
         }
-        Ok((outcomes, None))
+        Ok(answers)
     }
 
-    /// Puts what was decided where it belongs, and shows it.
+    /// Chooses the route of what was decided, once there is room for it; writes it, and shows it.
     fn write(
         &self,
         view: &View,
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Failed> {
-        if effects.wrote {
-            // A checkpoint that ends makes room in memory.
-            if view.overlay.is_full() {
-                self.wait_again(view, state, effects, true)?;
-            }
-            let volatile = match decide_route(view.options.durability, view.overlay.is_full()) {
-                Route::Database => return self.write_to_tables(view, state, effects),
-                Route::Log if !self.append(view, state, effects)? => {
+        if effects.publish {
+            return self.publish_everything(view, state);
+        }
+        let mut entry = effects.entry(view.options.durability);
+        let volatile = loop {
+            let commit = circumstances(view, state, effects, entry.as_ref())?;
+            match (decide_route(commit), &mut entry) {
+                (Route::Nothing, _) => {
+                    effects.settle(view);
+                    return Ok(());
+                }
+                (Route::Memory, _) => break true,
+                // It has no room if the log has just moved.
+                (Route::Log, Some(entry)) => {
+                    if append(view, state, entry)? {
+                        break false;
+                    }
+                }
+                (Route::AfterCheckpoint, _) => self.wait_again(view, state, effects, true)?,
+                (Route::Database | Route::Log, _) => {
                     return self.write_to_tables(view, state, effects);
                 }
-                Route::Log => false,
-                Route::Memory => true,
-            };
-            let ledger = state.ledger().map_err(Failed::Before)?;
-            ledger.behind.extend(effects.changed.keys());
-            ledger.stored = effects.stored;
-            view.show_changes(&effects.changed, volatile, effects.stored);
-            self.note_checkpoint(view, ledger);
+            }
+        };
+        let committed = state.committed().map_err(Failed::Before)?;
+        committed.behind.extend(effects.changed.keys());
+        committed.stored = effects.stored;
+        view.show_changes(&effects.changed, volatile, effects.stored);
+        if effects.flush {
+            self.checkpoint_failed.store(false, Ordering::Release);
         }
+        self.note_checkpoint(view, committed);
         effects.settle(view);
         Ok(())
     }
@@ -204,13 +216,6 @@ impl Writer {
         match self.recover(view, state, effects, failed) {
             Failed::Before(error) => error,
             Failed::During(error) => error::outcome_unknown(&error),
-        }
-    }
-
-    fn count(&self, effects: &Effects<'_>, operations: usize) {
-        if effects.wrote {
-            self.commits.fetch_add(1, Ordering::Relaxed);
-            self.operations.fetch_add(operations as u64, Ordering::Relaxed);
         }
     }
 
@@ -234,9 +239,9 @@ impl Writer {
 }
 
 impl State {
-    fn ledger(&mut self) -> Result<&mut Committed> {
+    fn committed(&mut self) -> Result<&mut Committed> {
         match self {
-            Self::Open(_, ledger) | Self::Checkpointing(ledger) => Ok(ledger),
+            Self::Open(_, committed) | Self::Checkpointing(committed) => Ok(committed),
             Self::Broken(_) | Self::Closed => Err(Error::Closed),
         }
     }

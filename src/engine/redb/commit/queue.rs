@@ -25,6 +25,11 @@ pub(in crate::engine::redb) trait Queued: Send + std::fmt::Debug {
 
     /// How many bytes it will write, roughly.
     fn weight(&self) -> usize;
+
+    /// Whether it is in a group with no other.
+    fn stands_alone(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]
@@ -42,6 +47,7 @@ struct State<O: Queued> {
 /// One waiting thread.
 #[derive(Debug)]
 struct Ticket<O: Queued> {
+    stands_alone: bool,
     place: Mutex<Place<O>>,
     changed: Condvar,
 }
@@ -73,40 +79,10 @@ impl<O: Queued> CommitQueue<O> {
         operation: O,
         commit: impl FnOnce(&mut Group<'_, O>) -> Outcomes<O>,
     ) -> Result<O::Outcome> {
-        let mut state = self.state.lock();
-        if !state.led {
-            state.led = true;
-            drop(state);
-            return self.lead(operation, commit);
-        }
-        let ticket = Arc::new(Ticket {
-            place: Mutex::new(Place::Waiting(operation)),
-            changed: Condvar::new(),
-        });
-        state.waiting.push_back(Arc::clone(&ticket));
-        drop(state);
-        match ticket.wait() {
-            Turn::Answered(outcome) => outcome,
-            Turn::Lead(operation) => self.lead(operation, commit),
-        }
-    }
-
-    /// Whether some thread commits or waits just now.
-    pub(in crate::engine::redb) fn is_busy(&self) -> bool {
-        self.state.lock().led
-    }
-
-    /// How many threads wait for a leader.
-    #[cfg(test)]
-    pub(in crate::engine::redb) fn waiting(&self) -> usize {
-        self.state.lock().waiting.len()
-    }
-
-    fn lead(
-        &self,
-        own: O,
-        commit: impl FnOnce(&mut Group<'_, O>) -> Outcomes<O>,
-    ) -> Result<O::Outcome> {
+        let own = match self.join(operation) {
+            Turn::Lead(operation) => operation,
+            Turn::Answered(outcome) => return outcome,
+        };
         let mut group = Group::new(self, own);
         let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut group)));
         let tickets = group.tickets;
@@ -123,6 +99,34 @@ impl<O: Queued> CommitQueue<O> {
         }
         self.hand_over();
         own
+    }
+
+    /// Leads if nobody does, and waits otherwise.
+    fn join(&self, operation: O) -> Turn<O> {
+        let mut state = self.state.lock();
+        if !state.led {
+            state.led = true;
+            return Turn::Lead(operation);
+        }
+        let ticket = Arc::new(Ticket {
+            stands_alone: operation.stands_alone(),
+            place: Mutex::new(Place::Waiting(operation)),
+            changed: Condvar::new(),
+        });
+        state.waiting.push_back(Arc::clone(&ticket));
+        drop(state);
+        ticket.wait()
+    }
+
+    /// Whether some thread commits or waits just now.
+    pub(in crate::engine::redb) fn is_busy(&self) -> bool {
+        self.state.lock().led
+    }
+
+    /// How many threads wait for a leader.
+    #[cfg(test)]
+    pub(in crate::engine::redb) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
     }
 
     fn hand_over(&self) {
@@ -143,17 +147,28 @@ pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Queued>::
 pub(in crate::engine::redb) struct Group<'q, O: Queued> {
     queue: &'q CommitQueue<O>,
     own: Option<O>,
+    stands_alone: bool,
     tickets: Vec<Arc<Ticket<O>>>,
     bytes: usize,
 }
 
 impl<'q, O: Queued> Group<'q, O> {
     fn new(queue: &'q CommitQueue<O>, own: O) -> Self {
-        Self { queue, bytes: own.weight(), own: Some(own), tickets: Vec::new() }
+        let (bytes, stands_alone) = (own.weight(), own.stands_alone());
+        Self { queue, bytes, own: Some(own), stands_alone, tickets: Vec::new() }
     }
 
     fn is_full(&self) -> bool {
-        self.tickets.len() + 1 >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
+        self.stands_alone || self.tickets.len() + 1 >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
+    }
+
+    /// Who waits next, if it may be in this group.
+    fn next_ticket(&self) -> Option<Arc<Ticket<O>>> {
+        let mut state = self.queue.state.lock();
+        match state.waiting.front() {
+            Some(ticket) if !ticket.stands_alone => state.waiting.pop_front(),
+            _ => None,
+        }
     }
 }
 
@@ -165,7 +180,7 @@ impl<O: Queued> Iterator for Group<'_, O> {
             return Some(own);
         }
         while !self.is_full() {
-            let ticket = self.queue.state.lock().waiting.pop_front()?;
+            let ticket = self.next_ticket()?;
             if let Some(operation) = ticket.take() {
                 self.bytes = self.bytes.saturating_add(operation.weight());
                 self.tickets.push(ticket);

@@ -3,7 +3,6 @@
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
 
-use crate::engine::redb::commit::decide::{AsRead, Ground};
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Failed, State, Writer};
@@ -57,16 +56,23 @@ impl Writer {
             let _ = self.ensure_open(view, state);
             return failed;
         };
+        if effects.flush {
+            // What was acknowledged is still there, and is written again; so the cause is the answer.
+            let _ = self.ensure_open(view, state);
+            return Failed::Before(error);
+        }
         let number = self.unconfirmed.load(Ordering::Acquire);
         if self.ensure_open(view, state).is_err() {
             return Failed::During(error);
         }
         let rolled_back = match number {
             0 => effects.changed.iter().any(|(key, record)| {
-                let stored = AsRead::of(view).get(key).map(Option::transpose);
+                let stored = view.get(key).map(Option::transpose);
                 matches!(stored, Ok(Ok(stored)) if stored != *record)
             }),
-            number => state.ledger().is_ok_and(|ledger| ledger.log.checkpointed() < number),
+            number => {
+                state.committed().is_ok_and(|committed| committed.log.checkpointed() < number)
+            }
         };
         if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
@@ -97,15 +103,15 @@ impl Writer {
             if reopened.is_err() {
                 self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
             }
-            let (connection, ledger) = reopened?;
-            **state = State::Open(connection, ledger);
+            let (connection, committed) = reopened?;
+            **state = State::Open(connection, committed);
         }
         Ok(())
     }
 
     fn connect_anew(&self, view: &View) -> Result<(Connection, Committed)> {
         let OpenFile { database, log, logged } = view.file.reopen(&view.options)?;
-        let (database, ledger) = holding(database, |database| -> Result<Committed> {
+        let (database, committed) = holding(database, |database| -> Result<Committed> {
             let snapshot = self.take_snapshot(view, database)?;
             // Reopening has synced the file.
             let unconfirmed = self.unconfirmed.load(Ordering::Acquire);
@@ -115,16 +121,16 @@ impl Writer {
             // What was acknowledged in memory alone is newer than what the log says.
             let mut changes = logged.clone();
             changes.extend(view.overlay.volatile());
-            let ledger = Committed::new(log, &changes, &snapshot);
-            let ledger =
-                ledger.map_err(|error| error::from_redb("read", view.file.path(), error))?;
-            view.show_reopened(snapshot, &logged, ledger.stored);
-            Ok(ledger)
+            let committed = Committed::new(log, &changes, &snapshot);
+            let committed =
+                committed.map_err(|error| error::from_redb("read", view.file.path(), error))?;
+            view.show_reopened(snapshot, &logged, committed.stored);
+            Ok(committed)
         });
-        let ledger = ledger?;
+        let committed = committed?;
         self.unconfirmed.store(0, Ordering::Release);
         self.openings.fetch_add(1, Ordering::AcqRel);
         view.handle_lost.store(false, Ordering::Release);
-        Ok((Connection::new(database), ledger))
+        Ok((Connection::new(database), committed))
     }
 }

@@ -5,22 +5,51 @@ use crate::engine::durability::Durability;
 /// Where a commit is once it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    /// Nowhere: it changes nothing.
+    Nothing,
     /// In an entry of the log; redb's tables follow later.
     Log,
     /// In redb's tables, by a durable commit, with everything that was in the log or in memory.
     Database,
     /// In memory, until an entry of the log or a durable commit takes it along.
     Memory,
+    /// Not decided: a checkpoint is about to make room.
+    AfterCheckpoint,
 }
 
-/// `is_full` says whether memory takes no more that the tables do not have. A log without room is a
-/// commit of the database's, too, but that shows only when it is written to.
-pub(super) const fn decide_route(durability: Durability, is_full: bool) -> Route {
-    match durability {
-        _ if is_full => Route::Database,
-        Durability::TwoPhase => Route::Database,
-        Durability::Immediate => Route::Log,
-        Durability::Deferred { .. } => Route::Memory,
+/// What a route is decided by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// Whether there is anything to commit.
+    pub(super) changes_anything: bool,
+    /// Whether an entry of the log cannot tell all of it, or is no place for it.
+    pub(super) needs_tables: bool,
+    /// How durable it has to be when it is answered.
+    pub(super) durability: Durability,
+    /// Whether memory takes no more that the tables do not have.
+    pub(super) memory_is_full: bool,
+    /// Whether the log has room for the entry.
+    pub(super) log_has_room: bool,
+    /// Whether a checkpoint is under way.
+    pub(super) is_checkpointing: bool,
+}
+
+pub(super) const fn decide_route(commit: Circumstances) -> Route {
+    if !commit.changes_anything {
+        return Route::Nothing;
+    }
+    if commit.needs_tables {
+        return Route::Database;
+    }
+    match commit.durability {
+        Durability::Deferred { .. } if !commit.memory_is_full => Route::Memory,
+        Durability::Immediate if commit.log_has_room && !commit.memory_is_full => Route::Log,
+        Durability::Deferred { .. } | Durability::Immediate if commit.is_checkpointing => {
+            Route::AfterCheckpoint
+        }
+        Durability::Deferred { .. } | Durability::Immediate | Durability::TwoPhase => {
+            Route::Database
+        }
     }
 }
 
@@ -28,14 +57,65 @@ pub(super) const fn decide_route(durability: Durability, is_full: bool) -> Route
 mod tests {
     use std::time::Duration;
 
+    use super::Route::{AfterCheckpoint, Database, Log, Memory, Nothing};
     use super::*;
 
+    const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(1) };
+    const BOTH: [bool; 2] = [false, true];
+
+    fn commit(durability: Durability) -> Circumstances {
+        Circumstances {
+            changes_anything: true,
+            needs_tables: false,
+            durability,
+            memory_is_full: false,
+            log_has_room: true,
+            is_checkpointing: false,
+        }
+    }
+
     #[test]
-    fn the_durability_chooses_and_full_memory_overrules_it() {
-        let deferred = Durability::Deferred { interval: Duration::from_secs(1) };
-        let all = [Durability::Immediate, Durability::TwoPhase, deferred];
-        let routes = |is_full| all.map(|durability| decide_route(durability, is_full));
-        assert_eq!(routes(false), [Route::Log, Route::Database, Route::Memory]);
-        assert_eq!(routes(true), [Route::Database; 3]);
+    fn a_commit_goes_where_its_durability_says_while_there_is_room() {
+        // Memory is full, the log has room, a checkpoint is under way: the route with `Immediate`, with
+        // `Deferred`, and with `TwoPhase`.
+        let table = [
+            (false, true, false, [Log, Memory, Database]),
+            (false, true, true, [Log, Memory, Database]),
+            (false, false, false, [Database, Memory, Database]),
+            (false, false, true, [AfterCheckpoint, Memory, Database]),
+            (true, true, false, [Database, Database, Database]),
+            (true, true, true, [AfterCheckpoint, AfterCheckpoint, Database]),
+            (true, false, false, [Database, Database, Database]),
+            (true, false, true, [AfterCheckpoint, AfterCheckpoint, Database]),
+        ];
+        for (memory_is_full, log_has_room, is_checkpointing, routes) in table {
+            let durabilities = [Durability::Immediate, DEFERRED, Durability::TwoPhase];
+            for (durability, route) in durabilities.into_iter().zip(routes) {
+                let commit = Circumstances {
+                    memory_is_full,
+                    log_has_room,
+                    is_checkpointing,
+                    ..commit(durability)
+                };
+                assert_eq!(decide_route(commit), route, "{commit:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_nothing_goes_nowhere_and_what_no_entry_can_tell_into_the_tables() {
+        for durability in [Durability::Immediate, DEFERRED, Durability::TwoPhase] {
+            for (memory_is_full, is_checkpointing) in
+                BOTH.map(|it| BOTH.map(|other| (it, other))).concat()
+            {
+                let commit =
+                    Circumstances { memory_is_full, is_checkpointing, ..commit(durability) };
+                let nothing =
+                    Circumstances { changes_anything: false, needs_tables: true, ..commit };
+                assert_eq!(decide_route(nothing), Nothing);
+                let bulk = Circumstances { needs_tables: true, ..commit };
+                assert_eq!(decide_route(bulk), Database);
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ pub(in crate::engine::redb) mod tables;
 use redb::{Database, WriteTransaction};
 
 use crate::engine::durability::Durability;
-use crate::engine::redb::database::schema::SEQUENCE;
+use crate::engine::redb::database::schema::{IndexEntry, SEQUENCE};
 use crate::engine::redb::database::tables::Tables;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::keyed::Changes;
@@ -22,6 +22,17 @@ pub(in crate::engine::redb) struct Connection {
     /// Stands before the database, so that it is dropped first.
     transaction: Option<WriteTransaction>,
     pub(in crate::engine::redb) database: Database,
+}
+
+/// What a commit changes besides records.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct OffRecord<'c> {
+    /// Whether every record goes.
+    pub(in crate::engine::redb) cleared: bool,
+    /// Values by name.
+    pub(in crate::engine::redb) meta: &'c [(String, Vec<u8>)],
+    /// Index entries that go.
+    pub(in crate::engine::redb) strays: &'c [IndexEntry],
 }
 
 impl Connection {
@@ -53,6 +64,27 @@ impl Connection {
         keys.sort_unstable();
         let changes = keys.iter().filter_map(|key| Some((key, changes.get(key)?.as_ref())));
         self.tables()?.put_all(changes)
+    }
+
+    /// Changes what is no record, and puts changes into the tables.
+    pub(in crate::engine::redb) fn change(
+        &mut self,
+        off_record: &OffRecord<'_>,
+        keys: impl IntoIterator<Item = SessionKey>,
+        changes: &Changes,
+    ) -> RedbResult<()> {
+        let mut tables = self.tables()?;
+        if off_record.cleared {
+            tables = tables.cleared()?;
+        }
+        for (deadline, key) in off_record.strays {
+            tables.remove_stray_entry(*deadline, key)?;
+        }
+        for (name, value) in off_record.meta {
+            tables.store_meta(name, value)?;
+        }
+        drop(tables);
+        self.put(keys, changes)
     }
 
     /// Ends the transaction in memory, so that a snapshot can be taken.

@@ -5,7 +5,7 @@
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, META, SESSIONS, USERS, of_user};
+use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, META, SESSIONS, USERS};
 use crate::engine::redb::error::RedbResult;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -17,7 +17,6 @@ pub(in crate::engine::redb) struct Tables<'t> {
     sessions: Table<'t, KeyBytes, &'static [u8]>,
     expiry: Table<'t, (u64, KeyBytes), ()>,
     users: Table<'t, (&'static [u8], KeyBytes), ()>,
-    changed: bool,
 }
 
 impl<'t> Tables<'t> {
@@ -28,17 +27,7 @@ impl<'t> Tables<'t> {
             sessions: transaction.open_table(SESSIONS)?,
             expiry: transaction.open_table(EXPIRY)?,
             users: transaction.open_table(USERS)?,
-            changed: false,
         })
-    }
-
-    /// Whether there is anything to commit besides records; the caller keeps account of those.
-    pub(in crate::engine::redb) const fn changed(&self) -> bool {
-        self.changed
-    }
-
-    pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> RedbResult<bool> {
-        Ok(self.sessions.get(key.as_bytes())?.is_some())
     }
 
     /// The record under a key; the inner error is one damaged record, not a failed transaction.
@@ -114,30 +103,6 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
-        let mut keys = Vec::new();
-        for entry in self.users.range(of_user(user))? {
-            keys.push(SessionKey::from_bytes(*entry?.0.value().1));
-        }
-        Ok(keys)
-    }
-
-    /// Up to `limit` keys after `after`, in order.
-    pub(in crate::engine::redb) fn keys_after(
-        &self,
-        after: Option<SessionKey>,
-        limit: usize,
-    ) -> RedbResult<Vec<SessionKey>> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let start = after.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
-        let mut keys = Vec::new();
-        for entry in self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?.take(limit)
-        {
-            keys.push(SessionKey::from_bytes(*entry?.0.value()));
-        }
-        Ok(keys)
-    }
-
     /// Removes an index entry that belongs to no record. A sound file has none; one must not stop
     /// every sweep that meets it.
     pub(in crate::engine::redb) fn remove_stray_entry(
@@ -145,7 +110,6 @@ impl<'t> Tables<'t> {
         deadline: u64,
         key: &SessionKey,
     ) -> RedbResult<()> {
-        self.changed = true;
         self.expiry.remove((deadline, key.as_bytes()))?;
         Ok(())
     }
@@ -157,15 +121,7 @@ impl<'t> Tables<'t> {
         transaction.delete_table(SESSIONS)?;
         transaction.delete_table(EXPIRY)?;
         transaction.delete_table(USERS)?;
-        let mut tables = Self::open(transaction)?;
-        tables.changed = true;
-        Ok(tables)
-    }
-
-    pub(in crate::engine::redb) fn meta(&self, name: &str) -> RedbResult<Option<Vec<u8>>> {
-        let meta = self.transaction.open_table(META)?;
-        let value = meta.get(name)?.map(|value| value.value().to_vec());
-        Ok(value)
+        Self::open(transaction)
     }
 
     pub(in crate::engine::redb) fn store_meta(
@@ -173,7 +129,6 @@ impl<'t> Tables<'t> {
         name: &str,
         value: &[u8],
     ) -> RedbResult<()> {
-        self.changed = true;
         self.transaction.open_table(META)?.insert(name, value)?;
         Ok(())
     }

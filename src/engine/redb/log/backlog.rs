@@ -8,7 +8,6 @@
 //! removals. At 6 eighths, 150 records, hardly any room is left. At 800 an entry is refused until
 //! the checkpoint under way is over.
 
-use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::PAGE;
 
 /// The weight of a record that was written.
@@ -28,11 +27,8 @@ pub(in crate::engine::redb) struct Backlog {
 }
 
 /// The weight of a change.
-pub(in crate::engine::redb) const fn weight(change: &Change) -> usize {
-    match change {
-        (_, Some(_)) => RECORD,
-        (_, None) => REMOVAL,
-    }
+pub(in crate::engine::redb) const fn weight(is_record: bool) -> usize {
+    if is_record { RECORD } else { REMOVAL }
 }
 
 impl Backlog {
@@ -66,13 +62,10 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::SessionKey;
-
-    const KEY: SessionKey = SessionKey::from_bytes([1; 16]);
 
     /// One of which a checkpoint takes a hundred records.
     fn backlog(records: usize, removals: usize) -> Backlog {
-        let logged = records * weight(&(KEY, Some(Vec::new()))) + removals * weight(&(KEY, None));
+        let logged = records * weight(true) + removals * weight(false);
         Backlog { logged, one_checkpoint: 100 * RECORD }
     }
 

@@ -6,10 +6,12 @@
 
 use std::ops::RangeInclusive;
 
-use crate::engine::redb::digest::{DIGEST_LEN, digest_of};
-use crate::engine::redb::keyed::Change;
+use crate::engine::redb::digest::{DIGEST_LEN, digest_of_both};
+use crate::engine::redb::keyed::{Change, Changes};
+use crate::engine::redb::log::backlog;
 use crate::engine::redb::log::location::SECTOR;
 use crate::key::SessionKey;
+use crate::record::Record;
 
 /// Digest, number, length of the changes.
 const HEAD: usize = DIGEST_LEN + 8 + 4;
@@ -20,6 +22,12 @@ const REMOVED: u32 = u32::MAX;
 /// example.
 const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
 
+#[cfg(test)]
+std::thread_local! {
+    /// How many entries this thread has encoded.
+    pub(in crate::engine::redb) static ENCODED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 /// The changes of one commit as bytes. The number is added when the entry is written.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Entry {
@@ -27,32 +35,72 @@ pub(in crate::engine::redb) struct Entry {
     bytes: Vec<u8>,
     /// With the flag [`FOLLOWS_CHECKPOINT`], if it is set.
     changes_len: u32,
+    /// What redb has to catch up with for it.
+    weight: usize,
 }
 
 impl Entry {
     /// `None` if no log could hold the changes.
-    pub(in crate::engine::redb) fn of(changes: impl Iterator<Item = Change>) -> Option<Self> {
-        let mut bytes = vec![0; HEAD];
+    pub(in crate::engine::redb) fn of(changes: &Changes) -> Option<Self> {
+        let mut entry = Self::begin();
         for (key, record) in changes {
-            bytes.extend_from_slice(key.as_bytes());
-            let len = record.as_ref().map_or(Ok(REMOVED), |record| u32::try_from(record.len()));
-            bytes.extend_from_slice(&len.ok()?.to_le_bytes());
-            bytes.extend_from_slice(record.as_deref().unwrap_or_default());
+            entry.add_key(key, record.as_ref().map(Record::stored_len))?;
+            if let Some(record) = record {
+                record.encode_behind(key, &mut entry.bytes);
+            }
         }
-        let changes_len = u32::try_from(bytes.len() - HEAD).ok()?;
-        if changes_len & FOLLOWS_CHECKPOINT != 0 {
-            return None;
-        }
-        bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
-        Some(Self { bytes, changes_len })
+        entry.finish()
     }
 
-    /// The same entry, which follows a checkpoint that may not have come to its end.
-    pub(in crate::engine::redb) fn following_checkpoint(mut self, follows: bool) -> Self {
+    /// The same of records that are bytes already.
+    #[cfg(test)]
+    pub(in crate::engine::redb) fn of_bytes(changes: &[Change]) -> Option<Self> {
+        let mut entry = Self::begin();
+        for (key, record) in changes {
+            entry.add_key(key, record.as_ref().map(Vec::len))?;
+            entry.bytes.extend_from_slice(record.as_deref().unwrap_or_default());
+        }
+        entry.finish()
+    }
+
+    fn begin() -> Self {
+        #[cfg(test)]
+        ENCODED.with(|encoded| encoded.set(encoded.get() + 1));
+        Self { bytes: vec![0; HEAD], changes_len: 0, weight: 0 }
+    }
+
+    /// A record of this length follows, or none is left under the key.
+    fn add_key(&mut self, key: &SessionKey, len: Option<usize>) -> Option<()> {
+        self.weight += backlog::weight(len.is_some());
+        self.bytes.extend_from_slice(key.as_bytes());
+        let len = len.map_or(Ok(REMOVED), u32::try_from).ok()?;
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+        Some(())
+    }
+
+    fn finish(mut self) -> Option<Self> {
+        self.changes_len = u32::try_from(self.bytes.len() - HEAD).ok()?;
+        if self.changes_len & FOLLOWS_CHECKPOINT != 0 {
+            return None;
+        }
+        self.bytes.resize(self.bytes.len().next_multiple_of(SECTOR), 0);
+        Some(self)
+    }
+
+    /// Says whether it follows a checkpoint that may not have come to its end.
+    pub(in crate::engine::redb) const fn following_checkpoint(
+        &mut self,
+        follows: bool,
+    ) -> &mut Self {
+        self.changes_len &= !FOLLOWS_CHECKPOINT;
         if follows {
             self.changes_len |= FOLLOWS_CHECKPOINT;
         }
         self
+    }
+
+    pub(in crate::engine::redb) const fn weight(&self) -> usize {
+        self.weight
     }
 
     pub(in crate::engine::redb) fn len(&self) -> u64 {
@@ -60,7 +108,7 @@ impl Entry {
     }
 
     /// The bytes to write as the entry of this number.
-    pub(in crate::engine::redb) fn numbered(mut self, number: u64, salt: &[u8; 16]) -> Vec<u8> {
+    pub(in crate::engine::redb) fn numbered(&mut self, number: u64, salt: &[u8; 16]) -> &[u8] {
         let head = [&number.to_le_bytes()[..], &self.changes_len.to_le_bytes()[..]].concat();
         if let Some(place) = self.bytes.get_mut(DIGEST_LEN..HEAD) {
             place.copy_from_slice(&head);
@@ -69,7 +117,7 @@ impl Entry {
         if let Some(place) = self.bytes.get_mut(..DIGEST_LEN) {
             place.copy_from_slice(&digest);
         }
-        self.bytes
+        &self.bytes
     }
 }
 
@@ -135,7 +183,7 @@ impl<'a> ReadEntry<'a> {
 }
 
 fn digest_with(salt: &[u8; 16], bytes: &[u8]) -> [u8; DIGEST_LEN] {
-    digest_of(&[salt, bytes].concat())
+    digest_of_both(salt, bytes)
 }
 
 #[cfg(test)]
@@ -150,7 +198,7 @@ mod tests {
     }
 
     fn written() -> Vec<u8> {
-        Entry::of(changes().into_iter()).unwrap().numbered(4, &SALT)
+        Entry::of_bytes(&changes()).unwrap().numbered(4, &SALT).to_vec()
     }
 
     #[test]
@@ -166,9 +214,9 @@ mod tests {
 
     #[test]
     fn an_entry_after_a_checkpoint_follows_it_and_the_entry_before_it() {
-        let entry = Entry::of(changes().into_iter()).unwrap().following_checkpoint(true);
-        let bytes = entry.numbered(4, &SALT);
-        let found = ReadEntry::at_start_of(&bytes, &SALT, &(4..=4)).unwrap();
+        let mut entry = Entry::of_bytes(&changes()).unwrap();
+        let bytes = entry.following_checkpoint(true).numbered(4, &SALT);
+        let found = ReadEntry::at_start_of(bytes, &SALT, &(4..=4)).unwrap();
         assert_eq!(found.changes(), Some(changes()));
         let follows = [1, 2, 3, 4].map(|number| found.follows(number));
         assert_eq!(follows, [false, true, true, false]);

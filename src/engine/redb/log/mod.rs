@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
-use crate::engine::redb::log::entry::{Entry, ReadEntry};
+pub(in crate::engine::redb) use crate::engine::redb::log::entry::Entry;
+use crate::engine::redb::log::entry::ReadEntry;
 use crate::engine::redb::log::location::Location;
 use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
@@ -100,7 +101,8 @@ impl WriteAheadLog {
         disk.resume(entries.iter().map(|entry| entry.span));
         // A log that is added later goes on from the last log's number.
         let last = entries.last().map_or(checkpointed, |entry| entry.number);
-        let logged = entries.iter().flat_map(|entry| &entry.changes).map(backlog::weight).sum();
+        let changes = entries.iter().flat_map(|entry| &entry.changes);
+        let logged = changes.map(|(_, record)| backlog::weight(record.is_some())).sum();
         let backlog = Backlog::new(page_cache_bytes, logged);
         let log = Self { disk, last, checkpointed, checkpoint: None, backlog };
         Ok((log, last_of(entries.into_iter().flat_map(|entry| entry.changes))?))
@@ -125,25 +127,22 @@ impl WriteAheadLog {
         self.last != self.checkpointed
     }
 
-    /// Writes an entry and syncs it. Without room for it, it writes nothing and answers `false`.
-    /// After an error the log's end is unknown, and the file must be opened again.
-    pub(in crate::engine::redb) fn append(
-        &mut self,
-        changes: impl Iterator<Item = Change>,
-    ) -> io::Result<bool> {
-        let mut weight = 0;
-        let changes = changes.inspect(|change| weight += backlog::weight(change));
-        let Some(entry) = Entry::of(changes) else { return Ok(false) };
-        // Without a checkpoint under way the next one takes this entry along, whatever it weighs.
-        if self.checkpoint.is_some() && !self.backlog.has_room_for(weight) {
-            return Ok(false);
-        }
+    /// Whether there is room for an entry. Without a checkpoint under way the next one takes this entry
+    /// along, whatever it weighs.
+    pub(in crate::engine::redb) fn has_room_for(&self, entry: &Entry) -> bool {
+        (self.checkpoint.is_none() || self.backlog.has_room_for(entry.weight()))
+            && self.disk.has_room_for(entry.len())
+    }
+
+    /// Writes an entry and syncs it. If the log has just moved and has no room any more, it writes nothing
+    /// and answers `false`. After an error the log's end is unknown, and the file must be opened again.
+    pub(in crate::engine::redb) fn append(&mut self, entry: &mut Entry) -> io::Result<bool> {
         let follows_checkpoint = self.checkpoint.is_some_and(|checkpoint| checkpoint.is_last);
         let written =
             self.disk.append(entry.following_checkpoint(follows_checkpoint), self.last + 1)?;
         if written {
             self.last += 1;
-            self.backlog.add(weight);
+            self.backlog.add(entry.weight());
             if let Some(checkpoint) = &mut self.checkpoint {
                 checkpoint.is_last = false;
             }
@@ -319,7 +318,7 @@ mod tests {
 
     fn entry(number: u64) -> Vec<u8> {
         let change = (SessionKey::from_bytes([number as u8; 16]), Some(vec![1; 600]));
-        Entry::of([change].into_iter()).unwrap().numbered(number, &SALT)
+        Entry::of_bytes(&[change]).unwrap().numbered(number, &SALT).to_vec()
     }
 
     fn after(checkpointed: u64, log: &[u8]) -> Vec<(u64, u64)> {
@@ -358,8 +357,9 @@ mod tests {
     #[test]
     fn an_entry_after_a_checkpoint_does_without_it_and_with_it_and_no_other_entry_does() {
         let change = (SessionKey::from_bytes([7; 16]), None);
-        let after_checkpoint = Entry::of([change].into_iter()).unwrap().following_checkpoint(true);
-        let log = [entry(5), after_checkpoint.numbered(7, &SALT), entry(8)].concat();
+        let mut after_checkpoint = Entry::of_bytes(&[change]).unwrap();
+        let after_checkpoint = after_checkpoint.following_checkpoint(true).numbered(7, &SALT);
+        let log = [entry(5), after_checkpoint.to_vec(), entry(8)].concat();
         let numbers =
             |checkpointed| after(checkpointed, &log).iter().map(|it| it.0).collect::<Vec<_>>();
         assert_eq!((numbers(4), numbers(6)), (vec![5, 7, 8], vec![7, 8]));

@@ -197,12 +197,26 @@ impl SharedFile {
         Ok(Some((bytes, area.salt)))
     }
 
+    /// Whether the log has room for an entry of this length.
+    pub(in crate::engine::redb) fn has_room_for(&self, len: u64) -> bool {
+        let log = self.log.lock();
+        match log.area {
+            // A log whose place is unknown has no room; the file must be opened again.
+            _ if log.astray => false,
+            Some(area) => log.ring.place_for(len, area.capacity).is_some(),
+            None => len <= capacity_beside(self.inner.len().unwrap_or(0)),
+        }
+    }
+
     /// Writes an entry after the others and syncs it; `false` if there is no room for it.
-    pub(in crate::engine::redb) fn append(&self, entry: Entry, number: u64) -> io::Result<bool> {
+    pub(in crate::engine::redb) fn append(
+        &self,
+        entry: &mut Entry,
+        number: u64,
+    ) -> io::Result<bool> {
         let mut log = self.log.lock();
         self.check_synced()?;
         self.head.ensure_not_overwritten()?;
-        // A log whose place is unknown has no room; the file must be opened again.
         if log.astray {
             return Ok(false);
         }
@@ -213,25 +227,21 @@ impl SharedFile {
         let len = entry.len();
         let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
         let (offset, bytes) = (area.start + start, entry.numbered(number, &area.salt));
-        self.write_synced(offset, &bytes)?;
-        self.head.note_entry(offset, &bytes);
-        log.ring.push(Span { start, len });
-        Ok(true)
-    }
-
-    fn write_synced(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        match self.inner.write_synced(offset, data) {
+        match self.inner.write_synced(offset, bytes) {
             None => {
-                self.inner.write(offset, data)?;
-                self.sync()
+                self.inner.write(offset, bytes)?;
+                self.sync()?;
             }
-            Some(Ok(())) => self.check_synced(),
-            Some(Err(WriteFailure::Write(error))) => Err(error),
+            Some(Ok(())) => self.check_synced()?,
+            Some(Err(WriteFailure::Write(error))) => return Err(error),
             Some(Err(WriteFailure::Sync(error))) => {
                 self.sync_failed.set();
-                Err(error)
+                return Err(error);
             }
         }
+        self.head.note_entry(offset, bytes);
+        log.ring.push(Span { start, len });
+        Ok(true)
     }
 
     /// Sets the needed entries, as found in what [`read_log`](Self::read_log) read.

@@ -7,7 +7,7 @@ use std::path::Path;
 use redb::StorageBackend;
 
 use super::*;
-use crate::engine::redb::commit::operation::OnStore;
+use crate::engine::redb::commit::question::Flush;
 use crate::engine::redb::database::schema::{EXPIRY, SESSIONS};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage, StorageFile};
@@ -112,7 +112,7 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
         assert!(sweep < STRAYS, "it comes to its end");
     }
     // Those whose sessions have changed since are found once redb has caught up.
-    engine.submit(OnStore::Sync).unwrap();
+    engine.submit(Flush).unwrap();
     engine.snapshot().unwrap();
     let step = engine.remove_expired(Moment { now, timeouts: defaults }, STEP).unwrap();
     assert_eq!(step.removed, []);

@@ -10,6 +10,7 @@ mod page_zero;
 mod phases;
 mod users;
 mod verified;
+mod write_path;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,8 @@ use std::time::Duration;
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Ended, Insert, Replace};
-use crate::engine::redb::commit::operation::{OnSessions, Outcome};
+use crate::engine::redb::commit::question;
+use crate::engine::redb::commit::question::{Asked, Question};
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::storage::folder::InFolder;
@@ -221,16 +223,18 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     let (leading, go_on) = (AtomicBool::new(false), AtomicBool::new(false));
     let lead = || {
         let (key, record) = (key(999), record_at(now.as_millis()));
-        let own =
-            OnSessions::Insert { key, record, moment: Moment::BEGINNING, limits: Limits::NONE };
-        let outcome = engine.queue.submit(own.into(), |batch| {
+        let (moment, limits) = (Moment::BEGINNING, Limits::NONE);
+        let own = Arc::new(Asked::new(question::Insert { key, record, moment, limits }));
+        let queued = Arc::clone(&own) as Arc<dyn Question>;
+        let outcome = engine.queue.submit(queued, |batch| {
             leading.store(true, Ordering::Release);
             while !go_on.load(Ordering::Acquire) {
                 thread::yield_now();
             }
             engine.writer.commit(&engine.view, batch)
         });
-        assert!(matches!(outcome, Ok(Outcome::Insert(Insert::Done(_)))));
+        assert!(outcome.is_ok());
+        assert!(matches!(own.take_answer(), Ok(Insert::Done(_))));
     };
     let wait_until_waiting = |threads| {
         while engine.queue.waiting() < threads {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
-use crate::engine::redb::commit::operation::OnStore;
+use crate::engine::redb::commit::question::Flush;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::pages::verify::Verdict;
@@ -53,7 +53,7 @@ fn a_commit_says_which_pages_are_in_use_but_where_every_write_would_pay_for_it()
         let options = RedbOptions::new().durability(durability);
         let engine = RedbEngine::open_on(&disk, &options).unwrap();
         engine.store_meta("something", b"").unwrap();
-        engine.submit(OnStore::Sync).unwrap();
+        engine.submit(Flush).unwrap();
         // What a killed process leaves.
         let file = in_memory(&disk.store_bytes());
         let is_sound = matches!(verdict(&file), Verdict::Sound { .. });

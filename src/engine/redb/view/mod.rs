@@ -7,6 +7,7 @@
 pub(in crate::engine::redb) mod cache;
 pub(in crate::engine::redb) mod extend;
 pub(in crate::engine::redb) mod filter;
+pub(in crate::engine::redb) mod latest;
 pub(in crate::engine::redb) mod listing;
 pub(in crate::engine::redb) mod overlay;
 pub(in crate::engine::redb) mod show;

@@ -83,6 +83,7 @@ fn a_batch_stays_within_its_limit() {
     let queue = CommitQueue::new();
     for number in 0..MAX_GROUP + 10 {
         queue.state.lock().waiting.push_back(Arc::new(Ticket {
+            stands_alone: false,
             place: Mutex::new(Place::Waiting(Number(number))),
             changed: Condvar::new(),
         }));
@@ -109,6 +110,7 @@ fn a_batch_ends_with_the_operation_that_fills_four_mebibytes() {
     let queue = CommitQueue::new();
     for _ in 0..10 {
         queue.state.lock().waiting.push_back(Arc::new(Ticket {
+            stands_alone: false,
             place: Mutex::new(Place::Waiting(Large)),
             changed: Condvar::new(),
         }));
@@ -172,4 +174,37 @@ fn the_queue_is_busy_from_the_moment_somebody_leads_until_nobody_waits() {
     });
     assert_eq!(outcome.unwrap(), 2);
     assert!(!queue.is_busy());
+}
+
+/// An operation that is in a group with no other, if it is odd.
+#[derive(Debug)]
+struct OddAlone(usize);
+
+impl Queued for OddAlone {
+    type Outcome = ();
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn stands_alone(&self) -> bool {
+        self.0 % 2 == 1
+    }
+}
+
+#[test]
+fn what_stands_alone_is_a_group_of_its_own_and_ends_the_one_before_it() {
+    let queue = CommitQueue::new();
+    for number in [2, 4, 5, 6] {
+        let operation = OddAlone(number);
+        queue.state.lock().waiting.push_back(Arc::new(Ticket {
+            stands_alone: operation.stands_alone(),
+            place: Mutex::new(Place::Waiting(operation)),
+            changed: Condvar::new(),
+        }));
+    }
+    let numbers = |group: Group<'_, OddAlone>| group.map(|it| it.0).collect::<Vec<_>>();
+    assert_eq!(numbers(Group::new(&queue, OddAlone(1))), [1]);
+    assert_eq!(numbers(Group::new(&queue, OddAlone(0))), [0, 2, 4]);
+    assert_eq!(queue.state.lock().waiting.len(), 2);
 }

@@ -61,7 +61,7 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
         let gives_back = number & 2 == 0;
         let file = Arc::new(InMemoryBackend::new());
         file.set_len(64 * 1024).unwrap();
-        assert!(on(&file, 9, 0).append(entry(), 1).unwrap());
+        assert!(on(&file, 9, 0).append(&mut entry(), 1).unwrap());
         for change in 0..3 {
             let before = place(&file);
             // The new place and two sectors are three writes, and an entry is one more.
@@ -73,7 +73,7 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
             } else if before.is_some() {
                 (Some(len), disk.set_database_len(len))
             } else {
-                (Some(file.len().unwrap()), disk.append(entry(), 1).map(drop))
+                (Some(file.len().unwrap()), disk.append(&mut entry(), 1).map(drop))
             };
             drop(disk);
             let found = place(&file);
@@ -90,13 +90,13 @@ fn disk() -> SharedFile {
 }
 
 fn entry() -> Entry {
-    Entry::of([(SessionKey::from_bytes([1; 16]), Some(vec![2; 9_000]))].into_iter()).unwrap()
+    Entry::of_bytes(&[(SessionKey::from_bytes([1; 16]), Some(vec![2; 9_000]))]).unwrap()
 }
 
 #[test]
 fn a_log_in_use_never_moves_onto_itself() {
     let disk = disk();
-    assert!(disk.append(entry(), 1).unwrap());
+    assert!(disk.append(&mut entry(), 1).unwrap());
     let old = disk.log.lock().area.unwrap();
     let before = disk.read_log().unwrap().unwrap().0;
     disk.set_database_len(old.database_len + PAGE).unwrap();
@@ -113,7 +113,7 @@ fn a_log_that_is_given_back_does_not_move_before() {
         let file = Arc::new(InMemoryBackend::new());
         file.set_len(64 * 1024).unwrap();
         let disk = on(&file, 9, 0);
-        assert!(disk.append(entry(), 1).unwrap());
+        assert!(disk.append(&mut entry(), 1).unwrap());
         disk.restart();
         disk.release_on_close();
         let disk = SharedFile { inner: Box::new(failing(&file, writes, 0)), ..disk };
@@ -130,7 +130,7 @@ fn a_log_that_is_given_back_does_not_move_before() {
 #[test]
 fn a_log_that_nobody_needs_goes_where_the_database_ends() {
     let disk = disk();
-    assert!(disk.append(entry(), 1).unwrap());
+    assert!(disk.append(&mut entry(), 1).unwrap());
     disk.restart();
     disk.set_database_len(64 * 1024 + PAGE).unwrap();
     assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);

@@ -1,0 +1,108 @@
+//! What a commit costs on its way to the disk, whatever is full.
+
+use super::*;
+use crate::engine::durability::Durability;
+use crate::engine::redb::log::entry::ENCODED;
+
+const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
+
+fn record_of(len: usize) -> Record {
+    let content = vec![7; len];
+    Record::new(&Parts { content: &content, ..parts_at(1) }, &Timeouts::default()).unwrap()
+}
+
+fn insert(engine: &RedbEngine, number: u64, len: usize) {
+    let inserted = engine.insert(&key(number), record_of(len), Moment::BEGINNING, Limits::NONE);
+    assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+}
+
+/// How many entries of the log this thread encodes for a call.
+fn encoded(call: impl FnOnce()) -> u64 {
+    let before = ENCODED.get();
+    call();
+    ENCODED.get() - before
+}
+
+#[test]
+fn a_commit_encodes_its_entry_once_whether_the_log_has_room_or_not() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    // Nobody checkpoints, so that the log fills up.
+    engine.set_waker(Waker::new(|| {}));
+    let (mut logged, mut into_tables) = (0, 0);
+    for number in 0..400 {
+        // Some fit, some do not fit any more, and some would not fit into an empty log.
+        let len = if number % 40 == 39 { 80_000 } else { 1_000 };
+        let before = disk.operations();
+        assert_eq!(encoded(|| insert(&engine, number, len)), 1, "{number}");
+        match disk.operations() - before {
+            0 => panic!("{number} is not on the disk"),
+            1 | 2 => logged += 1,
+            _ => into_tables += 1,
+        }
+    }
+    assert!(logged > 300 && into_tables > 10, "{logged} {into_tables}");
+}
+
+#[test]
+fn a_commit_that_waits_for_a_checkpoint_encodes_its_entry_once() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    for number in 0..80 {
+        insert(&engine, number, 10);
+    }
+    disk.hold_file_syncs();
+    let (done, waits) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
+        disk.wait_for_held_sync();
+        let (engine, done, waits) = (&engine, &done, &waits);
+        let writing = scope.spawn(move || {
+            let mut most = 0;
+            for number in 1_000..1_200 {
+                waits.store(number > 1_000, Ordering::Release);
+                most = encoded(|| insert(engine, number, 10)).max(most);
+            }
+            done.store(true, Ordering::Release);
+            most
+        });
+        // The log has room for less than that.
+        while !waits.load(Ordering::Acquire) {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(200));
+        assert!(!done.load(Ordering::Acquire), "the log was never full");
+        disk.release_syncs();
+        assert_eq!(writing.join().unwrap(), 1);
+        checkpointing.join().unwrap();
+    });
+}
+
+#[test]
+fn a_deferred_commit_encodes_nothing_and_a_flush_one_entry_for_all_of_them() {
+    let engine =
+        RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new().durability(DEFERRED));
+    let engine = engine.unwrap();
+    let commits = || (0..50).for_each(|number| insert(&engine, number, 10));
+    assert_eq!(encoded(commits), 0);
+    assert_eq!(encoded(|| engine.flush().unwrap()), 1);
+    assert_eq!(encoded(|| engine.flush().unwrap()), 0, "there is nothing more to write");
+}
+
+/// A question is decided where it lies, and again after a failed look; it need not be copied for that.
+#[test]
+fn no_question_can_be_cloned() {
+    trait IsNotClone<Marker> {
+        fn holds() {}
+    }
+    struct IsClone;
+    impl<T> IsNotClone<()> for T {}
+    impl<T: Clone> IsNotClone<IsClone> for T {}
+    // Where both apply, which of them is meant cannot be told: it does not compile.
+    <question::Insert as IsNotClone<_>>::holds();
+    <question::Replace as IsNotClone<_>>::holds();
+    <question::Rekey as IsNotClone<_>>::holds();
+    <question::WriteTouches as IsNotClone<_>>::holds();
+    <question::RemoveExpired as IsNotClone<_>>::holds();
+}

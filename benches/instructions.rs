@@ -9,7 +9,7 @@
 //! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are at hand in memory,
 //! with 256 bytes of content; `create_logged`, the whole of a `create` with the default durability, which is encoding,
 //! the queue, the entry of the log, and its share of the checkpoints that become due; and `create`, the same with
-//! `Durability::Deferred`, which is redb's transaction, but not the writing to the file. Valgrind hides the processor's
+//! `Durability::Deferred`, which writes nothing before a flush. Valgrind hides the processor's
 //! instructions for SHA-256, so the portable code runs, and would be most of what is counted: the digest that makes
 //! a key of an id has a line of its own, and one of them is taken off every other line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]

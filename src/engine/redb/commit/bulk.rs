@@ -20,7 +20,6 @@ impl Ask for RemoveStrays {
         for (deadline, key) in &self.0 {
             if is_stray(decider.get(key)?.as_ref(), *deadline) {
                 decider.effects.strays.push((*deadline, *key));
-                decider.effects.wrote = true;
             }
         }
         Ok(Ok(()))
@@ -52,7 +51,7 @@ impl Ask for Reindex {
             let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
                 decider.effects.touched.insert(key, record.last_active());
-                decider.put(&key, Some(record.indexed_under(deadline)));
+                decider.effects.changed.insert(key, Some(record.indexed_under(deadline)));
             }
         }
         Ok(Ok(last))
@@ -71,7 +70,6 @@ impl Ask for Clear {
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
         decider.effects.cleared = true;
         decider.effects.stored = 0;
-        decider.effects.wrote = true;
         Ok(Ok(()))
     }
 }
@@ -83,7 +81,6 @@ impl Ask for StoreMeta {
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
         decider.effects.meta.push((self.name.clone(), self.value.clone()));
-        decider.effects.wrote = true;
         Ok(Ok(()))
     }
 }
@@ -100,7 +97,6 @@ impl Ask for InitMeta {
             return Ok(Ok(found));
         }
         decider.effects.meta.push((self.name.clone(), self.value.clone()));
-        decider.effects.wrote = true;
         Ok(Ok(self.value.clone()))
     }
 }

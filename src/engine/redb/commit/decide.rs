@@ -39,7 +39,7 @@ impl Ask for Insert {
         }
         let ended = decider.end_all(ending, self.moment)?;
         decider.effects.stored += 1;
-        decider.put(&self.key, Some(self.record.clone()));
+        decider.effects.changed.insert(self.key, Some(self.record.clone()));
         Ok(Ok(outcome::Insert::Done(ended)))
     }
 
@@ -64,7 +64,7 @@ impl Ask for Replace {
         let record = self.record.clone().touched(stored.last_active());
         let last_active = record.last_active();
         decider.effects.touched.insert(self.key, last_active);
-        decider.put(&self.key, Some(in_place_of(&stored, record)));
+        decider.effects.changed.insert(self.key, Some(in_place_of(&stored, record)));
         Ok(Ok(outcome::Replace::Done(Saved { last_active, ended })))
     }
 
@@ -96,7 +96,7 @@ impl Ask for Rekey {
         };
         let last_active = record.last_active();
         decider.effects.stored += 1;
-        decider.put(&self.new, Some(record));
+        decider.effects.changed.insert(self.new, Some(record));
         Ok(Ok(outcome::Rekey::Done(Saved { last_active, ended })))
     }
 
@@ -115,7 +115,7 @@ impl Ask for RenameUser {
             let Some(Ok(stored)) = decider.load(&key)? else { continue };
             renamed += u64::from(!stored.is_expired(self.moment));
             decider.effects.touched.insert(key, stored.last_active());
-            decider.put(&key, Some(stored.renamed(&self.new)));
+            decider.effects.changed.insert(key, Some(stored.renamed(&self.new)));
         }
         Ok(Ok(renamed))
     }
@@ -212,11 +212,6 @@ impl Decider<'_, '_> {
         let theirs = changed.iter().filter(|(_, record)| record.as_ref().is_some_and(is_theirs));
         keys.extend(theirs.map(|(key, _)| *key));
         Ok(keys)
-    }
-
-    pub(in crate::engine::redb) fn put(&mut self, key: &SessionKey, record: Option<Record>) {
-        self.effects.changed.insert(*key, record);
-        self.effects.wrote = true;
     }
 }
 

@@ -4,19 +4,19 @@ use crate::engine::durability::Durability;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::keyed::Changes;
-use crate::engine::redb::log::Entry;
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Condemned, Touches};
+use crate::key::SessionKey;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
+    /// Keys that were found to have no record; no touch is for them.
+    pub(in crate::engine::redb) missing: Vec<SessionKey>,
     /// How many records there are.
     pub(in crate::engine::redb) stored: u64,
     /// How often the file had been reopened when it was begun.
     pub(in crate::engine::redb) openings: u64,
-    /// Whether there is anything to commit.
-    pub(in crate::engine::redb) wrote: bool,
     /// Touches that the committed records hold.
     pub(in crate::engine::redb) touched: Touches,
     /// No touch is recorded for them until the group is over.
@@ -38,9 +38,9 @@ impl<'v> Effects<'v> {
     pub(in crate::engine::redb) fn new(view: &'v View) -> Self {
         Self {
             changed: Changes::default(),
+            missing: Vec::new(),
             stored: 0,
             openings: 0,
-            wrote: false,
             touched: Touches::default(),
             condemned: Condemned::new(&view.touches),
             cleared: false,
@@ -61,16 +61,12 @@ impl<'v> Effects<'v> {
     /// Has what is in memory alone for its changes.
     pub(in crate::engine::redb) fn flush(&mut self, view: &View) {
         self.changed = view.overlay.volatile();
-        self.wrote = !self.changed.is_empty();
         self.flush = true;
     }
 
-    /// The entry of the log that tells them, where the log is the place for it.
-    pub(in crate::engine::redb) fn entry(&self, of_store: Durability) -> Option<Entry> {
-        match self.durability(of_store) {
-            Durability::Immediate if self.wrote && !self.need_tables() => Entry::of(&self.changed),
-            _ => None,
-        }
+    /// Whether there is anything to commit.
+    pub(in crate::engine::redb) fn change_anything(&self) -> bool {
+        !self.changed.is_empty() || self.cleared || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
     /// How durable they are when they are answered, in a store with this durability.
@@ -89,7 +85,8 @@ impl<'v> Effects<'v> {
     /// Forgets the touches that are shown with the changes, or that those have made void.
     pub(in crate::engine::redb) fn settle(&self, view: &View) {
         view.touches.settle(&self.touched);
-        for (key, _) in self.changed.iter().filter(|(_, record)| record.is_none()) {
+        let is_there = |key: &SessionKey| matches!(self.changed.get(key), Some(Some(_)));
+        for key in self.changed.keys().chain(&self.missing).filter(|key| !is_there(key)) {
             view.touches.forget(key);
         }
         if self.cleared {

@@ -55,11 +55,11 @@ impl Decider<'_, '_> {
     pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         let pending = self.condemn(key);
         let Some(stored) = self.get(key)? else {
-            self.effects.changed.insert(*key, None);
+            self.effects.missing.push(*key);
             return Ok(None);
         };
         self.effects.stored = self.effects.stored.saturating_sub(1);
-        self.put(key, None);
+        self.effects.changed.insert(*key, None);
         Ok(Some(match pending {
             Some(at) => stored.map(|record| record.touched(at)),
             None => stored,

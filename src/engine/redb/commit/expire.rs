@@ -109,13 +109,13 @@ impl Decider<'_, '_> {
     /// Writes a touch. A damaged record is left as it is.
     fn touch(&mut self, key: &SessionKey, at: Timestamp) -> RedbResult<()> {
         let Some(stored) = self.get(key)? else {
-            self.effects.changed.insert(*key, None);
+            self.effects.missing.push(*key);
             return Ok(());
         };
         if let Ok(stored) = stored {
             let touched = stored.clone().touched(at);
             if touched != stored {
-                self.put(key, Some(in_place_of(&stored, touched)));
+                self.effects.changed.insert(*key, Some(in_place_of(&stored, touched)));
             }
         }
         self.effects.touched.insert(*key, at);
@@ -142,7 +142,7 @@ impl Decider<'_, '_> {
         }
         let deadline = true_record.deadline(&moment.timeouts);
         self.effects.touched.insert(*key, true_record.last_active());
-        self.put(key, Some(true_record.indexed_under(deadline)));
+        self.effects.changed.insert(*key, Some(true_record.indexed_under(deadline)));
         Ok(None)
     }
 }

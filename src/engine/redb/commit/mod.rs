@@ -26,16 +26,18 @@ pub(in crate::engine::redb) mod to_tables;
 
 use std::sync::Arc;
 
+use crate::engine::durability::Durability;
 use crate::engine::outcome::EngineStats;
 use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::question::Question;
 use crate::engine::redb::commit::route::{Route, decide_route};
 use crate::engine::redb::commit::state::Committed;
-use crate::engine::redb::commit::to_log::{append, circumstances};
+use crate::engine::redb::commit::to_log::circumstances;
 use crate::engine::redb::database::Connection;
 use crate::engine::redb::error;
 pub(in crate::engine::redb) use crate::engine::redb::log::Due;
+use crate::engine::redb::log::Entry;
 use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 use crate::process::Process;
@@ -128,7 +130,7 @@ impl Writer {
             self.write(view, &mut state, &mut effects)?;
             Ok(answers)
         });
-        if effects.wrote && done.is_ok() {
+        if effects.change_anything() && done.is_ok() {
             self.commits.fetch_add(1, Ordering::Relaxed);
             let decided = if effects.flush { 0 } else { done.as_ref().map_or(0, Vec::len) };
             self.operations.fetch_add(decided as u64, Ordering::Relaxed);
@@ -171,7 +173,12 @@ impl Writer {
         if effects.publish {
             return self.publish_everything(view, state);
         }
-        let mut entry = effects.entry(view.options.durability);
+        let failed = |error| Failed::During(Error::io("write the log of", view.file.path(), error));
+        // Encoded once, whatever is full.
+        let mut entry = match effects.durability(view.options.durability) {
+            Durability::Immediate if !effects.need_tables() => Entry::of(&effects.changed),
+            _ => None,
+        };
         let volatile = loop {
             let commit = circumstances(view, state, effects, entry.as_ref())?;
             match (decide_route(commit), &mut entry) {
@@ -180,9 +187,10 @@ impl Writer {
                     return Ok(());
                 }
                 (Route::Memory, _) => break true,
-                // It has no room if the log has just moved.
+                // If the log has just moved it has no room, and the route is another.
                 (Route::Log, Some(entry)) => {
-                    if append(view, state, entry)? {
+                    let log = &mut state.committed().map_err(Failed::Before)?.log;
+                    if log.append(entry).map_err(failed)? {
                         break false;
                     }
                 }

@@ -1,7 +1,4 @@
-//! What stands in the way of a commit, and its entry of the log.
-//!
-//! Invariant: nothing shows before its entry is on the disk. An entry is encoded once and appended once,
-//! whatever is full.
+//! What stands in the way of a commit's entry of the log, and what there is to wait for.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::route::Circumstances;
@@ -12,7 +9,7 @@ use crate::error::Error;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
-/// What the route of a commit is decided by.
+/// What the route of a commit is decided by. After a failed sync there is none.
 pub(super) fn circumstances(
     view: &View,
     state: &mut State,
@@ -20,9 +17,14 @@ pub(super) fn circumstances(
     entry: Option<&Entry>,
 ) -> Result<Circumstances, Failed> {
     let is_checkpointing = matches!(state, State::Checkpointing(_));
+    if view.file.sync_failed() {
+        let cause = std::io::Error::other("an earlier sync failed");
+        let error = Error::io("write the log of", view.file.path(), cause);
+        return Err(Failed::Before(error));
+    }
     let log = &state.committed().map_err(Failed::Before)?.log;
     Ok(Circumstances {
-        changes_anything: effects.wrote,
+        changes_anything: effects.change_anything(),
         needs_tables: effects.need_tables(),
         durability: effects.durability(view.options.durability),
         // What a flush writes is in memory already.
@@ -30,16 +32,6 @@ pub(super) fn circumstances(
         log_has_room: entry.is_some_and(|entry| log.has_room_for(entry)),
         is_checkpointing,
     })
-}
-
-/// Writes an entry of the log; `false` if it has no room any more.
-pub(super) fn append(view: &View, state: &mut State, entry: &mut Entry) -> Result<bool, Failed> {
-    let failed = |error| Error::io("write the log of", view.file.path(), error);
-    if view.file.sync_failed() {
-        return Err(Failed::Before(failed(std::io::Error::other("an earlier sync failed"))));
-    }
-    let log = &mut state.committed().map_err(Failed::Before)?.log;
-    log.append(entry).map_err(|error| Failed::During(failed(error)))
 }
 
 impl Writer {

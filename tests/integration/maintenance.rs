@@ -161,7 +161,7 @@ fn touches_and_deferred_commits_are_written_while_a_sweep_takes_its_time() {
         let store = builder.touch_interval(4 * MS).sweep_interval(MS).build().unwrap();
         clock.hold();
         let before = clock.steps();
-        let session = store.create(1).unwrap();
+        let session = store.create(1_u32).unwrap();
         clock.now.store(5, Ordering::SeqCst);
         assert!(store.extend_lifetime(session.id()).unwrap());
         wait_until(|| store.stats().unwrap().pending_touches == 0);

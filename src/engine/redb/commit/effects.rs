@@ -69,6 +69,11 @@ impl<'v> Effects<'v> {
         !self.changed.is_empty() || self.cleared || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
+    /// Whether an entry of the log can tell all of them.
+    pub(in crate::engine::redb) fn is_entry(&self) -> bool {
+        !self.changed.is_empty() && !self.need_tables()
+    }
+
     /// How durable they are when they are answered, in a store with this durability.
     pub(in crate::engine::redb) const fn durability(&self, of_store: Durability) -> Durability {
         match (self.flush, of_store) {

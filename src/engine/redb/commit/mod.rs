@@ -176,7 +176,7 @@ impl Writer {
         let failed = |error| Failed::During(Error::io("write the log of", view.file.path(), error));
         // Encoded once, whatever is full.
         let mut entry = match effects.durability(view.options.durability) {
-            Durability::Immediate if !effects.need_tables() => Entry::of(&effects.changed),
+            Durability::Immediate if effects.is_entry() => Entry::of(&effects.changed),
             _ => None,
         };
         let volatile = loop {

@@ -132,7 +132,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn close(self) -> Result<()> {
         let core = &self.handle.core;
-        core.process.ensure_same()?;
+        if !core.process.is_same_by_id() {
+            return Err(core.process.forked());
+        }
         if core.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::Closed);
         }

@@ -42,3 +42,15 @@ impl Numbers {
 pub(crate) fn fast_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
+
+/// Whether nobody but its owner may read or write the file. Where files have no mode, the folder's
+/// rights hold.
+pub(crate) fn is_private(path: &std::path::Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777 == 0o600
+    }
+    #[cfg(not(unix))]
+    path.exists()
+}

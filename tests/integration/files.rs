@@ -2,8 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+#[cfg(unix)]
+use std::os::unix::fs::{MetadataExt, symlink};
+#[cfg(windows)]
+use std::os::windows::fs::symlink_file as symlink;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::process::Command;
 
 use redb::{Database, TableDefinition};
@@ -48,7 +52,7 @@ fn a_new_file_is_private_and_alone_in_its_folder() {
     let path = folder.path("sessions.redb");
     let store = Store::open(&path).unwrap();
     store.create(Attributes::new()).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(crate::child::is_private(&path));
     assert_eq!(folder.names(), ["sessions.redb"]);
 }
 
@@ -57,11 +61,13 @@ fn an_empty_file_becomes_a_store_and_stays_the_same_file() {
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
     File::create(&path).unwrap();
+    #[cfg(unix)]
     let before = fs::metadata(&path).unwrap().ino();
     let id = Store::open(&path).unwrap().create(Attributes::new()).unwrap().id().clone();
     assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some());
-    let metadata = fs::metadata(&path).unwrap();
-    assert_eq!((metadata.ino(), metadata.permissions().mode() & 0o7777), (before, 0o600));
+    #[cfg(unix)]
+    assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+    assert!(crate::child::is_private(&path));
     assert_eq!(folder.names(), ["sessions.redb"]);
 }
 
@@ -210,6 +216,12 @@ fn a_symbolic_link_is_refused_even_to_a_store() {
 fn what_is_no_file_is_refused() {
     let folder = Folder::new();
     assert!(matches!(refusal(folder.0.path()), Error::NotARegularFile { what: "a folder", .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_a_device_a_pipe_or_a_link_of_the_system_is_refused() {
+    let folder = Folder::new();
     for (path, what) in [
         ("/dev/null", "a device or a pipe"),
         ("/proc/self/fd/0", "a symbolic link"),
@@ -278,10 +290,10 @@ fn other_files_are_refused_and_left_as_they_are() {
     for name in ["foreign.redb", "text", "one_byte", "magic_alone", "zeroes"] {
         let path = folder.path(name);
         let before = fs::read(&path).unwrap();
-        let changed = fs::metadata(&path).unwrap().mtime_nsec();
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
         assert!(matches!(refusal(&path), Error::NotASessionStore { .. }), "{name}");
         assert_eq!(fs::read(&path).unwrap(), before, "{name}");
-        assert_eq!(fs::metadata(&path).unwrap().mtime_nsec(), changed, "{name}");
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), changed, "{name}");
     }
 }
 

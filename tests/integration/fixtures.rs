@@ -131,3 +131,49 @@ macro_rules! on_every_engine {
 }
 
 pub(crate) use on_every_engine;
+
+/// Where a machine finds the file that another one has written, and what it was told of it.
+const CARRIED: &str = "SESSILE_CARRIED";
+
+/// Opens the file, looks for everything that was ever put into it, adds something of every kind, and
+/// leaves it: closed, and beside it as a killed process would leave it.
+fn visit(path: &std::path::Path) {
+    let (list, left) = (path.with_extension("ids"), path.with_extension("left"));
+    let told = std::fs::read_to_string(&list).unwrap_or_default();
+    for file in [path, left.as_path()].into_iter().filter(|file| file.exists()) {
+        let store = sessile::SessionStore::<sessile::Attributes>::open(file).unwrap();
+        assert!(store.check().unwrap().is_sound());
+        for line in told.lines() {
+            let (id, user) = line.split_once(' ').unwrap();
+            let id = sessile::SessionId::parse(id).unwrap();
+            let session = store.read(&id).unwrap().unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(session.user().unwrap(), &sessile::UserId::from(user));
+            assert_eq!(session.content().get::<f64>("number").unwrap(), Some(-0.1));
+            assert_eq!(session.content().get::<u64>("large").unwrap(), Some(u64::MAX));
+        }
+        store.close().unwrap();
+    }
+    let store = sessile::SessionStore::<sessile::Attributes>::open(path).unwrap();
+    let mut content = sessile::Attributes::new();
+    content.set("number", -0.1).unwrap();
+    content.set("large", u64::MAX).unwrap();
+    let user = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let session = store.create_for_user(user.as_str(), content).unwrap();
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    store.flush().unwrap();
+    // With a log.
+    std::fs::copy(path, &left).unwrap();
+    store.close().unwrap();
+    std::fs::write(&list, format!("{told}{} {user}\n", session.id().encode())).unwrap();
+}
+
+#[test]
+fn a_file_is_carried_between_machines() {
+    match std::env::var_os(CARRIED) {
+        Some(path) => visit(std::path::Path::new(&path)),
+        None => {
+            let folder = tempfile::tempdir().unwrap();
+            (0..3).for_each(|_| visit(&folder.path().join("sessions.redb")));
+        }
+    }
+}

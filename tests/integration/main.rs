@@ -31,6 +31,7 @@ mod model;
 mod operate;
 mod operations;
 mod operators;
+#[cfg(unix)]
 mod other_processes;
 mod overwritten;
 mod panics;

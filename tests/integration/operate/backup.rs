@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -29,7 +28,11 @@ fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_rea
     let report = store.backup(&backup).unwrap();
     assert_eq!((report.sessions, report.left_out, report.damaged.count()), (1, 0, 0));
     assert_eq!(report.bytes, fs::metadata(&backup).unwrap().len());
-    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    }
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
     // The byte behind redb's magic says whether a file was closed.
     assert_eq!(fs::read(&backup).unwrap()[9] & 2, 0);

@@ -157,6 +157,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `app-dir` | no | `SessionStore::open_in_app_dir`: the store in the folder that the system has for a program's data |
 //! | `cookie` | no | [`web`](web/index.html): the session cookie, in and out; CSRF tokens for forms before a login |
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 //! | `postgres` | no | sessions on PostgreSQL |

@@ -13,6 +13,7 @@ use sessile::testing::ManualClock;
 use sessile::{Error, Inspector, SessionStore};
 
 use super::{folder, go_on, keys, names, store_at};
+use crate::child::is_private;
 
 #[test]
 fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_read() {
@@ -28,11 +29,7 @@ fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_rea
     let report = store.backup(&backup).unwrap();
     assert_eq!((report.sessions, report.left_out, report.damaged.count()), (1, 0, 0));
     assert_eq!(report.bytes, fs::metadata(&backup).unwrap().len());
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
-    }
+    assert!(is_private(&backup));
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
     // The byte behind redb's magic says whether a file was closed.
     assert_eq!(fs::read(&backup).unwrap()[9] & 2, 0);

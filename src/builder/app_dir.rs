@@ -1,0 +1,106 @@
+//! The store of a desktop program, in the folder that the system has for a program's data.
+//!
+//! Invariant: a folder that is made here is for the user alone; one that is there stays as it is.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::builder::Builder;
+use crate::error::{Error, Result};
+use crate::store::SessionStore;
+
+/// The file's name in that folder.
+const FILE: &str = "sessions.redb";
+
+/// Which characters of a name could lead out of the folder that it is to name.
+const SEPARATORS: [char; 4] = ['/', '\\', ':', '\0'];
+
+impl<C: Serialize + DeserializeOwned> SessionStore<C> {
+    /// Opens the store of a desktop program, with every setting at its default; see
+    /// [`Builder::open_in_app_dir`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::open_in_app_dir`].
+    #[cfg_attr(docsrs, doc(cfg(feature = "app-dir")))]
+    pub fn open_in_app_dir(qualifier: &str, organisation: &str, application: &str) -> Result<Self> {
+        Self::builder().open_in_app_dir(qualifier, organisation, application)
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> Builder<C> {
+    /// Opens the file `sessions.redb` in the folder that the system has for this program's data on
+    /// this machine. A missing folder is created, on Unix with mode 0700; a missing file, with 0600.
+    ///
+    /// | system | folder, for `("org", "Example Ltd", "Notes")` |
+    /// |---|---|
+    /// | Linux | `$XDG_DATA_HOME/notes`, or `~/.local/share/notes` |
+    /// | macOS | `~/Library/Application Support/org.Example-Ltd.Notes` |
+    /// | Windows | `%LOCALAPPDATA%\Example Ltd\Notes\data` |
+    ///
+    /// The crate `directories` says which it is, after the XDG base directory specification, Apple's
+    /// guidelines and Windows' known folders. On Windows the folder's own rights keep other users out.
+    /// A second start of the program is told [`Error::AlreadyOpen`]; with
+    /// [`open_timeout`](Self::open_timeout) it waits for one that is about to end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a name that is empty (the application's) or holds one of `/`,
+    /// `\`, `:` or a zero byte, and for the name `..`; [`Error::Io`], with the folder's path, if there
+    /// is no home folder or the folder cannot be made; and as for [`open`](Self::open).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<String>::builder()
+    ///     .open_timeout(Duration::from_secs(2))
+    ///     .open_in_app_dir("org", "Example Ltd", "Notes")?;
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "app-dir")))]
+    pub fn open_in_app_dir(
+        self,
+        qualifier: &str,
+        organisation: &str,
+        application: &str,
+    ) -> Result<SessionStore<C>> {
+        let folder = app_dir(qualifier, organisation, application)?;
+        make_private(&folder).map_err(|error| Error::io("create the folder", &folder, error))?;
+        self.open(folder.join(FILE))
+    }
+}
+
+fn app_dir(qualifier: &str, organisation: &str, application: &str) -> Result<PathBuf> {
+    let names =
+        [("qualifier", qualifier), ("organisation", organisation), ("application", application)];
+    for (what, name) in names {
+        if name.contains(SEPARATORS) || matches!(name.trim(), "." | "..") {
+            return Err(Error::setting(what, "is to name a folder, and could lead out of it"));
+        }
+    }
+    if application.trim().is_empty() {
+        return Err(Error::setting("application", "is empty: it names the program's folder"));
+    }
+    match ProjectDirs::from(qualifier, organisation, application) {
+        Some(found) => Ok(found.data_local_dir().to_path_buf()),
+        None => {
+            let cause = io::Error::new(io::ErrorKind::NotFound, "this user has no home folder");
+            Err(Error::io("find the folder of", application, cause))
+        }
+    }
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}

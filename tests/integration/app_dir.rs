@@ -1,0 +1,99 @@
+//! The store of a desktop program: which folder it is in, and who may look into that.
+
+use std::path::{Path, PathBuf};
+
+use sessile::{Error, SessionStore};
+
+use crate::child;
+
+/// Only a child process has it: the folder is taken from the environment.
+const PLAYED_BY_CHILD: &str = "SESSILE_TEST_APP_DIR";
+
+fn open() -> sessile::Result<SessionStore<String>> {
+    SessionStore::open_in_app_dir("org", "Example Ltd", "My Notes")
+}
+
+/// Runs a test of this file in a process whose data is in `folder`, by any system's convention.
+fn run_in(folder: &Path, test: &str) {
+    let mut child = child::running(&format!("app_dir::{test}"));
+    child.env(PLAYED_BY_CHILD, "1").env("HOME", folder).env_remove("XDG_DATA_HOME");
+    let done = child.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+fn is_child() -> bool {
+    std::env::var_os(PLAYED_BY_CHILD).is_some()
+}
+
+/// Every file and folder below.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => [vec![path.clone()], below(&path)].concat(),
+            false => vec![path],
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_desktop_programs_sessions_are_in_a_folder_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    if is_child() {
+        let session = open().unwrap().create("kept".into()).unwrap();
+        let read = open().unwrap().read(session.id()).unwrap().unwrap();
+        return assert_eq!(read.content(), "kept");
+    }
+    let home = tempfile::tempdir().unwrap();
+    run_in(home.path(), "a_desktop_programs_sessions_are_in_a_folder_for_its_user_alone");
+    let found = below(home.path());
+    let file = found.iter().find(|path| path.ends_with("sessions.redb")).unwrap();
+    assert!(child::is_private(file));
+    for folder in found.iter().filter(|path| path.is_dir()) {
+        let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+}
+
+#[test]
+fn a_second_start_is_told_the_path_of_the_first() {
+    if is_child() {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let _first = open().unwrap();
+        let second = open().unwrap_err();
+        return assert!(matches!(second, Error::AlreadyOpen { path } if path.starts_with(home)));
+    }
+    let home = tempfile::tempdir().unwrap();
+    run_in(home.path(), "a_second_start_is_told_the_path_of_the_first");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
+    if is_child() {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let refused = open().unwrap_err();
+        return assert!(matches!(refused, Error::Io { path, .. } if path.starts_with(home)));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // No folder, and so none can be in it.
+    let home = folder.path().join("home");
+    std::fs::write(&home, "").unwrap();
+    run_in(&home, "a_folder_that_cannot_be_made_is_an_error_with_its_path");
+}
+
+#[test]
+fn a_name_that_could_lead_out_of_its_folder_is_refused() {
+    let open = SessionStore::<String>::open_in_app_dir;
+    for name in ["../notes", "..", " .. ", "a/b", "a\\b", "C:", "a\0b"] {
+        for refused in
+            [open(name, "Ltd", "Notes"), open("org", name, "Notes"), open("org", "Ltd", name)]
+        {
+            assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{name:?}");
+        }
+    }
+    for name in ["", "  "] {
+        let refused = open("org", "Ltd", name);
+        assert!(matches!(refused, Err(Error::InvalidSetting { name: "application", .. })));
+    }
+}

@@ -1,4 +1,4 @@
-//! What the engine is asked for, call by call.
+//! The calls of the contract, in its order.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Engine for RedbEngine {
         match self.reading(|| self.view.extend(key, extension))? {
             Extended::Live(record, _) => Ok(Some(record)),
             Extended::Missing => Ok(None),
-            // The queue settles which comes first, this or a removal.
+            // The queue decides which comes first, this or a removal.
             Extended::Undecided | Extended::Stale => {
                 self.submit(question::Extend { key: *key, moment })
             }
@@ -223,7 +223,7 @@ impl Engine for RedbEngine {
         let mut expired = 0;
         for key in listing.passed(moment.now).map_err(failed)? {
             let key = key.map_err(failed)?;
-            // A damaged one counts as expired; the next sweep takes it away.
+            // A damaged record counts as expired; the next sweep removes it.
             let stored = listing.get(&key).map_err(failed)?.is_some();
             expired += u64::from(stored && !self.is_live(&listing, &key, moment)?);
         }
@@ -289,7 +289,7 @@ impl Engine for RedbEngine {
     }
 
     fn set_waker(&self, waker: Waker) {
-        // The one before is dropped once the lock is not held: it is the caller's code.
+        // The previous one is dropped without a lock held: it is the caller's code.
         let before = self.waker.lock().replace(waker);
         drop(before);
     }
@@ -297,7 +297,7 @@ impl Engine for RedbEngine {
     fn run_background_work(&self) -> Result<()> {
         self.process.ensure_same()?;
         self.writer.checkpoint(&self.view);
-        // So much may have come meanwhile that the next one is due.
+        // Another one may be due by now.
         self.checkpoint_if_due();
         if self.prepare() {
             self.wake();
@@ -331,8 +331,8 @@ impl Engine for RedbEngine {
 }
 
 impl RedbEngine {
-    /// Lets everybody see that a session which is about to be saved was active, so that nobody finds
-    /// it expired while its record is on the way to the disk.
+    /// Announces that a session is about to be saved. So nobody finds it expired while its record
+    /// is on the way to the disk.
     fn announce(
         &self,
         key: &SessionKey,
@@ -344,14 +344,15 @@ impl RedbEngine {
         self.reading(|| self.view.extend(key, extension))
     }
 
-    /// What was announced and not saved was no activity, unless somebody else was active as well.
+    /// Takes an announcement back that was not followed by a save, unless another thread touched
+    /// the session.
     fn take_back_unless(&self, saved: bool, key: &SessionKey, announced: Option<Receipt>) {
         if let Some(receipt) = announced.filter(|_| !saved) {
             self.view.touches.take_back(key, receipt);
         }
     }
 
-    /// Whether a listing has a sound record under a key that is not expired, latest touch and all.
+    /// Whether a listing has a sound, live record under a key, by its latest touch.
     fn is_live(&self, listing: &store::Listing, key: &SessionKey, moment: Moment) -> Result<bool> {
         match listing.get(key).map_err(|error| self.view.failed_to_read(error))? {
             Some(Ok(record)) => {

@@ -1,9 +1,9 @@
-//! Sessions in one redb file.
+//! The redb engine: sessions in one file.
 //!
-//! The main flow, top down: a read looks into the touch buffer, then into the cache of hot records,
-//! then into the kept snapshot. A write becomes a question, goes through the commit queue, and is decided
-//! by whichever thread leads: all questions of the group in view of what readers see, one entry of the
-//! log, and the touches that the commit made void are forgotten. redb's tables follow in the background.
+//! A read asks the touch buffer, the overlay, the cache of hot records, then the snapshot. A write
+//! becomes an [`Operation`], goes through the commit queue, and is decided by the thread that
+//! leads. All operations of a group become one entry of the log; touches that the commit made void
+//! are forgotten. redb's tables follow in the background.
 
 use std::fmt;
 use std::path::Path;
@@ -33,8 +33,8 @@ use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::Mutex;
 
-/// How many touches, or index entries, one transaction deals with: what another writer may have
-/// to wait for.
+/// The most touches, or index entries, of one transaction: another writer may have to wait for so
+/// many.
 pub(in crate::engine::redb) const STEP: usize = 1_000;
 
 /// Keeps sessions in one redb file.
@@ -49,8 +49,8 @@ pub(in crate::engine::redb) const STEP: usize = 1_000;
 ///
 /// # Concurrency
 ///
-/// Reads take no lock of a writer, but to open the file anew after an error. Threads that write at
-/// the same time share commits.
+/// Reads take no lock of a writer, except to open the file again after an error. Threads that write
+/// at the same time share commits.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ pub struct RedbEngine {
     pub(in crate::engine::redb) sweep: SweepPosition,
     pub(in crate::engine::redb) warm_up: WarmUp,
     pub(in crate::engine::redb) attachments: Attachments,
-    /// Wakes the thread that tends to the engine, if there is one.
+    /// Wakes the thread that runs background work, if there is one.
     pub(in crate::engine::redb) waker: Mutex<Option<Waker>>,
 }
 
@@ -120,7 +120,7 @@ impl RedbEngine {
     /// complete, shorter or not.
     pub fn compact(path: impl AsRef<Path>) -> Result<(u64, u64)> {
         let storage = || InFolder::at(path.as_ref());
-        // What is in the log goes into the tables first.
+        // The log goes into the tables first.
         let options = RedbOptions::new().compact_on_open(false);
         Self::open_existing(Box::new(storage()?), &options)?.close()?;
         StoreFile::compact(Box::new(storage()?))
@@ -190,7 +190,7 @@ impl RedbEngine {
         if self.view.is_handle_lost() { self.writer.reopen(&self.view) } else { Ok(()) }
     }
 
-    /// The same in a snapshot, with indexes and all.
+    /// The same in a snapshot, with its indexes.
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.reopen_if_lost()?;
         if !self.view.overlay.is_empty() {
@@ -215,8 +215,8 @@ impl RedbEngine {
         asked.take_answer()
     }
 
-    /// Sees to it that the log is checkpointed if that is due: by the thread that tends to the engine; by
-    /// this one if there is none, or it has not come to it and the log is nearly full.
+    /// Sees to a checkpoint that is due. The maintenance thread runs it. This thread does if there
+    /// is none, or if it has not come and the log is nearly full.
     pub(in crate::engine::redb) fn checkpoint_if_due(&self) {
         let by_another = match self.writer.take_due() {
             Due::No if self.warm_up.take_due(&self.view) => self.wake(),
@@ -229,33 +229,33 @@ impl RedbEngine {
         }
     }
 
-    /// Wakes the thread that tends to the engine; whether there is one. The waker may call into the
-    /// engine, so no lock is held meanwhile.
+    /// Wakes the thread that runs background work; whether there is one. No lock is held meanwhile,
+    /// because the waker may call into the engine.
     pub(in crate::engine::redb) fn wake(&self) -> bool {
         let waker = self.waker.lock().clone();
         waker.as_ref().map(Waker::wake).is_some()
     }
 
-    /// Reads; where an earlier error has ended the handle, through a new one. The error itself is
-    /// its own call's answer, so no call opens the file anew more than once.
+    /// Reads, through a new handle if an earlier error ended the old one. An error of the read
+    /// itself is its call's answer. So no call reopens the file more than once.
     pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
         self.process.ensure_same()?;
         let lost = self.view.is_handle_lost();
         match read() {
-            // The error may be a checkpoint's, and only just have come.
+            // The error may be that of a checkpoint that has just failed.
             Err(ref error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
                 self.writer.reopen(&self.view)?;
                 read()
             }
-            // What is in memory is read without a handle.
+            // Reads of memory need no handle.
             other => other,
         }
     }
 
-    /// Writes everything that is in memory only.
+    /// Writes everything that is in memory alone.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
         self.reopen_if_lost()?;
-        // What the one fails with must not keep the other from being written.
+        // A failure of one must not keep the other from being written.
         let touches = self.flush_touches();
         touches.and(self.sync_if_needed())
     }
@@ -283,13 +283,13 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Goes on with what is prepared in the background; whether there is more of it.
+    /// Takes a step of the warm-up; whether more are left.
     pub(in crate::engine::redb) fn prepare(&self) -> bool {
-        // Without a filter reads are slower, and as right.
+        // Without a filter reads are slower, and still right.
         self.warm_up.step(&self.view).unwrap_or(false)
     }
 
-    /// Chooses the size of the next step of work in the background. Whether nobody else writes.
+    /// Chooses the size of the next background step. Whether nobody else writes.
     pub(in crate::engine::redb) fn adapt(&self, step_size: &StepSize, limit: usize) -> bool {
         let operations = self.writer.stats().committed_operations;
         step_size.adapt(self.queue.is_busy(), operations, limit)
@@ -297,8 +297,8 @@ impl RedbEngine {
 }
 
 impl Drop for RedbEngine {
-    /// Writes what is pending. An error here has nobody to go to; `close` reports it. In a forked
-    /// process nothing is let go of: redb takes locks for it, and writes to the file.
+    /// Writes what is pending. No caller gets an error of it; `close` reports one. A forked process
+    /// drops nothing, because redb would take locks and write to the file.
     fn drop(&mut self) {
         if self.process.is_same_by_id() {
             let _ = self.close();

@@ -1,12 +1,11 @@
 //! Sessions in one redb file: a map of this folder, and no code.
 //!
-//! The main flow, top down: a read looks into the touch buffer, then into the overlay of what was
-//! committed last, then into the cache of hot records, then into the kept snapshot (`view/`). A write
-//! becomes an operation, goes through the commit queue, and is carried out by whichever thread leads
-//! (`commit/`): one entry of the log for the whole group (`log/`). redb's tables (`database/`) follow
-//! in the background (`background/`, `commit/checkpoint.rs`). `file/` creates, opens and watches the
-//! file, `storage/` is where it is kept, `pages/` reads it without redb, and `salvage/` rescues what
-//! a damaged one still holds.
+//! A read asks the touch buffer, the overlay of the last commits, the cache of hot records, then
+//! the snapshot (`view/`). A write becomes an operation, goes through the commit queue, and is
+//! carried out by the thread that leads (`commit/`): one entry of the log for the whole group
+//! (`log/`). redb's tables (`database/`) follow in the background (`background/`,
+//! `commit/checkpoint.rs`). `file/` creates, opens and watches the file, and `storage/` is where it
+//! is kept. `pages/` reads it without redb, and `salvage/` rescues what a damaged one still holds.
 
 pub(in crate::engine::redb) mod background;
 mod calls;

@@ -31,7 +31,7 @@ fn is_documented(error: &Error, fault: DiskFault) -> bool {
     match error {
         Error::OutcomeUnknown { .. } => true,
         Error::StorageFull { .. } => fault == DiskFault::Full,
-        // With a full disk it is what cannot be read until the file can be opened anew.
+        // With a full disk it is what cannot be read until the file can be opened again.
         Error::Io { .. } => true,
         _ => false,
     }
@@ -135,7 +135,7 @@ impl Run {
         }
     }
 
-    /// While it cannot be opened anew, what is not in memory cannot be read.
+    /// While it cannot be opened again, what is not in memory cannot be read.
     fn cannot_read(&self, error: &Error) -> bool {
         match error {
             Error::Io { .. } => self.failing.is_some(),

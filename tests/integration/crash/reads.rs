@@ -138,7 +138,7 @@ fn whatever_is_called_after_a_read_error_opens_the_file_anew() {
 fn a_read_error_loses_nothing_that_was_acknowledged() {
     for durability in [DURABILITIES[0], DURABILITIES[1]] {
         let (disk, store, mut sessions) = filled(durability);
-        // In the log alone, and not in the part of the file that is opened anew.
+        // In the log alone, and not in the part of the file that is opened again.
         sessions.push(store.create("new".into()).unwrap());
         let gone = sessions.remove(0);
         assert!(store.destroy(gone.id()).unwrap());

@@ -43,7 +43,7 @@ fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<
     let what = format!("workload {seed}, a sync fails after {operation}");
     let mut world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
     if let Some(fault) = before {
-        // The store has opened its file anew once already.
+        // The store has opened its file again once already.
         world.disk.fail_once(fault, world.disk.operations());
         let refused = world.call(Step::Create { tag: 1_000 });
         assert!(matches!(refused.result, Err(Error::Io { .. })), "{what}: {refused:?}");
@@ -75,7 +75,7 @@ fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<
     if struck {
         let refused = world.call(Step::Clear).result;
         let Err(Error::Io { source, .. }) = &refused else { panic!("{what}: {refused:?}") };
-        // It is the store that refuses, before the file is opened anew, and says what to do.
+        // It is the store that refuses, before the file is opened again, and says what to do.
         assert!(source.to_string().contains("close the store"), "{what}: {source}");
     }
     possible.extend(undecided);

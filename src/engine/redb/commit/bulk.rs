@@ -1,5 +1,5 @@
-//! Questions on the store as a whole: they go through an index or through all records, change what is
-//! no record, or change nothing and ask for what was committed to be on the disk, or in a snapshot.
+//! Questions on the store as a whole. They go through an index or all records, or change what is no
+//! record. Some only ask that what was committed is on the disk, or in a snapshot.
 
 use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::question::{
@@ -15,7 +15,7 @@ impl Ask for RemoveStrays {
     const STANDS_ALONE: bool = true;
     const NEEDS_TABLES: bool = true;
 
-    /// A record to which an entry belongs may have come since it was seen.
+    /// Looks again, as the entry's record may have come since the entry was seen.
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
         for (deadline, key) in &self.0 {
             if is_stray(decider.get(key)?.as_ref(), *deadline) {
@@ -46,7 +46,7 @@ impl Ask for Reindex {
         for entry in listing.records_after(self.after.as_ref())?.take(self.limit) {
             let (key, _) = entry?;
             last = Some(key);
-            // A damaged record has no deadline to go by, and keeps the entry it has.
+            // A damaged record has no deadline, and keeps its entry.
             let Some(Ok(record)) = decider.load(&key)? else { continue };
             let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
@@ -86,13 +86,13 @@ impl Ask for StoreMeta {
 }
 
 impl Ask for InitMeta {
-    /// The value that stands under the name now.
+    /// The value under the name now.
     type Answer = Vec<u8>;
     const STANDS_ALONE: bool = true;
     const NEEDS_TABLES: bool = true;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Vec<u8>>> {
-        // Values by name are changed by durable commits alone, and each is followed by a snapshot.
+        // Only durable commits change values by name, and a snapshot follows each.
         if let Some(found) = decider.view.in_snapshot(|snapshot| snapshot.meta(&self.name))? {
             return Ok(Ok(found));
         }

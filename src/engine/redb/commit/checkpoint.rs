@@ -1,11 +1,20 @@
-//! Checkpointing: redb takes over what the log holds, in one commit, while others go on writing.
+//! A checkpoint: redb takes over what the log holds, in one commit, while others go on writing.
 //!
-//! A checkpoint writes thousands of pages, and takes as long as hundreds of entries of the log. So it is
-//! no part of anybody's commit: the log is checkpointed when it is half full, by the thread that tends to
-//! the engine or one whose own commit is over, and what comes meanwhile goes into the other half.
+//! A checkpoint writes thousands of pages, and takes as long as hundreds of entries of the log. So
+//! it is part of nobody's commit. It runs when the log is half full, in the maintenance thread or
+//! in a thread whose own commit is over. What comes meanwhile goes into the other half of the log.
 //!
-//! Invariant: the commit of a checkpoint holds what the log held when it began, and nothing else. So it makes
-//! no difference to what a crash leaves whether it has come to its end.
+//! Invariant: a checkpoint's commit holds what the log held when it began, and nothing else. So a
+//! crash leaves the same state whether the checkpoint finished or not.
+//!
+//! An example. The log holds the entries 5 and 6, and the tables are behind with the keys A and B.
+//!
+//! 1. Begin, under the lock: the checkpoint takes the number 7, the connection, and A and B from
+//!    the overlay. The state is `Checkpointing`; commits need no connection.
+//! 2. Work, with no lock: A and B go into the tables, and redb commits with the number 7. Meanwhile
+//!    a commit changes B again: entry 8.
+//! 3. End, under the lock: the log frees 5 and 6, and a snapshot with A and B is published. A
+//!    leaves the overlay. B stays, because it has changed since.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,29 +30,28 @@ use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::sync::atomic::Ordering;
 
-/// So many keys are put into the tables before a commit rather than by it.
+/// With so many keys the tables catch up before a commit rather than in it.
 const WORTHWHILE: usize = 2;
 
-/// What a thread has that works on the tables while others go on.
+/// What a thread takes along that works on the tables while others go on.
 struct Aside {
     connection: Connection,
-    /// What the tables are behind with.
+    /// The keys that the tables are behind with.
     behind: Keys,
-    /// With it all else that the last snapshot does not show, if a commit is to end the checkpoint.
+    /// All changes that the last snapshot does not show, if a durable commit ends the work.
     changes: Changes,
     /// The number of that commit.
     number: Option<u64>,
 }
 
 impl Writer {
-    /// After a commit: notes whether somebody ought to checkpoint the log. Where that failed, the next
-    /// commit that needs the tables tries first, and its caller learns of it.
+    /// Called after a commit: notes whether a checkpoint is due. After one that failed none is,
+    /// until a commit that needs the tables has succeeded; its caller learns of the failure.
     pub(super) fn note_checkpoint(&self, view: &View, committed: &Committed) {
         self.checkpoint_due.store(self.due(view, committed) as u8, Ordering::Release);
     }
 
-    /// Deferred commits make one due as well, where so much of them is in memory alone that they ought
-    /// not to wait for the next flush.
+    /// A checkpoint is also due where too many deferred changes are in memory alone.
     fn due(&self, view: &View, committed: &Committed) -> Due {
         match self.checkpoint_failed.load(Ordering::Acquire) {
             true => Due::No,
@@ -52,7 +60,7 @@ impl Writer {
         }
     }
 
-    /// Whether the log ought to be checkpointed; whoever is told so once has to see to it.
+    /// Whether a checkpoint is due. The caller that is told so once has to see to it.
     pub(in crate::engine::redb) fn take_due(&self) -> Due {
         match self.checkpoint_due.load(Ordering::Acquire) {
             0 => Due::No,
@@ -60,8 +68,8 @@ impl Writer {
         }
     }
 
-    /// Checkpoints the log, if that is due and nobody else does. An error ends redb's handle, which the
-    /// next call that needs it learns; nothing that was acknowledged hangs on it.
+    /// Runs a checkpoint, if one is due and nobody runs one. An error ends redb's handle, and the
+    /// next call that needs it learns so. Acknowledged writes are durable without it.
     pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
         let mut state = self.state.lock();
         let is_due = |state: &mut State| match state {
@@ -74,7 +82,7 @@ impl Writer {
         if view.file.ensure_as_left().is_err() {
             return;
         }
-        // A checkpoint holds what the log holds; so the log has to hold everything when it begins.
+        // Logged first: a checkpoint holds what the log holds, so the log must hold everything.
         let mut effects = Effects::new(view);
         effects.flush(view);
         let flushed = losing_handle_by_panic(view, || {
@@ -101,8 +109,8 @@ impl Writer {
         }
     }
 
-    /// After a step of work that can wait: leaves what room there is in the log to others. Who tends
-    /// to the engine may be the one who is at work; so it does not wait for that one for long.
+    /// Background work stops while the log is half full, so that foreground commits have room. The
+    /// caller may be the maintenance thread itself, so this never waits for it.
     pub(in crate::engine::redb) fn yield_log_room(&self, view: &View) {
         let mut state = self.state.lock();
         match &*state {
@@ -117,8 +125,8 @@ impl Writer {
         }
     }
 
-    /// Lets the tables catch up with the log, for who is about to commit on them: the less there is
-    /// left to do then, the less others have to wait for that commit.
+    /// Has the tables catch up with the log, for a caller that is about to commit on them. Then
+    /// others wait less for that commit.
     pub(in crate::engine::redb) fn catch_up(&self, view: &View) {
         let mut state = self.state.lock();
         self.wait_for_checkpoint(&mut state);
@@ -132,14 +140,14 @@ impl Writer {
         }
     }
 
-    /// Takes the connection, if it is there and `wanted` says with what and for what.
+    /// Takes the connection and what `wanted` says, if both are there.
     fn begin(
         &self,
         view: &View,
         state: &mut State,
         wanted: impl FnOnce(&mut Committed) -> Option<(Changes, Option<u64>)>,
     ) -> Option<Aside> {
-        // A file that somebody has put a copy over is not spoiled by what this one's pages were.
+        // A copy that somebody put over the file must not be spoiled by this file's pages.
         if self.is_forked() || view.is_handle_lost() || view.file.ensure_as_left().is_err() {
             return None;
         }
@@ -169,14 +177,15 @@ impl Writer {
                 }
             })
         }));
-        // A panic here would be some caller's, who has nothing to do with it.
+        // A panic here would reach a caller that has nothing to do with it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             losing_handle_by_panic(view, || self.end(view, done.ok(), number.map(|_| &changes)));
         }));
         self.checkpointed.notify_all();
     }
 
-    /// `done` is what became of it, `None` after a panic; `shown` is what a commit has brought.
+    /// `done` is `None` after a panic. `shown` holds the changes, if a durable commit ended the
+    /// work.
     fn end(
         &self,
         view: &View,
@@ -184,7 +193,7 @@ impl Writer {
         shown: Option<&Changes>,
     ) {
         let mut state = self.state.lock();
-        // Nobody else ends the checkpointing.
+        // No other thread leaves this state.
         let State::Checkpointing(mut committed) =
             std::mem::replace(&mut *state, State::Broken(None))
         else {

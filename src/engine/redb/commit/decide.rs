@@ -1,8 +1,8 @@
-//! How each question of a group is decided, in view of what readers see.
+//! Decides each question of a group, on what readers see.
 //!
-//! Invariant: a question has its condition looked at and its change made in one step, which nobody
-//! comes between, so its neighbours in the group see all of it or nothing. A condition that does not
-//! hold is an answer to that one alone. Nothing is written here.
+//! Invariant: a question's condition is checked and its change made in one step. Nobody comes in
+//! between, so the others of its group see all of it or nothing. A condition that does not hold is
+//! that question's answer alone. Nothing is written here.
 
 use crate::engine::limits::Limits;
 use crate::engine::outcome;
@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// A group under way: what was committed before it, and what it has changed so far.
+/// A group under way: the state that was committed before it, and its changes so far.
 pub(in crate::engine::redb) struct Decider<'v, 'e> {
     pub(in crate::engine::redb) view: &'v View,
     pub(in crate::engine::redb) effects: &'e mut Effects<'v>,
@@ -90,7 +90,7 @@ impl Ask for Rekey {
         let Some(ending) = room else { return Ok(Ok(outcome::Rekey::UserFull)) };
         let ended = decider.end_all(ending, self.moment)?;
         let record = match decider.remove(&self.old)? {
-            // With every touch up to this moment; a later one waits and finds the old id gone.
+            // With every touch so far. A later one waits, and finds the old id gone.
             Some(Ok(removed)) => self.record.clone().touched(removed.last_active()),
             _ => self.record.clone(),
         };
@@ -106,7 +106,7 @@ impl Ask for Rekey {
 }
 
 impl Ask for RenameUser {
-    /// How many of the sessions that changed their user were live.
+    /// The number of live sessions that changed their user.
     type Answer = u64;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<u64>> {
@@ -122,7 +122,7 @@ impl Ask for RenameUser {
 }
 
 impl Decider<'_, '_> {
-    /// The record that is to be changed, if it is live and nobody else has changed it.
+    /// The record to change, if it is live and nobody else has changed it.
     fn expect(
         &self,
         key: &SessionKey,
@@ -138,7 +138,7 @@ impl Decider<'_, '_> {
         })
     }
 
-    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
+    /// The user's sessions that end before `record` is stored; `None` if it may not be stored.
     fn make_room(
         &self,
         record: &Record,
@@ -157,7 +157,7 @@ impl Decider<'_, '_> {
         Ok(per_user.make_room(others, moment))
     }
 
-    /// The same for a record in place of another: one that stays with its user needs no room.
+    /// The same for a record in place of another. A session that stays with its user needs no room.
     fn make_room_after(
         &self,
         stored: &Record,
@@ -176,7 +176,7 @@ impl Decider<'_, '_> {
         &self,
         key: &SessionKey,
     ) -> RedbResult<Option<Result<Record>>> {
-        // The touch first: once it is gone from the buffer, it is in the table.
+        // The touch before the record: once it is gone from the buffer, the record has it.
         let pending = self.view.touches.pending(key);
         let record = self.get(key)?;
         Ok(record.map(|record| {
@@ -215,16 +215,16 @@ impl Decider<'_, '_> {
     }
 }
 
-/// What a change finds under the key that it is for.
+/// What a change finds under its key.
 enum Found {
     Live(Record),
     Missing,
-    /// It has another revision than the change was made from.
+    /// Its revision is not the one that the change was made from.
     Stale,
 }
 
-/// A record as it is stored in place of another: an index entry that is early enough stays, which
-/// spares the page it is on.
+/// A record as it is stored in place of another. An index entry that is early enough stays, which
+/// spares its page.
 pub(in crate::engine::redb) fn in_place_of(old: &Record, new: Record) -> Record {
     let entry = old.index_deadline().min(new.index_deadline());
     new.indexed_under(entry)

@@ -1,4 +1,4 @@
-//! What a group of questions does, as data: decided first, written and shown afterwards.
+//! The effects of a group, as data: decided first, written and shown afterwards.
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::state::Committed;
@@ -11,26 +11,26 @@ use crate::key::SessionKey;
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
-    /// Keys that were found to have no record; no touch is for them.
+    /// Keys that were found to have no record. Their touches are void.
     pub(in crate::engine::redb) missing: Vec<SessionKey>,
-    /// How many records there are.
+    /// The number of records afterwards.
     pub(in crate::engine::redb) stored: u64,
-    /// How often the file had been reopened when it was begun.
+    /// How often the file had been reopened when the group began.
     pub(in crate::engine::redb) openings: u64,
     /// Touches that the committed records hold.
     pub(in crate::engine::redb) touched: Touches,
-    /// No touch is recorded for them until the group is over.
+    /// No touch is kept for these sessions until the group is over.
     pub(in crate::engine::redb) condemned: Condemned<'v>,
-    /// Whether every key that is not in `changed` is void.
+    /// Whether every key that is not in `changed` was removed.
     pub(in crate::engine::redb) cleared: bool,
-    /// What is no record: values by name, and index entries that go.
+    /// Changes of what is no record: values by name, and index entries that are removed.
     pub(in crate::engine::redb) meta: Vec<(String, Vec<u8>)>,
     pub(in crate::engine::redb) strays: Vec<IndexEntry>,
     /// Whether so much has changed for one caller that the log is no place for it.
     pub(in crate::engine::redb) in_bulk: bool,
-    /// Whether the changes are what was acknowledged in memory alone, and go to the disk.
+    /// Whether these are the changes in memory alone, on their way to the disk.
     pub(in crate::engine::redb) flush: bool,
-    /// Whether a snapshot has to show everything.
+    /// Whether a snapshot must show everything.
     pub(in crate::engine::redb) publish: bool,
 }
 
@@ -52,13 +52,13 @@ impl<'v> Effects<'v> {
         }
     }
 
-    /// Begins on what was committed.
+    /// Begins from what was committed.
     pub(in crate::engine::redb) const fn begin(&mut self, committed: &Committed, openings: u64) {
         self.stored = committed.stored;
         self.openings = openings;
     }
 
-    /// Has what is in memory alone for its changes.
+    /// Takes the changes in memory alone.
     pub(in crate::engine::redb) fn flush(&mut self, view: &View) {
         self.changed = view.overlay.volatile();
         self.flush = true;
@@ -74,7 +74,7 @@ impl<'v> Effects<'v> {
         !self.changed.is_empty() && !self.need_tables()
     }
 
-    /// How durable they are when they are answered, in a store with this durability.
+    /// Their durability when they are answered, in a store of this durability.
     pub(in crate::engine::redb) const fn durability(&self, of_store: Durability) -> Durability {
         match (self.flush, of_store) {
             (true, Durability::Deferred { .. }) => Durability::Immediate,
@@ -82,12 +82,12 @@ impl<'v> Effects<'v> {
         }
     }
 
-    /// Whether an entry of the log cannot tell what it does, or is no place for it.
+    /// Whether the log cannot hold them, or is no place for them.
     pub(in crate::engine::redb) fn need_tables(&self) -> bool {
         self.cleared || self.in_bulk || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
-    /// Forgets the touches that are shown with the changes, or that those have made void.
+    /// Forgets touches that the commit holds, or that it made void.
     pub(in crate::engine::redb) fn settle(&self, view: &View) {
         view.touches.settle(&self.touched);
         let is_there = |key: &SessionKey| matches!(self.changed.get(key), Some(Some(_)));

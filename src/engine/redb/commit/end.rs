@@ -1,7 +1,7 @@
-//! What ends sessions: removals, one by one and many at a time.
+//! Ends sessions, one by one and many at a time.
 //!
-//! Invariant: a session that is removed takes no touch any more, from the moment of the decision until
-//! its commit is over, one way or the other.
+//! Invariant: a removed session takes no touch from the decision until its commit is over,
+//! committed or not.
 
 use crate::engine::outcome::Ended;
 use crate::engine::redb::commit::decide::Decider;
@@ -51,7 +51,7 @@ impl Ask for RemoveOthers {
 }
 
 impl Decider<'_, '_> {
-    /// Removes what stands under a key, and hands it out with its latest touch.
+    /// Removes the record under a key, and hands it out with its latest touch.
     pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         let pending = self.condemn(key);
         let Some(stored) = self.get(key)? else {
@@ -66,8 +66,8 @@ impl Decider<'_, '_> {
         }))
     }
 
-    /// Takes the pending touch into view, and keeps later ones waiting until the batch is over: so
-    /// whoever was told that the session lives on was told so before it ended.
+    /// Takes the pending touch, and has later ones wait until the group is over. So a caller that
+    /// was told that the session lives was told so before it ended.
     fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
         self.view.touches.condemn_if(key, |touch| {
@@ -78,7 +78,7 @@ impl Decider<'_, '_> {
         pending
     }
 
-    /// Removes records, expired or not, and says which sessions ended by it.
+    /// Removes records, expired or not; the sessions that ended by it.
     pub(super) fn end_all(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -96,7 +96,7 @@ impl Decider<'_, '_> {
         Ok(ended)
     }
 
-    /// Whether a record is the owner's, where one is named; of a damaged one the index tells.
+    /// Whether the record is the owner's, if one is named. The index tells of a damaged one.
     fn is_owned_by(&self, key: &SessionKey, owner: Option<&UserKey>) -> RedbResult<bool> {
         let Some(owner) = owner else { return Ok(true) };
         Ok(match self.get(key)? {

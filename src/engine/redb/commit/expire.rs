@@ -1,4 +1,4 @@
-//! What moves deadlines, and what comes of those that have passed.
+//! Moves deadlines, and removes sessions whose deadlines have passed.
 
 use crate::engine::outcome::Ended;
 use crate::engine::redb::commit::decide::{Decider, in_place_of};
@@ -10,13 +10,13 @@ use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// Records of so many bytes are enough for one entry of the log, which is in memory two times.
+/// The most bytes of records for one entry of the log, which is in memory twice.
 const ENOUGH: usize = 256 * 1024;
 
 impl Ask for WriteTouches {
-    /// How many of them have been written.
+    /// The number of touches that were written.
     type Answer = usize;
-    /// Whoever writes touches has more to do by its deadline.
+    /// The thread that writes touches has a deadline to keep, so it leaves a checkpoint to another.
     const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<usize>> {
@@ -53,21 +53,21 @@ impl Ask for Extend {
     }
 }
 
-/// What became of a step of a sweep.
+/// The result of a step of a sweep.
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Swept {
-    /// How many of the sessions have been looked at.
+    /// The number of sessions that were looked at.
     pub(in crate::engine::redb) looked_at: usize,
-    /// Which of those were expired.
+    /// Those that were expired.
     pub(in crate::engine::redb) removed: Vec<Ended>,
-    /// Which had no index entry that had passed.
+    /// Those without a passed index entry.
     pub(in crate::engine::redb) unmoved: Vec<SessionKey>,
 }
 
 impl Ask for RemoveExpired {
     type Answer = Swept;
 
-    /// Looks at sessions whose index entries had passed when they were looked for, until that is enough.
+    /// Looks at sessions whose index entries had passed, up to [`ENOUGH`].
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Swept>> {
         let mut swept = Swept::default();
         let mut bytes = 0;
@@ -79,11 +79,11 @@ impl Ask for RemoveExpired {
             match decider.get(key)? {
                 None => swept.unmoved.push(*key),
                 Some(Err(_)) => {
-                    // Nobody can tell more of it than that its index entry has passed.
+                    // Its passed index entry is all that can be known.
                     decider.remove(key)?;
                     swept.removed.push(Ended::damaged(key));
                 }
-                // It has been written since, or the entry was never its own.
+                // The record was written since, or the entry was never its own.
                 Some(Ok(record)) if record.index_deadline() > self.moment.now => {
                     swept.unmoved.push(*key);
                 }
@@ -122,7 +122,7 @@ impl Decider<'_, '_> {
         Ok(())
     }
 
-    /// Moves the session's index entry to its true deadline if it is not expired.
+    /// Removes the session if it is expired. Otherwise moves its index entry to its true deadline.
     fn remove_if_expired(
         &mut self,
         key: &SessionKey,

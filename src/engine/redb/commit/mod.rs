@@ -1,13 +1,14 @@
-//! The writing side: one group, one commit.
+//! The write path: one group, one commit.
 //!
-//! The main flow, each step once: decide in view of what readers see, which gives effects as data;
-//! choose the route; write, which is one entry of the log, or redb's tables, or nothing yet; show; settle
-//! the touches; answer. redb's tables follow the log later, many commits at once.
+//! A group is decided on what readers see. Its changes become an entry of the log, and then the
+//! overlay shows them. redb's tables follow later, many commits at once. With `Deferred` the
+//! changes stay in memory for a while and then become one entry together. A question on the store
+//! as a whole is a group of its own, on the tables, which catch up first.
 //!
-//! Invariant: one thread at a time is in here, and what a caller is told is what a reader sees. A
-//! commit that failed is answered as unknown to everybody in it, unless it is seen to be rolled
-//! back; and redb's handle, which does not outlive an I/O error, is replaced. What was acknowledged in
-//! memory alone outlives the handle.
+//! Invariant: one thread at a time is in here, and a caller is told what a reader sees. A commit
+//! that failed is an unknown outcome to everybody in it, unless it is seen not to have happened.
+//! redb's handle ends with an I/O error and is replaced. What was acknowledged in memory alone
+//! outlives the handle.
 
 pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
@@ -46,16 +47,15 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 pub(in crate::engine::redb) struct Writer {
     state: Mutex<State>,
-    /// Told when a checkpoint has given the connection back.
+    /// Notified when a checkpoint has given the connection back.
     checkpointed: Condvar,
-    /// Whether the log is to be checkpointed, as a number, and whether the last try to do so has failed.
+    /// A [`Due`] as a number, and whether the last checkpoint failed.
     checkpoint_due: AtomicU8,
     checkpoint_failed: AtomicBool,
-    /// The number of a durable commit that takes everything along and has not come to its end; 0 if
-    /// there is none.
+    /// The number of a durable commit that has begun and not finished; 0 if there is none.
     unconfirmed: AtomicU64,
     opened_by: Process,
-    /// How often the file was reopened, and how often it could not be.
+    /// How often the file was reopened, and how often that failed.
     openings: AtomicU64,
     failed_reopenings: AtomicU64,
     /// Published snapshots since the file was opened.
@@ -64,14 +64,14 @@ pub(in crate::engine::redb) struct Writer {
     operations: AtomicU64,
 }
 
-/// The way to the file, as it stands.
+/// The state of the connection to the file.
 enum State {
     Open(Connection, Committed),
-    /// A thread lets the tables catch up with the log, and has the connection. Commits that need
-    /// no more than the log go on.
+    /// A thread has the connection, and the tables catch up with the log. Commits that need no more
+    /// than the log go on.
     Checkpointing(Committed),
-    /// An I/O error, or a panic, has ended it. Reads of what is in memory go on; the next call that
-    /// needs the file opens it anew, for which the old handle, and with it the lock, has to go first.
+    /// An I/O error or a panic ended it. Reads of what is in memory go on. The next call that needs
+    /// the file reopens it; the old handle goes first, and with it the lock.
     Broken(Option<Connection>),
     Closed,
 }
@@ -80,7 +80,7 @@ enum State {
 enum Failed {
     /// Nothing was written.
     Before(Error),
-    /// It may have been.
+    /// Something may have been written.
     During(Error),
 }
 
@@ -113,8 +113,8 @@ impl Writer {
         }
     }
 
-    /// Decides a group, commits what it changes, and answers each question: by no error, which says that
-    /// the answer stands beside it.
+    /// Decides a group, commits what it changes, and answers each question. `Ok` says that the
+    /// answer is in its place beside the question.
     pub(in crate::engine::redb) fn commit(
         &self,
         view: &View,
@@ -122,9 +122,9 @@ impl Writer {
     ) -> Result<Vec<Result<()>>> {
         let mut effects = Effects::new(view);
         let mut state = self.state.lock();
-        // Nothing was written, and a handle that works is not given up for a file that was moved.
+        // Before anything else: a handle that works is kept when the file was moved.
         self.ensure_open(view, &mut state)?;
-        // Whoever panics on the way leaves a file that is reopened, with what its log says.
+        // A panic leaves a file that is reopened, with what its log holds.
         let done = losing_handle_by_panic(view, || {
             let answers = self.decide(view, &mut state, group, &mut effects)?;
             self.write(view, &mut state, &mut effects)?;
@@ -138,8 +138,8 @@ impl Writer {
         done.map_err(|failed| self.fail(view, &mut state, &effects, failed))
     }
 
-    /// Decides a group in view of what readers see. A question is decided once more, in view of a file
-    /// that was reopened, if a checkpoint has just failed and ended the handle.
+    /// Decides a group on what readers see. If a checkpoint has just failed and ended the handle,
+    /// reopens the file and decides the question again.
     fn decide<'v>(
         &self,
         view: &'v View,
@@ -163,7 +163,7 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Chooses the route of what was decided, once there is room for it; writes it, and shows it.
+    /// Waits for room, chooses the route of what was decided, writes it, and shows it.
     fn write(
         &self,
         view: &View,
@@ -174,7 +174,7 @@ impl Writer {
             return self.publish_everything(view, state);
         }
         let failed = |error| Failed::During(Error::io("write the log of", view.file.path(), error));
-        // Encoded once, whatever is full.
+        // Encoded once, even if the log is full.
         let mut entry = match effects.durability(view.options.durability) {
             Durability::Immediate if effects.is_entry() => Entry::of(&effects.changed),
             _ => None,
@@ -187,7 +187,7 @@ impl Writer {
                     return Ok(());
                 }
                 (Route::Memory, _) => break true,
-                // If the log has just moved it has no room, and the route is another.
+                // The log has no room if it has just moved; then the route is another.
                 (Route::Log, Some(entry)) => {
                     let log = &mut state.committed().map_err(Failed::Before)?.log;
                     if log.append(entry).map_err(failed)? {
@@ -212,7 +212,7 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failure: what is to be told of it, once the file was reopened.
+    /// Reopens the file after a failure; the error to answer with.
     fn fail(
         &self,
         view: &View,
@@ -233,12 +233,12 @@ impl Writer {
         self.opened_by = Process::pretended();
     }
 
-    /// Whether a process has come here that the engine's first look did not tell from its own.
+    /// Whether a forked process came here that the engine's first look did not recognise.
     fn is_forked(&self) -> bool {
         !self.opened_by.is_same_by_id()
     }
 
-    /// Waits until no checkpoint is under way. In a forked process there is nobody to end one.
+    /// Waits for the end of a checkpoint. In a forked process no thread would end it.
     fn wait_for_checkpoint(&self, state: &mut MutexGuard<'_, State>) {
         while matches!(**state, State::Checkpointing(_)) && !self.is_forked() {
             self.checkpointed.wait(state);
@@ -255,8 +255,8 @@ impl State {
     }
 }
 
-/// Does something that takes redb's handle along if it panics, and notes that the handle is lost
-/// then. The thread may be unwinding already, by a panic that has nothing to do with this.
+/// Runs `act`, and notes that redb's handle is lost if it panics. The thread may already unwind by
+/// another panic.
 fn losing_handle_by_panic<T>(view: &View, act: impl FnOnce() -> T) -> T {
     struct Lost<'a>(Option<&'a View>);
     impl Drop for Lost<'_> {

@@ -1,7 +1,7 @@
-//! What can be asked of the writer, as data: each question with the one kind of answer that it has.
+//! The questions to the writer, as data, each with its own kind of answer.
 //!
-//! Invariant: a question is answered before its commit, and the answer is taken after it. Nobody learns
-//! of an answer whose commit failed.
+//! Invariant: a question is answered before its commit, and the answer is taken after it. Nobody
+//! learns of an answer whose commit failed.
 
 use std::fmt;
 
@@ -19,28 +19,28 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// What a question weighs besides its records.
+/// The bytes of a question besides its records.
 pub(super) const SMALL: usize = 256;
 
-/// A question, which is decided in view of what readers see.
+/// A question. It is decided on what readers see.
 pub(in crate::engine::redb) trait Ask:
     Send + Sync + fmt::Debug + 'static
 {
     type Answer: Send + fmt::Debug + 'static;
 
-    /// Whether it is about the store as a whole, and a group of its own: none is decided after it, and
-    /// its failure is nobody else's.
+    /// Whether it is about the store as a whole, and a group of its own. No question is decided
+    /// after it, and it fails alone.
     const STANDS_ALONE: bool = false;
-    /// Whether redb's tables had better have caught up with the log before.
+    /// Whether redb's tables should catch up with the log before it.
     const NEEDS_TABLES: bool = false;
-    /// Whether its caller may be the one to checkpoint the log, if that is due afterwards.
+    /// Whether its caller may run a checkpoint that is due afterwards.
     const MAY_CHECKPOINT: bool = true;
 
-    /// Answers it, and adds what it changes to the effects of the group. The outer error is the end of
-    /// the whole group; the inner one is the answer to this question.
+    /// Answers it, and adds its changes to the group's effects. The outer error ends the whole
+    /// group; the inner one is this question's answer.
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>>;
 
-    /// How many bytes it will write, roughly.
+    /// The bytes that it will write, roughly.
     fn weight(&self) -> usize {
         SMALL
     }
@@ -105,20 +105,20 @@ pub(in crate::engine::redb) struct RenameUser {
     pub(in crate::engine::redb) moment: Moment,
 }
 
-/// Touches, of which as many are written as one entry of the log takes well.
+/// Touches. As many are written as one entry of the log takes well.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WriteTouches(
     pub(in crate::engine::redb) Vec<(SessionKey, Timestamp)>,
 );
 
-/// The same of sessions whose index entries have passed.
+/// Removes sessions whose index entries have passed, as many as one entry of the log takes well.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct RemoveExpired {
     pub(in crate::engine::redb) keys: Vec<SessionKey>,
     pub(in crate::engine::redb) moment: Moment,
 }
 
-/// Removes index entries that lead to no record, or to one that says to stand elsewhere.
+/// Removes index entries that lead to no record, or to one with another index deadline.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct RemoveStrays(pub(in crate::engine::redb) Vec<IndexEntry>);
 
@@ -146,7 +146,7 @@ pub(in crate::engine::redb) struct InitMeta {
     pub(in crate::engine::redb) value: Vec<u8>,
 }
 
-/// Writes what is in memory alone.
+/// Writes the changes in memory alone to the disk.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Flush;
 
@@ -173,7 +173,7 @@ impl<T: Ask> Asked<T> {
     }
 }
 
-/// What the queue and the writer know of a question.
+/// A question as the queue and the writer see it.
 pub(in crate::engine::redb) trait Question:
     Send + Sync + fmt::Debug
 {

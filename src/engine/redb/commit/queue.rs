@@ -1,9 +1,9 @@
-//! Group commit: the first thread in leads, takes what waits until nothing does, commits once, wakes
-//! the rest.
+//! Group commit: the first thread leads, takes what waits until nothing does, commits once, and
+//! wakes the others.
 //!
-//! Invariant: every operation that was submitted is answered exactly once, whatever happens to the
-//! thread that leads; no operation runs twice; and nobody waits for company. It knows nothing of
-//! tables: what to do with a group is the caller's.
+//! Invariant: every submitted operation is answered exactly once, whatever happens to the leading
+//! thread. No operation runs twice, and nobody waits for company. It must not know tables: the
+//! caller commits a group.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,21 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex};
 
-/// The most operations in one commit: enough that the cost of the sync all but vanishes, and few
-/// enough that a commit takes milliseconds.
+/// The most operations in one commit: enough that the sync's cost all but vanishes, few enough that
+/// a commit takes milliseconds.
 pub(in crate::engine::redb) const MAX_GROUP: usize = 512;
 /// The most bytes of records in one commit.
 const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-/// What can wait in the queue.
+/// An operation that can wait in the queue.
 pub(in crate::engine::redb) trait Queued: Send + std::fmt::Debug {
-    /// What it is answered with.
+    /// The answer to it.
     type Outcome: Send + std::fmt::Debug;
 
-    /// How many bytes it will write, roughly.
+    /// The bytes that it will write, roughly.
     fn weight(&self) -> usize;
 
-    /// Whether it is in a group with no other.
+    /// Whether it needs a group of its own.
     fn stands_alone(&self) -> bool {
         false
     }
@@ -40,7 +40,7 @@ pub(in crate::engine::redb) struct CommitQueue<O: Queued> {
 #[derive(Debug)]
 struct State<O: Queued> {
     waiting: VecDeque<Arc<Ticket<O>>>,
-    /// Whether some thread leads, or has been told to.
+    /// Whether a thread leads, or was told to.
     led: bool,
 }
 
@@ -72,8 +72,8 @@ impl<O: Queued> CommitQueue<O> {
 
     /// Has the operation carried out, by this thread or another, and returns its outcome.
     ///
-    /// `commit` gets a group and returns an outcome for each of its operations, in their order, or
-    /// the error that is the answer to all that it took. It is called by one thread at a time.
+    /// `commit` gets a group and returns an outcome for each of its operations, in order, or the
+    /// error that answers all that it took. One thread at a time calls it.
     pub(in crate::engine::redb) fn submit(
         &self,
         operation: O,
@@ -86,7 +86,7 @@ impl<O: Queued> CommitQueue<O> {
         let mut group = Group::new(self, own);
         let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut group)));
         let tickets = group.tickets;
-        // A panic is an error to everybody who was in it: the outcome is not known.
+        // A panic is an unknown outcome to everybody in the group.
         let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
             Ok(outcomes) => (outcomes, panicked()),
             Err(error) => (Vec::new(), error),
@@ -101,7 +101,7 @@ impl<O: Queued> CommitQueue<O> {
         own
     }
 
-    /// Leads if nobody does, and waits otherwise.
+    /// Leads if no thread does, and waits otherwise.
     fn join(&self, operation: O) -> Turn<O> {
         let mut state = self.state.lock();
         if !state.led {
@@ -118,7 +118,7 @@ impl<O: Queued> CommitQueue<O> {
         ticket.wait()
     }
 
-    /// Whether some thread commits or waits just now.
+    /// Whether a thread commits or waits now.
     pub(in crate::engine::redb) fn is_busy(&self) -> bool {
         self.state.lock().led
     }
@@ -138,11 +138,11 @@ impl<O: Queued> CommitQueue<O> {
     }
 }
 
-/// What came of a group.
+/// The outcomes of a group.
 pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Queued>::Outcome>>>;
 
-/// The leader's own operation, and then what waits whenever it asks for one more: so who comes while
-/// the others are carried out is in the same commit.
+/// The leader's own operation, and then whatever waits when it asks for one more. So an operation
+/// that comes meanwhile is in the same commit.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Group<'q, O: Queued> {
     queue: &'q CommitQueue<O>,
@@ -162,7 +162,7 @@ impl<'q, O: Queued> Group<'q, O> {
         self.stands_alone || self.tickets.len() + 1 >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
     }
 
-    /// Who waits next, if it may be in this group.
+    /// The next one that waits, if it may be in this group.
     fn next_ticket(&self) -> Option<Arc<Ticket<O>>> {
         let mut state = self.queue.state.lock();
         match state.waiting.front() {

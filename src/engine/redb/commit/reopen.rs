@@ -1,4 +1,4 @@
-//! How the writer goes on after an error: with the same file, opened anew.
+//! How the writer goes on after an error: with the same file, reopened.
 //!
 //! Invariant: nothing is written after a failed sync, nor to another file than the one that was
 //! opened, nor by another process.
@@ -16,8 +16,8 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Opens the file anew if its handle is lost, so that reads go on. Threads that waited while
-    /// another one tried in vain do not try again.
+    /// Reopens the file if its handle is lost, so that reads go on. Threads that waited while
+    /// another one failed do not try again.
     pub(in crate::engine::redb) fn reopen(&self, view: &View) -> Result<()> {
         let failed_before = self.failed_reopenings.load(Ordering::Acquire);
         let mut state = self.state.lock();
@@ -25,13 +25,13 @@ impl Writer {
             return Ok(());
         }
         if self.failed_reopenings.load(Ordering::Acquire) != failed_before {
-            let cause = std::io::Error::other("it could not be opened anew after an error");
+            let cause = std::io::Error::other("it could not be opened again after an error");
             return Err(Error::io("read", view.file.path(), cause));
         }
         self.ensure_open(view, &mut state)
     }
 
-    /// redb refuses everything after an I/O error; a fresh handle will go on.
+    /// Gives up redb's handle, which refuses everything after an I/O error.
     pub(super) fn give_up(&self, view: &View, state: &mut MutexGuard<'_, State>) {
         view.handle_lost.store(true, Ordering::Release);
         self.wait_for_checkpoint(state);
@@ -41,9 +41,14 @@ impl Writer {
         };
     }
 
-    /// Reopens the file, so that reads go on, and looks whether it holds what failed to commit. A
-    /// commit is all or nothing: a durable commit of redb's is known by its number, and an entry of
-    /// the log by its keys, of which one that is not as the group would have left it is enough.
+    /// Reopens the file, so that reads go on, and looks whether it holds the failed commit. A
+    /// commit is all or nothing. A durable commit of redb is known by its number; an entry of the
+    /// log by its keys, of which one is enough.
+    ///
+    /// An example. A group stored A with revision 3 and removed B, and its write failed. The
+    /// reopened file has A with revision 2: the entry is not there, nothing of the group happened,
+    /// and the cause is the answer. If A has revision 3 and B is gone, the entry is there and may
+    /// not be on the disk: the answer is `OutcomeUnknown`.
     pub(super) fn recover(
         &self,
         view: &View,
@@ -52,12 +57,13 @@ impl Writer {
         failed: Failed,
     ) -> Failed {
         let Failed::During(error) = failed else {
-            // Whether this works or not, nothing was written; the next commit tries again.
+            // Nothing was written, whether this works or not; the next commit tries again.
             let _ = self.ensure_open(view, state);
             return failed;
         };
         if effects.flush {
-            // What was acknowledged is still there, and is written again; so the cause is the answer.
+            // What was acknowledged is still in memory and is written again, so the cause is the
+            // answer.
             let _ = self.ensure_open(view, state);
             return Failed::Before(error);
         }
@@ -77,7 +83,7 @@ impl Writer {
         if rolled_back { Failed::Before(error) } else { Failed::During(error) }
     }
 
-    /// Makes sure that a commit would go to the right file, from the right process.
+    /// Makes sure that a commit goes to the right file, from the right process.
     pub(super) fn ensure_open(&self, view: &View, state: &mut MutexGuard<'_, State>) -> Result<()> {
         if self.is_forked() {
             return Err(self.opened_by.forked());
@@ -87,7 +93,7 @@ impl Writer {
         }
         view.file.check_in_place()?;
         if view.is_handle_lost() {
-            // By a read: nothing can be written through it either.
+            // A read lost it; nothing can be written through it either.
             self.give_up(view, state);
         }
         if let State::Broken(broken) = &mut **state {
@@ -118,7 +124,7 @@ impl Writer {
             if unconfirmed != 0 && log.checkpointed() >= unconfirmed {
                 view.overlay.harden();
             }
-            // What was acknowledged in memory alone is newer than what the log says.
+            // Changes in memory alone are newer than the log.
             let mut changes = logged.clone();
             changes.extend(view.overlay.volatile());
             let committed = Committed::new(log, &changes, &snapshot);

@@ -1,8 +1,8 @@
-//! The one place that decides how a commit gets to the disk.
+//! The one place that decides how a commit gets to the disk. It writes nothing.
 
 use crate::engine::durability::Durability;
 
-/// Where a commit is once it was answered.
+/// Where a commit is when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// Nowhere: it changes nothing.
@@ -17,16 +17,16 @@ pub(super) enum Route {
     AfterCheckpoint,
 }
 
-/// What a route is decided by.
+/// The facts that decide a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
     /// Whether there is anything to commit.
     pub(super) changes_anything: bool,
-    /// Whether an entry of the log cannot tell all of it, or is no place for it.
+    /// Whether the log cannot hold all of it, or is no place for it.
     pub(super) needs_tables: bool,
-    /// How durable it has to be when it is answered.
+    /// Its durability when it is answered.
     pub(super) durability: Durability,
-    /// Whether memory takes no more that the tables do not have.
+    /// Whether memory takes no more changes that the tables do not have.
     pub(super) memory_is_full: bool,
     /// Whether the log has room for the entry.
     pub(super) log_has_room: bool,

@@ -1,7 +1,7 @@
-//! What was committed, and where it stands: in the log, and sooner or later in the database.
+//! What was committed, and where it is: in the log, and later in the database.
 //!
-//! Invariant: the database's tables, changed by what the overlay says of the keys that they are
-//! behind with, are what was committed.
+//! Invariant: the tables, changed by what the overlay has of the keys that they are behind with,
+//! are what was committed.
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::database::Connection;
@@ -13,14 +13,14 @@ use crate::engine::redb::view::overlay::Overlay;
 
 pub(in crate::engine::redb) struct Committed {
     pub(in crate::engine::redb) log: WriteAheadLog,
-    /// What the tables have not; the overlay has it.
+    /// The keys that the tables are behind with; the overlay has them.
     pub(in crate::engine::redb) behind: Keys,
     /// How many records there are.
     pub(in crate::engine::redb) stored: u64,
 }
 
 impl Committed {
-    /// Of changes, by the log and in memory, to a database of which this is a snapshot.
+    /// Of changes in the log and in memory, to the database of this snapshot.
     pub(in crate::engine::redb) fn new(
         log: WriteAheadLog,
         changes: &Changes,
@@ -37,7 +37,7 @@ impl Committed {
         Ok(Self { log, behind: changes.keys().copied().collect(), stored })
     }
 
-    /// Lets the tables catch up with what was acknowledged.
+    /// Has the tables catch up with what was acknowledged.
     pub(in crate::engine::redb) fn catch_up(
         &mut self,
         connection: &mut Connection,
@@ -51,8 +51,8 @@ impl Committed {
         connection.put(changes.keys().copied(), &changes)
     }
 
-    /// Writes what the tables have into the database's file, and everything that was acknowledged
-    /// with it, so that the log begins again.
+    /// Makes the tables durable, and with them everything that was acknowledged. The log starts
+    /// over.
     pub(in crate::engine::redb) fn commit_to_disk(
         &mut self,
         connection: &mut Connection,

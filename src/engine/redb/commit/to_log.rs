@@ -1,4 +1,4 @@
-//! What stands in the way of a commit's entry of the log, and what there is to wait for.
+//! The facts for a commit's route, and what there is to wait for before its entry is written.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::route::Circumstances;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
-/// What the route of a commit is decided by. After a failed sync there is none.
+/// The facts that decide the route of a commit. After a failed sync there are none.
 pub(super) fn circumstances(
     view: &View,
     state: &mut State,
@@ -27,7 +27,7 @@ pub(super) fn circumstances(
         changes_anything: effects.change_anything(),
         needs_tables: effects.need_tables(),
         durability: effects.durability(view.options.durability),
-        // What a flush writes is in memory already.
+        // The changes of a flush are in memory already.
         memory_is_full: !effects.flush && view.overlay.is_full(),
         log_has_room: entry.is_some_and(|entry| log.has_room_for(entry)),
         is_checkpointing,
@@ -35,8 +35,8 @@ pub(super) fn circumstances(
 }
 
 impl Writer {
-    /// Waits for the end of a checkpoint in the middle of a group. What was decided rests on what was
-    /// acknowledged, and holds in a file that had to be reopened, too.
+    /// Waits for the end of a checkpoint in the middle of a group. What was decided rests on what
+    /// was acknowledged, so it also holds in a reopened file.
     pub(super) fn wait_again(
         &self,
         view: &View,

@@ -1,7 +1,8 @@
-//! Commits of redb's: of what no entry of the log can tell, or has room for; and a snapshot of everything.
+//! Durable commits of redb, of changes that the log cannot hold or has no room for; and a snapshot
+//! of everything.
 //!
-//! Invariant: the tables have caught up with what was acknowledged before anything else is done to them.
-//! So a durable commit of redb's holds everything.
+//! Invariant: the tables catch up with what was acknowledged before anything else is done to them.
+//! So a durable commit of redb holds everything.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
@@ -16,7 +17,7 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Commits what was decided, and everything before it, to the disk.
+    /// Makes what was decided, and everything before it, durable in the tables.
     pub(super) fn write_to_tables(
         &self,
         view: &View,
@@ -56,8 +57,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Lets readers see everything so far in a snapshot, though it is not all in redb's part of the
-    /// file.
+    /// Publishes everything so far in a snapshot, though it is not all in redb's part of the file.
     pub(super) fn publish_everything(
         &self,
         view: &View,
@@ -79,7 +79,7 @@ impl Writer {
             .map_err(|error| error::from_redb("read", view.file.path(), error))
     }
 
-    /// Does something with the tables, which have caught up, and which nobody else has meanwhile.
+    /// Runs `act` on the tables, which nobody else has meanwhile.
     fn with_tables(
         &self,
         view: &View,

@@ -117,7 +117,7 @@ impl WriteAheadLog {
         self.disk.inner()
     }
 
-    /// The number of redb's last commit on the disk.
+    /// The number of redb's last durable commit.
     pub(in crate::engine::redb) const fn checkpointed(&self) -> u64 {
         self.checkpointed
     }

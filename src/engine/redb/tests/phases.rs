@@ -12,7 +12,8 @@ use crate::engine::redb::pages::verify::Verdict;
 use crate::engine::redb::tests::verified::{in_memory, verdict};
 use crate::testing::SimulatedDisk;
 
-/// Which of redb's two commit slots counts: a bit in its header, behind the nine bytes of its mark.
+/// The bit of redb's header that says which of its two commit slots counts, after the nine bytes of
+/// its magic.
 fn slot_that_counts(disk: &SimulatedDisk) -> u8 {
     disk.store_bytes()[9] & 1
 }

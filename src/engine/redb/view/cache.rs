@@ -133,14 +133,14 @@ impl RecordCache {
         }
     }
 
-    /// A commit changes this key and is about to be published.
+    /// Removes the key of a commit that is about to be published.
     pub(in crate::engine::redb) fn invalidate(&self, key: &SessionKey, commit: u64) {
         let mut shard = self.shard(key).write();
         shard.changed_by = commit;
         shard.remove(key);
     }
 
-    /// A commit may have changed every key.
+    /// Removes everything: a commit may have changed every key.
     pub(in crate::engine::redb) fn invalidate_all(&self, commit: u64) {
         for shard in &self.shards {
             let mut shard = shard.write();
@@ -201,7 +201,7 @@ impl Shard {
         }
     }
 
-    /// Spares a record that was used since the hand last came by; removes it otherwise.
+    /// Moves the hand. A record that was used since it last passed stays; another one is removed.
     fn advance_hand(&mut self) {
         self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
         let unused = self.slots.get_mut(self.hand).and_then(Option::as_mut).and_then(|slot| {

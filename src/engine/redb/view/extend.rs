@@ -24,7 +24,7 @@ pub(in crate::engine::redb) struct Extension {
     pub(in crate::engine::redb) revision: Option<u64>,
 }
 
-/// What became of it.
+/// The result of an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Extended {
     /// The session, with its touch. The receipt takes the touch back.

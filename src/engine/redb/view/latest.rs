@@ -1,8 +1,8 @@
-//! The store as the last commit left it, for who decides the next one: overlay, cache and filter first,
-//! and then the snapshot. The tables may be behind it, and busy.
+//! The store as the last commit left it, on which the next one is decided: overlay, cache and
+//! filter, then the snapshot. The tables may be behind it, and busy.
 //!
-//! Invariant: nobody publishes and nobody commits meanwhile; so several looks are one. Pending touches
-//! are not in it.
+//! Invariant: no commit is made or published meanwhile, so several looks are one. Pending touches
+//! are not part of it.
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error::RedbResult;
@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 
 impl View {
-    /// Looks at the snapshot, with redb's error.
+    /// Reads the snapshot. The error is redb's own.
     pub(in crate::engine::redb) fn in_snapshot<T>(
         &self,
         look: impl FnOnce(&Snapshot) -> RedbResult<T>,

@@ -1,8 +1,8 @@
-//! What readers and the writer both use, and the look-up of one session.
+//! What readers and the writer share, and the look-up of one session.
 //!
-//! Invariant: the touch buffer is asked first, then the overlay, then the cache, then the snapshot. A
-//! touch leaves the buffer only once the overlay or a snapshot holds it, and a change leaves the
-//! overlay only once a snapshot does, so neither is ever missed.
+//! Invariant: a look-up asks the touch buffer, then the overlay, then the cache, then the snapshot.
+//! A touch leaves the buffer after the overlay or a snapshot holds it. A change leaves the overlay
+//! after a snapshot holds it. So neither is ever missed.
 
 pub(in crate::engine::redb) mod cache;
 pub(in crate::engine::redb) mod extend;
@@ -40,17 +40,18 @@ pub(in crate::engine::redb) struct View {
     pub(in crate::engine::redb) filter: KeyFilter,
     /// What was committed since the snapshot was taken.
     pub(in crate::engine::redb) overlay: Overlay,
-    /// The store as it was some commits ago; `None` once closed.
+    /// The store as some earlier commit left it; `None` once closed.
     pub(in crate::engine::redb) snapshot: ArcSwapOption<Snapshot>,
-    /// How many records there are. Overlay, snapshot and this change together under the lock, so
-    /// that who holds it sees all of a commit or nothing; no I/O is done meanwhile.
+    /// The number of records. Overlay, snapshot and this change together under the lock, so its
+    /// holder sees all of a commit or nothing. No I/O is done meanwhile.
     shown: RwLock<u64>,
-    /// Whether an error has ended the handle behind the snapshot, so that it reads nothing any more.
+    /// Whether an error has ended redb's handle, so that the snapshot reads nothing more from the
+    /// file.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
 }
 
 impl View {
-    /// Of a file that was opened: a snapshot, changed by what the log says.
+    /// A view of a file that was opened: its snapshot, changed by its log.
     pub(in crate::engine::redb) fn new(
         file: StoreFile,
         options: &RedbOptions,
@@ -73,7 +74,7 @@ impl View {
         }
     }
 
-    /// Looks at the snapshot.
+    /// Reads the snapshot.
     pub(in crate::engine::redb) fn with_snapshot<T>(
         &self,
         look: impl FnOnce(&Snapshot) -> RedbResult<T>,
@@ -83,15 +84,16 @@ impl View {
         look(snapshot).map_err(|error| self.failed_to_read(error))
     }
 
-    /// Whether reads that need the disk wait for the file to be opened anew.
+    /// Whether reads that need the disk must open the file again first.
     pub(in crate::engine::redb) fn is_handle_lost(&self) -> bool {
         self.handle_lost.load(Ordering::Acquire)
     }
 
-    /// A snapshot that outlived its handle is closed with the store, or waits for a new handle.
+    /// Maps a failed read: `Closed` if the store was closed, else an I/O error; the next call opens
+    /// the file again.
     pub(in crate::engine::redb) fn failed_to_read(&self, error: redb::Error) -> Error {
-        // redb reads nothing more after its first I/O error. (A handle that was closed has a
-        // successor, or is known to be lost.)
+        // redb reads nothing more after its first I/O error. A handle that was closed has a
+        // successor, or is known to be lost.
         if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
             self.handle_lost.store(true, Ordering::Release);
         }
@@ -101,7 +103,7 @@ impl View {
         }
     }
 
-    /// The record under a key as every caller must see it: with its pending touch.
+    /// The record under a key with its pending touch, as every caller must see it.
     pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let pending = self.touches.pending(key);
         let record = match self.get_in_memory(key) {
@@ -114,8 +116,8 @@ impl View {
         })
     }
 
-    /// What was last committed under a key, without its pending touch; the outer `None` where only
-    /// the snapshot can tell.
+    /// The record that was last committed under a key, without its pending touch; the outer `None`
+    /// if only the snapshot can tell.
     pub(in crate::engine::redb) fn get_in_memory(
         &self,
         key: &SessionKey,
@@ -142,7 +144,7 @@ impl View {
         Ok(self.load_from_snapshot(key)?.0)
     }
 
-    /// What the last snapshot holds under a key, and which one that is.
+    /// The record that the last snapshot holds under a key, and the snapshot's number.
     fn load_from_snapshot(&self, key: &SessionKey) -> Result<(Option<Record>, u64)> {
         let (record, commit) =
             self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
@@ -153,8 +155,14 @@ impl View {
         Ok((record, commit))
     }
 
-    /// A record of a listing on a snapshot that may be some time old, with the latest touch. One
-    /// that is not in the buffer any more has been settled by a later commit; that one has it.
+    /// A listing's record with its session's latest touch, though the listing's snapshot may be
+    /// old.
+    ///
+    /// An example. A listing takes snapshot 7 at 10:00; it shows a session last active at 9:58. At
+    /// 10:01 the session is touched: the touch is in the buffer, and is applied here. At 10:02 a
+    /// flush commits it, and it leaves the buffer. If the overlay has the key, or the last snapshot
+    /// is no longer 7, the session is loaded again for its latest time. Otherwise nothing has
+    /// changed since snapshot 7.
     pub(in crate::engine::redb) fn with_latest_touch(
         &self,
         commit: u64,
@@ -164,7 +172,7 @@ impl View {
         if let Some(at) = self.touches.pending(key) {
             return Ok(record.touched(at));
         }
-        // In this order: what has left the overlay is in a snapshot.
+        // The overlay before the snapshot: what has left the overlay is in a snapshot.
         if self.overlay.contains(key).is_none() && self.is_last(commit) {
             return Ok(record);
         }

@@ -1,9 +1,9 @@
-//! What has been committed since the last snapshot was taken, by key, for readers to look at first.
+//! The changes committed since the last snapshot was taken, by key. Readers ask it before the
+//! snapshot.
 //!
-//! Invariant: a change is in here from the moment it is acknowledged until a snapshot that holds it
-//! has been published, and for as long as it is in memory alone. All changes of a batch come in at
-//! once, so that nobody sees one of them and, later, another one's key as it was before. The index by
-//! user has the key of every record in here that has a user, and no other.
+//! Invariant: a change is in here from its acknowledgement until a snapshot that holds it is
+//! published, and for as long as it is in memory alone. All changes of a group come in at once. So
+//! nobody sees one of them and, later, another key as it was before.
 
 use std::collections::HashMap;
 
@@ -17,11 +17,12 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
 const SHARDS: usize = 64;
-/// Somewhat more than what a full log takes.
+/// The most bytes of changes in memory alone. A full log takes somewhat less.
 const ROOM: usize = 12 * 1024 * 1024;
-/// So much that is in memory alone fits into one entry of most logs, and is written before its time.
+/// Changes of so many bytes in memory alone are written before their time. They fit into one entry
+/// of most logs.
 const MUCH: usize = 1024 * 1024;
-/// What a change takes besides its record's tail, with its place in the index by user.
+/// The bytes of a change besides its record's tail.
 const ENTRY: usize = (size_of::<(SessionKey, Changed)>() + size_of::<SessionKey>()) * 3 / 2;
 
 #[derive(Debug)]
@@ -29,21 +30,21 @@ pub(in crate::engine::redb) struct Overlay {
     shards: [RwLock<Shard>; SHARDS],
     /// Locked after a shard, or alone.
     by_user: RwLock<HashMap<UserKey, Keys>>,
-    /// How many changes have been looked at.
+    /// The number of changes that were looked at.
     #[cfg(test)]
     pub(in crate::engine::redb) looks: std::sync::atomic::AtomicU64,
     bytes: AtomicUsize,
-    /// Of them what is in memory alone.
+    /// The bytes of changes in memory alone.
     volatile_bytes: AtomicUsize,
 }
 
 type Shard = HashMap<SessionKey, Changed, BuildKeyHasher>;
 
-/// What a commit has left under a key.
+/// What a commit left under a key.
 #[derive(Clone, Debug)]
 struct Changed {
     record: Option<Record>,
-    /// Whether it is in memory alone: neither the log has it, nor a commit on the disk.
+    /// Whether neither the log has it, nor a durable commit.
     volatile: bool,
 }
 
@@ -63,7 +64,7 @@ impl Overlay {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Whether it takes enough memory for a snapshot to be due.
+    /// Whether it takes so much memory that a snapshot is due.
     pub(in crate::engine::redb) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Acquire) >= ROOM
     }
@@ -73,12 +74,12 @@ impl Overlay {
         self.volatile_bytes.load(Ordering::Acquire) > 0
     }
 
-    /// Whether so much is that it ought to be written before its time.
+    /// Whether so much is in memory alone that it should be written before its time.
     pub(in crate::engine::redb) fn is_much_volatile(&self) -> bool {
         self.volatile_bytes.load(Ordering::Acquire) >= MUCH
     }
 
-    /// What a commit has left under this key; the outer `None` if the snapshot knows better.
+    /// What a commit left under this key; the outer `None` if the snapshot is as new.
     pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Option<Record>> {
         if self.is_empty() {
             return None;
@@ -87,7 +88,7 @@ impl Overlay {
         shard_of(&self.shards, key).read().get(key).map(|changed| changed.record.clone())
     }
 
-    /// Whether the session is there, as far as it was changed.
+    /// Whether a changed session is there; `None` if it was not changed.
     pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Option<bool> {
         if self.is_empty() {
             return None;
@@ -107,15 +108,15 @@ impl Overlay {
         keys
     }
 
-    /// Notes, for tests, how much of this a call has to do with.
+    /// Counts, for tests, the changes that a call looks at.
     fn count_looks(&self, number: usize) {
         #[cfg(test)]
         self.looks.fetch_add(number as u64, std::sync::atomic::Ordering::Relaxed);
         let _ = number;
     }
 
-    /// A batch is committed, in memory alone if it is `volatile`. One that has `cleared` the store
-    /// leaves nothing but its changes.
+    /// Adds the changes of a group that was committed, in memory alone if it is `volatile`. If the
+    /// group has `cleared` the store, only these changes stay.
     pub(in crate::engine::redb) fn add(&self, changes: &Changes, cleared: bool, volatile: bool) {
         let mut by_shard: [Vec<_>; SHARDS] = std::array::from_fn(|_| Vec::new());
         for (key, record) in changes {
@@ -129,7 +130,7 @@ impl Overlay {
                 open.push((shard.write(), changes));
             }
         }
-        // Every lock is held until all of it is in.
+        // All locks are held until every change is in.
         for (shard, changes) in &mut open {
             for (key, changed) in shard.iter_mut().filter(|_| cleared) {
                 let nothing = Changed { record: None, volatile };
@@ -144,7 +145,7 @@ impl Overlay {
         }
     }
 
-    /// What the log of a file says that was reopened; what is in memory alone is newer, and stays.
+    /// Adds the changes in the log of a reopened file. Changes in memory alone are newer, and stay.
     pub(in crate::engine::redb) fn add_logged(&self, logged: &Changes) {
         let volatile = self.volatile();
         let older = logged.iter().filter(|(key, _)| !volatile.contains_key(key));
@@ -152,8 +153,8 @@ impl Overlay {
         self.add(&older, false, false);
     }
 
-    /// Keeps account of what stands under a key, whose shard is locked. What comes is counted before
-    /// what goes: an overlay that is not empty never seems to be.
+    /// Keeps account of the change under a key, whose shard is locked. What comes is counted before
+    /// what goes, so an overlay that is not empty never seems empty.
     fn account(&self, key: &SessionKey, before: Option<&Changed>, after: Option<&Changed>) {
         if let Some(changed) = after {
             self.bytes.fetch_add(changed.weight(), Ordering::AcqRel);
@@ -182,7 +183,7 @@ impl Overlay {
         }
     }
 
-    /// What is in memory alone.
+    /// The changes in memory alone.
     pub(in crate::engine::redb) fn volatile(&self) -> Changes {
         let mut volatile = Changes::default();
         for shard in &self.shards {
@@ -194,7 +195,7 @@ impl Overlay {
         volatile
     }
 
-    /// What was in memory alone is on the disk as well.
+    /// The changes that were in memory alone are on the disk now.
     pub(in crate::engine::redb) fn harden(&self) {
         for shard in &self.shards {
             for changed in shard.write().values_mut().filter(|changed| changed.volatile) {
@@ -221,11 +222,11 @@ impl Overlay {
         all
     }
 
-    /// A snapshot with these changes is published. What has been changed again since then stays.
+    /// A snapshot with these changes is published: drops those that have not changed since.
     pub(in crate::engine::redb) fn drop_published(&self, shown: &Changes) {
         for (key, record) in shown {
             let mut shard = shard_of(&self.shards, key).write();
-            // One that is the same is what the snapshot says, whichever change left it.
+            // An equal change is what the snapshot holds, whichever commit left it.
             let is_shown = |changed: &Changed| !changed.volatile && changed.record == *record;
             if shard.get(key).is_some_and(is_shown)
                 && let Some(changed) = shard.remove(key)
@@ -235,7 +236,7 @@ impl Overlay {
         }
     }
 
-    /// The index entries, which have passed, of sessions in here.
+    /// The passed index entries of the sessions in here.
     pub(in crate::engine::redb) fn passed(&self, now: Timestamp) -> Vec<IndexEntry> {
         let mut passed = Vec::new();
         self.for_each(|key, record| {
@@ -245,7 +246,7 @@ impl Overlay {
         passed
     }
 
-    /// Looks at every change.
+    /// Visits every change.
     pub(in crate::engine::redb) fn for_each(
         &self,
         mut visit: impl FnMut(&SessionKey, Option<&Record>),
@@ -269,7 +270,7 @@ impl Overlay {
         self.retain(|_, changed| changed.volatile);
     }
 
-    /// A snapshot with every change is published but with these, and with what is in memory alone.
+    /// A snapshot is published with every change except these, and except those in memory alone.
     pub(in crate::engine::redb) fn clear_durable_but(&self, changes: &Changes) {
         self.retain(|key, changed| changed.volatile || changes.contains_key(key));
     }

@@ -1,8 +1,8 @@
-//! How readers come to see what was committed, and how they look at all of it at once.
+//! How readers come to see a commit, and how they see all of it at once.
 //!
-//! Invariant: whatever a snapshot does not show yet is in the overlay, and nothing that is kept in
-//! memory is older than the snapshot beside it. A listing sees all of a commit or nothing of it, and
-//! the count that belongs to what it sees. Nothing here reads or writes a file.
+//! Invariant: a change that no snapshot shows yet is in the overlay. Nothing kept in memory is
+//! older than the snapshot beside it. A listing sees all of a commit or nothing of it, with the
+//! count that belongs to it. Nothing here reads or writes a file.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::redb::view::listing::Listing;
 use crate::error::{Error, Result};
 use crate::session::user::UserKey;
 
-/// How often a user's sessions are looked up because a new snapshot was published meanwhile.
+/// How often a user's sessions are looked up again because a new snapshot was published meanwhile.
 const READS: u32 = 4;
 
 impl View {
@@ -24,10 +24,10 @@ impl View {
         Ok(Listing::new(snapshot, self.overlay.all(), *stored))
     }
 
-    /// A user's sessions as they are now: a listing of no others.
+    /// A listing of one user's sessions as they are now.
     pub(in crate::engine::redb) fn listing_of(&self, user: &UserKey) -> Result<Listing> {
         for _ in 0..READS {
-            // The index is read with no lock held, and holds for as long as this is the last snapshot.
+            // The index is read without a lock. It counts if this is still the last snapshot.
             let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
             let failed = |error| self.failed_to_read(error);
             let keys = snapshot.keys_of(user).map_err(failed)?;
@@ -47,7 +47,8 @@ impl View {
         self.snapshot.load_full().map(|_| *stored).ok_or(Error::Closed)
     }
 
-    /// A commit has made these changes, in memory alone if it is `volatile`, and left so many records.
+    /// Shows the changes of a commit, in memory alone if it is `volatile`, and the number of
+    /// records.
     pub(in crate::engine::redb) fn show_changes(
         &self,
         changes: &Changes,
@@ -59,7 +60,7 @@ impl View {
         *shown = stored;
     }
 
-    /// A snapshot holds everything that was committed, though not on the disk.
+    /// Publishes a snapshot that holds everything that was committed, though not on the disk.
     pub(in crate::engine::redb) fn show_in_memory(&self, snapshot: Snapshot) {
         let (commit, changes) = (snapshot.commit(), self.overlay.all());
         self.forget_cached(&changes, commit);
@@ -71,8 +72,8 @@ impl View {
         self.overlay.clear_durable();
     }
 
-    /// A snapshot holds everything that was committed, and these changes, which are shown with it. All
-    /// of it is on the disk.
+    /// Publishes a snapshot that holds everything, and shows these changes with it. All of it is on
+    /// the disk.
     pub(in crate::engine::redb) fn show_all(
         &self,
         snapshot: Snapshot,
@@ -97,8 +98,8 @@ impl View {
         self.overlay.clear();
     }
 
-    /// A snapshot holds these changes, which are shown already. Some keys may have been changed
-    /// again since.
+    /// Publishes a snapshot that holds these changes, which are shown already. Some keys may have
+    /// changed since.
     pub(in crate::engine::redb) fn show_published(&self, snapshot: Snapshot, changes: &Changes) {
         let commit = snapshot.commit();
         self.forget_cached(changes, commit);
@@ -110,9 +111,9 @@ impl View {
         self.overlay.drop_published(changes);
     }
 
-    /// The file was reopened: a snapshot, changed by what its log says, and by what was acknowledged
-    /// in memory alone. What the failed commit left in it is not known; nothing else that is kept in
-    /// memory may outlive it.
+    /// The file was reopened: publishes its snapshot, changed by its log and by the changes in
+    /// memory alone. What the failed commit left in it is unknown, so nothing else in memory may
+    /// outlive it.
     pub(in crate::engine::redb) fn show_reopened(
         &self,
         snapshot: Snapshot,
@@ -120,8 +121,8 @@ impl View {
         stored: u64,
     ) {
         let mut shown = self.shown.write();
-        // Before the snapshot, which may hold less than the last one; and no look in between must
-        // find neither.
+        // The overlay before the snapshot, which may hold less than the last one. No look in
+        // between may find neither.
         self.overlay.add_logged(logged);
         self.filter.forget();
         self.cache.invalidate_all(snapshot.commit());
@@ -130,20 +131,20 @@ impl View {
         *shown = stored;
     }
 
-    /// Does something while nothing is shown that was not.
+    /// Runs `act` while nothing new is shown.
     pub(in crate::engine::redb) fn while_nothing_is_shown<T>(&self, act: impl FnOnce() -> T) -> T {
         let _shown = self.shown.read();
         act()
     }
 
-    /// First the cache forgets what has changed; then the snapshot is replaced, ...
+    /// First the cache forgets the changed keys; ...
     fn forget_cached(&self, changes: &Changes, commit: u64) {
         for key in changes.keys() {
             self.cache.invalidate(key, commit);
         }
     }
 
-    /// ... and keys that come are in the filter before it is, ...
+    /// ... then the filter learns the new keys, before the snapshot is replaced; ...
     fn replace_snapshot(&self, snapshot: Snapshot, changes: &Changes) {
         for (key, _) in changes.iter().filter(|(_, record)| record.is_some()) {
             self.filter.add(key);
@@ -151,7 +152,7 @@ impl View {
         self.snapshot.store(Some(Arc::new(snapshot)));
     }
 
-    /// ... and then the cache learns what it holds now.
+    /// ... then the cache learns the new records.
     fn fill_cache(&self, changes: &Changes, commit: u64) {
         for (key, record) in changes {
             if let Some(record) = record {

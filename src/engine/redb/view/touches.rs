@@ -1,9 +1,8 @@
 //! Touches that are not on the disk yet: by key, the latest moment of activity.
 //!
-//! Invariant: an entry goes away only once a published commit that is on the disk holds it, or its
-//! record is gone. A sweep and a touch of one session meet at its shard's lock: the sweep that finds
-//! a touch spares the session, and the touch that finds its session condemned waits its turn in the
-//! queue.
+//! Invariant: an entry leaves only after a published commit on the disk holds it, or its record is
+//! gone. A sweep and a touch of one session meet at its shard's lock. A sweep that finds a touch
+//! spares the session. A touch that finds its session condemned goes through the queue.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -16,7 +15,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
-/// The most touches that wait: about 18 MiB. Beyond it, who touches flushes.
+/// The most touches that wait, about 13 MiB. A touch without room goes through the queue.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
 
@@ -41,7 +40,7 @@ struct Shard {
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     at: Timestamp,
-    /// The number of the last touch of the session, by which a thread knows its own.
+    /// The number of the session's last touch, by which a thread knows its own.
     turn: u64,
     waiting: Waiting,
 }
@@ -56,17 +55,17 @@ pub(in crate::engine::redb) struct Pending {
     pub(in crate::engine::redb) late: (u64, Duration),
 }
 
-/// What a touch has changed in the buffer, for whoever has to take it back.
+/// What a touch changed in the buffer, so that it can be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Receipt {
     before: Option<Timestamp>,
     turn: u64,
 }
 
-/// What became of a look at a session, and of the touch that it decided on.
+/// The result of a look at a session, and of the touch that it decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Touched<T> {
-    /// The look's answer; the touch, if it decided on one, is kept.
+    /// The look's answer. If it decided on a touch, that is kept.
     Done(T, Option<Receipt>),
     /// The buffer has no room for the touch, which is not kept.
     Full,
@@ -106,8 +105,8 @@ impl TouchBuffer {
         self.shards.iter().filter_map(of_shard).max()
     }
 
-    /// Looks at a session with its pending touch in view, and keeps the later of that and the touch
-    /// that the look decides on. It is one step: neither a removal nor a sweep comes between the two.
+    /// Looks at a session with its pending touch, and keeps the later of that and the touch that
+    /// the look decides on. It is one step: neither a removal nor a sweep comes in between.
     pub(in crate::engine::redb) fn touch_if<T>(
         &self,
         key: &SessionKey,
@@ -142,8 +141,7 @@ impl TouchBuffer {
         }
     }
 
-    /// Takes back a touch that came to nothing. What other threads have told of the session, before
-    /// it or since, stays.
+    /// Takes back a touch that came to nothing. Touches of other threads, before it or since, stay.
     pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
         let mut shard = self.shard(key).lock();
         let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
@@ -162,9 +160,8 @@ impl TouchBuffer {
         self.shard(key).lock().touches.get(key).map(|touch| touch.at)
     }
 
-    /// Lets a sweep decide, with the session's pending touch in view, whether it goes. If it does,
-    /// no touch is recorded for it until it
-    /// stands in a [`Condemned`] that is dropped.
+    /// Has `expired` decide, with the session's pending touch, whether the session ends. If it
+    /// does, no touch is kept for it until a [`Condemned`] that holds the key is dropped.
     pub(in crate::engine::redb) fn condemn_if(
         &self,
         key: &SessionKey,
@@ -198,7 +195,7 @@ impl TouchBuffer {
         touches
     }
 
-    /// A published commit holds these touches, and is on the disk; later ones stay.
+    /// A published commit on the disk holds these touches; later ones stay.
     pub(in crate::engine::redb) fn settle(&self, touches: &Touches) {
         if touches.is_empty() {
             return;
@@ -221,7 +218,7 @@ impl TouchBuffer {
         self.remove(&mut self.shard(key).lock(), key);
     }
 
-    /// Every record that `absent` says so of is gone.
+    /// Forgets the touches of every record that is `absent`.
     pub(in crate::engine::redb) fn forget_absent(&self, absent: impl Fn(&SessionKey) -> bool) {
         for shard in &self.shards {
             let keys: Vec<_> = shard.lock().touches.keys().copied().collect();
@@ -240,7 +237,7 @@ impl TouchBuffer {
     }
 }
 
-/// The sessions that a batch has condemned; released when the batch is over, one way or the other.
+/// The sessions that a group has condemned. They are released when it is over, committed or not.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Condemned<'b> {
     buffer: &'b TouchBuffer,

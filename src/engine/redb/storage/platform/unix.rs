@@ -131,7 +131,7 @@ pub(in crate::engine::redb::storage) fn rename_to_nothing(
     use rustix::fs::{RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // `PERM` is what a filter of system calls says of one that it does not know.
+        // A filter of system calls answers `PERM` to one that it does not know.
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => {
             Err(io::ErrorKind::Unsupported.into())
         }

@@ -1,4 +1,4 @@
-//! What the overlay holds, and for how long.
+//! The overlay: which changes it holds, and for how long.
 
 use super::*;
 use crate::record::Parts;

@@ -67,7 +67,7 @@ fn a_read_error_is_an_error_and_never_no_session() {
             Err(other) => panic!("{other:?}"),
         }
         disk.repair();
-        // The next read opens the file anew, and all is as it was.
+        // The next read opens the file again, and all is as it was.
         assert_eq!(store.read(session.id()).unwrap().unwrap().content().len(), LEN);
     }
     assert!(errors > SESSIONS / 2, "{errors} reads reached the disk");
@@ -127,7 +127,7 @@ fn whatever_is_called_after_a_read_error_opens_the_file_anew() {
             call(&store, own).unwrap_or_else(|error| panic!("{name}: {error:?}"));
             disk.reads() > before
         });
-        assert!(reopened, "{name} did not open the file anew");
+        assert!(reopened, "{name} did not open the file again");
         // The others are no worse for it.
         store.for_each(|_, _| ()).unwrap();
     }

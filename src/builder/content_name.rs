@@ -1,9 +1,10 @@
 //! Owns the names of a store's content: which one opens it, and how one takes the place of another.
 //!
-//! Invariant: a name that has ever been given to the content opens it, until the names are taken off, so
-//! no release is locked out by one that came after it. A file in which nothing is stored takes any name
-//! besides: nothing can be misread there, and nobody is to be locked out by a name. What keeps content of one type from being
-//! read as another is the shape in each record; a name tells stores apart before anything is read.
+//! Invariant: every name that the content ever had opens it, until the names are taken off. So no
+//! release is locked out by a later one. A file in which nothing is stored takes any name besides:
+//! nothing can be misread there, and nobody is to be locked out by a name. What keeps content of
+//! one type from being read as another is the shape in each record; a name tells stores apart
+//! before anything is read.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! The contract: what an engine must keep, and the calls by which a store uses it.
+//! The contract: an engine's duties, and the calls by which a store uses it.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::time::timeouts::Timeouts;
 
 /// Keeps records: implement this to keep sessions somewhere else.
 ///
-/// Everything about sessions that is not storage (ids and their digests, timeouts, encoding,
-/// limits on content, retries) is done by [`SessionStore`](crate::SessionStore), once, for every
-/// engine. What is left is a table of records by key with two indexes, and a few operations on it,
-/// each of them atomic. `sessile::testing::engine_conformance!` runs the conformance suite over any
-/// engine; an engine that passes it keeps every rule of the store.
+/// [`SessionStore`](crate::SessionStore) does everything about sessions that is not storage, once,
+/// for every engine: ids and their digests, timeouts, encoding, limits on content, retries. What is
+/// left is a table of records by key with two indexes, and a few operations on it, each of them
+/// atomic. `sessile::testing::engine_conformance!` runs the conformance suite over any engine; an
+/// engine that passes it keeps every rule of the store.
 ///
 /// # Contract
 ///
@@ -107,7 +107,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// the record out as it is then. It looks and touches in one step: neither a removal nor a sweep
     /// comes between the two.
     ///
-    /// An engine for which a touch is dear may leave out one that moves `last_active` by less than
+    /// An engine with expensive touches may leave out one that moves `last_active` by less than
     /// `resolution`; the record that it hands out shows what is stored.
     ///
     /// # Durability
@@ -224,9 +224,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     #[doc(alias = "for_each")]
     fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()>;
 
-    /// Shows every user greater than `after` who has a live record, with the number of their live
-    /// records, in the order of their keys. Memory use does not grow with the number of users. No
-    /// lock is held while `visit` runs.
+    /// Shows every user greater than `after` who has a live record, in order, with the number of
+    /// their live records. Memory use does not grow with the number of users. No lock is held while
+    /// `visit` runs.
     ///
     /// # Errors
     ///

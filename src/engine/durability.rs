@@ -42,10 +42,10 @@ pub enum Durability {
     /// logout that was acknowledged stays one.
     #[default]
     Immediate,
-    /// As `Immediate`, without the log: each commit is one of redb's, in two phases and two syncs.
-    /// Choose it where one attacker can choose content, read the file and cut the power. The salt that
-    /// tells an entry of the log from content that imitates one is in the file, so that attacker
-    /// could forge an entry. After a crash it takes longer to open.
+    /// As `Immediate`, without the log: each commit is a durable one of redb, in two phases and two
+    /// syncs. Choose it where one attacker can choose content, read the file and cut the power. The
+    /// salt that tells an entry of the log from content that imitates one is in the file, so that
+    /// attacker could forge an entry. After a crash it takes longer to open.
     TwoPhase,
     /// A write returns at once and is on the disk within the interval, with the next
     /// [`flush`](crate::SessionStore::flush), or on closing. A crash loses the last interval,

@@ -21,9 +21,9 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Everything that can go wrong, in one list.
 ///
-/// An error is never "no session": a method that finds no session says so with `Ok(None)`,
-/// `Ok(false)` or [`Error::Gone`], and everything else here means that the question could not be
-/// answered. No message and no `Debug` output contains a session id.
+/// An error is never "no session": a method that finds no session answers `Ok(None)`, `Ok(false)`
+/// or [`Error::Gone`]. Every other error means that the question could not be answered. No message
+/// and no `Debug` output contains a session id.
 ///
 /// In a server, three kinds of errors are answers to a client rather than failures of the store:
 /// [`InvalidId`](Self::InvalidId) is a client without a session, and [`Gone`](Self::Gone) and
@@ -198,7 +198,7 @@ pub enum Error {
         source: Source,
     },
     /// The callback of [`Builder::on_recovery`](crate::Builder::on_recovery) called the recovery
-    /// off. The next opening begins it anew.
+    /// off. The next opening starts over.
     #[error(
         "{path} was not closed and its recovery was called off; open it again to recover it",
         path = .path.display()

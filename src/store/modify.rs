@@ -8,8 +8,8 @@ use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::store::SessionStore;
 
-/// How often a change is tried. Each failed try means that another thread's update succeeded, so
-/// this is reached only where thousands of updates of one session overtake a single caller.
+/// How often a change is tried. Each failed try means that another thread's update succeeded. So
+/// only thousands of updates of one session, all faster than this caller, reach it.
 pub(super) const MAX_ATTEMPTS: u32 = 10_000;
 
 /// What the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return, and what
@@ -205,9 +205,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read) and [`update`](Self::update), but for `Gone` and `Conflict`:
-    /// [`Error::Conflict`] only after 10,000 tries. An error that the closure returns is returned as
-    /// it is, and nothing is written.
+    /// As for [`read`](Self::read) and [`update`](Self::update), except `Gone` and `Conflict`:
+    /// [`Error::Conflict`] only after 10,000 tries. An error that the closure returns is returned
+    /// as it is, and nothing is written.
     ///
     /// # Examples
     ///

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Tells the time. The store asks it once for every operation.
 ///
 /// Every deadline is a wall-clock time, because sessions outlive the process: a monotonic clock
-/// starts anew at every boot. A clock that jumps backwards extends nothing, since
+/// starts from zero at every boot. A clock that jumps backwards extends nothing, since
 /// `last_active` never decreases; one that jumps forwards ends sessions early, and what was swept
 /// stays gone.
 ///

@@ -131,3 +131,24 @@ fn every_link_of_a_page_leads_to_a_file() {
     }
     assert!(seen > 20, "{seen} links");
 }
+
+/// What stands between backquotes and looks like a file or a folder.
+fn paths_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|word| {
+        let plain = |letter: char| letter.is_ascii_lowercase() || "_./-".contains(letter);
+        word.chars().all(plain) && (word.ends_with(".rs") || word.ends_with('/'))
+    })
+}
+
+#[test]
+fn every_file_that_the_architecture_names_is_there() {
+    let page = fs::read_to_string(root().join("docs/internals/architecture.md")).unwrap();
+    let places = ["", "src", "src/engine", "src/engine/redb", "src/engine/redb/commit"];
+    let mut seen = 0;
+    for path in paths_in(&page) {
+        let is_there = places.iter().any(|place| root().join(place).join(path).exists());
+        assert!(is_there, "the architecture names {path}, which is nowhere");
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen} paths");
+}

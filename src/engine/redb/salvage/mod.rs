@@ -1,8 +1,8 @@
-//! What can be had of a damaged file, in a new one.
+//! Rescues the sessions of a damaged file into a new one.
 //!
-//! Invariant: the damaged file is never written to, and the new one is complete or absent. First a
-//! private copy is opened as any store is, with everything that recovers it; only if that fails
-//! are the pages of the damaged file read one by one.
+//! Invariant: the damaged file is never written to, and the new one is complete or absent. A
+//! private copy is opened first, as any store is, and recovered. Only if that fails are the damaged
+//! file's pages read one by one.
 
 mod copy;
 pub(crate) mod new_file;
@@ -131,12 +131,11 @@ impl Salvage {
         Self { include_stale: include }
     }
 
-    /// Copies every readable session of the file at `damaged` to a new file at `new`, builds the
-    /// indexes anew, and takes the metadata along.
+    /// Copies every readable session and the metadata of the file at `damaged` to a new file at
+    /// `new`, and rebuilds the indexes.
     ///
-    /// The damaged file is locked and read, never written to. While this runs there is a second
-    /// copy of it in the new file's folder, without a name, so the disk needs room for both. Memory
-    /// use is bounded.
+    /// The damaged file is locked and read, never written to. Meanwhile the new file's folder holds
+    /// a second copy of it, without a name, so the disk needs room for both. Memory use is bounded.
     ///
     /// # Durability
     ///

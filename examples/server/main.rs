@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example server                          # 127.0.0.1:8080, sessions.redb
 //! cargo run --release --example server -- 8081 other.redb      # another port and file
+//! cargo run --release --example server --features redis -- --store redis://localhost
 //! ```
 //!
 //! Log in with any name in two browsers, end one session from the other, kill the server with
@@ -20,7 +21,8 @@
 //! The server speaks plain HTTP on the loopback interface. On the open network put a proxy that
 //! terminates TLS in front of it, and start it with `--behind-tls`: the cookie is then called
 //! `__Host-sessile` and marked `Secure`, so that it travels over TLS alone and no other host of
-//! the domain can set it. Without that, a host of the same domain can keep visitors logged out. The proxy also keeps slow clients away from the worker threads.
+//! the domain can set it. Without that, a host of the same domain can keep visitors logged out. The proxy also
+//! keeps slow clients away from the worker threads.
 //!
 //! # How long sessions live
 //!

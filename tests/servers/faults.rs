@@ -317,11 +317,14 @@ impl<P: Place> Bench<P> {
         match said {
             Ok(said) => {
                 assert!(operation.says.contains(&said.as_str()), "{place}: {said}");
-                assert_eq!(now, *after, "{place}: it was answered");
+                // A step of a sweep leaves to another what that one holds: to its own first try, here.
+                let is_left = operation.name == "remove_expired" && said == "0" && now == *before;
+                assert!(is_left || now == *after, "{place}: it was answered {said}: {now:?}");
             }
             Err(Error::OutcomeUnknown { .. }) => {
-                // The server may be at it still.
-                std::thread::sleep(Duration::from_millis(10));
+                // The server may be at it still, once it has begun to answer.
+                let pause = if way == Way::Answer { 150 } else { 5 };
+                std::thread::sleep(Duration::from_millis(pause));
                 let now = self.contents();
                 assert!(
                     !operation.is_looked_up || fault == NetworkFault::Swallow,

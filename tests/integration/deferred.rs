@@ -69,6 +69,44 @@ fn a_flush_that_fails_for_a_moment_loses_nothing_and_the_next_one_writes_it() {
 }
 
 #[test]
+fn whichever_write_of_a_flush_fails_the_next_flush_writes_everything() {
+    for (fault, len) in FAULTS.into_iter().flat_map(|fault| LENGTHS.map(|len| (fault, len))) {
+        for operation in 0.. {
+            let disk = SimulatedDisk::new();
+            let (store, ended, new) = with_unflushed(&disk, len);
+            disk.fail_once(fault, disk.operations() + operation);
+            let flushed = store.flush();
+            if disk.repair() {
+                assert!(operation > 0, "it never struck");
+                flushed.unwrap();
+                break;
+            }
+            check(&store, &ended, &new);
+            store.flush().unwrap();
+            check(&store, &ended, &new);
+            check(&open(&disk.after_power_loss(disk.operations(), 1)), &ended, &new);
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_each_flush_and_the_close_say_so_and_what_was_deferred_is_read() {
+    for len in LENGTHS {
+        let disk = SimulatedDisk::new();
+        let (store, ended, new) = with_unflushed(&disk, len);
+        disk.fail_once(DiskFault::Sync, disk.operations());
+        assert!(store.flush().is_err());
+        assert!(!disk.repair(), "it struck");
+        for _ in 0..2 {
+            assert!(store.flush().is_err());
+            assert!(store.read(&ended).unwrap().is_none(), "a logout is undone");
+            assert_eq!(there(&store, &new), new.len());
+        }
+        assert!(store.close().is_err());
+    }
+}
+
+#[test]
 fn a_close_that_cannot_write_what_was_deferred_says_so() {
     for len in LENGTHS {
         let disk = SimulatedDisk::new();

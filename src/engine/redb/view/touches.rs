@@ -1,8 +1,9 @@
 //! Touches that are not on the disk yet: by key, the latest moment of activity.
 //!
-//! Invariant: an entry leaves only after a published commit on the disk holds it, or its record is
-//! gone. A sweep and a touch of one session meet at its shard's lock. A sweep that finds a touch
-//! spares the session. A touch that finds its session condemned goes through the queue.
+//! Invariant: an entry leaves only after readers see a commit that holds it, or its record is gone.
+//! With `Deferred` that commit may be in memory alone, and goes to the disk as any other. A sweep
+//! and a touch of one session meet at its shard's lock. A sweep that finds a touch spares the
+//! session. A touch that finds its session condemned goes through the queue.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

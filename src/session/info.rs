@@ -11,8 +11,7 @@ use crate::session::user::UserId;
 /// # Security
 ///
 /// Safe to show to the session's own user: it holds no credential. [`key`](Self::key) is what
-/// [`SessionStore::destroy_key`](crate::SessionStore::destroy_key) takes; check that the session
-/// belongs to whoever asks before you pass it on.
+/// [`SessionStore::destroy_of`](crate::SessionStore::destroy_of) takes with the user who asks.
 ///
 /// # Examples
 ///

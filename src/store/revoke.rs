@@ -73,21 +73,24 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Security
     ///
-    /// Whoever may call this can end any session. Check that the key is in
-    /// [`sessions_of`](Self::sessions_of) the user who asks:
-    ///
-    /// ```
-    /// # use sessile::{SessionKey, SessionStore, UserId};
-    /// # fn end(store: &SessionStore, user: &UserId, form_field: &str) -> sessile::Result<bool> {
-    /// let key: SessionKey = form_field.parse()?;
-    /// let theirs = store.sessions_of(user)?.iter().any(|info| info.key() == key);
-    /// Ok(theirs && store.destroy_key(&key)?)
-    /// # }
-    /// ```
+    /// Whoever may call this can end any session: it is for administrators. For a user who ends one of
+    /// their own there is [`destroy_of`](Self::destroy_of), which looks at whose it is.
     ///
     /// # Errors
     ///
     /// None besides the general ones. A damaged record is removed too, and counts as a session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let key = store.create_for_user("ann", 1)?.key();
+    /// assert!(store.destroy_key(&key)?);
+    /// assert!(!store.destroy_key(&key)?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
     pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
         let core = &self.handle.core;
         Ok(core.engine.remove(key, None, core.moment()?)?.is_some())

@@ -109,6 +109,7 @@
 //! | limit how many sessions a user has | [`Builder::max_sessions_per_user`] |
 //! | call it from async code | [`guide::async_`] |
 //! | copy a store while it is in use | [`SessionStore::backup`] |
+//! | be told what happens in a store, for a log or an alarm | [`Observer`], [`Event`] |
 //! | see whether a store is whole, rescue a damaged one | [`SessionStore::check`], [`salvage`](salvage()) |
 //! | keep sessions on a server, for many machines | [`SessionStore::connect`], [`guide::engines`] |
 //! | look into a store without its program, keep it in an archive | [`admin`] |
@@ -163,6 +164,9 @@
 //! | `postgres` | no | sessions on PostgreSQL |
 //! | `mysql` | no | sessions on MySQL or MariaDB |
 //! | `redis` | no | sessions on Redis or Valkey, alone or as a cluster |
+//! | `admin` | no | a door for the tool `sessile` into a running program; on Unix |
+//! | `tracing` | no | spans and events for `tracing`: keys, never an id, a user or content |
+//! | `metrics` | no | counters, gauges and histograms for the facade `metrics` |
 //! | `tls` | no | TLS to either; it compiles C |
 //! | `uuid` | no | a [`UserId`] from a `uuid::Uuid` |
 
@@ -183,6 +187,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod trace;
 #[cfg(feature = "cookie")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cookie")))]
 pub mod web;
@@ -211,6 +216,7 @@ pub use session::user::UserId;
 pub use store::SessionStore;
 pub use store::by_key::SessionByKey;
 pub use store::check::CheckReport;
+pub use store::events::{EndReason, Event, MaintenanceTask, Observer};
 pub use store::listing::Stats;
 pub use store::listing::Visited;
 pub use store::modify::{ModifyOutcome, ModifyValue, Returned};

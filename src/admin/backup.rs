@@ -14,6 +14,7 @@ use crate::engine::contract::Engine;
 use crate::engine::redb::salvage::new_file::{NewFile, PrivateStore};
 use crate::error::Result;
 use crate::store::SessionStore;
+use crate::trace::span;
 
 /// What a backup, or a restored store, holds.
 ///
@@ -195,6 +196,7 @@ fn copy_to(
     leave_out: &LeaveOut,
     told: &mut OnProgress<'_>,
 ) -> Result<BackupReport> {
+    let _span = span!(INFO, "backup");
     let mut report = BackupReport::default();
     let total = engine.stats()?.stored;
     let progress = Progress { done: 0, total: Some(total) };

@@ -4,17 +4,20 @@
 mod app_dir;
 mod content_name;
 mod file_settings;
+mod observing;
 mod opening;
 mod server_clock;
 mod url;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::builder::observing::Observing;
 use crate::engine::contract::Engine;
 use crate::engine::limits::UserLimit;
 use crate::engine::redb::options::RedbOptions;
@@ -66,6 +69,8 @@ pub struct Builder<C = Attributes> {
     /// The first setting of a file that was named.
     of_file: Option<&'static str>,
     engine: Option<Arc<dyn Engine>>,
+    observing: Observing,
+    file: Option<PathBuf>,
 }
 
 impl<C: Serialize + DeserializeOwned> Builder<C> {
@@ -89,6 +94,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             redb: RedbOptions::new(),
             of_file: None,
             engine: None,
+            observing: Observing::default(),
+            file: None,
         }
     }
 

@@ -22,11 +22,14 @@ use crate::store::codec::Codec;
 use crate::store::core::adoption::Adoption;
 use crate::store::core::meta::{CREATED_AT, TIMEOUTS};
 use crate::store::core::{Counters, SWEEP_STEP, StoreCore};
+use crate::store::events::dispatch::Events;
+use crate::store::events::{EndReason, Event};
 use crate::store::maintenance::{Intervals, Maintenance};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::ticks;
 use crate::time::timeouts::Timeouts;
+use crate::trace::span;
 
 // These stand with the settings, so that the store need not know of them.
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -80,9 +83,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
         }
+        let _span = span!(INFO, "open");
         self.check()?;
-        let engine = Arc::new(self.wait_for_file(path.as_ref())?);
-        self.build_on(engine, Users::This)
+        let builder = Self { file: Some(path.as_ref().into()), ..self.noting_recovery() };
+        let engine = Arc::new(builder.wait_for_file(path.as_ref())?);
+        builder.build_on(engine, Users::This)
     }
 
     /// As [`open`](Self::open), but only what is there already: a mistyped path creates nothing.
@@ -165,9 +170,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         };
         let names =
             Names { given: self.content_name.as_deref(), renamed: &self.renamed_content, users };
+        let events = self.observing.events();
         let adoption = content_name::settle(&*engine, &names)
             .and_then(|()| note_creation(&*engine, &*clock))
-            .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked))
+            .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked, events.as_deref()))
             .map_err(failed_to_open)?;
         let core = Arc::new(StoreCore {
             process: Process::this(),
@@ -183,7 +189,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             user_limit: self.user_limit,
             closed: false.into(),
             counters: Counters::default(),
+            events,
+            file: self.file,
         });
+        self.observing.tell_of_opening(core.events.as_deref());
+        if let Some(on_record) = core.adoption.on_record() {
+            core.tell(|| Event::LongerTimeoutsOnRecord { on_record });
+        }
         // An engine of the caller's own may have a promise to keep as well.
         let flush = core.engine.flush_interval().unwrap_or(self.touch_interval);
         let flush = flush.min(self.touch_interval);
@@ -209,7 +221,12 @@ struct Asked {
 /// leave the index early, which is normal; but what had ended under those on record is swept first,
 /// so that it does not come back. Where one of the two is longer and the other shorter, the longer
 /// one goes on record at once: the next opening must not sweep by the one of before.
-fn take_on_timeouts(engine: &dyn Engine, clock: &dyn Clock, asked: &Asked) -> Result<Adoption> {
+fn take_on_timeouts(
+    engine: &dyn Engine,
+    clock: &dyn Clock,
+    asked: &Asked,
+    events: Option<&Events>,
+) -> Result<Adoption> {
     let own = &asked.timeouts;
     let found = engine.load_meta(TIMEOUTS)?;
     if found.as_deref() == Some(&own.to_bytes()) {
@@ -218,7 +235,15 @@ fn take_on_timeouts(engine: &dyn Engine, clock: &dyn Clock, asked: &Asked) -> Re
     let on_record = found.and_then(|bytes| Timeouts::from_bytes(&bytes));
     let now = Timestamp::from_system_time(clock.now())?;
     if let Some(timeouts) = on_record.filter(|on_record| on_record.is_shorter_than(own)) {
-        while engine.remove_expired(Moment { now, timeouts }, SWEEP_STEP)?.more {}
+        loop {
+            let sweep = engine.remove_expired(Moment { now, timeouts }, SWEEP_STEP)?;
+            if let Some(events) = events {
+                sweep.removed.iter().for_each(|ended| events.end(ended, EndReason::Expired));
+            }
+            if !sweep.more {
+                break;
+            }
+        }
     }
     let shorter = on_record.filter(|on_record| own.is_shorter_than(on_record));
     if on_record.is_none() || shorter.is_some() {

@@ -115,6 +115,13 @@ pub enum Problem {
         /// The user it stands under; `None` if the entry names none.
         user: Option<UserId>,
     },
+    /// What the program that has the store open reports, in its words.
+    Reported {
+        /// The session's key.
+        key: SessionKey,
+        /// What is wrong.
+        text: String,
+    },
 }
 
 impl Problem {
@@ -128,7 +135,8 @@ impl Problem {
             | Self::LateInExpiry { key, .. }
             | Self::StrayInExpiry { key, .. }
             | Self::NotInUsers { key, .. }
-            | Self::StrayInUsers { key, .. } => *key,
+            | Self::StrayInUsers { key, .. }
+            | Self::Reported { key, .. } => *key,
         }
     }
 
@@ -150,6 +158,7 @@ impl fmt::Display for Problem {
                 write!(formatter, "the record of session {key} is damaged: {reason}")
             }
             Self::UnreadableContent { detail, .. } => formatter.write_str(detail),
+            Self::Reported { text, .. } => formatter.write_str(text),
             Self::NotInExpiry { key, deadline } => write!(
                 formatter,
                 "session {key} is missing in the index by deadline, under {}",

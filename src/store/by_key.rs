@@ -17,6 +17,7 @@ use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
+use crate::store::events::EndReason;
 use crate::store::modify::{MAX_ATTEMPTS, ModifyOutcome};
 
 /// A session without its secret: its line in a listing, and its content.
@@ -187,11 +188,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                 Replace::Done(saved) => {
                     session.info =
                         info_of(*key, &record.touched(saved.last_active), &core.timeouts);
+                    core.tell_ended(&saved.ended, EndReason::OverUserLimit);
                     return Ok(Some((value, session)));
                 }
                 Replace::Missing => return Ok(None),
                 Replace::UserFull => return Err(core.user_full().into()),
-                Replace::Conflict => {}
+                Replace::Conflict => drop(core.conflict(*key)),
             }
         }
         Err(Error::Conflict { key: *key }.into())

@@ -10,6 +10,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::store::SessionStore;
 use crate::time::moment::Moment;
+use crate::trace::span;
 
 /// What [`SessionStore::check`] found.
 ///
@@ -50,6 +51,7 @@ impl CheckReport {
         moment: Moment,
         look_at_content: &mut dyn FnMut(&SessionKey, &Record) -> Option<Problem>,
     ) -> Result<Self> {
+        let _span = span!(INFO, "check");
         let mut report = Self::default();
         let checked = engine.check(&moment.timeouts, &mut |finding| {
             match finding {

@@ -138,6 +138,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         if core.closed.swap(true, Ordering::AcqRel) {
             return Err(Error::Closed);
         }
+        self.handle.guests.close();
         if let Some(maintenance) = &self.handle.maintenance {
             maintenance.stop();
         }

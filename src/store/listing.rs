@@ -13,6 +13,7 @@ use crate::session::info::SessionInfo;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
+use crate::store::core::StoreCore;
 use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
@@ -66,6 +67,15 @@ pub struct Stats {
     /// The last of those failures; `None` once what had failed has gone well.
     #[serde(serialize_with = "as_text")]
     pub last_maintenance_failure: Option<Error>,
+    /// How often touches, or deferred commits, were in memory alone for longer than promised, since
+    /// the store was opened; see [`Event::PromiseMissed`](crate::Event::PromiseMissed).
+    pub missed_promises: u64,
+    /// How often the log was taken over by the database since the store was opened.
+    pub checkpoints: u64,
+    /// How often the file was opened anew after an I/O error since the store was opened.
+    pub reopenings: u64,
+    /// How often an [`Observer`](crate::Observer) panicked since the store was opened.
+    pub observer_panics: u64,
     /// The longer timeouts on record, as long as the store's shorter ones wait to be
     /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under both.
     pub longer_timeouts_on_record: Option<Timeouts>,
@@ -91,6 +101,36 @@ impl Visited for () {
 impl<B, C> Visited for ControlFlow<B, C> {
     fn is_enough(&self) -> bool {
         self.is_break()
+    }
+}
+
+impl StoreCore {
+    /// What [`SessionStore::stats`] answers.
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        let core = self;
+        let sessions = core.engine.count(core.moment()?)?;
+        let engine = core.engine.stats()?;
+        let counters = &core.counters;
+        Ok(Stats {
+            sessions,
+            file_bytes: engine.file_bytes,
+            pending_touches: engine.pending_touches,
+            oldest_pending_touch: engine.oldest_pending_touch,
+            late_touches: engine.late_touches,
+            touches_late_by: engine.touches_late_by,
+            commits: engine.commits,
+            committed_operations: engine.committed_operations,
+            checkpoints: engine.checkpoints,
+            reopenings: engine.reopenings,
+            missed_promises: counters.missed_promises.load(Ordering::Relaxed),
+            observer_panics: core.events.as_ref().map_or(0, |events| events.panics()),
+            clock_jumps: engine.clock_jumps,
+            swept: counters.swept.load(Ordering::Relaxed),
+            damaged_records: counters.damaged_records.load(Ordering::Relaxed),
+            maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
+            longer_timeouts_on_record: core.adoption.on_record(),
+            last_maintenance_failure: counters.failing.lock().last(),
+        })
     }
 }
 
@@ -266,25 +306,6 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// None besides the general ones.
     pub fn stats(&self) -> Result<Stats> {
-        let core = &self.handle.core;
-        let sessions = self.len()?;
-        let engine = core.engine.stats()?;
-        let counters = &core.counters;
-        Ok(Stats {
-            sessions,
-            file_bytes: engine.file_bytes,
-            pending_touches: engine.pending_touches,
-            oldest_pending_touch: engine.oldest_pending_touch,
-            late_touches: engine.late_touches,
-            touches_late_by: engine.touches_late_by,
-            commits: engine.commits,
-            committed_operations: engine.committed_operations,
-            clock_jumps: engine.clock_jumps,
-            swept: counters.swept.load(Ordering::Relaxed),
-            damaged_records: counters.damaged_records.load(Ordering::Relaxed),
-            maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
-            longer_timeouts_on_record: core.adoption.on_record(),
-            last_maintenance_failure: counters.failing.lock().last(),
-        })
+        self.handle.core.stats()
     }
 }

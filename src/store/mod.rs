@@ -7,6 +7,7 @@ pub(crate) mod by_key;
 pub(crate) mod check;
 pub(crate) mod codec;
 pub(crate) mod core;
+pub(crate) mod events;
 pub(crate) mod lifecycle;
 pub(crate) mod listing;
 pub(crate) mod maintenance;
@@ -32,6 +33,8 @@ use crate::session::attributes::Attributes;
 use crate::session::id::SessionId;
 use crate::store::codec::{Codec, times_of};
 use crate::store::core::StoreCore;
+use crate::store::core::guests::Guests;
+use crate::store::events::Event;
 use crate::store::maintenance::Maintenance;
 
 /// A store of sessions with content of type `C`.
@@ -85,6 +88,8 @@ pub struct SessionStore<C = Attributes> {
 /// forked process neither is touched: locks may be held there for good, and file and thread are the
 /// other process's.
 struct Handle<C> {
+    /// What was opened for the store, and is to go before it.
+    guests: Guests,
     maintenance: Option<Maintenance>,
     codec: Codec<C>,
     core: Arc<StoreCore>,
@@ -96,11 +101,22 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         codec: Codec<C>,
         maintenance: Option<Maintenance>,
     ) -> Self {
-        Self { handle: Arc::new(Handle { maintenance, codec, core }) }
+        let guests = Guests::default();
+        Self { handle: Arc::new(Handle { guests, maintenance, codec, core }) }
     }
 
     pub(crate) fn core(&self) -> &StoreCore {
         &self.handle.core
+    }
+
+    #[cfg(all(feature = "admin", unix))]
+    pub(crate) fn shared_core(&self) -> Arc<StoreCore> {
+        Arc::clone(&self.handle.core)
+    }
+
+    #[cfg(all(feature = "admin", unix))]
+    pub(crate) fn guests(&self) -> &Guests {
+        &self.handle.guests
     }
 
     /// Reads a session; `None` if it is not there or expired. Does not extend its life.
@@ -259,17 +275,22 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
-        self.handle.core.moment()?;
-        self.handle.core.engine.clear()
+        let core = &self.handle.core;
+        core.moment()?;
+        core.engine.clear()?;
+        core.tell(|| Event::Cleared);
+        Ok(())
     }
 }
 
 impl<C> Drop for Handle<C> {
     fn drop(&mut self) {
         if self.core.process.is_same_by_id() {
+            self.guests.close_alone();
             self.core.adopt_timeouts_if_due();
         } else {
             std::mem::forget(self.maintenance.take());
+            self.guests.forget();
             std::mem::forget(Arc::clone(&self.core));
         }
     }

@@ -8,6 +8,7 @@ use crate::key::SessionKey;
 use crate::session::Session;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
+use crate::store::events::EndReason;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Ends every session of a user and returns how many there were: for a changed password, or an
@@ -35,7 +36,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let core = &self.handle.core;
         core.ensure_open()?;
         let user = user.into().to_key()?;
-        Ok(core.engine.remove_user(&user, core.moment()?)?.len() as u64)
+        let ended = core.engine.remove_user(&user, core.moment()?)?;
+        core.tell_ended(&ended, EndReason::AllOfUser);
+        Ok(ended.len() as u64)
     }
 
     /// Ends every other session of this session's user and returns how many there were: "log out
@@ -65,7 +68,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let core = &self.handle.core;
         let (key, moment) = (session.key(), core.moment()?);
         let ended = core.counting_damage(core.engine.remove_others(&key, moment))?;
-        Ok(ended.ok_or(Error::Gone { key })?.len() as u64)
+        let ended = ended.ok_or(Error::Gone { key })?;
+        core.tell_ended(&ended, EndReason::Others);
+        Ok(ended.len() as u64)
     }
 
     /// Ends the session under a key, as a listing shows it. `false` if there was none.
@@ -93,6 +98,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
         let core = &self.handle.core;
-        Ok(core.engine.remove(key, None, core.moment()?)?.is_some())
+        let ended = core.engine.remove(key, None, core.moment()?)?;
+        core.tell_ended(ended.as_slice(), EndReason::Destroyed);
+        Ok(ended.is_some())
     }
 }

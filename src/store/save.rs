@@ -18,6 +18,7 @@ use crate::session::{Origin, Session, Times};
 use crate::store::SessionStore;
 use crate::store::codec::{origin_of, times_of};
 use crate::store::core::{MAX_DRAWS, repeated_draws};
+use crate::store::events::EndReason;
 use crate::time::moment::Moment;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -170,9 +171,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         match core.counting_damage(replaced)? {
             Replace::Done(saved) => {
                 session.saved_as(&record.touched(saved.last_active), &core.timeouts);
+                core.tell_ended(&saved.ended, EndReason::OverUserLimit);
                 Ok(())
             }
-            Replace::Conflict => Err(Error::Conflict { key }),
+            Replace::Conflict => Err(core.conflict(key)),
             Replace::Missing => Err(Error::Gone { key }),
             Replace::UserFull => Err(core.user_full()),
         }
@@ -219,6 +221,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*core.random)?;
             let (new, revision, limits) = (id.key(), session.revision, core.limits());
+            let beginning = core.begin(new);
             let moved = core.engine.rekey(&key, &new, revision, record.clone(), moment, limits);
             match core.counting_damage(moved)? {
                 Rekey::Done(saved) => {
@@ -226,9 +229,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                     session.id = id;
                     session.csrf_token = csrf_token;
                     session.saved_as(&record.touched(saved.last_active), &core.timeouts);
+                    core.tell_regenerated(beginning, key, new, session.user.as_ref());
+                    core.tell_ended(&saved.ended, EndReason::OverUserLimit);
                     return Ok(());
                 }
-                Rekey::Conflict => return Err(Error::Conflict { key }),
+                Rekey::Conflict => return Err(core.conflict(key)),
                 Rekey::Missing => return Err(Error::Gone { key }),
                 Rekey::UserFull => return Err(core.user_full()),
                 Rekey::Occupied => {}

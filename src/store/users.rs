@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::store::SessionStore;
+use crate::store::events::EndReason;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Ends one session of a user, as a listing shows it: `false` if there is no such session, or it
@@ -33,7 +34,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let core = &self.handle.core;
         core.ensure_open()?;
         let user = user.into().to_key()?;
-        Ok(core.engine.remove(key, Some(&user), core.moment()?)?.is_some())
+        let ended = core.engine.remove(key, Some(&user), core.moment()?)?;
+        core.tell_ended(ended.as_slice(), EndReason::Destroyed);
+        Ok(ended.is_some())
     }
 
     /// Gives every session of one user to another, all at once, and says how many: for a user who is

@@ -29,6 +29,7 @@ mod listings_go_on;
 mod liveness;
 mod maintenance;
 mod model;
+mod observer;
 mod operate;
 mod operations;
 mod operators;

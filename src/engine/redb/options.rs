@@ -1,5 +1,8 @@
 //! The settings of a redb file: defaults, ranges, and what they change.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::engine::durability::Durability;
 use crate::engine::redb::memory;
 use crate::engine::redb::recovery::{OnRecovery, Recovery};
@@ -94,6 +97,15 @@ impl RedbOptions {
     /// [`Builder::on_recovery`](crate::Builder::on_recovery).
     pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
         Self { on_recovery: OnRecovery::new(callback), ..self }
+    }
+
+    /// Notes it if the file is recovered, and calls what is to be called all the same.
+    pub(crate) fn noting_recovery(self, recovered: Arc<AtomicBool>) -> Self {
+        let named = self.on_recovery.clone();
+        self.on_recovery(move |recovery| {
+            recovered.store(true, Ordering::Release);
+            named.call(recovery);
+        })
     }
 
     /// The options for opening the same file again after a failed write, unseen by the caller.

@@ -55,6 +55,13 @@ impl OnRecovery {
         Self(Some(Arc::new(callback)))
     }
 
+    /// Calls it, if there is anything to call.
+    pub(in crate::engine::redb) fn call(&self, recovery: &mut Recovery) {
+        if let Some(callback) = &self.0 {
+            callback(recovery);
+        }
+    }
+
     /// What is told of the opening of a file: nothing if it was closed.
     pub(in crate::engine::redb) fn watch(&self, was_closed: bool) -> Rc<Watch> {
         let callback = if was_closed { None } else { self.0.clone() };

@@ -5,8 +5,11 @@
 
 pub(crate) mod adoption;
 pub(crate) mod failing;
+pub(crate) mod guests;
+mod telling;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +19,7 @@ use parking_lot::Mutex;
 use crate::engine::attachment::Attachment;
 use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
-use crate::engine::outcome::{Insert, Sweep};
+use crate::engine::outcome::{EngineStats, Insert, Sweep};
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::random::RandomSource;
@@ -24,9 +27,12 @@ use crate::record::Record;
 use crate::session::id::SessionId;
 use crate::store::core::adoption::{Adoption, Sweeper, Sweeping};
 use crate::store::core::failing::{Failing, Task};
+use crate::store::events::dispatch::Events;
+use crate::store::events::{EndReason, Event};
 use crate::time::clock::{Clock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
+use crate::trace::span;
 
 /// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
 /// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
@@ -74,6 +80,10 @@ pub(crate) struct StoreCore {
     pub(crate) user_limit: Option<(u64, UserLimit)>,
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
+    /// Where the store's file is, if it was opened by its path.
+    pub(crate) file: Option<PathBuf>,
+    /// `None` where nobody is told anything.
+    pub(crate) events: Option<Box<Events>>,
 }
 
 /// What [`Stats`](crate::Stats) reports besides the engine's own numbers.
@@ -83,6 +93,9 @@ pub(crate) struct Counters {
     pub(crate) damaged_records: AtomicU64,
     pub(crate) maintenance_failures: AtomicU64,
     pub(crate) failing: Mutex<Failing>,
+    pub(crate) missed_promises: AtomicU64,
+    /// The engine's numbers when observers were last told of what they say.
+    pub(crate) engine_seen: Mutex<EngineStats>,
 }
 
 impl StoreCore {
@@ -120,8 +133,13 @@ impl StoreCore {
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*self.random)?;
             loop {
+                let beginning = self.begin(id.key());
                 match self.engine.insert(&id.key(), record.clone(), moment, self.limits())? {
-                    Insert::Done(_) => return Ok(id),
+                    Insert::Done(ended) => {
+                        self.tell_created(beginning, id.key(), record);
+                        self.tell_ended(&ended, EndReason::OverUserLimit);
+                        return Ok(id);
+                    }
                     Insert::Occupied => break,
                     Insert::UserFull => return Err(self.user_full()),
                     Insert::Full => {
@@ -198,10 +216,12 @@ impl StoreCore {
     }
 
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
+        let _span = span!(DEBUG, "sweep");
         let timeouts = self.adoption.lenient().unwrap_or(moment.timeouts);
         let moment = Moment { timeouts, ..moment };
         let sweep = self.engine.remove_expired(moment, SWEEP_STEP)?;
         self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
+        self.tell_ended(&sweep.removed, EndReason::Expired);
         Ok(sweep)
     }
 
@@ -225,17 +245,22 @@ impl StoreCore {
     /// What became of a background task.
     pub(crate) fn note(&self, task: Task, outcome: Result<()>) {
         let failure = outcome.err();
-        if failure.is_some() {
+        let failed = failure.is_some();
+        if let Some(error) = &failure {
             self.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
+            self.tell(|| Event::MaintenanceFailed { task: task.into(), error: error.clone() });
         }
         let before = self.counters.failing.lock().note(task, failure);
+        if before.is_some() && !failed {
+            self.tell(|| Event::MaintenanceRecovered { task: task.into() });
+        }
         drop(before);
     }
 
     /// Passes a result on, and counts a damaged record where there is one.
     pub(crate) fn counting_damage<T>(&self, result: Result<T>) -> Result<T> {
-        if matches!(result, Err(Error::DamagedRecord { .. })) {
-            self.counters.damaged_records.fetch_add(1, Ordering::Relaxed);
+        if let Err(Error::DamagedRecord { key, .. }) = &result {
+            self.note_damage(*key);
         }
         result
     }

@@ -22,9 +22,12 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
         }
         if told.work {
             core.note(Task::Work, guarded(|| core.engine.run_background_work()));
+            core.note_engine();
         }
         if ticks::now() >= due {
+            let begun = ticks::now();
             let step = guarded(|| core.sweep_step_by_thread(begins_round));
+            core.note_time(Task::Sweep, ticks::now().saturating_duration_since(begun));
             // A round that failed is taken up, and does not count as another.
             begins_round = step.as_ref().is_ok_and(|step| !step.more);
             let pause = match &step {
@@ -40,6 +43,9 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
                 Err(_) => intervals.flush.min(intervals.sweep),
             };
             due = ticks::now() + pause;
+            if begins_round {
+                core.note_engine();
+            }
             core.note(Task::Sweep, step.map(drop));
         }
     }

@@ -206,6 +206,7 @@ impl Writer {
                     return;
                 };
                 committed.log.end_checkpoint();
+                self.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.note_checkpoint(view, &committed);
                 let (connection, published): (_, Result<()>) = holding(connection, |connection| {
                     let snapshot = self.take_snapshot(view, &connection.database)?;

@@ -44,6 +44,7 @@ use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::trace::span;
 
 pub(in crate::engine::redb) struct Writer {
     state: Mutex<State>,
@@ -62,6 +63,7 @@ pub(in crate::engine::redb) struct Writer {
     published: AtomicU64,
     commits: AtomicU64,
     operations: AtomicU64,
+    checkpoints: AtomicU64,
 }
 
 /// The state of the connection to the file.
@@ -102,6 +104,7 @@ impl Writer {
             published: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             operations: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
         }
     }
 
@@ -109,6 +112,8 @@ impl Writer {
         EngineStats {
             commits: self.commits.load(Ordering::Relaxed),
             committed_operations: self.operations.load(Ordering::Relaxed),
+            checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            reopenings: self.openings.load(Ordering::Relaxed),
             ..EngineStats::default()
         }
     }
@@ -120,6 +125,7 @@ impl Writer {
         view: &View,
         group: impl Iterator<Item = Arc<dyn Question>>,
     ) -> Result<Vec<Result<()>>> {
+        let _span = span!(TRACE, "commit");
         let mut effects = Effects::new(view);
         let mut state = self.state.lock();
         // Before anything else: a handle that works is kept when the file was moved.

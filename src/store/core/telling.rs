@@ -1,0 +1,114 @@
+//! What the store's own steps tell its observers. Without an observer each is one look at a pointer.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::engine::outcome::{Ended, EngineStats};
+use crate::error::Error;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserId;
+use crate::store::core::StoreCore;
+use crate::store::core::failing::Task;
+use crate::store::events::dispatch::{Beginning, Events};
+use crate::store::events::{EndReason, Event, MaintenanceTask};
+
+impl StoreCore {
+    fn heard(&self) -> Option<&Events> {
+        self.events.as_deref().filter(|events| events.is_heard())
+    }
+
+    /// Before the commit that begins a key.
+    pub(crate) fn begin(&self, key: SessionKey) -> Option<Beginning<'_>> {
+        self.heard().map(|events| events.begin(key))
+    }
+
+    pub(crate) fn tell_created(
+        &self,
+        beginning: Option<Beginning<'_>>,
+        key: SessionKey,
+        record: &Record,
+    ) {
+        if let Some(beginning) = beginning {
+            beginning.created(Event::Created { key, user: record.user_id() });
+        }
+    }
+
+    pub(crate) fn tell_regenerated(
+        &self,
+        beginning: Option<Beginning<'_>>,
+        old: SessionKey,
+        new: SessionKey,
+        user: Option<&UserId>,
+    ) {
+        if let Some(beginning) = beginning {
+            beginning.regenerated(old, Event::Regenerated { old, new, user: user.cloned() });
+        }
+    }
+
+    pub(crate) fn tell_ended(&self, ended: &[Ended], reason: EndReason) {
+        if let Some(events) = self.heard() {
+            ended.iter().for_each(|ended| events.end(ended, reason));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(events) = self.heard() {
+            events.tell(&event());
+        }
+    }
+
+    /// An error that is the answer to a save which came too late.
+    pub(crate) fn conflict(&self, key: SessionKey) -> Error {
+        self.tell(|| Event::Conflict { key });
+        Error::Conflict { key }
+    }
+
+    /// Counts a damaged record that was met.
+    #[cold]
+    pub(crate) fn note_damage(&self, key: SessionKey) {
+        self.counters.damaged_records.fetch_add(1, Ordering::Relaxed);
+        self.tell(|| Event::DamagedRecord { key });
+    }
+
+    /// What was in memory alone may have been there for longer than was promised.
+    pub(crate) fn note_missed_promise(&self, promised: Duration, waited: Duration) {
+        self.counters.missed_promises.fetch_add(1, Ordering::Relaxed);
+        self.tell(|| Event::PromiseMissed { promised, waited });
+    }
+
+    /// What the engine has done since this was called last, by its own numbers.
+    pub(crate) fn note_engine(&self) {
+        let Some(events) = self.heard() else { return };
+        let Ok(now) = self.engine.stats() else { return };
+        let before = {
+            let mut seen = self.counters.engine_seen.lock();
+            std::mem::replace(&mut *seen, EngineStats { ..now.clone() })
+        };
+        for _ in before.reopenings..now.reopenings {
+            events.tell(&Event::Reopened);
+        }
+        for _ in before.checkpoints..now.checkpoints {
+            events.tell(&Event::Checkpoint);
+        }
+        events.gauges(&now);
+    }
+
+    /// How long a background task took.
+    pub(crate) fn note_time(&self, task: Task, time: Duration) {
+        if let Some(events) = self.heard() {
+            events.took(task.into(), time);
+        }
+    }
+}
+
+impl From<Task> for MaintenanceTask {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Flush => Self::Flush,
+            Task::Sweep => Self::Sweep,
+            Task::Work => Self::Engine,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Events as counters for the facade `metrics`, and what the store's thread measures besides.
+//!
+//! Names and units follow OpenTelemetry: dots between words, a noun in the plural, units as in UCUM. No
+//! label holds a key or a user: their number has no bound.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::engine::outcome::EngineStats;
+use crate::store::events::{Event, MaintenanceTask, Observer};
+
+const CREATED: &str = "sessile.sessions.created";
+const REGENERATED: &str = "sessile.sessions.regenerated";
+const ENDED: &str = "sessile.sessions.ended";
+const CLEARED: &str = "sessile.clears";
+const CONFLICTS: &str = "sessile.conflicts";
+const DAMAGED: &str = "sessile.records.damaged";
+const FAILURES: &str = "sessile.maintenance.failures";
+const MISSED: &str = "sessile.promises.missed";
+const CHECKPOINTS: &str = "sessile.checkpoints";
+const OPENINGS: &str = "sessile.file.reopenings";
+const STORED: &str = "sessile.records.stored";
+const FILE_SIZE: &str = "sessile.file.size";
+const PENDING: &str = "sessile.touches.pending";
+const DURATION: &str = "sessile.maintenance.duration";
+
+#[derive(Debug)]
+pub(super) struct Measured(());
+
+impl Measured {
+    pub(super) fn new() -> Self {
+        describe_counter!(CREATED, Unit::Count, "Sessions created");
+        describe_counter!(REGENERATED, Unit::Count, "Sessions given a new id");
+        describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason");
+        describe_counter!(CLEARED, Unit::Count, "How often all sessions were ended at once");
+        describe_counter!(CONFLICTS, Unit::Count, "Saves refused for a save meanwhile");
+        describe_counter!(DAMAGED, Unit::Count, "How often a damaged record was met");
+        describe_counter!(FAILURES, Unit::Count, "Background tasks that failed, by task");
+        describe_counter!(MISSED, Unit::Count, "Touches written later than promised");
+        describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints of the log");
+        describe_counter!(
+            OPENINGS,
+            Unit::Count,
+            "How often the file was opened anew after an error"
+        );
+        describe_gauge!(STORED, Unit::Count, "Records, expired ones included");
+        describe_gauge!(FILE_SIZE, Unit::Bytes, "The size of the file");
+        describe_gauge!(PENDING, Unit::Count, "Touches that are in memory alone");
+        describe_histogram!(DURATION, Unit::Seconds, "How long a background task took, by task");
+        Self(())
+    }
+}
+
+impl Observer for Measured {
+    fn observe(&self, event: &Event) {
+        match event {
+            Event::Created { .. } => counter!(CREATED).increment(1),
+            Event::Regenerated { .. } => counter!(REGENERATED).increment(1),
+            Event::Ended { reason, .. } => {
+                counter!(ENDED, "reason" => reason.name()).increment(1);
+            }
+            Event::Cleared => counter!(CLEARED).increment(1),
+            Event::Conflict { .. } => counter!(CONFLICTS).increment(1),
+            Event::DamagedRecord { .. } => counter!(DAMAGED).increment(1),
+            Event::MaintenanceFailed { task, .. } => {
+                counter!(FAILURES, "task" => task.name()).increment(1);
+            }
+            Event::PromiseMissed { .. } => counter!(MISSED).increment(1),
+            Event::Checkpoint => counter!(CHECKPOINTS).increment(1),
+            Event::Reopened => counter!(OPENINGS).increment(1),
+            Event::MaintenanceRecovered { .. }
+            | Event::Recovered
+            | Event::LongerTimeoutsOnRecord { .. } => {}
+        }
+    }
+}
+
+/// What an engine holds at present.
+pub(super) fn gauges(stats: &EngineStats) {
+    gauge!(STORED).set(stats.stored as f64);
+    gauge!(PENDING).set(stats.pending_touches as f64);
+    if let Some(bytes) = stats.file_bytes {
+        gauge!(FILE_SIZE).set(bytes as f64);
+    }
+}
+
+/// How long a background task took.
+pub(super) fn took(task: MaintenanceTask, time: Duration) {
+    histogram!(DURATION, "task" => task.name()).record(time.as_secs_f64());
+}

@@ -1,0 +1,171 @@
+//! The features `tracing` and `metrics`: what reaches a subscriber and a recorder, and what must not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata as Named, Recorder,
+    SharedString, Unit,
+};
+use sessile::{Json, SessionOptions, SessionStore};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Everything that is emitted, at every level, as text.
+#[derive(Default)]
+struct Everything {
+    text: Mutex<String>,
+    spans: AtomicU64,
+}
+
+struct Fields<'a>(&'a Mutex<String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.lock().unwrap().push_str(&format!(" {field}={value:?}"));
+    }
+}
+
+impl Everything {
+    fn add(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut dyn Visit)) {
+        let head = format!("\n{} {} {}", metadata.level(), metadata.target(), metadata.name());
+        self.text.lock().unwrap().push_str(&head);
+        record(&mut Fields(&self.text));
+    }
+}
+
+struct Shared(Arc<Everything>);
+
+impl Subscriber for Shared {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.0.add(span.metadata(), |visit| span.record(visit));
+        Id::from_u64(self.0.spans.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut Fields(&self.0.text));
+    }
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        self.0.add(event.metadata(), |visit| event.record(visit));
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn everything_at_trace_holds_no_id_no_content_no_user_and_no_csrf_token() {
+    let everything = Arc::new(Everything::default());
+    let folder = tempfile::tempdir().unwrap();
+    let (mut secrets, mut keys) = (Vec::new(), Vec::new());
+    tracing::subscriber::with_default(Shared(Arc::clone(&everything)), || {
+        let builder = SessionStore::<Json<String>>::builder().manual_maintenance();
+        let store = builder.open(folder.path().join("sessions.redb")).unwrap();
+        let options = SessionOptions::new().user("user-of-the-test").csrf_token();
+        let mut session = store.create_with(Json("content-of-the-test".into()), &options).unwrap();
+        let mut note = |session: &sessile::Session<Json<String>>| {
+            secrets.push(session.id().encode().to_string());
+            secrets.push(session.csrf_token().unwrap().encode().to_string());
+            keys.push(session.key().to_string());
+        };
+        note(&session);
+        let mut stale = store.read(session.id()).unwrap().unwrap();
+        store.regenerate_id(&mut session).unwrap();
+        note(&session);
+        assert!(store.update(&mut stale).is_err());
+        store.modify(session.id(), |session| session.content_mut().0.push('!')).unwrap();
+        store.read_and_extend(session.id()).unwrap();
+        store.check().unwrap();
+        store.backup(folder.path().join("backup.redb")).unwrap();
+        store.clean_up_expired().unwrap();
+        store.destroy(session.id()).unwrap();
+        store.clear().unwrap();
+        store.close().unwrap();
+    });
+    let text = everything.text.lock().unwrap();
+    secrets.extend(["user-of-the-test".into(), "content-of-the-test".into()]);
+    for secret in &secrets {
+        assert!(!text.contains(secret.as_str()), "{secret} stands in {text}");
+    }
+    for key in &keys {
+        assert!(text.contains(key.as_str()), "{key} is missing in {text}");
+    }
+    for span in ["open", "commit", "sweep", "backup", "check"] {
+        assert!(text.contains(&format!("sessile {span}")), "no span {span} in {text}");
+    }
+}
+
+/// The values of counters and gauges by name and labels.
+#[derive(Clone, Default)]
+struct Values(Arc<Mutex<BTreeMap<String, u64>>>);
+
+struct Value(Values, String);
+
+impl CounterFn for Value {
+    fn increment(&self, by: u64) {
+        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += by;
+    }
+    fn absolute(&self, value: u64) {
+        self.0.0.lock().unwrap().insert(self.1.clone(), value);
+    }
+}
+
+impl GaugeFn for Value {
+    fn increment(&self, _: f64) {}
+    fn decrement(&self, _: f64) {}
+    fn set(&self, value: f64) {
+        self.0.0.lock().unwrap().insert(self.1.clone(), value as u64);
+    }
+}
+
+impl Values {
+    fn value(&self, key: &Key) -> Arc<Value> {
+        let labels: Vec<_> = key.labels().map(|label| label.value().to_owned()).collect();
+        Arc::new(Value(self.clone(), [key.name(), &labels.join(",")].concat()))
+    }
+}
+
+impl Recorder for Values {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Named<'_>) -> Counter {
+        Counter::from_arc(self.value(key))
+    }
+    fn register_gauge(&self, key: &Key, _: &Named<'_>) -> Gauge {
+        Gauge::from_arc(self.value(key))
+    }
+    fn register_histogram(&self, _: &Key, _: &Named<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn counters_count_what_happened_and_no_label_is_a_key_or_a_user() {
+    let values = Values::default();
+    metrics::with_local_recorder(&values, || {
+        let store = SessionStore::<u32>::builder().manual_maintenance().in_memory().unwrap();
+        let mut session = store.create_for_user("ann", 1).unwrap();
+        store.regenerate_id(&mut session).unwrap();
+        store.create_for_user("ann", 1).unwrap();
+        store.destroy(session.id()).unwrap();
+        store.destroy_all_of("ann").unwrap();
+    });
+    let found = values.0.lock().unwrap();
+    let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(
+        found,
+        [
+            ("sessile.sessions.created", 2),
+            ("sessile.sessions.endedall_of_user", 1),
+            ("sessile.sessions.endeddestroyed", 1),
+            ("sessile.sessions.regenerated", 1),
+        ]
+    );
+}

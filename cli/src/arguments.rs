@@ -11,7 +11,9 @@ use crate::when;
 
 /// Look into a session store, end sessions, back it up, and put it back.
 ///
-/// A TARGET is a store's file. No session id is ever shown or accepted: sessions are named by their
+/// A TARGET is a store's file, the socket of a program that has one open, or the URL of a store on a
+/// server. Where a program has the
+/// file, the tool goes through the socket beside it on its own. No session id is ever shown or accepted: sessions are named by their
 /// keys, which give nobody a login.
 ///
 /// Exit codes: 0 done; 1 done, and something needs a look (problems, lost or differing sessions); 2
@@ -144,6 +146,12 @@ pub(crate) enum Command {
         /// End in the second what the first does not have
         #[arg(long)]
         exact: bool,
+    },
+    /// Print a line for each session that is created, renewed or ended, until Ctrl-C
+    #[cfg(unix)]
+    Watch {
+        /// The file of a store that a program has open, or the program's socket
+        target: PathBuf,
     },
     /// Print completions for a shell
     Completions {

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use sessile::admin::AdminSocket;
 use sessile::{Attributes, SessionKey, SessionStore, Timeouts};
 
 struct Store {
@@ -106,7 +107,22 @@ fn no_verb_creates_a_store_or_touches_what_is_none() {
     }
     assert!(!store.path("sesions.redb").exists());
     assert_eq!(fs::read(store.path("thesis")).unwrap(), b"a thesis");
-    assert!(store.refuses(&["stats", "redis://127.0.0.1"]).contains("is no file"));
+}
+
+#[test]
+fn a_url_is_a_target_where_a_verb_takes_one_and_its_password_is_not_shown() {
+    let store = Store::new();
+    for verb in ["stats", "list", "check", "sweep"] {
+        // Nobody listens on port 1.
+        for url in ["redis://ann:hidden@127.0.0.1:1/", "postgres://ann:hidden@127.0.0.1:1/"] {
+            let refused = store.refuses(&[verb, url]);
+            assert!(refused.contains("127.0.0.1:1") && !refused.contains("hidden"), "{refused}");
+        }
+        let refused = store.refuses(&[verb, "https://ann:hidden@example.com"]);
+        assert!(refused.contains("scheme") && !refused.contains("hidden"), "{refused}");
+    }
+    let refused = store.refuses(&["compact", "redis://ann:hidden@127.0.0.1:1/"]);
+    assert!(refused.contains("needs a file") && !refused.contains("hidden"), "{refused}");
 }
 
 #[test]
@@ -300,7 +316,7 @@ fn a_file_that_a_program_has_open_is_refused_with_its_process() {
     if cfg!(target_os = "linux") {
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
     }
-    assert_eq!(refused.lines().count(), 3, "what, because, and a hint: {refused}");
+    assert_eq!(refused.lines().count(), 4, "what, twice because, and a hint: {refused}");
     drop(held);
 }
 
@@ -327,4 +343,82 @@ fn shells_and_man_are_told_of_every_verb() {
         assert!(store.prints(0, &["completions", shell]).contains("salvage"), "{shell}");
     }
     assert!(store.prints(0, &["man"]).contains("salvage"));
+}
+
+/// Every verb that goes through a program's door, while the program has the file open.
+#[test]
+fn a_running_program_is_looked_into_through_its_door() {
+    let store = Store::new();
+    let running = SessionStore::<Attributes>::builder()
+        .content_name("shop")
+        .timeouts(Timeouts::from_seconds(30 * 86_400, 60 * 86_400).unwrap())
+        .open(store.path("sessions.redb"))
+        .unwrap();
+    let closed = store.refuses(&["list", "sessions.redb"]);
+    assert!(closed.contains("serve_admin"), "{closed}");
+    running.serve_admin(AdminSocket::beside_file()).unwrap();
+
+    let stats = store.json(0, &["stats", "sessions.redb", "--json"]);
+    assert_eq!((&stats["sessions"], &stats["content_name"]), (&5.into(), &"shop".into()));
+    assert_eq!(stats["program"]["maintenance_failures"], 0);
+    let by_socket = store.json(0, &["stats", "sessions.redb.admin", "--json"]);
+    assert_eq!(by_socket["sessions"], 5);
+    let listed = store.prints(0, &["list", "sessions.redb", "--json", "--content"]);
+    assert_eq!(listed.lines().count(), 5);
+    assert!(listed.contains("tea"));
+    assert!(store.prints(0, &["list", "sessions.redb", "--users"]).contains("ann"));
+    let key = store.bob.to_string();
+    assert_eq!(store.json(0, &["show", "sessions.redb", &key, "--json"])["user"], 42);
+    assert_eq!(store.json(0, &["check", "sessions.redb", "--json"])["sound"], true);
+    assert_eq!(store.json(0, &["sweep", "sessions.redb", "--json"])["swept"], 0);
+    let others = ["sweep", "sessions.redb", "--inactivity", "1ms", "--absolute", "1ms"];
+    assert!(store.refuses(&others).contains("own timeouts"));
+
+    let mut watching = command(store.folder.path(), &["watch", "sessions.redb", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = std::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    // It is told of what happens once it is there, so something happens until it is.
+    let seen = std::sync::atomic::AtomicBool::new(false);
+    let session = std::thread::scope(|scope| {
+        let creating = scope.spawn(|| {
+            let mut last = None;
+            while !seen.load(std::sync::atomic::Ordering::SeqCst) {
+                last = Some(running.create_for_user("eve", Attributes::new()).unwrap());
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            last.unwrap()
+        });
+        let first: Value = serde_json::from_str(&events.next().unwrap().unwrap()).unwrap();
+        seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!((&first["event"], &first["user"]), (&"created".into(), &"eve".into()));
+        creating.join().unwrap()
+    });
+    let revoke = ["revoke", "sessions.redb", &session.key().to_string(), "--yes", "--json"];
+    assert_eq!(store.json(0, &revoke)["ended"], 1);
+    assert!(running.read(session.id()).unwrap().is_none(), "the program sees it at once");
+    let ended = events.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let ended = ended.into_iter().find(|event| event["event"] == "ended").unwrap();
+    assert_eq!(ended["key"], session.key().to_string());
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    store.json(0, &["revoke", "sessions.redb", "--user", "eve", "--yes", "--json"]);
+    assert_eq!(running.len().unwrap(), 5);
+
+    assert_eq!(store.json(0, &["backup", "sessions.redb", "b.redb", "--json"])["sessions"], 5);
+    let export = ["export", "sessions.redb", "a.jsonl", "--with-content", "--json"];
+    assert_eq!(store.json(0, &export)["sessions"], 5);
+    assert_eq!(
+        store.json(0, &["copy", "sessions.redb", "c.redb", "--create", "--json"])["equal"],
+        5
+    );
+    for needs_the_file in
+        [&["compact", "sessions.redb"][..], &["import", "a.jsonl", "sessions.redb"]]
+    {
+        assert!(store.refuses(needs_the_file).contains("the file to itself"), "{needs_the_file:?}");
+    }
+    running.close().unwrap();
+    assert_eq!(store.sessions("sessions.redb"), 5);
+    assert!(store.refuses(&["watch", "sessions.redb"]).contains("serve_admin"));
 }

@@ -16,6 +16,9 @@
 //! | `http.rs` | just enough of HTTP/1.1; in your program, your web framework |
 //! | `options.rs` | the command line |
 //!
+//! While it runs, `sessile list sessions.redb` shows who is logged in, and `sessile help` what else there
+//! is to be done: the server opens a socket for that tool, `sessions.redb.admin`.
+//!
 //! # Behind TLS
 //!
 //! The server speaks plain HTTP on the loopback interface. On the open network put a proxy that
@@ -36,16 +39,19 @@ mod site;
 use std::error::Error;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, io, thread};
 
+#[cfg(unix)]
+use sessile::admin::AdminSocket;
 use sessile::web::cookie::SessionCookie;
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
 use sessile::{SessionStore, Timeouts};
 
 use crate::options::{Command, Options, USAGE};
-use crate::site::Site;
+use crate::site::{Site, Visit};
 
 /// Each waits for one client at a time, so there are a few more than a browser opens connections.
 const WORKERS: usize = 16;
@@ -79,7 +85,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .content_name("sessile's example server");
     let store = match &options.store {
         Some(url) => builder.connect(url)?,
-        None => builder.open(&options.file)?,
+        None => {
+            let store = builder.open(&options.file)?;
+            open_the_door(&store, &options.file);
+            store
+        }
     };
     // A name of its own: cookies do not tell the ports of a host apart.
     let cookie = SessionCookie::builder()
@@ -105,6 +115,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         Ok(())
     })
 }
+
+/// Lets the tool `sessile` in while the server runs. The server works without it as well.
+#[cfg(unix)]
+fn open_the_door(store: &SessionStore<Visit>, file: &Path) {
+    if let Err(error) = store.serve_admin(AdminSocket::beside_file()) {
+        let _ = writeln!(io::stderr(), "server: no tool can look into {}", file.display());
+        log(&error);
+    }
+}
+
+#[cfg(not(unix))]
+fn open_the_door(_: &SessionStore<Visit>, _: &Path) {}
 
 fn serve(listener: &TcpListener, site: &Site) {
     loop {

@@ -10,6 +10,9 @@ pub(crate) mod copying;
 pub(crate) mod entry;
 pub(crate) mod inspector;
 pub(crate) mod overview;
+#[cfg(all(feature = "admin", unix))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "admin", unix))))]
+pub(crate) mod socket;
 pub(crate) mod transfer;
 
 pub use archive::{ExportReport, ImportOptions, ImportReport};
@@ -18,4 +21,6 @@ pub use copying::{Keys, LeaveOut, OnProgress, Progress};
 pub use entry::StoredSession;
 pub use inspector::{Inspector, VisitSession, VisitUserId};
 pub use overview::{Histogram, Overview};
+#[cfg(all(feature = "admin", unix))]
+pub use socket::{AdminSocket, RunningStore};
 pub use transfer::{TransferReport, transfer};

@@ -14,10 +14,15 @@ mod salvage;
 mod show;
 mod stats;
 mod sweep;
+#[cfg(unix)]
+mod watch;
+
+use std::path::Path;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::target;
 
 /// Done.
 const DONE: u8 = 0;
@@ -27,6 +32,9 @@ const LOOK: u8 = 1;
 type Done = Result<u8, Failure>;
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
+    for file in files_of(&arguments.command) {
+        target::refuse_urls(file)?;
+    }
     match &arguments.command {
         Command::Stats { target } => stats::run(target, output),
         Command::List(list) => list::run(list, output),
@@ -52,7 +60,22 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
             import::run(archive, target, *create, *partial, output)
         }
         Command::Copy { from, to, create, exact } => copy::run(from, to, *create, *exact, output),
+        #[cfg(unix)]
+        Command::Watch { target } => watch::run(target, output),
         Command::Completions { shell } => completions::completions(*shell, output),
         Command::Man => completions::man(output),
+    }
+}
+
+/// What can only be a file: a URL there is a mistake, and may hold a password.
+fn files_of(command: &Command) -> Vec<&Path> {
+    match command {
+        Command::Compact { target } => vec![target],
+        Command::Salvage { damaged, new, .. } => vec![damaged, new],
+        Command::Backup { file, .. } => vec![file],
+        Command::Restore { backup, file, .. } => vec![backup, file],
+        Command::Import { archive, .. } => vec![archive],
+        Command::Export { archive: Some(archive), .. } => vec![archive],
+        _ => Vec::new(),
     }
 }

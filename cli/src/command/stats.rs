@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sessile::admin::{Histogram, Overview};
 
 use crate::command::{DONE, Done, LOOK};
@@ -15,10 +15,17 @@ const BAR: usize = 40;
 pub(super) fn run(path: &Path, out: &mut Output) -> Done {
     let inspector = target::open(path)?;
     let overview = inspector.overview()?;
+    let program = inspector.program()?;
     inspector.close()?;
-    match out.json {
-        true => out.document(&document(&overview, out))?,
-        false => text(&overview, out)?,
+    if out.json {
+        let mut document = document(&overview, out);
+        if let (Some(fields), Some(program)) = (document.as_object_mut(), program) {
+            fields.insert("program".into(), program);
+        }
+        out.document(&document)?;
+    } else {
+        text(&overview, out)?;
+        of_program(program.as_ref(), out)?;
     }
     Ok(if overview.damaged == 0 { DONE } else { LOOK })
 }
@@ -52,6 +59,17 @@ fn document(overview: &Overview, out: &Output) -> serde_json::Value {
         "created_at": time(overview.created_at),
         "timeouts": timeouts,
     })
+}
+
+/// What a running program says of itself: [`sessile::Stats`], field by field.
+fn of_program(program: Option<&Value>, out: &mut Output) -> Result<(), Failure> {
+    let Some(fields) = program.and_then(Value::as_object) else { return Ok(()) };
+    out.line("\nthe program, since it opened the store")?;
+    for (name, value) in fields {
+        let value = value.as_str().map_or_else(|| value.to_string(), output::plain);
+        out.line(format!("  {name:<26}{value}"))?;
+    }
+    Ok(())
 }
 
 fn text(overview: &Overview, out: &mut Output) -> Result<(), Failure> {

@@ -71,9 +71,9 @@ pub(super) struct SessionLine {
 }
 
 /// A number as text, so that no reader rounds it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum UserText {
+pub(in crate::admin) enum UserText {
     Number(String),
     Text(String),
 }
@@ -121,10 +121,7 @@ impl SessionLine {
         let token = record.csrf_token().filter(|_| with_content);
         Self {
             key: key.to_string(),
-            user: record.user_id().map(|user| match user.as_text() {
-                Some(text) => UserText::Text(text.into()),
-                None => UserText::Number(user.to_string()),
-            }),
+            user: record.user_id().as_ref().map(UserText::of),
             created_at: record.created_at().as_millis(),
             last_active: record.last_active().as_millis(),
             revision: record.revision(),
@@ -178,7 +175,14 @@ impl SessionLine {
 }
 
 impl UserText {
-    fn to_key(&self) -> Result<UserKey, &'static str> {
+    pub(in crate::admin) fn of(user: &UserId) -> Self {
+        match user.as_text() {
+            Some(text) => Self::Text(text.into()),
+            None => Self::Number(user.to_string()),
+        }
+    }
+
+    pub(in crate::admin) fn to_key(&self) -> Result<UserKey, &'static str> {
         const NO_USER: &str = "names no user";
         let user = match self {
             Self::Text(text) => UserId::from(text.as_str()),

@@ -5,7 +5,7 @@
 //! altered is seen before anything is imported, unless the caller wants what comes before the fault.
 
 pub(crate) mod export;
-pub(crate) mod format;
+pub(in crate::admin) mod format;
 pub(crate) mod import;
 pub(crate) mod reader;
 

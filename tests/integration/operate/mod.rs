@@ -3,6 +3,7 @@
 mod archive;
 mod backup;
 mod campaign;
+mod door;
 mod inspector;
 mod transfer;
 

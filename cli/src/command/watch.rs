@@ -1,0 +1,68 @@
+//! What happens in a running program's store, as it happens.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use crate::command::{DONE, Done};
+use crate::failure::Failure;
+use crate::output::{self, Output};
+use crate::progress::is_interrupted;
+use crate::target;
+
+pub(super) fn run(path: &Path, out: &mut Output) -> Done {
+    let running = target::running(path)?;
+    let mut failed = None;
+    running.watch(&mut |event| {
+        let written = match event {
+            Some(event) => line(event, out).and_then(|()| out.flush()),
+            None => Ok(()),
+        };
+        failed = written.err();
+        match failed.is_some() || is_interrupted() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
+    match failed {
+        Some(error) => Err(Failure::from(error)),
+        None => Ok(DONE),
+    }
+}
+
+fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
+    let mut event: Value = serde_json::from_str(event)?;
+    let now = out.time(SystemTime::now());
+    // A number as text for the protocol, a number for people.
+    let user = event.get("user").and_then(|user| {
+        let text = user.get("text").map(Value::to_string);
+        text.or_else(|| user.get("number")?.as_str().map(Into::into))
+    });
+    if out.json {
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("at".into(), now.into());
+            if let Some(user) = user.and_then(|user| serde_json::from_str(&user).ok()) {
+                fields.insert("user".into(), user);
+            }
+        }
+        return out.document(&event);
+    }
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+    let told = match (text("event"), text("key")) {
+        ("missed", _) => {
+            format!("{} events were missed", event.get("events").unwrap_or(&Value::Null))
+        }
+        ("note" | "cleared", _) => output::plain(text("text")),
+        (name, key) => {
+            let user = user.map_or("-".into(), |user| output::plain(&user));
+            let more = match name {
+                "regenerated" => format!(" was {}", text("old")),
+                _ => text("reason").to_owned(),
+            };
+            format!("{name:<12} {key} {user} {more}").trim_end().to_owned()
+        }
+    };
+    out.line(format!("{now} {told}"))
+}

@@ -1,0 +1,198 @@
+//! Each call of an engine as a request through the door, and the refusal of those it has none for.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::admin::socket::client::RunningStore;
+use crate::admin::socket::protocol::{Reply, Request};
+use crate::engine::attachment::Attachment;
+use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::contract::Engine;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
+};
+use crate::engine::waker::Waker;
+use crate::error::Result;
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
+
+impl Engine for RunningStore {
+    fn insert(&self, _: &SessionKey, _: Record, _: Moment, _: Limits) -> Result<Insert> {
+        self.only_by_the_program("no session is created")
+    }
+
+    fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
+        let mut found = None;
+        self.records(&Request::Load { key: key.to_string() }, &mut |_, record| {
+            found = Some(record?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found.filter(|record: &Record| !record.is_expired(moment)))
+    }
+
+    fn extend(&self, _: &SessionKey, _: Moment, _: Duration) -> Result<Option<Record>> {
+        self.only_by_the_program("no session is extended")
+    }
+
+    fn replace(&self, _: &SessionKey, _: u64, _: Record, _: Moment, _: Limits) -> Result<Replace> {
+        self.only_by_the_program("no session is changed")
+    }
+
+    fn rekey(
+        &self,
+        _: &SessionKey,
+        _: &SessionKey,
+        _: u64,
+        _: Record,
+        _: Moment,
+        _: Limits,
+    ) -> Result<Rekey> {
+        self.only_by_the_program("no session is changed")
+    }
+
+    fn remove(
+        &self,
+        key: &SessionKey,
+        owner: Option<&UserKey>,
+        _: Moment,
+    ) -> Result<Option<Ended>> {
+        if owner.is_some() {
+            return self.only_by_the_program("no session is ended for its user");
+        }
+        let answer = self.alone(&Request::Remove { key: key.to_string() })?;
+        Ok(Self::ended(&answer).pop())
+    }
+
+    fn remove_user(&self, user: &UserKey, _: Moment) -> Result<Vec<Ended>> {
+        let answer = self.alone(&Request::RemoveUser { user: self.user(user)? })?;
+        Ok(Self::ended(&answer))
+    }
+
+    fn remove_others(&self, keep: &SessionKey, _: Moment) -> Result<Option<Vec<Ended>>> {
+        let answer = self.alone(&Request::RemoveOthers { keep: keep.to_string() })?;
+        Ok(answer.ended.is_some().then(|| Self::ended(&answer)))
+    }
+
+    fn rename_user(&self, _: &UserKey, _: &UserKey, _: Moment) -> Result<u64> {
+        self.only_by_the_program("no user is renamed")
+    }
+
+    fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
+        self.records(&Request::ScanUser { user: self.user(user)? }, visit)
+    }
+
+    fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
+        self.records(&Request::Scan { after: after.map(ToString::to_string) }, visit)
+    }
+
+    fn scan_users(
+        &self,
+        after: Option<&UserKey>,
+        _: Moment,
+        visit: &mut VisitUser<'_>,
+    ) -> Result<()> {
+        let after = after.map(|after| self.user(after)).transpose()?;
+        let users = &mut |reply| match &reply {
+            Reply::User { user, sessions } => match user.to_key() {
+                Ok(user) => visit(user, *sessions),
+                Err(_) => Err(self.unexpected(reply)),
+            },
+            _ => Err(self.unexpected(reply)),
+        };
+        self.ask(&Request::ScanUsers { after }, users).map(drop)
+    }
+
+    fn listing(&self) -> Listing {
+        Listing::Snapshot
+    }
+
+    fn remove_expired(&self, _: Moment, _: usize) -> Result<Sweep> {
+        let answer = self.alone(&Request::Sweep {})?;
+        let more = answer.more == Some(true);
+        Ok(Sweep { removed: Self::ended(&answer), more, busy: false })
+    }
+
+    fn reindex(&self, _: &Timeouts) -> Result<()> {
+        self.only_by_the_program("it is swept by the program's own timeouts alone")
+    }
+
+    fn count(&self, _: Moment) -> Result<u64> {
+        let answer = self.alone(&Request::Count {})?;
+        Ok(answer.count.unwrap_or(0))
+    }
+
+    fn check(&self, _: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
+        let answer = self.ask(&Request::Check {}, &mut |reply| {
+            match reply {
+                Reply::Problem { key, text } => {
+                    let key = key.parse()?;
+                    inspect(Finding::Problem(Problem::Reported { key, text }))?;
+                }
+                reply => {
+                    let (key, record) = self.record(reply)?;
+                    inspect(Finding::Record(key, record?))?;
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let (expiry, users) = (answer.expiry_entries, answer.user_entries);
+        Ok(Checked { expiry_entries: expiry.unwrap_or(0), user_entries: users.unwrap_or(0) })
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.alone(&Request::Clear {}).map(drop)
+    }
+
+    fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let answer = self.alone(&Request::Meta { name: name.into() })?;
+        let value = answer.value.map(|value| STANDARD.decode(value)).transpose();
+        value.map_err(|error| self.failed(std::io::Error::other(error)))
+    }
+
+    fn store_meta(&self, _: &str, _: &[u8]) -> Result<()> {
+        self.only_by_the_program("nothing is put on record")
+    }
+
+    fn init_meta(&self, _: &str, _: &[u8]) -> Result<Vec<u8>> {
+        self.only_by_the_program("nothing is put on record")
+    }
+
+    fn server_time(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
+    fn attach(&self, _: Timeouts) -> Result<Attachment> {
+        self.only_by_the_program("no store is opened")
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.alone(&Request::Flush {}).map(drop)
+    }
+
+    fn flush_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    fn set_waker(&self, _: Waker) {}
+
+    fn run_background_work(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        drop(self.idle.lock().take());
+        Ok(())
+    }
+
+    fn stats(&self) -> Result<EngineStats> {
+        Ok(self.alone(&Request::Stats {})?.engine_stats())
+    }
+}

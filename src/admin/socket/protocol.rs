@@ -1,0 +1,240 @@
+//! The lines that go through the door: JSON, one object a line, as docs/admin-protocol.md has them.
+//!
+//! Invariant: a line is bounded, names sessions by their keys, and holds no session id.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::archive::format::UserText;
+use crate::engine::outcome::{Ended, EngineStats};
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::store::events::Event;
+
+/// The version of the protocol.
+pub(super) const VERSION: u32 = 1;
+
+/// The longest request, in bytes: a user of 255 bytes, each escaped, and then some.
+pub(super) const MAX_REQUEST: usize = 8 * 1024;
+
+/// What a client asks.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Request {
+    /// One record, expired or not.
+    Load { key: String },
+    /// Every record after a key, in the order of the keys.
+    Scan { after: Option<String> },
+    /// Every record of a user.
+    ScanUser { user: UserText },
+    /// Every user after one, who has a live session.
+    ScanUsers { after: Option<UserText> },
+    /// How many sessions are live.
+    Count {},
+    /// Ends a session.
+    Remove { key: String },
+    /// Ends every session of a user.
+    RemoveUser { user: UserText },
+    /// Ends every other session of the user whose session this is.
+    RemoveOthers { keep: String },
+    /// Ends every session.
+    Clear {},
+    /// One step of a sweep.
+    Sweep {},
+    /// Every record, and every problem.
+    Check {},
+    /// A value about the store as a whole.
+    Meta { name: String },
+    /// Numbers.
+    Stats {},
+    /// Makes everything as durable as it gets.
+    Flush {},
+    /// Events from now on, until the client goes.
+    Watch {},
+}
+
+impl Request {
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| error.to_string())
+    }
+}
+
+/// One line to a client. An answer is any number of lines and then `done` or `error`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// The first line of a connection.
+    Hello {
+        sessile_admin: u32,
+        pid: u32,
+    },
+    /// A record, in base64, as docs/format.md has it.
+    Record {
+        key: String,
+        bytes: String,
+    },
+    /// A record that is not what was written.
+    Damaged {
+        key: String,
+    },
+    User {
+        user: UserText,
+        sessions: u64,
+    },
+    Problem {
+        key: String,
+        text: String,
+    },
+    Event(EventText),
+    /// So many events were not told, as the client was too slow for them.
+    Missed {
+        events: u64,
+    },
+    /// Nothing has happened for a while.
+    Alive {},
+    Done(Answer),
+    Error {
+        what: String,
+        because: Vec<String>,
+    },
+}
+
+/// What stands in the last line of an answer.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Answer {
+    /// What ended; `None` where nothing was there to look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<Vec<EndedText>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) more: Option<bool>,
+    /// In base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stats: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expiry_entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user_entries: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EndedText {
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserText>,
+}
+
+/// An event, as a line of `watch` has it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct EventText {
+    /// `created`, `regenerated`, `ended`, `cleared`, or `note`.
+    event: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// The key that a regenerated session had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// In words.
+    text: String,
+}
+
+impl Reply {
+    pub(super) fn record(key: &SessionKey, record: &Record) -> Self {
+        Self::Record { key: key.to_string(), bytes: STANDARD.encode(record.encode(key)) }
+    }
+}
+
+impl Answer {
+    pub(super) fn ended(ended: &[Ended]) -> Self {
+        Self { ended: Some(ended.iter().map(EndedText::of).collect()), ..Self::default() }
+    }
+
+    pub(super) fn engine_stats(&self) -> EngineStats {
+        let number = |name: &str| self.stats.as_ref()?.get(name)?.as_u64();
+        EngineStats {
+            stored: number("stored").unwrap_or(0),
+            file_bytes: number("file_bytes"),
+            pending_touches: number("pending_touches").unwrap_or(0),
+            commits: number("commits").unwrap_or(0),
+            committed_operations: number("committed_operations").unwrap_or(0),
+            checkpoints: number("checkpoints").unwrap_or(0),
+            reopenings: number("reopenings").unwrap_or(0),
+            clock_jumps: number("clock_jumps").unwrap_or(0),
+            oldest_pending_touch: number("oldest_pending_touch_ms").map(Duration::from_millis),
+            late_touches: number("late_touches").unwrap_or(0),
+            touches_late_by: number("touches_late_by_ms")
+                .map(Duration::from_millis)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl EndedText {
+    fn of(ended: &Ended) -> Self {
+        let user = ended.user.as_ref().and_then(|user| user.to_id());
+        Self { key: ended.key.to_string(), user: user.as_ref().map(UserText::of) }
+    }
+
+    pub(super) fn to_ended(&self) -> Option<Ended> {
+        let user = self.user.as_ref().and_then(|user| user.to_key().ok());
+        Some(Ended { key: self.key.parse().ok()?, user })
+    }
+}
+
+impl EventText {
+    pub(super) fn of(event: &Event) -> Self {
+        let text = event.to_string();
+        let (name, key, user) = match event {
+            Event::Created { key, user } => ("created", Some(key), user.as_ref()),
+            Event::Regenerated { new, user, .. } => ("regenerated", Some(new), user.as_ref()),
+            Event::Ended { key, user, .. } => ("ended", Some(key), user.as_ref()),
+            Event::Cleared => ("cleared", None, None),
+            _ => ("note", None, None),
+        };
+        Self {
+            event: name.into(),
+            key: key.map(ToString::to_string),
+            old: match event {
+                Event::Regenerated { old, .. } => Some(old.to_string()),
+                _ => None,
+            },
+            user: user.map(UserText::of),
+            reason: match event {
+                Event::Ended { reason, .. } => Some(reason.name().into()),
+                _ => None,
+            },
+            text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_of_those_in_the_page_and_nothing_else() {
+        let key = "00".repeat(16);
+        let parsed = |text: &str| Request::parse(text.as_bytes());
+        assert_eq!(
+            parsed(&format!(r#"{{"call":"remove","key":"{key}"}}"#)),
+            Ok(Request::Remove { key })
+        );
+        assert_eq!(parsed(r#"{"call":"count"}"#), Ok(Request::Count {}));
+        assert_eq!(parsed(r#"{"call":"scan","after":null}"#), Ok(Request::Scan { after: None }));
+        for refused in ["", "{}", "[]", r#"{"call":"format"}"#, r#"{"call":"count","also":1}"#] {
+            assert!(parsed(refused).is_err(), "{refused}");
+        }
+    }
+}

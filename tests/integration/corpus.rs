@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+#[cfg(unix)]
+#[path = "../../fuzz/checks/admin_request.rs"]
+mod admin_request;
+#[path = "../../fuzz/checks/archive_import.rs"]
+mod archive_import;
 #[path = "../../fuzz/checks/content_json.rs"]
 mod content_json;
 #[path = "../../fuzz/checks/cookie_header.rs"]
@@ -26,6 +31,17 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
         inputs += 1;
     }
     assert!(inputs >= 10, "the corpus in {} is gone", folder.display());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_corpus_of_admin_request_passes() {
+    replay("admin_request", admin_request::check);
+}
+
+#[test]
+fn the_corpus_of_archive_import_passes() {
+    replay("archive_import", archive_import::check);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -186,12 +187,47 @@ fn opening(criterion: &mut Criterion) {
     }
 }
 
+/// How long a backup takes, what a create costs while one is taken, and by how much the file grows.
+fn backups(criterion: &mut Criterion) {
+    for size in SIZES {
+        let population = Population::new(size);
+        let store = population.open();
+        let copy = population.path.with_extension("backup");
+        let back_up = || {
+            let report = store.backup(&copy).unwrap();
+            assert!(report.sessions >= size as u64);
+            std::fs::remove_file(&copy).unwrap();
+        };
+        criterion.bench_function(&format!("backup/redb/{size}"), |bencher| bencher.iter(back_up));
+
+        let length = || std::fs::metadata(&population.path).unwrap().len() / 1024;
+        let (before, stop) = (length(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    back_up();
+                }
+            });
+            criterion.bench_function(&format!("create_during_backup/redb/{size}"), |bencher| {
+                bencher.iter_batched(
+                    || content(7),
+                    |content| store.create(content).unwrap(),
+                    BatchSize::SmallInput,
+                );
+            });
+            stop.store(true, Ordering::Relaxed);
+        });
+        let created = store.len().unwrap() - size as u64;
+        println!("the file grew from {before} to {} KiB, with {created} sessions more", length());
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
-    targets = reads, writes, opening
+    targets = reads, writes, opening, backups
 }
 criterion_main!(benches);

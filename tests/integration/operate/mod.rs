@@ -3,6 +3,7 @@
 mod archive;
 mod backup;
 mod campaign;
+#[cfg(unix)]
 mod door;
 mod inspector;
 mod transfer;

@@ -20,7 +20,7 @@ const DEFERRED: std::time::Duration = std::time::Duration::from_secs(1);
 /// A store that a verb looks into: its file, or the program that has the file open.
 pub(crate) struct Target {
     inspector: Inspector,
-    /// What the program says of itself.
+    /// The program's own numbers.
     #[cfg(unix)]
     running: Option<Arc<RunningStore>>,
 }

@@ -265,8 +265,8 @@ impl Inspector {
     }
 
     /// Looks through the whole store for what is wrong, as
-    /// [`SessionStore::check`](crate::SessionStore::check) does, but for the content, whose type is
-    /// not known here.
+    /// [`SessionStore::check`](crate::SessionStore::check) does, except for the content, whose type
+    /// is not known here.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ const REMEMBERED: usize = 16;
 /// The longest name, in bytes.
 const MAX_LEN: usize = 255;
 
-/// What a program says of the content's names.
+/// The names of the content, as a program gives them.
 pub(super) struct Names<'n> {
     pub(super) given: Option<&'n str>,
     pub(super) renamed: &'n [String],

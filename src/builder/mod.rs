@@ -154,9 +154,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// refused, or the user's least recently active session ends (ASVS 5.0, 7.1.2). Default: no
     /// limit; at least 1.
     ///
-    /// It holds whenever a session comes to a user, by `create_for_user` or by
-    /// [`set_user`](crate::Session::set_user) and a save, and is part of the transaction that
-    /// stores it: no number of threads gets past it. Sessions that are there already when a limit
+    /// It holds whenever a session comes to a user: by `create_for_user`, or by
+    /// [`set_user`](crate::Session::set_user) and a save. It is part of the transaction that stores
+    /// the session: no number of threads gets past it. Sessions that are there already when a limit
     /// is set or lowered stay until their user gets another one.
     ///
     /// A login then looks at all stored sessions of its user.

@@ -33,7 +33,7 @@ pub struct Checked {
 ///
 /// None of these makes a store unusable, and none can show a session that is not there: reading
 /// goes by the record alone. A file with problems in its indexes is made right by
-/// [`salvage`](crate::salvage()), which copies the records and builds the indexes anew.
+/// [`salvage`](crate::salvage()), which copies the records and rebuilds the indexes.
 ///
 /// # Examples
 ///

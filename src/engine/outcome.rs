@@ -138,9 +138,9 @@ pub struct EngineStats {
     pub committed_operations: u64,
     /// How often the tables took over what the log held, since the engine was opened.
     pub checkpoints: u64,
-    /// How often the file was opened anew after an error, since the engine was opened.
+    /// How often the file was opened again after an error, since the engine was opened.
     pub reopenings: u64,
-    /// How often the clock of the server that holds the records was found more than five seconds from
-    /// where it should have been, since the engine was opened.
+    /// How often, since the engine was opened, the server's clock was found more than five seconds
+    /// from where it should have been.
     pub clock_jumps: u64,
 }

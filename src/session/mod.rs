@@ -1,7 +1,7 @@
 //! A session in the caller's hands, the options it is created with, and its line in a listing.
 //!
-//! A [`Session`] is plain data: it holds no lock and no reference to the store. What it says of
-//! its times is a copy; the store goes by its own.
+//! A [`Session`] is plain data: it holds no lock and no reference to the store. Its times are a
+//! copy; the store goes by its own.
 
 pub(crate) mod attributes;
 pub(crate) mod csrf;

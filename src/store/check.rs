@@ -82,9 +82,9 @@ impl CheckReport {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Looks through the whole store: whether each record is what was written under its key and its
-    /// content can be read, whether each stands in the indexes by deadline and by user where it
-    /// should, and whether nothing else stands there.
+    /// Looks through the whole store: whether each record is what was written under its key,
+    /// whether its content can be read, whether both indexes have its entries, and whether they
+    /// have no others.
     ///
     /// For operators: after a disk reported errors, or from time to time. What the *file* holds
     /// beyond its records is verified when it is opened; see

@@ -49,12 +49,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// expired under them. Does nothing where no longer ones are on record.
     ///
     /// A store that is opened with shorter timeouts than those on record goes by its own at once:
-    /// what is expired under them is absent. But it deletes nothing for them until this is called, or
-    /// [`Builder::adopt_shorter_timeouts`](crate::Builder::adopt_shorter_timeouts) was, or the store
-    /// has been open for one full `sweep_interval` when it sweeps or goes. So a script that opens the file with other
+    /// what is expired under them is absent. But it deletes nothing for them until one of three
+    /// things happened: this call,
+    /// [`Builder::adopt_shorter_timeouts`](crate::Builder::adopt_shorter_timeouts), or a full
+    /// `sweep_interval` during which the store was open. So a script that opens the file with other
     /// timeouts by mistake, and notices, has ended nobody's session.
-    /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) says whether it
-    /// waits.
+    /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) says whether
+    /// it waits.
     ///
     /// # Durability
     ///

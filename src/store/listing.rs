@@ -55,8 +55,8 @@ pub struct Stats {
     pub commits: u64,
     /// Operations those transactions carried: more than `commits` where threads shared them.
     pub committed_operations: u64,
-    /// How often the clock of the server that holds the sessions was found more than five seconds from
-    /// where it should have been since the store was opened: it was set, or another server took over.
+    /// How often, since the store was opened, the server's clock was found more than five seconds
+    /// from where it should have been: it was set, or another server took over.
     pub clock_jumps: u64,
     /// Expired sessions deleted since the store was opened.
     pub swept: u64,
@@ -72,7 +72,7 @@ pub struct Stats {
     pub missed_promises: u64,
     /// How often the log was taken over by the database since the store was opened.
     pub checkpoints: u64,
-    /// How often the file was opened anew after an I/O error since the store was opened.
+    /// How often the file was opened again after an I/O error, since the store was opened.
     pub reopenings: u64,
     /// How often an [`Observer`](crate::Observer) panicked since the store was opened.
     pub observer_panics: u64,

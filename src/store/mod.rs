@@ -1,7 +1,7 @@
 //! The store: the rules of sessions, once, for every engine. Typed content goes in, bytes go down.
 //!
-//! Invariant: only creating creates. Every other method changes a record that is there and not
-//! expired, under the condition that it is still the one that was looked at, or changes nothing.
+//! Invariant: only creating creates. Every other method changes a live record that is still the one
+//! that was read, or changes nothing.
 
 pub(crate) mod by_key;
 pub(crate) mod check;
@@ -42,18 +42,18 @@ use crate::store::maintenance::Maintenance;
 /// A cheap handle: clone it into every thread. All handles share one file; the last one to go
 /// closes it.
 ///
+/// # Durability
+///
+/// With the default [`Durability::Immediate`](crate::Durability::Immediate), the effect of
+/// `create`, `update`, `modify`, `regenerate_id`, `destroy` and its relatives, and `clear` survives
+/// power loss once they return `Ok`. A touch (`extend_lifetime`, `read_and_extend`) survives within
+/// the `touch_interval`, one second; after a crash a deadline may be earlier than it was, never
+/// later.
+///
 /// # Concurrency
 ///
 /// Every method takes `&self` and may be called from any number of threads at once. A read that
 /// begins after a write returned sees it. Reads and listings wait for no write, nor for its sync.
-///
-/// # Durability
-///
-/// With the default [`Durability::Immediate`](crate::Durability::Immediate), what `create`,
-/// `update`, `modify`, `regenerate_id`, `destroy` and its relatives, and `clear` have done survives
-/// power loss once they return `Ok`. A touch (`extend_lifetime`, `read_and_extend`) survives within
-/// the `touch_interval`, one second; after a crash a deadline may be earlier than it was, never
-/// later.
 ///
 /// # Errors
 ///
@@ -149,8 +149,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
     /// Reads a session and extends its life, in one step: what a server does for every request.
     ///
-    /// Where a [`content_version`](crate::Builder::content_version) is set, the content is read and
-    /// migrated first, and the life of a session that ends meanwhile is not extended.
+    /// With a [`content_version`](crate::Builder::content_version) the content is read and migrated
+    /// first. A session that ends meanwhile is not extended.
     ///
     /// # Durability
     ///

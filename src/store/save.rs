@@ -1,7 +1,7 @@
 //! Saving a session: a new one, one that the caller holds, and one under a new id.
 //!
-//! Invariant: what is saved in place of a record has the next revision, and the creation time of the
-//! record that it was made from. Whether that is still the one that is stored, the engine tells.
+//! Invariant: a saved record has the next revision, and the creation time of the record that it
+//! replaces. Whether that is still the one that is stored, the engine tells.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -180,11 +180,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         }
     }
 
-    /// Gives a session a new id and ends the old one, in one transaction, and saves the session
-    /// with whatever was changed in it. Call it at every login and change of privilege.
+    /// Gives a session a new id, ends the old one and saves what was changed, in one transaction.
+    /// Call it at every login and change of privilege.
     ///
     /// The session keeps its creation time and so its absolute deadline. A CSRF token is drawn
-    /// anew as well.
+    /// again, too.
     ///
     /// # Security
     ///

@@ -152,3 +152,32 @@ fn every_file_that_the_architecture_names_is_there() {
     }
     assert!(seen > 60, "{seen} paths");
 }
+
+/// The sections of public items, in the order in which they stand.
+const SECTIONS: [&str; 6] =
+    ["Durability", "Concurrency", "Security", "Errors", "Panics", "Examples"];
+
+#[test]
+fn the_sections_of_an_item_stand_in_one_order() {
+    let mut wrong = Vec::new();
+    for file in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut last = 0;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            if !line.starts_with("//") {
+                last = 0;
+                continue;
+            }
+            let title = line.strip_prefix("/// # ").or_else(|| line.strip_prefix("//! # "));
+            let place = title.and_then(|title| SECTIONS.iter().position(|known| *known == title));
+            if let Some(place) = place {
+                if place < last {
+                    wrong.push(format!("{}:{}", file.display(), number + 1));
+                }
+                last = place;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

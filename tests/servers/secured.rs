@@ -68,7 +68,7 @@ impl Authority {
     }
 }
 
-/// What connecting says of a certificate that does not hold.
+/// The error of a connection whose certificate does not hold.
 fn refusal(url: &str) -> String {
     let error = SessionStore::<u64>::connect(url).map(drop).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");

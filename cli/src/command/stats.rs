@@ -61,7 +61,7 @@ fn document(overview: &Overview, out: &Output) -> serde_json::Value {
     })
 }
 
-/// What a running program says of itself: [`sessile::Stats`], field by field.
+/// The numbers of a running program: [`sessile::Stats`], field by field.
 fn of_program(program: Option<&Value>, out: &mut Output) -> Result<(), Failure> {
     let Some(fields) = program.and_then(Value::as_object) else { return Ok(()) };
     out.line("\nthe program, since it opened the store")?;

@@ -123,8 +123,8 @@ impl Inspector {
         Ok(report)
     }
 
-    /// Compares what the archive says of its store with what this one says, and takes on what this
-    /// one has not. The timeouts to go by.
+    /// Compares the archive's header with this store's, and adopts what this one lacks. The
+    /// timeouts to go by.
     fn take_on<R: Read>(&self, header: &Header, reader: &Reader<R>) -> Result<Timeouts> {
         if !header.with_content {
             return Err(reader.fault(

@@ -36,7 +36,7 @@ impl Recovery {
 
     /// Calls the recovery off: opening fails with
     /// [`Error::RecoveryAborted`](crate::Error::RecoveryAborted), nothing in the file is lost, and
-    /// the next opening begins anew.
+    /// the next opening starts over.
     pub const fn abort(&mut self) {
         self.aborted = true;
     }

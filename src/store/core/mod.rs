@@ -34,15 +34,16 @@ use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 use crate::trace::span;
 
-/// How many sessions one step of a sweep looks at. A writer waits for one step at most, and each
-/// step pays for one sync, so more would make writers wait and fewer would make sweeps dear.
+/// How many sessions one step of a sweep looks at. A writer waits for one step at most, so larger
+/// steps would make writers wait. Each step pays for one sync, so smaller ones would make sweeps
+/// slow.
 pub(crate) const SWEEP_STEP: usize = 1_000;
 
-/// How long a sweep pauses after a step while others write. What a step removes has to be taken over
-/// by an engine's tables, and writes take longer meanwhile; so the slower a sweep, the fewer writes
-/// have to do with it.
+/// How long a sweep pauses after a step while others write. An engine's tables take over what a
+/// step removed, and writes take longer meanwhile. So a slower sweep delays fewer writes.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
-/// What an engine keeps about the store as a whole, by name; see docs/internals/format.md.
+/// The names under which an engine keeps what concerns the whole store; see
+/// docs/internals/format.md.
 pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
     pub(crate) const TIMEOUTS: &str = "timeouts";
@@ -55,8 +56,8 @@ pub(crate) mod meta {
     }
 }
 
-/// How many ids are drawn for one session. Two sound draws in a row that are both taken happen
-/// practically never; a generator that repeats itself must not hang the caller.
+/// The most ids drawn for one session. Two sound draws in a row are practically never both taken. A
+/// generator that repeats itself must not hang the caller.
 pub(crate) const MAX_DRAWS: u32 = 4;
 
 pub(crate) fn repeated_draws() -> Error {
@@ -99,7 +100,7 @@ pub(crate) struct Counters {
 }
 
 impl StoreCore {
-    /// An error on a closed store, and in a forked process: what every operation asks first.
+    /// An error on a closed store and in a forked process. Every operation asks this first.
     pub(crate) fn ensure_open(&self) -> Result<()> {
         self.process.ensure_same()?;
         match self.closed.load(Ordering::Acquire) {
@@ -109,14 +110,14 @@ impl StoreCore {
     }
 
     /// The time of an operation, asked once; an error on a closed store. The caller's own code has
-    /// run by then: what takes long must not make an old time decide.
+    /// run by then, so a slow closure does not make an old time decide.
     pub(crate) fn moment(&self) -> Result<Moment> {
         self.ensure_open()?;
         let now = Timestamp::from_system_time(self.clock.now())?;
         Ok(Moment { now, timeouts: self.timeouts })
     }
 
-    /// What an operation has to keep to.
+    /// The limits of the store.
     pub(crate) fn limits(&self) -> Limits {
         let per_user = self.user_limit.map(|(max, policy)| PerUser { max, policy });
         Limits { max_sessions: self.max_sessions, per_user }
@@ -172,8 +173,8 @@ impl StoreCore {
         }
     }
 
-    /// Adopts shorter timeouts when the store goes, if it has been open for a whole interval. What
-    /// comes of it has nobody to go to: the next opening finds those of before on record.
+    /// Adopts shorter timeouts when the store is closed, if it was open for a whole interval. A
+    /// failure is not reported: the next opening finds the former ones on record.
     pub(crate) fn adopt_timeouts_if_due(&self) {
         let adopted = || match Timestamp::from_system_time(self.clock.now()) {
             Ok(now) if self.adoption.is_due(now) => self.note_timeouts(),
@@ -203,7 +204,7 @@ impl StoreCore {
     fn sweep_all(&self) -> Result<u64> {
         let mut removed = 0;
         loop {
-            // Asked anew for each step: a long sweep must not go by the time it began.
+            // Asked for each step: a long sweep must not go by the time at which it began.
             let sweep = self.sweep_step(self.moment()?)?;
             removed += sweep.removed.len() as u64;
             if !sweep.more {

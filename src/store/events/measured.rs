@@ -44,7 +44,7 @@ impl Measured {
         describe_counter!(
             OPENINGS,
             Unit::Count,
-            "How often the file was opened anew after an error"
+            "How often the file was opened again after an error"
         );
         describe_gauge!(STORED, Unit::Count, "Records, expired ones included");
         describe_gauge!(FILE_SIZE, Unit::Bytes, "The size of the file");

@@ -137,7 +137,7 @@ pub enum Event {
     },
     /// The file had not been closed, and was recovered as it was opened.
     Recovered,
-    /// The file was opened anew after an I/O error, and the store goes on.
+    /// The file was opened again after an I/O error, and the store goes on.
     Reopened,
     /// The database has taken over what its log held.
     Checkpoint,
@@ -237,7 +237,7 @@ impl fmt::Display for Event {
                 write!(formatter, "maintenance goes well again ({})", task.name())
             }
             Self::Recovered => formatter.write_str("the file was not closed, and was recovered"),
-            Self::Reopened => formatter.write_str("the file was opened anew after an error"),
+            Self::Reopened => formatter.write_str("the file was opened again after an error"),
             Self::Checkpoint => formatter.write_str("a checkpoint has emptied the log"),
             Self::PromiseMissed { promised, waited } => write!(
                 formatter,

@@ -1,4 +1,4 @@
-//! The thread that does what has no deadline: sweeps, step by step, and an engine's own work.
+//! The thread for work without a deadline: sweeps, step by step, and an engine's background work.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             let begun = ticks::now();
             let step = guarded(|| core.sweep_step_by_thread(begins_round));
             core.note_time(Task::Sweep, ticks::now().saturating_duration_since(begun));
-            // A round that failed is taken up, and does not count as another.
+            // A round that failed goes on, and does not count as another.
             begins_round = step.as_ref().is_ok_and(|step| !step.more);
             let pause = match &step {
                 Ok(step) if step.more => {

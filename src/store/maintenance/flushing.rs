@@ -1,4 +1,4 @@
-//! The thread that writes what has a deadline.
+//! The thread that writes touches and deferred commits by their deadline.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use crate::store::maintenance::guarded;
 use crate::store::maintenance::signal::Signal;
 use crate::time::ticks;
 
-/// Flushes two times an interval. What comes when a flush has just begun is the next one's, half an
-/// interval later, and that one has as long again to write it.
+/// Flushes two times an interval. A touch that comes just after a flush began belongs to the next
+/// one, half an interval later. That one has half an interval to write it.
 pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
     let period = interval / 2;
     let mut due = ticks::now() + period;

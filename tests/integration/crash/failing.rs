@@ -312,7 +312,7 @@ impl Run {
             }
             failures += 1;
             if failures == 2 && self.syncs_failed {
-                // What closing says of what it could not write is right.
+                // Closing is right about what it could not write.
                 drop(self.reopen());
                 assert!(self.world.opened.is_some(), "it cannot be opened after the repair");
                 failures = 1;

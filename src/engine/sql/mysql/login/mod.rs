@@ -1,6 +1,6 @@
 //! From a host to a connection that is logged in, on a server that takes writes.
 //!
-//! Invariant: what a server says of a login is not passed on, since it repeats the user's name.
+//! Invariant: a server's text about a login is not passed on, because it repeats the user's name.
 
 mod greeting;
 mod proof;

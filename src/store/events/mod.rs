@@ -21,6 +21,15 @@ use crate::time::timeouts::Timeouts;
 /// Is told what happens in a store; see [`Builder::observer`](crate::Builder::observer). A closure
 /// that takes an `&Event` is one.
 ///
+/// A store tells of what is done through its own handles: on a server, not of what other hosts do.
+///
+/// # Durability
+///
+/// A process that is killed, or a power cut, between a commit and its event keeps that event from
+/// being told. So may a call that was answered with
+/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). What must never be missed is looked up
+/// after a restart: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
+///
 /// # Concurrency
 ///
 /// It is called by the thread that made the change, or by a maintenance thread, after the commit and
@@ -36,15 +45,6 @@ use crate::time::timeouts::Timeouts;
 ///
 /// An observer that holds a handle of its own store keeps that store open: hold it weakly, or let go
 /// of it before the end.
-///
-/// # Durability
-///
-/// A process that is killed, or a power cut, between a commit and its event keeps that event from
-/// being told. So may a call that was answered with
-/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). What must never be missed is looked up
-/// after a restart: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
-///
-/// A store tells of what is done through its own handles: on a server, not of what other hosts do.
 ///
 /// # Examples
 ///

@@ -90,6 +90,24 @@ fn a_deferred_commit_encodes_nothing_and_a_flush_one_entry_for_all_of_them() {
     assert_eq!(encoded(|| engine.flush().unwrap()), 0, "there is nothing more to write");
 }
 
+#[test]
+fn what_is_in_memory_alone_has_an_end_though_nobody_flushes() {
+    const LEN: usize = 50_000;
+    let engine =
+        RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new().durability(DEFERRED));
+    let engine = engine.unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    let mut most = 0;
+    for number in 0..400 {
+        insert(&engine, number, LEN);
+        let waiting = engine.view.overlay.all();
+        most = waiting.values().flatten().map(Record::tail_len).sum::<usize>().max(most);
+    }
+    assert!((100 * LEN..13 * 1024 * 1024).contains(&most), "{most}");
+    let there = |number| engine.load(&key(number), Moment::BEGINNING).unwrap().is_some();
+    assert!((0..400).all(there));
+}
+
 /// A question is decided where it lies, and again after a failed look; it need not be copied for that.
 #[test]
 fn no_question_can_be_cloned() {

@@ -59,12 +59,12 @@ fn what_is_in_memory_alone_stays_until_it_is_on_the_disk() {
 #[test]
 fn what_a_log_says_does_not_hide_what_is_in_memory_alone() {
     let overlay = Overlay::new();
-    overlay.add(&changes([(1, None)]), false, true);
+    overlay.add(&changes([(1, None), (3, record(1))]), false, true);
     let logged = changes([(1, record(1)), (2, record(1))]);
     overlay.add_logged(&logged);
     overlay.clear_durable_but(&logged);
-    assert_eq!(overlay.all(), changes([(1, None), (2, record(1))]));
-    assert_eq!(overlay.volatile(), changes([(1, None)]));
+    assert_eq!(overlay.all(), changes([(1, None), (2, record(1)), (3, record(1))]));
+    assert_eq!(overlay.volatile(), changes([(1, None), (3, record(1))]));
 }
 
 #[test]

@@ -24,6 +24,7 @@
 //! | [`Durability`] | what a crash may take |
 //! | [`Error`] | what went wrong, with what to do; "no session" is no error |
 //! | [`Inspector`], [`admin`], [`salvage`](salvage()) | for operators: look in, end sessions, copy, rescue |
+//! | [`Observer`], [`Event`] | sessions that begin and end, and what an operator has to know, as it happens |
 //! | [`Engine`], [`RedbEngine`], [`MemoryEngine`] | where records are kept; [`engine`] is the contract |
 //!
 //! # A first program

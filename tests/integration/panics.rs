@@ -125,3 +125,18 @@ fn a_panic_in_any_role_fails_that_call_alone<F: EngineFixture>() {
     store.close().unwrap();
     assert_eq!(opened(&fixture).read(id).unwrap().unwrap().content().0, counted);
 }
+
+/// As a server does that catches the panics of its handlers.
+#[test]
+fn a_handler_that_uses_a_store_may_have_its_panics_caught() {
+    const fn is_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    is_safe::<SessionStore<u32>>();
+    is_safe::<sessile::Session<u32>>();
+    is_safe::<sessile::Error>();
+    let store = SessionStore::<u32>::in_memory().unwrap();
+    let answer = std::panic::catch_unwind(|| store.create(1).map(|session| session.id().encode()));
+    assert!(answer.unwrap().is_ok());
+    let panicked = std::panic::catch_unwind(|| store.for_each(|_, content| assert_eq!(content, 2)));
+    assert!(panicked.is_err());
+    assert_eq!(store.len().unwrap(), 1);
+}

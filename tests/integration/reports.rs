@@ -27,6 +27,24 @@ fn a_check_is_a_line_for_a_machine_as_well() {
 }
 
 #[test]
+fn a_line_of_a_listing_tells_everything_but_the_id_and_the_content() {
+    let store = SessionStore::<String>::in_memory().unwrap();
+    let session = store.create_for_user("ann", "hidden".into()).unwrap();
+    let [line] = &store.sessions_of("ann").unwrap()[..] else { panic!("one session") };
+    let millis = |at: std::time::SystemTime| {
+        u64::try_from(at.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    };
+    let expected = json!({
+        "key": session.key().to_string(),
+        "user": "ann",
+        "created_at_ms": millis(session.created_at()),
+        "last_active_ms": millis(session.last_active()),
+        "expires_at_ms": millis(session.expires_at()),
+    });
+    assert_eq!(written(line), expected);
+}
+
+#[test]
 fn every_problem_names_its_kind_its_key_and_its_times() {
     let key = SessionKey::from_bytes([7; 16]);
     let (deadline, indexed_under) = (Timestamp::from_millis(5), Timestamp::from_millis(9));

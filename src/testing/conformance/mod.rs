@@ -111,6 +111,7 @@ macro_rules! engine_conformance {
                 modify_saves_what_the_closure_changed
                 modify_tries_again_after_a_conflict
                 modify_does_not_bring_back_what_its_closure_saw_go
+                modify_gives_what_its_closure_returns
                 an_error_of_the_closure_is_returned_and_nothing_is_written
                 what_a_session_says_of_its_times_is_ignored
             }

@@ -1,7 +1,9 @@
 //! Saving a session: no lost update, no revival, no change that was not asked for.
 
 use crate::error::Error;
+use crate::session::Session;
 use crate::session::attributes::Attributes;
+use crate::store::modify::Returned;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
 
@@ -160,6 +162,42 @@ pub fn modify_does_not_bring_back_what_its_closure_saw_go<F: EngineFixture>() {
     let modified = store.modify(session.id(), |_| setup.clock.advance(INACTIVITY));
     assert!(modified.unwrap().is_none());
     assert_absent(&store, &session);
+}
+
+pub fn modify_gives_what_its_closure_returns<F: EngineFixture>() {
+    #[derive(Debug)]
+    enum Own {
+        Sold(u64),
+        Store,
+    }
+    impl From<Error> for Own {
+        fn from(_: Error) -> Self {
+            Self::Store
+        }
+    }
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let session = created(&store, 1);
+    let id = session.id();
+    let add = |session: &mut Session<u64>| {
+        *session.content_mut() += 1;
+        *session.content()
+    };
+    assert_eq!(store.modify(id, add).unwrap(), Some(2));
+    assert_eq!(store.modify(id, |session| (add(session), "two")).unwrap(), Some((3, "two")));
+    // A message that was there is taken out; one that was not is none.
+    assert_eq!(store.modify(id, |session| Some(add(session))).unwrap(), Some(4));
+    assert_eq!(store.modify(id, |_| None::<String>).unwrap(), None);
+    assert_eq!(store.modify(id, |session| Returned(add(session))).unwrap(), Some(5));
+    let own = |session: &mut Session<u64>| match add(session) {
+        sold @ 7.. => Err(Own::Sold(sold)),
+        left => Ok(left),
+    };
+    assert_eq!(store.modify(id, own).unwrap(), Some(6));
+    assert!(matches!(store.modify(id, own), Err(Own::Sold(7))));
+    assert_eq!(*stored(&store, id).content(), 6, "nothing was written");
+    store.clone().close().unwrap();
+    assert!(matches!(store.modify(id, own), Err(Own::Store)), "the store's error becomes its own");
 }
 
 pub fn an_error_of_the_closure_is_returned_and_nothing_is_written<F: EngineFixture>() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use sessile::testing::{ManualClock, RandomSource};
-use sessile::{Builder, Durability, Error, MemoryEngine, SessionStore, Timeouts, UserLimit};
+use sessile::{Builder, Durability, Error, Event, MemoryEngine, SessionStore, Timeouts, UserLimit};
 
 type Set = fn(Builder<u32>) -> Builder<u32>;
 
@@ -46,6 +46,7 @@ const SETTINGS: &[(&str, Means, Set)] = &[
     ("content_version", Means::Everywhere, |it| it.content_version(1, |old| old.decode())),
     ("clock", Means::Everywhere, |it| it.clock(ManualClock::new())),
     ("random_source", Means::Everywhere, |it| it.random_source(Counted(1.into()))),
+    ("observer", Means::Everywhere, |it| it.observer(|_: &Event| ())),
     ("durability", Means::InAFile, |it| it.durability(Durability::TwoPhase)),
     ("cache_size", Means::InAFile, |it| it.cache_size(1 << 20)),
     ("record_cache", Means::InAFile, |it| it.record_cache(true)),
@@ -120,6 +121,7 @@ fn every_setting_is_in_the_table() {
     let sources = [
         include_str!("../../src/builder/mod.rs"),
         include_str!("../../src/builder/file_settings.rs"),
+        include_str!("../../src/builder/observing.rs"),
     ];
     let mut written: Vec<_> = sources
         .iter()

@@ -82,6 +82,7 @@ pub(crate) struct StoreCore {
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
     /// Where the store's file is, if it was opened by its path.
+    #[cfg_attr(not(all(feature = "admin", unix)), allow(dead_code, reason = "the door needs it"))]
     pub(crate) file: Option<PathBuf>,
     /// `None` where nobody is told anything.
     pub(crate) events: Option<Box<Events>>,

@@ -20,6 +20,7 @@ use crate::store::events::{EndReason, Event, MaintenanceTask, Observer, Observer
 
 #[derive(Default)]
 struct Watchers {
+    #[cfg_attr(not(all(feature = "admin", unix)), allow(dead_code, reason = "the door needs it"))]
     next: u64,
     there: Arc<Vec<(u64, Arc<dyn Observer>)>>,
 }

@@ -1,13 +1,16 @@
 //! Who only looks waits for nobody's disk: listings, counts and numbers while a commit waits for its
-//! sync.
+//! sync. Nor does a checkpoint that fails in the background end a listing.
 
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use sessile::engine::RedbOptions;
-use sessile::testing::SimulatedDisk;
-use sessile::{Durability, RedbEngine, SessionId, SessionStore};
+use sessile::engine::{Engine, Moment, RedbOptions, Timestamp, Waker};
+use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::{Durability, Error, RedbEngine, SessionId, SessionStore, Timeouts};
 
 type Store = SessionStore<u32>;
 
@@ -67,4 +70,86 @@ fn a_listing_waits_for_no_durable_commit_of_the_tables() {
     disk.hold_file_syncs();
     look_while(&disk, &store, &ids[7], || store.clear().unwrap());
     assert_eq!((store.len().unwrap(), store.for_each(|_, _| ()).unwrap()), (0, 0));
+}
+
+/// A store of 3,000 sessions, more than its page cache holds, on an engine that waits for a
+/// checkpoint.
+fn with_a_checkpoint_due(disk: &SimulatedDisk) -> (Arc<RedbEngine>, SessionStore<String>, u64) {
+    let content = || "x".repeat(200);
+    let open = |durability| {
+        let options = RedbOptions::new().durability(durability).cache_size(1024 * 1024);
+        let engine = Arc::new(RedbEngine::open_on(disk, &options).unwrap());
+        let builder = SessionStore::<String>::builder().engine(Arc::clone(&engine));
+        (engine, builder.manual_maintenance().build().unwrap())
+    };
+    let (_, store) = open(Durability::Deferred { interval: Duration::from_secs(3_600) });
+    (0..3_000_u64).for_each(|user| drop(store.create_for_user(user, content()).unwrap()));
+    store.close().unwrap();
+    let (engine, store) = open(Durability::Immediate);
+    // With somebody to be woken no caller runs a checkpoint itself, until the log is almost full. One
+    // is due after 64 records, which is as many pages as the cache has.
+    engine.set_waker(Waker::new(|| ()));
+    (0..80).for_each(|_| drop(store.create_for_user("ann", content()).unwrap()));
+    (engine, store, 3_080)
+}
+
+#[test]
+fn a_listing_goes_on_though_a_checkpoint_finds_no_room() {
+    let disk = SimulatedDisk::new();
+    let (engine, store, stored) = with_a_checkpoint_due(&disk);
+    let (mut seen, mut before) = (HashSet::new(), 0);
+    store
+        .for_each(|info, _| {
+            assert!(seen.insert(info.key()), "shown twice");
+            if seen.len() == 1_000 {
+                before = engine.stats().unwrap().reopenings;
+                disk.fail_once(DiskFault::Full, 0);
+                engine.run_background_work().unwrap();
+            }
+        })
+        .unwrap();
+    assert_eq!(seen.len() as u64, stored);
+    assert!(engine.stats().unwrap().reopenings > before, "the handle was never lost");
+    assert_eq!(store.len().unwrap(), stored);
+    assert_eq!(store.sessions_of("ann").unwrap().len() as u64, stored - 3_000);
+    store.create_for_user("ann", "there is room".into()).unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn users_are_counted_to_the_end_though_a_checkpoint_finds_no_room() {
+    let disk = SimulatedDisk::new();
+    let (engine, _store, stored) = with_a_checkpoint_due(&disk);
+    let (mut users, mut sessions) = (0, 0);
+    let now = Timestamp::from_millis(1);
+    let moment = Moment { now, timeouts: Timeouts::default() };
+    engine
+        .scan_users(None, moment, &mut |_, count| {
+            (users, sessions) = (users + 1, sessions + count);
+            if users == 1_000 {
+                disk.fail_once(DiskFault::Full, 0);
+                engine.run_background_work()?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!((users, sessions), (3_001, stored));
+    assert!(engine.stats().unwrap().reopenings > 0, "the handle was never lost");
+}
+
+/// It would not be of one moment.
+#[test]
+fn a_listing_ends_with_its_error_if_something_was_shown_before_the_file_was_opened_again() {
+    let disk = SimulatedDisk::new();
+    let (engine, store, _) = with_a_checkpoint_due(&disk);
+    let mut seen = 0;
+    let listed = store.for_each(|_, _| {
+        seen += 1;
+        if seen == 1_000 {
+            store.create_for_user("ann", "shown to others".into()).unwrap();
+            disk.fail_once(DiskFault::Full, 0);
+            engine.run_background_work().unwrap();
+        }
+    });
+    assert!(matches!(listed, Err(Error::Io { .. })), "{listed:?}");
 }

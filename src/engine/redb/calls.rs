@@ -13,10 +13,8 @@ use crate::engine::outcome::{
 use crate::engine::redb::commit::question;
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
-use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::not_unwinding;
 use crate::engine::redb::view::extend::{Extended, Extension};
-use crate::engine::redb::view::listing as store;
 use crate::engine::redb::view::touches::Receipt;
 use crate::engine::waker::Waker;
 use crate::error::Result;
@@ -125,31 +123,11 @@ impl Engine for RedbEngine {
     }
 
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()> {
-        self.reopen_if_lost()?;
-        let listing = self.view.listing_of(user)?;
-        let failed = |error| self.view.failed_to_read(error);
-        for key in listing.keys_of(user).map_err(failed)? {
-            if let Some(record) = listing.get(&key).map_err(failed)? {
-                let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
-                if visit(key, record.and_then(latest))?.is_break() {
-                    break;
-                }
-            }
-        }
-        Ok(())
+        self.records_of(user, visit)
     }
 
     fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> Result<()> {
-        let listing = self.as_of_now()?;
-        let failed = |error| self.view.failed_to_read(error);
-        for entry in listing.records_after(after).map_err(failed)? {
-            let (key, record) = entry.map_err(failed)?;
-            let latest = |record| self.view.with_latest_touch(listing.commit(), &key, record);
-            if visit(key, record.and_then(latest))?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.records_after(after, visit)
     }
 
     fn scan_users(
@@ -158,26 +136,7 @@ impl Engine for RedbEngine {
         moment: Moment,
         visit: &mut VisitUser<'_>,
     ) -> Result<()> {
-        let listing = self.as_of_now()?;
-        let failed = |error| self.view.failed_to_read(error);
-        let mut entries = listing.users_after(after).map_err(failed)?.peekable();
-        while let Some(entry) = entries.next() {
-            let (user, mut key) = entry.map_err(failed)?;
-            let mut live = 0;
-            loop {
-                live += u64::from(self.is_live(&listing, &key, moment)?);
-                let same =
-                    |next: &RedbResult<(UserKey, _)>| matches!(next, Ok((it, _)) if *it == user);
-                match entries.next_if(same) {
-                    Some(entry) => key = entry.map_err(failed)?.1,
-                    None => break,
-                }
-            }
-            if live > 0 && visit(user, live)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.users_after(after, moment, visit)
     }
 
     fn listing(&self) -> Listing {
@@ -218,24 +177,18 @@ impl Engine for RedbEngine {
     }
 
     fn count(&self, moment: Moment) -> Result<u64> {
-        let listing = self.as_of_now()?;
-        let failed = |error| self.view.failed_to_read(error);
-        let mut expired = 0;
-        for key in listing.passed(moment.now).map_err(failed)? {
-            let key = key.map_err(failed)?;
-            // A damaged record counts as expired; the next sweep removes it.
-            let stored = listing.get(&key).map_err(failed)?.is_some();
-            expired += u64::from(stored && !self.is_live(&listing, &key, moment)?);
-        }
-        Ok(listing.stored().saturating_sub(expired))
+        self.live_records(moment)
     }
 
     fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
         let snapshot = self.snapshot()?;
         let mut latest = |finding| match finding {
             Finding::Record(key, record) => {
-                let commit = snapshot.commit();
-                let record = self.view.with_latest_touch(commit, &key, record)?;
+                let touched = self.view.latest_touch(snapshot.commit(), &key)?;
+                let record = match touched {
+                    Some(at) => record.touched(at),
+                    None => record,
+                };
                 inspect(Finding::Record(key, record))
             }
             problem => inspect(problem),
@@ -349,17 +302,6 @@ impl RedbEngine {
     fn take_back_unless(&self, saved: bool, key: &SessionKey, announced: Option<Receipt>) {
         if let Some(receipt) = announced.filter(|_| !saved) {
             self.view.touches.take_back(key, receipt);
-        }
-    }
-
-    /// Whether a listing has a sound, live record under a key, by its latest touch.
-    fn is_live(&self, listing: &store::Listing, key: &SessionKey, moment: Moment) -> Result<bool> {
-        match listing.get(key).map_err(|error| self.view.failed_to_read(error))? {
-            Some(Ok(record)) => {
-                let record = self.view.with_latest_touch(listing.commit(), key, record)?;
-                Ok(!record.is_expired(moment))
-            }
-            Some(Err(_)) | None => Ok(false),
         }
     }
 }

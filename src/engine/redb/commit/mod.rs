@@ -55,6 +55,8 @@ pub(in crate::engine::redb) struct Writer {
     checkpoint_failed: AtomicBool,
     /// The number of a durable commit that has begun and not finished; 0 if there is none.
     unconfirmed: AtomicU64,
+    /// Whether a commit of changes has begun and not ended well since the file was opened.
+    in_doubt: AtomicBool,
     opened_by: Process,
     /// How often the file was reopened, and how often that failed.
     openings: AtomicU64,
@@ -98,6 +100,7 @@ impl Writer {
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
             unconfirmed: AtomicU64::new(0),
+            in_doubt: AtomicBool::new(false),
             opened_by: process,
             openings: AtomicU64::new(0),
             failed_reopenings: AtomicU64::new(0),
@@ -133,7 +136,9 @@ impl Writer {
         // A panic leaves a file that is reopened, with what its log holds.
         let done = losing_handle_by_panic(view, || {
             let answers = self.decide(view, &mut state, group, &mut effects)?;
+            self.in_doubt.store(true, Ordering::Release);
             self.write(view, &mut state, &mut effects)?;
+            self.in_doubt.store(false, Ordering::Release);
             Ok(answers)
         });
         if effects.change_anything() && done.is_ok() {

@@ -130,11 +130,14 @@ impl Writer {
             let committed = Committed::new(log, &changes, &snapshot);
             let committed =
                 committed.map_err(|error| error::from_redb("read", view.file.path(), error))?;
-            view.show_reopened(snapshot, &logged, committed.stored);
+            // Of a commit that failed the file may show all or nothing.
+            let same = !self.in_doubt.load(Ordering::Acquire);
+            view.show_reopened(snapshot, &logged, committed.stored, same);
             Ok(committed)
         });
         let committed = committed?;
         self.unconfirmed.store(0, Ordering::Release);
+        self.in_doubt.store(false, Ordering::Release);
         self.openings.fetch_add(1, Ordering::AcqRel);
         view.handle_lost.store(false, Ordering::Release);
         Ok((Connection::new(database), committed))

@@ -18,6 +18,8 @@ pub(in crate::engine::redb) struct Listing {
     changes: Changes,
     /// How many records there are.
     stored: u64,
+    /// How often readers had been shown something by then.
+    shown: u64,
 }
 
 impl Listing {
@@ -25,12 +27,18 @@ impl Listing {
         snapshot: Arc<Snapshot>,
         changes: Changes,
         stored: u64,
+        shown: u64,
     ) -> Self {
-        Self { snapshot, changes, stored }
+        Self { snapshot, changes, stored, shown }
     }
 
     pub(in crate::engine::redb) const fn stored(&self) -> u64 {
         self.stored
+    }
+
+    /// Whether both show the same sessions, as nothing was shown to readers between the two.
+    pub(in crate::engine::redb) const fn is_of_one_moment_with(&self, other: &Self) -> bool {
+        self.shown == other.shown
     }
 
     /// The number of its snapshot.

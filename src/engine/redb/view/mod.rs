@@ -29,6 +29,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, RwLock};
+use crate::time::clock::Timestamp;
 
 /// An open file, as readers see it.
 #[derive(Debug)]
@@ -42,12 +43,28 @@ pub(in crate::engine::redb) struct View {
     pub(in crate::engine::redb) overlay: Overlay,
     /// The store as some earlier commit left it; `None` once closed.
     pub(in crate::engine::redb) snapshot: ArcSwapOption<Snapshot>,
-    /// The number of records. Overlay, snapshot and this change together under the lock, so its
-    /// holder sees all of a commit or nothing. No I/O is done meanwhile.
-    shown: RwLock<u64>,
+    /// Overlay, snapshot and this change together under the lock, so its holder sees all of a
+    /// commit or nothing. No I/O is done meanwhile.
+    shown: RwLock<Shown>,
     /// Whether an error has ended redb's handle, so that the snapshot reads nothing more from the
     /// file.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
+}
+
+/// What belongs to the last commit that readers see.
+#[derive(Debug)]
+struct Shown {
+    /// The number of records.
+    stored: u64,
+    /// How often readers were shown other sessions than before.
+    times: u64,
+}
+
+impl Shown {
+    fn show(&mut self, stored: u64) {
+        self.stored = stored;
+        self.times += 1;
+    }
 }
 
 impl View {
@@ -69,7 +86,7 @@ impl View {
             filter: KeyFilter::new(),
             overlay,
             snapshot: ArcSwapOption::from_pointee(snapshot),
-            shown: RwLock::new(stored),
+            shown: RwLock::new(Shown { stored, times: 0 }),
             handle_lost: AtomicBool::new(false),
         }
     }
@@ -155,31 +172,27 @@ impl View {
         Ok((record, commit))
     }
 
-    /// A listing's record with its session's latest touch, though the listing's snapshot may be
-    /// old.
+    /// The latest touch of a listing's session, though the listing's snapshot may be old; `None` if
+    /// the listing's record has it.
     ///
     /// An example. A listing takes snapshot 7 at 10:00; it shows a session last active at 9:58. At
-    /// 10:01 the session is touched: the touch is in the buffer, and is applied here. At 10:02 a
+    /// 10:01 the session is touched: the touch is in the buffer, and is answered here. At 10:02 a
     /// flush commits it, and it leaves the buffer. If the overlay has the key, or the last snapshot
     /// is no longer 7, the session is loaded again for its latest time. Otherwise nothing has
     /// changed since snapshot 7.
-    pub(in crate::engine::redb) fn with_latest_touch(
+    pub(in crate::engine::redb) fn latest_touch(
         &self,
         commit: u64,
         key: &SessionKey,
-        record: Record,
-    ) -> Result<Record> {
+    ) -> Result<Option<Timestamp>> {
         if let Some(at) = self.touches.pending(key) {
-            return Ok(record.touched(at));
+            return Ok(Some(at));
         }
         // The overlay before the snapshot: what has left the overlay is in a snapshot.
         if self.overlay.contains(key).is_none() && self.is_last(commit) {
-            return Ok(record);
+            return Ok(None);
         }
-        Ok(match self.load(key)? {
-            Some(latest) => record.touched(latest.last_active()),
-            None => record,
-        })
+        Ok(self.load(key)?.map(|latest| latest.last_active()))
     }
 
     fn is_last(&self, commit: u64) -> bool {

@@ -19,9 +19,9 @@ const READS: u32 = 4;
 impl View {
     /// The store as it is now.
     pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
-        let stored = self.shown.read();
+        let shown = self.shown.read();
         let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
-        Ok(Listing::new(snapshot, self.overlay.all(), *stored))
+        Ok(Listing::new(snapshot, self.overlay.all(), shown.stored, shown.times))
     }
 
     /// A listing of one user's sessions as they are now.
@@ -31,11 +31,11 @@ impl View {
             let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
             let failed = |error| self.failed_to_read(error);
             let keys = snapshot.keys_of(user).map_err(failed)?;
-            let stored = self.shown.read();
+            let shown = self.shown.read();
             if self.is_last(snapshot.commit()) {
                 let changed = self.overlay.keys_of(user);
                 let changes = self.overlay.of(keys.iter().chain(&changed));
-                return Ok(Listing::new(snapshot, changes, *stored));
+                return Ok(Listing::new(snapshot, changes, shown.stored, shown.times));
             }
         }
         self.listing()
@@ -43,8 +43,8 @@ impl View {
 
     /// How many records there are.
     pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
-        let stored = self.shown.read();
-        self.snapshot.load_full().map(|_| *stored).ok_or(Error::Closed)
+        let shown = self.shown.read();
+        self.snapshot.load_full().map(|_| shown.stored).ok_or(Error::Closed)
     }
 
     /// Shows the changes of a commit, in memory alone if it is `volatile`, and the number of
@@ -57,7 +57,7 @@ impl View {
     ) {
         let mut shown = self.shown.write();
         self.overlay.add(changes, false, volatile);
-        *shown = stored;
+        shown.show(stored);
     }
 
     /// Publishes a snapshot that holds everything that was committed, though not on the disk.
@@ -92,7 +92,7 @@ impl View {
             let mut shown = self.shown.write();
             self.overlay.add(changes, cleared, false);
             self.replace_snapshot(snapshot, &before);
-            *shown = stored;
+            shown.show(stored);
         }
         self.fill_cache(&self.overlay.all(), commit);
         self.overlay.clear();
@@ -112,13 +112,14 @@ impl View {
     }
 
     /// The file was reopened: publishes its snapshot, changed by its log and by the changes in
-    /// memory alone. What the failed commit left in it is unknown, so nothing else in memory may
-    /// outlive it.
+    /// memory alone. What a failed commit left in it is unknown, so nothing else in memory may
+    /// outlive it. It is the `same` as before if no commit has failed, but a checkpoint or a read.
     pub(in crate::engine::redb) fn show_reopened(
         &self,
         snapshot: Snapshot,
         logged: &Changes,
         stored: u64,
+        same: bool,
     ) {
         let mut shown = self.shown.write();
         // The overlay before the snapshot, which may hold less than the last one. No look in
@@ -128,7 +129,9 @@ impl View {
         self.cache.invalidate_all(snapshot.commit());
         self.snapshot.store(Some(Arc::new(snapshot)));
         self.overlay.clear_durable_but(logged);
-        *shown = stored;
+        if !same {
+            shown.show(stored);
+        }
     }
 
     /// Runs `act` while nothing new is shown.

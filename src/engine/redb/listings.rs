@@ -1,0 +1,188 @@
+//! Listings of sessions and of users, which go on where an error of others ended redb's handle.
+//!
+//! Invariant: a listing shows one moment. It goes on in the reopened file only if readers have been
+//! shown nothing since it began; else the error is its answer.
+//!
+//! An example. The disk is full. A listing is at its thousandth session, and a checkpoint in the
+//! background finds no room: redb's handle refuses everything. The log holds what it held, so the
+//! reopened file shows the same sessions, and the listing goes on with its next key.
+
+use std::collections::VecDeque;
+
+use crate::engine::outcome::{Visit, VisitUser};
+use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::error;
+use crate::engine::redb::error::RedbResult;
+use crate::engine::redb::view::listing::Listing;
+use crate::error::{Error, Result};
+use crate::key::SessionKey;
+use crate::record::Record;
+use crate::session::user::UserKey;
+use crate::time::moment::Moment;
+
+/// In how many handles one listing is tried.
+const HANDLES: u32 = 4;
+
+/// Why a listing stopped.
+enum Stop {
+    /// redb could not read its snapshot.
+    Unread(redb::Error),
+    /// Whatever else, as an error of the visitor.
+    Failed(Error),
+}
+
+impl From<redb::Error> for Stop {
+    fn from(error: redb::Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl RedbEngine {
+    pub(in crate::engine::redb) fn records_of(
+        &self,
+        user: &UserKey,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        self.reopen_if_lost()?;
+        let listing = self.reading(|| self.view.listing_of(user))?;
+        let mut keys: Option<VecDeque<SessionKey>> = None;
+        self.list(listing, |listing| {
+            let keys = match &mut keys {
+                Some(keys) => keys,
+                None => keys.insert(listing.keys_of(user)?.into()),
+            };
+            while let Some(key) = keys.front().copied() {
+                let record = listing.get(&key)?;
+                keys.pop_front();
+                if let Some(record) = record
+                    && visit(key, self.latest(listing, &key, record))?.is_break()
+                {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::engine::redb) fn records_after(
+        &self,
+        after: Option<&SessionKey>,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        let mut last = after.copied();
+        self.list(self.as_of_now()?, |listing| {
+            let after = last;
+            for entry in listing.records_after(after.as_ref())? {
+                let (key, record) = entry?;
+                last = Some(key);
+                if visit(key, self.latest(listing, &key, record))?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::engine::redb) fn users_after(
+        &self,
+        after: Option<&UserKey>,
+        moment: Moment,
+        visit: &mut VisitUser<'_>,
+    ) -> Result<()> {
+        let mut last = after.cloned();
+        self.list(self.as_of_now()?, |listing| {
+            let after = last.clone();
+            let mut entries = listing.users_after(after.as_ref())?.peekable();
+            while let Some(entry) = entries.next() {
+                let (user, mut key) = entry?;
+                let mut live = 0;
+                loop {
+                    live += u64::from(self.is_live(listing, &key, moment)?);
+                    let same = |next: &RedbResult<(UserKey, _)>| match next {
+                        Ok((next, _)) => *next == user,
+                        // Else the count of this user would lack what could not be read.
+                        Err(_) => true,
+                    };
+                    match entries.next_if(same) {
+                        Some(entry) => key = entry?.1,
+                        None => break,
+                    }
+                }
+                last = Some(user.clone());
+                if live > 0 && visit(user, live)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::engine::redb) fn live_records(&self, moment: Moment) -> Result<u64> {
+        let mut live = 0;
+        self.list(self.as_of_now()?, |listing| {
+            let mut expired = 0;
+            for key in listing.passed(moment.now)? {
+                let key = key?;
+                // A damaged record counts as expired; the next sweep removes it.
+                let stored = listing.get(&key)?.is_some();
+                expired += u64::from(stored && !self.is_live(listing, &key, moment)?);
+            }
+            live = listing.stored().saturating_sub(expired);
+            Ok(())
+        })?;
+        Ok(live)
+    }
+
+    /// Runs `pass` over a listing. If the handle was lost to another call, `pass` runs over the same
+    /// moment in the reopened file, and goes on by itself after what it has visited.
+    fn list(
+        &self,
+        mut listing: Listing,
+        mut pass: impl FnMut(&Listing) -> Result<(), Stop>,
+    ) -> Result<()> {
+        for handle in 1.. {
+            let error = match pass(&listing) {
+                Ok(()) => break,
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(Stop::Unread(error)) => self.view.failed_to_read(error),
+            };
+            if handle == HANDLES || !error::is_of_an_earlier_one(&error) {
+                return Err(error);
+            }
+            match self.as_of_now() {
+                Ok(reopened) if reopened.is_of_one_moment_with(&listing) => listing = reopened,
+                _ => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A record of a listing, with its session's latest touch.
+    fn latest(
+        &self,
+        listing: &Listing,
+        key: &SessionKey,
+        record: Result<Record>,
+    ) -> Result<Record> {
+        let record = record?;
+        let touched = self.reading(|| self.view.latest_touch(listing.commit(), key))?;
+        Ok(match touched {
+            Some(at) => record.touched(at),
+            None => record,
+        })
+    }
+
+    /// Whether a listing's key is that of a live session. A damaged record is none that is known.
+    fn is_live(&self, listing: &Listing, key: &SessionKey, moment: Moment) -> Result<bool, Stop> {
+        Ok(match listing.get(key)? {
+            Some(Ok(record)) => !self.latest(listing, key, Ok(record))?.is_expired(moment),
+            Some(Err(_)) | None => false,
+        })
+    }
+}

@@ -64,10 +64,7 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
     let lines = crate::lines::lines_alone(scale);
     let row = |(measured, spread): (Alone, Spread)| {
         let (letter, words, _, sessions) = lines.into_iter().find(|(_, _, alone, _)| *alone == measured)?;
-        let is_time = matches!(
-            measured,
-            Alone::OpenClean | Alone::OpenAfterKill | Alone::OldestTouch(_)
-        );
+        let is_time = matches!(measured, Alone::OpenClean | Alone::OpenAfterKill | Alone::OldestTouch(_));
         let row = Row {
             operation: words.to_owned(),
             sessions,

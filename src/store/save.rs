@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::engine::outcome::{Rekey, Replace};
 use crate::error::create::CreateError;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
 use crate::session::id::SessionId;
@@ -129,9 +130,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             content: &bytes,
         };
         let record = Record::new(&parts, &core.timeouts)?;
-        let id = core.insert(&record, moment)?;
+        let (id, key) = core.insert(&record, moment)?;
         let (times, origin) = (times_of(&record, &core.timeouts), origin_of(&record));
-        Ok(Created { id, times, origin, revision: record.revision(), csrf_token })
+        Ok(Created { id, key, times, origin, revision: record.revision(), csrf_token })
     }
 
     /// Saves a session's content and user, and extends its life. One durable commit.
@@ -272,6 +273,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 /// What creating gave a session besides its content.
 struct Created {
     id: SessionId,
+    key: SessionKey,
     times: Times,
     origin: Origin,
     revision: u64,
@@ -281,7 +283,7 @@ struct Created {
 impl Created {
     fn with<C>(self, content: C, options: &SessionOptions) -> Session<C> {
         Session {
-            key: self.id.key(),
+            key: self.key,
             id: self.id,
             times: self.times,
             origin: self.origin,

@@ -21,6 +21,7 @@ use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
 use crate::engine::outcome::{EngineStats, Insert, Sweep};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::process::Process;
 use crate::random::RandomSource;
 use crate::record::Record;
@@ -129,18 +130,24 @@ impl StoreCore {
         Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
     }
 
-    /// Stores a new record under a new id. Another id is drawn if the first is taken, and expired
-    /// sessions make room before the store says that it is full.
-    pub(crate) fn insert(&self, record: &Record, moment: Moment) -> Result<SessionId> {
+    /// Stores a new record under a new id, which comes with its key. Another id is drawn if the first
+    /// is taken, and expired sessions make room before the store says that it is full.
+    pub(crate) fn insert(
+        &self,
+        record: &Record,
+        moment: Moment,
+    ) -> Result<(SessionId, SessionKey)> {
         for _ in 0..MAX_DRAWS {
             let id = SessionId::draw_from(&*self.random)?;
+            // A digest, which takes a part of the time of a create: once.
+            let key = id.key();
             loop {
-                let beginning = self.begin(id.key());
-                match self.engine.insert(&id.key(), record.clone(), moment, self.limits())? {
+                let beginning = self.begin(key);
+                match self.engine.insert(&key, record.clone(), moment, self.limits())? {
                     Insert::Done(ended) => {
-                        self.tell_created(beginning, id.key(), record);
+                        self.tell_created(beginning, key, record);
                         self.tell_ended(&ended, EndReason::OverUserLimit);
-                        return Ok(id);
+                        return Ok((id, key));
                     }
                     Insert::Occupied => break,
                     Insert::UserFull => return Err(self.user_full()),

@@ -64,8 +64,16 @@ impl Instance {
 
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
+            // PostgreSQL's serve their connections for a moment longer than it lives.
+            let id = process.id().to_string();
+            let found = Command::new("pgrep").args(["-P", &id]).output().unwrap().stdout;
             process.kill().unwrap();
             process.wait().unwrap();
+            let children = String::from_utf8(found).unwrap();
+            for child in children.split_whitespace() {
+                // It may have gone by itself.
+                let _ = Command::new("kill").args(["-KILL", child]).output();
+            }
         }
     }
 

@@ -64,10 +64,11 @@ pub(in crate::engine::redb) fn from_open(path: &Path, error: DatabaseError) -> E
     }
 }
 
-/// Whether redb refused to go on because of an earlier error, which was another call's.
+/// Whether redb refused to go on because of an earlier error, which was another call's; by now that
+/// call, or another, may have closed the handle and opened the file again.
 pub(in crate::engine::redb) fn is_of_an_earlier_one(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
-    matches!(source.downcast_ref(), Some(redb::Error::PreviousIo))
+    matches!(source.downcast_ref(), Some(redb::Error::PreviousIo | redb::Error::DatabaseClosed))
 }
 
 /// redb panicked while it opened a file that has redb's signature and ours.

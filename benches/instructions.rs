@@ -1,17 +1,18 @@
 //! How many instructions the hot paths take, compared with the numbers in `instructions.baseline`.
 //!
-//! `cargo bench --bench instructions`. Unlike times, these numbers are the same on a busy
-//! machine, so a change that makes a path longer is seen even where it cannot be timed. The program starts itself
-//! under `valgrind --tool=callgrind`, once for each path and once for what comes before all of them; the difference,
-//! divided by the number of calls, is what one call takes. So nothing depends on the names of functions, on what
-//! was inlined, or on a runner that has to match.
+//! `cargo bench --bench instructions`. Unlike times, these numbers are the same on a busy machine,
+//! so a change that makes a path longer is seen even where it cannot be timed. The program starts
+//! itself under `valgrind --tool=callgrind`, once for each path and once for what comes before all
+//! of them; the difference, divided by the number of calls, is what one call takes. So nothing
+//! depends on the names of functions, on what was inlined, or on a runner that has to match.
 //!
-//! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are at hand in memory,
-//! with 256 bytes of content; `create_logged`, the whole of a `create` with the default durability, which is encoding,
-//! the queue, the entry of the log, and its share of the checkpoints that become due; and `create`, the same with
-//! `Durability::Deferred`, which writes nothing before a flush. Valgrind hides the processor's
-//! instructions for SHA-256, so the portable code runs, and would be most of what is counted: the digest that makes
-//! a key of an id has a line of its own, and one of them is taken off every other line.
+//! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are
+//! at hand in memory, with 256 bytes of content; `create_logged`, the whole of a `create` with the
+//! default durability, which is encoding, the queue, the entry of the log, and its share of the
+//! checkpoints that become due; and `create`, the same with `Durability::Deferred`, which writes
+//! nothing before a flush. Valgrind hides the processor's instructions for SHA-256, so the portable
+//! code runs, and would be most of what is counted: the digest that makes a key of an id has a line
+//! of its own, and one of them is taken off every other line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fmt::Write;

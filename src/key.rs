@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-/// What the store knows a session by: the first 128 bits of SHA-256 of its [`SessionId`](crate::SessionId).
+/// What the store knows a session by: the first 128 bits of SHA-256 of its
+/// [`SessionId`](crate::SessionId).
 ///
 /// # Security
 ///

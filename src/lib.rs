@@ -91,8 +91,9 @@
 //! # }
 //! ```
 //!
-//! On the open web a session for each view of the form is a commit for each crawler. With the feature
-//! `cookie` the form's token is computed and nothing is written: see [`web`](web/index.html).
+//! On the open web a session for each view of the form is a commit for each crawler. With the
+//! feature `cookie` the form's token is computed and nothing is written: see
+//! [`web`](web/index.html).
 //!
 //! The repository's `examples/server` is a whole server, to be copied; `examples/server/site.rs` is
 //! the part about sessions.
@@ -124,8 +125,8 @@
 //!   tell it from one that never was, and touching does not revive it.
 //! - Only creating creates. An update of a session that is gone changes nothing, so a request in
 //!   flight never undoes a logout.
-//! - What is stored comes back, or reading it is an error: content is read back before it is written,
-//!   and its shape is compared whenever it is read.
+//! - What is stored comes back, or reading it is an error: content is read back before it is
+//!   written, and its shape is compared whenever it is read.
 //! - No lost updates: [`update`](SessionStore::update) refuses a session that changed since it was
 //!   read, [`modify`](SessionStore::modify) tries again.
 //! - What was acknowledged survives a killed process and, with the default [`Durability`], power
@@ -152,8 +153,8 @@
 //! # Systems
 //!
 //! It was run on Linux, x86-64, with the file on a local disk that supports locks. Windows, macOS,
-//! Android and the BSDs have their locks and syncs in the code, by the documentation of each system;
-//! **none of them was run**. The README has a table.
+//! Android and the BSDs have their locks and syncs in the code, by the documentation of each
+//! system; **none of them was run**. The README has a table.
 //!
 //! # Features
 //!

@@ -25,8 +25,8 @@ impl Process {
         }
     }
 
-    /// Whether this is the process still; two instructions where forks are counted. A process
-    /// that was made by the bare system call is seen by [`is_same_by_id`](Self::is_same_by_id) alone.
+    /// Whether this is the process still; two instructions where forks are counted. A process that
+    /// was made by the bare system call is seen by [`is_same_by_id`](Self::is_same_by_id) alone.
     #[inline]
     pub(crate) fn is_same(&self) -> bool {
         #[cfg(unix)]

@@ -1,4 +1,5 @@
-//! The features `tracing` and `metrics`: what reaches a subscriber and a recorder, and what must not.
+//! The features `tracing` and `metrics`: what reaches a subscriber and a recorder, and what must
+//! not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -11,10 +11,10 @@ use crate::when;
 
 /// Look into a session store, end sessions, back it up, and put it back.
 ///
-/// A TARGET is a store's file, the socket of a program that has one open, or the URL of a store on a
-/// server. Where a program has the
-/// file, the tool goes through the socket beside it on its own. No session id is ever shown or accepted: sessions are named by their
-/// keys, which give nobody a login.
+/// A TARGET is a store's file, the socket of a program that has one open, or the URL of a store on
+/// a server. Where a program has the file, the tool goes through the socket beside it on its own.
+/// No session id is ever shown or accepted: sessions are named by their keys, which give nobody a
+/// login.
 ///
 /// Exit codes: 0 done; 1 done, and something needs a look (problems, lost or differing sessions); 2
 /// not done; 130 interrupted.

@@ -1,4 +1,5 @@
-//! Everything that is printed: text for people, JSON for programs, and nothing that a terminal obeys.
+//! Everything that is printed: text for people, JSON for programs, and nothing that a terminal
+//! obeys.
 
 use std::io;
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
@@ -82,7 +83,8 @@ pub(crate) fn ask(question: &str) -> Option<bool> {
     Some(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// As it was given, in quotes where it could be taken for a number, and without what a terminal obeys.
+/// As it was given, in quotes where it could be taken for a number, and without what a terminal
+/// obeys.
 pub(crate) fn user(user: Option<&UserId>) -> String {
     match user.map(|user| (user.as_text(), user)) {
         None => "-".into(),

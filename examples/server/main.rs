@@ -16,16 +16,16 @@
 //! | `http.rs` | just enough of HTTP/1.1; in your program, your web framework |
 //! | `options.rs` | the command line |
 //!
-//! While it runs, `sessile list sessions.redb` shows who is logged in, and `sessile help` what else there
-//! is to be done: the server opens a socket for that tool, `sessions.redb.admin`.
+//! While it runs, `sessile list sessions.redb` shows who is logged in, and `sessile help` what else
+//! there is to be done: the server opens a socket for that tool, `sessions.redb.admin`.
 //!
 //! # Behind TLS
 //!
 //! The server speaks plain HTTP on the loopback interface. On the open network put a proxy that
 //! terminates TLS in front of it, and start it with `--behind-tls`: the cookie is then called
-//! `__Host-sessile` and marked `Secure`, so that it travels over TLS alone and no other host of
-//! the domain can set it. Without that, a host of the same domain can keep visitors logged out. The proxy also
-//! keeps slow clients away from the worker threads.
+//! `__Host-sessile` and marked `Secure`, so that it travels over TLS alone and no other host of the
+//! domain can set it. Without that, a host of the same domain can keep visitors logged out. The
+//! proxy also keeps slow clients away from the worker threads.
 //!
 //! # How long sessions live
 //!

@@ -90,9 +90,9 @@ impl Site {
         Ok(Response::html("200 OK", page::account(user, &session, &sessions)))
     }
 
-    /// Stores nothing, so that crawlers and port scanners leave nothing in the file. The form needs a
-    /// CSRF token all the same, or another site could log a visitor in under a name of its own choice.
-    /// So the token is bound to an id in the visitor's cookie that no session has.
+    /// Stores nothing, so that crawlers and port scanners leave nothing in the file. The form needs
+    /// a CSRF token all the same, or another site could log a visitor in under a name of its own
+    /// choice. So the token is bound to an id in the visitor's cookie that no session has.
     fn login_form(&self, request: &Request) -> Answer {
         if self.visit(request)?.is_some() {
             return Ok(Response::redirect("/"));

@@ -46,21 +46,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Cost
     ///
-    /// A pass over all sessions, and the writing of the new file. The store's file cannot reuse space
-    /// meanwhile, so that it grows by what is written to it. Memory use does not grow with the number
-    /// of sessions.
+    /// A pass over all sessions, and the writing of the new file. The store's file cannot reuse
+    /// space meanwhile, so that it grows by what is written to it. Memory use does not grow with
+    /// the number of sessions.
     ///
     /// # Security
     ///
-    /// The copy holds what the store holds: no session id, so that it gives nobody a login, but users
-    /// and contents in clear. Sessions that end later live on in it; see [`LeaveOut`] for what must
-    /// not come back.
+    /// The copy holds what the store holds: no session id, so that it gives nobody a login, but
+    /// users and contents in clear. Sessions that end later live on in it; see [`LeaveOut`] for
+    /// what must not come back.
     ///
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) if there is something at the path already, or no folder;
-    /// [`Error::StorageFull`](crate::Error::StorageFull) without room for the copy. A damaged record
-    /// is no error: it is left out, and [named](BackupReport::damaged).
+    /// [`Error::StorageFull`](crate::Error::StorageFull) without room for the copy. A damaged
+    /// record is no error: it is left out, and [named](BackupReport::damaged).
     ///
     /// # Examples
     ///
@@ -87,8 +87,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`backup`](Self::backup), and [`Error::CalledOff`](crate::Error::CalledOff); nothing is
-    /// left then.
+    /// As for [`backup`](Self::backup), and [`Error::CalledOff`](crate::Error::CalledOff); nothing
+    /// is left then.
     ///
     /// # Examples
     ///
@@ -139,15 +139,15 @@ impl Inspector {
 
 /// Makes a store of a backup. The backup is locked and read, never written to.
 ///
-/// With `replace`, a store that is at `path` gives way to it in one step, if no program has it open.
-/// Until then the new one is beside it, with `.restored` behind its name.
+/// With `replace`, a store that is at `path` gives way to it in one step, if no program has it
+/// open. Until then the new one is beside it, with `.restored` behind its name.
 ///
 /// # Errors
 ///
 /// As for [`SessionStore::backup_with`]; [`Error::AlreadyOpen`](crate::Error::AlreadyOpen) if a
 /// program has the store open that is to be replaced;
-/// [`Error::DamagedFile`](crate::Error::DamagedFile) for a backup that is not as it was written, for
-/// which there is [`salvage`](crate::salvage()).
+/// [`Error::DamagedFile`](crate::Error::DamagedFile) for a backup that is not as it was written,
+/// for which there is [`salvage`](crate::salvage()).
 ///
 /// # Examples
 ///

@@ -126,8 +126,8 @@ impl Steps<'_, '_> {
     }
 }
 
-/// Every sound record of an engine, as of one moment where the engine can show one; damaged ones are
-/// named.
+/// Every sound record of an engine, as of one moment where the engine can show one; damaged ones
+/// are named.
 pub(super) fn for_each_record(
     engine: &dyn Engine,
     steps: &mut Steps<'_, '_>,

@@ -76,7 +76,8 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// As for [`Builder::open_existing`](crate::Builder::open_existing); content of any name will do.
+    /// As for [`Builder::open_existing`](crate::Builder::open_existing); content of any name will
+    /// do.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let options = RedbOptions::new().create_missing(false).compact_on_open(false);
         Self::on(RedbEngine::open_with(path, &options)?)
@@ -230,7 +231,8 @@ impl Inspector {
         Ok(ended.map(|ended| ended.len() as u64))
     }
 
-    /// Ends every session of every user, in one step, and says how many live ones there were before.
+    /// Ends every session of every user, in one step, and says how many live ones there were
+    /// before.
     ///
     /// # Errors
     ///
@@ -244,8 +246,8 @@ impl Inspector {
     /// Deletes what is expired, and says how many sessions went. `progress` is told after each step
     /// how many have gone so far, and may end it.
     ///
-    /// It goes by the timeouts on record. Under others, of [`with_timeouts`](Self::with_timeouts), it
-    /// passes over all sessions first.
+    /// It goes by the timeouts on record. Under others, of [`with_timeouts`](Self::with_timeouts),
+    /// it passes over all sessions first.
     ///
     /// # Errors
     ///

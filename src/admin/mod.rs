@@ -1,8 +1,8 @@
 //! What an operator does with a store, whatever content it holds: look into it, end sessions, check
 //! it, and take copies of it.
 //!
-//! Everything here works on an [`Engine`](crate::Engine) and on records, so it needs no content type.
-//! The package `sessile-cli` is a command line over it.
+//! Everything here works on an [`Engine`](crate::Engine) and on records, so it needs no content
+//! type. The package `sessile-cli` is a command line over it.
 
 pub(crate) mod archive;
 pub(crate) mod backup;

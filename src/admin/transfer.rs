@@ -1,7 +1,7 @@
 //! Sessions from one engine to another, and back in step after the first has changed.
 //!
-//! Invariant: a session in the target is never replaced by an earlier revision of itself. Every step
-//! is repeated without harm, so a transfer that was broken off is taken up by repeating it.
+//! Invariant: a session in the target is never replaced by an earlier revision of itself. Every
+//! step is repeated without harm, so a transfer that was broken off is taken up by repeating it.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -45,11 +45,11 @@ pub struct TransferReport {
     pub damaged: Keys,
 }
 
-/// Brings every live session of one store into another, in two passes, and compares both at the end.
-/// The second pass takes what has changed in the source during the first.
+/// Brings every live session of one store into another, in two passes, and compares both at the
+/// end. The second pass takes what has changed in the source during the first.
 ///
-/// What ended in the source meanwhile ends in the target if the target was empty at the beginning, or
-/// with `exact`: then the target holds nothing but what the source holds.
+/// What ended in the source meanwhile ends in the target if the target was empty at the beginning,
+/// or with `exact`: then the target holds nothing but what the source holds.
 ///
 /// # Errors
 ///

@@ -35,7 +35,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
 impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Opens the file `sessions.redb` in the folder that the system has for this program's data on
-    /// this machine. A missing folder is created, on Unix with mode 0700; a missing file, with 0600.
+    /// this machine. A missing folder is created, on Unix with mode 0700; a missing file, with
+    /// 0600.
     ///
     /// | system | folder, for `("org", "Example Ltd", "Notes")` |
     /// |---|---|
@@ -43,16 +44,16 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// | macOS | `~/Library/Application Support/org.Example-Ltd.Notes` |
     /// | Windows | `%LOCALAPPDATA%\Example Ltd\Notes\data` |
     ///
-    /// The crate `directories` says which it is, after the XDG base directory specification, Apple's
-    /// guidelines and Windows' known folders. On Windows the folder's own rights keep other users out.
-    /// A second start of the program is told [`Error::AlreadyOpen`]; with
+    /// The crate `directories` says which it is, after the XDG base directory specification,
+    /// Apple's guidelines and Windows' known folders. On Windows the folder's own rights keep other
+    /// users out. A second start of the program is told [`Error::AlreadyOpen`]; with
     /// [`open_timeout`](Self::open_timeout) it waits for one that is about to end.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a name that is empty (the application's) or holds one of `/`,
-    /// `\`, `:` or a zero byte, and for the name `..`; [`Error::Io`], with the folder's path, if there
-    /// is no home folder or the folder cannot be made; and as for [`open`](Self::open).
+    /// `\`, `:` or a zero byte, and for the name `..`; [`Error::Io`], with the folder's path, if
+    /// there is no home folder or the folder cannot be made; and as for [`open`](Self::open).
     ///
     /// # Examples
     ///

@@ -56,7 +56,8 @@ pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
     engine.store_meta(CONTENT_NAME, kept.join("\0").as_bytes())
 }
 
-/// Whether not one record is there, expired or damaged ones included, and nobody is about to store one.
+/// Whether not one record is there, expired or damaged ones included, and nobody is about to store
+/// one.
 fn is_vacant(engine: &dyn Engine, users: Users) -> Result<bool> {
     let mut vacant = users == Users::This;
     if vacant {

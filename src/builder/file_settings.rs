@@ -10,8 +10,8 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::recovery::Recovery;
 use crate::error::{Error, Result};
 
-/// Settings of a store in a file. With an engine of one's own, in memory or on a server, each of them
-/// is [`Error::InvalidSetting`].
+/// Settings of a store in a file. With an engine of one's own, in memory or on a server, each of
+/// them is [`Error::InvalidSetting`].
 impl<C> Builder<C> {
     /// When an acknowledged write is on the disk. Default: [`Durability::Immediate`].
     pub fn durability(self, durability: Durability) -> Self {
@@ -36,8 +36,8 @@ impl<C> Builder<C> {
         self.of_file("record_cache", |redb| redb.record_cache(keep))
     }
 
-    /// How long [`open`](Self::open) waits for a file that another process holds, as when a program is
-    /// started while the one before it is still closing. Default: not at all; then, and once the
+    /// How long [`open`](Self::open) waits for a file that another process holds, as when a program
+    /// is started while the one before it is still closing. Default: not at all; then, and once the
     /// time is over, it is [`Error::AlreadyOpen`].
     ///
     /// # Examples
@@ -51,13 +51,14 @@ impl<C> Builder<C> {
         Self { open_timeout: timeout, ..self.of_file("open_timeout", |redb| redb) }
     }
 
-    /// Whether opening verifies every page in use. Default: `true`; it costs about as much as reading
-    /// them once, on eight threads. A file that was not closed is verified either way; with
+    /// Whether opening verifies every page in use. Default: `true`; it costs about as much as
+    /// reading them once, on eight threads. A file that was not closed is verified either way; with
     /// [`Durability::TwoPhase`] that takes reading it twice, on one thread.
     ///
     /// # Security
     ///
-    /// Without it a file that was damaged after it was closed may give wrong data, or end the process.
+    /// Without it a file that was damaged after it was closed may give wrong data, or end the
+    /// process.
     pub fn verify_on_open(self, verify: bool) -> Self {
         self.of_file("verify_on_open", |redb| redb.verify_on_open(verify))
     }
@@ -66,7 +67,8 @@ impl<C> Builder<C> {
     /// than three times what its sessions need, as one mass deletion can leave it. Default: `true`,
     /// since nobody else has the file then, and a file that is compact stays as it is. Compacting
     /// costs about as much as writing the live sessions once; with `false` opening never takes that
-    /// long, and the file keeps its size, as it does without [`verify_on_open`](Self::verify_on_open).
+    /// long, and the file keeps its size, as it does without
+    /// [`verify_on_open`](Self::verify_on_open).
     pub fn compact_on_open(self, compact: bool) -> Self {
         self.of_file("compact_on_open", |redb| redb.compact_on_open(compact))
     }

@@ -108,11 +108,11 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { timeouts, ..self }
     }
 
-    /// Adopts the timeouts at once though the store's file has longer ones on record. Default: sweeps
-    /// delete nothing for shorter ones until the store has been open for one full
+    /// Adopts the timeouts at once though the store's file has longer ones on record. Default:
+    /// sweeps delete nothing for shorter ones until the store has been open for one full
     /// [`sweep_interval`](Self::sweep_interval), or until
-    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). What is
-    /// expired under the store's own timeouts is absent either way.
+    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). What
+    /// is expired under the store's own timeouts is absent either way.
     ///
     /// # Examples
     ///
@@ -190,8 +190,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Starts no background thread. The program calls
-    /// [`clean_up_expired`](crate::SessionStore::clean_up_expired) and [`flush`](crate::SessionStore::flush)
-    /// itself; until then touches ride only with other writes.
+    /// [`clean_up_expired`](crate::SessionStore::clean_up_expired) and
+    /// [`flush`](crate::SessionStore::flush) itself; until then touches ride only with other
+    /// writes.
     pub fn manual_maintenance(self) -> Self {
         Self { manual_maintenance: true, ..self }
     }
@@ -201,8 +202,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// It tells stores apart before anything in them is read: a program that names its content does
     /// not open the file of another one by mistake. A store without a name takes on the first that
-    /// it is opened with, and a file that holds no session another one besides. A program that names
-    /// nothing opens a named store too, so a release that adds a name can be rolled back.
+    /// it is opened with, and a file that holds no session another one besides. A program that
+    /// names nothing opens a named store too, so a release that adds a name can be rolled back.
     ///
     /// # Errors
     ///
@@ -213,8 +214,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// A name that the content had before, and has no more: a store of that name takes on
-    /// [`content_name`](Self::content_name) when it is opened, or loses its names if there is none. A
-    /// store of another name is left as it is. May be called for several names.
+    /// [`content_name`](Self::content_name) when it is opened, or loses its names if there is none.
+    /// A store of another name is left as it is. May be called for several names.
     ///
     /// The earlier name opens the store as before, so the release before can be rolled back to: a
     /// store keeps its last 16 names.
@@ -260,8 +261,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { content_version: version, migrate: Some(Arc::new(migrate)), ..self }
     }
 
-    /// Where the time comes from. Default: the clock of the server that holds the sessions, where there
-    /// is one, so that all hosts go by one clock; else [`SystemClock`](crate::SystemClock).
+    /// Where the time comes from. Default: the clock of the server that holds the sessions, where
+    /// there is one, so that all hosts go by one clock; else [`SystemClock`](crate::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Arc::new(clock)), ..self }
     }

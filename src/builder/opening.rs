@@ -77,8 +77,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
     /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) said so.
     /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
-    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. What opening was about
-    ///   to note in the file is noted by the next one.
+    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. What opening was
+    ///   about to note in the file is noted by the next one.
     pub fn open(self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
@@ -94,8 +94,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// As for [`open`](Self::open), and [`Error::Io`] if there is no file, [`Error::NotASessionStore`]
-    /// if it is empty.
+    /// As for [`open`](Self::open), and [`Error::Io`] if there is no file,
+    /// [`Error::NotASessionStore`] if it is empty.
     ///
     /// # Examples
     ///
@@ -133,7 +133,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if an engine was named besides; else as for [`build`](Self::build).
+    /// [`Error::InvalidSetting`] if an engine was named besides; else as for
+    /// [`build`](Self::build).
     pub fn in_memory(self) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `in_memory()`"));
@@ -145,9 +146,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if a setting is out of its range or for a file alone, or no engine was
-    /// named; [`Error::ContentMismatch`] if the engine holds content of another name; [`Error::Io`] if the
-    /// maintenance threads cannot be started; and whatever the engine fails with.
+    /// [`Error::InvalidSetting`] if a setting is out of its range or for a file alone, or no engine
+    /// was named; [`Error::ContentMismatch`] if the engine holds content of another name;
+    /// [`Error::Io`] if the maintenance threads cannot be started; and whatever the engine fails
+    /// with.
     pub fn build(mut self) -> Result<SessionStore<C>> {
         self.check()?;
         let Some(engine) = self.engine.take() else {

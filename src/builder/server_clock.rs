@@ -1,8 +1,8 @@
 //! Whose clock decides: one that was named, else the server's that holds the sessions, else this
 //! machine's.
 //!
-//! Invariant: all hosts of a store on a server go by one clock, whatever their own ones show. One that
-//! is ahead would end sessions early, and sweep them for good.
+//! Invariant: all hosts of a store on a server go by one clock, whatever their own ones show. One
+//! that is ahead would end sessions early, and sweep them for good.
 
 use std::sync::Arc;
 use std::time::SystemTime;

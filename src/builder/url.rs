@@ -64,10 +64,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none, a parameter that is unknown, a scheme that is
-    /// unknown or whose feature is off, for an engine that was named besides, and for a setting of a
-    /// file where the URL names none. Whatever the engine
-    /// fails with, as [`Error::Unavailable`] for a server that is not reached.
+    /// [`Error::InvalidSetting`] for a URL that is none, a parameter that is unknown, a scheme that
+    /// is unknown or whose feature is off, for an engine that was named besides, and for a setting
+    /// of a file where the URL names none. Whatever the engine fails with, as
+    /// [`Error::Unavailable`] for a server that is not reached.
     pub fn connect(self, url: &str) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `connect(url)`"));

@@ -14,7 +14,8 @@ pub type Inspect<'a> = dyn FnMut(Finding) -> Result<()> + 'a;
 /// One thing that a check came across.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A record that is what was written under its key; its index entries may be wrong all the same.
+    /// A record that is what was written under its key; its index entries may be wrong all the
+    /// same.
     Record(SessionKey, Record),
     /// Something wrong.
     Problem(Problem),

@@ -53,8 +53,8 @@ use crate::time::timeouts::Timeouts;
 ///
 /// # Cost
 ///
-/// Every call of the store is one call of the engine, but `modify` and `modify_key`, which are two a
-/// try, and `update_others`, which is one and a `modify_key` for each session.
+/// Every call of the store is one call of the engine, but `modify` and `modify_key`, which are two
+/// a try, and `update_others`, which is one and a `modify_key` for each session.
 ///
 /// # Examples
 ///
@@ -103,9 +103,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>>;
 
-    /// Moves the `last_active` of a live record forward to `moment.now`, and nothing else, and hands
-    /// the record out as it is then. It looks and touches in one step: neither a removal nor a sweep
-    /// comes between the two.
+    /// Moves the `last_active` of a live record forward to `moment.now`, and nothing else, and
+    /// hands the record out as it is then. It looks and touches in one step: neither a removal nor
+    /// a sweep comes between the two.
     ///
     /// An engine with expensive touches may leave out one that moves `last_active` by less than
     /// `resolution`; the record that it hands out shows what is stored.
@@ -126,9 +126,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         resolution: Duration,
     ) -> Result<Option<Record>>;
 
-    /// Replaces the live record under a key if it has the expected revision. The new record keeps the
-    /// later of both `last_active`, and moves to the user index of its own user; one that comes to
-    /// a user it was not stored under counts against that user's limit.
+    /// Replaces the live record under a key if it has the expected revision. The new record keeps
+    /// the later of both `last_active`, and moves to the user index of its own user; one that comes
+    /// to a user it was not stored under counts against that user's limit.
     ///
     /// The caller's activity counts from the call, not from the commit: whoever looks while the
     /// record is on its way finds the session live, or it is answered `Missing`.
@@ -183,8 +183,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails.
     fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>>;
 
-    /// Removes every other record of the user whose live record stands under `keep`, in one step, and
-    /// says what ended. `None` if `keep` is missing; nothing is removed if its record has no user.
+    /// Removes every other record of the user whose live record stands under `keep`, in one step,
+    /// and says what ended. `None` if `keep` is missing; nothing is removed if its record has no
+    /// user.
     ///
     /// # Errors
     ///
@@ -192,11 +193,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>>;
 
     /// Gives every record of the user `old` to the user `new`, in one step, each as
-    /// [`Record::renamed`] has it, and says how many of them were live. A damaged record stays where
-    /// it is. No limit is looked at.
+    /// [`Record::renamed`] has it, and says how many of them were live. A damaged record stays
+    /// where it is. No limit is looked at.
     ///
-    /// An engine that keeps the user and the revision beside the record may leave the record's bytes
-    /// as they are, and hand them out `renamed`.
+    /// An engine that keeps the user and the revision beside the record may leave the record's
+    /// bytes as they are, and hand them out `renamed`.
     ///
     /// # Errors
     ///
@@ -266,8 +267,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn count(&self, moment: Moment) -> Result<u64>;
 
     /// Compares every record with every index entry, as [`listing`](Self::listing) says, and shows
-    /// each finding: sound records in the order of their keys, and what is wrong. Memory use does not
-    /// grow with the number of records, and no lock is held while `inspect` runs.
+    /// each finding: sound records in the order of their keys, and what is wrong. Memory use does
+    /// not grow with the number of records, and no lock is held while `inspect` runs.
     ///
     /// # Errors
     ///
@@ -303,8 +304,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails.
     fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;
 
-    /// The time of the server that holds the records, where there is one whose clock decides; `None`
-    /// where the store's own clock does.
+    /// The time of the server that holds the records, where there is one whose clock decides;
+    /// `None` where the store's own clock does.
     ///
     /// # Errors
     ///
@@ -331,8 +332,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// durability; `None` if it keeps that by itself.
     fn flush_interval(&self) -> Option<Duration>;
 
-    /// Hands over a way to have [`run_background_work`](Self::run_background_work) called soon, by a
-    /// thread that holds up no caller. A store without a maintenance thread does not call it. An
+    /// Hands over a way to have [`run_background_work`](Self::run_background_work) called soon, by
+    /// a thread that holds up no caller. A store without a maintenance thread does not call it. An
     /// engine that has no work of that kind does nothing with it.
     #[doc(alias = "set_wake")]
     fn set_waker(&self, waker: Waker);

@@ -18,7 +18,8 @@ use crate::time::millis;
 /// Whatever the level, a crash leaves the last durable commit or a later one, complete: never a
 /// mixture.
 ///
-/// In configuration files it is `"immediate"`, `"two_phase"` or `{ "deferred": { "interval_ms": 200 } }`.
+/// In configuration files it is `"immediate"`, `"two_phase"` or `{ "deferred": { "interval_ms": 200
+/// } }`.
 ///
 /// # Examples
 ///

@@ -1,7 +1,8 @@
 //! What holds the records: the contract, and the two engines that come with the crate.
 //!
-//! An engine sees [`SessionKey`](crate::SessionKey)s, records and moments in time. It never sees a session id,
-//! and it never decodes content: the rules of sessions are kept once, above all engines.
+//! An engine sees [`SessionKey`](crate::SessionKey)s, records and moments in time. It never sees a
+//! session id, and it never decodes content: the rules of sessions are kept once, above all
+//! engines.
 
 pub(crate) mod attachment;
 pub(crate) mod check;

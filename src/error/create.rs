@@ -9,8 +9,8 @@ use crate::error::Error;
 /// Why a session was not created, and the content that it was to hold; from
 /// [`SessionStore::create_or_give_back`](crate::SessionStore::create_or_give_back).
 ///
-/// It is what its [`error`](Self::error) is: it shows the same text and has the same source, and `?`
-/// turns it into an [`Error`] where a function returns one.
+/// It is what its [`error`](Self::error) is: it shows the same text and has the same source, and
+/// `?` turns it into an [`Error`] where a function returns one.
 ///
 /// # Security
 ///

@@ -92,8 +92,8 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The content could not be encoded, or what was encoded could not be read back as the same value.
-    /// Nothing was written.
+    /// The content could not be encoded, or what was encoded could not be read back as the same
+    /// value. Nothing was written.
     ///
     /// Content is decoded and encoded again before it is stored. The module
     /// [`guide::content`](crate::guide::content) says which types and attributes go with typed
@@ -114,8 +114,8 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
-    /// What is stored is content of another name, version, kind or shape. It is left as it is, and is
-    /// sound: the program that wrote it can read it.
+    /// What is stored is content of another name, version, kind or shape. It is left as it is, and
+    /// is sound: the program that wrote it can read it.
     ///
     /// The shape is the names of fields and variants, their order, and the kinds of their values. A
     /// type that has changed reads what it wrote before through
@@ -207,7 +207,8 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a newer version of this library, or the tables or keys on a server were.
+    /// The file was written by a newer version of this library, or the tables or keys on a server
+    /// were.
     #[error(
         "{path} has format version {found} and this program reads up to {supported}; \
          use a newer version of the program",
@@ -289,8 +290,8 @@ pub enum Error {
     /// The server that holds the sessions cannot be used, or refuses to be. Nothing was changed.
     ///
     /// Most of its causes pass: the server is started again, a replica takes over, others give
-    /// connections back. A login that is refused, or a certificate that does not hold, stays so until
-    /// somebody acts.
+    /// connections back. A login that is refused, or a certificate that does not hold, stays so
+    /// until somebody acts.
     #[error("{server} cannot be used; nothing was changed")]
     Unavailable {
         /// The server, without user and password.

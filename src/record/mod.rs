@@ -207,8 +207,8 @@ impl Record {
         self
     }
 
-    /// The record as another user's, one revision on: whoever changes what it was before is told of a
-    /// conflict. Time and index entry stay.
+    /// The record as another user's, one revision on: whoever changes what it was before is told of
+    /// a conflict. Time and index entry stay.
     #[must_use]
     pub fn renamed(mut self, user: &UserKey) -> Self {
         let rest = self.tail.get(usize::from(self.header.user_len)..).unwrap_or_default();
@@ -240,7 +240,8 @@ impl Record {
         self.header.own_timeouts
     }
 
-    /// The form that the content has; `None` for one that this version of the library does not know.
+    /// The form that the content has; `None` for one that this version of the library does not
+    /// know.
     #[must_use]
     pub fn content_kind(&self) -> Option<ContentKind> {
         self.stored_content().kind()

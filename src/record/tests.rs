@@ -26,8 +26,8 @@ fn example() -> Record {
     Record::new(&parts, &Timeouts::default()).unwrap()
 }
 
-/// Worked out by hand from docs/internals/format.md. The checksum alone is `crc32c`'s; a test vector
-/// of RFC 3720, B.4, below shows which CRC that is.
+/// Worked out by hand from docs/internals/format.md. The checksum alone is `crc32c`'s; a test
+/// vector of RFC 3720, B.4, below shows which CRC that is.
 #[test]
 fn the_bytes_are_the_documented_ones() {
     let mut expected = vec![1, 3, 4, 0, 2, 0, 0, 0];

@@ -21,11 +21,12 @@ use crate::random::{RandomSource, SystemRandom, draw};
 ///
 /// # Security
 ///
-/// Whoever has the id is logged in. It comes from the operating system's generator with 128 bits
-/// of entropy (OWASP ASVS 5.0, 7.2.3). It is never stored: the store knows a session by its
-/// [`SessionKey`], a digest, so a copied file logs nobody in. `Debug` prints a placeholder,
-/// there is no `Display`, and `==` takes the same time wherever the difference is. There is no `Hash` and no
-/// order either: looking up a secret takes a time that tells of it, so put the [`key`](Self::key) into a map.
+/// Whoever has the id is logged in. It comes from the operating system's generator with 128 bits of
+/// entropy (OWASP ASVS 5.0, 7.2.3). It is never stored: the store knows a session by its
+/// [`SessionKey`], a digest, so a copied file logs nobody in. `Debug` prints a placeholder, there
+/// is no `Display`, and `==` takes the same time wherever the difference is. There is no `Hash` and
+/// no order either: looking up a secret takes a time that tells of it, so put the
+/// [`key`](Self::key) into a map.
 ///
 /// # Examples
 ///

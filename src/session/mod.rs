@@ -71,8 +71,8 @@ pub(crate) struct Times {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a session keeps besides what its caller reads of it: so that saving needs no look at what is
-/// stored. The revision guards it.
+/// What a session keeps besides what its caller reads of it: so that saving needs no look at what
+/// is stored. The revision guards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) created_at: Timestamp,
@@ -131,17 +131,18 @@ impl<C> Session<C> {
         self.times.expires_at.to_system_time()
     }
 
-    /// Gives the session timeouts of its own, in place of those it has: "remember me", ticked at a login.
+    /// Gives the session timeouts of its own, in place of those it has: "remember me", ticked at a
+    /// login.
     ///
     /// They hold once the session is saved, by [`update`](crate::SessionStore::update) or
-    /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at) shows
-    /// them from then on. The absolute one counts from the session's creation.
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at)
+    /// shows them from then on. The absolute one counts from the session's creation.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if `inactivity` is greater than
-    /// `absolute`, or the session would outlive the last moment that can be stored. The session keeps
-    /// the timeouts that it has.
+    /// `absolute`, or the session would outlive the last moment that can be stored. The session
+    /// keeps the timeouts that it has.
     ///
     /// # Examples
     ///
@@ -181,8 +182,8 @@ impl<C> Session<C> {
         self.csrf_token.as_ref()
     }
 
-    /// The CSRF token; draws one for a session that has none, as one created before its program had any.
-    /// [`update`](crate::SessionStore::update) or
+    /// The CSRF token; draws one for a session that has none, as one created before its program had
+    /// any. [`update`](crate::SessionStore::update) or
     /// [`regenerate_id`](crate::SessionStore::regenerate_id) saves it.
     ///
     /// # Errors
@@ -233,7 +234,8 @@ impl<C> Session<C> {
     }
 
     /// Whether [`content_mut`](Self::content_mut), [`set_user`](Self::set_user),
-    /// [`set_timeouts`](Self::set_timeouts) or one of their opposites was called since the session was read or saved.
+    /// [`set_timeouts`](Self::set_timeouts) or one of their opposites was called since the session
+    /// was read or saved.
     #[must_use]
     pub const fn is_modified(&self) -> bool {
         self.modified

@@ -60,8 +60,8 @@ impl<C> SessionByKey<C> {
 type Changed<R, C> = Option<(<R as ModifyOutcome<SessionByKey<C>>>::Value, SessionByKey<C>)>;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Reads a session by its key, as a listing shows it: for a page about somebody's devices, or an
-    /// administrator's. `None` if there is no such session. Does not extend its life.
+    /// Reads a session by its key, as a listing shows it: for a page about somebody's devices, or
+    /// an administrator's. `None` if there is no such session. Does not extend its life.
     ///
     /// # Errors
     ///
@@ -87,8 +87,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 
     /// Changes a session's content by its key, and tries again if somebody else saved it meanwhile:
     /// for a role or a plan that changes while its user is logged in. What the closure returns is
-    /// returned, as by [`modify`](Self::modify); nothing gives the session as it was saved. `None` if
-    /// there is no such session. Its life is not extended. One durable commit a try.
+    /// returned, as by [`modify`](Self::modify); nothing gives the session as it was saved. `None`
+    /// if there is no such session. Its life is not extended. One durable commit a try.
     ///
     /// # Errors
     ///
@@ -134,8 +134,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     }
 
     /// Changes the content of every other session of this session's user, each in a commit of its
-    /// own, and says how many: for a role or a plan that this session has just changed. The closure may
-    /// return an error of its own, which ends it.
+    /// own, and says how many: for a role or a plan that this session has just changed. The closure
+    /// may return an error of its own, which ends it.
     ///
     /// # Errors
     ///

@@ -14,10 +14,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Deletes what is expired and returns how many sessions went. The maintenance thread does
     /// this every `sweep_interval`; there is no need to call it unless that is turned off.
     ///
-    /// Works in steps: of up to 1,000 sessions while nobody else writes; of 16, and a pause of 2 ms,
-    /// while somebody does, who waits for one step at most. So under a steady load of writes
-    /// it deletes 8,000 sessions a second at most. A session that is extended while this runs
-    /// lives. While shorter timeouts than those on record wait to be
+    /// Works in steps: of up to 1,000 sessions while nobody else writes; of 16, and a pause of 2
+    /// ms, while somebody does, who waits for one step at most. So under a steady load of writes it
+    /// deletes 8,000 sessions a second at most. A session that is extended while this runs lives.
+    /// While shorter timeouts than those on record wait to be
     /// [adopted](Self::adopt_shorter_timeouts), only what is expired under both is deleted.
     ///
     /// # Durability

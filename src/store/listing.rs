@@ -44,9 +44,9 @@ pub struct Stats {
     /// How long the oldest of them has been; `None` where there is none.
     #[serde(rename = "oldest_pending_touch_ms", serialize_with = "millis::serialize_optional")]
     pub oldest_pending_touch: Option<Duration>,
-    /// Touches that were on the disk later than `touch_interval` after they were told, since the store was
-    /// opened. The commit that wrote them is part of that time, so a disk whose commits take longer
-    /// than the interval makes all of them late.
+    /// Touches that were on the disk later than `touch_interval` after they were told, since the
+    /// store was opened. The commit that wrote them is part of that time, so a disk whose commits
+    /// take longer than the interval makes all of them late.
     pub late_touches: u64,
     /// By how much the latest of those was late.
     #[serde(rename = "touches_late_by_ms", serialize_with = "millis::serialize")]
@@ -77,7 +77,8 @@ pub struct Stats {
     /// How often an [`Observer`](crate::Observer) panicked since the store was opened.
     pub observer_panics: u64,
     /// The longer timeouts on record, as long as the store's shorter ones wait to be
-    /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under both.
+    /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under
+    /// both.
     pub longer_timeouts_on_record: Option<Timeouts>,
 }
 
@@ -135,8 +136,8 @@ impl StoreCore {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Lists a user's sessions, the most recently active first: one line each for a page on which users
-    /// see where they are logged in (ASVS 5.0, 7.5.2).
+    /// Lists a user's sessions, the most recently active first: one line each for a page on which
+    /// users see where they are logged in (ASVS 5.0, 7.5.2).
     ///
     /// A damaged record is left out and counted in [`Stats::damaged_records`]: it must not keep a
     /// user from ending the others.
@@ -240,8 +241,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         first_error.map_or(Ok(visited), Err)
     }
 
-    /// A page of all live sessions: at most `limit` after a key, in the order of the keys. Ask again
-    /// after the last one for more. What comes before the page is not looked at.
+    /// A page of all live sessions: at most `limit` after a key, in the order of the keys. Ask
+    /// again after the last one for more. What comes before the page is not looked at.
     ///
     /// # Errors
     ///

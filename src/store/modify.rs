@@ -12,8 +12,8 @@ use crate::store::SessionStore;
 /// only thousands of updates of one session, all faster than this caller, reach it.
 pub(super) const MAX_ATTEMPTS: u32 = 10_000;
 
-/// What the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return, and what
-/// the call makes of it. `S` is the session that the closure gets: [`Session`], or
+/// What the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return, and
+/// what the call makes of it. `S` is the session that the closure gets: [`Session`], or
 /// [`SessionByKey`](crate::SessionByKey).
 ///
 /// | the closure returns | the call returns | if the session is gone |
@@ -192,8 +192,8 @@ values! {
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Reads a session, lets the closure change it, and saves it; again from the start if somebody
     /// else saved it meanwhile. What the closure returns is returned, once the session is saved:
-    /// nothing gives the session itself, a value the value, and a `Result` may have an error of your
-    /// own; see [`ModifyOutcome`]. `None` if there is no such session, or none any more.
+    /// nothing gives the session itself, a value the value, and a `Result` may have an error of
+    /// your own; see [`ModifyOutcome`]. `None` if there is no such session, or none any more.
     ///
     /// This is the way to change a session that several requests may change at once: no change is
     /// lost. A returned session has been saved and its life extended. One durable commit a try.

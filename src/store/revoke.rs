@@ -78,8 +78,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Security
     ///
-    /// Whoever may call this can end any session: it is for administrators. For a user who ends one of
-    /// their own there is [`destroy_of`](Self::destroy_of), which looks at whose it is.
+    /// Whoever may call this can end any session: it is for administrators. For a user who ends one
+    /// of their own there is [`destroy_of`](Self::destroy_of), which looks at whose it is.
     ///
     /// # Errors
     ///

@@ -25,8 +25,8 @@ use crate::time::moment::Moment;
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Creates a session and saves it. One durable commit.
     ///
-    /// Content that is refused is dropped; [`create_or_give_back`](Self::create_or_give_back) returns
-    /// it.
+    /// Content that is refused is dropped; [`create_or_give_back`](Self::create_or_give_back)
+    /// returns it.
     ///
     /// # Errors
     ///
@@ -71,8 +71,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(self.create_or_give_back(content, options)?)
     }
 
-    /// As [`create_with`](Self::create_with), and content that is refused comes back with the error:
-    /// for a cart that is kept elsewhere, made smaller, or tried again once there is room.
+    /// As [`create_with`](Self::create_with), and content that is refused comes back with the
+    /// error: for a cart that is kept elsewhere, made smaller, or tried again once there is room.
     ///
     /// # Errors
     ///
@@ -190,7 +190,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Security
     ///
     /// The defence against session fixation: ASVS 5.0, 7.2.4 asks for a new session token on
-    /// authentication and the end of the old one. After a crash exactly one of the two ids is valid.
+    /// authentication and the end of the old one. After a crash exactly one of the two ids is
+    /// valid.
     ///
     /// # Errors
     ///
@@ -243,9 +244,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Err(repeated_draws())
     }
 
-    /// The record that saves a session, and the moment at which it does. The content and the user are
-    /// as the caller left them; creation and own timeouts are what the session was read with, which
-    /// is what is stored, if its revision is.
+    /// The record that saves a session, and the moment at which it does. The content and the user
+    /// are as the caller left them; creation and own timeouts are what the session was read with,
+    /// which is what is stored, if its revision is.
     fn next_record(
         &self,
         session: &Session<C>,

@@ -12,8 +12,9 @@ use crate::store::SessionStore;
 use crate::store::events::EndReason;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Ends one session of a user, as a listing shows it: `false` if there is no such session, or it
-    /// is somebody else's. One durable commit; whose it is is looked at in the step that ends it.
+    /// Ends one session of a user, as a listing shows it: `false` if there is no such session, or
+    /// it is somebody else's. One durable commit; whose it is is looked at in the step that ends
+    /// it.
     ///
     /// # Errors
     ///
@@ -39,8 +40,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(ended.is_some())
     }
 
-    /// Gives every session of one user to another, all at once, and says how many: for a user who is
-    /// renamed. No limit on the other user's sessions is looked at. One durable commit.
+    /// Gives every session of one user to another, all at once, and says how many: for a user who
+    /// is renamed. No limit on the other user's sessions is looked at. One durable commit.
     ///
     /// # Errors
     ///
@@ -64,8 +65,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.engine.rename_user(&old, &new, core.moment()?)
     }
 
-    /// Who has live sessions, and how many: at most `limit` users after one of them, in a fixed order.
-    /// Ask again after the last one for more. Costs a look at the sessions of these users.
+    /// Who has live sessions, and how many: at most `limit` users after one of them, in a fixed
+    /// order. Ask again after the last one for more. Costs a look at the sessions of these users.
     ///
     /// # Errors
     ///

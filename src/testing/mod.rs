@@ -28,8 +28,8 @@ pub use crate::testing::proxy::{NetworkFault, Proxy, Way};
 
 use crate::record::content::StoredContent;
 
-/// Content as a record holds it, for tests of migrations and for fuzzing the decoding. It has no shape,
-/// so any type decodes it that the bytes suffice for.
+/// Content as a record holds it, for tests of migrations and for fuzzing the decoding. It has no
+/// shape, so any type decodes it that the bytes suffice for.
 ///
 /// # Examples
 ///

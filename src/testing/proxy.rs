@@ -29,8 +29,8 @@ pub enum NetworkFault {
     Delay(Duration),
 }
 
-/// A TCP proxy on 127.0.0.1. It counts round trips and bytes, and breaks one connection at a byte of
-/// one's choice; connections after that are whole.
+/// A TCP proxy on 127.0.0.1. It counts round trips and bytes, and breaks one connection at a byte
+/// of one's choice; connections after that are whole.
 ///
 /// # Examples
 ///

@@ -6,7 +6,8 @@
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// A time, and the timeouts of sessions without their own: what one call tells live from expired by.
+/// A time, and the timeouts of sessions without their own: what one call tells live from expired
+/// by.
 ///
 /// # Examples
 ///

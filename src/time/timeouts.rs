@@ -54,8 +54,8 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if the inactivity timeout is greater than the absolute one, or
-    /// if one of them does not fit 64 bits of milliseconds.
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if the inactivity timeout is
+    /// greater than the absolute one, or if one of them does not fit 64 bits of milliseconds.
     pub fn new(inactivity: Duration, absolute: Duration) -> Result<Self> {
         Ok(Self::checked(millis(inactivity)?, millis(absolute)?)?)
     }
@@ -64,8 +64,9 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a variant of its own for a negative inactivity timeout,
-    /// a negative absolute timeout, and an inactivity timeout greater than the absolute one.
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a variant of its own for a
+    /// negative inactivity timeout, a negative absolute timeout, and an inactivity timeout greater
+    /// than the absolute one.
     ///
     /// # Examples
     ///
@@ -86,8 +87,8 @@ impl Timeouts {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) as for [`from_seconds`](Self::from_seconds), and for a value
-    /// that is not a whole number.
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) as for
+    /// [`from_seconds`](Self::from_seconds), and for a value that is not a whole number.
     ///
     /// # Examples
     ///
@@ -135,8 +136,8 @@ impl Timeouts {
         (self.inactivity_ms, self.absolute_ms)
     }
 
-    /// The longer inactivity and the longer absolute timeout of both: what is expired under these is
-    /// expired under either.
+    /// The longer inactivity and the longer absolute timeout of both: what is expired under these
+    /// is expired under either.
     pub(crate) fn longer_of_each(&self, other: &Self) -> Self {
         Self {
             inactivity_ms: self.inactivity_ms.max(other.inactivity_ms),

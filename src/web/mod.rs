@@ -1,8 +1,8 @@
 //! For programs that speak HTTP: the session cookie, and tokens for the forms before a login.
 //!
 //! Nothing here knows a framework, a store or an engine: header values come in as bytes and go out
-//! as text. [`cookie`] reads, sets and clears the session's cookie. [`csrf`] protects a form that is
-//! shown before there is a session, and writes nothing for it.
+//! as text. [`cookie`] reads, sets and clears the session's cookie. [`csrf`] protects a form that
+//! is shown before there is a session, and writes nothing for it.
 //!
 //! # With your framework
 //!

@@ -16,8 +16,8 @@ const SAYS: &str = "contained: ";
 
 type Store = SessionStore<String>;
 
-/// Calls that the crate makes, or the standard library for it, and that a kernel or a filter may not
-/// know.
+/// Calls that the crate makes, or the standard library for it, and that a kernel or a filter may
+/// not know.
 const CALLS: [(&str, libc::c_long); 8] = [
     ("statx", libc::SYS_statx),
     ("pwritev2", libc::SYS_pwritev2),

@@ -1,5 +1,5 @@
-//! `Deferred`: what was acknowledged stays, whatever becomes of the file meanwhile, and gets to the disk as
-//! of one moment.
+//! `Deferred`: what was acknowledged stays, whatever becomes of the file meanwhile, and gets to the
+//! disk as of one moment.
 
 use std::time::Duration;
 
@@ -211,7 +211,8 @@ fn a_crash_leaves_what_was_deferred_as_of_one_moment() {
     }
 }
 
-/// What is in memory alone has an end: beyond it a write waits for the disk, or says what is wrong with it.
+/// What is in memory alone has an end: beyond it a write waits for the disk, or says what is wrong
+/// with it.
 #[test]
 fn what_is_deferred_takes_limited_memory_and_is_written_before_its_time() {
     const LEN: usize = 50_000;

@@ -1,8 +1,8 @@
 //! Every format ever written opens: a file of each, committed, and read back whole.
 //!
 //! `SESSILE_WRITE_FIXTURE=tests/fixtures/format-1.redb cargo test --test integration fixture`
-//! writes the file again, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only for
-//! a new format, under a new name.
+//! writes the file again, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only
+//! for a new format, under a new name.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -134,7 +134,8 @@ fn a_file_of_format_1_is_read_whole() {
     assert_eq!(engine.load_meta("content_name").unwrap(), Some(b"fixture".to_vec()));
 }
 
-/// Sessions 1 to 5, of which 2 is updated and 3 removed, and none of them closed: a log and no more.
+/// Sessions 1 to 5, of which 2 is updated and 3 removed, and none of them closed: a log and no
+/// more.
 fn write_log(path: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live.redb");

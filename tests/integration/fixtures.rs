@@ -135,8 +135,8 @@ pub(crate) use on_every_engine;
 /// Where a machine finds the file that another one has written, and what it was told of it.
 const CARRIED: &str = "SESSILE_CARRIED";
 
-/// Opens the file, looks for everything that was ever put into it, adds something of every kind, and
-/// leaves it: closed, and beside it as a killed process would leave it.
+/// Opens the file, looks for everything that was ever put into it, adds something of every kind,
+/// and leaves it: closed, and beside it as a killed process would leave it.
 fn visit(path: &std::path::Path) {
     let (list, left) = (path.with_extension("ids"), path.with_extension("left"));
     let told = std::fs::read_to_string(&list).unwrap_or_default();

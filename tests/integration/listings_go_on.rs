@@ -1,5 +1,5 @@
-//! Who only looks waits for nobody's disk: listings, counts and numbers while a commit waits for its
-//! sync. Nor does a checkpoint that fails in the background end a listing.
+//! Who only looks waits for nobody's disk: listings, counts and numbers while a commit waits for
+//! its sync. Nor does a checkpoint that fails in the background end a listing.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -86,8 +86,8 @@ fn with_a_checkpoint_due(disk: &SimulatedDisk) -> (Arc<RedbEngine>, SessionStore
     (0..3_000_u64).for_each(|user| drop(store.create_for_user(user, content()).unwrap()));
     store.close().unwrap();
     let (engine, store) = open(Durability::Immediate);
-    // With somebody to be woken no caller runs a checkpoint itself, until the log is almost full. One
-    // is due after 64 records, which is as many pages as the cache has.
+    // With somebody to be woken no caller runs a checkpoint itself, until the log is almost full.
+    // One is due after 64 records, which is as many pages as the cache has.
     engine.set_waker(Waker::new(|| ()));
     (0..80).for_each(|_| drop(store.create_for_user("ann", content()).unwrap()));
     (engine, store, 3_080)

@@ -1,5 +1,5 @@
-//! The background threads: one flushes and one sweeps; they outlive failures and panics, and go with the
-//! last handle.
+//! The background threads: one flushes and one sweeps; they outlive failures and panics, and go
+//! with the last handle.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

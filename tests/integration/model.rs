@@ -39,8 +39,8 @@ pub(crate) enum Refused {
 pub(crate) struct Model {
     pub(crate) sessions: Vec<Modelled>,
     pub(crate) defaults: Defaults,
-    /// The timeouts on record, once a store was open; and whether this one's, which are shorter, wait
-    /// to be noted there.
+    /// The timeouts on record, once a store was open; and whether this one's, which are shorter,
+    /// wait to be noted there.
     pub(crate) on_record: Option<(Millis, Millis)>,
     pub(crate) waits: bool,
     pub(crate) max_sessions: usize,
@@ -175,7 +175,8 @@ impl Model {
         Ok(saved)
     }
 
-    /// Other content for live sessions, by somebody else than their client; and what they had before.
+    /// Other content for live sessions, by somebody else than their client; and what they had
+    /// before.
     pub(crate) fn change(&mut self, which: impl Fn(&Modelled) -> bool, content: u32) -> Vec<u32> {
         let live: Vec<usize> = self.live().into_iter().map(|session| session.id).collect();
         let changed =

@@ -405,7 +405,8 @@ fn a_storm_of_writes_with_readers_keeps_the_file_bounded<F: EngineFixture>() {
         }
     });
     store.flush().unwrap();
-    // 160 KiB of sessions; every write rewrote pages of 4 KiB, which would all be kept if a reader held a snapshot.
+    // 160 KiB of sessions; every write rewrote pages of 4 KiB, which would all be kept if a reader
+    // held a snapshot.
     if let Some(bytes) = store.stats().unwrap().file_bytes {
         assert!(bytes < 4 * 1024 * 1024, "{bytes} bytes");
     }

@@ -1,5 +1,6 @@
-//! What a browser makes of a `Set-Cookie` header, step by step as RFC 6265bis has it (5.6 and 5.7), with
-//! `Partitioned` (CHIPS) and the prefixes that came later. Slow and obvious: the oracle of the tests.
+//! What a browser makes of a `Set-Cookie` header, step by step as RFC 6265bis has it (5.6 and 5.7),
+//! with `Partitioned` (CHIPS) and the prefixes that came later. Slow and obvious: the oracle of the
+//! tests.
 
 /// A cookie as a browser keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,8 @@ pub(crate) fn keep(set_cookie: &str, request: Request<'_>) -> Option<Kept> {
     if !kept.secure && (kept.same_site.as_deref() == Some("none") || kept.partitioned) {
         return None;
     }
-    // A cookie without a name must not pass for one with a prefix, so its value is looked at as well.
+    // A cookie without a name must not pass for one with a prefix, so its value is looked at as
+    // well.
     let name = if kept.name.is_empty() { &kept.value } else { &kept.name };
     if is_refused(name, &kept) { None } else { Some(kept) }
 }

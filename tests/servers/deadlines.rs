@@ -1,5 +1,6 @@
-//! Whether a server tells live from expired as [`Record::is_expired`] does, which scripts and statements
-//! restate: at every edge, for timeouts that are equal, short, endless, of the store and of the session.
+//! Whether a server tells live from expired as [`Record::is_expired`] does, which scripts and
+//! statements restate: at every edge, for timeouts that are equal, short, endless, of the store and
+//! of the session.
 
 use std::sync::Arc;
 use std::time::Duration;

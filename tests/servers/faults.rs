@@ -1,7 +1,7 @@
 //! A network that breaks, at every byte of every operation, in each way, and what is stored then.
 //!
-//! The rule: `Ok` means that it was done, once; [`Error::OutcomeUnknown`] that it was done or not; every
-//! other error that nothing was changed. And each call ends in time.
+//! The rule: `Ok` means that it was done, once; [`Error::OutcomeUnknown`] that it was done or not;
+//! every other error that nothing was changed. And each call ends in time.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -242,8 +242,8 @@ impl<P: Place> Bench<P> {
         }
     }
 
-    /// What is stored, once it agrees with what is counted: a server may be in the middle of what was
-    /// asked for when the connection ended.
+    /// What is stored, once it agrees with what is counted: a server may be in the middle of what
+    /// was asked for when the connection ended.
     fn contents(&self) -> Contents {
         for _ in 0..100 {
             let contents = self.scanned();
@@ -317,7 +317,8 @@ impl<P: Place> Bench<P> {
         match said {
             Ok(said) => {
                 assert!(operation.says.contains(&said.as_str()), "{place}: {said}");
-                // A step of a sweep leaves to another what that one holds: to its own first try, here.
+                // A step of a sweep leaves to another what that one holds: to its own first try,
+                // here.
                 let is_left = operation.name == "remove_expired" && said == "0" && now == *before;
                 assert!(is_left || now == *after, "{place}: it was answered {said}: {now:?}");
             }

@@ -1,5 +1,5 @@
-//! Sessions that move house: from a file over every kind of server and back into a file, with the bytes
-//! of every record compared on the way.
+//! Sessions that move house: from a file over every kind of server and back into a file, with the
+//! bytes of every record compared on the way.
 //!
 //! `SESSILE_TEST_MOVED` says how many; 100,000 take some minutes.
 
@@ -29,8 +29,8 @@ fn contents(engine: &dyn Engine) -> Contents {
     contents
 }
 
-/// Sessions of every sort: with and without a user, timeouts of their own, a token, a touch, a save, a
-/// new id, another name of their user.
+/// Sessions of every sort: with and without a user, timeouts of their own, a token, a touch, a
+/// save, a new id, another name of their user.
 fn filled(engine: Arc<MemoryEngine>, count: u64) -> SessionStore<String> {
     let store: SessionStore<String> =
         SessionStore::builder().engine(engine).manual_maintenance().build().unwrap();

@@ -1,4 +1,5 @@
-//! How often each call of a store goes to the server and back, as a proxy between the two counts it.
+//! How often each call of a store goes to the server and back, as a proxy between the two counts
+//! it.
 
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ pub(crate) fn a_call_of_the_store_is_one_round_trip<P: Place>() {
         (0..6).map(|number| store.create_for_user("ann", number).unwrap()).collect();
     let mut session = sessions.remove(0);
     let mut found = Vec::new();
-    // The first time, statements are prepared and scripts are given; that costs no round trip either.
+    // The first time, statements are prepared and scripts are given; that costs no round trip
+    // either.
     for _ in 0..2 {
         clock.advance(Duration::from_secs(2));
         let id = session.id().clone();

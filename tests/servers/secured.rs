@@ -1,4 +1,5 @@
-//! TLS, against servers with certificates that the test makes: one that holds, and three that do not.
+//! TLS, against servers with certificates that the test makes: one that holds, and three that do
+//! not.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

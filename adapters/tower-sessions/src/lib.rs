@@ -17,8 +17,8 @@
 //! # Expiry
 //!
 //! A session ends at its record's `expiry_date`, to the nanosecond, and what ends it never is the
-//! store's own [`Timeouts`](sessile::Timeouts). A `save` moves the end in either direction. An end in
-//! the past ends the session.
+//! store's own [`Timeouts`](sessile::Timeouts). A `save` moves the end in either direction. An end
+//! in the past ends the session.
 //!
 //! # Features
 //!

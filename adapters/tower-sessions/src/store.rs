@@ -204,8 +204,9 @@ impl fmt::Debug for SessileStore {
     }
 }
 
-/// How long a session lives from one moment to its end, in whole milliseconds, rounded up: the store
-/// keeps it until then, and [`SessileStore::find`] looks at the end itself. `None` if it has ended.
+/// How long a session lives from one moment to its end, in whole milliseconds, rounded up: the
+/// store keeps it until then, and [`SessileStore::find`] looks at the end itself. `None` if it has
+/// ended.
 fn life(from: OffsetDateTime, ends: OffsetDateTime) -> Option<Duration> {
     let nanoseconds = u128::try_from((ends - from).whole_nanoseconds()).ok()?;
     let milliseconds = u64::try_from(nanoseconds.div_ceil(1_000_000)).ok()?;

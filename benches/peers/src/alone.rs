@@ -1,8 +1,10 @@
-//! The lines that stand alone, each measured on a store of its own: how many operations share a commit, opening after a clean close and after SIGKILL,
-//! the memory that an open store takes, and the file after the whole population has changed ten times.
+//! The lines that stand alone, each measured on a store of its own: how many operations share a
+//! commit, opening after a clean close and after SIGKILL, the memory that an open store takes, and
+//! the file after the whole population has changed ten times.
 //!
-//! Opening and memory are measured in child processes of this same program, because what a process has done before
-//! would show in both. The files are in the page cache of the operating system all the while.
+//! Opening and memory are measured in child processes of this same program, because what a process
+//! has done before would show in both. The files are in the page cache of the operating system all
+//! the while.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -83,7 +85,8 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
     Ok(rows.into_iter().filter_map(row).collect())
 }
 
-/// How many operations one commit held on average while threads created sessions, if the side can tell.
+/// How many operations one commit held on average while threads created sessions, if the side can
+/// tell.
 fn operations_per_commit(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Option<(Alone, Spread)>> {
     let subject = Subject::new(kind, kind.open(directory)?, 0)?;
     let mut averages = Vec::new();
@@ -155,8 +158,9 @@ fn kill_while_writing(kind: Kind, home: &Path, scale: &Scale) -> Outcome<()> {
     Ok(std::fs::write(home.join("acknowledged"), acknowledged)?)
 }
 
-/// The bytes of all files, over the bytes of the records, after each session was destroyed and another created ten
-/// times over; its ends are the least and the most that they were after any of the ten.
+/// The bytes of all files, over the bytes of the records, after each session was destroyed and
+/// another created ten times over; its ends are the least and the most that they were after any of
+/// the ten.
 fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Spread> {
     let sessions = scale.turned_over;
     let ratio = || Outcome::Ok(bytes_below(directory)? as f64 / (sessions * RECORD_BYTES as u64) as f64);

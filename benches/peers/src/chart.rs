@@ -1,7 +1,8 @@
 //! Draws the results as SVG: bars of every side at one size, and lines of cost against size.
 //!
-//! The drawings have no background and follow the reader's light or dark setting, so that they stand well on a page
-//! of either kind. All axes of time are logarithmic, since the sides lie up to four powers of ten apart.
+//! The drawings have no background and follow the reader's light or dark setting, so that they
+//! stand well on a page of either kind. All axes of time are logarithmic, since the sides lie up to
+//! four powers of ten apart.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,7 +20,8 @@ text{font:13px system-ui,sans-serif;fill:#4b5563}
 .curve{fill:none;stroke-width:2}
 @media(prefers-color-scheme:dark){text{fill:#c3c9d2}.ours{fill:#60a5fa}}
 </style>";
-/// Colours of the curves that can be told apart on white, on black, and by most who see fewer colours.
+/// Colours of the curves that can be told apart on white, on black, and by most who see fewer
+/// colours.
 const COLOURS: [&str; 8] =
     ["#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2", "#dc2626", "#6b7280"];
 
@@ -91,7 +93,8 @@ impl Axis {
 
 fn bar_chart(title: &str, mut bars: Vec<(&str, f64)>, ours: Option<&str>) -> Outcome<String> {
     bars.sort_by(|a, b| a.1.total_cmp(&b.1));
-    // The axis begins below the least time, because a bar that begins at its own end could not be seen.
+    // The axis begins below the least time, because a bar that begins at its own end could not be
+    // seen.
     let axis = Axis::new(bars.iter().map(|bar| bar.1 * 0.7), 190.0, 430.0);
     let bottom = 48 + bars.len() * 28;
     let mut svg = opening(720, bottom + 28, title)?;

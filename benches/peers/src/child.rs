@@ -1,5 +1,5 @@
-//! What this program does when it was started as a child of itself: fill a store, write until it is killed, or open
-//! the store and tell how long that took and how much memory it needs.
+//! What this program does when it was started as a child of itself: fill a store, write until it is
+//! killed, or open the store and tell how long that took and how much memory it needs.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use crate::session::{Content, Id, Outcome, Random};
 
 /// The number of the first content that a process writes which is going to be killed.
 const FIRST_KILLED: u64 = 1 << 32;
-/// How many sessions are read before the memory is looked at: as many as fill the caches, or all there are.
+/// How many sessions are read before the memory is looked at: as many as fill the caches, or all
+/// there are.
 const READ_BEFORE_MEMORY: u64 = 200_000;
 
 /// What a process does that was started as a child of this race.

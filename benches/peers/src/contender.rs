@@ -1,7 +1,7 @@
 //! What a side of the race has to be able to do, and the list of all sides.
 //!
-//! A method answers only when its work is finished; on a side that promises durability, "finished" means that the
-//! bytes are on the disk.
+//! A method answers only when its work is finished; on a side that promises durability, "finished"
+//! means that the bytes are on the disk.
 
 use std::path::Path;
 
@@ -24,10 +24,10 @@ pub struct Population {
 
 /// One way to keep sessions. All methods may be called from several threads at once.
 pub trait Contender: Send + Sync {
-    /// Adds `live` sessions, the first with the content `Content::of(first, 0)`, the next with that of
-    /// `first + 1` and so on, then `expired` more in the same count whose deadline has passed. This is never
-    /// timed, so it may use whatever is fastest, but it has to leave the store settled: no work may be left over
-    /// for the clock to pay.
+    /// Adds `live` sessions, the first with the content `Content::of(first, 0)`, the next with that
+    /// of `first + 1` and so on, then `expired` more in the same count whose deadline has passed.
+    /// This is never timed, so it may use whatever is fastest, but it has to leave the store
+    /// settled: no work may be left over for the clock to pay.
     fn populate(&self, first: u64, live: u64, expired: u64) -> Outcome<Population>;
 
     /// The decoded content of a session whose deadline lies ahead.
@@ -56,8 +56,9 @@ pub trait Contender: Send + Sync {
     /// Removes all sessions whose deadline has passed, and says how many there were.
     fn delete_expired(&self) -> Outcome<u64>;
 
-    /// How much of this side's memory is a cache of its file: what the cache holds now where the side can tell,
-    /// otherwise the most that it may hold. Line m subtracts it from the resident memory, to no less than nothing.
+    /// How much of this side's memory is a cache of its file: what the cache holds now where the
+    /// side can tell, otherwise the most that it may hold. Line m subtracts it from the resident
+    /// memory, to no less than nothing.
     fn cache_bytes(&self) -> u64 {
         0
     }
@@ -73,9 +74,9 @@ pub trait Contender: Send + Sync {
     }
 }
 
-/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to keep. A batch is
-/// as large as everything before it, and in the order of the keys: ten million would otherwise take hours, since each
-/// transaction writes most pages again.
+/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to
+/// keep. A batch is as large as everything before it, and in the order of the keys: ten million
+/// would otherwise take hours, since each transaction writes most pages again.
 pub fn in_batches(
     first: u64,
     live: u64,

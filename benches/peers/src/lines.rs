@@ -1,8 +1,8 @@
 //! The lines of the race, in one place: what is measured, on how many sessions, against whom.
 //!
-//! Every line is a ratio of our time to the peer's, so less is better, except line b, where it is our throughput
-//! with two threads over that with one, so more is better. Where several sides stand on the right, all are measured
-//! and the letter goes to the fastest of them.
+//! Every line is a ratio of our time to the peer's, so less is better, except line b, where it is
+//! our throughput with two threads over that with one, so more is better. Where several sides stand
+//! on the right, all are measured and the letter goes to the fastest of them.
 
 use std::time::Duration;
 
@@ -210,7 +210,8 @@ fn line(letter: char, operation: &str, ours: Side, peers: &[Side]) -> Contest {
     }
 }
 
-/// Contests without a letter, which show every peer beside us: the plain calls, one thread, at one size.
+/// Contests without a letter, which show every peer beside us: the plain calls, one thread, at one
+/// size.
 pub fn around(sessions: u64, kinds: &[Kind], calls: &[Call]) -> Vec<Contest> {
     let mut contests = Vec::new();
     for kind in kinds {

@@ -1,9 +1,10 @@
 //! The race of sessile against other ways to keep sessions.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml` is the whole race, with every line at its full
-//! size; `-- --quick` takes less than a minute, with smaller sizes and fewer rounds; `-- --full` adds the sizes from
-//! 10,000 to 10,000,000. It prints a table, writes `target/peers.json` and draws into `docs/`, or after a quick run
-//! into `target/peers-charts/`, all below the current directory.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml` is the whole race, with every
+//! line at its full size; `-- --quick` takes less than a minute, with smaller sizes and fewer
+//! rounds; `-- --full` adds the sizes from 10,000 to 10,000,000. It prints a table, writes
+//! `target/peers.json` and draws into `docs/`, or after a quick run into `target/peers-charts/`,
+//! all below the current directory.
 
 mod alone;
 mod chart;
@@ -81,8 +82,8 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// The lettered lines, then whatever else the mode shows. The line with the most sessions comes last, so that no
-/// other is measured beside that much memory.
+/// The lettered lines, then whatever else the mode shows. The line with the most sessions comes
+/// last, so that no other is measured beside that much memory.
 fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
     let calls: &[Call] = match options.mode {
         Mode::Quick => &[Call::Read, Call::Create],

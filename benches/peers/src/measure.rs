@@ -1,5 +1,5 @@
-//! Measurements that are more than a batch of equal calls: a mix of writes, a sweep, and the slowest calls while
-//! other work goes on.
+//! Measurements that are more than a batch of equal calls: a mix of writes, a sweep, and the
+//! slowest calls while other work goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -127,7 +127,8 @@ fn create_tail(subject: &Subject, pace: Pace) -> Outcome<f64> {
 
 fn create_tail_during_sweep(subject: &Subject, expired: u64, pace: Pace) -> Outcome<f64> {
     let (mut latencies, mut made) = (Vec::new(), Vec::new());
-    // A store that sweeps in one step lets few creates end meanwhile, so it may have to be swept again.
+    // A store that sweeps in one step lets few creates end meanwhile, so it may have to be swept
+    // again.
     for _ in 0..pace.tail_sweeps {
         if latencies.len() >= pace.tail_creates {
             break;
@@ -151,7 +152,8 @@ fn create_tail_during_sweep(subject: &Subject, expired: u64, pace: Pace) -> Outc
     Ok(percentile_99(latencies))
 }
 
-/// The latency of each read of random sessions for so long; the contents are compared between the reads.
+/// The latency of each read of random sessions for so long; the contents are compared between the
+/// reads.
 fn reads(subject: &Subject, slice: Duration) -> Outcome<Vec<u64>> {
     let mut latencies = Vec::new();
     let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! Each side against a small model: what is stored is read, an unknown id is nobody, an expired session is absent,
-//! a destroyed one is gone, and the number of deleted sessions is right.
+//! Each side against a small model: what is stored is read, an unknown id is nobody, an expired
+//! session is absent, a destroyed one is gone, and the number of deleted sessions is right.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,8 @@ fn follows_the_model(store: &dyn Contender) -> Outcome<()> {
     Ok(())
 }
 
-/// Creates from several threads at once, then reads all of them again after the store was closed and opened.
+/// Creates from several threads at once, then reads all of them again after the store was closed
+/// and opened.
 fn keeps_what_threads_create(kind: Kind, test: &str) -> Outcome<()> {
     let scratch = Scratch::new(kind, test);
     let store = kind.open(&scratch.0)?;

@@ -1,7 +1,8 @@
-//! Times one operation on one side: prepares a batch, runs it against the clock, then checks every answer.
+//! Times one operation on one side: prepares a batch, runs it against the clock, then checks every
+//! answer.
 //!
-//! Only the calls themselves are timed. Choosing ids, building contents and comparing what came back happen before
-//! and after, on every side alike. A wrong answer is an error and ends the run.
+//! Only the calls themselves are timed. Choosing ids, building contents and comparing what came
+//! back happen before and after, on every side alike. A wrong answer is an error and ends the run.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +57,8 @@ impl Call {
 }
 
 impl Subject {
-    /// The nanoseconds of wall time per call, with `threads` callers at once, over about `slice` of timed work.
+    /// The nanoseconds of wall time per call, with `threads` callers at once, over about `slice` of
+    /// timed work.
     pub fn time(&self, call: Call, threads: usize, slice: Duration) -> Outcome<f64> {
         let (mut spent, mut calls) = (0.0, 0);
         while spent < slice.as_nanos() as f64 {
@@ -70,21 +72,22 @@ impl Subject {
         Ok(spent / calls as f64)
     }
 
-    /// The nanoseconds that all these reads took together. Several threads' rates are added up, because each thread
-    /// also compares what it has read, which is not timed.
+    /// The nanoseconds that all these reads took together. Several threads' rates are added up,
+    /// because each thread also compares what it has read, which is not timed.
     fn time_reads(&self, call: Call, plans: &[Vec<Task>]) -> Outcome<f64> {
         let look = cost_of_a_look_at_the_clock();
         let one_thread = |plan: &[Task]| -> Outcome<Duration> {
-            // A thread that has only just begun pays for its memory and its place in the caches; a server's threads
-            // have long done so. Its first reads are not timed.
+            // A thread that has only just begun pays for its memory and its place in the caches; a
+            // server's threads have long done so. Its first reads are not timed.
             let (first, timed) = plan.split_at(plan.len() / 4);
             for task in first {
                 if self.store.read(&task.id)? != task.content {
                     return Err(self.wrong(call));
                 }
             }
-            // One content at a time, compared and dropped before the next read, as a server would use it: contents
-            // that wait would take the allocator off its fast path and make all sides slower and more alike.
+            // One content at a time, compared and dropped before the next read, as a server would
+            // use it: contents that wait would take the allocator off its fast path and make all
+            // sides slower and more alike.
             let mut spent = Duration::ZERO;
             for task in timed {
                 let start = Instant::now();
@@ -138,7 +141,8 @@ fn cost_of_a_look_at_the_clock() -> Duration {
     (0..1000).map(|_| Instant::now().elapsed()).min().unwrap_or_default()
 }
 
-/// Runs `work` on each plan in a thread of its own, all starting at once; a single plan runs in this thread.
+/// Runs `work` on each plan in a thread of its own, all starting at once; a single plan runs in
+/// this thread.
 fn at_once<T: Send>(plans: &[Vec<Task>], work: impl Fn(&[Task]) -> T + Sync) -> Outcome<Vec<T>> {
     if let [plan] = plans {
         return Ok(vec![work(plan)]);
@@ -147,7 +151,8 @@ fn at_once<T: Send>(plans: &[Vec<Task>], work: impl Fn(&[Task]) -> T + Sync) -> 
     let ready = AtomicUsize::new(0);
     let when_all_are_ready = |plan: &[Task]| {
         barrier.wait();
-        // Waking from the barrier takes as long as many reads do; those who are awake wait for the rest here.
+        // Waking from the barrier takes as long as many reads do; those who are awake wait for the
+        // rest here.
         ready.fetch_add(1, Ordering::AcqRel);
         while ready.load(Ordering::Acquire) < plans.len() {
             std::thread::yield_now();

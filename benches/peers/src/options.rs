@@ -46,8 +46,8 @@ impl Options {
         }
     }
 
-    /// Where the JSON and the charts go. Only a whole run at full size with the crate in it may replace the published
-    /// charts.
+    /// Where the JSON and the charts go. Only a whole run at full size with the crate in it may
+    /// replace the published charts.
     pub fn places(&self) -> (PathBuf, PathBuf) {
         let directory = match self.ours {
             Kind::Ours if self.only.is_none() && self.mode != Mode::Quick => "docs",

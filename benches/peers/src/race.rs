@@ -1,4 +1,5 @@
-//! Runs the contests: opens and populates the sides, times them in alternated rounds, and takes medians and spreads.
+//! Runs the contests: opens and populates the sides, times them in alternated rounds, and takes
+//! medians and spreads.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ impl Race {
         Self { scale, ours, data, subjects: BTreeMap::new(), began: Instant::now() }
     }
 
-    /// Runs all contests in their order; a side is closed and its files are removed after its last one.
+    /// Runs all contests in their order; a side is closed and its files are removed after its last
+    /// one.
     pub fn run(&mut self, contests: &[Contest]) -> Outcome<Vec<Row>> {
         let contests: Vec<Contest> = contests.iter().map(|contest| self.with_our_side(contest)).collect();
         let mut rows: Vec<Row> = Vec::new();
@@ -78,7 +80,8 @@ impl Race {
         let mut timed: Vec<Timed> =
             all.iter().map(|side| Timed { side: *side, rounds: Vec::new() }).collect();
         for timed in &timed {
-            // The first calls after the population pay for caches that every later call finds filled.
+            // The first calls after the population pay for caches that every later call finds
+            // filled.
             if !timed.side.measure.is_long() {
                 self.measure(&timed.side, short)?;
             }
@@ -123,8 +126,8 @@ impl Race {
     }
 }
 
-/// Reads the files of a side once, because another one's population may have pushed them out of the system's memory:
-/// those of the one that comes next are in it.
+/// Reads the files of a side once, because another one's population may have pushed them out of the
+/// system's memory: those of the one that comes next are in it.
 fn bring_back(directory: &Path) -> Outcome<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

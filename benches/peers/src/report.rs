@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::session::Outcome;
 
-/// One result. For those that are no times, lines l and m among them, only `ratio` and its two ends are set.
+/// One result. For those that are no times, lines l and m among them, only `ratio` and its two ends
+/// are set.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub operation: String,

@@ -1,7 +1,8 @@
-//! What a session is in this race: its id, its typed content, its deadline, and the record that holds them.
+//! What a session is in this race: its id, its typed content, its deadline, and the record that
+//! holds them.
 //!
-//! Every side keeps the same content under the same kind of id and applies the same two limits, so that the
-//! race compares ways of keeping sessions and nothing else.
+//! Every side keeps the same content under the same kind of id and applies the same two limits, so
+//! that the race compares ways of keeping sessions and nothing else.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,8 +14,9 @@ use sha2::{Digest, Sha256};
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What every step of the race returns.
 pub type Outcome<T> = Result<T, Failure>;
-/// What the client holds. The crate has a type for it that gives nothing of its bytes away, so each side gets its
-/// ids back as it gave them out, and none has to turn them into something else against the clock.
+/// What the client holds. The crate has a type for it that gives nothing of its bytes away, so each
+/// side gets its ids back as it gave them out, and none has to turn them into something else
+/// against the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {
     Raw([u8; 16]),
@@ -85,7 +87,8 @@ impl Content {
     /// The content that belongs to session number `index` after `revision` updates.
     pub fn of(index: u64, revision: u64) -> Self {
         let mut random = Random::new(index ^ (revision << 48));
-        // Numbers above 2^40 all encode to nine bytes, which keeps every content at the same length.
+        // Numbers above 2^40 all encode to nine bytes, which keeps every content at the same
+        // length.
         let wide = |number: u64| (1 << 40) | number;
         Self {
             user: wide(index),
@@ -208,7 +211,8 @@ pub fn update_record(record: &[u8], content: &Content) -> Outcome<Option<Vec<u8>
     encode_record(times, content).map(Some)
 }
 
-/// A record after it was extended, with what its entry in the index of deadlines was and has to become.
+/// A record after it was extended, with what its entry in the index of deadlines was and has to
+/// become.
 pub struct Extended {
     pub old_deadline: u64,
     pub new_deadline: u64,
@@ -231,7 +235,8 @@ pub fn plan(index: u64, expired: bool) -> Planned {
     bytes[..8].copy_from_slice(&random.next().to_le_bytes());
     bytes[8..].copy_from_slice(&random.next().to_le_bytes());
     let id = Id::Raw(bytes);
-    // The last uses are spread over half a day, so that the index of deadlines has the order of real life.
+    // The last uses are spread over half a day, so that the index of deadlines has the order of
+    // real life.
     let age = random.next() % (INACTIVITY / 2) + if expired { INACTIVITY } else { 0 };
     let times = Times::starting(now() - age - 1);
     Planned { key: key_of(&id), id, expired, times, content: Content::of(index, 0) }

@@ -1,4 +1,5 @@
-//! One side as the race holds it: its store, the sessions it should have, and what each call has to answer.
+//! One side as the race holds it: its store, the sessions it should have, and what each call has to
+//! answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ pub struct Subject {
     pub live: Vec<Id>,
     /// How often a session of the population was updated, where it was.
     revisions: Mutex<HashMap<u64, u64>>,
-    /// The sessions beyond the population, which may be destroyed again, with the number of each one's content.
+    /// The sessions beyond the population, which may be destroyed again, with the number of each
+    /// one's content.
     created: Mutex<Vec<(Id, u64)>>,
     next: AtomicU64,
     random: Mutex<Random>,
@@ -96,7 +98,8 @@ impl Subject {
             Answer::Content(content) => content == task.content,
             Answer::Done(done) => {
                 if call == Call::Update {
-                    // The same session may be chosen twice in a batch; both times it gets the same content.
+                    // The same session may be chosen twice in a batch; both times it gets the same
+                    // content.
                     *locked(&self.revisions).entry(task.index).or_default() =
                         task.content.as_ref().map_or(0, Content::revision);
                 }

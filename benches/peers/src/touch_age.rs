@@ -1,9 +1,9 @@
-//! Line q: how old the oldest touch that is in memory alone ever was, while sessions are touched at a rate, two
-//! threads create and destroy, and a sweep deletes expired sessions.
+//! Line q: how old the oldest touch that is in memory alone ever was, while sessions are touched at
+//! a rate, two threads create and destroy, and a sweep deletes expired sessions.
 //!
-//! The store has every setting at its default but the sweep's interval, which is short, so that there is always one
-//! under way; its promise is `touch_interval`, one second, and a commit. What is told is the most that was seen, and
-//! no percentile below it.
+//! The store has every setting at its default but the sweep's interval, which is short, so that
+//! there is always one under way; its promise is `touch_interval`, one second, and a commit. What
+//! is told is the most that was seen, and no percentile below it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -104,7 +104,8 @@ impl Header {
         })
     }
 
-    /// The timeouts on record, in the form in which an engine keeps them; an error if they are none.
+    /// The timeouts on record, in the form in which an engine keeps them; an error if they are
+    /// none.
     pub(super) fn timeouts(&self) -> Result<Option<Timeouts>, &'static str> {
         let (Some(inactivity), Some(absolute)) = (self.inactivity, self.absolute) else {
             return Ok(None);

@@ -53,8 +53,8 @@ pub struct ImportReport {
 
 impl Inspector {
     /// Imports the sessions of an archive that was written with contents. What is there already and
-    /// equal is counted, so an import that was broken off is taken up by repeating it. Nothing that is
-    /// there is changed.
+    /// equal is counted, so an import that was broken off is taken up by repeating it. Nothing that
+    /// is there is changed.
     ///
     /// The archive is read twice: once to see that it is whole, and once to import it. A new store
     /// takes its time of creation and its timeouts on record from the archive. It takes the
@@ -67,8 +67,8 @@ impl Inspector {
     /// # Errors
     ///
     /// [`Error::InvalidArchive`] with the line, before anything is changed;
-    /// [`Error::ContentMismatch`] if the store holds content of another name; [`Error::CalledOff`], or
-    /// when the store cannot be written: what was imported so far stays.
+    /// [`Error::ContentMismatch`] if the store holds content of another name; [`Error::CalledOff`],
+    /// or when the store cannot be written: what was imported so far stays.
     pub fn import<R: Read + Seek>(
         &self,
         archive: &mut R,

@@ -1,7 +1,7 @@
 //! The socket in the file system: made in private, put in its place in one step, taken away again.
 //!
-//! Invariant: nobody but this process' user can connect at any moment, and what is another program's
-//! is neither replaced nor removed.
+//! Invariant: nobody but this process' user can connect at any moment, and what is another
+//! program's is neither replaced nor removed.
 
 use std::fs;
 use std::fs::{DirBuilder, Permissions};

@@ -40,7 +40,8 @@ pub struct AdminSocket {
 const SUFFIX: &str = ".admin";
 
 impl AdminSocket {
-    /// Beside the store's file, under its name with `.admin` behind it, where the tool looks for it.
+    /// Beside the store's file, under its name with `.admin` behind it, where the tool looks for
+    /// it.
     pub const fn beside_file() -> Self {
         Self { at: None }
     }
@@ -61,11 +62,12 @@ impl AdminSocket {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Opens a door for the tool `sessile`: it lists, shows and ends sessions, sweeps, checks, backs
-    /// up and exports while this program runs. On Unix alone; there is no such door on Windows yet.
+    /// Opens a door for the tool `sessile`: it lists, shows and ends sessions, sweeps, checks,
+    /// backs up and exports while this program runs. On Unix alone; there is no such door on
+    /// Windows yet.
     ///
-    /// One thread waits for clients, and each of at most 8 at a time has another while it is there. A
-    /// client that dies, stalls, floods or sends garbage loses its connection, and nothing else
+    /// One thread waits for clients, and each of at most 8 at a time has another while it is there.
+    /// A client that dies, stalls, floods or sends garbage loses its connection, and nothing else
     /// happens. The door is closed, and the socket removed, when the store is closed or its last
     /// handle goes. A socket that a killed program left is taken over.
     ///

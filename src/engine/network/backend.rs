@@ -132,8 +132,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limit: usize,
     ) -> Attempt<Page<Shown>>;
 
-    /// Users after a user, in the order of the user keys, and how many live records each has, which may
-    /// be none.
+    /// Users after a user, in the order of the user keys, and how many live records each has, which
+    /// may be none.
     fn users_page(
         &self,
         on: &mut Self::Connection,

@@ -87,7 +87,8 @@ impl ServerClock {
         since >= INTERVAL.as_millis() as u64
     }
 
-    /// How often the server's clock was found more than five seconds from where it should have been.
+    /// How often the server's clock was found more than five seconds from where it should have
+    /// been.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! The contract, kept by a server: which calls may be tried again, and how a lost answer is looked up.
+//! The contract, kept by a server: which calls may be tried again, and how a lost answer is looked
+//! up.
 //!
 //! Invariant: an answer that is not an error is the server's own. Where an answer was lost, what is
 //! stored now decides: the exact record that was to be stored means that it was.

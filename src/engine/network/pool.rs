@@ -1,8 +1,8 @@
 //! A few connections, kept for the next call.
 //!
-//! Invariant: never more than the limit are open, and who waits for one gets it in the order of asking;
-//! one that failed is not used again, and neither is any that is older than the failure. It knows no
-//! protocol.
+//! Invariant: never more than the limit are open, and who waits for one gets it in the order of
+//! asking; one that failed is not used again, and neither is any that is older than the failure. It
+//! knows no protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

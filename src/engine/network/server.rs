@@ -1,5 +1,5 @@
-//! A server as an engine uses it: calls with deadlines, on pooled connections, tried again where that
-//! is safe.
+//! A server as an engine uses it: calls with deadlines, on pooled connections, tried again where
+//! that is safe.
 //!
 //! Invariant: every call ends within the time limit. A request that may have been carried out is
 //! never sent again unless a second execution cannot act twice; then its outcome is looked up.

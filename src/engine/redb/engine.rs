@@ -111,8 +111,8 @@ impl RedbEngine {
         Self::of(StoreFile::open_existing(storage, options)?, options)
     }
 
-    /// Gives back the space that a store's file does not need, if no program has it open. How long it
-    /// was, and is, in bytes.
+    /// Gives back the space that a store's file does not need, if no program has it open. How long
+    /// it was, and is, in bytes.
     ///
     /// # Errors
     ///

@@ -139,8 +139,8 @@ impl RedbEngine {
         Ok(live)
     }
 
-    /// Runs `pass` over a listing. If the handle was lost to another call, `pass` runs over the same
-    /// moment in the reopened file, and goes on by itself after what it has visited.
+    /// Runs `pass` over a listing. If the handle was lost to another call, `pass` runs over the
+    /// same moment in the reopened file, and goes on by itself after what it has visited.
     fn list(
         &self,
         mut listing: Listing,

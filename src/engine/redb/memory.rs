@@ -1,5 +1,5 @@
-//! How much memory the cache takes where nobody says: a share of what the machine, or the container,
-//! has.
+//! How much memory the cache takes where nobody says: a share of what the machine, or the
+//! container, has.
 //!
 //! Invariant: the answer lies within fixed bounds and is the same for the life of the process. It
 //! knows nothing of what the cache holds.

@@ -4,8 +4,9 @@
 //! the snapshot (`view/`). A write becomes an operation, goes through the commit queue, and is
 //! carried out by the thread that leads (`commit/`): one entry of the log for the whole group
 //! (`log/`). redb's tables (`database/`) follow in the background (`background/`,
-//! `commit/checkpoint.rs`). `listings.rs` goes through all of it as of one moment. `file/` creates, opens and watches the file, and `storage/` is where it
-//! is kept. `pages/` reads it without redb, and `salvage/` rescues what a damaged one still holds.
+//! `commit/checkpoint.rs`). `listings.rs` goes through all of it as of one moment. `file/` creates,
+//! opens and watches the file, and `storage/` is where it is kept. `pages/` reads it without redb,
+//! and `salvage/` rescues what a damaged one still holds.
 
 pub(in crate::engine::redb) mod background;
 mod calls;

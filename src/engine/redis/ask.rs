@@ -1,4 +1,5 @@
-//! A connection to the primary, and commands and scripts on it, with their errors as what they mean.
+//! A connection to the primary, and commands and scripts on it, with their errors as what they
+//! mean.
 //!
 //! Invariant: a request that the server refused is never taken for lost. A server's text that may
 //! repeat arguments is not passed on.

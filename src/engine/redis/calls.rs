@@ -1,6 +1,7 @@
 //! Every call of the contract as one script or command.
 //!
-//! Invariant: a call changes something in one script alone, so that it happens wholly or not at all.
+//! Invariant: a call changes something in one script alone, so that it happens wholly or not at
+//! all.
 
 use std::time::Duration;
 

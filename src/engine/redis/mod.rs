@@ -1,7 +1,7 @@
 //! The engine on Redis or Valkey, alone or as a cluster.
 //!
-//! Invariant: each call is one script, and so one step on the server. It needs no client library: the
-//! protocol is [`wire`], and a slot moves or a primary fails over in [`nodes`].
+//! Invariant: each call is one script, and so one step on the server. It needs no client library:
+//! the protocol is [`wire`], and a slot moves or a primary fails over in [`nodes`].
 
 mod ask;
 mod calls;
@@ -32,15 +32,15 @@ const OLDEST: (u32, u32) = (6, 2);
 
 /// Keeps sessions on a Redis or Valkey server, or on a cluster of them.
 ///
-/// Every call is one script on the server, which is one step and one round trip. All of a store is in
-/// one slot of a cluster, so it lives on one primary and fails over with it; other stores, under other
-/// names, live elsewhere.
+/// Every call is one script on the server, which is one step and one round trip. All of a store is
+/// in one slot of a cluster, so it lives on one primary and fails over with it; other stores, under
+/// other names, live elsewhere.
 ///
 /// # Durability
 ///
-/// An answer means that the change is in the memory of one primary. What of it survives a crash is for
-/// `appendfsync` to say, and a failover may undo changes of the last moments, logouts among them.
-/// `replicas=1` in the URL has each change acknowledged by a replica before it is answered.
+/// An answer means that the change is in the memory of one primary. What of it survives a crash is
+/// for `appendfsync` to say, and a failover may undo changes of the last moments, logouts among
+/// them. `replicas=1` in the URL has each change acknowledged by a replica before it is answered.
 ///
 /// # Security
 ///
@@ -63,8 +63,8 @@ pub struct RedisEngine {
 }
 
 impl RedisEngine {
-    /// Connects by a URL: `redis://[user[:password]@]host[:port][,host[:port]...][/database]`, or the
-    /// same with `rediss://` for TLS. Of a cluster any nodes will do.
+    /// Connects by a URL: `redis://[user[:password]@]host[:port][,host[:port]...][/database]`, or
+    /// the same with `rediss://` for TLS. Of a cluster any nodes will do.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
@@ -146,8 +146,8 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Refuses a server that is too old, or that would throw sessions away. One that does not tell is
-    /// taken.
+    /// Refuses a server that is too old, or that would throw sessions away. One that does not tell
+    /// is taken.
     fn check_server(&self, info: &str, may_evict: bool) -> Result<()> {
         let field = |name: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

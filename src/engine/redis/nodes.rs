@@ -1,7 +1,7 @@
 //! Which node to speak to: the primary, alone or of the store's slot in a cluster.
 //!
-//! Invariant: a connection that is handed out led to a primary a moment ago. What was learned of the
-//! nodes is only where to look first: nothing is believed of them without asking.
+//! Invariant: a connection that is handed out led to a primary a moment ago. What was learned of
+//! the nodes is only where to look first: nothing is believed of them without asking.
 
 use parking_lot::Mutex;
 

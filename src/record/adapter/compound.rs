@@ -1,7 +1,8 @@
 //! Owns what differs between the compounds that a type can ask for while it is decoded.
 //!
-//! Invariant: what is reported when one closes is what was asked for or claimed, never what the type
-//! happened to take of it. A type that takes less leaves bytes to its neighbours, and another shape.
+//! Invariant: what is reported when one closes is what was asked for or claimed, never what the
+//! type happened to take of it. A type that takes less leaves bytes to its neighbours, and another
+//! shape.
 
 use super::names;
 use super::observer::{Closed, Item};

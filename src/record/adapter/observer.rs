@@ -1,7 +1,7 @@
 //! Owns the vocabulary of what is seen of a value while it is encoded or decoded.
 //!
-//! Invariant: it says what both directions see. Names of types are not part of it, nor is how a type
-//! holds its text and bytes, so these may change without anybody noticing.
+//! Invariant: it says what both directions see. Names of types are not part of it, nor is how a
+//! type holds its text and bytes, so these may change without anybody noticing.
 
 use crate::record::content::ContentKind;
 

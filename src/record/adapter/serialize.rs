@@ -1,9 +1,9 @@
-//! Owns the encoding half of the adapter: a serializer that charges for each level and each element,
-//! reports what it is given, and hands everything on to the format's own serializer.
+//! Owns the encoding half of the adapter: a serializer that charges for each level and each
+//! element, reports what it is given, and hands everything on to the format's own serializer.
 //!
 //! Invariant: every call reaches the format's serializer with the same arguments and in the same
-//! order as without the adapter, so the bytes are identical. `collect_seq` and `collect_map` are the
-//! exception: they keep serde's own definition, which calls `serialize_seq` and `serialize_map`
+//! order as without the adapter, so the bytes are identical. `collect_seq` and `collect_map` are
+//! the exception: they keep serde's own definition, which calls `serialize_seq` and `serialize_map`
 //! here, and every element is charged there.
 //!
 //! It must not know which format it writes, nor how the budget is charged while decoding.

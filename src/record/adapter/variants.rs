@@ -113,8 +113,8 @@ impl<A, O: Observer> Chosen<'_, A, O> {
     }
 }
 
-/// The level of a variant with several fields is charged by the visitor, which the format calls with
-/// the sequence of the fields; the level of a newtype variant has no visitor of its own.
+/// The level of a variant with several fields is charged by the visitor, which the format calls
+/// with the sequence of the fields; the level of a newtype variant has no visitor of its own.
 impl<'de, A: VariantAccess<'de>, O: Observer> VariantAccess<'de> for Chosen<'_, A, O> {
     type Error = A::Error;
 

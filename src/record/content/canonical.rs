@@ -1,9 +1,9 @@
 //! Owns the canonical form of a value: every call of its `Serialize`, with every name and all data,
 //! in bytes that two values share only if `Serialize` tells them apart nowhere.
 //!
-//! It is how values are compared that need not be written as the same bytes. Invariant: order counts
-//! everywhere, but in what is known to have none: a `HashSet` and its like, by the name of the
-//! type. A list of another type that comes back in another order is another value.
+//! It is how values are compared that need not be written as the same bytes. Invariant: order
+//! counts everywhere, but in what is known to have none: a `HashSet` and its like, by the name of
+//! the type. A list of another type that comes back in another order is another value.
 
 mod compounds;
 #[cfg(test)]
@@ -44,8 +44,8 @@ impl Canonical {
         Self::written(value, true)
     }
 
-    /// Where two values differ; `None` if they do not. What has no order seldom comes back in another
-    /// one, so it is put in order only if the values differ without that.
+    /// Where two values differ; `None` if they do not. What has no order seldom comes back in
+    /// another one, so it is put in order only if the values differ without that.
     pub(super) fn difference<T: Serialize>(one: &T, other: &T) -> Option<String> {
         let is_same = |is_sorted| {
             Self::written(one, is_sorted).first_difference(&Self::written(other, is_sorted))

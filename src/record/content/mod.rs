@@ -2,8 +2,8 @@
 //!
 //! Invariants: whatever [`encode`] accepts, [`decode`] gives back; it was tried before anything was
 //! written. What [`decode`] gives back has the shape under which it was written, or it is an error.
-//! Decoding allocates nothing for a length that is only claimed, recurses to a fixed depth, and ends
-//! in time proportional to the input.
+//! Decoding allocates nothing for a length that is only claimed, recurses to a fixed depth, and
+//! ends in time proportional to the input.
 
 mod canonical;
 mod kind;
@@ -198,8 +198,8 @@ impl From<Misread> for Source {
     }
 }
 
-/// Keeps the first `max_len` bytes, behind room for the head, and counts the rest, so that the error
-/// can tell the length. Or keeps nothing and compares with what was written before.
+/// Keeps the first `max_len` bytes, behind room for the head, and counts the rest, so that the
+/// error can tell the length. Or keeps nothing and compares with what was written before.
 struct BoundedWriter<'a> {
     bytes: Vec<u8>,
     len: usize,

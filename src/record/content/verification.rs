@@ -1,9 +1,9 @@
 //! Owns the proof, before anything is written, that content can be read back: it is decoded and
 //! encoded again, and both have to give what they were given.
 //!
-//! Invariants: what is accepted has, when it is read, the shape that is returned, and the value that
-//! was given, as far as `Serialize` tells values apart. A list or a map may come back in another
-//! order only if its type is known to have none.
+//! Invariants: what is accepted has, when it is read, the shape that is returned, and the value
+//! that was given, as far as `Serialize` tells values apart. A list or a map may come back in
+//! another order only if its type is known to have none.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,8 @@ use crate::record::adapter::shape::{Shape, ShapeDigest};
 use crate::record::adapter::trace::{Agreement, Event, Trace, compare};
 use crate::record::adapter::{Budget, Watch};
 
-/// Reads content back that was just written, and gives the shape that every later reading must have.
+/// Reads content back that was just written, and gives the shape that every later reading must
+/// have.
 pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     content: &C,
     written: &Written,
@@ -43,7 +44,8 @@ fn is_written_the_same<C: Serialize>(content: &C, bytes: &[u8]) -> bool {
         && writer.expected.is_some_and(<[u8]>::is_empty)
 }
 
-/// What could not be read at all: says where it ended, or where the two directions part before that.
+/// What could not be read at all: says where it ended, or where the two directions part before
+/// that.
 #[cold]
 fn unreadable<C: Serialize + DeserializeOwned>(
     content: &C,

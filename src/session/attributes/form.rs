@@ -1,7 +1,7 @@
 //! Owns the form that attributes have in a record: a map from names to JSON texts.
 //!
-//! Invariant: what comes from a record was checked when it was written; what comes from a format that
-//! people write is checked here.
+//! Invariant: what comes from a record was checked when it was written; what comes from a format
+//! that people write is checked here.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -24,8 +24,8 @@ pub(crate) const ATTRIBUTES: &str = "$sessile::Attributes";
 /// JSON-like values by name: the content of a session whose store names no type.
 ///
 /// Each value is anything that serde can turn into JSON: numbers, texts, lists, maps, your own
-/// types. What [`set`](Self::set) takes, [`get`](Self::get) of the same type gives back, floats to the
-/// last bit; what JSON cannot give back is refused by `set`.
+/// types. What [`set`](Self::set) takes, [`get`](Self::get) of the same type gives back, floats to
+/// the last bit; what JSON cannot give back is refused by `set`.
 ///
 /// Two things no check can see: a type whose `Deserialize` does not undo its `Serialize`, and an
 /// `untagged` enum of which two variants look the same in JSON. [`Json`](crate::Json) and typed

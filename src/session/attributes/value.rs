@@ -54,8 +54,8 @@ impl AttributeValue {
     ///
     /// # Errors
     ///
-    /// [`Error::Attribute`] if the text is not JSON (RFC 8259), is nested more than 127 levels deep, or
-    /// has the same key twice in one map.
+    /// [`Error::Attribute`] if the text is not JSON (RFC 8259), is nested more than 127 levels
+    /// deep, or has the same key twice in one map.
     pub fn from_json(text: &str) -> Result<Self> {
         Self::checked(text).map_err(|detail| Error::attribute(NAMELESS, detail))
     }

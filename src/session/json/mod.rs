@@ -1,7 +1,7 @@
 //! Owns content of any serde type that is kept as a JSON text.
 //!
-//! Invariant: for a format that is read by people a `Json<T>` is its `T`; for any other it is a text,
-//! under a name that tells a tool so.
+//! Invariant: for a format that is read by people a `Json<T>` is its `T`; for any other it is a
+//! text, under a name that tells a tool so.
 
 mod key;
 pub(in crate::session) mod node;
@@ -21,9 +21,9 @@ pub(crate) const JSON: &str = "$sessile::Json";
 
 /// Content of any serde type, kept as a JSON text: `SessionStore<Json<Cart>>`.
 ///
-/// Choose it where the type grows with the program, or is one that only a self-describing format can
-/// hold: `untagged`, `tag` and `flatten`, `skip_serializing_if`, a [`serde_json::Value`]. Fields may
-/// come, with `#[serde(default)]`, and go, without a
+/// Choose it where the type grows with the program, or is one that only a self-describing format
+/// can hold: `untagged`, `tag` and `flatten`, `skip_serializing_if`, a [`serde_json::Value`].
+/// Fields may come, with `#[serde(default)]`, and go, without a
 /// [`content_version`](crate::Builder::content_version), and a tool that does not know the type can
 /// show it. It dereferences to the value.
 ///

@@ -1,7 +1,7 @@
 //! Owns a JSON text that was read into memory, and how a type is read from it.
 //!
-//! It does what serde_json does from a text, and two things that serde_json does not: a key of a map
-//! is a number or a boolean for a type that asks what it is, if it was written as one; and its
+//! It does what serde_json does from a text, and two things that serde_json does not: a key of a
+//! map is a number or a boolean for a type that asks what it is, if it was written as one; and its
 //! errors hold no value of the text.
 
 mod error;

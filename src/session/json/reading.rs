@@ -1,7 +1,8 @@
 //! Owns how a value is read from a JSON text.
 //!
-//! Invariant: the text of an error holds no value of the JSON text. serde_json's own do ("invalid type:
-//! string \"4111 1111\""), so where one occurs the text is read again, by a reader that tells less.
+//! Invariant: the text of an error holds no value of the JSON text. serde_json's own do ("invalid
+//! type: string \"4111 1111\""), so where one occurs the text is read again, by a reader that tells
+//! less.
 
 use std::collections::HashSet;
 use std::fmt;

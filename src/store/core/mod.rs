@@ -130,8 +130,8 @@ impl StoreCore {
         Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
     }
 
-    /// Stores a new record under a new id, which comes with its key. Another id is drawn if the first
-    /// is taken, and expired sessions make room before the store says that it is full.
+    /// Stores a new record under a new id, which comes with its key. Another id is drawn if the
+    /// first is taken, and expired sessions make room before the store says that it is full.
     pub(crate) fn insert(
         &self,
         record: &Record,

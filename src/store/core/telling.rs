@@ -1,4 +1,5 @@
-//! What the store's own steps tell its observers. Without an observer each is one look at a pointer.
+//! What the store's own steps tell its observers. Without an observer each is one look at a
+//! pointer.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Telling observers: after the commit, with no lock held, and in order for one session.
 //!
 //! Invariant: the end of a session is told after its beginning was. Keys are drawn at random and
-//! never come twice, so a key begins once and ends once. While a beginning is on its way, between its
-//! commit and its last observer, whoever ends that key leaves the end to the thread that tells the
-//! beginning. Nobody waits.
+//! never come twice, so a key begins once and ends once. While a beginning is on its way, between
+//! its commit and its last observer, whoever ends that key leaves the end to the thread that tells
+//! the beginning. Nobody waits.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Events as counters for the facade `metrics`, and what the store's thread measures besides.
 //!
-//! Names and units follow OpenTelemetry: dots between words, a noun in the plural, units as in UCUM. No
-//! label holds a key or a user: their number has no bound.
+//! Names and units follow OpenTelemetry: dots between words, a noun in the plural, units as in
+//! UCUM. No label holds a key or a user: their number has no bound.
 
 use std::time::Duration;
 

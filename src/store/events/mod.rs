@@ -1,4 +1,5 @@
-//! What a store tells of: sessions that begin, are renewed and end, and what an operator has to know.
+//! What a store tells of: sessions that begin, are renewed and end, and what an operator has to
+//! know.
 //!
 //! Invariant: an event is told after its commit, in a thread that holds no lock of the store. It
 //! never holds an id, content or a CSRF token. It knows no store and no engine.
@@ -32,19 +33,19 @@ use crate::time::timeouts::Timeouts;
 ///
 /// # Concurrency
 ///
-/// It is called by the thread that made the change, or by a maintenance thread, after the commit and
-/// with no lock held: it may use the store. Several threads may call it at once. What makes the caller
-/// wait is its own time alone.
+/// It is called by the thread that made the change, or by a maintenance thread, after the commit
+/// and with no lock held: it may use the store. Several threads may call it at once. What makes the
+/// caller wait is its own time alone.
 ///
-/// Of one session, `Created` is told before `Regenerated`, and that before `Ended`, also where other
-/// threads renew and end it. The other events stand in no order to these.
+/// Of one session, `Created` is told before `Regenerated`, and that before `Ended`, also where
+/// other threads renew and end it. The other events stand in no order to these.
 ///
 /// A panic in it is caught, and counted in
 /// [`Stats::observer_panics`](crate::Stats::observer_panics); the call that it was told of is
 /// answered as if there had been none.
 ///
-/// An observer that holds a handle of its own store keeps that store open: hold it weakly, or let go
-/// of it before the end.
+/// An observer that holds a handle of its own store keeps that store open: hold it weakly, or let
+/// go of it before the end.
 ///
 /// # Examples
 ///
@@ -76,8 +77,8 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
 ///
 /// # Security
 ///
-/// It names sessions by their keys, which give nobody a login, and holds no id, no content and no CSRF
-/// token. Users are personal data.
+/// It names sessions by their keys, which give nobody a login, and holds no id, no content and no
+/// CSRF token. Users are personal data.
 ///
 /// # Examples
 ///
@@ -110,10 +111,11 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
-    /// Every session has ended at once, by [`clear`](crate::SessionStore::clear). They are not told one
-    /// by one. A session that is created meanwhile may be told of before or after this.
+    /// Every session has ended at once, by [`clear`](crate::SessionStore::clear). They are not told
+    /// one by one. A session that is created meanwhile may be told of before or after this.
     Cleared,
-    /// A save was refused, since somebody else had saved the session meanwhile. `modify` tries again.
+    /// A save was refused, since somebody else had saved the session meanwhile. `modify` tries
+    /// again.
     Conflict {
         /// The session's key.
         key: SessionKey,
@@ -141,16 +143,16 @@ pub enum Event {
     Reopened,
     /// The database has taken over what its log held.
     Checkpoint,
-    /// Touches, or deferred commits, were longer in memory alone than was promised: by the time given,
-    /// and one commit, at most.
+    /// Touches, or deferred commits, were longer in memory alone than was promised: by the time
+    /// given, and one commit, at most.
     PromiseMissed {
         /// How long they may be in memory alone.
         promised: Duration,
         /// How long the longest may have been there when the write began.
         waited: Duration,
     },
-    /// The store was opened with shorter timeouts than those on record. Sweeps delete nothing for them
-    /// until they are [adopted](crate::SessionStore::adopt_shorter_timeouts).
+    /// The store was opened with shorter timeouts than those on record. Sweeps delete nothing for
+    /// them until they are [adopted](crate::SessionStore::adopt_shorter_timeouts).
     LongerTimeoutsOnRecord {
         /// Those on record.
         on_record: Timeouts,

@@ -1,8 +1,8 @@
 //! The background threads. One writes touches and deferred commits, which have a deadline, and does
 //! nothing else; so nothing makes it late. The other sweeps, and runs an engine's background work.
 //!
-//! Invariant: they hold the store's core and nothing above it, so the last handle can stop them; and
-//! no failure, not even a panic, ends one: it is counted and tried again.
+//! Invariant: they hold the store's core and nothing above it, so the last handle can stop them;
+//! and no failure, not even a panic, ends one: it is counted and tried again.
 
 mod bulk;
 mod flushing;

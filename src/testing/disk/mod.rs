@@ -40,12 +40,12 @@ use crate::testing::disk::image::Image;
 /// # What it promises
 ///
 /// - What was written before a [sync](redb::StorageBackend::sync_data) that succeeded is there.
-/// - Of what was written since, any part may be there after power loss, in sectors of 512 bytes, and
-///   in any order; a change of length may be there or not. A killed process loses nothing that it
-///   wrote.
-/// - A sync that fails drops what it covered, as Linux does: it reads back, but is not written until
-///   something else is written to the same page, or until it is forgotten: a store whose sync has
-///   failed has that done when it is closed.
+/// - Of what was written since, any part may be there after power loss, in sectors of 512 bytes,
+///   and in any order; a change of length may be there or not. A killed process loses nothing that
+///   it wrote.
+/// - A sync that fails drops what it covered, as Linux does: it reads back, but is not written
+///   until something else is written to the same page, or until it is forgotten: a store whose sync
+///   has failed has that done when it is closed.
 ///
 /// # Examples
 ///
@@ -205,8 +205,9 @@ impl SimulatedDisk {
         self.state.lock().holds = Holds::All;
     }
 
-    /// As [`hold_syncs`](Self::hold_syncs), but what a write syncs of itself alone does not wait: so
-    /// the store can be held up while it makes room in its log, and not what is logged meanwhile.
+    /// As [`hold_syncs`](Self::hold_syncs), but what a write syncs of itself alone does not wait:
+    /// so the store can be held up while it makes room in its log, and not what is logged
+    /// meanwhile.
     pub fn hold_file_syncs(&self) {
         self.state.lock().holds = Holds::Files;
     }

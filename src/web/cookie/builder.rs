@@ -149,8 +149,8 @@ impl SessionCookieBuilder {
     /// `Path`: which part of the host gets the cookie. Default: `/`, all of it.
     ///
     /// `/app` stands for `/app` and what is below; `/app/` only for what is below. It is no
-    /// protection from other paths of the host (RFC 6265bis, 8.6). Write it as the browser shows it,
-    /// percent-encoded.
+    /// protection from other paths of the host (RFC 6265bis, 8.6). Write it as the browser shows
+    /// it, percent-encoded.
     pub fn path(self, path: impl Into<String>) -> Self {
         self.with(|settings| settings.path = path.into())
     }
@@ -180,8 +180,8 @@ impl SessionCookieBuilder {
         self.with(|settings| settings.partitioned = partitioned)
     }
 
-    /// Where the time comes from, for [`CookieLifetime::UntilExpiry`]. Default: [`SystemClock`]. Give
-    /// it the clock of the store, if that has one.
+    /// Where the time comes from, for [`CookieLifetime::UntilExpiry`]. Default: [`SystemClock`].
+    /// Give it the clock of the store, if that has one.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }

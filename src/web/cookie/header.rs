@@ -1,8 +1,8 @@
 //! `Cookie` headers as bytes: the values under a name, and the id in a value.
 //!
-//! What is read here is what a browser has compared: a name that it takes for another one is another
-//! one here, too. So nothing is decoded, no case is folded, and the only white space is a browser's:
-//! space and tab (RFC 6265bis, 5.6).
+//! What is read here is what a browser has compared: a name that it takes for another one is
+//! another one here, too. So nothing is decoded, no case is folded, and the only white space is a
+//! browser's: space and tab (RFC 6265bis, 5.6).
 
 use crate::session::id::SessionId;
 

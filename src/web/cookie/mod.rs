@@ -82,7 +82,8 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The longest that a cookie is kept, in seconds: 400 days. Browsers cut off what is longer (5.5).
+    /// The longest that a cookie is kept, in seconds: 400 days. Browsers cut off what is longer
+    /// (5.5).
     pub const MAX_AGE_SECONDS: u64 = 400 * 24 * 60 * 60;
 
     /// A builder with the settings of [`default`](Self::default).
@@ -145,8 +146,8 @@ impl SessionCookie {
     /// # Security
     ///
     /// - A malformed value is passed over, so junk that a sibling host plants logs nobody out.
-    /// - **Different ids under the name are no id.** Their order says nothing (4.2.2), so either may
-    ///   be an attacker's. [`present`](Self::present) tells this from having no cookie.
+    /// - **Different ids under the name are no id.** Their order says nothing (4.2.2), so either
+    ///   may be an attacker's. [`present`](Self::present) tells this from having no cookie.
     /// - Names are compared byte by byte. Only spaces and tabs are cut off, and nothing is decoded,
     ///   so no other name is taken for one with the `__Host-` prefix.
     /// - Quotes hide no semicolon. One pair of them around the whole value is ignored (4.1.1).

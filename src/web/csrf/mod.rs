@@ -4,11 +4,11 @@
 //! Without a token in the login form another site can log its visitors in under an account of its
 //! own, and see what they do there (login CSRF). A session for each view of the form would cost a
 //! commit for every crawler. Here the token is computed: the signed double submit of the OWASP CSRF
-//! Prevention Cheat Sheet (ASVS 5.0, 3.5.1), bound to a random id in the visitor's cookie and limited
-//! in time. Nothing is stored.
+//! Prevention Cheat Sheet (ASVS 5.0, 3.5.1), bound to a random id in the visitor's cookie and
+//! limited in time. Nothing is stored.
 //!
-//! A token is 8 bytes of time and 32 bytes of HMAC-SHA-256 over a label, that time and the key of the
-//! id. This file knows nothing of cookies or stores.
+//! A token is 8 bytes of time and 32 bytes of HMAC-SHA-256 over a label, that time and the key of
+//! the id. This file knows nothing of cookies or stores.
 
 use std::fmt;
 use std::sync::Arc;
@@ -127,8 +127,8 @@ impl fmt::Debug for CsrfKey {
 ///
 /// - Another site knows neither the visitor's id nor the key, so it has no token that fits. A token
 ///   from its own visit is bound to another id.
-/// - The id must be in a `__Host-` cookie, as by default. Whoever can plant a cookie can plant an id
-///   that it has a token for.
+/// - The id must be in a `__Host-` cookie, as by default. Whoever can plant a cookie can plant an
+///   id that it has a token for.
 /// - A token tells nothing about the id, and differs from one page view to the next.
 /// - It is good for every form of the program, as often as it is sent, until it is too old. What
 ///   must happen only once is the program's to see to.

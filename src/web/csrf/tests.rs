@@ -143,7 +143,8 @@ fn a_malformed_text_is_no_token() {
 
 #[test]
 fn tokens_differ_from_one_view_of_the_form_to_the_next() {
-    // What repeats in every answer could be guessed from the lengths of compressed answers (BREACH).
+    // What repeats in every answer could be guessed from the lengths of compressed answers
+    // (BREACH).
     let setup = Setup::new();
     let first = setup.token();
     setup.clock.advance(MS);

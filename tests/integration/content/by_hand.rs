@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{comes_back, is_refused};
 
-/// Writes a number as one kind and reads it as another, which bincode does not notice for small ones.
+/// Writes a number as one kind and reads it as another, which bincode does not notice for small
+/// ones.
 macro_rules! two_kinds {
     ($name:ident: $writes:ident $written:ty, reads $read:ty) => {
         #[derive(Clone, Debug, PartialEq)]
@@ -252,7 +253,8 @@ fn variants_that_a_type_knows_by_number_come_back() {
     comes_back(vec![ByNumber::Zero, ByNumber::One(7)]);
 }
 
-/// Two lists that are one map in between, keys and values apart, and a tuple of a length of its own.
+/// Two lists that are one map in between, keys and values apart, and a tuple of a length of its
+/// own.
 #[derive(Clone, Debug, PartialEq)]
 struct Pieces(Vec<(u8, String)>);
 

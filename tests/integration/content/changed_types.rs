@@ -1,5 +1,5 @@
-//! A type that has changed without its version: what was written before is another type's, and never
-//! another value.
+//! A type that has changed without its version: what was written before is another type's, and
+//! never another value.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Types of the standard library and of crates that people use: each comes back, or is refused with the
-//! reason.
+//! Types of the standard library and of crates that people use: each comes back, or is refused with
+//! the reason.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};

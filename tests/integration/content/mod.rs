@@ -1,5 +1,5 @@
-//! What people really store: whatever is accepted comes back, and what could not is refused when it is
-//! written, with an error that says what does it and what to use.
+//! What people really store: whatever is accepted comes back, and what could not is refused when it
+//! is written, with an error that says what does it and what to use.
 
 mod attributes_of_serde;
 mod by_hand;
@@ -23,7 +23,8 @@ fn store_on<C: Serialize + DeserializeOwned>(engine: &Arc<MemoryEngine>) -> Sess
     SessionStore::builder().manual_maintenance().engine(Arc::clone(engine)).build().unwrap()
 }
 
-/// Shows that content comes back from every call that stores it, or says why it was refused by each.
+/// Shows that content comes back from every call that stores it, or says why it was refused by
+/// each.
 fn stored<C>(content: &C) -> Result<(), String>
 where
     C: Serialize + DeserializeOwned + Clone + Debug + PartialEq,

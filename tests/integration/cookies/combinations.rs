@@ -1,8 +1,8 @@
-//! All settings with one another, beside a browser: what it keeps as it was asked to and sends back is
-//! built, and nothing else.
+//! All settings with one another, beside a browser: what it keeps as it was asked to and sends back
+//! is built, and nothing else.
 //!
-//! The browser is `user_agent`, which is quick and by the book. `tests/browser/run` asks Chromium the
-//! same: `SESSILE_COOKIES` names the file that the combinations are written to for it.
+//! The browser is `user_agent`, which is quick and by the book. `tests/browser/run` asks Chromium
+//! the same: `SESSILE_COOKIES` names the file that the combinations are written to for it.
 
 use std::fmt::Write as _;
 

@@ -144,7 +144,8 @@ fn what_another_cookie_holds_is_not_read() {
     ] {
         assert_eq!(read(&[header]), None, "{header:?}");
     }
-    // And none hides the id: a quote that is never closed swallows no semicolon ("cookie sandwich").
+    // And none hides the id: a quote that is never closed swallows no semicolon ("cookie
+    // sandwich").
     for header in [
         "$Version=1; theme=\"x; session=AAAAAAAAAAAAAAAAAAAAAA; lang=y\"",
         "\"; session=AAAAAAAAAAAAAAAAAAAAAA",

@@ -53,9 +53,9 @@ fn a_second_crash_during_recovery_keeps_everything_acknowledged() {
     });
 }
 
-/// The process is killed while it gives the log back, before the file is cut: that there is no log any
-/// more is not on the disk yet when the next one opens the file and writes a header that tells of all
-/// of its length.
+/// The process is killed while it gives the log back, before the file is cut: that there is no log
+/// any more is not on the disk yet when the next one opens the file and writes a header that tells
+/// of all of its length.
 #[test]
 fn what_a_killed_process_had_not_synced_is_on_the_disk_before_its_recovery_writes() {
     let recording = Recording::seeded(30, 40);

@@ -1,9 +1,9 @@
-//! The log is checkpointed into the database while others write: a crash, or a failing disk, at any moment
-//! of it.
+//! The log is checkpointed into the database while others write: a crash, or a failing disk, at any
+//! moment of it.
 //!
-//! One thread writes until it checkpoints, and is held up at its sync; another goes on meanwhile. Each
-//! notes after a call how many operations the disk had had, so that what was acknowledged when is
-//! known without a clock.
+//! One thread writes until it checkpoints, and is held up at its sync; another goes on meanwhile.
+//! Each notes after a call how many operations the disk had had, so that what was acknowledged when
+//! is known without a clock.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,8 +86,8 @@ fn during_a_checkpoint<T>(
     disk.hold_file_syncs();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // A checkpoint is due after 64 changes at the latest, with a cache as small as this. The call
-            // that checkpoints returns once it is released.
+            // A checkpoint is due after 64 changes at the latest, with a cache as small as this.
+            // The call that checkpoints returns once it is released.
             let mut number = 0;
             while !over.load(Ordering::Acquire) && number < 64 {
                 let content = format!("before {number}");
@@ -105,8 +105,8 @@ fn during_a_checkpoint<T>(
     })
 }
 
-/// A store with a log, whose file has room for what comes: it need not grow, and its log not move, for
-/// which whoever writes would have to wait.
+/// A store with a log, whose file has room for what comes: it need not grow, and its log not move,
+/// for which whoever writes would have to wait.
 fn roomy(disk: &SimulatedDisk, notes: &Notes) -> Store {
     let store = store_on(&engine_on(disk));
     for _ in 0..600 {

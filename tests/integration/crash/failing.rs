@@ -103,8 +103,8 @@ struct Run {
     world: World,
     /// What calls may have left that did not say.
     undecided: Vec<Candidate>,
-    /// What there was since the last flush, which a crash may bring back, or a store that could not be
-    /// closed: `Deferred` alone. An error alone takes nothing along.
+    /// What there was since the last flush, which a crash may bring back, or a store that could not
+    /// be closed: `Deferred` alone. An error alone takes nothing along.
     deferred: Vec<Candidate>,
     /// The disk's count before the last event, and all that there may have been from then on.
     began: u64,

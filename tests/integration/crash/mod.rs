@@ -3,8 +3,8 @@
 //! A workload runs once on a simulated disk, call by call beside a model; then it is crashed at its
 //! operations, one state after the other, and each state is opened and compared with the model.
 //!
-//! A debug build tries a share of the cases, so that `cargo test` ends soon; all of them are tried by
-//! `SESSILE_ALL_CASES=1 cargo test --test integration crash::`.
+//! A debug build tries a share of the cases, so that `cargo test` ends soon; all of them are tried
+//! by `SESSILE_ALL_CASES=1 cargo test --test integration crash::`.
 //!
 //! `SESSILE_CRASH_STATES=1000000 cargo test --release --test integration crash::campaign --
 //! --nocapture` tries a million states, and prints how many, from which seed and in what time;

@@ -246,7 +246,8 @@ fn while_reads_fail_a_call_tries_the_disk_once_or_twice_and_not_for_ever() {
     let failed = sessions.iter().filter(|session| store.read(session.id()).is_err()).count();
     assert!(failed > SESSIONS / 2, "{failed} reads failed");
     let tried = disk.reads() - before;
-    // The read itself, and at most three of the file's head, to see whether it is still the same file.
+    // The read itself, and at most three of the file's head, to see whether it is still the same
+    // file.
     assert!(tried <= 4 * SESSIONS as u64, "{tried} reads for {failed} calls that failed");
     disk.repair();
     assert!(store.read(sessions[0].id()).unwrap().is_some());

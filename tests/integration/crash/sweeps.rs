@@ -24,8 +24,8 @@ fn check(recording: &Recording, what: &str) {
     }
 }
 
-/// At every operation beside one that changes the length of the file: while the log moves, and is given
-/// back.
+/// At every operation beside one that changes the length of the file: while the log moves, and is
+/// given back.
 fn check_changes_of_length(recording: &Recording, what: &str) {
     const BESIDE: u64 = 8;
     let (first, last) = (recording.opened, recording.disk.operations());

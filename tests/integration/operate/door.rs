@@ -1,5 +1,5 @@
-//! The door into a running program: everything an inspector does goes through it, and nothing that a
-//! client does to it harms the program.
+//! The door into a running program: everything an inspector does goes through it, and nothing that
+//! a client does to it harms the program.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

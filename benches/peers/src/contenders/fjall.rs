@@ -1,4 +1,5 @@
-//! fjall: two keyspaces changed in one batch, which is synced to the disk before it is acknowledged.
+//! fjall: two keyspaces changed in one batch, which is synced to the disk before it is
+//! acknowledged.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,7 +74,8 @@ impl Contender for Fjall {
             }
             Ok(batch.commit()?)
         })?;
-        // Reads are fastest, and no compaction disturbs what is timed next, once everything is in sorted tables.
+        // Reads are fastest, and no compaction disturbs what is timed next, once everything is in
+        // sorted tables.
         for keyspace in [&self.sessions, &self.expiry] {
             keyspace.rotate_memtable_and_wait()?;
             keyspace.major_compact()?;

@@ -1,5 +1,6 @@
-//! The limit on disk: 256 bytes written into a file that already has its full length and has been written before,
-//! then fdatasync. Nothing durable can be faster, so there is no index, no deadline and no log here.
+//! The limit on disk: 256 bytes written into a file that already has its full length and has been
+//! written before, then fdatasync. Nothing durable can be faster, so there is no index, no deadline
+//! and no log here.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -22,7 +23,8 @@ impl Floor {
     pub fn open(directory: &Path) -> Outcome<Self> {
         let path = directory.join("floor");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        // A file that grows, or whose blocks were never written, would make fdatasync write the metadata as well.
+        // A file that grows, or whose blocks were never written, would make fdatasync write the
+        // metadata as well.
         let block = vec![0xff; BLOCK];
         for offset in (0..SLOTS * CONTENT_BYTES as u64).step_by(BLOCK) {
             file.write_all_at(&block, offset)?;

@@ -1,9 +1,10 @@
-//! LMDB through heed: one named database for the records and one for the deadlines, both changed in one
-//! transaction, and a sync on every commit, which is LMDB's own default.
+//! LMDB through heed: one named database for the records and one for the deadlines, both changed in
+//! one transaction, and a sync on every commit, which is LMDB's own default.
 //!
-//! A reader that begins a transaction for each read sees every commit; with thread-local storage each thread keeps
-//! its place in LMDB's table of readers, so that beginning takes no lock. A kept transaction reads faster but shows
-//! the past, so here it is kept only until this process commits again; to be kept it must not belong to a thread.
+//! A reader that begins a transaction for each read sees every commit; with thread-local storage
+//! each thread keeps its place in LMDB's table of readers, so that beginning takes no lock. A kept
+//! transaction reads faster but shows the past, so here it is kept only until this process commits
+//! again; to be kept it must not belong to a thread.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -49,8 +50,8 @@ fn expiry_key(deadline: u64, key: &Key) -> [u8; 24] {
 #[allow(unsafe_code)]
 fn open_environment<T: TlsUsage>(mut options: EnvOpenOptions<T>, directory: &Path) -> Outcome<Env<T>> {
     options.map_size(MAP_BYTES).max_dbs(2).max_readers(256);
-    // SAFETY: the directory belongs to this race alone, nothing else changes or truncates the mapped file, and a
-    // process opens it once.
+    // SAFETY: the directory belongs to this race alone, nothing else changes or truncates the
+    // mapped file, and a process opens it once.
     Ok(unsafe { options.open(directory)? })
 }
 
@@ -91,7 +92,8 @@ impl Lmdb {
         })
     }
 
-    /// Ends the kept read transaction once a commit has made it stale, before the write is acknowledged.
+    /// Ends the kept read transaction once a commit has made it stale, before the write is
+    /// acknowledged.
     fn commit(&self, transaction: RwTxn<'_>) -> Outcome<()> {
         transaction.commit()?;
         if let Environment::Kept(kept, _) = &self.environment {

@@ -1,10 +1,11 @@
 //! The crate itself: a store on its engine for redb, with the defaults that its builder documents.
 //!
-//! What is set is what a user with this race's sessions would set: the two timeouts, the durability, and a higher
-//! limit to the number of sessions. The maintenance thread runs and flushes every second, as it does by default; only
-//! its sweeps are put off for a day, because lines h and i count what a sweep of theirs deletes. An extension of a
-//! session's life returns once every thread sees it, and is on the disk within that second: that is the crate's
-//! promise, and line d is about it.
+//! What is set is what a user with this race's sessions would set: the two timeouts, the
+//! durability, and a higher limit to the number of sessions. The maintenance thread runs and
+//! flushes every second, as it does by default; only its sweeps are put off for a day, because
+//! lines h and i count what a sweep of theirs deletes. An extension of a session's life returns
+//! once every thread sees it, and is on the disk within that second: that is the crate's promise,
+//! and line d is about it.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -24,7 +25,8 @@ use crate::session::{ABSOLUTE, Content, INACTIVITY, Id, Outcome, Planned};
 pub const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(1) };
 /// What the builder documents as its default.
 const DAY: Duration = Duration::from_secs(86_400);
-/// The most threads that add expired sessions to a store that is in use, so that they share commits.
+/// The most threads that add expired sessions to a store that is in use, so that they share
+/// commits.
 const THREADS: u64 = 256;
 
 /// So long it takes the maintenance thread at the most to bring the tables up to the log.
@@ -89,8 +91,8 @@ impl Ours {
         }
     }
 
-    /// Writes a population into the file of a store that is not open. The crate makes the records, in memory, and
-    /// they are copied as they are.
+    /// Writes a population into the file of a store that is not open. The crate makes the records,
+    /// in memory, and they are copied as they are.
     fn fill(&self, first: u64, live: u64, expired: u64) -> Outcome<Population> {
         // This makes the file, and notes its timeouts.
         self.open()?.close()?;
@@ -146,7 +148,8 @@ impl Clock for SetClock {
 /// A record's key, its place in the index of deadlines, and its bytes.
 type Stored = ([u8; 16], u64, Vec<u8>);
 
-/// Creates the planned sessions in memory, each at the time it was last used, and adds their ids and records.
+/// Creates the planned sessions in memory, each at the time it was last used, and adds their ids
+/// and records.
 fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>) -> Outcome<()> {
     let (clock, engine) = (SetClock::default(), Arc::new(MemoryEngine::new()));
     let builder = SessionStore::<Content>::builder().timeouts(timeouts()?).clock(clock.clone());
@@ -162,7 +165,8 @@ fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>)
     })?)
 }
 
-/// Writes records in one transaction, each table in the order of its keys, which is the order of its pages.
+/// Writes records in one transaction, each table in the order of its keys, which is the order of
+/// its pages.
 fn write_records(database: &Database, mut records: Vec<Stored>) -> Outcome<()> {
     let transaction = database.begin_write()?;
     {
@@ -213,8 +217,8 @@ impl Contender for Ours {
         Ok(Id::Ours(self.store()?.create(content.clone())?.id().clone()))
     }
 
-    /// Replaces what is there, as the other sides do. The crate's `update` asks for the session that is to be
-    /// changed, so this reads it first, and moves the deadline as well.
+    /// Replaces what is there, as the other sides do. The crate's `update` asks for the session
+    /// that is to be changed, so this reads it first, and moves the deadline as well.
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         let replace = |session: &mut sessile::Session<Content>| *session.content_mut() = content.clone();
         Ok(self.store()?.modify(known(id)?, replace)?.is_some())

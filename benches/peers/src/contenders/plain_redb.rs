@@ -1,5 +1,5 @@
-//! redb used the plain way: the same file and the same two tables as the crate has, with a transaction begun and
-//! its tables opened in each call.
+//! redb used the plain way: the same file and the same two tables as the crate has, with a
+//! transaction begun and its tables opened in each call.
 
 use std::path::Path;
 

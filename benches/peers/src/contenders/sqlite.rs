@@ -1,5 +1,6 @@
-//! SQLite through rusqlite: a write-ahead log, `synchronous=FULL` so that each commit is on the disk, prepared
-//! statements from the cache, one table without a row id and an index on the deadline.
+//! SQLite through rusqlite: a write-ahead log, `synchronous=FULL` so that each commit is on the
+//! disk, prepared statements from the cache, one table without a row id and an index on the
+//! deadline.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,7 +82,8 @@ impl Contender for Sqlite {
             }
             Ok(transaction.commit()?)
         })?;
-        // Without this the reads that follow would have to look through a log as long as the whole population.
+        // Without this the reads that follow would have to look through a log as long as the whole
+        // population.
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(population)
     }

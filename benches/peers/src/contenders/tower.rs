@@ -1,7 +1,9 @@
-//! tower-sessions with its SQLite store through sqlx, which is what a Rust web application would pick today.
+//! tower-sessions with its SQLite store through sqlx, which is what a Rust web application would
+//! pick today.
 //!
-//! It is asynchronous and draws its own ids; the runtime is inside this side only. A store of tower-sessions has no
-//! step that only moves the deadline, so here as in its middleware a use is a load followed by a save.
+//! It is asynchronous and draws its own ids; the runtime is inside this side only. A store of
+//! tower-sessions has no step that only moves the deadline, so here as in its middleware a use is a
+//! load followed by a save.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,7 +60,8 @@ impl Tower {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(60));
-        // One connection is the fastest for one client, and it lets the number of deleted rows be asked for.
+        // One connection is the fastest for one client, and it lets the number of deleted rows be
+        // asked for.
         let pool = runtime.block_on(SqlitePoolOptions::new().max_connections(1).connect_with(options))?;
         let store = SqliteStore::new(pool.clone());
         runtime.block_on(store.migrate())?;

@@ -1,7 +1,7 @@
 //! The other side of the door: a running program's store, as an engine for an inspector.
 //!
-//! Invariant: it changes nothing but what the protocol has a request for. Each call has a connection
-//! of its own for as long as it runs, so that a visit may call again.
+//! Invariant: it changes nothing but what the protocol has a request for. Each call has a
+//! connection of its own for as long as it runs, so that a visit may call again.
 
 mod engine;
 
@@ -95,7 +95,8 @@ impl RunningStore {
     }
 
     /// Calls `event` with each event from now on, as a JSON object: its fields stand in
-    /// docs/admin-protocol.md. About once a second it is called without one, so that it may end this.
+    /// docs/admin-protocol.md. About once a second it is called without one, so that it may end
+    /// this.
     ///
     /// # Errors
     ///

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// A URL, taken apart: `scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value&...]`.
+/// A URL, taken apart:
+/// `scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value&...]`.
 pub(crate) struct Location {
     pub(crate) scheme: String,
     pub(crate) user: Option<Secret>,
@@ -147,7 +148,8 @@ impl Location {
         }
     }
 
-    /// Refuses every parameter that nobody has taken: a typing error must not be a setting left out.
+    /// Refuses every parameter that nobody has taken: a typing error must not be a setting left
+    /// out.
     ///
     /// # Errors
     ///

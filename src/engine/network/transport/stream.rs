@@ -188,8 +188,8 @@ impl Stream {
         }
     }
 
-    /// Gives the socket what is left of the deadline as its time-out. One that is shorter, or a little
-    /// longer, is left as it is.
+    /// Gives the socket what is left of the deadline as its time-out. One that is shorter, or a
+    /// little longer, is left as it is.
     fn arm(&mut self) -> io::Result<()> {
         let left = self.deadline.remaining().ok_or(io::ErrorKind::TimedOut)?;
         if self.timeout > left.saturating_add(left / 8) || self.timeout < left / 2 {

@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_commit_goes_where_its_durability_says_while_there_is_room() {
-        // Memory is full, the log has room, a checkpoint is under way: the route with `Immediate`, with
-        // `Deferred`, and with `TwoPhase`.
+        // Memory is full, the log has room, a checkpoint is under way: the route with `Immediate`,
+        // with `Deferred`, and with `TwoPhase`.
         let table = [
             (false, true, false, [Log, Memory, Database]),
             (false, true, true, [Log, Memory, Database]),

@@ -127,15 +127,16 @@ impl WriteAheadLog {
         self.last != self.checkpointed
     }
 
-    /// Whether there is room for an entry. Without a checkpoint under way the next one takes this entry
-    /// along, whatever it weighs.
+    /// Whether there is room for an entry. Without a checkpoint under way the next one takes this
+    /// entry along, whatever it weighs.
     pub(in crate::engine::redb) fn has_room_for(&self, entry: &Entry) -> bool {
         (self.checkpoint.is_none() || self.backlog.has_room_for(entry.weight()))
             && self.disk.has_room_for(entry.len())
     }
 
-    /// Writes an entry and syncs it. If the log has just moved and has no room any more, it writes nothing
-    /// and answers `false`. After an error the log's end is unknown, and the file must be opened again.
+    /// Writes an entry and syncs it. If the log has just moved and has no room any more, it writes
+    /// nothing and answers `false`. After an error the log's end is unknown, and the file must be
+    /// opened again.
     pub(in crate::engine::redb) fn append(&mut self, entry: &mut Entry) -> io::Result<bool> {
         let follows_checkpoint = self.checkpoint.is_some_and(|checkpoint| checkpoint.is_last);
         let written =

@@ -139,9 +139,9 @@ impl Salvage {
     ///
     /// # Durability
     ///
-    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all. Until
-    /// then it has a name that begins with `.sessile-`. One that a killed process left is removed by
-    /// the next salvage to the same place.
+    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all.
+    /// Until then it has a name that begins with `.sessile-`. One that a killed process left is
+    /// removed by the next salvage to the same place.
     ///
     /// # Errors
     ///

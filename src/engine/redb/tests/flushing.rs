@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// An engine of which the log is over five eighths full, and under six: 64 KiB, with a sector a record.
+/// An engine of which the log is over five eighths full, and under six: 64 KiB, with a sector a
+/// record.
 fn with_much_logged() -> RedbEngine {
     let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
     engine.set_waker(Waker::new(|| {}));

@@ -1,5 +1,5 @@
-//! What redb writes of its page 0: its header and nothing else. The rest of the page holds the log's
-//! sectors, so the version of redb is pinned, and this says whether another one may be taken.
+//! What redb writes of its page 0: its header and nothing else. The rest of the page holds the
+//! log's sectors, so the version of redb is pinned, and this says whether another one may be taken.
 
 use std::io;
 use std::sync::Arc;

@@ -108,7 +108,8 @@ fn what_is_in_memory_alone_has_an_end_though_nobody_flushes() {
     assert!((0..400).all(there));
 }
 
-/// A question is decided where it lies, and again after a failed look; it need not be copied for that.
+/// A question is decided where it lies, and again after a failed look; it need not be copied for
+/// that.
 #[test]
 fn no_question_can_be_cloned() {
     trait IsNotClone<Marker> {

@@ -182,8 +182,8 @@ impl TouchBuffer {
         }
     }
 
-    /// Every pending touch, in the order of the keys, which is the order of their pages; for commits that
-    /// take them along.
+    /// Every pending touch, in the order of the keys, which is the order of their pages; for
+    /// commits that take them along.
     pub(in crate::engine::redb) fn take_along(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
@@ -317,7 +317,8 @@ mod tests {
         let mine = touch(&buffer, 1, 9);
         buffer.take_back(&key(1), mine);
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-        // An earlier one, one of the same millisecond, or a later one came meanwhile, and was answered.
+        // An earlier one, one of the same millisecond, or a later one came meanwhile, and was
+        // answered.
         for others in [7, 9, 12] {
             let mine = touch(&buffer, 1, 9);
             let _ = touch(&buffer, 1, others);

@@ -4,8 +4,8 @@
 //! slot refuses it rather than lets it see half. `KEYS` begins with the index by deadline and the
 //! index by user; the buckets follow: those named, or all 256 in order.
 //!
-//! `deadline!` restates [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the
-//! tests that need a server compare the two.
+//! `deadline!` restates [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline);
+//! the tests that need a server compare the two.
 
 #[macro_use]
 mod lua;
@@ -31,7 +31,8 @@ macro_rules! scripts {
 scripts! {
     /// One bucket. `key, now, now - inactivity, now - absolute, now - resolution, inactivity,
     /// absolute, resolution`; a difference below zero is empty, and so less than any number. The
-    /// resolution of a session with an inactivity timeout of its own is a tenth of that at the most.
+    /// resolution of a session with an inactivity timeout of its own is a tenth of that at the
+    /// most.
     EXTEND = concat!(deadline!(), r"
 local value = redis.call('HGET', KEYS[3], ARGV[1])
 if not value then return false end
@@ -138,8 +139,8 @@ drop(KEYS[3], ARGV[1], value)
 if ARGV[2] >= deadline(value, ARGV[3], ARGV[4]) then return 'expired' end
 return 'ended' .. user
 ");
-    /// All buckets. `user, keep, now, inactivity, absolute`: every record of the user but one; where
-    /// one is kept, the user is its own. The user, and the keys of those that were live.
+    /// All buckets. `user, keep, now, inactivity, absolute`: every record of the user but one;
+    /// where one is kept, the user is its own. The user, and the keys of those that were live.
     REMOVE_USER = concat!(common!(), r"
 local user = ARGV[1]
 if ARGV[2] ~= '' then
@@ -291,8 +292,8 @@ for _, key in ipairs(passed) do
 end
 return {redis.call('ZCARD', KEYS[1]), #passed, expired}
 ");
-    /// One bucket. `bytes`, then keys: how many were looked at; of each its value, and whether it is
-    /// indexed by its deadline and by its user.
+    /// One bucket. `bytes`, then keys: how many were looked at; of each its value, and whether it
+    /// is indexed by its deadline and by its user.
     PAGE = concat!(common!(), r"
 local found, bytes = {0}, 0
 for at = 2, #ARGV do
@@ -315,8 +316,8 @@ for at = 2, #ARGV do
 end
 return found
 ");
-    /// All buckets. `which, cursor`: the next cursor, then members of an index and their scores that
-    /// lead to no such record. 1 is the index by deadline, 2 the one by user.
+    /// All buckets. `which, cursor`: the next cursor, then members of an index and their scores
+    /// that lead to no such record. 1 is the index by deadline, 2 the one by user.
     STRAYS = concat!(common!(), r"
 local which = tonumber(ARGV[1])
 local page = redis.call('ZSCAN', KEYS[which], ARGV[2], 'COUNT', 500)

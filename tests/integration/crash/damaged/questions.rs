@@ -180,8 +180,9 @@ pub(crate) fn salvage(sound: &Sound, damaged: &[u8], include_stale: bool) {
     let mut rows: Vec<_> = sound.ever.iter().map(earlier).collect();
     rows.retain(|row| found.contains_key(&row.tag));
     assert_eq!(disagreement(&found, &rows, &[], Touches::Durable), None);
-    // A logout is undone only where that was asked for, or where it may have been damaged. (Where it
-    // is not known which entries of the log are needed, an earlier version of a session may be kept.)
+    // A logout is undone only where that was asked for, or where it may have been damaged. (Where
+    // it is not known which entries of the log are needed, an earlier version of a session may be
+    // kept.)
     if !include_stale && !sound.is_header_hit(damaged) && !sound.is_log_hit(damaged) {
         let possible = sound.possible(damaged);
         let ended = |key| possible.iter().copied().flatten().all(|row| row.key != Some(key));

@@ -5,7 +5,8 @@ use super::{sounds, with_verification};
 /// The bytes of redb's two commit slots.
 const SLOTS: std::ops::Range<usize> = 64..320;
 
-/// Which of them counts, whether the file was closed, and in how many phases redb committed: a bit each.
+/// Which of them counts, whether the file was closed, and in how many phases redb committed: a bit
+/// each.
 const GOD_BYTE: usize = 9;
 
 const PAGE: usize = 4_096;

@@ -1,5 +1,5 @@
-//! What Linux has and other systems have not: a look at one thing about a file, a sync of one range, a
-//! cache that can be told to forget.
+//! What Linux has and other systems have not: a look at one thing about a file, a sync of one
+//! range, a cache that can be told to forget.
 
 use std::fs::{File, OpenOptions};
 use std::io;

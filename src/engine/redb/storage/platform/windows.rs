@@ -1,5 +1,5 @@
-//! What Windows has of its own: locks that keep others from reading, names that are devices, programs
-//! that hold a file for a moment.
+//! What Windows has of its own: locks that keep others from reading, names that are devices,
+//! programs that hold a file for a moment.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 /// and wait for itself where it meets a lock of the same handle.
 pub(in crate::engine::redb) const LOCKS_FOR_REDB: bool = true;
 
-/// The bytes that every process locks that opens the file with redb: far behind all data, and without
-/// those by which redb has others wait for a moment.
+/// The bytes that every process locks that opens the file with redb: far behind all data, and
+/// without those by which redb has others wait for a moment.
 const LOCKS: [(Bound<u64>, Bound<u64>); 2] = {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     const BASE: u64 = 1 << 62;

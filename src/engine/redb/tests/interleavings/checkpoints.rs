@@ -1,6 +1,6 @@
-//! Checkpoints under way: with durability `Immediate` the tables follow the log, which in this build takes
-//! two changes before a checkpoint is due and four at the most; so threads checkpoint, wait for checkpoints, and go on
-//! meanwhile.
+//! Checkpoints under way: with durability `Immediate` the tables follow the log, which in this
+//! build takes two changes before a checkpoint is due and four at the most; so threads checkpoint,
+//! wait for checkpoints, and go on meanwhile.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,8 +26,8 @@ fn options() -> RedbOptions {
 }
 
 /// Runs threads on a new file with a session under key 1, each of which answers with what it was
-/// told is there, or is not there, at its end. Afterwards the store says so, its tables agree, and so
-/// does the file that a killed process would leave, opened again.
+/// told is there, or is not there, at its end. Afterwards the store says so, its tables agree, and
+/// so does the file that a killed process would leave, opened again.
 fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
     let folder = folder();
     new_file(&path(&folder));
@@ -194,7 +194,8 @@ fn a_sweep_finds_every_expired_session_while_the_log_is_checkpointed() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
 }
 
-/// Runs one thread that writes beside one that lists, counts and asks for numbers, on three sessions.
+/// Runs one thread that writes beside one that lists, counts and asks for numbers, on three
+/// sessions.
 fn list_beside(write: fn(&RedbEngine), may_be_seen: fn(&[SessionKey]) -> bool) {
     let folder = folder();
     new_file(&path(&folder));

@@ -1,4 +1,4 @@
-//! What holds the records: the contract, and the two engines that come with the crate.
+//! What holds the records: the contract, and the engines that come with the crate.
 //!
 //! An engine sees [`SessionKey`](crate::SessionKey)s, records and moments in time. It never sees a
 //! session id, and it never decodes content: the rules of sessions are kept once, above all

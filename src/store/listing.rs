@@ -67,8 +67,9 @@ pub struct Stats {
     /// The last of those failures; `None` once what had failed has gone well.
     #[serde(serialize_with = "as_text")]
     pub last_maintenance_failure: Option<Error>,
-    /// How often touches, or deferred commits, were in memory alone for longer than promised, since
-    /// the store was opened; see [`Event::PromiseMissed`](crate::Event::PromiseMissed).
+    /// How often a flush of touches and of deferred commits began later than was promised, since the
+    /// store was opened: a number to alert on. `late_touches` counts the touches themselves. See
+    /// [`Event::PromiseMissed`](crate::Event::PromiseMissed).
     pub missed_promises: u64,
     /// How often the log was taken over by the database since the store was opened.
     pub checkpoints: u64,

@@ -3,7 +3,9 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -30,6 +32,23 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(50));
     }
     panic!("{what} did not come about");
+}
+
+/// Makes calls that have a time limit of their own. If they have not ended long after it, the test
+/// fails here, and does not wait with them.
+pub(crate) fn ends<T: Send + 'static>(what: &str, calls: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Far more than any time limit in these tests, and far less than for ever.
+    const SOON: Duration = Duration::from_secs(30);
+
+    let (ended, has_ended) = channel();
+    let thread = thread::spawn(move || drop(ended.send(calls())));
+    match has_ended.recv_timeout(SOON) {
+        Ok(done) => done,
+        Err(RecvTimeoutError::Timeout) => panic!("{what}: it has not ended"),
+        Err(RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
 }
 
 /// What a command printed; it has to succeed.

@@ -174,7 +174,8 @@ fn a_visitor_that_meets_a_read_error_can_go_on_reading() {
             assert!(sessions.iter().all(|session| store.read(session.id()).unwrap().is_some()));
         }
     });
-    assert!(matches!(listed, Err(Error::Io { .. })), "{listed:?}");
+    // It goes on in the reopened file, since nothing was shown meanwhile.
+    assert_eq!((listed.unwrap(), visited), (SESSIONS as u64, SESSIONS));
     assert_eq!(store.for_each(|_, _| ()).unwrap(), SESSIONS as u64);
     store.close().unwrap();
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata as Named, Recorder,
@@ -15,6 +15,14 @@ use sessile::{Json, SessionOptions, SessionStore};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+/// Lets one test of this file emit at a time. `tracing` asks once for each place that emits whether
+/// anybody listens; asked by a thread without a subscriber just as another one begins to listen, the
+/// answer "nobody" can stay.
+fn alone() -> MutexGuard<'static, ()> {
+    static EMITTING: Mutex<()> = Mutex::new(());
+    EMITTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Everything that is emitted, at every level, as text.
 #[derive(Default)]
@@ -62,6 +70,7 @@ impl Subscriber for Shared {
 
 #[test]
 fn everything_at_trace_holds_no_id_no_content_no_user_and_no_csrf_token() {
+    let _alone = alone();
     let everything = Arc::new(Everything::default());
     let folder = tempfile::tempdir().unwrap();
     let (mut secrets, mut keys) = (Vec::new(), Vec::new());
@@ -149,6 +158,7 @@ impl Recorder for Values {
 
 #[test]
 fn counters_count_what_happened_and_no_label_is_a_key_or_a_user() {
+    let _alone = alone();
     let values = Values::default();
     metrics::with_local_recorder(&values, || {
         let store = SessionStore::<u32>::builder().manual_maintenance().in_memory().unwrap();

@@ -10,4 +10,6 @@ mod columns;
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod statements;
 mod terms;
+mod value;

@@ -18,9 +18,9 @@ use crate::engine::sql::mysql::packets::garbled;
 use crate::engine::sql::mysql::rows::{found, key_of, one_count, one_number, rows_of, shown};
 use crate::engine::sql::mysql::saving::{Save, shard_of};
 use crate::engine::sql::mysql::statements::Text;
-use crate::engine::sql::mysql::value::Value;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
+use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -355,17 +355,16 @@ impl Backend for Mysql {
     }
 
     fn load_meta(&self, on: &mut MysqlConnection, name: &str) -> Attempt<Option<Vec<u8>>> {
-        let rows = self.rows(on, Text::LoadMeta, &[Value::Bytes(name.as_bytes())])?;
+        let rows = self.rows(on, Text::LoadMeta, &[Value::Text(name)])?;
         Ok(rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec))
     }
 
     fn store_meta(&self, on: &mut MysqlConnection, name: &str, value: &[u8]) -> Attempt<()> {
-        self.rows(on, Text::StoreMeta, &[Value::Bytes(name.as_bytes()), Value::Bytes(value)])
-            .map(drop)
+        self.rows(on, Text::StoreMeta, &[Value::Text(name), Value::Bytes(value)]).map(drop)
     }
 
     fn init_meta(&self, on: &mut MysqlConnection, name: &str, value: &[u8]) -> Attempt<Vec<u8>> {
-        let (name, value) = (Value::Bytes(name.as_bytes()), Value::Bytes(value));
+        let (name, value) = (Value::Text(name), Value::Bytes(value));
         let (storing, loading) = ([name, value], [name]);
         let steps: [Step<'_>; 2] = [(Text::InitMeta, &storing), (Text::LoadMeta, &loading)];
         let outcomes = self.carry_out(on, &steps)?;

@@ -26,9 +26,11 @@ use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
 use crate::engine::sql::mysql::login::Login;
 use crate::engine::sql::mysql::packets::garbled;
-use crate::engine::sql::mysql::statements::{DROPPING, Text, tables, texts};
-use crate::engine::sql::mysql::value::{Value, write_statement};
+use crate::engine::sql::mysql::statements::{Text, tables, texts};
+use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
+use crate::engine::sql::statements::DROPPING;
+use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 3306;
@@ -234,7 +236,7 @@ impl Mysql {
 
     /// Makes the tables, unless they are there. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        match self.batch(on, &[(Text::LoadMeta, &[Value::Bytes(b"format")])])? {
+        match self.batch(on, &[(Text::LoadMeta, &[Value::Text("format")])])? {
             Ok(_) => return Ok(()),
             Err(refusal) if refusal.code == Refusal::NO_SUCH_TABLE => {}
             Err(refusal) => return Err(self.refused(&refusal)),

@@ -7,17 +7,8 @@
 //! Nothing goes by `row_count()`: a server whose client is gone carries out the rest of a text, and
 //! `row_count()` is -1 then.
 
+use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS};
 use crate::engine::sql::terms::{deadline, due, live};
-
-/// Over how many rows the number of records is spread, so that those who insert do not wait for one
-/// another.
-pub(super) const SHARDS: u8 = 64;
-
-/// The row that is locked by whoever comes near to the most sessions there may be.
-pub(super) const LIMIT_LOCK: i64 = -1;
-
-/// How near that is: more than there are inserts under way at once.
-pub(super) const NEAR: u64 = 1_000;
 
 /// What has to be there, each as a statement of its own, in this order: where there is the last one,
 /// there is everything. `{}` is the store's name.
@@ -44,9 +35,6 @@ const TABLES: [&str; 4] = [
     "create table if not exists {}_meta (name varbinary(255) not null primary key, \
      value longblob not null) engine=InnoDB row_format=dynamic",
 ];
-
-/// What takes the tables away.
-pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
 /// What a new connection is set to: the isolation that locks least, no value that is cut to fit, and
 /// the time limit for a lock as `$1` seconds.

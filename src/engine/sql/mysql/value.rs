@@ -5,37 +5,25 @@
 
 use std::fmt::Write as _;
 
-use crate::key::SessionKey;
+use crate::engine::sql::value::Value;
 
-/// A value for a statement.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
-    Bool(bool),
-    Number(i64),
-    MaybeNumber(Option<i64>),
-    Bytes(&'a [u8]),
-    MaybeBytes(Option<&'a [u8]>),
-    Key(&'a SessionKey),
-    /// At least one.
-    Keys(&'a [SessionKey]),
-}
-
-impl Value<'_> {
-    fn write(&self, out: &mut String) {
-        match self {
-            Self::MaybeNumber(None) | Self::MaybeBytes(None) => out.push_str("null"),
-            Self::Bool(yes) => out.push(if *yes { '1' } else { '0' }),
-            // Writing to a text cannot fail.
-            Self::Number(number) | Self::MaybeNumber(Some(number)) => drop(write!(out, "{number}")),
-            Self::Bytes(bytes) | Self::MaybeBytes(Some(bytes)) => write_bytes(bytes, out),
-            Self::Key(key) => write_bytes(key.as_bytes(), out),
-            Self::Keys(keys) => {
-                for (at, key) in keys.iter().enumerate() {
-                    if at > 0 {
-                        out.push(',');
-                    }
-                    write_bytes(key.as_bytes(), out);
+/// Writes one value.
+fn write_value(value: &Value<'_>, out: &mut String) {
+    match value {
+        Value::MaybeNumber(None) | Value::MaybeBytes(None) => out.push_str("null"),
+        Value::Bool(yes) => out.push(if *yes { '1' } else { '0' }),
+        // Writing to a text cannot fail.
+        Value::Number(number) | Value::MaybeNumber(Some(number)) => drop(write!(out, "{number}")),
+        Value::Bytes(bytes) | Value::MaybeBytes(Some(bytes)) => write_bytes(bytes, out),
+        Value::Text(text) => write_bytes(text.as_bytes(), out),
+        Value::Key(key) => write_bytes(key.as_bytes(), out),
+        // At least one, as SQL asks for.
+        Value::Keys(keys) => {
+            for (at, key) in keys.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
                 }
+                write_bytes(key.as_bytes(), out);
             }
         }
     }
@@ -63,7 +51,7 @@ pub(super) fn write_statement(text: &str, values: &[Value<'_>], out: &mut String
         let (number, rest) = part.split_at(digits);
         let number = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         match number.and_then(|at| values.get(at)) {
-            Some(value) => value.write(out),
+            Some(value) => write_value(value, out),
             None => out.push('$'),
         }
         out.push_str(rest);
@@ -73,6 +61,7 @@ pub(super) fn write_statement(text: &str, values: &[Value<'_>], out: &mut String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::SessionKey;
 
     #[test]
     fn values_stand_in_their_places_and_are_digits_alone() {
@@ -88,13 +77,14 @@ mod tests {
             Value::MaybeNumber(Some(i64::MIN)),
             Value::MaybeBytes(Some(&[])),
             Value::Number(10),
+            Value::Text("a'"),
         ];
         let mut out = String::new();
-        write_statement("a $1 $2, $3;$4($5)$6 in ($7) $8=$9 $10 $1", &values, &mut out);
+        write_statement("a $1 $2, $3;$4($5)$6 in ($7) $8=$9 $10 $1 $11", &values, &mut out);
         let keys = "abababababababababababababababab";
         let expected = format!(
             "a -7 x'27206f722031202d2d202431', null;null(x'{keys}')1 in (x'{keys}',x'{keys}') \
-             -9223372036854775808=x'' 10 -7"
+             -9223372036854775808=x'' 10 -7 x'6127'"
         );
         assert_eq!(out, expected);
     }

@@ -16,9 +16,9 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::columns::{Found, MomentColumns, clamped, first_key, next_key, time};
 use crate::engine::sql::postgres::saving::{Save, shard_of};
 use crate::engine::sql::postgres::statements::Text;
-use crate::engine::sql::postgres::value::Value;
 use crate::engine::sql::postgres::wire::{PostgresConnection, Row, garbled};
 use crate::engine::sql::postgres::{Postgres, Step};
+use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;

@@ -20,11 +20,12 @@ use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{DROPPING, TABLES, TUNING, Text, texts};
-use crate::engine::sql::postgres::value::Value;
+use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text, texts};
 use crate::engine::sql::postgres::wire::{
     Answer, Outcome, PostgresConnection, Refusal, Row, Statement, garbled,
 };
+use crate::engine::sql::statements::DROPPING;
+use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 5432;

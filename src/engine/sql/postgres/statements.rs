@@ -5,16 +5,6 @@
 
 use crate::engine::sql::terms::{deadline, due, live};
 
-/// Over how many rows the number of records is spread, so that those who insert do not wait for one
-/// another.
-pub(super) const SHARDS: u8 = 64;
-
-/// The row that is locked by whoever comes near to the most sessions there may be.
-pub(super) const LIMIT_LOCK: i64 = -1;
-
-/// How near that is: more than there are inserts under way at once.
-pub(super) const NEAR: u64 = 1_000;
-
 /// What has to be there, each as a statement of its own. `{}` is the store's name.
 pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_sessions (key uuid primary key, revision bigint not null, \
@@ -37,9 +27,6 @@ pub(super) const TUNING: &[&str] = &[
     "alter table {}_counts set (fillfactor = 10)",
     "alter table {}_sessions alter record set storage external",
 ];
-
-/// What takes the tables away.
-pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use postgres_protocol::IsNull;
 
+use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 
 const BOOL: u32 = 16;
@@ -12,45 +13,31 @@ const TEXT: u32 = 25;
 const UUID: u32 = 2950;
 const UUIDS: u32 = 2951;
 
-/// A value for a statement.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
-    Bool(bool),
-    Number(i64),
-    MaybeNumber(Option<i64>),
-    Bytes(&'a [u8]),
-    MaybeBytes(Option<&'a [u8]>),
-    Text(&'a str),
-    Key(&'a SessionKey),
-    Keys(&'a [SessionKey]),
+/// The type of a value, as the server numbers it.
+pub(super) const fn kind(value: &Value<'_>) -> u32 {
+    match value {
+        Value::Bool(_) => BOOL,
+        Value::Number(_) | Value::MaybeNumber(_) => INT8,
+        Value::Bytes(_) | Value::MaybeBytes(_) => BYTEA,
+        Value::Text(_) => TEXT,
+        Value::Key(_) => UUID,
+        Value::Keys(_) => UUIDS,
+    }
 }
 
-impl Value<'_> {
-    pub(super) const fn kind(&self) -> u32 {
-        match self {
-            Self::Bool(_) => BOOL,
-            Self::Number(_) | Self::MaybeNumber(_) => INT8,
-            Self::Bytes(_) | Self::MaybeBytes(_) => BYTEA,
-            Self::Text(_) => TEXT,
-            Self::Key(_) => UUID,
-            Self::Keys(_) => UUIDS,
+pub(super) fn write_value(value: &Value<'_>, out: &mut BytesMut) -> IsNull {
+    match value {
+        Value::MaybeNumber(None) | Value::MaybeBytes(None) => return IsNull::Yes,
+        Value::Bool(yes) => out.extend_from_slice(&[u8::from(*yes)]),
+        Value::Number(number) | Value::MaybeNumber(Some(number)) => {
+            out.extend_from_slice(&number.to_be_bytes());
         }
+        Value::Bytes(bytes) | Value::MaybeBytes(Some(bytes)) => out.extend_from_slice(bytes),
+        Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Key(key) => out.extend_from_slice(key.as_bytes()),
+        Value::Keys(keys) => write_keys(keys, out),
     }
-
-    pub(super) fn write(&self, out: &mut BytesMut) -> IsNull {
-        match self {
-            Self::MaybeNumber(None) | Self::MaybeBytes(None) => return IsNull::Yes,
-            Self::Bool(yes) => out.extend_from_slice(&[u8::from(*yes)]),
-            Self::Number(number) | Self::MaybeNumber(Some(number)) => {
-                out.extend_from_slice(&number.to_be_bytes());
-            }
-            Self::Bytes(bytes) | Self::MaybeBytes(Some(bytes)) => out.extend_from_slice(bytes),
-            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Key(key) => out.extend_from_slice(key.as_bytes()),
-            Self::Keys(keys) => write_keys(keys, out),
-        }
-        IsNull::No
-    }
+    IsNull::No
 }
 
 /// An array: dimensions, whether there are nulls, the kind, the length, the first index, elements.
@@ -75,7 +62,7 @@ mod tests {
 
     fn written(value: Value<'_>) -> Vec<u8> {
         let mut out = BytesMut::new();
-        assert!(matches!(value.write(&mut out), IsNull::No));
+        assert!(matches!(write_value(&value, &mut out), IsNull::No));
         out.to_vec()
     }
 
@@ -92,7 +79,7 @@ mod tests {
     fn what_is_absent_is_null() {
         let mut out = BytesMut::new();
         for value in [Value::MaybeNumber(None), Value::MaybeBytes(None)] {
-            assert!(matches!(value.write(&mut out), IsNull::Yes) && out.is_empty());
+            assert!(matches!(write_value(&value, &mut out), IsNull::Yes) && out.is_empty());
         }
         assert_eq!(written(Value::MaybeNumber(Some(258))), [0, 0, 0, 0, 0, 0, 1, 2]);
     }

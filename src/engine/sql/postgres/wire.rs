@@ -13,7 +13,8 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
 use crate::engine::network::pool::Pooled;
 use crate::engine::network::transport::stream::Stream;
-use crate::engine::sql::postgres::value::Value;
+use crate::engine::sql::postgres::value::{kind, write_value};
+use crate::engine::sql::value::Value;
 
 /// The longest message that is accepted: what PostgreSQL allows a value.
 const LONGEST: usize = 1024 * 1024 * 1024;
@@ -137,7 +138,7 @@ impl PostgresConnection {
                 false => String::new(),
             };
             if !known && !fresh.contains(&statement.number) {
-                let kinds = values.iter().map(Value::kind);
+                let kinds = values.iter().map(kind);
                 frontend::parse(&name, statement.text, kinds, &mut self.request)
                     .map_err(unwritten)?;
                 if self.keeps_statements {
@@ -149,7 +150,7 @@ impl PostgresConnection {
                 &name,
                 [1],
                 values.iter(),
-                |value, out| Ok(value.write(out)),
+                |value, out| Ok(write_value(value, out)),
                 [1],
                 &mut self.request,
             );

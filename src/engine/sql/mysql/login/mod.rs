@@ -21,8 +21,9 @@ use crate::engine::sql::mysql::login::proof::{Method, encrypted, in_clear};
 use crate::engine::sql::mysql::login::rsa::PublicKey;
 use crate::engine::sql::mysql::packets::{Packets, garbled};
 use crate::engine::sql::mysql::statements::{ROLE, SETTINGS};
-use crate::engine::sql::mysql::value::{Value, write_statement};
+use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
+use crate::engine::sql::value::Value;
 use crate::error::Error;
 
 /// Where to log in, and as whom.

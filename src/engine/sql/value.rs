@@ -1,0 +1,19 @@
+//! Values for statements, of the kinds that records have.
+//!
+//! Invariant: how a value is sent is said by its dialect alone. It knows no server.
+
+use crate::key::SessionKey;
+
+/// A value for a statement.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Bool(bool),
+    Number(i64),
+    MaybeNumber(Option<i64>),
+    Bytes(&'a [u8]),
+    MaybeBytes(Option<&'a [u8]>),
+    Text(&'a str),
+    Key(&'a SessionKey),
+    /// At least one, where a dialect has no empty lists.
+    Keys(&'a [SessionKey]),
+}

@@ -10,6 +10,7 @@ mod columns;
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+mod rows;
 mod statements;
 mod terms;
 mod value;

@@ -3,13 +3,14 @@
 //! Invariant: half a packet is no packet, and no length in one is believed beyond its end.
 
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::sql::rows;
 
 /// What statements came to: the outcome of each, or the error that ended them.
 pub(super) type Answer = std::result::Result<Vec<Outcome>, Refusal>;
 
 /// What one statement came to.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub(super) rows: Vec<Row>,
     /// How many rows a statement inserted, removed, or found to change.
     pub(super) changed: u64,
@@ -19,25 +20,12 @@ pub(super) struct Outcome {
 
 /// One row: its columns as texts.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     bytes: Vec<u8>,
     columns: Vec<Option<(usize, usize)>>,
 }
 
 impl Row {
-    pub(super) fn bytes(&self, column: usize) -> Option<&[u8]> {
-        let (from, to) = (*self.columns.get(column)?)?;
-        self.bytes.get(from..to)
-    }
-
-    pub(super) fn number(&self, column: usize) -> Option<i64> {
-        std::str::from_utf8(self.bytes(column)?).ok()?.parse().ok()
-    }
-
-    pub(super) fn bool(&self, column: usize) -> Option<bool> {
-        self.number(column).map(|number| number != 0)
-    }
-
     pub(super) fn parse(bytes: Vec<u8>, count: u64) -> Option<Self> {
         const NULL: u8 = 0xfb;
         let mut columns = Vec::new();
@@ -55,6 +43,29 @@ impl Row {
             columns.push(Some((at, to)));
         }
         rest.is_empty().then_some(Self { bytes, columns })
+    }
+}
+
+impl rows::Row for Row {
+    fn bytes(&self, column: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.columns.get(column)?)?;
+        self.bytes.get(from..to)
+    }
+
+    fn number(&self, column: usize) -> Option<i64> {
+        std::str::from_utf8(self.bytes(column)?).ok()?.parse().ok()
+    }
+
+    fn bool(&self, column: usize) -> Option<bool> {
+        self.number(column).map(|number| number != 0)
+    }
+}
+
+impl rows::Outcome for Outcome {
+    type Row = Row;
+
+    fn rows(&self) -> &[Row] {
+        &self.rows
     }
 }
 
@@ -169,6 +180,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::sql::rows::Row as _;
 
     #[test]
     fn lengths_are_read_in_each_of_their_sizes_and_never_past_the_end() {

@@ -14,12 +14,13 @@ use crate::engine::network::server::Server;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
 use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
-use crate::engine::sql::mysql::packets::garbled;
-use crate::engine::sql::mysql::rows::{found, key_of, one_count, one_number, rows_of, shown};
 use crate::engine::sql::mysql::saving::{Save, shard_of};
 use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
+use crate::engine::sql::rows::{
+    Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,
+};
 use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;

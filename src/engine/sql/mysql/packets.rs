@@ -5,8 +5,8 @@
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::Failure;
 use crate::engine::network::transport::stream::Stream;
+use crate::engine::sql::rows::garbled;
 
 /// A packet of this length is followed by another, which goes on with it.
 const FULL: usize = 0xff_ffff;
@@ -102,9 +102,4 @@ impl Packets {
         }
         sent
     }
-}
-
-/// A packet that is none, or in no place for it.
-pub(super) fn garbled() -> Failure {
-    Failure::lost("the server's answer is not what the protocol allows")
 }

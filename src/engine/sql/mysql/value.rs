@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use crate::engine::sql::value::Value;
 
-/// Writes one value.
 fn write_value(value: &Value<'_>, out: &mut String) {
     match value {
         Value::MaybeNumber(None) | Value::MaybeBytes(None) => out.push_str("null"),

@@ -9,7 +9,8 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
 use crate::engine::network::pool::Pooled;
 use crate::engine::sql::mysql::answer::{Answer, Ending, Outcome, Refusal, Row, ending, length};
-use crate::engine::sql::mysql::packets::{LONGEST, Packets, garbled};
+use crate::engine::sql::mysql::packets::{LONGEST, Packets};
+use crate::engine::sql::rows::garbled;
 
 const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;

@@ -13,11 +13,14 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
-use crate::engine::sql::columns::{Found, MomentColumns, clamped, first_key, next_key, time};
+use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
 use crate::engine::sql::postgres::saving::{Save, shard_of};
 use crate::engine::sql::postgres::statements::Text;
-use crate::engine::sql::postgres::wire::{PostgresConnection, Row, garbled};
+use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::engine::sql::postgres::{Postgres, Step};
+use crate::engine::sql::rows::{
+    Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,
+};
 use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -265,7 +268,7 @@ impl Backend for Postgres {
             (Text::Commit, &[]),
         ];
         let outcomes = self.carry_out(on, &steps)?;
-        let rows = outcomes.get(1).map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
+        let rows = rows_of(&outcomes, 1);
         let looked_at = one_count(rows)?;
         let removed = rows.iter().filter_map(|row| {
             let key = session_key(row.bytes(1)?)?;
@@ -340,7 +343,7 @@ impl Backend for Postgres {
         let (storing, loading) = ([name, value], [name]);
         let steps: [Step<'_>; 2] = [(Text::InitMeta, &storing), (Text::LoadMeta, &loading)];
         let outcomes = self.carry_out(on, &steps)?;
-        let found = outcomes.get(1).and_then(|outcome| outcome.rows.first()?.bytes(0));
+        let found = rows_of(&outcomes, 1).first().and_then(|row| row.bytes(0));
         found.map(<[u8]>::to_vec).ok_or_else(garbled)
     }
 
@@ -353,43 +356,4 @@ impl Backend for Postgres {
 fn of(moment: Moment) -> [Value<'static>; 3] {
     let columns = MomentColumns::of(moment);
     [columns.now, columns.inactivity, columns.absolute].map(Value::Number)
-}
-
-/// The number in the first column of the first row.
-fn one_number(rows: &[Row]) -> Attempt<i64> {
-    rows.first().and_then(|row| row.number(0)).ok_or_else(garbled)
-}
-
-pub(super) fn one_count(rows: &[Row]) -> Attempt<u64> {
-    // The number of records is a sum of parts, which a repair by hand may have made wrong.
-    one_number(rows).map(|number| u64::try_from(number).unwrap_or(0))
-}
-
-fn key_of(row: &Row, column: usize) -> Attempt<SessionKey> {
-    row.bytes(column).and_then(session_key).ok_or_else(garbled)
-}
-
-/// The record in a row, from a column on.
-fn record(key: &SessionKey, row: &Row, from: usize) -> Attempt<Result<Record>> {
-    let number = |at: usize| row.number(from + at).ok_or_else(garbled);
-    let found = Found {
-        revision: number(0)?,
-        last_active: number(1)?,
-        index_deadline: number(2)?,
-        user: row.bytes(from + 3),
-        bytes: row.bytes(from + 4).ok_or_else(garbled)?,
-    };
-    Ok(found.decode(key))
-}
-
-fn found(key: &SessionKey, row: Option<&Row>) -> Attempt<Option<Record>> {
-    match row {
-        None => Ok(None),
-        Some(row) => Ok(Some(record(key, row, 0)??)),
-    }
-}
-
-pub(super) fn shown(row: &Row) -> Attempt<Shown> {
-    let key = key_of(row, 0)?;
-    Ok((key, record(&key, row, 1)?))
 }

@@ -14,7 +14,8 @@ use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
-use crate::engine::sql::postgres::wire::{Message, PostgresConnection, Refusal, garbled};
+use crate::engine::sql::postgres::wire::{Message, PostgresConnection, Refusal};
+use crate::engine::sql::rows::garbled;
 use crate::error::Error;
 
 /// Where to log in, and as whom.

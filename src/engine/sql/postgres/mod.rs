@@ -22,8 +22,9 @@ use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::postgres::login::Login;
 use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text, texts};
 use crate::engine::sql::postgres::wire::{
-    Answer, Outcome, PostgresConnection, Refusal, Row, Statement, garbled,
+    Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
 };
+use crate::engine::sql::rows::garbled;
 use crate::engine::sql::statements::DROPPING;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};

@@ -14,6 +14,7 @@ use crate::engine::network::failure::Failure;
 use crate::engine::network::pool::Pooled;
 use crate::engine::network::transport::stream::Stream;
 use crate::engine::sql::postgres::value::{kind, write_value};
+use crate::engine::sql::rows::{self, Row as _, garbled};
 use crate::engine::sql::value::Value;
 
 /// The longest message that is accepted: what PostgreSQL allows a value.
@@ -28,25 +29,12 @@ pub(super) struct Statement<'a> {
 
 /// One row: its columns as bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     bytes: Vec<u8>,
     columns: Vec<Option<(usize, usize)>>,
 }
 
 impl Row {
-    pub(super) fn bytes(&self, column: usize) -> Option<&[u8]> {
-        let (from, to) = (*self.columns.get(column)?)?;
-        self.bytes.get(from..to)
-    }
-
-    pub(super) fn number(&self, column: usize) -> Option<i64> {
-        self.bytes(column)?.try_into().ok().map(i64::from_be_bytes)
-    }
-
-    pub(super) fn bool(&self, column: usize) -> Option<bool> {
-        self.bytes(column).map(|bytes| bytes == [1])
-    }
-
     fn parse(body: &[u8]) -> Option<Self> {
         let (count, mut rest) = body.split_first_chunk::<2>()?;
         let mut columns = Vec::new();
@@ -68,12 +56,35 @@ impl Row {
     }
 }
 
+impl rows::Row for Row {
+    fn bytes(&self, column: usize) -> Option<&[u8]> {
+        let (from, to) = (*self.columns.get(column)?)?;
+        self.bytes.get(from..to)
+    }
+
+    fn number(&self, column: usize) -> Option<i64> {
+        self.bytes(column)?.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    fn bool(&self, column: usize) -> Option<bool> {
+        self.bytes(column).map(|bytes| bytes == [1])
+    }
+}
+
 /// What one statement of a batch came to.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub(super) rows: Vec<Row>,
     /// How many rows a statement without `returning` changed.
     pub(super) changed: u64,
+}
+
+impl rows::Outcome for Outcome {
+    type Row = Row;
+
+    fn rows(&self) -> &[Row] {
+        &self.rows
+    }
 }
 
 /// An error of the server: its SQLSTATE, and its words, which may show a user's name.
@@ -288,11 +299,6 @@ fn fatal(refusal: &Refusal) -> Failure {
         "57P03" | "53300" => Failure::not_now("the server takes no connections now"),
         _ => Failure::lost("the server ended the connection"),
     }
-}
-
-/// A message that is none, or in no place for it.
-pub(super) fn garbled() -> Failure {
-    Failure::lost("the server's answer is not what the protocol allows")
 }
 
 impl Pooled for PostgresConnection {

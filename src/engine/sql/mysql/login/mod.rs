@@ -19,10 +19,11 @@ use crate::engine::sql::mysql::answer::Refusal;
 use crate::engine::sql::mysql::login::greeting::{Greeting, login_request, until_zero};
 use crate::engine::sql::mysql::login::proof::{Method, encrypted, in_clear};
 use crate::engine::sql::mysql::login::rsa::PublicKey;
-use crate::engine::sql::mysql::packets::{Packets, garbled};
+use crate::engine::sql::mysql::packets::Packets;
 use crate::engine::sql::mysql::statements::{ROLE, SETTINGS};
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
+use crate::engine::sql::rows::{Row as _, garbled};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
 

@@ -27,6 +27,8 @@ pub(super) trait Outcome: fmt::Debug {
     type Row: Row;
 
     fn rows(&self) -> &[Self::Row];
+
+    fn into_rows(self) -> Vec<Self::Row>;
 }
 
 /// The rows of one of several statements.

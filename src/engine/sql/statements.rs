@@ -1,4 +1,4 @@
-//! What the statements of all dialects have in common: the rows of the counts, and the tables' names.
+//! What the statements of all dialects have in common: numbers, names, the rows of the counts.
 //!
 //! Invariant: all hosts on a store agree on these, whatever their version. It knows no dialect.
 
@@ -14,3 +14,29 @@ pub(super) const NEAR: u64 = 1_000;
 
 /// What takes the tables away. `{}` is the store's name.
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
+
+/// The statements of a dialect, by their numbers.
+pub(super) trait Texts: Copy + 'static {
+    /// Each text at its number; `{}` is the store's name.
+    const ALL: &'static [&'static str];
+
+    fn number(self) -> usize;
+}
+
+/// The statements of a dialect, each with its text.
+macro_rules! statements {
+    ($($name:ident = $text:expr;)*) => {
+        /// The statements, by their numbers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Text { $($name),* }
+
+        impl $crate::engine::sql::statements::Texts for Text {
+            const ALL: &'static [&'static str] = &[$($text),*];
+
+            fn number(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+pub(super) use statements;

@@ -67,6 +67,10 @@ impl rows::Outcome for Outcome {
     fn rows(&self) -> &[Row] {
         &self.rows
     }
+
+    fn into_rows(self) -> Vec<Row> {
+        self.rows
+    }
 }
 
 /// How a statement ended.
@@ -111,7 +115,7 @@ pub(super) fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// An error of the server: its number, and its words, which may show a user's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     pub(super) code: u16,
     pub(super) message: String,
 }

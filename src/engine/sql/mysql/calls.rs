@@ -13,7 +13,9 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
+use crate::engine::sql::Sql;
 use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
+use crate::engine::sql::dialect::Dialect as _;
 use crate::engine::sql::mysql::saving::{Save, shard_of};
 use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::wire::MysqlConnection;
@@ -36,7 +38,7 @@ const USERS: i64 = 500;
 /// How many records one step of a reindexing looks at.
 const REINDEXED: i64 = 1_000;
 
-impl Backend for Mysql {
+impl Backend for Sql<Mysql> {
     type Connection = MysqlConnection;
 
     const LISTING: Listing = Listing::Snapshot;
@@ -46,7 +48,7 @@ impl Backend for Mysql {
     }
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
-        self.login.connect(deadline)
+        self.dialect.connect(deadline)
     }
 
     fn server_time(&self, on: &mut MysqlConnection) -> Attempt<Timestamp> {
@@ -338,7 +340,7 @@ impl Backend for Mysql {
     }
 
     fn count(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
-        server.read(|mysql, on| one_count(&mysql.rows(on, Text::CountLive, &of(moment))?))
+        server.read(|sql, on| one_count(&sql.rows(on, Text::CountLive, &of(moment))?))
     }
 
     /// Row by row, so that it is one transaction with the count. What is added meanwhile waits.

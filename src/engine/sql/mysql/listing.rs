@@ -9,6 +9,7 @@ use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::server::{Held, Server};
 use crate::engine::outcome::Visit;
+use crate::engine::sql::Sql;
 use crate::engine::sql::columns::first_key;
 use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::{Mysql, Step};
@@ -25,7 +26,7 @@ const LARGEST_PAGE: i64 = 1_024;
 /// How many bytes of records a page should hold at the most.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-impl Mysql {
+impl Sql<Mysql> {
     /// Shows every record after a key, in the order of the keys.
     pub(super) fn show(
         &self,
@@ -40,11 +41,11 @@ impl Mysql {
 
     fn begin_snapshot<'a>(&self, server: &'a Server<Self>) -> Result<Held<'a, Self>> {
         let steps: [Step<'_>; 2] = [(Text::Repeatable, &[]), (Text::BeginSnapshot, &[])];
-        server.hold(|mysql, on| mysql.carry_out(on, &steps).map(drop))
+        server.hold(|sql, on| sql.carry_out(on, &steps).map(drop))
     }
 
     fn end(&self, mut held: Held<'_, Self>) -> Result<()> {
-        held.ask(|mysql, on| mysql.rows(on, Text::Commit, &[]))?;
+        held.ask(|sql, on| sql.rows(on, Text::Commit, &[]))?;
         held.give_back();
         Ok(())
     }
@@ -59,8 +60,8 @@ impl Mysql {
         let mut limit = FIRST_PAGE;
         while let Some(first) = from {
             let values = [Value::Key(&first), Value::Number(limit)];
-            let (page, bytes) = held.ask(|mysql, on| {
-                let rows = mysql.rows(on, Text::Page, &values)?;
+            let (page, bytes) = held.ask(|sql, on| {
+                let rows = sql.rows(on, Text::Page, &values)?;
                 let bytes: usize =
                     rows.iter().filter_map(|row| row.bytes(5)).map(<[u8]>::len).sum();
                 Ok((rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?, bytes))
@@ -93,7 +94,7 @@ impl Mysql {
     ) -> Result<Checked> {
         let mut held = self.begin_snapshot(server)?;
         let entries: [Step<'_>; 1] = [(Text::Entries, &[])];
-        let counted = held.ask(|mysql, on| mysql.carry_out(on, &entries))?;
+        let counted = held.ask(|sql, on| sql.carry_out(on, &entries))?;
         let entries = counted.first().and_then(|outcome| outcome.rows.first());
         let number = |column| {
             let number = entries.and_then(|row| row.number(column));

@@ -14,21 +14,21 @@ mod statements;
 mod value;
 mod wire;
 
-use std::time::Duration;
-
 use crate::engine::contract::Engine;
 use crate::engine::network::backend::Attempt;
+use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::sql::Sql;
+use crate::engine::sql::dialect::{self, Dialect};
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
 use crate::engine::sql::mysql::login::Login;
-use crate::engine::sql::mysql::statements::{Text, tables, texts};
+use crate::engine::sql::mysql::statements::{Text, tables};
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
-use crate::engine::sql::rows::{Row as _, garbled};
-use crate::engine::sql::statements::DROPPING;
+use crate::engine::sql::rows::Row as _;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
@@ -36,9 +36,6 @@ const DEFAULT_PORT: u16 = 3306;
 
 /// The oldest versions that are supported, of MySQL and of MariaDB.
 const OLDEST: [(&str, (u32, u32)); 2] = [("MySQL", (8, 0)), ("MariaDB", (10, 6))];
-
-/// How many times as long as other calls ending everything may take: it is a row at a time.
-const CLEARING: u32 = 12;
 
 /// Keeps sessions on a MySQL or MariaDB server.
 ///
@@ -69,7 +66,7 @@ const CLEARING: u32 = 12;
 /// ```
 #[derive(Debug)]
 pub struct MysqlEngine {
-    server: Server<Mysql>,
+    server: Server<Sql<Mysql>>,
 }
 
 impl MysqlEngine {
@@ -117,17 +114,11 @@ impl MysqlEngine {
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
-        let mysql = Mysql {
-            server,
-            login,
-            texts: texts(&options.name),
-            name: options.name,
-            clearing: options.limits.timeout * CLEARING,
-        };
-        let server = Server::new(mysql, options.limits);
-        server.write(Repeat::Idempotent, |mysql, on, _| {
-            mysql.check_version(on)?;
-            mysql.make_tables(on)
+        let sql = Sql::new(server, Mysql { login }, options.name, options.limits.timeout);
+        let server = Server::new(sql, options.limits);
+        server.write(Repeat::Idempotent, |sql, on, _| {
+            sql.check_version(on)?;
+            sql.make_tables(on)
         })?;
         Ok(Self { server: server.open()? })
     }
@@ -139,10 +130,7 @@ impl MysqlEngine {
     ///
     /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
     pub fn drop_tables(&self) -> Result<()> {
-        self.server.write(Repeat::Never, |mysql, on, _| {
-            let text = DROPPING.replace("{}", &mysql.name);
-            on.query(&text)?.map(drop).map_err(|refusal| mysql.refused(&refusal))
-        })
+        self.server.write(Repeat::Never, |sql, on, _| sql.drop_tables(on))
     }
 }
 
@@ -150,54 +138,42 @@ impl Engine for MysqlEngine {
     crate::forward_engine!(server);
 }
 
-/// A store on one server.
+/// The dialect, and where to log in.
 #[derive(Debug)]
 pub(crate) struct Mysql {
-    /// The server in words.
-    server: String,
     login: Login,
-    /// The statements, by their numbers.
-    texts: Vec<String>,
-    name: String,
-    /// How long ending everything may take.
-    clearing: Duration,
 }
 
 /// One statement, with its values.
-type Step<'a> = (Text, &'a [Value<'a>]);
+type Step<'a> = dialect::Step<'a, Text>;
 
-impl Mysql {
-    /// Statements in one text; what each came to.
-    fn batch(&self, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+impl Dialect for Mysql {
+    type Connection = MysqlConnection;
+    type Row = Row;
+    type Outcome = Outcome;
+    type Refusal = Refusal;
+    type Text = Text;
+
+    fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
+        self.login.connect(deadline)
+    }
+
+    fn batch(sql: &Sql<Self>, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
         let mut text = String::new();
         for (at, (statement, values)) in steps.iter().enumerate() {
             if at > 0 {
                 text.push(';');
             }
-            let statement = self.texts.get(*statement as usize).ok_or_else(garbled)?;
-            write_statement(statement, values, &mut text);
+            write_statement(sql.text(*statement)?, values, &mut text);
         }
         on.query(&text)
     }
 
-    /// One statement, and its rows.
-    fn rows(
-        &self,
-        on: &mut MysqlConnection,
-        text: Text,
-        values: &[Value<'_>],
-    ) -> Attempt<Vec<Row>> {
-        let mut outcomes = self.carry_out(on, &[(text, values)])?;
-        Ok(outcomes.pop().unwrap_or_default().rows)
+    fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
+        Ok(on.query(text)?.map(drop))
     }
 
-    /// Statements in one text, of which no error is expected.
-    fn carry_out(&self, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Vec<Outcome>> {
-        self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
-    }
-
-    /// What an error of the server means.
-    fn refused(&self, refusal: &Refusal) -> Failure {
+    fn refused(server: &str, refusal: &Refusal) -> Failure {
         if let Some(failure) = refusal.of_the_moment() {
             return failure;
         }
@@ -207,13 +183,15 @@ impl Mysql {
             }
             3 | 1021 | 1114 => {
                 let source = source("the server's disk is full");
-                return Error::StorageFull { path: self.server.clone().into(), source }.into();
+                return Error::StorageFull { path: server.into(), source }.into();
             }
             code => format!("{} (error {code})", refusal.message),
         };
-        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+        Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
+}
 
+impl Sql<Mysql> {
     fn check_version(&self, on: &mut MysqlConnection) -> Attempt<()> {
         let outcomes = on.query("select version()")?.map_err(|refusal| self.refused(&refusal))?;
         let row = outcomes.first().and_then(|outcome| outcome.rows.first());

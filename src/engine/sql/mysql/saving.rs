@@ -9,6 +9,7 @@ use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::stored::session_key;
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
+use crate::engine::sql::Sql;
 use crate::engine::sql::columns::{Columns, MomentColumns, as_column, outlined, saved_at};
 use crate::engine::sql::mysql::answer::{Outcome, Refusal, Row};
 use crate::engine::sql::mysql::statements::Text;
@@ -53,7 +54,7 @@ fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
     ]
 }
 
-impl Mysql {
+impl Sql<Mysql> {
     pub(super) fn insert_record(
         &self,
         on: &mut MysqlConnection,

@@ -7,7 +7,7 @@
 //! Nothing goes by `row_count()`: a server whose client is gone carries out the rest of a text, and
 //! `row_count()` is -1 then.
 
-use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS};
+use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS, statements};
 use crate::engine::sql::terms::{deadline, due, live};
 
 /// What has to be there, each as a statement of its own, in this order: where there is the last one,
@@ -47,16 +47,6 @@ pub(super) const SETTINGS: [&str; 2] = [
 /// What is asked of a server that was just connected to.
 pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
-
-macro_rules! statements {
-    ($($name:ident = $text:expr;)*) => {
-        /// The statements, by their numbers.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Text { $($name),* }
-        /// Each text at its number; `{}` is the store's name.
-        pub(super) const TEXTS: &[&str] = &[$($text),*];
-    };
-}
 
 statements! {
     Begin = "begin";
@@ -197,9 +187,4 @@ statements! {
     InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update name = $1";
     Entries = "select count(*), count(user_key) from {}_sessions";
-}
-
-/// The texts of a store of a name.
-pub(super) fn texts(name: &str) -> Vec<String> {
-    TEXTS.iter().map(|text| text.replace("{}", name)).collect()
 }

@@ -13,7 +13,9 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
+use crate::engine::sql::Sql;
 use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
+use crate::engine::sql::dialect::Dialect as _;
 use crate::engine::sql::postgres::saving::{Save, shard_of};
 use crate::engine::sql::postgres::statements::Text;
 use crate::engine::sql::postgres::wire::PostgresConnection;
@@ -36,7 +38,7 @@ const USERS: i64 = 500;
 /// How many records one step of a reindexing looks at.
 const REINDEXED: i64 = 1_000;
 
-impl Backend for Postgres {
+impl Backend for Sql<Postgres> {
     type Connection = PostgresConnection;
 
     const LISTING: Listing = Listing::Snapshot;
@@ -46,7 +48,7 @@ impl Backend for Postgres {
     }
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
-        self.login.connect(deadline)
+        self.dialect.connect(deadline)
     }
 
     fn server_time(&self, on: &mut PostgresConnection) -> Attempt<Timestamp> {
@@ -300,7 +302,7 @@ impl Backend for Postgres {
     }
 
     fn count(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
-        server.read(|postgres, on| one_count(&postgres.rows(on, Text::CountLive, &of(moment))?))
+        server.read(|sql, on| one_count(&sql.rows(on, Text::CountLive, &of(moment))?))
     }
 
     /// At once where nobody looks at the table, else row by row: a listing under way shows its moment

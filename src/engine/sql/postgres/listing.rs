@@ -9,6 +9,7 @@ use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::server::{Held, Server};
 use crate::engine::outcome::Visit;
+use crate::engine::sql::Sql;
 use crate::engine::sql::columns::first_key;
 use crate::engine::sql::postgres::statements::Text;
 use crate::engine::sql::postgres::{Postgres, Step};
@@ -25,7 +26,7 @@ const LARGEST_PAGE: i64 = 1_024;
 /// How many bytes of records a page should hold at the most.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-impl Postgres {
+impl Sql<Postgres> {
     /// Shows every record after a key, in the order of the keys.
     pub(super) fn show(
         &self,
@@ -39,11 +40,11 @@ impl Postgres {
     }
 
     fn begin_snapshot<'a>(&self, server: &'a Server<Self>) -> Result<Held<'a, Self>> {
-        server.hold(|postgres, on| postgres.rows(on, Text::BeginSnapshot, &[]).map(drop))
+        server.hold(|sql, on| sql.rows(on, Text::BeginSnapshot, &[]).map(drop))
     }
 
     fn end(&self, mut held: Held<'_, Self>) -> Result<()> {
-        held.ask(|postgres, on| postgres.rows(on, Text::Commit, &[]))?;
+        held.ask(|sql, on| sql.rows(on, Text::Commit, &[]))?;
         held.give_back();
         Ok(())
     }
@@ -58,8 +59,8 @@ impl Postgres {
         let mut limit = FIRST_PAGE;
         while let Some(first) = from {
             let values = [Value::Key(&first), Value::Number(limit)];
-            let (page, bytes) = held.ask(|postgres, on| {
-                let rows = postgres.rows(on, Text::Page, &values)?;
+            let (page, bytes) = held.ask(|sql, on| {
+                let rows = sql.rows(on, Text::Page, &values)?;
                 let bytes: usize =
                     rows.iter().filter_map(|row| row.bytes(5)).map(<[u8]>::len).sum();
                 Ok((rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?, bytes))
@@ -92,7 +93,7 @@ impl Postgres {
     ) -> Result<Checked> {
         let mut held = self.begin_snapshot(server)?;
         let entries: [Step<'_>; 1] = [(Text::Entries, &[])];
-        let counted = held.ask(|postgres, on| postgres.carry_out(on, &entries))?;
+        let counted = held.ask(|sql, on| sql.carry_out(on, &entries))?;
         let entries = counted.first().and_then(|outcome| outcome.rows.first());
         let number = |column| {
             let number = entries.and_then(|row| row.number(column));

@@ -11,21 +11,21 @@ mod statements;
 mod value;
 mod wire;
 
-use std::time::Duration;
-
 use crate::engine::contract::Engine;
 use crate::engine::network::backend::Attempt;
+use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::sql::Sql;
+use crate::engine::sql::dialect::{self, Dialect};
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text, texts};
+use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::{
     Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
 };
-use crate::engine::sql::rows::garbled;
-use crate::engine::sql::statements::DROPPING;
+use crate::engine::sql::statements::Texts as _;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
@@ -33,10 +33,6 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// The oldest version that is supported.
 const OLDEST: u32 = 11;
-
-/// How many times as long as other calls ending everything may take: it is a row at a time where
-/// somebody looks at the table meanwhile.
-const CLEARING: u32 = 12;
 
 /// Keeps sessions on a PostgreSQL server, or one that speaks its protocol and its SQL.
 ///
@@ -67,7 +63,7 @@ const CLEARING: u32 = 12;
 /// ```
 #[derive(Debug)]
 pub struct PostgresEngine {
-    server: Server<Postgres>,
+    server: Server<Sql<Postgres>>,
 }
 
 impl PostgresEngine {
@@ -117,17 +113,11 @@ impl PostgresEngine {
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
-        let postgres = Postgres {
-            server,
-            login,
-            texts: texts(&options.name),
-            name: options.name,
-            clearing: options.limits.timeout * CLEARING,
-        };
-        let server = Server::new(postgres, options.limits);
-        server.write(Repeat::Idempotent, |postgres, on, _| {
-            postgres.check_version(on)?;
-            postgres.make_tables(on)
+        let sql = Sql::new(server, Postgres { login }, options.name, options.limits.timeout);
+        let server = Server::new(sql, options.limits);
+        server.write(Repeat::Idempotent, |sql, on, _| {
+            sql.check_version(on)?;
+            sql.make_tables(on)
         })?;
         Ok(Self { server: server.open()? })
     }
@@ -139,10 +129,7 @@ impl PostgresEngine {
     ///
     /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
     pub fn drop_tables(&self) -> Result<()> {
-        self.server.write(Repeat::Never, |postgres, on, _| {
-            let text = DROPPING.replace("{}", &postgres.name);
-            on.simple(&text)?.map(drop).map_err(|refusal| postgres.refused(&refusal))
-        })
+        self.server.write(Repeat::Never, |sql, on, _| sql.drop_tables(on))
     }
 }
 
@@ -150,53 +137,38 @@ impl Engine for PostgresEngine {
     crate::forward_engine!(server);
 }
 
-/// A store on one server.
+/// The dialect, and where to log in.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    /// The server in words.
-    server: String,
     login: Login,
-    /// The statements, by their numbers.
-    texts: Vec<String>,
-    name: String,
-    /// How long ending everything may take.
-    clearing: Duration,
 }
 
-/// One statement of a batch, with its values.
-type Step<'a> = (Text, &'a [Value<'a>]);
+/// One statement, with its values.
+type Step<'a> = dialect::Step<'a, Text>;
 
-impl Postgres {
-    /// Statements in one batch; what each came to.
-    fn batch(&self, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
-        let steps: Option<Vec<_>> = steps
-            .iter()
-            .map(|(text, values)| {
-                let number = *text as usize;
-                Some((Statement { number, text: self.texts.get(number)? }, *values))
-            })
-            .collect();
-        on.batch(&steps.ok_or_else(garbled)?)
+impl Dialect for Postgres {
+    type Connection = PostgresConnection;
+    type Row = Row;
+    type Outcome = Outcome;
+    type Refusal = Refusal;
+    type Text = Text;
+
+    fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
+        self.login.connect(deadline)
     }
 
-    /// One statement, and its rows.
-    fn rows(
-        &self,
-        on: &mut PostgresConnection,
-        text: Text,
-        values: &[Value<'_>],
-    ) -> Attempt<Vec<Row>> {
-        let mut outcomes = self.carry_out(on, &[(text, values)])?;
-        Ok(outcomes.pop().unwrap_or_default().rows)
+    fn batch(sql: &Sql<Self>, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+        let steps = steps.iter().map(|(text, values)| {
+            Ok((Statement { number: text.number(), text: sql.text(*text)? }, *values))
+        });
+        on.batch(&steps.collect::<Attempt<Vec<_>>>()?)
     }
 
-    /// Statements in one batch, of which no error is expected.
-    fn carry_out(&self, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Vec<Outcome>> {
-        self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
+    fn say(on: &mut PostgresConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
+        Ok(on.simple(text)?.map(drop))
     }
 
-    /// What an error of the server means.
-    fn refused(&self, refusal: &Refusal) -> Failure {
+    fn refused(server: &str, refusal: &Refusal) -> Failure {
         let reason = match refusal.code.as_str() {
             "40001" | "40P01" | "55P03" => {
                 return Failure::RolledBack(source("another transaction came in the way"));
@@ -210,13 +182,15 @@ impl Postgres {
             }
             "53100" => {
                 let source = source("the server's disk is full");
-                return Error::StorageFull { path: self.server.clone().into(), source }.into();
+                return Error::StorageFull { path: server.into(), source }.into();
             }
             code => format!("{} (SQLSTATE {code})", refusal.message),
         };
-        Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
+        Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
+}
 
+impl Sql<Postgres> {
     fn check_version(&self, on: &mut PostgresConnection) -> Attempt<()> {
         let version =
             on.simple("show server_version")?.map_err(|refusal| self.refused(&refusal))?;

@@ -3,6 +3,7 @@
 //! Invariant: each text is one statement, and so one step on the server. Which sessions are live is
 //! said by [`terms`](crate::engine::sql::terms) alone.
 
+use crate::engine::sql::statements::statements;
 use crate::engine::sql::terms::{deadline, due, live};
 
 /// What has to be there, each as a statement of its own. `{}` is the store's name.
@@ -27,16 +28,6 @@ pub(super) const TUNING: &[&str] = &[
     "alter table {}_counts set (fillfactor = 10)",
     "alter table {}_sessions alter record set storage external",
 ];
-
-macro_rules! statements {
-    ($($name:ident = $text:expr;)*) => {
-        /// The statements, by their numbers.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Text { $($name),* }
-        /// Each text at its number; `{}` is the store's name.
-        pub(super) const TEXTS: &[&str] = &[$($text),*];
-    };
-}
 
 statements! {
     Begin = "begin isolation level read committed";
@@ -174,9 +165,4 @@ statements! {
          on conflict (name) do update set value = excluded.value";
     InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
     Entries = "select count(*), count(user_key) from {}_sessions";
-}
-
-/// The texts of a store of a name.
-pub(super) fn texts(name: &str) -> Vec<String> {
-    TEXTS.iter().map(|text| text.replace("{}", name)).collect()
 }

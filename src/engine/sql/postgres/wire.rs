@@ -85,11 +85,15 @@ impl rows::Outcome for Outcome {
     fn rows(&self) -> &[Row] {
         &self.rows
     }
+
+    fn into_rows(self) -> Vec<Row> {
+        self.rows
+    }
 }
 
 /// An error of the server: its SQLSTATE, and its words, which may show a user's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
     is_fatal: bool,

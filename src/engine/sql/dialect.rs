@@ -1,0 +1,49 @@
+//! What a dialect of SQL has to be able to do, for a store to be kept on its servers.
+//!
+//! Invariant: what is asked for here differs from dialect to dialect, and is all that differs. It knows
+//! none of them.
+
+use std::fmt;
+
+use crate::engine::network::backend::{Attempt, Connection};
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::Failure;
+use crate::engine::sql::Sql;
+use crate::engine::sql::rows::{Outcome, Row};
+use crate::engine::sql::statements::Texts;
+use crate::engine::sql::value::Value;
+
+/// One statement, with its values.
+pub(super) type Step<'a, T> = (T, &'a [Value<'a>]);
+
+/// What statements came to: the outcome of each, or the error that ended them.
+pub(super) type Answer<D> =
+    std::result::Result<Vec<<D as Dialect>::Outcome>, <D as Dialect>::Refusal>;
+
+pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
+    type Connection: Connection;
+    type Row: Row;
+    type Outcome: Outcome<Row = Self::Row>;
+    /// An error of the server.
+    type Refusal;
+    type Text: Texts;
+
+    /// Connects to a server that takes writes.
+    fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
+
+    /// Statements in one round trip; what each came to.
+    fn batch(
+        sql: &Sql<Self>,
+        on: &mut Self::Connection,
+        steps: &[Step<'_, Self::Text>],
+    ) -> Attempt<Answer<Self>>;
+
+    /// A statement as text, whose rows nobody asks for.
+    fn say(
+        on: &mut Self::Connection,
+        text: &str,
+    ) -> Attempt<std::result::Result<(), Self::Refusal>>;
+
+    /// What an error of the server means.
+    fn refused(server: &str, refusal: &Self::Refusal) -> Failure;
+}

@@ -8,13 +8,16 @@ use std::fmt;
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
+use crate::engine::outcome::Insert;
 use crate::engine::sql::Sql;
+use crate::engine::sql::columns::Columns;
 use crate::engine::sql::rows::{Outcome, Row};
-use crate::engine::sql::statements::Texts;
+use crate::engine::sql::statements::{Common, Texts};
 use crate::engine::sql::value::Value;
+use crate::key::SessionKey;
 
 /// One statement, with its values.
-pub(super) type Step<'a, T> = (T, &'a [Value<'a>]);
+pub(super) type Step<'a, T = Common> = (T, &'a [Value<'a>]);
 
 /// What statements came to: the outcome of each, or the error that ended them.
 pub(super) type Answer<D> =
@@ -43,6 +46,23 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         on: &mut Self::Connection,
         text: &str,
     ) -> Attempt<std::result::Result<(), Self::Refusal>>;
+
+    /// Whether an error says that a key is taken.
+    fn is_taken(refusal: &Self::Refusal) -> bool;
+
+    /// The activity that a record has, after a statement that stored it over another; `None` if the
+    /// statement changed no row.
+    fn activity(outcome: &Self::Outcome) -> Option<i64>;
+
+    /// Stores a new record, unless there are as many as `far` already, in one round trip in which no
+    /// host waits for another. `None` if there are as many.
+    fn insert_far(
+        sql: &Sql<Self>,
+        on: &mut Self::Connection,
+        key: &SessionKey,
+        columns: &Columns,
+        far: i64,
+    ) -> Attempt<Option<Insert>>;
 
     /// What an error of the server means.
     fn refused(server: &str, refusal: &Self::Refusal) -> Failure;

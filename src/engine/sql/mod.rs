@@ -13,6 +13,7 @@ pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod rows;
+mod saving;
 mod statements;
 mod terms;
 mod value;
@@ -53,15 +54,20 @@ impl<D: Dialect> Sql<D> {
     }
 
     /// Statements in one round trip; what each came to.
-    fn batch(&self, on: &mut D::Connection, steps: &[Step<'_, D::Text>]) -> Attempt<Answer<D>> {
-        D::batch(self, on, steps)
+    fn batch<T: Copy + Into<D::Text>>(
+        &self,
+        on: &mut D::Connection,
+        steps: &[Step<'_, T>],
+    ) -> Attempt<Answer<D>> {
+        let steps: Vec<_> = steps.iter().map(|(text, values)| ((*text).into(), *values)).collect();
+        D::batch(self, on, &steps)
     }
 
     /// Statements in one round trip, of which no error is expected.
-    fn carry_out(
+    fn carry_out<T: Copy + Into<D::Text>>(
         &self,
         on: &mut D::Connection,
-        steps: &[Step<'_, D::Text>],
+        steps: &[Step<'_, T>],
     ) -> Attempt<Vec<D::Outcome>> {
         self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
     }
@@ -70,7 +76,7 @@ impl<D: Dialect> Sql<D> {
     fn rows(
         &self,
         on: &mut D::Connection,
-        text: D::Text,
+        text: impl Copy + Into<D::Text>,
         values: &[Value<'_>],
     ) -> Attempt<Vec<D::Row>> {
         let mut outcomes = self.carry_out(on, &[(text, values)])?;

@@ -15,26 +15,55 @@ pub(super) const NEAR: u64 = 1_000;
 /// What takes the tables away. `{}` is the store's name.
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
-/// The statements of a dialect, by their numbers.
-pub(super) trait Texts: Copy + 'static {
+/// The statements that do the same in every dialect: they take the same values, and answer with the
+/// same columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Common {
+    Begin,
+    Commit,
+    Insert,
+    Count,
+    LockLimit,
+    LockUser,
+    Exists,
+    Stored,
+    Others,
+    DeleteKeys,
+    Replace,
+    Rekey,
+    Look,
+    LookAndLock,
+}
+
+/// The statements of a dialect, by their numbers: those that all have, and its own.
+pub(super) trait Texts: Copy + From<Common> + 'static {
     /// Each text at its number; `{}` is the store's name.
     const ALL: &'static [&'static str];
 
     fn number(self) -> usize;
 }
 
-/// The statements of a dialect, each with its text.
+/// The statements of a dialect, each with its text. `@` marks those that every dialect has: one that is
+/// missing, or that others have not, does not compile.
 macro_rules! statements {
-    ($($name:ident = $text:expr;)*) => {
+    ($($(@ $common:ident)? $($own:ident)? = $text:expr;)*) => {
         /// The statements, by their numbers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Text { $($name),* }
+        pub(crate) enum Text { $($($common)? $($own)?),* }
 
         impl $crate::engine::sql::statements::Texts for Text {
             const ALL: &'static [&'static str] = &[$($text),*];
 
             fn number(self) -> usize {
                 self as usize
+            }
+        }
+
+        impl From<$crate::engine::sql::statements::Common> for Text {
+            fn from(common: $crate::engine::sql::statements::Common) -> Self {
+                match common {
+                    $($($crate::engine::sql::statements::Common::$common => Self::$common,)?)*
+                }
             }
         }
     };

@@ -16,13 +16,13 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
 use crate::engine::sql::dialect::Dialect as _;
-use crate::engine::sql::mysql::saving::{Save, shard_of};
 use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
 use crate::engine::sql::rows::{
     Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,
 };
+use crate::engine::sql::saving::{Save, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;

@@ -9,7 +9,6 @@ mod calls;
 mod listing;
 mod login;
 mod packets;
-mod saving;
 mod statements;
 mod value;
 mod wire;
@@ -21,7 +20,9 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::outcome::Insert;
 use crate::engine::sql::Sql;
+use crate::engine::sql::columns::Columns;
 use crate::engine::sql::dialect::{self, Dialect};
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
 use crate::engine::sql::mysql::login::Login;
@@ -29,8 +30,10 @@ use crate::engine::sql::mysql::statements::{Text, tables};
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
+use crate::engine::sql::saving::{inserted, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 
 const DEFAULT_PORT: u16 = 3306;
 
@@ -171,6 +174,40 @@ impl Dialect for Mysql {
 
     fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
         Ok(on.query(text)?.map(drop))
+    }
+
+    fn is_taken(refusal: &Refusal) -> bool {
+        refusal.code == Refusal::DUPLICATE_KEY
+    }
+
+    fn activity(outcome: &Outcome) -> Option<i64> {
+        if outcome.changed == 1 { i64::try_from(outcome.last_id).ok() } else { None }
+    }
+
+    fn insert_far(
+        sql: &Sql<Self>,
+        on: &mut MysqlConnection,
+        key: &SessionKey,
+        columns: &Columns,
+        far: i64,
+    ) -> Attempt<Option<Insert>> {
+        let (most, values) = ([Value::Number(far)], inserted(key, columns));
+        let shard = [Value::Number(shard_of(key))];
+        let steps: [Step<'_>; 5] = [
+            (Text::Begin, &[]),
+            (Text::IsFar, &most),
+            (Text::InsertFar, &values),
+            (Text::CountFar, &shard),
+            (Text::Commit, &[]),
+        ];
+        match sql.batch(on, &steps)? {
+            Ok(outcomes) => {
+                let is_added = outcomes.get(2).is_some_and(|added| added.changed == 1);
+                Ok(is_added.then(|| Insert::Done(Vec::new())))
+            }
+            Err(refusal) if Self::is_taken(&refusal) => Ok(Some(Insert::Occupied)),
+            Err(refusal) => Err(sql.refused(&refusal)),
+        }
     }
 
     fn refused(server: &str, refusal: &Refusal) -> Failure {

@@ -49,11 +49,11 @@ pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
 statements! {
-    Begin = "begin";
+    @Begin = "begin";
     // For the next transaction alone.
     Repeatable = "set transaction isolation level repeatable read";
     BeginSnapshot = "start transaction with consistent snapshot, read only";
-    Commit = "commit";
+    @Commit = "commit";
     // No time zone and no year 2038 come in between.
     Now = "select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000";
     Load = "select revision, last_active, index_deadline, user_key, record \
@@ -71,38 +71,38 @@ statements! {
          created_at, inactivity, absolute, user_key, record) \
          select $1, $2, $3, $4, $5, $6, $7, $8, $9 from dual where @sessile_is_far";
     CountFar = "update {}_counts set n = n + 1 where shard = $1 and @sessile_is_far";
-    Insert = "insert into {}_sessions (session_key, revision, last_active, index_deadline, \
+    @Insert = "insert into {}_sessions (session_key, revision, last_active, index_deadline, \
          created_at, inactivity, absolute, user_key, record) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // shard, how many
-    Count = "update {}_counts set n = n + $2 where shard = $1";
-    LockLimit = "select n from {}_counts where shard = $1 for update";
-    LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
+    @Count = "update {}_counts set n = n + $2 where shard = $1";
+    @LockLimit = "select n from {}_counts where shard = $1 for update";
+    @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on duplicate key update logins = logins + 1";
-    Exists = "select 1 from {}_sessions where session_key = $1";
-    Stored = "select sum(n) from {}_counts";
-    Others = "select session_key, last_active, created_at, inactivity, absolute \
+    @Exists = "select 1 from {}_sessions where session_key = $1";
+    @Stored = "select sum(n) from {}_counts";
+    @Others = "select session_key, last_active, created_at, inactivity, absolute \
          from {}_sessions where user_key = $1 order by session_key for update";
-    DeleteKeys = "delete from {}_sessions where session_key in ($1)";
+    @DeleteKeys = "delete from {}_sessions where session_key in ($1)";
     // key, revision, now, inactivity, absolute, then the columns; whether the user must stay. The
     // answer tells the activity as the last id that was inserted.
-    Replace = concat!(
+    @Replace = concat!(
         "update {}_sessions set revision = $6, \
          last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
          created_at = $9, inactivity = $10, absolute = $11, user_key = $12, record = $13 \
          where session_key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key <=> $12)");
     // the same, with the new key behind
-    Rekey = concat!(
+    @Rekey = concat!(
         "update {}_sessions set session_key = $15, revision = $6, \
          last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
          created_at = $9, inactivity = $10, absolute = $11, user_key = $12, record = $13 \
          where session_key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key <=> $12)");
     // key, now, inactivity, absolute
-    Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+    @Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where session_key = $1");
-    LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+    @LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where session_key = $1 for update");
     // key, owner, now, inactivity, absolute
     LookToRemove = concat!("select user_key, ", live!("$3", "$4", "$5"),

@@ -6,7 +6,6 @@
 mod calls;
 mod listing;
 mod login;
-mod saving;
 mod statements;
 mod value;
 mod wire;
@@ -18,16 +17,21 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::outcome::Insert;
 use crate::engine::sql::Sql;
+use crate::engine::sql::columns::Columns;
 use crate::engine::sql::dialect::{self, Dialect};
 use crate::engine::sql::postgres::login::Login;
 use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::{
     Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
 };
+use crate::engine::sql::rows::{Row as _, garbled};
+use crate::engine::sql::saving::{inserted, shard_of};
 use crate::engine::sql::statements::Texts as _;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -166,6 +170,33 @@ impl Dialect for Postgres {
 
     fn say(on: &mut PostgresConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
         Ok(on.simple(text)?.map(drop))
+    }
+
+    fn is_taken(refusal: &Refusal) -> bool {
+        const UNIQUE_VIOLATION: &str = "23505";
+        refusal.code == UNIQUE_VIOLATION
+    }
+
+    fn activity(outcome: &Outcome) -> Option<i64> {
+        outcome.rows.first()?.number(0)
+    }
+
+    fn insert_far(
+        sql: &Sql<Self>,
+        on: &mut PostgresConnection,
+        key: &SessionKey,
+        columns: &Columns,
+        far: i64,
+    ) -> Attempt<Option<Insert>> {
+        let mut values = inserted(key, columns);
+        values.extend([Value::Number(far), Value::Number(shard_of(key))]);
+        let rows = sql.rows(on, Text::InsertFar, &values)?;
+        let row = rows.first().ok_or_else(garbled)?;
+        let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
+        Ok(match added == 1 {
+            true => Some(Insert::Done(Vec::new())),
+            false => (stored < far).then_some(Insert::Occupied),
+        })
     }
 
     fn refused(server: &str, refusal: &Refusal) -> Failure {

@@ -30,9 +30,9 @@ pub(super) const TUNING: &[&str] = &[
 ];
 
 statements! {
-    Begin = "begin isolation level read committed";
+    @Begin = "begin isolation level read committed";
     BeginSnapshot = "begin isolation level repeatable read read only";
-    Commit = "commit";
+    @Commit = "commit";
     Now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
     Load = "select revision, last_active, index_deadline, user_key, record \
             from {}_sessions where key = $1";
@@ -55,35 +55,35 @@ statements! {
          counted as (update {}_counts set n = n + 1 \
          where shard = $11 and exists (select 1 from added) returning 1) \
          select (select count(*) from added), (select sum(n)::bigint from {}_counts)";
-    Insert = "insert into {}_sessions (key, revision, last_active, index_deadline, created_at, \
+    @Insert = "insert into {}_sessions (key, revision, last_active, index_deadline, created_at, \
          inactivity, absolute, user_key, record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // shard, how many
-    Count = "update {}_counts set n = n + $2 where shard = $1";
-    LockLimit = "select n from {}_counts where shard = $1 for update";
-    LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
+    @Count = "update {}_counts set n = n + $2 where shard = $1";
+    @LockLimit = "select n from {}_counts where shard = $1 for update";
+    @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on conflict (user_key) do update set logins = {}_users.logins + 1";
-    Exists = "select 1 from {}_sessions where key = $1";
-    Stored = "select sum(n)::bigint from {}_counts";
-    Others = "select key, last_active, created_at, inactivity, absolute from {}_sessions \
+    @Exists = "select 1 from {}_sessions where key = $1";
+    @Stored = "select sum(n)::bigint from {}_counts";
+    @Others = "select key, last_active, created_at, inactivity, absolute from {}_sessions \
          where user_key = $1 order by key for update";
-    DeleteKeys = "delete from {}_sessions where key = any($1)";
+    @DeleteKeys = "delete from {}_sessions where key = any($1)";
     // key, revision, now, inactivity, absolute, then the columns; whether the user must stay
-    Replace = concat!(
+    @Replace = concat!(
         "update {}_sessions set revision = $6, last_active = greatest(last_active, $7), \
          index_deadline = $8, created_at = $9, inactivity = $10, absolute = $11, user_key = $12, \
          record = $13 where key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key is not distinct from $12) returning last_active");
     // the same, with the new key behind
-    Rekey = concat!(
+    @Rekey = concat!(
         "update {}_sessions set key = $15, revision = $6, \
          last_active = greatest(last_active, $7), index_deadline = $8, created_at = $9, \
          inactivity = $10, absolute = $11, user_key = $12, record = $13 \
          where key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key is not distinct from $12) returning last_active");
     // key, now, inactivity, absolute
-    Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+    @Look = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where key = $1");
-    LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
+    @LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where key = $1 for update");
     // key, owner, now, inactivity, absolute, shard
     Remove = concat!(

@@ -11,19 +11,14 @@ use crate::engine::network::stored::session_key;
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
 use crate::engine::sql::columns::{Columns, MomentColumns, as_column, outlined, saved_at};
-use crate::engine::sql::postgres::statements::Text;
-use crate::engine::sql::postgres::wire::{Outcome, PostgresConnection, Row};
-use crate::engine::sql::postgres::{Postgres, Step};
-use crate::engine::sql::rows::{Row as _, garbled};
-use crate::engine::sql::statements::{LIMIT_LOCK, NEAR, SHARDS};
+use crate::engine::sql::dialect::{Dialect, Step};
+use crate::engine::sql::rows::{Outcome, Row as _, garbled};
+use crate::engine::sql::statements::{Common, LIMIT_LOCK, NEAR, SHARDS};
 use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
-
-/// The server's word for a key that is taken.
-const UNIQUE_VIOLATION: &str = "23505";
 
 /// Over which row of the counts a key is counted.
 pub(super) fn shard_of(key: &SessionKey) -> i64 {
@@ -42,7 +37,7 @@ pub(super) struct Save<'a> {
 }
 
 /// The columns as an insert takes them.
-fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
+pub(super) fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
     vec![
         Value::Key(key),
         Value::Number(columns.revision),
@@ -56,10 +51,10 @@ fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
     ]
 }
 
-impl Sql<Postgres> {
+impl<D: Dialect> Sql<D> {
     pub(super) fn insert_record(
         &self,
-        on: &mut PostgresConnection,
+        on: &mut D::Connection,
         key: &SessionKey,
         record: &Record,
         moment: Moment,
@@ -70,16 +65,8 @@ impl Sql<Postgres> {
         let is_limited = limits.per_user.is_some() && columns.user.is_some();
         if far > 0 && !is_limited {
             let far = i64::try_from(far).unwrap_or(i64::MAX);
-            let mut values = inserted(key, &columns);
-            values.extend([Value::Number(far), Value::Number(shard_of(key))]);
-            let rows = self.rows(on, Text::InsertFar, &values)?;
-            let row = rows.first().ok_or_else(garbled)?;
-            let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
-            if added == 1 {
-                return Ok(Insert::Done(Vec::new()));
-            }
-            if stored < far {
-                return Ok(Insert::Occupied);
+            if let Some(done) = D::insert_far(self, on, key, &columns, far)? {
+                return Ok(done);
             }
         }
         self.insert_within(on, key, &columns, record, moment, limits)
@@ -88,7 +75,7 @@ impl Sql<Postgres> {
     /// In a transaction that whoever comes near the same limits waits for.
     fn insert_within(
         &self,
-        on: &mut PostgresConnection,
+        on: &mut D::Connection,
         key: &SessionKey,
         columns: &Columns,
         record: &Record,
@@ -99,10 +86,10 @@ impl Sql<Postgres> {
         let name = [Value::Bytes(limited.as_ref().map_or(&[][..], |(_, user)| user.as_bytes()))];
         let this = [Value::Key(key)];
         let mut steps: Vec<Step<'_>> =
-            vec![(Text::Begin, &[]), (Text::Exists, &this), (Text::Stored, &[])];
+            vec![(Common::Begin, &[]), (Common::Exists, &this), (Common::Stored, &[])];
         if limited.is_some() {
-            steps.insert(1, (Text::LockUser, &name));
-            steps.push((Text::Others, &name));
+            steps.insert(1, (Common::LockUser, &name));
+            steps.push((Common::Others, &name));
         }
         let mut looked = self.carry_out(on, &steps).map_err(Failure::harmless)?.into_iter().rev();
         let victims = match &limited {
@@ -110,13 +97,13 @@ impl Sql<Postgres> {
             Some((limit, _)) => limit.make_room(others(looked.next().as_ref())?, moment),
         };
         let mut stored = number_stored(looked.next().as_ref())?;
-        if looked.next().is_some_and(|found| !found.rows.is_empty()) {
+        if looked.next().is_some_and(|found| !found.rows().is_empty()) {
             return self.give_up(on, Insert::Occupied);
         }
         let Some(victims) = victims else { return self.give_up(on, Insert::UserFull) };
         if stored.saturating_add(NEAR) > limits.max_sessions {
             let lock = [Value::Number(LIMIT_LOCK)];
-            let steps: [Step<'_>; 2] = [(Text::LockLimit, &lock), (Text::Stored, &[])];
+            let steps: [Step<'_>; 2] = [(Common::LockLimit, &lock), (Common::Stored, &[])];
             let counted = self.carry_out(on, &steps).map_err(Failure::harmless)?;
             stored = number_stored(counted.get(1))?;
         }
@@ -130,25 +117,21 @@ impl Sql<Postgres> {
         let (ending, values) = ([Value::Keys(&victims)], inserted(key, columns));
         let mut steps: Vec<Step<'_>> = Vec::new();
         if !victims.is_empty() {
-            steps.push((Text::DeleteKeys, &ending));
+            steps.push((Common::DeleteKeys, &ending));
         }
-        steps.extend([(Text::Insert, &values[..]), (Text::Count, &counted[..])]);
-        steps.push((Text::Commit, &[]));
+        steps.extend([(Common::Insert, &values[..]), (Common::Count, &counted[..])]);
+        steps.push((Common::Commit, &[]));
         match self.batch(on, &steps)? {
             Ok(_) => Ok(Insert::Done(ended(victims, record.user().as_ref()))),
-            Err(refusal) if refusal.code == UNIQUE_VIOLATION => Ok(Insert::Occupied),
+            Err(refusal) if D::is_taken(&refusal) => Ok(Insert::Occupied),
             Err(refusal) => Err(self.refused(&refusal)),
         }
     }
 
-    pub(super) fn save_record(
-        &self,
-        on: &mut PostgresConnection,
-        save: &Save<'_>,
-    ) -> Attempt<Rekey> {
+    pub(super) fn save_record(&self, on: &mut D::Connection, save: &Save<'_>) -> Attempt<Rekey> {
         if save.new == Some(save.old) {
             // Its own key is not free either.
-            return Ok(match self.look(on, save, Text::Look)? {
+            return Ok(match self.look(on, save, Common::Look)? {
                 Looked::Found { .. } => Rekey::Occupied,
                 Looked::Not(outcome) => outcome,
             });
@@ -157,7 +140,7 @@ impl Sql<Postgres> {
         let user_stays = save.per_user.is_some() && columns.user.is_some();
         match self.save(on, save, &columns, user_stays)? {
             Some(done) => Ok(done),
-            None => match self.look(on, save, Text::Look)? {
+            None => match self.look(on, save, Common::Look)? {
                 Looked::Not(outcome) => Ok(outcome),
                 // Another's user: there is a limit, and it takes a transaction.
                 Looked::Found { user } if user_stays && user != columns.user => {
@@ -174,16 +157,16 @@ impl Sql<Postgres> {
     /// The one statement; `None` if it changed no row.
     fn save(
         &self,
-        on: &mut PostgresConnection,
+        on: &mut D::Connection,
         save: &Save<'_>,
         columns: &Columns,
         user_stays: bool,
     ) -> Attempt<Option<Rekey>> {
         let (text, values) = saving(save, columns, user_stays);
         match self.batch(on, &[(text, &values)])? {
-            Ok(outcomes) => Ok(saved(outcomes.first(), save.record)
+            Ok(outcomes) => Ok(Self::saved(outcomes.first(), save.record)
                 .map(|saved| Rekey::Done(Saved { ended: Vec::new(), ..saved }))),
-            Err(refusal) if refusal.code == UNIQUE_VIOLATION => Ok(Some(Rekey::Occupied)),
+            Err(refusal) if D::is_taken(&refusal) => Ok(Some(Rekey::Occupied)),
             Err(refusal) => Err(self.refused(&refusal)),
         }
     }
@@ -191,7 +174,7 @@ impl Sql<Postgres> {
     /// In a transaction that other logins of the same user wait for.
     fn save_within(
         &self,
-        on: &mut PostgresConnection,
+        on: &mut D::Connection,
         save: &Save<'_>,
         columns: &Columns,
     ) -> Attempt<Rekey> {
@@ -202,18 +185,18 @@ impl Sql<Postgres> {
         let looking = looking(save);
         let new = [Value::Key(save.new.unwrap_or(save.old))];
         let steps: [Step<'_>; 5] = [
-            (Text::Begin, &[]),
-            (Text::LockUser, &name),
-            (Text::LookAndLock, &looking),
-            (Text::Exists, &new),
-            (Text::Others, &name),
+            (Common::Begin, &[]),
+            (Common::LockUser, &name),
+            (Common::LookAndLock, &looking),
+            (Common::Exists, &new),
+            (Common::Others, &name),
         ];
         let looked = self.carry_out(on, &steps).map_err(Failure::harmless)?;
         let user_before = match judged(looked.get(2), save)? {
             Looked::Not(outcome) => return self.give_up(on, outcome),
             Looked::Found { user } => user,
         };
-        if save.new.is_some() && looked.get(3).is_some_and(|found| !found.rows.is_empty()) {
+        if save.new.is_some() && looked.get(3).is_some_and(|found| !found.rows().is_empty()) {
             return self.give_up(on, Rekey::Occupied);
         }
         let victims = match user_before == columns.user {
@@ -227,31 +210,36 @@ impl Sql<Postgres> {
         let ending = [Value::Keys(&victims)];
         let mut steps: Vec<Step<'_>> = vec![(text, &values)];
         if !victims.is_empty() {
-            steps.extend([(Text::DeleteKeys, &ending[..]), (Text::Count, &counted[..])]);
+            steps.extend([(Common::DeleteKeys, &ending[..]), (Common::Count, &counted[..])]);
         }
-        steps.push((Text::Commit, &[]));
+        steps.push((Common::Commit, &[]));
         match self.batch(on, &steps)? {
-            Ok(outcomes) => match saved(outcomes.first(), save.record) {
+            Ok(outcomes) => match Self::saved(outcomes.first(), save.record) {
                 Some(saved) => {
                     Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
                 }
                 // It was locked, and had what was expected.
                 None => Err(garbled()),
             },
-            Err(refusal) if refusal.code == UNIQUE_VIOLATION => Ok(Rekey::Occupied),
+            Err(refusal) if D::is_taken(&refusal) => Ok(Rekey::Occupied),
             Err(refusal) => Err(self.refused(&refusal)),
         }
     }
 
-    fn look(&self, on: &mut PostgresConnection, save: &Save<'_>, text: Text) -> Attempt<Looked> {
+    fn look(&self, on: &mut D::Connection, save: &Save<'_>, text: Common) -> Attempt<Looked> {
         let outcomes = self.carry_out(on, &[(text, &looking(save))])?;
         judged(outcomes.first(), save)
     }
 
+    fn saved(outcome: Option<&D::Outcome>, record: &Record) -> Option<Saved> {
+        let last_active = D::activity(outcome?)?;
+        Some(Saved { last_active: saved_at(last_active, record), ended: Vec::new() })
+    }
+
     /// Ends a transaction that has changed nothing that matters.
-    fn give_up<T>(&self, on: &mut PostgresConnection, outcome: T) -> Attempt<T> {
-        match on.simple("rollback").map_err(Failure::harmless)? {
-            Ok(_) => Ok(outcome),
+    fn give_up<T>(&self, on: &mut D::Connection, outcome: T) -> Attempt<T> {
+        match D::say(on, "rollback").map_err(Failure::harmless)? {
+            Ok(()) => Ok(outcome),
             Err(refusal) => Err(self.refused(&refusal)),
         }
     }
@@ -276,8 +264,8 @@ fn looking<'a>(save: &Save<'a>) -> [Value<'a>; 4] {
     ]
 }
 
-fn judged(outcome: Option<&Outcome>, save: &Save<'_>) -> Attempt<Looked> {
-    let Some(row) = outcome.and_then(|outcome| outcome.rows.first()) else {
+fn judged(outcome: Option<&impl Outcome>, save: &Save<'_>) -> Attempt<Looked> {
+    let Some(row) = outcome.and_then(|outcome| outcome.rows().first()) else {
         return Ok(Looked::Not(Rekey::Missing));
     };
     let (revision, live) = row.number(0).zip(row.bool(2)).ok_or_else(garbled)?;
@@ -288,7 +276,7 @@ fn judged(outcome: Option<&Outcome>, save: &Save<'_>) -> Attempt<Looked> {
     })
 }
 
-fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Text, Vec<Value<'a>>) {
+fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Common, Vec<Value<'a>>) {
     let moment = MomentColumns::of(save.moment);
     let mut values = vec![
         Value::Key(save.old),
@@ -307,28 +295,23 @@ fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Text,
         Value::Bool(user_stays),
     ];
     match save.new {
-        None => (Text::Replace, values),
+        None => (Common::Replace, values),
         Some(new) => {
             values.push(Value::Key(new));
-            (Text::Rekey, values)
+            (Common::Rekey, values)
         }
     }
 }
 
-fn saved(outcome: Option<&Outcome>, record: &Record) -> Option<Saved> {
-    let last_active = outcome?.rows.first()?.number(0)?;
-    Some(Saved { last_active: saved_at(last_active, record), ended: Vec::new() })
-}
-
-fn number_stored(outcome: Option<&Outcome>) -> Attempt<u64> {
-    let stored = outcome.and_then(|outcome| outcome.rows.first()?.number(0));
+fn number_stored(outcome: Option<&impl Outcome>) -> Attempt<u64> {
+    let stored = outcome.and_then(|outcome| outcome.rows().first()?.number(0));
     Ok(u64::try_from(stored.ok_or_else(garbled)?).unwrap_or(0))
 }
 
 /// The user's other records, as far as a limit goes by them.
-fn others(outcome: Option<&Outcome>) -> Attempt<Vec<(SessionKey, Record)>> {
-    let rows = outcome.map(|outcome| outcome.rows.as_slice()).unwrap_or_default();
-    let other = |row: &Row| {
+fn others<O: Outcome>(outcome: Option<&O>) -> Attempt<Vec<(SessionKey, Record)>> {
+    let rows = outcome.map(Outcome::rows).unwrap_or_default();
+    let other = |row: &O::Row| {
         let key = session_key(row.bytes(0)?)?;
         let record = outlined(row.number(1)?, row.number(2)?, row.number(3), row.number(4))?;
         Some((key, record))

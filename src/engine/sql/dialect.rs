@@ -31,6 +31,9 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     type Refusal;
     type Text: Texts;
 
+    /// What begins a transaction that reads, and sees everything as of its beginning.
+    const SNAPSHOT: &'static [Self::Text];
+
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 

@@ -8,6 +8,7 @@
 
 mod columns;
 mod dialect;
+mod listing;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 #[cfg(feature = "postgres")]

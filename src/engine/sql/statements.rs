@@ -33,6 +33,8 @@ pub(super) enum Common {
     Rekey,
     Look,
     LookAndLock,
+    Page,
+    Entries,
 }
 
 /// The statements of a dialect, by their numbers: those that all have, and its own.

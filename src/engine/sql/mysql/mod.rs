@@ -6,7 +6,6 @@
 
 mod answer;
 mod calls;
-mod listing;
 mod login;
 mod packets;
 mod statements;
@@ -156,6 +155,8 @@ impl Dialect for Mysql {
     type Outcome = Outcome;
     type Refusal = Refusal;
     type Text = Text;
+
+    const SNAPSHOT: &'static [Text] = &[Text::Repeatable, Text::BeginSnapshot];
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
         self.login.connect(deadline)

@@ -152,7 +152,7 @@ statements! {
     Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit
-    Page = "select session_key, revision, last_active, index_deadline, user_key, record \
+    @Page = "select session_key, revision, last_active, index_deadline, user_key, record \
          from {}_sessions where session_key >= $1 order by session_key limit $2";
     // now, limit. What others hold is left to them.
     Due = "select session_key from {}_sessions where index_deadline <= $1 \
@@ -186,5 +186,5 @@ statements! {
          on duplicate key update value = $2";
     InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update name = $1";
-    Entries = "select count(*), count(user_key) from {}_sessions";
+    @Entries = "select count(*), count(user_key) from {}_sessions";
 }

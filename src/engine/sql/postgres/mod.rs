@@ -4,7 +4,6 @@
 //! `postgres-protocol`: so a call has one deadline, whatever the server does, and needs no runtime.
 
 mod calls;
-mod listing;
 mod login;
 mod statements;
 mod value;
@@ -156,6 +155,8 @@ impl Dialect for Postgres {
     type Outcome = Outcome;
     type Refusal = Refusal;
     type Text = Text;
+
+    const SNAPSHOT: &'static [Text] = &[Text::BeginSnapshot];
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
         self.login.connect(deadline)

@@ -124,7 +124,7 @@ statements! {
     Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit
-    Page = "select key, revision, last_active, index_deadline, user_key, record \
+    @Page = "select key, revision, last_active, index_deadline, user_key, record \
          from {}_sessions where key >= $1 order by key limit $2";
     // now, inactivity, absolute, limit, shard
     Sweep = concat!(
@@ -164,5 +164,5 @@ statements! {
     StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on conflict (name) do update set value = excluded.value";
     InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
-    Entries = "select count(*), count(user_key) from {}_sessions";
+    @Entries = "select count(*), count(user_key) from {}_sessions";
 }

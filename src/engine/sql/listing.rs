@@ -6,14 +6,14 @@
 use std::ops::ControlFlow;
 
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
-use crate::engine::network::backend::Attempt;
+use crate::engine::network::backend::{Attempt, Backend};
 use crate::engine::network::server::{Held, Server};
 use crate::engine::outcome::Visit;
 use crate::engine::sql::Sql;
 use crate::engine::sql::columns::first_key;
-use crate::engine::sql::mysql::statements::Text;
-use crate::engine::sql::mysql::{Mysql, Step};
+use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{Row as _, shown};
+use crate::engine::sql::statements::Common;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -26,7 +26,10 @@ const LARGEST_PAGE: i64 = 1_024;
 /// How many bytes of records a page should hold at the most.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-impl Sql<Mysql> {
+impl<D: Dialect> Sql<D>
+where
+    Self: Backend<Connection = D::Connection>,
+{
     /// Shows every record after a key, in the order of the keys.
     pub(super) fn show(
         &self,
@@ -40,12 +43,13 @@ impl Sql<Mysql> {
     }
 
     fn begin_snapshot<'a>(&self, server: &'a Server<Self>) -> Result<Held<'a, Self>> {
-        let steps: [Step<'_>; 2] = [(Text::Repeatable, &[]), (Text::BeginSnapshot, &[])];
+        let steps: Vec<Step<'_, D::Text>> =
+            D::SNAPSHOT.iter().map(|text| (*text, &[][..])).collect();
         server.hold(|sql, on| sql.carry_out(on, &steps).map(drop))
     }
 
     fn end(&self, mut held: Held<'_, Self>) -> Result<()> {
-        held.ask(|sql, on| sql.rows(on, Text::Commit, &[]))?;
+        held.ask(|sql, on| sql.rows(on, Common::Commit, &[]))?;
         held.give_back();
         Ok(())
     }
@@ -61,7 +65,7 @@ impl Sql<Mysql> {
         while let Some(first) = from {
             let values = [Value::Key(&first), Value::Number(limit)];
             let (page, bytes) = held.ask(|sql, on| {
-                let rows = sql.rows(on, Text::Page, &values)?;
+                let rows = sql.rows(on, Common::Page, &values)?;
                 let bytes: usize =
                     rows.iter().filter_map(|row| row.bytes(5)).map(<[u8]>::len).sum();
                 Ok((rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?, bytes))
@@ -93,11 +97,9 @@ impl Sql<Mysql> {
         inspect: &mut Inspect<'_>,
     ) -> Result<Checked> {
         let mut held = self.begin_snapshot(server)?;
-        let entries: [Step<'_>; 1] = [(Text::Entries, &[])];
-        let counted = held.ask(|sql, on| sql.carry_out(on, &entries))?;
-        let entries = counted.first().and_then(|outcome| outcome.rows.first());
+        let counted = held.ask(|sql, on| sql.rows(on, Common::Entries, &[]))?;
         let number = |column| {
-            let number = entries.and_then(|row| row.number(column));
+            let number = counted.first().and_then(|row| row.number(column));
             number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
         };
         let checked = Checked { expiry_entries: number(0), user_entries: number(1) };

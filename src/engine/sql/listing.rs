@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
-use crate::engine::network::backend::{Attempt, Backend};
+use crate::engine::network::backend::Attempt;
 use crate::engine::network::server::{Held, Server};
 use crate::engine::outcome::Visit;
 use crate::engine::sql::Sql;
@@ -26,10 +26,7 @@ const LARGEST_PAGE: i64 = 1_024;
 /// How many bytes of records a page should hold at the most.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-impl<D: Dialect> Sql<D>
-where
-    Self: Backend<Connection = D::Connection>,
-{
+impl<D: Dialect> Sql<D> {
     /// Shows every record after a key, in the order of the keys.
     pub(super) fn show(
         &self,

@@ -6,6 +6,7 @@
 //! [`dialect`]: how statements are sent, and the calls that one does in one statement and another in
 //! several.
 
+mod calls;
 mod columns;
 mod dialect;
 mod listing;

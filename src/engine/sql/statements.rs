@@ -16,11 +16,13 @@ pub(super) const NEAR: u64 = 1_000;
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
 /// The statements that do the same in every dialect: they take the same values, and answer with the
-/// same columns.
+/// same columns. Only what a save answers is for the dialect to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Common {
     Begin,
     Commit,
+    Now,
+    Load,
     Insert,
     Count,
     LockLimit,
@@ -33,8 +35,14 @@ pub(super) enum Common {
     Rekey,
     Look,
     LookAndLock,
+    OfUser,
+    Users,
     Page,
     Entries,
+    CountLive,
+    LoadMeta,
+    StoreMeta,
+    InitMeta,
 }
 
 /// The statements of a dialect, by their numbers: those that all have, and its own.

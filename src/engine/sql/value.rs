@@ -2,7 +2,9 @@
 //!
 //! Invariant: how a value is sent is said by its dialect alone. It knows no server.
 
+use crate::engine::sql::columns::MomentColumns;
 use crate::key::SessionKey;
+use crate::time::moment::Moment;
 
 /// A value for a statement.
 #[derive(Clone, Copy, Debug)]
@@ -16,4 +18,12 @@ pub(super) enum Value<'a> {
     Key(&'a SessionKey),
     /// At least one, where a dialect has no empty lists.
     Keys(&'a [SessionKey]),
+}
+
+impl Value<'static> {
+    /// Now, and the two timeouts.
+    pub(super) fn of(moment: Moment) -> [Self; 3] {
+        let columns = MomentColumns::of(moment);
+        [columns.now, columns.inactivity, columns.absolute].map(Value::Number)
+    }
 }

@@ -14,25 +14,18 @@ mod wire;
 
 use crate::engine::contract::Engine;
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
-use crate::engine::outcome::Insert;
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::Columns;
-use crate::engine::sql::dialect::{self, Dialect};
-use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
+use crate::engine::sql::dialect;
+use crate::engine::sql::mysql::answer::Refusal;
 use crate::engine::sql::mysql::login::Login;
 use crate::engine::sql::mysql::statements::{Text, tables};
-use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
-use crate::engine::sql::saving::{inserted, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
-use crate::key::SessionKey;
 
 const DEFAULT_PORT: u16 = 3306;
 
@@ -148,86 +141,6 @@ pub(crate) struct Mysql {
 
 /// One statement, with its values.
 type Step<'a> = dialect::Step<'a, Text>;
-
-impl Dialect for Mysql {
-    type Connection = MysqlConnection;
-    type Row = Row;
-    type Outcome = Outcome;
-    type Refusal = Refusal;
-    type Text = Text;
-
-    const SNAPSHOT: &'static [Text] = &[Text::Repeatable, Text::BeginSnapshot];
-
-    fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
-        self.login.connect(deadline)
-    }
-
-    fn batch(sql: &Sql<Self>, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
-        let mut text = String::new();
-        for (at, (statement, values)) in steps.iter().enumerate() {
-            if at > 0 {
-                text.push(';');
-            }
-            write_statement(sql.text(*statement)?, values, &mut text);
-        }
-        on.query(&text)
-    }
-
-    fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
-        Ok(on.query(text)?.map(drop))
-    }
-
-    fn is_taken(refusal: &Refusal) -> bool {
-        refusal.code == Refusal::DUPLICATE_KEY
-    }
-
-    fn activity(outcome: &Outcome) -> Option<i64> {
-        if outcome.changed == 1 { i64::try_from(outcome.last_id).ok() } else { None }
-    }
-
-    fn insert_far(
-        sql: &Sql<Self>,
-        on: &mut MysqlConnection,
-        key: &SessionKey,
-        columns: &Columns,
-        far: i64,
-    ) -> Attempt<Option<Insert>> {
-        let (most, values) = ([Value::Number(far)], inserted(key, columns));
-        let shard = [Value::Number(shard_of(key))];
-        let steps: [Step<'_>; 5] = [
-            (Text::Begin, &[]),
-            (Text::IsFar, &most),
-            (Text::InsertFar, &values),
-            (Text::CountFar, &shard),
-            (Text::Commit, &[]),
-        ];
-        match sql.batch(on, &steps)? {
-            Ok(outcomes) => {
-                let is_added = outcomes.get(2).is_some_and(|added| added.changed == 1);
-                Ok(is_added.then(|| Insert::Done(Vec::new())))
-            }
-            Err(refusal) if Self::is_taken(&refusal) => Ok(Some(Insert::Occupied)),
-            Err(refusal) => Err(sql.refused(&refusal)),
-        }
-    }
-
-    fn refused(server: &str, refusal: &Refusal) -> Failure {
-        if let Some(failure) = refusal.of_the_moment() {
-            return failure;
-        }
-        let reason = match refusal.code {
-            1317 | 1969 | 3024 => {
-                "the server cancelled the statement, as its time-out or somebody asked".into()
-            }
-            3 | 1021 | 1114 => {
-                let source = source("the server's disk is full");
-                return Error::StorageFull { path: server.into(), source }.into();
-            }
-            code => format!("{} (error {code})", refusal.message),
-        };
-        Error::Unavailable { server: server.into(), source: source(reason) }.into()
-    }
-}
 
 impl Sql<Mysql> {
     fn check_version(&self, on: &mut MysqlConnection) -> Attempt<()> {

@@ -55,8 +55,8 @@ statements! {
     BeginSnapshot = "start transaction with consistent snapshot, read only";
     @Commit = "commit";
     // No time zone and no year 2038 come in between.
-    Now = "select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000";
-    Load = "select revision, last_active, index_deadline, user_key, record \
+    @Now = "select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000";
+    @Load = "select revision, last_active, index_deadline, user_key, record \
             from {}_sessions where session_key = $1";
     // key, now, resolution, inactivity, absolute
     Touch = concat!("update {}_sessions set last_active = $2 where session_key = $1 and ",
@@ -145,11 +145,11 @@ statements! {
          revision = case revision when -1 then -1 else revision + 1 end \
          where user_key = $1 and ending = 1";
     // user, from, limit
-    OfUser = "select session_key, revision, last_active, index_deadline, user_key, record \
+    @OfUser = "select session_key, revision, last_active, index_deadline, user_key, record \
          from {}_sessions where user_key = $1 and session_key >= $2 \
          order by session_key limit $3";
     // after, now, inactivity, absolute, limit
-    Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
+    @Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit
     @Page = "select session_key, revision, last_active, index_deadline, user_key, record \
@@ -176,15 +176,15 @@ statements! {
     Reindex = concat!("update {}_sessions set index_deadline = ", deadline!("$3", "$4"),
         " where session_key between $1 and $2 and ", deadline!("$3", "$4"), " < index_deadline");
     // now, inactivity, absolute
-    CountLive = concat!("select (select sum(n) from {}_counts) - (select count(*) \
+    @CountLive = concat!("select (select sum(n) from {}_counts) - (select count(*) \
          from {}_sessions where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
     LockAll = "select count(*) into @sessile_all from {}_sessions for update";
     ClearRows = "delete from {}_sessions";
     CountCleared = "update {}_counts set n = n - @sessile_all where shard = 0";
-    LoadMeta = "select value from {}_meta where name = $1";
-    StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
+    @LoadMeta = "select value from {}_meta where name = $1";
+    @StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update value = $2";
-    InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
+    @InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update name = $1";
     @Entries = "select count(*), count(user_key) from {}_sessions";
 }

@@ -1,177 +1,117 @@
-//! Every call of the contract as one statement or transaction.
+//! What PostgreSQL does in its own way: in one statement, where others need several.
 //!
 //! Invariant: a call changes something in one transaction alone, so that it happens wholly or not at
 //! all.
 
-use std::time::Duration;
-
-use crate::engine::check::{Checked, Inspect};
-use crate::engine::limits::Limits;
-use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Removal, Shown};
+use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::server::Server;
 use crate::engine::network::stored::{session_key, user_key};
-use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
+use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
-use crate::engine::sql::dialect::Dialect as _;
+use crate::engine::sql::columns::{Columns, clamped};
+use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::postgres::statements::Text;
-use crate::engine::sql::postgres::wire::PostgresConnection;
-use crate::engine::sql::postgres::{Postgres, Step};
-use crate::engine::sql::rows::{
-    Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,
+use crate::engine::sql::postgres::wire::{
+    Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
 };
-use crate::engine::sql::saving::{Save, shard_of};
+use crate::engine::sql::postgres::{Postgres, Step};
+use crate::engine::sql::rows::{Row as _, garbled, key_of, one_count, rows_of};
+use crate::engine::sql::saving::{inserted, shard_of};
+use crate::engine::sql::statements::Texts as _;
 use crate::engine::sql::value::Value;
-use crate::error::Result;
+use crate::error::Error;
 use crate::key::SessionKey;
-use crate::record::Record;
 use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many users a page holds.
-const USERS: i64 = 500;
-
-/// How many records one step of a reindexing looks at.
-const REINDEXED: i64 = 1_000;
-
-impl Backend for Sql<Postgres> {
+impl Dialect for Postgres {
     type Connection = PostgresConnection;
+    type Row = Row;
+    type Outcome = Outcome;
+    type Refusal = Refusal;
+    type Text = Text;
 
-    const LISTING: Listing = Listing::Snapshot;
-
-    fn server(&self) -> &str {
-        &self.server
-    }
+    const SNAPSHOT: &'static [Text] = &[Text::BeginSnapshot];
+    const EXTEND: &'static [Text] = &[Text::Extend];
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
-        self.dialect.connect(deadline)
+        self.login.connect(deadline)
     }
 
-    fn server_time(&self, on: &mut PostgresConnection) -> Attempt<Timestamp> {
-        one_number(&self.rows(on, Text::Now, &[])?).map(time)
+    fn batch(sql: &Sql<Self>, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+        let steps = steps.iter().map(|(text, values)| {
+            Ok((Statement { number: text.number(), text: sql.text(*text)? }, *values))
+        });
+        on.batch(&steps.collect::<Attempt<Vec<_>>>()?)
     }
 
-    fn insert(
-        &self,
+    fn say(on: &mut PostgresConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
+        Ok(on.simple(text)?.map(drop))
+    }
+
+    fn is_taken(refusal: &Refusal) -> bool {
+        const UNIQUE_VIOLATION: &str = "23505";
+        refusal.code == UNIQUE_VIOLATION
+    }
+
+    fn activity(outcome: &Outcome) -> Option<i64> {
+        outcome.rows.first()?.number(0)
+    }
+
+    fn insert_far(
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         key: &SessionKey,
-        record: &Record,
-        moment: Moment,
-        limits: Limits,
-    ) -> Attempt<Insert> {
-        self.insert_record(on, key, record, moment, limits)
-    }
-
-    fn load(&self, on: &mut PostgresConnection, key: &SessionKey) -> Attempt<Option<Record>> {
-        found(key, self.rows(on, Text::Load, &[Value::Key(key)])?.first())
-    }
-
-    fn extend(
-        &self,
-        on: &mut PostgresConnection,
-        key: &SessionKey,
-        moment: Moment,
-        resolution: Duration,
-    ) -> Attempt<Option<Record>> {
-        let columns = MomentColumns::of(moment);
-        let resolution = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
-        let values = [
-            Value::Key(key),
-            Value::Number(columns.now),
-            Value::Number(clamped(resolution)),
-            Value::Number(columns.inactivity),
-            Value::Number(columns.absolute),
-        ];
-        let rows = self.rows(on, Text::Extend, &values)?;
-        match rows.first() {
-            Some(row) if row.bool(5) == Some(true) => {
-                Err(Failure::RolledBack(source("the record changed meanwhile")))
-            }
-            row => found(key, row),
-        }
-    }
-
-    fn replace(
-        &self,
-        on: &mut PostgresConnection,
-        key: &SessionKey,
-        expected_revision: u64,
-        record: &Record,
-        moment: Moment,
-        limits: Limits,
-    ) -> Attempt<Replace> {
-        let per_user = limits.per_user;
-        let save = Save { old: key, new: None, expected_revision, record, moment, per_user };
-        Ok(match self.save_record(on, &save)? {
-            Rekey::Done(saved) => Replace::Done(saved),
-            Rekey::Conflict => Replace::Conflict,
-            Rekey::UserFull => Replace::UserFull,
-            Rekey::Missing | Rekey::Occupied => Replace::Missing,
+        columns: &Columns,
+        far: i64,
+    ) -> Attempt<Option<Insert>> {
+        let mut values = inserted(key, columns);
+        values.extend([Value::Number(far), Value::Number(shard_of(key))]);
+        let rows = sql.rows(on, Text::InsertFar, &values)?;
+        let row = rows.first().ok_or_else(garbled)?;
+        let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
+        Ok(match added == 1 {
+            true => Some(Insert::Done(Vec::new())),
+            false => (stored < far).then_some(Insert::Occupied),
         })
     }
 
-    fn rekey(
-        &self,
-        on: &mut PostgresConnection,
-        old: &SessionKey,
-        new: &SessionKey,
-        expected_revision: u64,
-        record: &Record,
-        moment: Moment,
-        limits: Limits,
-    ) -> Attempt<Rekey> {
-        let (new, per_user) = (Some(new), limits.per_user);
-        self.save_record(on, &Save { old, new, expected_revision, record, moment, per_user })
-    }
-
     fn remove(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         key: &SessionKey,
         owner: Option<&UserKey>,
         moment: Moment,
-    ) -> Attempt<Removal> {
-        let [now, inactivity, absolute] = of(moment);
+    ) -> Attempt<Vec<Row>> {
+        let [now, inactivity, absolute] = Value::of(moment);
         let owner = Value::MaybeBytes(owner.map(UserKey::as_bytes));
         let shard = Value::Number(shard_of(key));
         let values = [Value::Key(key), owner, now, inactivity, absolute, shard];
-        let rows = self.rows(on, Text::Remove, &values)?;
-        let Some(row) = rows.first() else { return Ok(Removal::Absent) };
-        Ok(match row.bool(1).ok_or_else(garbled)? {
-            false => Removal::Expired,
-            true => Removal::Ended(Ended { key: *key, user: row.bytes(0).and_then(user_key) }),
-        })
+        sql.rows(on, Text::Remove, &values)
     }
 
     fn remove_user(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         user: &UserKey,
         moment: Moment,
-    ) -> Attempt<Vec<Ended>> {
-        let [now, inactivity, absolute] = of(moment);
+    ) -> Attempt<Vec<Row>> {
+        let [now, inactivity, absolute] = Value::of(moment);
         let values = [Value::Bytes(user.as_bytes()), now, inactivity, absolute, Value::Number(0)];
-        let rows = self.rows(on, Text::RemoveUser, &values)?;
-        let ended = rows.iter().map(|row| {
-            let key = key_of(row, 0)?;
-            Ok(Ended { key, user: Some(user.clone()) })
-        });
-        ended.collect()
+        sql.rows(on, Text::RemoveUser, &values)
     }
 
     fn remove_others(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         keep: &SessionKey,
         moment: Moment,
     ) -> Attempt<Option<Vec<Ended>>> {
-        let [now, inactivity, absolute] = of(moment);
+        let [now, inactivity, absolute] = Value::of(moment);
         let shard = Value::Number(shard_of(keep));
-        let rows = self.rows(
+        let rows = sql.rows(
             on,
             Text::RemoveOthers,
             &[Value::Key(keep), now, inactivity, absolute, shard],
@@ -187,79 +127,24 @@ impl Backend for Sql<Postgres> {
     }
 
     fn rename_user(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         old: &UserKey,
         new: &UserKey,
         moment: Moment,
-    ) -> Attempt<u64> {
-        let [now, inactivity, absolute] = of(moment);
+    ) -> Attempt<Vec<Row>> {
+        let [now, inactivity, absolute] = Value::of(moment);
         let (old, new) = (Value::Bytes(old.as_bytes()), Value::Bytes(new.as_bytes()));
-        let rows = self.rows(on, Text::Rename, &[old, new, now, inactivity, absolute])?;
-        one_count(&rows)
-    }
-
-    fn user_page(
-        &self,
-        on: &mut PostgresConnection,
-        user: &UserKey,
-        after: Option<&SessionKey>,
-        limit: usize,
-    ) -> Attempt<Page<Shown>> {
-        let Some(from) = first_key(after) else {
-            return Ok(Page { items: Vec::new(), more: false });
-        };
-        let user = Value::Bytes(user.as_bytes());
-        let values = [user, Value::Key(&from), Value::Number(limit as i64)];
-        let rows = self.rows(on, Text::OfUser, &values)?;
-        let items = rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?;
-        Ok(Page { more: items.len() == limit, items })
-    }
-
-    fn users_page(
-        &self,
-        on: &mut PostgresConnection,
-        after: Option<&UserKey>,
-        moment: Moment,
-    ) -> Attempt<Page<(UserKey, u64)>> {
-        let [now, inactivity, absolute] = of(moment);
-        let after = Value::Bytes(after.map(UserKey::as_bytes).unwrap_or_default());
-        let values = [after, now, inactivity, absolute, Value::Number(USERS)];
-        let rows = self.rows(on, Text::Users, &values)?;
-        let items = rows.iter().map(|row| {
-            let user = row.bytes(0).and_then(user_key);
-            let sessions = row.number(1).and_then(|sessions| u64::try_from(sessions).ok());
-            user.zip(sessions).ok_or_else(garbled)
-        });
-        let items = items.collect::<Attempt<Vec<_>>>()?;
-        Ok(Page { more: items.len() == USERS as usize, items })
-    }
-
-    fn scan(
-        &self,
-        server: &Server<Self>,
-        after: Option<&SessionKey>,
-        visit: &mut Visit<'_>,
-    ) -> Result<()> {
-        self.show(server, after, visit)
-    }
-
-    fn check(
-        &self,
-        server: &Server<Self>,
-        timeouts: &Timeouts,
-        inspect: &mut Inspect<'_>,
-    ) -> Result<Checked> {
-        self.compare(server, timeouts, inspect)
+        sql.rows(on, Text::Rename, &[old, new, now, inactivity, absolute])
     }
 
     fn remove_expired(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         moment: Moment,
         limit: usize,
     ) -> Attempt<Sweep> {
-        let [now, inactivity, absolute] = of(moment);
+        let [now, inactivity, absolute] = Value::of(moment);
         let most = Value::Number(limit as i64);
         let sweeping = [now, inactivity, absolute, most, Value::Number(0)];
         let moving = [now, inactivity, absolute, most];
@@ -269,7 +154,7 @@ impl Backend for Sql<Postgres> {
             (Text::MoveEarly, &moving),
             (Text::Commit, &[]),
         ];
-        let outcomes = self.carry_out(on, &steps)?;
+        let outcomes = sql.carry_out(on, &steps)?;
         let rows = rows_of(&outcomes, 1);
         let looked_at = one_count(rows)?;
         let removed = rows.iter().filter_map(|row| {
@@ -280,38 +165,30 @@ impl Backend for Sql<Postgres> {
     }
 
     fn reindex(
-        &self,
+        sql: &Sql<Self>,
         on: &mut PostgresConnection,
         timeouts: &Timeouts,
-        from: Option<Vec<u8>>,
-    ) -> Attempt<Option<Vec<u8>>> {
-        let from = from.unwrap_or_else(|| vec![0; 16]);
-        let from = session_key(&from).ok_or_else(garbled)?;
+        from: &SessionKey,
+        limit: i64,
+    ) -> Attempt<Option<(SessionKey, bool)>> {
         let (inactivity, absolute) = timeouts.as_millis();
         let values = [
-            Value::Key(&from),
+            Value::Key(from),
             Value::Number(clamped(inactivity)),
             Value::Number(clamped(absolute)),
-            Value::Number(REINDEXED),
+            Value::Number(limit),
         ];
-        let rows = self.rows(on, Text::Reindex, &values)?;
+        let rows = sql.rows(on, Text::Reindex, &values)?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let is_full = row.number(1) == Some(REINDEXED);
-        let next = next_key(&key_of(row, 0)?).filter(|_| is_full);
-        Ok(next.map(|key| key.as_bytes().to_vec()))
-    }
-
-    fn count(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
-        server.read(|sql, on| one_count(&sql.rows(on, Text::CountLive, &of(moment))?))
+        Ok(Some((key_of(row, 0)?, row.number(1) == Some(limit))))
     }
 
     /// At once where nobody looks at the table, else row by row: a listing under way shows its moment
     /// to its end.
-    fn clear(&self, on: &mut PostgresConnection) -> Attempt<()> {
+    fn clear(sql: &Sql<Self>, on: &mut PostgresConnection) -> Attempt<()> {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         const DEADLOCK: &str = "40P01";
         const INSUFFICIENT_PRIVILEGE: &str = "42501";
-        on.set_deadline(Deadline::after(self.clearing));
         let at_once: [Step<'_>; 5] = [
             (Text::Begin, &[]),
             (Text::LockTimeout, &[]),
@@ -319,43 +196,36 @@ impl Backend for Sql<Postgres> {
             (Text::ResetCounts, &[]),
             (Text::Commit, &[]),
         ];
-        match self.batch(on, &at_once)? {
+        match sql.batch(on, &at_once)? {
             Ok(_) => return Ok(()),
             Err(refusal)
                 if [LOCK_NOT_AVAILABLE, DEADLOCK, INSUFFICIENT_PRIVILEGE]
                     .contains(&refusal.code.as_str()) => {}
-            Err(refusal) => return Err(self.refused(&refusal)),
+            Err(refusal) => return Err(sql.refused(&refusal)),
         }
         let one_by_one: [Step<'_>; 4] =
             [(Text::Begin, &[]), (Text::ClearRows, &[]), (Text::Commit, &[]), (Text::Stored, &[])];
-        self.carry_out(on, &one_by_one).map(drop)
+        sql.carry_out(on, &one_by_one).map(drop)
     }
 
-    fn load_meta(&self, on: &mut PostgresConnection, name: &str) -> Attempt<Option<Vec<u8>>> {
-        let rows = self.rows(on, Text::LoadMeta, &[Value::Text(name)])?;
-        Ok(rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec))
+    fn refused(server: &str, refusal: &Refusal) -> Failure {
+        let reason = match refusal.code.as_str() {
+            "40001" | "40P01" | "55P03" => {
+                return Failure::RolledBack(source("another transaction came in the way"));
+            }
+            // CockroachDB does not know whether it committed.
+            "40003" => return Failure::lost("the server does not know whether it committed"),
+            "25006" => return Failure::not_now("the server is a standby, which takes no writes"),
+            "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
+            "57014" => {
+                "the server cancelled the statement, as its time-out or somebody asked".into()
+            }
+            "53100" => {
+                let source = source("the server's disk is full");
+                return Error::StorageFull { path: server.into(), source }.into();
+            }
+            code => format!("{} (SQLSTATE {code})", refusal.message),
+        };
+        Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
-
-    fn store_meta(&self, on: &mut PostgresConnection, name: &str, value: &[u8]) -> Attempt<()> {
-        self.rows(on, Text::StoreMeta, &[Value::Text(name), Value::Bytes(value)]).map(drop)
-    }
-
-    fn init_meta(&self, on: &mut PostgresConnection, name: &str, value: &[u8]) -> Attempt<Vec<u8>> {
-        let (name, value) = (Value::Text(name), Value::Bytes(value));
-        let (storing, loading) = ([name, value], [name]);
-        let steps: [Step<'_>; 2] = [(Text::InitMeta, &storing), (Text::LoadMeta, &loading)];
-        let outcomes = self.carry_out(on, &steps)?;
-        let found = rows_of(&outcomes, 1).first().and_then(|row| row.bytes(0));
-        found.map(<[u8]>::to_vec).ok_or_else(garbled)
-    }
-
-    fn stored(&self, on: &mut PostgresConnection) -> Attempt<u64> {
-        one_count(&self.rows(on, Text::Stored, &[])?)
-    }
-}
-
-/// Now, and the two timeouts.
-fn of(moment: Moment) -> [Value<'static>; 3] {
-    let columns = MomentColumns::of(moment);
-    [columns.now, columns.inactivity, columns.absolute].map(Value::Number)
 }

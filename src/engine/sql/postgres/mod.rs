@@ -11,26 +11,16 @@ mod wire;
 
 use crate::engine::contract::Engine;
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
-use crate::engine::outcome::Insert;
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::Columns;
-use crate::engine::sql::dialect::{self, Dialect};
+use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
 use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text};
-use crate::engine::sql::postgres::wire::{
-    Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
-};
-use crate::engine::sql::rows::{Row as _, garbled};
-use crate::engine::sql::saving::{inserted, shard_of};
-use crate::engine::sql::statements::Texts as _;
+use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
-use crate::key::SessionKey;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -148,79 +138,6 @@ pub(crate) struct Postgres {
 
 /// One statement, with its values.
 type Step<'a> = dialect::Step<'a, Text>;
-
-impl Dialect for Postgres {
-    type Connection = PostgresConnection;
-    type Row = Row;
-    type Outcome = Outcome;
-    type Refusal = Refusal;
-    type Text = Text;
-
-    const SNAPSHOT: &'static [Text] = &[Text::BeginSnapshot];
-
-    fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
-        self.login.connect(deadline)
-    }
-
-    fn batch(sql: &Sql<Self>, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
-        let steps = steps.iter().map(|(text, values)| {
-            Ok((Statement { number: text.number(), text: sql.text(*text)? }, *values))
-        });
-        on.batch(&steps.collect::<Attempt<Vec<_>>>()?)
-    }
-
-    fn say(on: &mut PostgresConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
-        Ok(on.simple(text)?.map(drop))
-    }
-
-    fn is_taken(refusal: &Refusal) -> bool {
-        const UNIQUE_VIOLATION: &str = "23505";
-        refusal.code == UNIQUE_VIOLATION
-    }
-
-    fn activity(outcome: &Outcome) -> Option<i64> {
-        outcome.rows.first()?.number(0)
-    }
-
-    fn insert_far(
-        sql: &Sql<Self>,
-        on: &mut PostgresConnection,
-        key: &SessionKey,
-        columns: &Columns,
-        far: i64,
-    ) -> Attempt<Option<Insert>> {
-        let mut values = inserted(key, columns);
-        values.extend([Value::Number(far), Value::Number(shard_of(key))]);
-        let rows = sql.rows(on, Text::InsertFar, &values)?;
-        let row = rows.first().ok_or_else(garbled)?;
-        let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
-        Ok(match added == 1 {
-            true => Some(Insert::Done(Vec::new())),
-            false => (stored < far).then_some(Insert::Occupied),
-        })
-    }
-
-    fn refused(server: &str, refusal: &Refusal) -> Failure {
-        let reason = match refusal.code.as_str() {
-            "40001" | "40P01" | "55P03" => {
-                return Failure::RolledBack(source("another transaction came in the way"));
-            }
-            // CockroachDB does not know whether it committed.
-            "40003" => return Failure::lost("the server does not know whether it committed"),
-            "25006" => return Failure::not_now("the server is a standby, which takes no writes"),
-            "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
-            "57014" => {
-                "the server cancelled the statement, as its time-out or somebody asked".into()
-            }
-            "53100" => {
-                let source = source("the server's disk is full");
-                return Error::StorageFull { path: server.into(), source }.into();
-            }
-            code => format!("{} (SQLSTATE {code})", refusal.message),
-        };
-        Error::Unavailable { server: server.into(), source: source(reason) }.into()
-    }
-}
 
 impl Sql<Postgres> {
     fn check_version(&self, on: &mut PostgresConnection) -> Attempt<()> {

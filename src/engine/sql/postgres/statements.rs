@@ -33,8 +33,8 @@ statements! {
     @Begin = "begin isolation level read committed";
     BeginSnapshot = "begin isolation level repeatable read read only";
     @Commit = "commit";
-    Now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
-    Load = "select revision, last_active, index_deadline, user_key, record \
+    @Now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
+    @Load = "select revision, last_active, index_deadline, user_key, record \
             from {}_sessions where key = $1";
     // key, now, resolution, inactivity, absolute
     // Whether it had to be touched and was not, as another transaction came first: ask again.
@@ -118,10 +118,10 @@ statements! {
          returning ", live!("$3", "$4", "$5"), " as live) \
          select count(*) from renamed where live");
     // user, from, limit
-    OfUser = "select key, revision, last_active, index_deadline, user_key, record \
+    @OfUser = "select key, revision, last_active, index_deadline, user_key, record \
          from {}_sessions where user_key = $1 and key >= $2 order by key limit $3";
     // after, now, inactivity, absolute, limit
-    Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
+    @Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit
     @Page = "select key, revision, last_active, index_deadline, user_key, record \
@@ -150,7 +150,7 @@ statements! {
          select key, (select count(*) from page), (select count(*) from moved) \
          from page order by key desc limit 1");
     // now, inactivity, absolute
-    CountLive = concat!(
+    @CountLive = concat!(
         "select (select sum(n)::bigint from {}_counts) - (select count(*) from {}_sessions \
          where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
     LockTimeout = "set local lock_timeout = '100ms'";
@@ -160,9 +160,9 @@ statements! {
          (select key from {}_sessions order by key for update) returning 1) \
          update {}_counts set n = n - (select count(*) from gone) where shard = 0";
     ResetCounts = "update {}_counts set n = 0";
-    LoadMeta = "select value from {}_meta where name = $1";
-    StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
+    @LoadMeta = "select value from {}_meta where name = $1";
+    @StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on conflict (name) do update set value = excluded.value";
-    InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
+    @InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
     @Entries = "select count(*), count(user_key) from {}_sessions";
 }

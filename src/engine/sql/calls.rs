@@ -11,10 +11,10 @@ use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Remova
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::server::Server;
+use crate::engine::network::stored::columns::{MomentColumns, clamped, first_key, next_key, time};
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visit};
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::{MomentColumns, clamped, first_key, next_key, time};
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
     Outcome as _, Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,

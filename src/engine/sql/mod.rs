@@ -1,13 +1,11 @@
 //! The engines on SQL servers. A record is a row: its bytes, and beside them the few columns that
 //! statements go by.
 //!
-//! The dialects share how a record becomes columns, [`columns`], how statements tell which are live,
-//! [`terms`], and every call whose statements do the same in each, [`calls`]. What differs is asked of a
-//! [`dialect`]: how statements are sent, and the calls that one does in one statement and another in
-//! several.
+//! The dialects share how statements tell which records are live, [`terms`], and every call whose
+//! statements do the same in each, [`calls`]. What differs is asked of a [`dialect`]: how statements
+//! are sent, and the calls that one does in one statement and another in several.
 
 mod calls;
-mod columns;
 mod dialect;
 mod listing;
 #[cfg(feature = "mysql")]

@@ -7,8 +7,8 @@ use std::fmt;
 
 use crate::engine::network::backend::{Attempt, Shown};
 use crate::engine::network::failure::Failure;
+use crate::engine::network::stored::columns::Found;
 use crate::engine::network::stored::session_key;
-use crate::engine::sql::columns::Found;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;

@@ -7,10 +7,12 @@
 use crate::engine::limits::{Limits, PerUser};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::stored::columns::{
+    Columns, MomentColumns, as_column, outlined, saved_at,
+};
 use crate::engine::network::stored::session_key;
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::{Columns, MomentColumns, as_column, outlined, saved_at};
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{Outcome, Row as _, garbled};
 use crate::engine::sql::statements::{Common, LIMIT_LOCK, NEAR, SHARDS};

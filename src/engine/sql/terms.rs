@@ -2,8 +2,9 @@
 //!
 //! Invariant: `live!` and `deadline!` are
 //! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
-//! server compare the two. Numbers are cut off by [`columns`](super::columns), so that no sum of two
-//! is past what a server can hold.
+//! server compare the two. Numbers are cut off by
+//! [`columns`](crate::engine::network::stored::columns), so that no sum of two is past what a server
+//! can hold.
 
 /// Whether a record is live at `$now`, under timeouts of its own or `$i` and `$a`.
 macro_rules! live {

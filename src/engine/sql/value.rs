@@ -2,7 +2,7 @@
 //!
 //! Invariant: how a value is sent is said by its dialect alone. It knows no server.
 
-use crate::engine::sql::columns::MomentColumns;
+use crate::engine::network::stored::columns::MomentColumns;
 use crate::key::SessionKey;
 use crate::time::moment::Moment;
 

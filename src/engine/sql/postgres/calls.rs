@@ -6,10 +6,10 @@
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
-use crate::engine::sql::columns::{Columns, clamped};
 use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::postgres::statements::Text;
 use crate::engine::sql::postgres::wire::{

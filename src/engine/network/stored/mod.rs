@@ -3,6 +3,8 @@
 //! Invariant: the values beside the bytes are the newer ones. So a touch, a moved index entry and a
 //! renamed user never rewrite the bytes, which stay as they were copied.
 
+pub(crate) mod columns;
+
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};

@@ -1,4 +1,5 @@
-//! A record as columns, and back: what the SQL engines have in common.
+//! A record as columns of numbers and bytes, and back: what engines whose servers compare numbers have
+//! in common.
 //!
 //! Invariant: revisions keep all their bits, and are compared for equality alone. Times and timeouts
 //! are cut off at [`MOST`]; the bytes keep them whole.
@@ -12,28 +13,28 @@ use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
 
 /// The greatest time and timeout that a column holds: no sum of two is past a signed 64-bit number.
-pub(super) const MOST: u64 = 1 << 61;
+pub(crate) const MOST: u64 = 1 << 61;
 
 /// A time or a timeout as a column holds it.
-pub(super) fn clamped(millis: u64) -> i64 {
+pub(crate) fn clamped(millis: u64) -> i64 {
     millis.min(MOST) as i64
 }
 
 /// A record's columns, except its key.
 #[derive(Debug)]
-pub(super) struct Columns {
-    pub(super) revision: i64,
-    pub(super) last_active: i64,
-    pub(super) index_deadline: i64,
-    pub(super) created_at: i64,
-    pub(super) inactivity: Option<i64>,
-    pub(super) absolute: Option<i64>,
-    pub(super) user: Option<Vec<u8>>,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Columns {
+    pub(crate) revision: i64,
+    pub(crate) last_active: i64,
+    pub(crate) index_deadline: i64,
+    pub(crate) created_at: i64,
+    pub(crate) inactivity: Option<i64>,
+    pub(crate) absolute: Option<i64>,
+    pub(crate) user: Option<Vec<u8>>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Columns {
-    pub(super) fn of(key: &SessionKey, record: &Record) -> Self {
+    pub(crate) fn of(key: &SessionKey, record: &Record) -> Self {
         let own = record.own_timeouts();
         Self {
             revision: as_column(record.revision()),
@@ -49,18 +50,18 @@ impl Columns {
 }
 
 /// A revision as a column holds it.
-pub(super) const fn as_column(revision: u64) -> i64 {
+pub(crate) const fn as_column(revision: u64) -> i64 {
     revision as i64
 }
 
 /// A row, as far as it makes a record.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
-    pub(super) revision: i64,
-    pub(super) last_active: i64,
-    pub(super) index_deadline: i64,
-    pub(super) user: Option<&'a [u8]>,
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Found<'a> {
+    pub(crate) revision: i64,
+    pub(crate) last_active: i64,
+    pub(crate) index_deadline: i64,
+    pub(crate) user: Option<&'a [u8]>,
+    pub(crate) bytes: &'a [u8],
 }
 
 impl Found<'_> {
@@ -69,7 +70,7 @@ impl Found<'_> {
     /// # Errors
     ///
     /// [`Error::DamagedRecord`](crate::error::Error::DamagedRecord) if the bytes are.
-    pub(super) fn decode(self, key: &SessionKey) -> Result<Record> {
+    pub(crate) fn decode(self, key: &SessionKey) -> Result<Record> {
         let stored = Stored {
             revision: self.revision as u64,
             last_active: time(self.last_active),
@@ -82,7 +83,7 @@ impl Found<'_> {
 }
 
 /// A record's end, by its columns.
-pub(super) fn outlined(
+pub(crate) fn outlined(
     last_active: i64,
     created_at: i64,
     inactivity: Option<i64>,
@@ -95,7 +96,7 @@ pub(super) fn outlined(
 }
 
 /// A time in a column.
-pub(super) fn time(column: i64) -> Timestamp {
+pub(crate) fn time(column: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(column).unwrap_or(0))
 }
 
@@ -105,20 +106,20 @@ fn is_whole(column: i64) -> bool {
 }
 
 /// What the stored `last_active` is, if a column shows it after a record was saved.
-pub(super) fn saved_at(column: i64, record: &Record) -> Timestamp {
+pub(crate) fn saved_at(column: i64, record: &Record) -> Timestamp {
     time(column).max(record.last_active())
 }
 
 /// A moment as statements take it: now, and the two timeouts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MomentColumns {
-    pub(super) now: i64,
-    pub(super) inactivity: i64,
-    pub(super) absolute: i64,
+pub(crate) struct MomentColumns {
+    pub(crate) now: i64,
+    pub(crate) inactivity: i64,
+    pub(crate) absolute: i64,
 }
 
 impl MomentColumns {
-    pub(super) fn of(moment: Moment) -> Self {
+    pub(crate) fn of(moment: Moment) -> Self {
         let (inactivity, absolute) = moment.timeouts.as_millis();
         Self {
             now: match moment.now.as_millis() {
@@ -133,13 +134,13 @@ impl MomentColumns {
 }
 
 /// The key after a key; `None` after the last.
-pub(super) fn next_key(key: &SessionKey) -> Option<SessionKey> {
+pub(crate) fn next_key(key: &SessionKey) -> Option<SessionKey> {
     let next = u128::from_be_bytes(*key.as_bytes()).checked_add(1)?;
     Some(SessionKey::from_bytes(next.to_be_bytes()))
 }
 
 /// The first key that is greater than `after`; `None` if there can be none.
-pub(super) fn first_key(after: Option<&SessionKey>) -> Option<SessionKey> {
+pub(crate) fn first_key(after: Option<&SessionKey>) -> Option<SessionKey> {
     match after {
         None => Some(SessionKey::from_bytes([0; 16])),
         Some(after) => next_key(after),

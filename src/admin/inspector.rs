@@ -1,11 +1,13 @@
 //! A handle for operators: it needs no content type, and changes nothing on its own.
 //!
 //! Invariant: opening one never creates a store, never sweeps, and never puts timeouts on record.
-//! It tells live from expired by the timeouts that are there.
+//! It tells live from expired by the timeouts that are there, and by the clock that its store goes
+//! by.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::admin::entry::StoredSession;
 use crate::admin::overview::Overview;
@@ -16,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::store::check::CheckReport;
+use crate::store::core::SWEEP_STEP;
 use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::clock::{Clock, SystemClock, Timestamp};
 use crate::time::moment::Moment;
@@ -27,15 +30,15 @@ pub type VisitSession<'a> = dyn FnMut(Result<StoredSession>) -> Result<ControlFl
 /// What is called for each user, with the number of their live sessions; `Break` ends the pass.
 pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + 'a;
 
-/// How many sessions one step of a sweep looks at.
-const SWEEP_STEP: usize = 1_000;
-
 /// A look into a store from outside its program: without its content type, its name of the content
 /// or its timeouts.
 ///
 /// Opening one creates nothing, sweeps nothing and puts no timeouts on record. It goes by the
-/// timeouts that the store's program put on record, so that a tool cannot delete what the program
-/// keeps. There is no background thread.
+/// timeouts that the store's program put on record, and by the server's clock where there is a
+/// server, so that a tool cannot delete what the program keeps. There is no background thread.
+///
+/// An engine may make something as it connects, before there is an inspector: those of PostgreSQL
+/// and MySQL make their tables where they are missing.
 ///
 /// A file is locked while it is open: a running program has to be asked through a store of its own.
 ///
@@ -66,7 +69,8 @@ const SWEEP_STEP: usize = 1_000;
 #[derive(Debug)]
 pub struct Inspector {
     engine: Arc<dyn Engine>,
-    clock: Arc<dyn Clock>,
+    /// `None` for the server's clock, or else this machine's.
+    clock: Option<Arc<dyn Clock>>,
     on_record: Option<Timeouts>,
     timeouts: Timeouts,
 }
@@ -89,20 +93,30 @@ impl Inspector {
     ///
     /// When the engine fails.
     pub fn on(engine: impl Engine) -> Result<Self> {
-        let found = engine.load_meta(TIMEOUTS)?;
-        let on_record = found.and_then(|bytes| Timeouts::from_bytes(&bytes));
+        let on_record = on_record(&engine)?;
         Ok(Self {
             engine: Arc::new(engine),
-            clock: Arc::new(SystemClock),
+            clock: None,
             on_record,
             timeouts: on_record.unwrap_or(Timeouts::ENDLESS),
         })
     }
 
-    /// Where the time comes from. Default: [`SystemClock`].
+    /// Where the time comes from. Default: the server's clock, where the engine has a server, as
+    /// for its store; the program's clock through its [door](super::RunningStore); else
+    /// [`SystemClock`].
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
-        Self { clock: Arc::new(clock), ..self }
+        Self { clock: Some(Arc::new(clock)), ..self }
+    }
+
+    /// The time by which this tells live from expired: see [`with_clock`](Self::with_clock).
+    ///
+    /// # Errors
+    ///
+    /// When the engine fails, or a clock shows a time before 1970.
+    pub fn now(&self) -> Result<SystemTime> {
+        Ok(self.moment()?.now.to_system_time())
     }
 
     /// Goes by these timeouts, instead of those on record, which stay there.
@@ -247,15 +261,28 @@ impl Inspector {
     /// how many have gone so far, and may end it.
     ///
     /// It goes by the timeouts on record. Under others, of [`with_timeouts`](Self::with_timeouts),
-    /// it passes over all sessions first.
+    /// it passes over all sessions first and last.
     ///
     /// # Errors
     ///
     /// When the store cannot be written. What earlier steps have deleted is deleted.
     pub fn sweep(&self, progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64> {
-        if Some(self.timeouts) != self.on_record {
-            self.engine.reindex(&self.timeouts)?;
+        if Some(self.timeouts) == self.on_record {
+            return self.sweep_by_index(progress);
         }
+        self.engine.reindex(&self.timeouts)?;
+        let swept = self.sweep_by_index(progress);
+        // It moved index entries to the deadlines that it went by, which may be later than those of
+        // the store: also where it failed, or was ended early.
+        let reindexed = match on_record(&*self.engine) {
+            Ok(Some(timeouts)) => self.engine.reindex(&timeouts),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        swept.and_then(|swept| reindexed.map(|()| swept))
+    }
+
+    fn sweep_by_index(&self, progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64> {
         let mut swept = 0;
         loop {
             let step = self.engine.remove_expired(self.moment()?, SWEEP_STEP)?;
@@ -291,7 +318,18 @@ impl Inspector {
     }
 
     pub(super) fn moment(&self) -> Result<Moment> {
-        let now = Timestamp::from_system_time(self.clock.now())?;
+        let now = match &self.clock {
+            Some(clock) => Timestamp::from_system_time(clock.now())?,
+            None => match self.engine.server_time()? {
+                Some(now) => now,
+                None => Timestamp::from_system_time(SystemClock.now())?,
+            },
+        };
         Ok(Moment { now, timeouts: self.timeouts })
     }
+}
+
+/// The timeouts that an engine has on record.
+pub(super) fn on_record(engine: &dyn Engine) -> Result<Option<Timeouts>> {
+    Ok(engine.load_meta(TIMEOUTS)?.and_then(|bytes| Timeouts::from_bytes(&bytes)))
 }

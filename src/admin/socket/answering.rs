@@ -117,6 +117,9 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             let value = engine.load_meta(name)?.map(|value| STANDARD.encode(value));
             Ok(Answer { value, ..Answer::default() })
         }
+        Request::Time {} => {
+            Ok(Answer { now: Some(core.moment()?.now.as_millis()), ..Answer::default() })
+        }
         Request::Stats {} => stats(core),
         Request::Flush {} => engine.flush().map(|()| Answer::default()),
         Request::Watch {} => Ok(Answer::default()),

@@ -48,6 +48,8 @@ pub(super) enum Request {
     Check {},
     /// A value about the store as a whole.
     Meta { name: String },
+    /// The program's time.
+    Time {},
     /// Numbers.
     Stats {},
     /// Makes everything as durable as it gets.
@@ -111,6 +113,9 @@ pub(super) struct Answer {
     pub(super) ended: Option<Vec<EndedText>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u64>,
+    /// In milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) now: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) more: Option<bool>,
     /// In base64.

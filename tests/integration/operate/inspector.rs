@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sessile::engine::{Engine, Moment, Sweep, Timestamp};
 use sessile::testing::ManualClock;
-use sessile::{Attributes, Error, Inspector, SessionOptions, SessionStore, Timeouts};
+use sessile::{
+    Attributes, Clock, Error, Inspector, MemoryEngine, SessionOptions, SessionStore, Timeouts,
+};
 
 use super::{folder, keys, store_at};
 
@@ -115,4 +120,76 @@ fn content_that_is_no_attributes_is_not_taken_for_any() {
     store.close().unwrap();
     let inspector = Inspector::open(&path).unwrap();
     assert_eq!(inspector.session(&key).unwrap().unwrap().attributes(), None);
+}
+
+/// An engine whose server is in a time of its own, and whose sweeps may fail half way.
+#[derive(Debug)]
+struct OnServer {
+    inner: Arc<MemoryEngine>,
+    clock: ManualClock,
+    fails: AtomicBool,
+}
+
+impl OnServer {
+    fn new() -> Arc<Self> {
+        let (inner, clock) = (Arc::default(), ManualClock::new());
+        Arc::new(Self { inner, clock, fails: AtomicBool::new(false) })
+    }
+}
+
+impl Engine for OnServer {
+    fn server_time(&self) -> sessile::Result<Option<Timestamp>> {
+        Timestamp::from_system_time(self.clock.now()).map(Some)
+    }
+
+    fn remove_expired(&self, moment: Moment, limit: usize) -> sessile::Result<Sweep> {
+        let sweep = self.inner.remove_expired(moment, limit)?;
+        match self.fails.load(Ordering::SeqCst) {
+            true => Err(Error::Closed),
+            false => Ok(sweep),
+        }
+    }
+
+    sessile::forward_engine!(inner, but server_time, remove_expired);
+}
+
+#[test]
+fn a_server_is_looked_into_by_its_own_clock() {
+    let engine = OnServer::new();
+    let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine)).manual_maintenance();
+    let store = builder.timeouts(days(10, 30)).build().unwrap();
+    let session = store.create_for_user("ann", 1).unwrap();
+    // The server is in the past, so that to this machine the session has expired long ago.
+    let inspector = Inspector::on(Arc::clone(&engine)).unwrap();
+    assert_eq!(inspector.now().unwrap(), engine.clock.now());
+    assert_eq!(inspector.overview().unwrap().sessions, 1);
+    assert!(!inspector.session(&session.key()).unwrap().unwrap().is_expired());
+    assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 0);
+    assert!(store.read(session.id()).unwrap().is_some());
+    // It follows that clock, and one that is named comes before it.
+    engine.clock.advance(Duration::from_secs(11 * 86_400));
+    assert!(inspector.session(&session.key()).unwrap().unwrap().is_expired());
+    let inspector = inspector.with_clock(ManualClock::new());
+    assert!(!inspector.session(&session.key()).unwrap().unwrap().is_expired());
+}
+
+#[test]
+fn a_sweep_by_longer_timeouts_leaves_the_index_as_those_on_record_need_it() {
+    for (fails, ends) in [(false, false), (false, true), (true, false)] {
+        let engine = OnServer::new();
+        let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+        let store = builder.manual_maintenance().timeouts(days(1, 2)).build().unwrap();
+        (0..2_000).for_each(|number| drop(store.create(number).unwrap()));
+        engine.clock.advance(Duration::from_secs(90_000));
+        let inspector = Inspector::on(Arc::clone(&engine)).unwrap().with_timeouts(days(5, 30));
+        engine.fails.store(fails, Ordering::SeqCst);
+        let swept = inspector.sweep(&mut |_| match ends {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        engine.fails.store(false, Ordering::SeqCst);
+        assert_eq!(swept.ok(), if fails { None } else { Some(0) });
+        assert!(store.check().unwrap().is_sound(), "{fails} {ends}");
+        assert_eq!(store.clean_up_expired().unwrap(), 2_000, "by its own timeouts");
+    }
 }

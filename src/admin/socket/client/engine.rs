@@ -165,8 +165,9 @@ impl Engine for RunningStore {
         self.only_by_the_program("nothing is put on record")
     }
 
+    /// The time of the program, which may have a clock, or a server, of its own.
     fn server_time(&self) -> Result<Option<Timestamp>> {
-        Ok(None)
+        Ok(self.alone(&Request::Time {})?.now.map(Timestamp::from_millis))
     }
 
     fn attach(&self, _: Timeouts) -> Result<Attachment> {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::admin::copying::{Keys, OnProgress, Progress, Steps, for_each_record};
-use crate::admin::inspector::Inspector;
+use crate::admin::inspector::{Inspector, on_record};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Insert, Replace};
@@ -38,8 +38,8 @@ pub struct TransferReport {
     pub ended: u64,
     /// Sessions that are the same in both, by the comparison at the end.
     pub equal: u64,
-    /// Sessions that are not, or only in one of the two. Where the source is in use they may have
-    /// changed since the second pass.
+    /// Sessions that are not, or only in one of the two, or damaged in the target. Where the source
+    /// is in use they may have changed since the second pass.
     pub differing: Keys,
     /// Records of the source that are damaged, and so not in the target.
     pub damaged: Keys,
@@ -49,7 +49,10 @@ pub struct TransferReport {
 /// end. The second pass takes what has changed in the source during the first.
 ///
 /// What ended in the source meanwhile ends in the target if the target was empty at the beginning,
-/// or with `exact`: then the target holds nothing but what the source holds.
+/// or with `exact`: then the target holds nothing but what the source holds. A transfer that was
+/// broken off has left something in the target, so repeat it with `exact` if nothing else is there.
+///
+/// A damaged record is neither copied nor replaced nor ended, on either side.
 ///
 /// # Errors
 ///
@@ -79,6 +82,7 @@ pub fn transfer(
 ) -> Result<TransferReport> {
     let (source, target) = (from.engine(), to.engine());
     take_on_metadata(source, target)?;
+    let kept_for = on_record(target)?.unwrap_or(Timeouts::ENDLESS);
     let exact = exact || target.stats()?.stored == 0;
     let timeouts = from.moment()?.timeouts;
     let mut report = TransferReport::default();
@@ -93,7 +97,9 @@ pub fn transfer(
             if record.is_expired(moment) {
                 return Ok(());
             }
-            match bring_in_step(target, &key, record, moment)? {
+            // The target's timeouts may be shorter, and its index must not be late by them.
+            let deadline = record.deadline(&kept_for).min(record.index_deadline());
+            match bring_in_step(target, &key, record.indexed_under(deadline), moment)? {
                 Some(Step::Copied) => *copied += 1,
                 Some(Step::Updated) => *updated += 1,
                 None => {}
@@ -118,6 +124,30 @@ pub(super) enum Stored {
     Already,
     /// Another is there.
     Differing(Record),
+    /// One is there that cannot be read.
+    Damaged,
+}
+
+/// What an engine holds under a key.
+enum Found {
+    Nothing,
+    Sound(Record),
+    /// It is there, whatever it was.
+    Damaged,
+}
+
+impl Found {
+    fn under(key: &SessionKey, engine: &dyn Engine, moment: Moment) -> Result<Self> {
+        match engine.load(key, moment) {
+            Ok(found) => Ok(found.map_or(Self::Nothing, Self::Sound)),
+            Err(Error::DamagedRecord { .. }) => Ok(Self::Damaged),
+            Err(error) => Err(error),
+        }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
 }
 
 /// Stores a record under a key where there is none.
@@ -136,11 +166,15 @@ pub(super) fn put_if_missing(
             Insert::UserFull => return Err(Error::UserFull { max: u64::MAX }),
         }
         // It may go between the two.
-        if let Some(found) = engine.load(key, Moment::BEGINNING)? {
-            return Ok(match is_same(&found, &record) {
-                true if found.last_active() >= record.last_active() => Stored::Already,
-                _ => Stored::Differing(found),
-            });
+        match Found::under(key, engine, Moment::BEGINNING)? {
+            Found::Nothing => {}
+            Found::Damaged => return Ok(Stored::Damaged),
+            Found::Sound(found) => {
+                return Ok(match is_same(&found, &record) {
+                    true if found.last_active() >= record.last_active() => Stored::Already,
+                    _ => Stored::Differing(found),
+                });
+            }
         }
     }
     Err(Error::Conflict { key: *key })
@@ -161,7 +195,8 @@ fn bring_in_step(
     for _ in 0..TRIES {
         let found = match put_if_missing(target, key, record.clone(), moment)? {
             Stored::Now => return Ok(Some(Step::Copied)),
-            Stored::Already => return Ok(None),
+            // What is damaged is named by the comparison.
+            Stored::Already | Stored::Damaged => return Ok(None),
             Stored::Differing(found) => found,
         };
         if is_same(&found, &record) {
@@ -187,8 +222,8 @@ fn bring_in_step(
 fn end_what_ended(from: &Inspector, to: &Inspector) -> Result<u64> {
     let mut ended = 0;
     to.engine().scan(None, &mut |key, record| {
-        // A damaged one is the target's own matter.
-        if record.is_ok() && from.engine().load(&key, from.moment()?)?.is_none() {
+        // A damaged one is the target's own matter; one that is damaged in the source is there.
+        if record.is_ok() && Found::under(&key, from.engine(), from.moment()?)?.is_nothing() {
             let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
             ended += u64::from(removed.is_some());
         }
@@ -209,18 +244,15 @@ fn compare(
         if record.is_expired(moment) {
             return Ok(());
         }
-        match to.engine().load(&key, Moment::BEGINNING)? {
-            Some(found) if is_same(&found, &record) => *equal += 1,
+        match Found::under(&key, to.engine(), Moment::BEGINNING)? {
+            Found::Sound(found) if is_same(&found, &record) => *equal += 1,
             _ => differing.add(key),
         }
         Ok(())
     })?;
     to.engine().scan(None, &mut |key, record| {
-        let only_there = match record {
-            Ok(_) => from.engine().load(&key, Moment::BEGINNING)?.is_none(),
-            Err(_) => false,
-        };
-        if only_there {
+        let source = from.engine();
+        if record.is_ok() && Found::under(&key, source, Moment::BEGINNING)?.is_nothing() {
             differing.add(key);
         }
         Ok(ControlFlow::Continue(()))

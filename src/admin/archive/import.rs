@@ -45,7 +45,7 @@ pub struct ImportReport {
     pub already_there: u64,
     /// Sessions that were expired, and so not imported.
     pub expired: u64,
-    /// Sessions that it had and that differ; they are as they were.
+    /// Sessions that it had and that differ, or are damaged; they are as they were.
     pub differing: Keys,
     /// Where the archive is at fault, if only a [part](ImportOptions::partial) could be imported.
     pub fault: Option<Error>,
@@ -107,7 +107,7 @@ impl Inspector {
                         Stored::Differing(it) if is_same(&it, &imported) => {
                             report.already_there += 1;
                         }
-                        Stored::Differing(_) => report.differing.add(key),
+                        Stored::Differing(_) | Stored::Damaged => report.differing.add(key),
                     }
                 }
                 Ok(None) => break,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile::admin::transfer;
+use sessile::engine::{Engine, Moment, Record, Visit};
 use sessile::testing::ManualClock;
-use sessile::{Error, Inspector, MemoryEngine, SessionStore};
+use sessile::{Error, Inspector, MemoryEngine, SessionKey, SessionStore, Timeouts};
 
 use super::{go_on, keys};
 
@@ -88,4 +89,90 @@ fn content_of_another_name_is_not_mixed_in() {
     let refused = world.transfer(false).unwrap_err();
     assert!(matches!(refused, Error::ContentMismatch { .. }), "{refused:?}");
     assert_eq!(keys(&world.inspector(&world.to)), []);
+}
+
+#[test]
+fn the_index_of_a_target_with_shorter_timeouts_is_not_late() {
+    let world = World::new();
+    let seconds = |inactivity, absolute| Timeouts::from_seconds(inactivity, absolute).unwrap();
+    let open = |engine: &Memory, timeouts: Timeouts| {
+        let builder = SessionStore::<u32>::builder().engine(engine.clone());
+        let builder = builder.clock(world.clock.clone()).manual_maintenance();
+        builder.timeouts(timeouts).build().unwrap()
+    };
+    let short = open(&world.to, seconds(10, 60));
+    let store = open(&world.from, seconds(1_000, 2_000));
+    let mut sessions: Vec<_> = (0..3).map(|number| store.create(number).unwrap()).collect();
+    assert_eq!(world.transfer(false).unwrap().copied, 3);
+    let is_sound = || world.inspector(&world.to).check().unwrap().is_sound();
+    assert!(is_sound());
+    // One is replaced, and one is touched.
+    *sessions[0].content_mut() = 9;
+    store.update(&mut sessions[0]).unwrap();
+    world.clock.advance(Duration::from_secs(5));
+    store.extend_lifetime(sessions[1].id()).unwrap();
+    assert_eq!(world.transfer(false).unwrap().updated, 2);
+    assert!(is_sound());
+    world.clock.advance(Duration::from_secs(7));
+    assert_eq!(short.clean_up_expired().unwrap(), 2, "they are swept when they have expired");
+}
+
+/// An engine in which one record is damaged.
+#[derive(Debug)]
+struct Damaged {
+    inner: Memory,
+    key: SessionKey,
+}
+
+impl Damaged {
+    fn seen(&self, key: &SessionKey, record: Record) -> sessile::Result<Record> {
+        match *key == self.key {
+            true => Err(Error::DamagedRecord { key: *key, reason: "its checksum is wrong" }),
+            false => Ok(record),
+        }
+    }
+}
+
+impl Engine for Damaged {
+    fn load(&self, key: &SessionKey, moment: Moment) -> sessile::Result<Option<Record>> {
+        self.inner.load(key, moment)?.map(|record| self.seen(key, record)).transpose()
+    }
+
+    fn scan(&self, after: Option<&SessionKey>, visit: &mut Visit<'_>) -> sessile::Result<()> {
+        self.inner.scan(after, &mut |key, record| {
+            visit(key, record.and_then(|record| self.seen(&key, record)))
+        })
+    }
+
+    sessile::forward_engine!(inner, but load, scan);
+}
+
+#[test]
+fn a_damaged_record_on_either_side_ends_nothing_and_is_named() {
+    let world = World::new();
+    let store = world.store(&world.from);
+    let sessions: Vec<_> = (0..5).map(|number| store.create(number).unwrap()).collect();
+    world.transfer(false).unwrap();
+    let key = sessions[2].key();
+    let damaged = |engine: &Memory| {
+        let engine = Damaged { inner: engine.clone(), key };
+        Inspector::on(engine).unwrap().with_clock(world.clock.clone())
+    };
+    let (from, to) = (world.inspector(&world.from), world.inspector(&world.to));
+
+    let report = transfer(&damaged(&world.from), &to, true, &mut go_on).unwrap();
+    assert_eq!((report.ended, report.equal, report.damaged.first()), (0, 4, &[key][..]));
+    assert_eq!(keys(&to).len(), 5, "the target keeps what the source cannot show");
+
+    let report = transfer(&from, &damaged(&world.to), true, &mut go_on).unwrap();
+    assert_eq!((report.ended, report.equal, report.differing.first()), (0, 4, &[key][..]));
+    assert_eq!(keys(&to).len(), 5);
+
+    // An archive meets it as well.
+    let mut archive = Vec::new();
+    let all = sessile::admin::LeaveOut::nothing();
+    from.export(&mut archive, true, &all, &mut go_on).unwrap();
+    let (mut archive, options) = (std::io::Cursor::new(archive), Default::default());
+    let report = damaged(&world.to).import(&mut archive, &options, &mut go_on).unwrap();
+    assert_eq!((report.already_there, report.differing.first()), (4, &[key][..]));
 }

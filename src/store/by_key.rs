@@ -14,7 +14,7 @@ use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::Session;
 use crate::session::info::SessionInfo;
-use crate::session::user::UserId;
+use crate::session::user::{UserId, UserKey};
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
 use crate::store::events::EndReason;
@@ -116,7 +116,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         key: &SessionKey,
         mut change: impl FnMut(&mut SessionByKey<C>) -> R,
     ) -> Result<R::Output, R::Error> {
-        let changed = self.change_key(key, &mut change)?;
+        let changed = self.change_key(key, None, &mut change)?;
         Ok(changed.map_or_else(R::gone, |(value, session)| R::saved(value, session)))
     }
 
@@ -137,9 +137,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// own, and says how many: for a role or a plan that this session has just changed. The closure
     /// may return an error of its own, which ends it.
     ///
+    /// Goes by the user that the store holds for the session, as
+    /// [`destroy_others`](Self::destroy_others) does, not by an unsaved
+    /// [`set_user`](Session::set_user). A session that comes to be another user's meanwhile is not
+    /// changed: each commit compares whose it is.
+    ///
     /// # Errors
     ///
-    /// As for [`modify_key`](Self::modify_key); what was changed before stays changed.
+    /// [`Error::Gone`] if the session itself is not there any more; nothing is changed then. Else
+    /// as for [`modify_key`](Self::modify_key); what was changed before stays changed.
     ///
     /// # Examples
     ///
@@ -158,25 +164,33 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         session: &Session<C>,
         mut change: impl FnMut(&mut SessionByKey<C>) -> R,
     ) -> Result<u64, R::Error> {
-        let Some(user) = session.user() else { return Ok(0) };
+        let (core, key) = (&self.handle.core, session.key());
+        let stored = core.counting_damage(core.engine.load(&key, core.moment()?))?;
+        let Some(owner) = stored.ok_or(Error::Gone { key })?.user() else { return Ok(0) };
+        let Some(user) = owner.to_id() else { return Ok(0) };
         let mut changed = 0;
         for other in self.sessions_of(user)? {
-            if other.key() != session.key() {
-                changed += u64::from(self.change_key(&other.key(), &mut change)?.is_some());
+            if other.key() != key {
+                let other = self.change_key(&other.key(), Some(&owner), &mut change)?;
+                changed += u64::from(other.is_some());
             }
         }
         Ok(changed)
     }
 
-    /// Reads, changes and saves, until it fits.
+    /// Reads, changes and saves, until it fits. A session of somebody else than the owner counts as
+    /// missing.
     fn change_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
+        owner: Option<&UserKey>,
         change: &mut impl FnMut(&mut SessionByKey<C>) -> R,
     ) -> Result<Changed<R, C>, R::Error> {
         let core = &self.handle.core;
         for _ in 0..MAX_ATTEMPTS {
             let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
+            // The revision that is replaced below is this one's, so nobody gets it meanwhile.
+            let stored = stored.filter(|stored| owner.is_none_or(|owner| stored.is_of(owner)));
             let Some(stored) = stored else { return Ok(None) };
             let mut session = self.by_key(*key, &stored)?;
             let value = change(&mut session).into_value()?;

@@ -160,6 +160,35 @@ pub fn every_other_session_of_a_user_is_changed_and_nobody_elses<F: EngineFixtur
     assert!(left[0] == 0 && left[1] > 0, "one was changed before: {left:?}");
 }
 
+pub fn a_change_of_a_users_other_sessions_looks_at_whose_they_are<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let mut here = created_for(&store, "ann", 1);
+    let others = [2, 3].map(|number| created_for(&store, "ann", number));
+    // Whoever is visited first gives both to Bob: the one that is being changed, and the one that
+    // was listed and comes next.
+    let mut given = false;
+    let changed = store.update_others(&here, |session| {
+        if !std::mem::replace(&mut given, true) {
+            for other in &others {
+                store.modify(other.id(), |other| other.set_user("bob")).unwrap();
+            }
+        }
+        *session.content_mut() += 100;
+    });
+    assert_eq!(changed.unwrap(), 0);
+    let contents = || others.each_ref().map(|other| *stored(&store, other.id()).content());
+    assert_eq!(contents(), [2, 3], "they are Bob's");
+
+    // What is unsaved decides nothing.
+    here.set_user("bob");
+    let add = |session: &mut SessionByKey<u64>| *session.content_mut() += 100;
+    assert_eq!(store.update_others(&here, add).unwrap(), 0);
+    assert_eq!(contents(), [2, 3]);
+    assert!(store.destroy(here.id()).unwrap());
+    assert_gone(store.update_others(&here, add), "update_others");
+}
+
 pub fn a_users_sessions_are_listed_with_their_content<F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<Cart>();

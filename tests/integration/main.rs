@@ -1,6 +1,7 @@
 //! Everything that is tested from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod adoption;
 mod app_dir;
 mod bad_files;
 mod bad_records;

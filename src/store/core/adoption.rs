@@ -22,6 +22,9 @@ struct Pending {
     due: Timestamp,
     /// Whether the background thread has come by, which it does after one sweep interval.
     thread_came: bool,
+    /// How many steps of a sweep went by the lenient timeouts, and so may have moved index entries
+    /// past the store's own deadlines.
+    lenient_steps: u64,
 }
 
 /// Whose sweep it is.
@@ -56,6 +59,7 @@ impl Adoption {
             lenient: own.longer_of_each(&on_record),
             due: opened_at.saturating_add(millis),
             thread_came: false,
+            lenient_steps: 0,
         })))
     }
 
@@ -89,8 +93,28 @@ impl Adoption {
         self.0.lock().is_some_and(|pending| now >= pending.due)
     }
 
-    pub(crate) fn done(&self) {
-        *self.0.lock() = None;
+    /// A step that began by lenient timeouts has ended. Whether they were given up meanwhile: then
+    /// nobody else makes right what the step has moved.
+    #[must_use]
+    pub(crate) fn ends_lenient_step(&self) -> bool {
+        match self.0.lock().as_mut() {
+            Some(pending) => {
+                pending.lenient_steps += 1;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// How many such steps have ended; `None` once the store's own timeouts are adopted.
+    pub(crate) fn lenient_steps(&self) -> Option<u64> {
+        self.0.lock().map(|pending| pending.lenient_steps)
+    }
+
+    /// From now on every sweep goes by the store's own timeouts. Answers
+    /// [`lenient_steps`](Self::lenient_steps) for the last time.
+    pub(crate) fn done(&self) -> Option<u64> {
+        self.0.lock().take().map(|pending| pending.lenient_steps)
     }
 }
 
@@ -117,7 +141,10 @@ mod tests {
         assert_eq!(thread.decide(at(1_000), Sweeper::Thread), lenient);
         assert_eq!(thread.decide(at(1_000), Sweeper::Thread), Sweeping::AfterAdoption);
         assert!(!pending().is_due(at(14)) && pending().is_due(at(15)));
-        thread.done();
+        assert!(!thread.ends_lenient_step());
+        assert_eq!((thread.lenient_steps(), thread.done()), (Some(1), Some(1)));
+        assert!(thread.ends_lenient_step());
+        assert_eq!((thread.lenient_steps(), thread.done()), (None, None));
         assert!(!thread.is_due(at(1_000)));
         assert_eq!(thread.decide(at(0), Sweeper::Thread), Sweeping::Own);
         assert_eq!(thread.on_record(), None);

@@ -200,13 +200,15 @@ impl StoreCore {
     }
 
     fn note_timeouts(&self) -> Result<()> {
-        if self.adoption.on_record().is_some() {
-            // A step that made room may have moved entries since the store was opened.
-            self.engine.reindex(&self.timeouts)?;
-            self.engine.store_meta(meta::TIMEOUTS, &self.timeouts.to_bytes())?;
-            self.adoption.done();
+        let Some(steps) = self.adoption.lenient_steps() else { return Ok(()) };
+        // A step that made room may have moved entries since the store was opened.
+        self.engine.reindex(&self.timeouts)?;
+        self.engine.store_meta(meta::TIMEOUTS, &self.timeouts.to_bytes())?;
+        match self.adoption.done() {
+            // And another one since.
+            Some(later) if later != steps => self.engine.reindex(&self.timeouts),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn sweep_all(&self) -> Result<u64> {
@@ -226,12 +228,17 @@ impl StoreCore {
 
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
-        let timeouts = self.adoption.lenient().unwrap_or(moment.timeouts);
-        let moment = Moment { timeouts, ..moment };
-        let sweep = self.engine.remove_expired(moment, SWEEP_STEP)?;
-        self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
-        self.tell_ended(&sweep.removed, EndReason::Expired);
-        Ok(sweep)
+        let lenient = self.adoption.lenient();
+        let moment = Moment { timeouts: lenient.unwrap_or(moment.timeouts), ..moment };
+        let swept = self.engine.remove_expired(moment, SWEEP_STEP);
+        if let Ok(sweep) = &swept {
+            self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
+            self.tell_ended(&sweep.removed, EndReason::Expired);
+        }
+        if lenient.is_some() && self.adoption.ends_lenient_step() {
+            self.engine.reindex(&self.timeouts)?;
+        }
+        swept
     }
 
     /// One step of a sweep in the background.

@@ -75,7 +75,8 @@ pub struct Stats {
     pub checkpoints: u64,
     /// How often the file was opened again after an I/O error, since the store was opened.
     pub reopenings: u64,
-    /// How often an [`Observer`](crate::Observer) panicked since the store was opened.
+    /// How often an [`Observer`](crate::Observer) panicked, or a recorder of the feature `metrics`,
+    /// since the store was opened.
     pub observer_panics: u64,
     /// The longer timeouts on record, as long as the store's shorter ones wait to be
     /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under
@@ -109,10 +110,9 @@ impl<B, C> Visited for ControlFlow<B, C> {
 impl StoreCore {
     /// What [`SessionStore::stats`] answers.
     pub(crate) fn stats(&self) -> Result<Stats> {
-        let core = self;
-        let sessions = core.engine.count(core.moment()?)?;
-        let engine = core.engine.stats()?;
-        let counters = &core.counters;
+        let sessions = self.engine.count(self.moment()?)?;
+        let engine = self.engine.stats()?;
+        let counters = &self.counters;
         Ok(Stats {
             sessions,
             file_bytes: engine.file_bytes,
@@ -125,12 +125,12 @@ impl StoreCore {
             checkpoints: engine.checkpoints,
             reopenings: engine.reopenings,
             missed_promises: counters.missed_promises.load(Ordering::Relaxed),
-            observer_panics: core.events.as_ref().map_or(0, |events| events.panics()),
+            observer_panics: self.events.as_ref().map_or(0, |events| events.panics()),
             clock_jumps: engine.clock_jumps,
             swept: counters.swept.load(Ordering::Relaxed),
             damaged_records: counters.damaged_records.load(Ordering::Relaxed),
             maintenance_failures: counters.maintenance_failures.load(Ordering::Relaxed),
-            longer_timeouts_on_record: core.adoption.on_record(),
+            longer_timeouts_on_record: self.adoption.on_record(),
             last_maintenance_failure: counters.failing.lock().last(),
         })
     }

@@ -110,6 +110,40 @@ fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
     }
 }
 
+/// An engine whose numbers cannot be had.
+#[derive(Debug)]
+struct NoNumbers {
+    inner: sessile::MemoryEngine,
+    asked: Arc<AtomicU64>,
+}
+
+impl sessile::engine::Engine for NoNumbers {
+    fn stats(&self) -> sessile::Result<sessile::engine::EngineStats> {
+        match thread::current().name() {
+            Some(THREAD_NAME) => {
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                std::panic::resume_unwind(Box::new("on purpose"))
+            }
+            _ => self.inner.stats(),
+        }
+    }
+
+    sessile::forward_engine!(inner, but stats);
+}
+
+#[test]
+fn a_panic_as_observers_are_told_of_the_engine_is_counted_and_ends_no_thread() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let engine = NoNumbers { inner: sessile::MemoryEngine::new(), asked: Arc::clone(&asked) };
+    let builder = SessionStore::builder().engine(engine).observer(|_: &sessile::Event| {});
+    let store: SessionStore<u32> = builder.touch_interval(MS).sweep_interval(MS).build().unwrap();
+    // Once for the work as it begins, and once for each sweep: each panics, and the next one comes.
+    wait_until(|| asked.load(Ordering::SeqCst) >= 4);
+    assert!(store.stats().unwrap().maintenance_failures >= 3);
+    store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
+    wait_until(|| store.stats().unwrap().swept == 1);
+}
+
 /// A clock that keeps the thread that sweeps waiting, and says how often that has asked.
 #[derive(Debug, Default)]
 struct SlowSweeps {

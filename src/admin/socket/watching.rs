@@ -40,6 +40,7 @@ impl<'a> Watching<'a> {
         let (to, events) = sync_channel(WAITING);
         let missed = Arc::<AtomicU64>::default();
         let sender = Sender { to, missed: Arc::clone(&missed) };
+        core.note_engine_for_a_new_watcher();
         let number = core.events.as_ref().map(|events| events.add_watcher(Arc::new(sender)));
         Self { core, number, events, missed }
     }
@@ -60,5 +61,53 @@ impl Drop for Watching<'_> {
         if let (Some(events), Some(number)) = (&self.core.events, self.number) {
             events.remove_watcher(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::contract::Engine;
+    use crate::engine::memory::MemoryEngine;
+    use crate::engine::outcome::EngineStats;
+    use crate::error::Result;
+    use crate::store::SessionStore;
+
+    /// An engine that has done checkpoints.
+    #[derive(Debug)]
+    struct Busy {
+        inner: MemoryEngine,
+        checkpoints: Arc<AtomicU64>,
+    }
+
+    impl Engine for Busy {
+        fn stats(&self) -> Result<EngineStats> {
+            let checkpoints = self.checkpoints.load(Ordering::SeqCst);
+            Ok(EngineStats { checkpoints, ..self.inner.stats()? })
+        }
+
+        crate::forward_engine!(inner, but stats);
+    }
+
+    #[test]
+    fn who_begins_to_watch_is_told_of_nothing_that_an_engine_did_before() {
+        let checkpoints = Arc::new(AtomicU64::new(7));
+        let engine = Busy { inner: MemoryEngine::new(), checkpoints: Arc::clone(&checkpoints) };
+        let builder = SessionStore::<u32>::builder().engine(engine).manual_maintenance();
+        let store = builder.build().unwrap();
+        let core = store.shared_core();
+        let told = |watching: &Watching<'_>| watching.events.try_iter().count();
+        let first = Watching::begin(&core);
+        core.note_engine();
+        assert_eq!(told(&first), 0);
+        checkpoints.store(8, Ordering::SeqCst);
+        let second = Watching::begin(&core);
+        core.note_engine();
+        assert_eq!((told(&first), told(&second)), (1, 0));
+        drop((first, second));
+        checkpoints.store(9, Ordering::SeqCst);
+        let third = Watching::begin(&core);
+        core.note_engine();
+        assert_eq!(told(&third), 0);
     }
 }

@@ -79,6 +79,17 @@ impl StoreCore {
         self.tell(|| Event::PromiseMissed { promised, waited });
     }
 
+    /// Before somebody begins to watch, who is not to be told of what the engine did before: the
+    /// others are told now. If there are none, nobody is.
+    #[cfg(all(feature = "admin", unix))]
+    pub(crate) fn note_engine_for_a_new_watcher(&self) {
+        if self.heard().is_some() {
+            self.note_engine();
+        } else if let Ok(now) = self.engine.stats() {
+            *self.counters.engine_seen.lock() = now;
+        }
+    }
+
     /// What the engine has done since this was called last, by its own numbers.
     pub(crate) fn note_engine(&self) {
         let Some(events) = self.heard() else { return };

@@ -81,14 +81,21 @@ impl Events {
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn gauges(&self, stats: &EngineStats) {
         #[cfg(feature = "metrics")]
-        crate::store::events::measured::gauges(stats);
+        self.caught(|| crate::store::events::measured::gauges(stats));
     }
 
     /// How long a background task took.
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn took(&self, task: MaintenanceTask, time: Duration) {
         #[cfg(feature = "metrics")]
-        crate::store::events::measured::took(task, time);
+        self.caught(|| crate::store::events::measured::took(task, time));
+    }
+
+    /// Calls the program's own code, a recorder's for one, and counts its panic.
+    fn caught(&self, tell: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn panics(&self) -> u64 {
@@ -135,9 +142,7 @@ impl Events {
         let watchers = Arc::clone(&self.watchers.read().there);
         let watchers = watchers.iter().map(|(_, watcher)| watcher);
         for observer in self.observers.iter().chain(watchers) {
-            if catch_unwind(AssertUnwindSafe(|| observer.observe(event))).is_err() {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-            }
+            self.caught(|| observer.observe(event));
         }
     }
 }

@@ -91,3 +91,44 @@ pub(super) fn gauges(stats: &EngineStats) {
 pub(super) fn took(task: MaintenanceTask, time: Duration) {
     histogram!(DURATION, "task" => task.name()).record(time.as_secs_f64());
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::*;
+    use crate::store::events::dispatch::Events;
+
+    /// A recorder that refuses everything, as one does whose registry is broken.
+    struct Broken;
+
+    fn broken() -> ! {
+        std::panic::resume_unwind(Box::new("on purpose"))
+    }
+
+    impl Recorder for Broken {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            broken()
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            broken()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            broken()
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_recorder_is_counted_and_ends_no_thread() {
+        let events = Events::new(vec![std::sync::Arc::new(Measured(()))]);
+        metrics::with_local_recorder(&Broken, || {
+            events.tell(&Event::Cleared);
+            events.gauges(&EngineStats::default());
+            events.took(MaintenanceTask::Flush, Duration::ZERO);
+        });
+        assert_eq!(events.panics(), 3);
+    }
+}

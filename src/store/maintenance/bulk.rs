@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::Result;
 use crate::store::core::failing::Task;
 use crate::store::core::{PAUSE, StoreCore};
 use crate::store::maintenance::signal::Signal;
@@ -21,8 +22,8 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             return;
         }
         if told.work {
-            core.note(Task::Work, guarded(|| core.engine.run_background_work()));
-            core.note_engine();
+            let done = guarded(|| core.engine.run_background_work());
+            core.note(Task::Work, done.and(tell_of_engine(core)));
         }
         if ticks::now() >= due {
             let begun = ticks::now();
@@ -43,10 +44,15 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
                 Err(_) => intervals.flush.min(intervals.sweep),
             };
             due = ticks::now() + pause;
-            if begins_round {
-                core.note_engine();
-            }
-            core.note(Task::Sweep, step.map(drop));
+            let told = if begins_round { tell_of_engine(core) } else { Ok(()) };
+            core.note(Task::Sweep, step.map(drop).and(told));
         }
     }
+}
+
+fn tell_of_engine(core: &StoreCore) -> Result<()> {
+    guarded(|| {
+        core.note_engine();
+        Ok(())
+    })
 }

@@ -39,7 +39,12 @@ pub(super) enum Users {
 
 /// Compares the program's name with those that the store holds, and notes down what is new.
 pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
-    let stored = engine.load_meta(CONTENT_NAME)?.unwrap_or_default();
+    let stored = match (engine.load_meta(CONTENT_NAME)?, names.given) {
+        (Some(stored), _) => stored,
+        // Another program may name it just now: both go by the name that is there then.
+        (None, Some(name)) => engine.init_meta(CONTENT_NAME, name.as_bytes())?,
+        (None, None) => return Ok(()),
+    };
     let stored = String::from_utf8_lossy(&stored);
     let held: Vec<&str> = stored.split(SEPARATOR).filter(|name| !name.is_empty()).collect();
     let is_renamed = names.renamed.iter().any(|name| held.contains(&name.as_str()));
@@ -122,6 +127,44 @@ mod tests {
             assert!(text.contains("`cart`") && text.contains("rename_content"), "{text}");
         }
         assert_eq!(names(&engine), "cart");
+    }
+
+    /// An engine on which another program names the content just after this one has looked.
+    #[derive(Debug, Default)]
+    struct Raced {
+        inner: MemoryEngine,
+        is_named: std::sync::atomic::AtomicBool,
+    }
+
+    impl Engine for Raced {
+        fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+            let found = self.inner.load_meta(name)?;
+            if !self.is_named.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                self.inner.store_meta(CONTENT_NAME, b"theirs")?;
+            }
+            Ok(found)
+        }
+
+        crate::forward_engine!(inner, but load_meta);
+    }
+
+    #[test]
+    fn of_two_programs_that_name_a_new_store_one_is_refused() {
+        for users in [Users::PerhapsOthers, Users::This] {
+            let engine = Raced::default();
+            engine.inner.scan(None, &mut |_, _| unreachable!("it is new")).unwrap();
+            let names = Names { given: Some("ours"), renamed: &[], users };
+            let settled = super::settle(&engine, &names);
+            let named = engine.inner.load_meta(CONTENT_NAME).unwrap().unwrap();
+            match users {
+                Users::PerhapsOthers => {
+                    assert!(matches!(settled, Err(Error::ContentMismatch { .. })), "{settled:?}");
+                    assert_eq!(named, b"theirs");
+                }
+                // Nobody else has the file, and it is empty: any name will do.
+                Users::This => assert_eq!((settled.is_ok(), named), (true, b"ours\0theirs".into())),
+            }
+        }
     }
 
     #[test]

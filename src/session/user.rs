@@ -62,8 +62,8 @@ impl UserId {
         }
     }
 
-    /// The bytes under which engines index the user: a tag, then the number (8 bytes, big-endian)
-    /// or the text in UTF-8.
+    /// The bytes under which engines index the user: a tag, then the number (8 bytes, or 16 where it
+    /// does not fit 8, big-endian) or the text in UTF-8.
     pub(crate) fn to_key(&self) -> Result<UserKey> {
         let bytes = match &self.0 {
             Repr::Number(number) => convert::number_to_bytes(*number),

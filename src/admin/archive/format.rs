@@ -187,7 +187,8 @@ impl UserText {
         const NO_USER: &str = "names no user";
         let user = match self {
             Self::Text(text) => UserId::from(text.as_str()),
-            Self::Number(digits) => match (digits.parse::<u64>(), digits.parse::<i64>()) {
+            // A user is any number that `UserId` takes, and not only one of 64 bits.
+            Self::Number(digits) => match (digits.parse::<i128>(), digits.parse::<u128>()) {
                 (Ok(number), _) => UserId::from(number),
                 (_, Ok(number)) => UserId::from(number),
                 _ => return Err(NO_USER),

@@ -28,6 +28,11 @@ fn sample(clock: &ManualClock) -> (Memory, Vec<SessionKey>) {
     for number in [0, -1, i64::MIN, i64::MAX] {
         add(vec![1], SessionOptions::new().user(number));
     }
+    // What does not fit 64 bits.
+    for number in [i128::from(u64::MAX) + 1, i128::MIN] {
+        add(vec![1], SessionOptions::new().user(number));
+    }
+    add(vec![1], SessionOptions::new().user(u128::MAX));
     add(vec![2], SessionOptions::new().user(u64::MAX).absolute(Duration::from_secs(900)));
     add(vec![3], SessionOptions::new().user("").inactivity(Duration::from_millis(900_001)));
     clock.advance(Duration::from_secs(5));

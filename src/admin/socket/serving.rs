@@ -38,7 +38,7 @@ struct Shared {
     core: Arc<StoreCore>,
     listening: Listening,
     stop: AtomicBool,
-    clients: Mutex<Clients>,
+    clients: Arc<Mutex<Clients>>,
 }
 
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Door {
             core,
             listening,
             stop: AtomicBool::new(false),
-            clients: Mutex::default(),
+            clients: Arc::default(),
         });
         let mut door = Self { shared: Arc::clone(&shared), waiting: None };
         let thread = thread::Builder::new().name(THREAD.into()).spawn(move || shared.wait());
@@ -99,12 +99,14 @@ impl Shared {
         }
         let number = clients.next;
         clients.next += 1;
-        let shared = Arc::clone(self);
+        let (shared, all) = (Arc::clone(self), Arc::clone(&self.clients));
         let serve = move || {
             // A client that is gone has nothing to hear. An engine that panics ends this client's
             // connection, and its place is free again.
             let _ = catch_unwind(AssertUnwindSafe(|| shared.serve(stream)));
-            shared.clients.lock().there.remove(&number);
+            // The door waits for those in the list alone: who is not in it must not hold the store.
+            drop(shared);
+            all.lock().there.remove(&number);
         };
         // It waits for the lock that is held here before it takes itself out.
         if let Ok(thread) = thread::Builder::new().name(THREAD.into()).spawn(serve) {

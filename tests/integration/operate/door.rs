@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use sessile::admin::{AdminSocket, LeaveOut, RunningStore};
-use sessile::{EndReason, Error, Event, Inspector, SessionStore};
+use sessile::testing::ManualClock;
+use sessile::{Clock, EndReason, Error, Event, Inspector, SessionStore, UserId};
 
 use super::{folder, go_on, keys, names, store_at};
 
@@ -320,4 +321,59 @@ fn a_socket_has_a_place_of_its_own_where_the_store_has_no_file() {
     let long = folder.path().join("x".repeat(200));
     let other: SessionStore<u32> = SessionStore::in_memory().unwrap();
     assert!(matches!(other.serve_admin(AdminSocket::at(long)), Err(Error::Io { .. })));
+}
+
+#[test]
+fn users_of_any_number_go_through_the_door_and_live_by_the_programs_clock() {
+    let (_folder, path) = folder();
+    let clock = ManualClock::new();
+    let builder = SessionStore::<u32>::builder().manual_maintenance().clock(clock.clone());
+    let store = builder.open(&path).unwrap();
+    store.serve_admin(AdminSocket::beside_file()).unwrap();
+    let mut expected =
+        [UserId::from(u128::from(u64::MAX) + 1), i128::MIN.into(), u128::MAX.into(), 7.into()];
+    expected.sort();
+    let inspector = through(&path);
+    for user in &expected {
+        store.create_for_user(user, 1).unwrap();
+    }
+    let mut users = Vec::new();
+    inspector
+        .users(&mut |user, sessions| {
+            users.push(user);
+            assert_eq!(sessions, 1);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    users.sort();
+    assert_eq!(users, expected);
+    assert_eq!(inspector.now().unwrap(), clock.now());
+    assert_eq!(inspector.overview().unwrap().sessions, 4);
+    for user in users {
+        assert_eq!(inspector.revoke_user(&user).unwrap(), 1, "{user}");
+    }
+    assert!(store.is_empty().unwrap());
+}
+
+#[test]
+fn the_doors_of_many_stores_of_one_process_are_opened_at_once() {
+    let (folder, _) = folder();
+    for round in 0..16 {
+        let together = std::sync::Barrier::new(4);
+        thread::scope(|scope| {
+            for number in 0..4 {
+                let (together, folder) = (&together, folder.path());
+                scope.spawn(move || {
+                    let store: SessionStore<u32> =
+                        SessionStore::builder().manual_maintenance().in_memory().unwrap();
+                    let at = folder.join(format!("door-{number}"));
+                    together.wait();
+                    store.serve_admin(AdminSocket::at(&at)).unwrap();
+                    let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
+                    assert_eq!(inspector.overview().unwrap().sessions, 0, "{round}");
+                });
+            }
+        });
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
 }

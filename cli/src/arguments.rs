@@ -134,7 +134,8 @@ pub(crate) enum Command {
         #[arg(long)]
         partial: bool,
     },
-    /// Bring the sessions of one store into another; repeat it to take it up
+    /// Bring the sessions of one store into another; one that was broken off is taken up by
+    /// repeating it, with --exact where the second store holds nothing else
     Copy {
         /// The store's file to read
         from: PathBuf,
@@ -257,7 +258,7 @@ fn user(text: &str) -> Result<UserId, String> {
     if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         return Ok(quoted.into());
     }
-    Ok(match (text.parse::<u64>(), text.parse::<i64>()) {
+    Ok(match (text.parse::<i128>(), text.parse::<u128>()) {
         (Ok(number), _) => number.into(),
         (_, Ok(number)) => number.into(),
         _ => text.into(),
@@ -279,6 +280,9 @@ mod tests {
     fn a_user_is_a_number_or_a_text_and_in_quotes_a_text() {
         assert_eq!(user("42"), Ok(42.into()));
         assert_eq!(user("-1"), Ok((-1).into()));
+        assert_eq!(user("18446744073709551616"), Ok((u128::from(u64::MAX) + 1).into()));
+        assert_eq!(user(&i128::MIN.to_string()), Ok(i128::MIN.into()));
+        assert_eq!(user(&u128::MAX.to_string()), Ok(u128::MAX.into()));
         assert_eq!(user("\"42\""), Ok("42".into()));
         assert_eq!(user("ann"), Ok("ann".into()));
     }

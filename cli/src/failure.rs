@@ -5,6 +5,8 @@ use std::io;
 
 use sessile::Error;
 
+use crate::output::plain;
+
 /// Nothing was done, or not all of it.
 pub(crate) const FAILED: u8 = 2;
 /// As a shell has it for a program that Ctrl-C ended.
@@ -42,12 +44,13 @@ impl Failure {
         if self.silent {
             return;
         }
-        eprintln!("sessile: {}", self.what);
+        // Paths, and what a server or a file says, are others' texts.
+        eprintln!("sessile: {}", plain(&self.what));
         for cause in &self.because {
-            eprintln!("  because {cause}");
+            eprintln!("  because {}", plain(cause));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {hint}");
+            eprintln!("  hint: {}", plain(hint));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use sessile::UserId;
@@ -69,7 +70,7 @@ impl Write for Output {
 
 /// Something that is worth a look though the verb goes on.
 pub(crate) fn warn(text: impl AsRef<str>) {
-    eprintln!("sessile: {}", text.as_ref());
+    eprintln!("sessile: {}", plain(text.as_ref()));
 }
 
 /// Asks on the terminal; `None` where there is none.
@@ -93,7 +94,8 @@ pub(crate) fn user(user: Option<&UserId>) -> String {
             let looks_like_another = text.is_empty()
                 || text == "-"
                 || text.starts_with('"')
-                || text.parse::<i128>().is_ok();
+                || text.parse::<i128>().is_ok()
+                || text.parse::<u128>().is_ok();
             match looks_like_another {
                 true => format!("\"{}\"", plain(text)),
                 false => plain(text),
@@ -104,16 +106,23 @@ pub(crate) fn user(user: Option<&UserId>) -> String {
 
 /// A number or a text.
 pub(crate) fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
-    let Some(user) = user else { return serde_json::Value::Null };
-    match (user.as_text(), user.to_string().parse::<u64>(), user.to_string().parse::<i64>()) {
-        (Some(text), ..) => text.into(),
-        (None, Ok(number), _) => number.into(),
-        (None, _, Ok(number)) => number.into(),
-        (None, ..) => serde_json::Value::Null,
+    match user.map(|user| (user.as_text(), user)) {
+        None => serde_json::Value::Null,
+        Some((Some(text), _)) => text.into(),
+        Some((None, number)) => number_as_json(&number.to_string()),
     }
 }
 
-/// Text from a store, with every control character escaped.
+/// A number of up to 64 bits as one, and a larger one as its digits: readers of JSON would round it.
+pub(crate) fn number_as_json(digits: &str) -> serde_json::Value {
+    match (digits.parse::<u64>(), digits.parse::<i64>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(number)) => number.into(),
+        _ => digits.into(),
+    }
+}
+
+/// Text that is not this tool's own, as a store's or a path's, with every control character escaped.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|letter| match letter.is_control() || is_direction(letter) {
@@ -123,9 +132,16 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+pub(crate) fn path(path: &Path) -> String {
+    plain(&path.display().to_string())
+}
+
 /// What makes a terminal show text in another order than it has.
 const fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        letter,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// `1 session`, `2 sessions`.
@@ -162,5 +178,12 @@ mod tests {
         assert_eq!(user_as_json(Some(&u64::MAX.into())), u64::MAX);
         assert_eq!(user_as_json(Some(&(-1).into())), -1);
         assert_eq!(user_as_json(Some(&"42".into())), "42");
+        let (above, below) = (u128::from(u64::MAX) + 1, i128::from(i64::MIN) - 1);
+        assert_eq!(shown(&above.to_string().into()), "\"18446744073709551616\"");
+        assert_eq!(shown(&u128::MAX.to_string().into()), format!("\"{}\"", u128::MAX));
+        assert_eq!(user_as_json(Some(&above.into())), "18446744073709551616");
+        assert_eq!(user_as_json(Some(&below.into())), "-9223372036854775809");
+        assert_eq!(user_as_json(Some(&u128::MAX.into())), u128::MAX.to_string());
+        assert_eq!(shown(&"\u{61c}\u{202e}".into()), "\\u{61c}\\u{202e}");
     }
 }

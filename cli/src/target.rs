@@ -1,5 +1,6 @@
 //! What a verb works on: opening it, and saying who has it where that fails.
 
+use std::borrow::Cow;
 #[cfg(unix)]
 use std::fs;
 use std::ops::Deref;
@@ -65,7 +66,7 @@ impl Deref for Target {
 /// it.
 pub(crate) fn open(target: &Path) -> Result<Target, Failure> {
     if let Some(url) = url(target) {
-        return Ok(Target::of_file(on_server(url, false)?));
+        return Ok(Target::of_file(on_server(&url, false)?));
     }
     #[cfg(unix)]
     if is_socket(target) {
@@ -122,7 +123,7 @@ fn without_door(error: Error, closed: &Error, target: &Path) -> Failure {
 /// Opens a store to put many sessions into it.
 pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Inspector, Failure> {
     if let Some(url) = url(target) {
-        return on_server(url, create);
+        return on_server(&url, create);
     }
     let options = RedbOptions::new()
         .durability(Durability::Deferred { interval: DEFERRED })
@@ -148,12 +149,21 @@ pub(crate) fn explained(error: Error, target: &Path) -> Failure {
 }
 
 /// A target that is no path. It may hold a password, so that no message shows it.
-fn url(target: &Path) -> Option<&str> {
-    target.to_str().filter(|text| text.contains("://"))
+fn url(target: &Path) -> Option<Cow<'_, str>> {
+    let text = target.to_string_lossy();
+    is_url(&text).then_some(text)
 }
 
-/// The store on a server. A verb that looks creates none: without timeouts on record no program has
-/// ever opened it.
+/// Whether it is a URL, or what its writer took for one: a file of such a name is `./postgres:...`.
+pub(crate) fn is_url(text: &str) -> bool {
+    let (scheme, _) = text.split_once(':').unwrap_or_default();
+    text.contains("://") || SCHEMES.contains(&scheme)
+}
+
+const SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "redis", "rediss"];
+
+/// The store on a server. Without timeouts on record no program has ever opened it, and a verb that
+/// looks refuses it: on PostgreSQL and MySQL the engine has made its empty tables by then.
 fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
     let inspector = match url.split_once("://") {
         Some(("postgres" | "postgresql", _)) => Inspector::on(PostgresEngine::connect(url)?)?,
@@ -167,8 +177,10 @@ fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
     };
     match create || inspector.timeouts_on_record().is_some() {
         true => Ok(inspector),
-        false => Err(Failure::new("there is no store of this name on the server")
-            .hint("a store's name is the parameter `name` of its URL")),
+        false => Err(Failure::new("there is no store of this name on the server").hint(
+            "a store's name is the parameter `name` of its URL; on PostgreSQL and MySQL its tables \
+             are there now, and empty",
+        )),
     }
 }
 

@@ -123,6 +123,29 @@ fn a_url_is_a_target_where_a_verb_takes_one_and_its_password_is_not_shown() {
     }
     let refused = store.refuses(&["compact", "redis://ann:hidden@127.0.0.1:1/"]);
     assert!(refused.contains("needs a file") && !refused.contains("hidden"), "{refused}");
+    let key = store.bob.to_string();
+    for arguments in [
+        // In the wrong order, mistyped, and where there is none.
+        &["show", &key, "redis://ann:hidden@127.0.0.1:1/"][..],
+        &["show", "postgres:ann:hidden@127.0.0.1:1/", &key],
+        &["list", "sessions.redb", "--limit=mysql://ann:hidden@127.0.0.1:1/d"],
+        &["redis://ann:hidden@127.0.0.1:1/"],
+    ] {
+        let refused = store.refuses(arguments);
+        assert!(!refused.contains("hidden"), "{refused}");
+    }
+}
+
+#[test]
+fn a_name_that_commands_a_terminal_is_shown_without_its_commands() {
+    let store = Store::new();
+    let name = "\u{1b}[2J\u{61c}.redb";
+    for arguments in [&["stats", name][..], &["import", name, "new.redb", "--create"]] {
+        let refused = store.refuses(arguments);
+        assert!(refused.contains("\\u{1b}[2J\\u{61c}.redb"), "{refused}");
+    }
+    let written = store.prints(0, &["backup", "sessions.redb", name]);
+    assert!(written.contains("\\u{1b}[2J"), "{written}");
 }
 
 #[test]

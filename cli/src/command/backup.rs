@@ -30,7 +30,7 @@ pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done
         "damaged": damaged,
     });
     let (sessions, bytes) = (output::sessions(report.sessions), output::bytes(report.bytes));
-    let mut text = format!("{sessions} in {}, {bytes}", file.display());
+    let mut text = format!("{sessions} in {}, {bytes}", output::path(file));
     if report.left_out > 0 {
         text.push_str(&format!("; {} left out", report.left_out));
     }

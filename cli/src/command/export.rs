@@ -44,7 +44,8 @@ pub(super) fn run(
             let report = write(&mut BufWriter::new(&file))?;
             file.as_file().sync_all().map_err(failed)?;
             file.persist_noclobber(archive).map_err(|error| failed(error.error))?;
-            let text = format!("{} in {}", output::sessions(report.sessions), archive.display());
+            let text =
+                format!("{} in {}", output::sessions(report.sessions), output::path(archive));
             let value = json!({
                 "sessions": report.sessions,
                 "left_out": report.left_out,

@@ -63,7 +63,7 @@ fn chosen(inspector: &Inspector, list: &List) -> Result<(Vec<Place>, u64), Failu
         },
         None => None,
     };
-    let now = SystemTime::now();
+    let now = inspector.now()?;
     let wanted = |session: &StoredSession| {
         let idle = |least| session.last_active().checked_add(least).is_some_and(|at| at <= now);
         let ends = |most| now.checked_add(most).is_some_and(|at| session.expires_at() <= at);

@@ -19,6 +19,8 @@ mod watch;
 
 use std::path::Path;
 
+use sessile::SessionKey;
+
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -65,6 +67,11 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
         Command::Completions { shell } => completions::completions(*shell, output),
         Command::Man => completions::man(output),
     }
+}
+
+/// No session has this key. The target is not named: it may be a URL with a password.
+fn missing(key: &SessionKey) -> Failure {
+    Failure::new(format!("there is no session {key}")).hint("`sessile list` shows the keys")
 }
 
 /// What can only be a file: a URL there is a mistake, and may hold a password.

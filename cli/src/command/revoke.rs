@@ -1,13 +1,12 @@
 //! Ending sessions.
 
 use std::ops::ControlFlow;
-use std::time::SystemTime;
 
 use serde_json::json;
 use sessile::{Error, Inspector, SessionKey, UserId};
 
 use crate::arguments::Revoke;
-use crate::command::{DONE, Done, LOOK};
+use crate::command::{DONE, Done, LOOK, missing};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::target;
@@ -62,10 +61,6 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     Ok(if all_named { DONE } else { LOOK })
 }
 
-fn missing(key: &SessionKey) -> Failure {
-    Failure::new(format!("there is no session {key}")).hint("`sessile list` shows the keys")
-}
-
 fn live(inspector: &Inspector, keys: &[SessionKey]) -> Result<Vec<SessionKey>, Failure> {
     let mut live = Vec::new();
     for key in keys {
@@ -81,7 +76,7 @@ fn live(inspector: &Inspector, keys: &[SessionKey]) -> Result<Vec<SessionKey>, F
 }
 
 fn idle_for(inspector: &Inspector, least: std::time::Duration) -> Result<Vec<SessionKey>, Failure> {
-    let now = SystemTime::now();
+    let now = inspector.now()?;
     let mut keys = Vec::new();
     inspector.sessions(None, &mut |session| {
         match session {

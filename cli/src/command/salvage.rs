@@ -25,7 +25,7 @@ pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Out
             "has_metadata": report.has_metadata,
         }))?;
     } else {
-        out.line(format!("{} kept in {}", output::sessions(report.kept), new.display()))?;
+        out.line(format!("{} kept in {}", output::sessions(report.kept), output::path(new)))?;
         out.line(format!("{} lost", report.lost_count))?;
         for key in &report.lost {
             out.line(format!("  {key}"))?;

@@ -7,8 +7,7 @@ use sessile::SessionKey;
 use sessile::admin::StoredSession;
 
 use crate::command::list::as_json;
-use crate::command::{DONE, Done};
-use crate::failure::Failure;
+use crate::command::{DONE, Done, missing};
 use crate::output::{self, Output};
 use crate::{target, when};
 
@@ -16,10 +15,7 @@ pub(super) fn run(path: &Path, key: &SessionKey, out: &mut Output) -> Done {
     let inspector = target::open(path)?;
     let session = inspector.session(key)?;
     inspector.close()?;
-    let Some(session) = session else {
-        return Err(Failure::new(format!("there is no session {key} in {}", path.display()))
-            .hint("`sessile list` shows the keys"));
-    };
+    let session = session.ok_or_else(|| missing(key))?;
     if out.json {
         out.document(&as_json(&session, true, out))?;
         return Ok(DONE);

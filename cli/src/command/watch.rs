@@ -36,19 +36,19 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
     let mut event: Value = serde_json::from_str(event)?;
     let now = out.time(SystemTime::now());
     // A number as text for the protocol, a number for people.
-    let user = event.get("user").and_then(|user| {
-        let text = user.get("text").map(Value::to_string);
-        text.or_else(|| user.get("number")?.as_str().map(Into::into))
-    });
+    let told = |name: &str| event.get("user")?.get(name)?.as_str().map(ToOwned::to_owned);
+    let (text, number) = (told("text"), told("number"));
     if out.json {
         if let Some(fields) = event.as_object_mut() {
             fields.insert("at".into(), now.into());
-            if let Some(user) = user.and_then(|user| serde_json::from_str(&user).ok()) {
+            let number = number.map(|digits| output::number_as_json(&digits));
+            if let Some(user) = text.map(Value::String).or(number) {
                 fields.insert("user".into(), user);
             }
         }
         return out.document(&event);
     }
+    let user = text.map(|text| Value::String(text).to_string()).or(number);
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
     let told = match (text("event"), text("key")) {
         ("missed", _) => {

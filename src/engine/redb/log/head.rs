@@ -2,8 +2,9 @@
 //! the log's last entry. Every commit changes one of these. So a comparison shows that somebody
 //! else wrote to the file.
 //!
-//! Invariant: every change of these places goes through here, so no comparison meets half a change.
-//! Nothing more is written once another writer was seen.
+//! Invariant: no comparison meets half a change. The first sectors and the length change through
+//! here. The last entry is given away before a new one may be written over it. Nothing more is
+//! written once another writer was seen.
 
 use std::io;
 
@@ -110,6 +111,15 @@ impl Head {
         self.0.lock().entry = entry.first_chunk().map(|bytes| (offset, *bytes));
     }
 
+    /// A new entry is about to be written here. If that is over the last one, it is no longer
+    /// looked at.
+    pub(in crate::engine::redb) fn give_away(&self, place: std::ops::Range<u64>) {
+        let mut known = self.0.lock();
+        known.entry = known.entry.filter(|(offset, bytes)| {
+            *offset >= place.end || offset.saturating_add(bytes.len() as u64) <= place.start
+        });
+    }
+
     /// Forgets the last entry: the log moves or is given back, and its old place may hold anything.
     pub(in crate::engine::redb) fn forget_entry(&self) {
         self.0.lock().entry = None;
@@ -194,6 +204,13 @@ mod tests {
         head.set_len(&file, 20_000).unwrap();
         assert!(!is_overwritten(&head, &file));
         head.learn(&file).unwrap();
+        head.give_away(4_000..5_000);
+        head.give_away(5_024..6_000);
+        assert!(head.0.lock().entry.is_some(), "nothing is written over it");
+        head.give_away(5_023..5_024);
+        file.write(5_023, &[6]).unwrap();
+        assert!(!is_overwritten(&head, &file), "a new entry is on its way there");
+        head.note_entry(5_000, &[5; 100]);
         head.forget_entry();
         file.write(5_000, &[5; 100]).unwrap();
         assert!(!is_overwritten(&head, &file), "what is no trace of a commit is not looked at");

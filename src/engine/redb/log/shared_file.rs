@@ -227,6 +227,7 @@ impl SharedFile {
         let len = entry.len();
         let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
         let (offset, bytes) = (area.start + start, entry.numbered(number, &area.salt));
+        self.head.give_away(offset..offset + len);
         match self.inner.write_synced(offset, bytes) {
             None => {
                 self.inner.write(offset, bytes)?;

@@ -69,7 +69,7 @@ impl View {
     /// The record that was last committed under a key; the outer `None` if only a newer snapshot
     /// can tell.
     fn latest(&self, key: &SessionKey, from_file: Option<&FromFile>) -> Option<Option<Record>> {
-        if let Some(found) = self.get_in_memory(key) {
+        if let Some(found) = self.in_one_opening(|| self.get_in_memory(key)) {
             return Some(found);
         }
         // The overlay before the snapshot: what has left the overlay is in a snapshot.

@@ -27,7 +27,7 @@ use crate::engine::redb::view::touches::TouchBuffer;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwapOption, RwLock};
 use crate::time::clock::Timestamp;
 
@@ -46,6 +46,8 @@ pub(in crate::engine::redb) struct View {
     /// Overlay, snapshot and this change together under the lock, so its holder sees all of a
     /// commit or nothing. No I/O is done meanwhile.
     shown: RwLock<Shown>,
+    /// How often the file was reopened. The snapshot may hold less then than the one before.
+    reopenings: AtomicU64,
     /// Whether an error has ended redb's handle, so that the snapshot reads nothing more from the
     /// file.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
@@ -87,6 +89,7 @@ impl View {
             overlay,
             snapshot: ArcSwapOption::from_pointee(snapshot),
             shown: RwLock::new(Shown { stored, times: 0 }),
+            reopenings: AtomicU64::new(0),
             handle_lost: AtomicBool::new(false),
         }
     }
@@ -123,10 +126,10 @@ impl View {
     /// The record under a key with its pending touch, as every caller must see it.
     pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let pending = self.touches.pending(key);
-        let record = match self.get_in_memory(key) {
-            Some(found) => found,
-            None => self.load_from_file(key)?,
-        };
+        let record = self.in_one_opening(|| match self.get_in_memory(key) {
+            Some(found) => Ok(found),
+            None => self.load_from_snapshot(key).map(|(record, _)| record),
+        })?;
         Ok(match pending {
             Some(at) => record.map(|record| record.touched(at)),
             None => record,
@@ -157,8 +160,16 @@ impl View {
         }
     }
 
-    fn load_from_file(&self, key: &SessionKey) -> Result<Option<Record>> {
-        Ok(self.load_from_snapshot(key)?.0)
+    /// Looks at the overlay and at what is under it. A reopened file has an older snapshot, and the
+    /// overlay gets back what that one lacks. So a look that met a reopening is made again.
+    fn in_one_opening<T>(&self, look: impl Fn() -> T) -> T {
+        loop {
+            let before = self.reopenings.load(Ordering::Acquire);
+            let found = look();
+            if self.reopenings.load(Ordering::Acquire) == before {
+                return found;
+            }
+        }
     }
 
     /// The record that the last snapshot holds under a key, and the snapshot's number.

@@ -12,6 +12,7 @@ use crate::engine::redb::view::View;
 use crate::engine::redb::view::listing::Listing;
 use crate::error::{Error, Result};
 use crate::session::user::UserKey;
+use crate::sync::atomic::Ordering;
 
 /// How often a user's sessions are looked up again because a new snapshot was published meanwhile.
 const READS: u32 = 4;
@@ -125,6 +126,7 @@ impl View {
         // The overlay before the snapshot, which may hold less than the last one. No look in
         // between may find neither.
         self.overlay.add_logged(logged);
+        self.reopenings.fetch_add(1, Ordering::AcqRel);
         self.filter.forget();
         self.cache.invalidate_all(snapshot.commit());
         self.snapshot.store(Some(Arc::new(snapshot)));

@@ -18,6 +18,7 @@ use crate::engine::redb::tests::interleavings::engine::{
 };
 use crate::engine::redb::tests::interleavings::explore;
 use crate::key::SessionKey;
+use crate::sync::atomic::Ordering;
 use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
 
@@ -235,5 +236,38 @@ fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_
     explore(EXECUTIONS, || {
         let clears = |engine: &RedbEngine| engine.clear().unwrap();
         list_beside(clears, |listed| matches!(listed.len(), 0 | 3));
+    });
+}
+
+/// The tables have the session, the log its removal. A snapshot that was published in memory hides
+/// the one, and no reopened file has that snapshot.
+#[test]
+fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
+    explore(EXECUTIONS, || {
+        let folder = folder();
+        new_file(&path(&folder));
+        let open = || RedbEngine::open_with(path(&folder), &options()).unwrap();
+        let engine = open();
+        insert(&engine, 1);
+        engine.close().unwrap();
+        let engine = Arc::new(open());
+        assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
+        let looking = {
+            let engine = Arc::clone(&engine);
+            thread::spawn(move || {
+                assert_eq!(engine.load(&key(1), Moment::BEGINNING).unwrap(), None);
+                assert!(!touched(&engine, &key(1), at(1_001)));
+            })
+        };
+        let reopening = {
+            let engine = Arc::clone(&engine);
+            thread::spawn(move || {
+                drop(engine.snapshot().unwrap());
+                engine.view.handle_lost.store(true, Ordering::Release);
+                engine.reopen_if_lost().unwrap();
+            })
+        };
+        looking.join().unwrap();
+        reopening.join().unwrap();
     });
 }

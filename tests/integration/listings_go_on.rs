@@ -8,6 +8,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sessile::engine::{Engine, Moment, RedbOptions, Timestamp, Waker};
 use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{Durability, Error, RedbEngine, SessionId, SessionStore, Timeouts};
@@ -20,7 +22,12 @@ fn open(disk: &SimulatedDisk, durability: Durability) -> Store {
 }
 
 /// Looks in every way, while `write` waits for a sync, at what was there before it.
-fn look_while(disk: &SimulatedDisk, store: &Store, id: &SessionId, write: impl FnOnce() + Send) {
+fn look_while<C: Serialize + DeserializeOwned + Send + Sync>(
+    disk: &SimulatedDisk,
+    store: &SessionStore<C>,
+    id: &SessionId,
+    write: impl FnOnce() + Send,
+) {
     let before = store.len().unwrap();
     let look = || {
         assert!(store.read(id).unwrap().is_some());
@@ -70,6 +77,33 @@ fn a_listing_waits_for_no_durable_commit_of_the_tables() {
     disk.hold_file_syncs();
     look_while(&disk, &store, &ids[7], || store.clear().unwrap());
     assert_eq!((store.len().unwrap(), store.for_each(|_, _| ()).unwrap()), (0, 0));
+}
+
+/// Whoever looks asks whether somebody else has written to the file, by the log's last entry.
+#[test]
+fn an_entry_that_is_written_over_the_last_one_is_taken_for_nobody_elses() {
+    let disk = SimulatedDisk::new();
+    let engine = Arc::new(RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap());
+    engine.set_waker(Waker::new(|| ()));
+    let builder = SessionStore::<String>::builder().engine(Arc::clone(&engine));
+    let store = builder.manual_maintenance().build().unwrap();
+    // More than half of the log of 64 KiB, so that each entry begins where the one before did.
+    let content = |round: u32| round.to_string().repeat(40 * 1024);
+    let mut session = store.create_for_user("ann", content(0)).unwrap();
+    for round in 1..8 {
+        engine.run_background_work().unwrap();
+        *session.content_mut() = content(round);
+        let id = session.id().clone();
+        match round {
+            // The file grows with the first ones, and the log moves.
+            1..5 => store.update(&mut session).unwrap(),
+            _ => {
+                disk.hold_syncs();
+                look_while(&disk, &store, &id, || store.update(&mut session).unwrap());
+            }
+        }
+    }
+    store.close().unwrap();
 }
 
 /// A store of 3,000 sessions, more than its page cache holds, on an engine that waits for a
@@ -135,6 +169,35 @@ fn users_are_counted_to_the_end_though_a_checkpoint_finds_no_room() {
         .unwrap();
     assert_eq!((users, sessions), (3_001, stored));
     assert!(engine.stats().unwrap().reopenings > 0, "the handle was never lost");
+}
+
+#[test]
+fn a_listing_goes_on_though_a_write_finds_no_room() {
+    let mut failed = 0;
+    for operation in 0..6 {
+        let disk = SimulatedDisk::new();
+        let (_, store, stored) = with_a_checkpoint_due(&disk);
+        let mut seen = HashSet::new();
+        let listed = store.for_each(|info, _| {
+            assert!(seen.insert(info.key()), "shown twice");
+            if seen.len() == 1_000 {
+                disk.fail_once(DiskFault::Full, disk.operations() + operation);
+                // No log of this store takes so much, so it goes into the tables, which grow.
+                match store.create_for_user("bob", "x".repeat(1024 * 1024)) {
+                    Ok(_) => assert!(disk.repair(), "the fault was never met"),
+                    Err(Error::StorageFull { .. }) => failed += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        if disk.repair() {
+            continue;
+        }
+        assert!(listed.is_ok(), "operation {operation}: {listed:?}");
+        let there = store.len().unwrap();
+        assert!(there == seen.len() as u64 || there == stored + 1, "{there} {}", seen.len());
+    }
+    assert!(failed > 2, "{failed} writes failed");
 }
 
 /// It would not be of one moment.

@@ -1,9 +1,9 @@
 //! The redb engine: sessions in one file.
 //!
 //! A read asks the touch buffer, the overlay, the cache of hot records, then the snapshot. A write
-//! becomes an [`Operation`], goes through the commit queue, and is decided by the thread that
-//! leads. All operations of a group become one entry of the log; touches that the commit made void
-//! are forgotten. redb's tables follow in the background.
+//! becomes a [`Question`], goes through the commit queue, and is decided by the thread that leads.
+//! All changes of a group become one entry of the log; touches that the commit made void are
+//! forgotten. redb's tables follow in the background.
 
 use std::fmt;
 use std::path::Path;
@@ -132,14 +132,14 @@ impl RedbEngine {
             let snapshot = Snapshot::of(database, 0)?;
             Ok((Committed::new(log, &logged, &snapshot)?, snapshot))
         });
-        let (ledger, snapshot) =
+        let (committed, snapshot) =
             begun.map_err(|error| error::from_redb("read", file.path(), error))?;
-        let view = View::new(file, options, snapshot, &logged, ledger.stored);
+        let view = View::new(file, options, snapshot, &logged, committed.stored);
         let process = Process::this();
         Ok(Self {
             view: Arc::new(view),
             queue: CommitQueue::new(),
-            writer: Arc::new(Writer::new(process.clone(), Connection::new(database), ledger)),
+            writer: Arc::new(Writer::new(process.clone(), Connection::new(database), committed)),
             process,
             sweep: SweepPosition::new(),
             warm_up: WarmUp::new(),
@@ -257,7 +257,12 @@ impl RedbEngine {
         self.reopen_if_lost()?;
         // A failure of one must not keep the other from being written.
         let touches = self.flush_touches();
-        touches.and(self.sync_if_needed())
+        let written = touches.and(self.sync_if_needed());
+        // A checkpoint is somebody else's, if there is anybody.
+        if self.writer.take_due() != Due::No && !self.wake() {
+            self.writer.checkpoint(&self.view);
+        }
+        written
     }
 
     fn sync_if_needed(&self) -> Result<()> {
@@ -275,10 +280,6 @@ impl RedbEngine {
             let step = rest.get(..STEP).unwrap_or(rest);
             let written = self.submit(WriteTouches(step.to_vec()))?;
             rest = rest.get(written..).unwrap_or_default();
-        }
-        // A checkpoint is somebody else's, if there is anybody.
-        if self.writer.take_due() != Due::No && !self.wake() {
-            self.writer.checkpoint(&self.view);
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Ask for Reindex {
             let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
                 decider.effects.touched.insert(key, record.last_active());
-                decider.effects.changed.insert(key, Some(record.indexed_under(deadline)));
+                decider.effects.change(key, Some(record.indexed_under(deadline)));
             }
         }
         Ok(Ok(last))
@@ -104,6 +104,7 @@ impl Ask for InitMeta {
 impl Ask for Flush {
     type Answer = ();
     const STANDS_ALONE: bool = true;
+    const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
         decider.effects.flush(decider.view);

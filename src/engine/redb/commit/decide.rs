@@ -39,7 +39,7 @@ impl Ask for Insert {
         }
         let ended = decider.end_all(ending, self.moment)?;
         decider.effects.stored += 1;
-        decider.effects.changed.insert(self.key, Some(self.record.clone()));
+        decider.effects.change(self.key, Some(self.record.clone()));
         Ok(Ok(outcome::Insert::Done(ended)))
     }
 
@@ -64,7 +64,7 @@ impl Ask for Replace {
         let record = self.record.clone().touched(stored.last_active());
         let last_active = record.last_active();
         decider.effects.touched.insert(self.key, last_active);
-        decider.effects.changed.insert(self.key, Some(in_place_of(&stored, record)));
+        decider.effects.change(self.key, Some(in_place_of(&stored, record)));
         Ok(Ok(outcome::Replace::Done(Saved { last_active, ended })))
     }
 
@@ -96,7 +96,7 @@ impl Ask for Rekey {
         };
         let last_active = record.last_active();
         decider.effects.stored += 1;
-        decider.effects.changed.insert(self.new, Some(record));
+        decider.effects.change(self.new, Some(record));
         Ok(Ok(outcome::Rekey::Done(Saved { last_active, ended })))
     }
 
@@ -115,7 +115,7 @@ impl Ask for RenameUser {
             let Some(Ok(stored)) = decider.load(&key)? else { continue };
             renamed += u64::from(!stored.is_expired(self.moment));
             decider.effects.touched.insert(key, stored.last_active());
-            decider.effects.changed.insert(key, Some(stored.renamed(&self.new)));
+            decider.effects.change(key, Some(stored.renamed(&self.new)));
         }
         Ok(Ok(renamed))
     }

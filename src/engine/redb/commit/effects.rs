@@ -7,10 +7,13 @@ use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Condemned, Touches};
 use crate::key::SessionKey;
+use crate::record::Record;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
+    /// How many changes were made, also of a key that had changed before.
+    pub(in crate::engine::redb) made: u64,
     /// Keys that were found to have no record. Their touches are void.
     pub(in crate::engine::redb) missing: Vec<SessionKey>,
     /// The number of records afterwards.
@@ -38,6 +41,7 @@ impl<'v> Effects<'v> {
     pub(in crate::engine::redb) fn new(view: &'v View) -> Self {
         Self {
             changed: Changes::default(),
+            made: 0,
             missing: Vec::new(),
             stored: 0,
             openings: 0,
@@ -56,6 +60,12 @@ impl<'v> Effects<'v> {
     pub(in crate::engine::redb) const fn begin(&mut self, committed: &Committed, openings: u64) {
         self.stored = committed.stored;
         self.openings = openings;
+    }
+
+    /// Stores a record under a key, or removes the one that is there.
+    pub(in crate::engine::redb) fn change(&mut self, key: SessionKey, record: Option<Record>) {
+        self.made += 1;
+        self.changed.insert(key, record);
     }
 
     /// Takes the changes in memory alone.

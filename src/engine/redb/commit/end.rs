@@ -59,7 +59,7 @@ impl Decider<'_, '_> {
             return Ok(None);
         };
         self.effects.stored = self.effects.stored.saturating_sub(1);
-        self.effects.changed.insert(*key, None);
+        self.effects.change(*key, None);
         Ok(Some(match pending {
             Some(at) => stored.map(|record| record.touched(at)),
             None => stored,

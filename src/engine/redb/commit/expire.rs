@@ -16,7 +16,6 @@ const ENOUGH: usize = 256 * 1024;
 impl Ask for WriteTouches {
     /// The number of touches that were written.
     type Answer = usize;
-    /// The thread that writes touches has a deadline to keep, so it leaves a checkpoint to another.
     const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<usize>> {
@@ -115,7 +114,7 @@ impl Decider<'_, '_> {
         if let Ok(stored) = stored {
             let touched = stored.clone().touched(at);
             if touched != stored {
-                self.effects.changed.insert(*key, Some(in_place_of(&stored, touched)));
+                self.effects.change(*key, Some(in_place_of(&stored, touched)));
             }
         }
         self.effects.touched.insert(*key, at);
@@ -142,7 +141,7 @@ impl Decider<'_, '_> {
         }
         let deadline = true_record.deadline(&moment.timeouts);
         self.effects.touched.insert(*key, true_record.last_active());
-        self.effects.changed.insert(*key, Some(true_record.indexed_under(deadline)));
+        self.effects.change(*key, Some(true_record.indexed_under(deadline)));
         Ok(None)
     }
 }

@@ -53,10 +53,11 @@ pub(in crate::engine::redb) struct Writer {
     /// A [`Due`] as a number, and whether the last checkpoint failed.
     checkpoint_due: AtomicU8,
     checkpoint_failed: AtomicBool,
-    /// The number of a durable commit that has begun and not finished; 0 if there is none.
+    /// The number of a durable commit of redb that has begun and not finished; 0 if there is none.
     unconfirmed: AtomicU64,
-    /// Whether a commit of changes has begun and not ended well since the file was opened.
-    in_doubt: AtomicBool,
+    /// The number of a commit that may be on the disk, in the log or the tables, and that no reader
+    /// was shown; 0 if there is none.
+    in_doubt: AtomicU64,
     opened_by: Process,
     /// How often the file was reopened, and how often that failed.
     openings: AtomicU64,
@@ -100,7 +101,7 @@ impl Writer {
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
             unconfirmed: AtomicU64::new(0),
-            in_doubt: AtomicBool::new(false),
+            in_doubt: AtomicU64::new(0),
             opened_by: process,
             openings: AtomicU64::new(0),
             failed_reopenings: AtomicU64::new(0),
@@ -136,9 +137,7 @@ impl Writer {
         // A panic leaves a file that is reopened, with what its log holds.
         let done = losing_handle_by_panic(view, || {
             let answers = self.decide(view, &mut state, group, &mut effects)?;
-            self.in_doubt.store(true, Ordering::Release);
             self.write(view, &mut state, &mut effects)?;
-            self.in_doubt.store(false, Ordering::Release);
             Ok(answers)
         });
         if effects.change_anything() && done.is_ok() {
@@ -162,9 +161,9 @@ impl Writer {
         effects.begin(committed, self.openings.load(Ordering::Acquire));
         let mut answers: Vec<Result<()>> = Vec::new();
         for question in group {
-            let changed = effects.changed.len();
+            let made = effects.made;
             let mut answer = question.decide(&mut Decider { view, effects });
-            if matches!(answer, Err(redb::Error::PreviousIo)) && effects.changed.len() == changed {
+            if matches!(answer, Err(redb::Error::PreviousIo)) && effects.made == made {
                 view.handle_lost.store(true, Ordering::Release);
                 self.wait_again(view, state, effects, !answers.is_empty())?;
                 answer = question.decide(&mut Decider { view, effects });
@@ -201,9 +200,11 @@ impl Writer {
                 // The log has no room if it has just moved; then the route is another.
                 (Route::Log, Some(entry)) => {
                     let log = &mut state.committed().map_err(Failed::Before)?.log;
+                    self.begin_doubt(log.next_number(), effects);
                     if log.append(entry).map_err(failed)? {
                         break false;
                     }
+                    self.end_doubt();
                 }
                 (Route::AfterCheckpoint, _) => self.wait_again(view, state, effects, true)?,
                 (Route::Database | Route::Log, _) => {
@@ -215,9 +216,7 @@ impl Writer {
         committed.behind.extend(effects.changed.keys());
         committed.stored = effects.stored;
         view.show_changes(&effects.changed, volatile, effects.stored);
-        if effects.flush {
-            self.checkpoint_failed.store(false, Ordering::Release);
-        }
+        self.end_doubt();
         self.note_checkpoint(view, committed);
         effects.settle(view);
         Ok(())
@@ -236,6 +235,17 @@ impl Writer {
             Failed::Before(error) => error,
             Failed::During(error) => error::outcome_unknown(&error),
         }
+    }
+
+    /// From here on the commit of this number may be on the disk, unseen.
+    fn begin_doubt(&self, number: u64, effects: &Effects<'_>) {
+        // A flush writes what was shown before.
+        let unseen = if effects.flush { 0 } else { number };
+        self.in_doubt.store(unseen, Ordering::Release);
+    }
+
+    fn end_doubt(&self) {
+        self.in_doubt.store(0, Ordering::Release);
     }
 
     /// Makes this the writer of another process, as far as it can tell.

@@ -33,7 +33,8 @@ pub(in crate::engine::redb) trait Ask:
     const STANDS_ALONE: bool = false;
     /// Whether redb's tables should catch up with the log before it.
     const NEEDS_TABLES: bool = false;
-    /// Whether its caller may run a checkpoint that is due afterwards.
+    /// Whether its caller may run a checkpoint that is due afterwards. The thread that flushes has
+    /// deadlines to keep, so it leaves a checkpoint to another.
     const MAY_CHECKPOINT: bool = true;
 
     /// Answers it, and adds its changes to the group's effects. The outer error ends the whole

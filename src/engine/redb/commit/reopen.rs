@@ -42,13 +42,11 @@ impl Writer {
     }
 
     /// Reopens the file, so that reads go on, and looks whether it holds the failed commit. A
-    /// commit is all or nothing. A durable commit of redb is known by its number; an entry of the
-    /// log by its keys, of which one is enough.
+    /// commit is all or nothing, and is known by its number.
     ///
-    /// An example. A group stored A with revision 3 and removed B, and its write failed. The
-    /// reopened file has A with revision 2: the entry is not there, nothing of the group happened,
-    /// and the cause is the answer. If A has revision 3 and B is gone, the entry is there and may
-    /// not be on the disk: the answer is `OutcomeUnknown`.
+    /// An example. A group was to become the entry 7, and its write failed. The reopened file ends
+    /// with the entry 6: nothing of the group happened, and the cause is the answer. If the file
+    /// has the entry 7, that may not be on the disk: the answer is `OutcomeUnknown`.
     pub(super) fn recover(
         &self,
         view: &View,
@@ -67,20 +65,12 @@ impl Writer {
             let _ = self.ensure_open(view, state);
             return Failed::Before(error);
         }
-        let number = self.unconfirmed.load(Ordering::Acquire);
+        let number = self.in_doubt.load(Ordering::Acquire);
         if self.ensure_open(view, state).is_err() {
             return Failed::During(error);
         }
-        let rolled_back = match number {
-            0 => effects.changed.iter().any(|(key, record)| {
-                let stored = view.get(key).map(Option::transpose);
-                matches!(stored, Ok(Ok(stored)) if stored != *record)
-            }),
-            number => {
-                state.committed().is_ok_and(|committed| committed.log.checkpointed() < number)
-            }
-        };
-        if rolled_back { Failed::Before(error) } else { Failed::During(error) }
+        let there = state.committed().map_or(true, |committed| committed.log.holds(number));
+        if there { Failed::During(error) } else { Failed::Before(error) }
     }
 
     /// Makes sure that a commit goes to the right file, from the right process.
@@ -130,14 +120,17 @@ impl Writer {
             let committed = Committed::new(log, &changes, &snapshot);
             let committed =
                 committed.map_err(|error| error::from_redb("read", view.file.path(), error))?;
-            // Of a commit that failed the file may show all or nothing.
-            let same = !self.in_doubt.load(Ordering::Acquire);
+            // Of a commit that failed the file shows all or nothing.
+            let same = match self.in_doubt.load(Ordering::Acquire) {
+                0 => true,
+                number => !committed.log.holds(number),
+            };
             view.show_reopened(snapshot, &logged, committed.stored, same);
             Ok(committed)
         });
         let committed = committed?;
         self.unconfirmed.store(0, Ordering::Release);
-        self.in_doubt.store(false, Ordering::Release);
+        self.end_doubt();
         self.openings.fetch_add(1, Ordering::AcqRel);
         view.handle_lost.store(false, Ordering::Release);
         Ok((Connection::new(database), committed))

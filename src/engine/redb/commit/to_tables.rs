@@ -43,7 +43,9 @@ impl Writer {
         committed: &mut Committed,
         effects: &Effects<'_>,
     ) -> Result<(), Failed> {
-        self.unconfirmed.store(committed.log.next_number(), Ordering::Release);
+        let number = committed.log.next_number();
+        self.unconfirmed.store(number, Ordering::Release);
+        self.begin_doubt(number, effects);
         committed
             .commit_to_disk(connection, view.options.durability)
             .map_err(|error| Failed::During(error::from_redb("commit", view.file.path(), error)))?;
@@ -52,6 +54,7 @@ impl Writer {
         let snapshot = self.take_snapshot(view, &connection.database).map_err(Failed::During)?;
         view.show_all(snapshot, &effects.changed, effects.cleared, effects.stored);
         self.unconfirmed.store(0, Ordering::Release);
+        self.end_doubt();
         effects.settle(view);
         self.note_checkpoint(view, committed);
         Ok(())

@@ -122,6 +122,11 @@ impl WriteAheadLog {
         self.checkpointed
     }
 
+    /// Whether the commit of this number is in the file, as an entry or in the tables.
+    pub(in crate::engine::redb) const fn holds(&self, number: u64) -> bool {
+        number <= self.last
+    }
+
     /// Whether the log holds changes that redb does not hold on the disk.
     pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
         self.last != self.checkpointed

@@ -1,6 +1,8 @@
 //! What runs beside callers: flushes, sweeps that checkpoint, warming up, and who is woken for it.
 
 use super::*;
+use crate::engine::durability::Durability;
+use crate::testing::DiskFault;
 
 /// An engine of which the log is over five eighths full, and under six: 64 KiB, with a sector a
 /// record.
@@ -37,6 +39,53 @@ fn a_flush_leaves_a_checkpoint_that_is_due_to_whoever_is_woken() {
     engine.flush().unwrap();
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
     assert!(woken.load(Ordering::Acquire) && !engine.view.overlay.is_empty());
+}
+
+#[test]
+fn a_flush_of_deferred_commits_leaves_a_checkpoint_too() {
+    let durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
+    let options = RedbOptions::new().durability(durability);
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &options).unwrap();
+    let woken = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&woken);
+    engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+    let content = [7; 1_000];
+    for number in 0..55 {
+        let parts = Parts { content: &content, ..parts_at(1) };
+        let record = Record::new(&parts, &Timeouts::default()).unwrap();
+        let inserted = engine.insert(&key(number), record, Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+    }
+    woken.store(false, Ordering::Release);
+    // One entry of 55 KB, in a log of 64 KiB.
+    engine.flush().unwrap();
+    assert!(!engine.view.overlay.is_volatile() && !engine.view.overlay.is_empty());
+    assert!(woken.load(Ordering::Acquire));
+    assert_eq!(engine.stats().unwrap().checkpoints, 0);
+}
+
+/// Nobody would be told of a second failure, and each costs an opening of the file.
+#[test]
+fn a_checkpoint_that_failed_is_not_tried_again_because_a_flush_has_succeeded() {
+    let durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
+    let options = RedbOptions::new().durability(durability);
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    let insert_and_flush = |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let inserted = engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE);
+            assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+            engine.flush().unwrap();
+        }
+    };
+    insert_and_flush(0..70);
+    disk.fail_once(DiskFault::Full, 0);
+    engine.run_background_work().unwrap();
+    assert!(!disk.repair() && engine.view.is_handle_lost(), "no checkpoint was tried");
+    insert_and_flush(70..75);
+    engine.run_background_work().unwrap();
+    assert_eq!(engine.stats().unwrap().checkpoints, 0);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! What a commit costs on its way to the disk, whatever is full.
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 use crate::engine::durability::Durability;
+use crate::engine::redb::commit::decide::Decider;
+use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::log::entry::ENCODED;
 
 const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
@@ -106,6 +110,39 @@ fn what_is_in_memory_alone_has_an_end_though_nobody_flushes() {
     assert!((100 * LEN..13 * 1024 * 1024).contains(&most), "{most}");
     let there = |number| engine.load(&key(number), Moment::BEGINNING).unwrap().is_some();
     assert!((0..400).all(there));
+}
+
+/// Changes what its group has changed before, and then cannot read.
+#[derive(Debug)]
+struct FailsAfterAChange(Arc<AtomicU64>);
+
+impl question::Ask for FailsAfterAChange {
+    type Answer = ();
+
+    fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        decider.effects.change(key(1), None);
+        Err(redb::Error::PreviousIo)
+    }
+}
+
+#[test]
+fn a_question_that_has_changed_something_is_not_decided_again() {
+    let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+    let insert = question::Insert {
+        key: key(1),
+        record: record(),
+        moment: Moment::BEGINNING,
+        limits: Limits::NONE,
+    };
+    let decided = Arc::new(AtomicU64::new(0));
+    let group: [Arc<dyn Question>; 2] = [
+        Arc::new(Asked::new(insert)),
+        Arc::new(Asked::new(FailsAfterAChange(Arc::clone(&decided)))),
+    ];
+    assert!(engine.writer.commit(&engine.view, group.into_iter()).is_err());
+    assert_eq!(decided.load(Ordering::Relaxed), 1);
+    assert_eq!(engine.stats().unwrap().stored, 0, "nothing of the group happened");
 }
 
 /// A question is decided where it lies, and again after a failed look; it need not be copied for

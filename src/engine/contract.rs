@@ -54,7 +54,8 @@ use crate::time::timeouts::Timeouts;
 /// # Cost
 ///
 /// Every call of the store is one call of the engine, but `modify` and `modify_key`, which are two
-/// a try, and `update_others`, which is two and a `modify_key` for each session.
+/// a try, `update_others`, which is two and a `modify_key` for each session, and `read_and_extend`,
+/// which is two in a store with a `content_version`.
 ///
 /// # Examples
 ///

@@ -114,6 +114,7 @@ fn with_a_checkpoint_due(disk: &SimulatedDisk) -> (Arc<RedbEngine>, SessionStore
         let options = RedbOptions::new().durability(durability).cache_size(1024 * 1024);
         let engine = Arc::new(RedbEngine::open_on(disk, &options).unwrap());
         let builder = SessionStore::<String>::builder().engine(Arc::clone(&engine));
+        let builder = builder.max_content_len(2 * 1024 * 1024);
         (engine, builder.manual_maintenance().build().unwrap())
     };
     let (_, store) = open(Durability::Deferred { interval: Duration::from_secs(3_600) });

@@ -6,6 +6,7 @@
 //! the form of another site: refused
 //! the right one: logged in as ann
 //! the id from before the login: no session
+//! after a second login: the first is no session
 //! after the logout: no session
 //! ```
 
@@ -46,7 +47,10 @@ impl Site {
         }
         // A session begins with the login, so nobody can have planted its id.
         let options = SessionOptions::new().user(self.account.name.as_str()).csrf_token();
-        Ok(Some(self.store.create_with(0, &options)?))
+        let session = self.store.create_with(0, &options)?;
+        // If the visitor was logged in already, that session ends. Otherwise it costs no commit.
+        self.store.destroy(visitor)?;
+        Ok(Some(session))
     }
 }
 
@@ -78,8 +82,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("the id from before the login: no session");
     }
 
-    site.store.destroy(session.id())?;
+    // The same browser logs in once more: its cookie has the first session's id.
+    let form_token = site.csrf.token(session.id())?;
+    let Some(second) = site.log_in(session.id(), &form_token, "correct horse")? else {
+        return Err("the right password was refused".into());
+    };
     if site.store.read(session.id())?.is_none() {
+        println!("after a second login: the first is no session");
+    }
+
+    site.store.destroy(second.id())?;
+    if site.store.read(second.id())?.is_none() {
         println!("after the logout: no session");
     }
     Ok(())

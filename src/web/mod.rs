@@ -23,7 +23,8 @@
 //!
 //! The page is shown to anybody, crawlers included, so it stores nothing. Its form carries a token
 //! that is bound to a random id in the visitor's cookie. No session has that id. The login creates
-//! the first session, under a new id.
+//! a session under a new id. A visitor who is logged in already has a session under the cookie's id,
+//! and the login ends it.
 //!
 //! ```
 //! use sessile::web::cookie::SessionCookie;
@@ -60,14 +61,15 @@
 //!
 //!     /// POST /login
 //!     fn log_in(&self, cookies: &[&str], form_token: &str, user: &str) -> Result<Answer, Error> {
-//!         match self.cookie.read(cookies) {
-//!             Some(id) if self.csrf.verify(&id, form_token) => {}
+//!         let before = match self.cookie.read(cookies) {
+//!             Some(id) if self.csrf.verify(&id, form_token) => id,
 //!             _ => return Ok(Answer::Refused),
-//!         }
+//!         };
 //!         // Here your program checks the password. The session gets an id of its own: whoever
 //!         // knew or planted the id from before the login holds nothing.
 //!         let options = SessionOptions::new().user(user).csrf_token();
 //!         let session = self.store.create_with(0, &options)?;
+//!         self.store.destroy(&before)?; // of an id without a session: no commit
 //!         Ok(Answer::LoggedIn { set_cookie: self.cookie.set(&session) })
 //!     }
 //! }
@@ -92,6 +94,11 @@
 //! # let id = site.cookie.read([after]).expect("set above");
 //! # assert_eq!(site.store.read(&id)?.and_then(|s| s.user().cloned()), Some("ann".into()));
 //! # assert!(site.cookie.read([before]).is_some_and(|id| site.store.read(&id).unwrap().is_none()));
+//! # let Answer::Page { form_token, set_cookie: None } = site.login_page(&[after])? else {
+//! #     panic!("the cookie is kept");
+//! # };
+//! # assert!(matches!(site.log_in(&[after], &form_token, "bob")?, Answer::LoggedIn { .. }));
+//! # assert!(site.store.read(&id)?.is_none(), "one login at a time");
 //! # Ok(())
 //! # }
 //! ```

@@ -11,8 +11,8 @@
 //! | `failure.rs` | what a client is answered when something fails |
 //! | `pages.rs` | HTML |
 //!
-//! Reads are in place, since they take about a microsecond. Writes wait for the disk, so each runs
-//! on a thread of tokio's blocking pool.
+//! Reads are in place, since the store is a file: from memory they take about a microsecond. Writes
+//! wait for the disk, so each runs on a thread of tokio's blocking pool.
 
 mod failure;
 mod pages;
@@ -97,16 +97,22 @@ async fn log_in(
     headers: HeaderMap,
     Form(form): Form<Login>,
 ) -> Result<Response, Failure> {
-    match app.cookie.read(headers.get_all(header::COOKIE)) {
-        Some(id) if app.csrf.verify(&id, &form.token) => {}
+    let before = match app.cookie.read(headers.get_all(header::COOKIE)) {
+        Some(id) if app.csrf.verify(&id, &form.token) => id,
         _ => return Err(Failure::Forged),
-    }
+    };
     let browser = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let browser: String = browser.unwrap_or("unknown").chars().take(100).collect();
     let options = SessionOptions::new().user(form.name).csrf_token();
     let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
     let content = Json(Notes { browser, address, notes: Vec::new() });
-    let session = on_disk(&app, move |store| store.create_with(content, &options)).await?;
+    let session = on_disk(&app, move |store| {
+        let session = store.create_with(content, &options)?;
+        // Whoever was logged in here is not any more. An id without a session costs no commit.
+        store.destroy(&before)?;
+        Ok(session)
+    });
+    let session = session.await?;
     let set_cookie = [(header::SET_COOKIE, app.cookie.set(&session))];
     Ok((AppendHeaders(set_cookie), Redirect::to("/")).into_response())
 }

@@ -81,6 +81,24 @@ async fn the_login_page_stores_nothing_and_its_form_cannot_be_forged() {
 }
 
 #[tokio::test]
+async fn a_login_on_top_of_another_ends_that_one() {
+    let app = app();
+    let mut browser = Browser::log_in(&app, "ann").await;
+    let before = browser.cookie.clone();
+    let token = browser.token("/login").await;
+    let refused = browser.send("POST", "/login", "token=guess&name=bob").await;
+    assert_eq!(refused.0, StatusCode::FORBIDDEN);
+    assert!(browser.is_logged_in().await, "a form that is forged ends nothing");
+
+    browser.send("POST", "/login", &format!("token={token}&name=bob")).await;
+    assert!(browser.is_logged_in().await);
+    assert_ne!(browser.cookie, before);
+    browser.cookie = before;
+    assert!(!browser.is_logged_in().await);
+    assert_eq!(app.store.len().unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_note_stays_and_is_escaped() {
     let app = app();
     let mut ann = Browser::log_in(&app, "ann").await;

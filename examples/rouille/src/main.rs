@@ -92,12 +92,14 @@ impl Site {
         let Ok(form) = post_input!(request, { token: String, name: String }) else {
             return Ok(Response::empty_400());
         };
-        match self.cookie.read(request.header("cookie")) {
-            Some(id) if self.csrf.verify(&id, &form.token) => {}
+        let before = match self.cookie.read(request.header("cookie")) {
+            Some(id) if self.csrf.verify(&id, &form.token) => id,
             _ => return Ok(Response::text("load the form again").with_status_code(403)),
-        }
+        };
         let options = SessionOptions::new().user(form.name).csrf_token();
         let session = self.store.create_with(Json(Visits { count: 0 }), &options)?;
+        // Whoever was logged in here is not any more. An id without a session costs no commit.
+        self.store.destroy(&before)?;
         let set_cookie = self.cookie.set(&session);
         Ok(Response::redirect_303("/").with_additional_header("set-cookie", set_cookie))
     }
@@ -178,5 +180,22 @@ mod tests {
         let form = format!("token={}", token_in(&page));
         assert_eq!(send(&site, "POST", "/logout", &cookie, &form).0, 303);
         assert_eq!(send(&site, "GET", "/", &cookie, "").0, 303);
+    }
+
+    #[test]
+    fn a_login_on_top_of_another_ends_that_one() {
+        let site = Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap();
+        let (_, visitor, page) = send(&site, "GET", "/login", "", "");
+        let form = format!("token={}&name=ann", token_in(&page));
+        let (_, ann, _) = send(&site, "POST", "/login", &visitor, &form);
+        let (_, _, page) = send(&site, "GET", "/login", &ann, "");
+        assert_eq!(send(&site, "POST", "/login", &ann, "token=x&name=bob").0, 403);
+        assert_eq!(send(&site, "GET", "/", &ann, "").0, 200, "a form that is forged ends nothing");
+
+        let form = format!("token={}&name=bob", token_in(&page));
+        let (_, bob, _) = send(&site, "POST", "/login", &ann, &form);
+        assert_eq!(send(&site, "GET", "/", &bob, "").0, 200);
+        assert_eq!(send(&site, "GET", "/", &ann, "").0, 303);
+        assert_eq!(site.store.len().unwrap(), 1);
     }
 }

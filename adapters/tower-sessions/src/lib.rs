@@ -16,9 +16,10 @@
 //!
 //! # Expiry
 //!
-//! A session ends at its record's `expiry_date`, to the nanosecond, and what ends it never is the
-//! store's own [`Timeouts`](sessile::Timeouts). A `save` moves the end in either direction. An end
-//! in the past ends the session.
+//! A session ends at its record's `expiry_date`, to the nanosecond, by this machine's clock; and
+//! what ends it never is the store's own [`Timeouts`](sessile::Timeouts). A store with another
+//! clock, as on a server, counts the session's life from each save. No clock is compared with
+//! another. A `save` moves the end in either direction. An end in the past ends the session.
 //!
 //! # Features
 //!

@@ -17,6 +17,10 @@ type UserOf = dyn Fn(&Data) -> Option<UserId> + Send + Sync;
 /// Each failed try means that another request has saved the session meanwhile.
 const MAX_ATTEMPTS: u32 = 10_000;
 
+/// What a saved session's absolute timeout has beyond its life. It counts from the creation, of
+/// which only the store's clock knows how long ago it is.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
 /// A store for [tower-sessions](https://docs.rs/tower-sessions): give it to its
 /// `SessionManagerLayer`.
 ///
@@ -137,17 +141,15 @@ impl SessileStore {
         ends: OffsetDateTime,
     ) -> Outcome<()> {
         self.on_a_blocking_thread(move |store| {
-            if ends <= OffsetDateTime::now_utc() {
-                return store.sessions.destroy(&id).map(drop);
-            }
             let user = store.user_of(&data);
             let content = Json(Content::new(data, ends));
             for _ in 0..MAX_ATTEMPTS {
-                let Some(mut session) = store.sessions.read(&id)? else { return Ok(()) };
-                let Some(life) = life(session.created_at().into(), ends) else {
+                // Both moments are this machine's: the store's clock may be a server's.
+                let Some(life) = life(OffsetDateTime::now_utc(), ends) else {
                     return store.sessions.destroy(&id).map(drop);
                 };
-                session.set_timeouts(life, life)?;
+                let Some(mut session) = store.sessions.read(&id)? else { return Ok(()) };
+                session.set_timeouts(life, life.saturating_add(CENTURY))?;
                 match &user {
                     Some(user) => session.set_user(user),
                     None => session.clear_user(),
@@ -204,13 +206,14 @@ impl fmt::Debug for SessileStore {
     }
 }
 
-/// How long a session lives from one moment to its end, in whole milliseconds, rounded up: the
-/// store keeps it until then, and [`SessileStore::find`] looks at the end itself. `None` if it has
-/// ended.
+/// How long a session lives from one moment to its end, in whole milliseconds, so that the store
+/// does not end it before: it is rounded up, and the millisecond that has begun counts once more,
+/// from whose beginning the store counts. [`SessileStore::find`] looks at the end itself. `None` if
+/// the session has ended.
 fn life(from: OffsetDateTime, ends: OffsetDateTime) -> Option<Duration> {
     let nanoseconds = u128::try_from((ends - from).whole_nanoseconds()).ok()?;
     let milliseconds = u64::try_from(nanoseconds.div_ceil(1_000_000)).ok()?;
-    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds.saturating_add(1)))
 }
 
 pub(crate) type Outcome<T> = std::result::Result<T, Failure>;
@@ -247,9 +250,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_life_is_rounded_up_to_a_millisecond() {
+    fn a_life_is_rounded_up_to_a_millisecond_and_counts_the_one_that_has_begun() {
         let now = OffsetDateTime::now_utc();
-        let lives = [(1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
+        let lives = [(1, 2), (999_999, 2), (1_000_000, 2), (1_000_001, 3)];
         for (nanoseconds, milliseconds) in lives {
             let ends = now + Span::nanoseconds(nanoseconds);
             assert_eq!(life(now, ends), Some(Duration::from_millis(milliseconds)));

@@ -13,6 +13,19 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, ExpiredDeletion};
 use tower_sessions::{Expiry, Session, SessionStore};
 
+/// This machine's clock, in whole milliseconds.
+fn this_machine() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap()
+}
+
+/// A store whose clock is not this machine's, as a server's may be.
+fn with_clock(millis: u64) -> (SessileStore, ManualClock) {
+    let clock = ManualClock::new();
+    clock.set_millis(millis);
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    (SessileStore::new(sessions.in_memory().unwrap()), clock)
+}
+
 fn record(life: Duration) -> Record {
     let expiry_date = OffsetDateTime::now_utc() + life;
     Record { id: Id::default(), data: Data::default(), expiry_date }
@@ -46,19 +59,26 @@ async fn a_save_creates_nothing() {
 }
 
 #[tokio::test]
-async fn a_save_moves_the_end_in_either_direction() {
-    let store = SessileStore::in_memory().unwrap();
-    let mut record = record(Duration::hours(1));
-    store.create(&mut record).await.unwrap();
-    let id = SessionId::parse(&record.id.to_string()).unwrap();
-    for life in [Duration::days(400), Duration::minutes(1), Duration::weeks(2)] {
-        record.expiry_date = OffsetDateTime::now_utc() + life;
-        store.save(&record).await.unwrap();
-        assert_eq!(store.load(&record.id).await.unwrap(), Some(record.clone()));
-        // The store's own deadline, which its sweep goes by, is the same to the millisecond.
-        let expires_at = store.sessions().read(&id).unwrap().unwrap().expires_at();
-        let late = OffsetDateTime::from(expires_at) - record.expiry_date;
-        assert!((Duration::ZERO..Duration::milliseconds(1)).contains(&late), "{life}: {late}");
+async fn a_save_moves_the_end_in_either_direction_whatever_the_stores_clock_shows() {
+    const HOURS: u64 = 3_600_000;
+    for of_the_store in [this_machine(), this_machine() + 5 * HOURS, this_machine() - 5 * HOURS] {
+        let (store, clock) = with_clock(of_the_store);
+        let mut record = record(Duration::hours(1));
+        store.create(&mut record).await.unwrap();
+        let id = SessionId::parse(&record.id.to_string()).unwrap();
+        for life in [Duration::days(400), Duration::minutes(10), Duration::weeks(2)] {
+            // The session grows older, and a save counts from itself.
+            clock.advance(std::time::Duration::from_secs(60));
+            record.expiry_date = OffsetDateTime::now_utc() + life;
+            store.save(&record).await.unwrap();
+            assert_eq!(store.load(&record.id).await.unwrap(), Some(record.clone()));
+            // The store's own deadline, which its sweep goes by, leaves as much: in whole
+            // milliseconds, and less what has passed here since the time was asked for.
+            let expires_at = store.sessions().read(&id).unwrap().unwrap().expires_at();
+            let left = OffsetDateTime::from(expires_at) - OffsetDateTime::from(clock.now());
+            let most = life + Duration::milliseconds(2);
+            assert!((most - Duration::minutes(5)..most).contains(&left), "{life}: {left}");
+        }
     }
 }
 
@@ -99,10 +119,7 @@ async fn the_last_moment_of_the_calendar_is_an_end() {
 
 #[tokio::test]
 async fn expired_sessions_are_swept() {
-    let clock = ManualClock::new();
-    clock.set_millis(u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap() * 1_000);
-    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
-    let store = SessileStore::new(sessions.in_memory().unwrap());
+    let (store, clock) = with_clock(this_machine());
     store.create(&mut record(Duration::hours(1))).await.unwrap();
     let mut longer = record(Duration::hours(3));
     store.create(&mut longer).await.unwrap();

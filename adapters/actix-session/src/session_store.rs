@@ -13,11 +13,14 @@ use crate::store::SessileStore;
 
 impl SessionStore for SessileStore {
     async fn load(&self, session_key: &SessionKey) -> Result<Option<State>, LoadError> {
-        self.find(session_key.as_ref()).map_err(|error| match error {
-            Error::DamagedRecord { .. } | Error::ContentMismatch { .. } => {
-                LoadError::Deserialization(error.into())
-            }
-            _ => LoadError::Other(error.into()),
+        // A key that is no id is that of no session.
+        let Ok(id) = SessionId::parse(session_key.as_ref()) else { return Ok(None) };
+        reading(self, move |store| store.find(&id)).await.map_err(|failure| match failure {
+            Failure::Store(
+                error @ (Error::DamagedRecord { .. } | Error::ContentMismatch { .. }),
+            ) => LoadError::Deserialization(error.into()),
+            Failure::Store(error) => LoadError::Other(error.into()),
+            Failure::Thread(_) => LoadError::Other(failure.into()),
         })
     }
 
@@ -51,7 +54,8 @@ impl SessionStore for SessileStore {
     async fn update_ttl(&self, session_key: &SessionKey, ttl: &Duration) -> anyhow::Result<()> {
         let ttl_ms = milliseconds(*ttl);
         let Ok(id) = SessionId::parse(session_key.as_ref()) else { return Ok(()) };
-        if self.has_ttl(&id, ttl_ms)? {
+        let of_the_session = id.clone();
+        if reading(self, move |store| store.has_ttl(&of_the_session, ttl_ms)).await? {
             return Ok(());
         }
         Ok(blocking(self, move |store| store.set_ttl(&id, ttl_ms)).await?)
@@ -91,6 +95,17 @@ impl StdError for Failure {
             Self::Store(error) => error.source(),
             Self::Thread(error) => Some(error),
         }
+    }
+}
+
+/// Reads or touches in place, unless that would wait for a server.
+async fn reading<T: Send + 'static>(
+    store: &SessileStore,
+    act: impl FnOnce(&SessileStore) -> sessile::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    match store.reads_wait() {
+        true => blocking(store, act).await,
+        false => act(store).map_err(Failure::Store),
     }
 }
 

@@ -43,6 +43,8 @@ const CENTURY_MS: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
 pub struct SessileStore {
     sessions: SessionStore<Json<Content>>,
     user_of: Option<Arc<UserOf>>,
+    /// Reads wait for a server, so they may not run on a runtime's thread.
+    reads_wait: bool,
 }
 
 impl SessileStore {
@@ -55,6 +57,33 @@ impl SessileStore {
         SessionStore::builder().content_name("actix-session").open(path).map(Self::new)
     }
 
+    /// Opens the store that a URL names: a file, memory, or a server, as
+    /// [`SessionStore::connect`] does. Each kind of server needs its feature of `sessile`.
+    ///
+    /// It blocks, so call it before requests are served.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::connect`](sessile::Builder::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_actix_session::SessileStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("file:{}", folder.path().join("sessions.redb").display());
+    /// // "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow: from the configuration.
+    /// let store = SessileStore::connect(&url)?;
+    /// assert!(store.sessions().is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<Self> {
+        let sessions = SessionStore::builder().content_name("actix-session").connect(url)?;
+        let reads_wait = !is_on_this_machine(url);
+        Ok(Self { reads_wait, ..Self::new(sessions) })
+    }
+
     /// A store without a file, for tests.
     ///
     /// # Errors
@@ -64,7 +93,7 @@ impl SessileStore {
         SessionStore::in_memory().map(Self::new)
     }
 
-    /// A store with settings of your own.
+    /// A store with settings of your own, in a file or in memory: its reads run in place.
     ///
     /// # Examples
     ///
@@ -78,7 +107,25 @@ impl SessileStore {
     /// ```
     #[must_use]
     pub fn new(sessions: SessionStore<Json<Content>>) -> Self {
-        Self { sessions, user_of: None }
+        Self { sessions, user_of: None, reads_wait: false }
+    }
+
+    /// A store with settings of your own, on a server: its reads run on a blocking thread, as its
+    /// writes do. So do those of a file that is much larger than the machine's memory.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use sessile::SessionStore;
+    /// use sessile_actix_session::SessileStore;
+    ///
+    /// let sessions = SessionStore::builder().max_sessions(50_000);
+    /// let store = SessileStore::on_server(sessions.connect("postgres://shop@db/shop")?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_server(sessions: SessionStore<Json<Content>>) -> Self {
+        Self { reads_wait: true, ..Self::new(sessions) }
     }
 
     /// Tells from a session's values whose session it is. It is asked at every save.
@@ -112,6 +159,11 @@ impl SessileStore {
     #[must_use]
     pub const fn sessions(&self) -> &SessionStore<Json<Content>> {
         &self.sessions
+    }
+
+    /// Whether a read may not run on a worker's thread.
+    pub(crate) const fn reads_wait(&self) -> bool {
+        self.reads_wait
     }
 
     /// Creates a session. One without a life gets an id, and is not stored.
@@ -166,10 +218,8 @@ impl SessileStore {
         self.change(id, ttl_ms, |session| session.content_mut().set_ttl_ms(ttl_ms)).map(drop)
     }
 
-    /// Reads a session. What is no id is no session.
-    pub(crate) fn find(&self, key: &str) -> Result<Option<State>> {
-        let Ok(id) = SessionId::parse(key) else { return Ok(None) };
-        let session = self.sessions.read(&id)?;
+    pub(crate) fn find(&self, id: &SessionId) -> Result<Option<State>> {
+        let session = self.sessions.read(id)?;
         Ok(session.map(|session| session.into_content().into_inner().into_state()))
     }
 
@@ -210,7 +260,31 @@ impl fmt::Debug for SessileStore {
     }
 }
 
+/// Whether a URL names a store whose reads need no other machine, and no other process.
+fn is_on_this_machine(url: &str) -> bool {
+    url.starts_with("file:") || url.starts_with("memory:")
+}
+
 /// A life as the two timeouts of a session: it counts from the last save or touch.
 fn timeouts(ttl_ms: u64) -> (Duration, Duration) {
     (Duration::from_millis(ttl_ms), Duration::from_millis(cmp::max(ttl_ms, CENTURY_MS)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn reads_of_a_server_wait_and_those_of_a_file_and_of_memory_do_not() {
+        for url in ["postgres://h/d", "postgresql://h/d", "mysql://h/d", "redis://h", "rediss://h"]
+        {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+        assert!(is_on_this_machine("file:sessions.redb") && is_on_this_machine("memory:"));
+        assert!(!SessileStore::connect("memory:").unwrap().reads_wait);
+        let sessions = SessionStore::in_memory().unwrap();
+        assert!(SessileStore::on_server(sessions).reads_wait);
+    }
 }

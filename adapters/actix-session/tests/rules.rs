@@ -197,6 +197,25 @@ async fn reads_are_in_place_and_commits_on_another_thread() {
 }
 
 #[actix_web::test]
+async fn reads_and_touches_on_a_server_are_on_another_thread() {
+    let clock = Noting::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::on_server(sessions.in_memory().unwrap());
+    let here = thread::current().id();
+    let asked = || std::mem::take(&mut *clock.0.lock().unwrap());
+    let elsewhere = |asked: Vec<ThreadId>| !asked.is_empty() && !asked.contains(&here);
+
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    asked();
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("ann")));
+    assert!(elsewhere(asked()), "load");
+    store.update_ttl(&key, &HOUR).await.unwrap();
+    assert!(elsewhere(asked()), "a touch");
+    store.update_ttl(&key, &Duration::hours(2)).await.unwrap();
+    assert!(elsewhere(asked()), "another life");
+}
+
+#[actix_web::test]
 async fn the_file_has_the_digest_of_a_key_and_not_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.redb");

@@ -44,6 +44,13 @@ async fn log_in(session: Session) -> String {
     show(session).await
 }
 
+/// Another request ends the session while this one has it in hand.
+async fn renew_what_ended(session: Session, store: web::Data<SessileStore>) -> String {
+    store.sessions().clear().unwrap();
+    session.renew();
+    show(session).await
+}
+
 async fn log_out(session: Session) -> HttpResponse {
     session.purge();
     HttpResponse::Ok().finish()
@@ -122,6 +129,24 @@ async fn a_session_goes_from_nobody_through_a_login_to_a_logout() {
         assert_eq!((cookie, page.as_str()), (None, "None 0"));
         assert!(store.sessions().is_empty().unwrap());
     }
+}
+
+#[actix_web::test]
+async fn a_renewed_key_of_a_session_that_was_ended_meanwhile_is_a_new_session() {
+    let store = SessileStore::in_memory().unwrap();
+    let sessions =
+        middleware(&store, CookieContentSecurity::Private, TtlExtensionPolicy::OnStateChanges);
+    let app = App::new()
+        .app_data(web::Data::new(store.clone()))
+        .wrap(sessions)
+        .configure(routes)
+        .route("/renew", web::post().to(renew_what_ended));
+    let app = test::init_service(app).await;
+    let (_, first, _) = send!(app, "POST", "/login", None);
+    // The README and the front page say so: whoever has not just logged in must not call `renew`.
+    let (_, second, _) = send!(app, "POST", "/renew", first.as_ref());
+    assert_eq!(send!(app, "GET", "/show", first.as_ref()).2, "None 0");
+    assert_eq!(send!(app, "GET", "/show", second.as_ref()).2, "Some(\"ferris\") 0");
 }
 
 #[actix_web::test]

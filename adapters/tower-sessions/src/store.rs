@@ -44,6 +44,8 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 pub struct SessileStore {
     sessions: SessionStore<Json<Content>>,
     user_of: Option<Arc<UserOf>>,
+    /// Reads wait for a server, so they may not run on a runtime's thread.
+    reads_wait: bool,
 }
 
 impl SessileStore {
@@ -56,6 +58,33 @@ impl SessileStore {
         SessionStore::builder().content_name("tower-sessions").open(path).map(Self::new)
     }
 
+    /// Opens the store that a URL names: a file, memory, or a server, as
+    /// [`SessionStore::connect`] does. Each kind of server needs its feature of `sessile`.
+    ///
+    /// It blocks, so call it before requests are served.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::connect`](sessile::Builder::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_tower_sessions::SessileStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("file:{}", folder.path().join("sessions.redb").display());
+    /// // "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow: from the configuration.
+    /// let store = SessileStore::connect(&url)?;
+    /// assert!(store.sessions().is_empty()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<Self> {
+        let sessions = SessionStore::builder().content_name("tower-sessions").connect(url)?;
+        let reads_wait = !is_on_this_machine(url);
+        Ok(Self { reads_wait, ..Self::new(sessions) })
+    }
+
     /// A store without a file, for tests.
     ///
     /// # Errors
@@ -65,7 +94,7 @@ impl SessileStore {
         SessionStore::in_memory().map(Self::new)
     }
 
-    /// A store with settings of your own.
+    /// A store with settings of your own, in a file or in memory: its reads run in place.
     ///
     /// # Examples
     ///
@@ -79,7 +108,25 @@ impl SessileStore {
     /// ```
     #[must_use]
     pub fn new(sessions: SessionStore<Json<Content>>) -> Self {
-        Self { sessions, user_of: None }
+        Self { sessions, user_of: None, reads_wait: false }
+    }
+
+    /// A store with settings of your own, on a server: its reads run on a blocking thread, as its
+    /// writes do. So do those of a file that is much larger than the machine's memory.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use sessile::SessionStore;
+    /// use sessile_tower_sessions::SessileStore;
+    ///
+    /// let sessions = SessionStore::builder().max_sessions(50_000);
+    /// let store = SessileStore::on_server(sessions.connect("postgres://shop@db/shop")?);
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_server(sessions: SessionStore<Json<Content>>) -> Self {
+        Self { reads_wait: true, ..Self::new(sessions) }
     }
 
     /// Tells from a session's values whose session it is. It is asked at every save.
@@ -166,9 +213,14 @@ impl SessileStore {
         .await
     }
 
-    /// Reads a session in the calling thread.
-    pub(crate) fn find(&self, id: &SessionId) -> Outcome<Option<(Data, OffsetDateTime)>> {
-        let Some(session) = self.sessions.read(id)? else { return Ok(None) };
+    /// Reads a session: in the calling thread, unless that would wait for a server.
+    pub(crate) async fn find(&self, id: SessionId) -> Outcome<Option<(Data, OffsetDateTime)>> {
+        let read = move |store: &Self| store.sessions.read(&id);
+        let session = match self.reads_wait {
+            true => self.on_a_blocking_thread(read).await?,
+            false => read(self)?,
+        };
+        let Some(session) = session else { return Ok(None) };
         let content = session.into_content().into_inner();
         let Some(ends) = content.expiry_date() else {
             return Err(Failure::Decode("the session's end is no date".into()));
@@ -204,6 +256,11 @@ impl fmt::Debug for SessileStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SessileStore").finish_non_exhaustive()
     }
+}
+
+/// Whether a URL names a store whose reads need no other machine, and no other process.
+fn is_on_this_machine(url: &str) -> bool {
+    url.starts_with("file:") || url.starts_with("memory:")
 }
 
 /// How long a session lives from one moment to its end, in whole milliseconds, so that the store
@@ -245,6 +302,8 @@ impl From<Error> for Failure {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
     use time::Duration as Span;
 
     use super::*;
@@ -259,5 +318,17 @@ mod tests {
         }
         assert_eq!(life(now, now), None);
         assert_eq!(life(now, now - Span::nanoseconds(1)), None);
+    }
+
+    #[test]
+    fn reads_of_a_server_wait_and_those_of_a_file_and_of_memory_do_not() {
+        for url in ["postgres://h/d", "postgresql://h/d", "mysql://h/d", "redis://h", "rediss://h"]
+        {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+        assert!(is_on_this_machine("file:sessions.redb") && is_on_this_machine("memory:"));
+        assert!(!SessileStore::connect("memory:").unwrap().reads_wait);
+        let sessions = SessionStore::in_memory().unwrap();
+        assert!(SessileStore::on_server(sessions).reads_wait);
     }
 }

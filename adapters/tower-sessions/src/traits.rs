@@ -46,7 +46,7 @@ macro_rules! implement {
             }
 
             async fn load(&self, session_id: &Id) -> Result<Option<Record>> {
-                let found = self.find(&id_from(session_id)?)?;
+                let found = self.find(id_from(session_id)?).await?;
                 let id = *session_id;
                 Ok(found.map(|(data, expiry_date)| Record { id, data, expiry_date }))
             }

@@ -83,6 +83,28 @@ async fn a_save_moves_the_end_in_either_direction_whatever_the_stores_clock_show
 }
 
 #[tokio::test]
+async fn a_cycled_id_of_a_session_that_was_ended_meanwhile_is_a_new_session() {
+    let store = Arc::new(SessileStore::in_memory().unwrap());
+    let session = Session::new(None, store.clone(), None);
+    session.insert("user", "ann").await.unwrap();
+    session.save().await.unwrap();
+    let id = session.id().unwrap();
+
+    let in_flight = Session::new(Some(id), store.clone(), None);
+    in_flight.load().await.unwrap();
+    store.delete(&id).await.unwrap();
+    in_flight.save().await.unwrap();
+    assert!(store.sessions().is_empty().unwrap(), "nothing comes back under its id");
+
+    // The README and the front page say so: whoever has not just logged in must not call it.
+    in_flight.cycle_id().await.unwrap();
+    in_flight.save().await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap(), None);
+    let new = store.load(&in_flight.id().unwrap()).await.unwrap().unwrap();
+    assert_eq!(new.data, named("ann"));
+}
+
+#[tokio::test]
 async fn an_end_in_the_past_ends_the_session() {
     let store = SessileStore::in_memory().unwrap();
     let mut record = record(Duration::hours(1));
@@ -161,6 +183,19 @@ async fn reads_are_in_place_and_writes_on_another_thread() {
     assert!(elsewhere(asked()), "delete");
     store.delete_expired().await.unwrap();
     assert!(elsewhere(asked()), "delete_expired");
+}
+
+#[tokio::test]
+async fn a_read_on_a_server_is_on_another_thread() {
+    let clock = Noting::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::on_server(sessions.in_memory().unwrap());
+    let mut record = record(Duration::hours(1));
+    store.create(&mut record).await.unwrap();
+    clock.0.lock().unwrap().clear();
+    assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
+    let asked = std::mem::take(&mut *clock.0.lock().unwrap());
+    assert!(!asked.is_empty() && !asked.contains(&thread::current().id()));
 }
 
 #[tokio::test(flavor = "current_thread")]

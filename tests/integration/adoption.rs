@@ -88,3 +88,20 @@ fn a_step_that_makes_room_while_shorter_timeouts_are_adopted_leaves_no_entry_lat
     store.adopt_shorter_timeouts().unwrap();
     sweeps_by_its_own(&store);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_through_the_door_before_an_adoption_leaves_no_entry_late() {
+    use std::ops::ControlFlow::Continue;
+
+    use sessile::Inspector;
+    use sessile::admin::{AdminSocket, RunningStore};
+
+    let (_engine, store) = opened();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("door");
+    store.serve_admin(AdminSocket::at(&at)).unwrap();
+    let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
+    assert_eq!(inspector.sweep(&mut |_| Continue(())).unwrap(), 0, "they are not adopted");
+    assert!(store.check().unwrap().is_sound());
+}

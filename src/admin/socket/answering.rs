@@ -109,7 +109,7 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             Ok(Answer::default())
         }
         Request::Sweep {} => {
-            let sweep = core.sweep_step(core.moment()?)?;
+            let sweep = core.sweep_step_of_round(core.moment()?)?;
             Ok(Answer { more: Some(sweep.more), ..Answer::ended(&sweep.removed) })
         }
         Request::Check {} => check(core, out),

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use crate::engine::redb::storage::platform::move_to_nothing;
 use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
 
@@ -65,8 +66,8 @@ fn look_at(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// A folder that nobody else may enter holds the socket until it has its mode. A link puts it in
-/// its place, which fails where somebody else was faster.
+/// A folder that nobody else may enter holds the socket until it has its mode. It is put in its
+/// place if nothing is there, in one step: somebody else may be faster.
 fn bind(path: &Path, dead: Option<Identity>) -> io::Result<(UnixListener, Option<Identity>)> {
     let folder = private_folder(path)?;
     let private = folder.join("s");
@@ -76,7 +77,7 @@ fn bind(path: &Path, dead: Option<Identity>) -> io::Result<(UnixListener, Option
         if dead.is_some() && identity(path) == dead {
             fs::remove_file(path)?;
         }
-        fs::hard_link(&private, path)?;
+        move_to_nothing(&private, path)?;
         Ok((listener, own))
     });
     let _ = fs::remove_file(&private);

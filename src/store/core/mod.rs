@@ -251,6 +251,12 @@ impl StoreCore {
         if sweeping == Sweeping::AfterAdoption {
             self.adopt_timeouts()?;
         }
+        self.sweep_step_of_round(moment)
+    }
+
+    /// One step of a sweep whose steps are asked for one by one. The last makes the index right, if
+    /// they went by longer timeouts.
+    pub(crate) fn sweep_step_of_round(&self, moment: Moment) -> Result<Sweep> {
         let sweep = self.sweep_step(moment)?;
         if !sweep.more && self.adoption.lenient().is_some() {
             self.engine.reindex(&self.timeouts)?;

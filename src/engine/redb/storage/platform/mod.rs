@@ -57,7 +57,7 @@ pub(in crate::engine::redb) fn refused(
 }
 
 /// Gives a file another name, under which there must be nothing.
-pub(in crate::engine::redb) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     let moved = rename_to_nothing(from, to);
     if !matches!(&moved, Err(error) if error.kind() == io::ErrorKind::Unsupported) {
         return moved;

@@ -515,6 +515,28 @@ pub(crate) mod mysql {
         assert_eq!(store.len().unwrap(), 1);
     }
 
+    #[test]
+    fn what_follows_a_login_that_the_server_takes_no_packet_of_is_committed() {
+        let server = instances::mariadb(&["--max-allowed-packet=1M"]);
+        let open = || {
+            SessionStore::<Vec<u8>>::builder()
+                .max_content_len(1 << 24)
+                .max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive)
+                .manual_maintenance()
+                .connect(&url(&server))
+                .unwrap()
+        };
+        let store = open();
+        let mut session = store.create(vec![1]).unwrap();
+        let refused = store.create_for_user("ann", vec![7; 600_000]).map(drop);
+        assert_unavailable(refused, "a login with too much content");
+        *session.content_mut() = vec![2];
+        store.update(&mut session).unwrap();
+        let seen = open().read(session.id()).unwrap().unwrap();
+        assert_eq!(*seen.content(), [2], "another host sees what was answered");
+        store.create_for_user("ann", vec![3]).unwrap();
+    }
+
     /// A packet of so many bytes is full, and another follows it.
     const FULL: usize = 0xff_ffff;
 

@@ -37,6 +37,9 @@ impl MysqlConnection {
     pub(super) fn query(&mut self, text: &str) -> Attempt<Answer> {
         // The server counts the command's byte, and ends the connection of whoever sends more.
         if text.len() >= self.longest_request {
+            if self.is_in_transaction {
+                self.roll_back()?;
+            }
             return Ok(Err(Refusal::too_long(text.len(), self.longest_request)));
         }
         self.packets.command(COM_QUERY, text)?;

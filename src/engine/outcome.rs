@@ -47,7 +47,7 @@ impl Ended {
 pub enum Insert {
     /// The record is stored; these sessions of its user ended for it.
     Done(Vec<Ended>),
-    /// There is a record under this key; nothing was changed.
+    /// There is a record under this key, or one may come; nothing else was changed.
     Occupied,
     /// There are `max_sessions` records already, counting expired ones; nothing was changed.
     Full,

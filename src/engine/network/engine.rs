@@ -2,7 +2,8 @@
 //! up.
 //!
 //! Invariant: an answer that is not an error is the server's own. Where an answer was lost, what is
-//! stored now decides: the exact record that was to be stored means that it was.
+//! stored now decides: the exact record that was to be stored means that it was. What was sent may
+//! still come then, so nothing is sent again that would bring back what ended meanwhile.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -43,13 +44,15 @@ impl<B: Backend> Engine for Server<B> {
         limits: Limits,
     ) -> Result<Insert> {
         self.write(Repeat::LookedUp, |backend, on, in_doubt| {
-            match backend.insert(on, key, &record, moment, limits)? {
-                Insert::Occupied if in_doubt => match is_stored(backend, on, key, &record)? {
-                    // Which sessions ended for it is not known any more.
-                    Some(_) => Ok(Insert::Done(Vec::new())),
-                    None => Ok(Insert::Occupied),
-                },
-                other => Ok(other),
+            if !in_doubt {
+                return backend.insert(on, key, &record, moment, limits);
+            }
+            match is_stored(backend, on, key, &record)? {
+                // Which sessions ended for it is not known any more.
+                Some(_) => Ok(Insert::Done(Vec::new())),
+                // It may come yet, and would bring the session back if that had ended meanwhile. So
+                // the key is not used again: what comes under it then is nobody's.
+                None => Ok(Insert::Occupied),
             }
         })
     }

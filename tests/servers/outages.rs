@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use sessile::{Error, SessionStore, UserLimit};
+use sessile::testing::ManualClock;
+use sessile::{Error, SessionStore, Timeouts, UserLimit};
 
 use crate::instances::{self, Instance, ends, wait_until};
 
@@ -107,6 +108,37 @@ pub(crate) mod redis {
         redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
         store.create(3).unwrap();
         assert!(store.check().unwrap().is_sound());
+    }
+
+    #[test]
+    fn a_full_server_keeps_sessions_alive_and_sweeps_them() {
+        let server = instances::redis(&["--maxmemory-policy", "noeviction"]);
+        let clock = ManualClock::new();
+        let open = || {
+            SessionStore::<u64>::builder()
+                .clock(clock.clone())
+                .timeouts(Timeouts::from_seconds(60, 600).unwrap())
+                .manual_maintenance()
+                .connect(&url(&server))
+                .unwrap()
+        };
+        let store = open();
+        let first = store.create_for_user("ann", 1).unwrap();
+        clock.advance(Duration::from_secs(10));
+        let second = store.create_for_user("ann", 2).unwrap();
+        redis_cli(&server, &["config", "set", "maxmemory", "1"]).unwrap();
+        clock.advance(Duration::from_secs(10));
+        assert!(store.read_and_extend(first.id()).unwrap().is_some());
+        let seen = store.read(first.id()).unwrap().unwrap();
+        assert_eq!(seen.last_active(), first.created_at() + Duration::from_secs(20));
+        // The first entry of the sweep is of the session that lives on.
+        clock.advance(Duration::from_secs(50));
+        let store = open();
+        assert_eq!(store.clean_up_expired().unwrap(), 1);
+        assert!(store.read(second.id()).unwrap().is_none());
+        let checked = store.check().unwrap();
+        assert!(checked.is_sound() && checked.sessions == 1, "{checked:?}");
+        redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
     }
 
     #[test]

@@ -331,6 +331,10 @@ impl Backend for Redis {
     }
 
     fn init_meta(&self, on: &mut RedisConnection, name: &str, value: &[u8]) -> Attempt<Vec<u8>> {
+        // A full server refuses the command below, be the value there or not.
+        if let Some(found) = self.load_meta(on, name)? {
+            return Ok(found);
+        }
         let words: [&[u8]; 4] = [b"HSETNX", &self.keys.meta, name.as_bytes(), value];
         self.command(on, Effect::Writes, &words)?;
         self.load_meta(on, name)?.ok_or_else(garbled)

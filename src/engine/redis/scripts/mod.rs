@@ -4,6 +4,10 @@
 //! slot refuses it rather than lets it see half. `KEYS` begins with the index by deadline and the
 //! index by user; the buckets follow: those named, or all 256 in order.
 //!
+//! A full server refuses a script whose first change may need memory, and lets one go on that has
+//! changed something. So a script that keeps sessions alive or lets them end begins with a removal,
+//! be it of what is not there.
+//!
 //! `deadline!` restates [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline);
 //! the tests that need a server compare the two.
 
@@ -51,6 +55,7 @@ else
 end
 if active < ARGV[2] and due then
   value = string.sub(value, 1, 20) .. ARGV[2] .. string.sub(value, 41)
+  redis.call('ZREM', KEYS[1], '')
   redis.call('HSET', KEYS[3], ARGV[1], value)
 end
 return value
@@ -254,6 +259,7 @@ for _, key in ipairs(passed) do
       found[#found + 1] = key .. user_of(value)
       drop(hash, key, value)
     else
+      redis.call('ZREM', KEYS[1], key)
       redis.call('HSET', hash, key, string.sub(value, 1, 40) .. due .. string.sub(value, 61))
       redis.call('ZADD', KEYS[1], score(due), key)
     end
@@ -272,6 +278,7 @@ while number < 256 and looked_at < 500 do
     local due = deadline(value, ARGV[1], ARGV[2])
     if due < string.sub(value, 41, 60) then
       value = string.sub(value, 1, 40) .. due .. string.sub(value, 61)
+      redis.call('ZREM', KEYS[1], key)
       redis.call('HSET', KEYS[3 + number], key, value)
       redis.call('ZADD', KEYS[1], score(due), key)
     end

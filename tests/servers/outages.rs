@@ -16,6 +16,14 @@ fn assert_unavailable<T: std::fmt::Debug>(result: sessile::Result<T>, what: &str
     assert!(matches!(result, Err(Error::Unavailable { .. })), "{what}: {result:?}");
 }
 
+/// An error that says in words of ours what a user may not do.
+fn assert_not_allowed(error: &Error) {
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    let words = std::error::Error::source(error).unwrap().to_string();
+    assert_eq!(words, "the server does not let this user do what a store needs");
+    assert!(!format!("{error} {error:?}").contains("nobody"), "{error:?}");
+}
+
 /// A server that is killed and started again: until then every call says so, and then goes on.
 fn is_killed_and_started_again(server: &mut Instance, url: &str) {
     let store = store(url);
@@ -175,6 +183,23 @@ pub(crate) mod redis {
         let store = SessionStore::<u64>::connect(&url(":right@")).unwrap();
         store.create(1).unwrap();
         assert!(!format!("{store:?}").contains("right"));
+    }
+
+    #[test]
+    fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+        let server = instances::redis(&[]);
+        let store = store(&url(&server));
+        let session = store.create(1).unwrap();
+        // In the first case it is the script that is refused, in the second what is in it.
+        for denied in ["-evalsha", "-hset"] {
+            let rules = ["acl", "setuser", "nobody", "reset", "on", ">hidden", "~*", "+@all"];
+            redis_cli(&server, &[&rules[..], &[denied]].concat()).unwrap();
+            let url = format!("redis://nobody:hidden@127.0.0.1:{}", server.port);
+            let limited = SessionStore::<u64>::connect(&url).unwrap();
+            assert_not_allowed(&limited.create(2).map(drop).unwrap_err());
+            drop(limited);
+        }
+        assert!(store.read(session.id()).unwrap().is_some());
     }
 
     #[test]
@@ -432,6 +457,17 @@ pub(crate) mod postgres {
     }
 
     #[test]
+    fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+        let server = instances::postgres(&[]);
+        store(&url(&server)).create(1).unwrap();
+        psql(&server, "create user nobody; grant select on all tables in schema public to nobody")
+            .unwrap();
+        let url = format!("postgres://nobody@127.0.0.1:{}/postgres", server.port);
+        let refused = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+        assert_not_allowed(&refused);
+    }
+
+    #[test]
     fn statements_without_names_do_as_well() {
         let server = instances::postgres(&[]);
         let url = format!("{}statements=unnamed", url(&server));
@@ -531,6 +567,16 @@ pub(crate) mod mysql {
         let store = SessionStore::<u64>::connect(&url("shop:right")).unwrap();
         store.create(1).unwrap();
         assert!(!format!("{store:?}").contains("right"));
+    }
+
+    #[test]
+    fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+        let server = instances::mariadb(&[]);
+        store(&url(&server)).create(1).unwrap();
+        does(&server, "create user nobody; grant select on shop.* to nobody");
+        let url = format!("mysql://nobody@127.0.0.1:{}/shop", server.port);
+        let refused = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+        assert_not_allowed(&refused);
     }
 
     #[test]

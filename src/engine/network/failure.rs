@@ -57,6 +57,9 @@ impl Failure {
     }
 }
 
+/// What is said in place of a server's words about a right that a user lacks: those name the user.
+pub(crate) const NOT_ALLOWED: &str = "the server does not let this user do what a store needs";
+
 /// A reason in words as the source of an error.
 pub(crate) fn source(reason: impl Into<String>) -> Source {
     Arc::new(Reason(reason.into()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::pool::Pooled;
 use crate::engine::redis::Redis;
 use crate::engine::redis::scripts::{ALL, Script};
@@ -162,9 +162,8 @@ impl Redis {
                 .into();
         }
         let reason = match kind {
-            "NOAUTH" | "NOPERM" | "WRONGPASS" => {
-                "the server does not let this user do what a store needs".into()
-            }
+            "NOAUTH" | "NOPERM" | "WRONGPASS" => NOT_ALLOWED.into(),
+            _ if DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words)) => NOT_ALLOWED.into(),
             "MISCONF" => "the server refuses writes since it could not save its data".into(),
             _ if said.contains("max number of clients") => {
                 return Failure::not_now("the server has as many clients as it may");
@@ -181,6 +180,9 @@ const WAIT: Duration = Duration::from_millis(500);
 
 /// What the error begins with of a node that does not know a script's digest.
 const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
+
+/// What versions say, and name the user, where a script may not do something.
+const DENIED_IN_SCRIPTS: [&str; 3] = ["ACL failure", "The user executing the script", "-NOPERM "];
 
 /// Errors that mean that nothing was carried out, and that this may change.
 const TRANSIENT: &[(&str, &str)] = &[

@@ -6,7 +6,7 @@
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
@@ -250,6 +250,8 @@ impl Dialect for Mysql {
             return failure;
         }
         let reason = match refusal.code {
+            // The server's words name the user.
+            1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1449 => NOT_ALLOWED.into(),
             1317 | 1969 | 3024 => {
                 "the server cancelled the statement, as its time-out or somebody asked".into()
             }

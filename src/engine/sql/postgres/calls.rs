@@ -5,7 +5,7 @@
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
@@ -217,6 +217,7 @@ impl Dialect for Postgres {
             "40003" => return Failure::lost("the server does not know whether it committed"),
             "25006" => return Failure::not_now("the server is a standby, which takes no writes"),
             "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
+            "42501" => NOT_ALLOWED.into(),
             "57014" => {
                 "the server cancelled the statement, as its time-out or somebody asked".into()
             }

@@ -85,6 +85,15 @@ impl Location {
     pub(crate) fn parse(url: &str, default_port: u16) -> Result<Self> {
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| invalid("needs `://` after its scheme"))?;
+        // Something unencoded in a password would make a host of one part of it, and a path or a
+        // parameter of the other, which may be shown.
+        let tail = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
+        if tail.contains('@') {
+            return Err(invalid(
+                "has an `@` behind its first `/` or `?`; in a user, a password, a path or a parameter, \
+                 write `/` as `%2F`, `?` as `%3F`, `@` as `%40` and `%` as `%25`",
+            ));
+        }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (credentials, hosts) = match authority.rsplit_once('@') {
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        let url = "redis://us%3Aer:p%40ss:w%2ford@one,two:5,[::1]:6/3?name=a%26b&timeout_ms=250";
+        let url = "redis://us%3Aer:p%40ss:w%2ford@one,two:5,[::1]:6/3?name=a%26b%40&timeout_ms=250";
         let mut found = location(url).unwrap();
         assert_eq!(found.scheme, "redis");
         assert_eq!(found.user.as_ref().unwrap().expose(), "us:er");
@@ -233,7 +242,7 @@ mod tests {
         assert_eq!(addresses, ["one:7", "two:5", "[::1]:6"]);
         assert_eq!(found.path, "3");
         assert!(found.finish("x").is_err(), "nothing was taken yet");
-        assert_eq!(found.take::<String>("name").unwrap().unwrap(), "a&b");
+        assert_eq!(found.take::<String>("name").unwrap().unwrap(), "a&b@");
         let timeout = found.take_millis("timeout_ms").unwrap();
         assert_eq!(timeout, Some(Duration::from_millis(250)));
         found.finish("x").unwrap();
@@ -258,6 +267,11 @@ mod tests {
             "redis://u:hidden%g0@h",
             "redis://u:hidden%ff@h",
             "redis://u:hidden@h?a=1&a=2",
+            "redis://u:12/hidden@h",
+            "redis://u:12?hidden@h",
+            "redis://u:12?a=hidden@h/0",
+            "redis://u/hidden:x@h",
+            "redis://u:1/x@h/hidden",
         ] {
             let error = location(url).unwrap_err();
             let shown = format!("{error} {error:?}");

@@ -1,7 +1,7 @@
 //! What can become of a request to a server, by what is known of its effect.
 //!
-//! Invariant: only a request that was handed over whole and not answered is [`Failure::Lost`].
-//! Everything else is known to have changed nothing, or is an answer.
+//! Invariant: a request of which some bytes left, and which was not answered, is [`Failure::Lost`]:
+//! they may hold a whole command. Everything else is known to have changed nothing, or is an answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::error::{Error, Source};
 /// What a request came to, where that is not its wished result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server did not carry the request out: it was not reached, or not given all of it. The
+    /// The server did not carry the request out: it was not reached, or given nothing of it. The
     /// connection is of no more use.
     NotDone(Source),
-    /// The server was given the whole request, and did not answer it. The connection is of no more
-    /// use.
+    /// The server was given the request, or a part of it, and did not answer it. The connection is
+    /// of no more use.
     Lost(Source),
     /// The server says that it did not carry the request out, and that this may change: it starts,
     /// stops, lost its role, or others have its connections.

@@ -1,20 +1,20 @@
 //! A connection to a server as bytes: connecting, sending whole requests, receiving answers, each
 //! within a deadline.
 //!
-//! Invariant: [`Stream::send`] tells a request that the server cannot have whole from one that it
-//! may have. It knows no protocol.
+//! Invariant: [`Stream::send`] tells a request of which the server has nothing from one that it may
+//! have a part of. It knows no protocol.
 #![allow(
     clippy::infallible_destructuring_match,
     reason = "without the feature `tls` there is one kind of socket"
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
 
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
+use crate::engine::network::transport::connecting;
 use crate::engine::network::transport::location::Address;
+use crate::engine::network::transport::timed::{Timed, in_words};
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::{Tls, TlsSocket};
 
@@ -27,16 +27,13 @@ const KEPT_BUFFER: usize = 256 * 1024;
 /// A connection with a buffer for what came in.
 pub(crate) struct Stream {
     socket: Socket,
-    deadline: Deadline,
-    /// The time-out that the socket has now, so that it is not set again for each call.
-    timeout: Duration,
     input: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 enum Socket {
-    Plain(TcpStream),
+    Plain(Timed),
     #[cfg(feature = "tls")]
     Tls(Box<TlsSocket>),
 }
@@ -48,33 +45,8 @@ impl Stream {
     ///
     /// [`Failure::NotDone`] with what the last of them said.
     pub(crate) fn connect(address: &Address, deadline: Deadline) -> Result<Self, Failure> {
-        let failed = |error: io::Error| Failure::not_done(format!("could not connect: {error}"));
-        let candidates =
-            (address.host.as_str(), address.port).to_socket_addrs().map_err(|error| {
-                Failure::not_done(format!("the name of the host could not be resolved: {error}"))
-            })?;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for candidate in candidates {
-            let Some(left) = deadline.remaining() else {
-                return Err(failed(io::ErrorKind::TimedOut.into()));
-            };
-            match TcpStream::connect_timeout(&candidate, left).and_then(prepared) {
-                Ok(socket) => return Ok(Self::over(socket, deadline)),
-                Err(error) => last = error,
-            }
-        }
-        Err(failed(last))
-    }
-
-    fn over(socket: TcpStream, deadline: Deadline) -> Self {
-        Self {
-            socket: Socket::Plain(socket),
-            deadline,
-            timeout: Duration::MAX,
-            input: Vec::new(),
-            start: 0,
-            end: 0,
-        }
+        let socket = Timed::new(connecting::connect(address, deadline)?, deadline);
+        Ok(Self { socket: Socket::Plain(socket), input: Vec::new(), start: 0, end: 0 })
     }
 
     /// Goes on in TLS. Whatever is sent after this is for the named host alone.
@@ -84,8 +56,7 @@ impl Stream {
     /// [`Failure::NotDone`] if the handshake fails, as it does for a certificate that is not the
     /// host's.
     #[cfg(feature = "tls")]
-    pub(crate) fn into_tls(mut self, tls: &Tls, host: &str) -> Result<Self, Failure> {
-        self.arm().map_err(|error| Failure::not_done(error.to_string()))?;
+    pub(crate) fn into_tls(self, tls: &Tls, host: &str) -> Result<Self, Failure> {
         let Socket::Plain(socket) = self.socket else { return Ok(self) };
         let socket = tls.connect(socket, host)?;
         Ok(Self { socket: Socket::Tls(Box::new(socket)), ..self })
@@ -93,7 +64,11 @@ impl Stream {
 
     /// Sets the time by which everything that follows has to be over.
     pub(crate) fn set_deadline(&mut self, deadline: Deadline) {
-        self.deadline = deadline;
+        match &mut self.socket {
+            Socket::Plain(socket) => socket.set_deadline(deadline),
+            #[cfg(feature = "tls")]
+            Socket::Tls(socket) => socket.get_mut().set_deadline(deadline),
+        }
     }
 
     /// Whether nothing came in, and the connection was not ended, while nobody used it. Costs no
@@ -104,35 +79,36 @@ impl Stream {
             #[cfg(feature = "tls")]
             Socket::Tls(socket) => socket.get_ref(),
         };
-        if self.start != self.end || socket.set_nonblocking(true).is_err() {
-            return false;
-        }
-        let looked = socket.peek(&mut [0]);
-        let quiet = matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        socket.set_nonblocking(false).is_ok() && quiet
+        self.start == self.end && socket.is_quiet()
     }
 
     /// Hands a whole request over.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotDone`]: the end of it never left, so that the server has no whole request.
+    /// [`Failure::NotDone`] if no byte of it left; [`Failure::Lost`] if some did: they may hold a
+    /// whole command.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
-        self.sent(request)
-            .map_err(|error| Failure::not_done(format!("the request could not be sent: {error}")))
+        let mut rest = request;
+        self.push(&mut rest).map_err(|error| {
+            let reason = format!("the request could not be sent: {error}");
+            match rest.len() == request.len() {
+                true => Failure::not_done(reason),
+                false => Failure::lost(reason),
+            }
+        })
     }
 
-    fn sent(&mut self, mut request: &[u8]) -> io::Result<()> {
-        while !request.is_empty() {
-            self.arm()?;
-            match self.socket.write(request) {
+    fn push(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.socket.write(rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => request = request.get(sent..).unwrap_or_default(),
+                Ok(sent) => *rest = rest.get(sent..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(in_words(error)),
             }
         }
-        self.socket.flush()
+        self.socket.flush().map_err(in_words)
     }
 
     /// The bytes that are here and not yet consumed.
@@ -174,7 +150,6 @@ impl Stream {
             self.input.resize(grown, 0);
         }
         loop {
-            self.arm()?;
             let free = self.input.get_mut(self.end..).unwrap_or_default();
             match self.socket.read(free) {
                 Ok(0) => return Err(in_words(io::ErrorKind::UnexpectedEof.into())),
@@ -186,43 +161,6 @@ impl Stream {
                 Err(error) => return Err(in_words(error)),
             }
         }
-    }
-
-    /// Gives the socket what is left of the deadline as its time-out. One that is shorter, or a
-    /// little longer, is left as it is.
-    fn arm(&mut self) -> io::Result<()> {
-        let left = self.deadline.remaining().ok_or(io::ErrorKind::TimedOut)?;
-        if self.timeout > left.saturating_add(left / 8) || self.timeout < left / 2 {
-            let socket = match &self.socket {
-                Socket::Plain(socket) => socket,
-                #[cfg(feature = "tls")]
-                Socket::Tls(socket) => socket.get_ref(),
-            };
-            // The shortest that the operating system takes for a time-out rather than for none.
-            let timeout = left.max(Duration::from_millis(1));
-            socket.set_read_timeout(Some(timeout))?;
-            socket.set_write_timeout(Some(timeout))?;
-            self.timeout = timeout;
-        }
-        Ok(())
-    }
-}
-
-fn prepared(socket: TcpStream) -> io::Result<TcpStream> {
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-/// Words for the two errors that sockets have no words for.
-fn in_words(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, "the time for it has passed")
-        }
-        io::ErrorKind::UnexpectedEof => {
-            io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended the connection")
-        }
-        _ => error,
     }
 }
 
@@ -257,5 +195,37 @@ impl Write for Socket {
 impl std::fmt::Debug for Stream {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Stream")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::network::transport::dripping;
+    use crate::engine::network::transport::listening::connected;
+
+    #[test]
+    fn a_peer_that_sends_a_byte_now_and_then_holds_nobody_up() {
+        let (address, sending) = dripping::start(b"");
+        let mut stream =
+            Stream::connect(&address, Deadline::after(Duration::from_secs(3_600))).unwrap();
+        stream.set_deadline(Deadline::after(Duration::from_millis(100)));
+        assert!(matches!(stream.fill(dripping::MOST), Err(Failure::Lost(_))));
+        drop(stream);
+        assert!(sending.join().unwrap() < dripping::MOST, "it was waited for to the end");
+    }
+
+    #[test]
+    fn a_request_of_which_a_part_was_sent_may_have_been_carried_out() {
+        let (mut stream, peer) = connected();
+        stream.set_deadline(Deadline::after(Duration::ZERO));
+        assert!(matches!(stream.send(b"request"), Err(Failure::NotDone(_))), "nothing left");
+        // More than the buffers of two sockets hold.
+        let request = vec![7; 64 << 20];
+        stream.set_deadline(Deadline::after(Duration::from_millis(200)));
+        assert!(matches!(stream.send(&request), Err(Failure::Lost(_))));
+        drop(peer);
     }
 }

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -15,10 +14,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::transport::location::invalid;
+use crate::engine::network::transport::timed::Timed;
 use crate::error::{Error, Result};
 
 /// A connection in TLS.
-pub(crate) type TlsSocket = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type TlsSocket = StreamOwned<ClientConnection, Timed>;
 
 /// Which authorities are trusted.
 pub(crate) struct Tls {
@@ -64,13 +64,13 @@ impl Tls {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Shakes hands, within the socket's time-outs.
+    /// Shakes hands, within the socket's deadline.
     ///
     /// # Errors
     ///
     /// [`Failure::Answered`] for a certificate that does not hold, which stays so;
     /// [`Failure::NotDone`] for a connection that ends.
-    pub(crate) fn connect(&self, mut socket: TcpStream, host: &str) -> Attempt<TlsSocket> {
+    pub(crate) fn connect(&self, mut socket: Timed, host: &str) -> Attempt<TlsSocket> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| invalid("names a host that no certificate can be for"))?;
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name)
@@ -98,5 +98,33 @@ fn refused(host: &str, error: &io::Error) -> Failure {
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Tls")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::network::deadline::Deadline;
+    use crate::engine::network::transport::dripping;
+    use crate::engine::network::transport::stream::Stream;
+
+    #[test]
+    fn a_handshake_of_a_byte_now_and_then_holds_nobody_up() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        // The head of a message of 16 KiB.
+        let (address, sending) = dripping::start(&[0x16, 3, 3, 0x3f, 0xff]);
+        let mut stream =
+            Stream::connect(&address, Deadline::after(Duration::from_secs(3_600))).unwrap();
+        stream.set_deadline(Deadline::after(Duration::from_millis(100)));
+        let secured = stream.into_tls(&Tls { config: Arc::new(config) }, "localhost");
+        assert!(matches!(secured.map(drop), Err(Failure::NotDone(_))));
+        assert!(sending.join().unwrap() < dripping::MOST, "it was waited for to the end");
     }
 }

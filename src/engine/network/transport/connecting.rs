@@ -1,0 +1,139 @@
+//! From a host's name to a connected socket, within a deadline.
+//!
+//! Invariant: neither the resolver nor an address that does not answer takes the time of what comes
+//! after it. It knows no protocol.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::deadline::Deadline;
+use crate::engine::network::failure::Failure;
+use crate::engine::network::transport::location::Address;
+use crate::engine::network::transport::timed::too_late;
+
+/// A socket that is connected to the first of the host's addresses that answers.
+///
+/// # Errors
+///
+/// [`Failure::NotDone`] with what the last of them said.
+pub(super) fn connect(address: &Address, deadline: Deadline) -> Attempt<TcpStream> {
+    let (host, port) = (address.host.clone(), address.port);
+    let candidates = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => resolved(deadline, move || Ok((host, port).to_socket_addrs()?.collect()))?,
+    };
+    first_of(&candidates, deadline, |candidate, left| {
+        let socket = TcpStream::connect_timeout(candidate, left)?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    })
+}
+
+/// The addresses of a name. The operating system's resolver knows no deadline, so it is asked on a
+/// thread of its own, which ends when it does.
+fn resolved(
+    deadline: Deadline,
+    look: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> Attempt<Vec<SocketAddr>> {
+    let failed = |error: io::Error| {
+        Failure::not_done(format!("the name of the host could not be resolved: {error}"))
+    };
+    let left = deadline.remaining().ok_or_else(|| failed(too_late()))?;
+    let (found, has_found) = sync_channel(1);
+    let thread = thread::Builder::new().name("sessile-resolve".into());
+    // Whoever asked may have given up.
+    thread.spawn(move || drop(found.send(look()))).map_err(failed)?;
+    match has_found.recv_timeout(left) {
+        Ok(found) => found.map_err(failed),
+        Err(RecvTimeoutError::Timeout) => Err(failed(too_late())),
+        Err(RecvTimeoutError::Disconnected) => Err(failed(io::Error::other("the resolver died"))),
+    }
+}
+
+/// The first address that answers; each is given its part of the time that is left.
+fn first_of<T>(
+    candidates: &[SocketAddr],
+    deadline: Deadline,
+    mut connect: impl FnMut(&SocketAddr, Duration) -> io::Result<T>,
+) -> Attempt<T> {
+    let mut last = None;
+    for (at, candidate) in candidates.iter().enumerate() {
+        let Some(left) = deadline.remaining() else {
+            last.get_or_insert_with(too_late);
+            break;
+        };
+        let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX);
+        match connect(candidate, (left / others).max(Duration::from_millis(1))) {
+            Ok(connected) => return Ok(connected),
+            Err(error) => last = Some(error),
+        }
+    }
+    let last =
+        last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
+    Err(Failure::not_done(format!("could not connect: {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_not_waited_for() {
+        let (go_on, may_go_on) = channel::<()>();
+        let found = resolved(Deadline::after(Duration::from_millis(20)), move || {
+            // Until this test is over.
+            let _ = may_go_on.recv();
+            Ok(Vec::new())
+        });
+        assert!(matches!(found, Err(Failure::NotDone(_))), "{found:?}");
+        drop(go_on);
+    }
+
+    #[test]
+    fn what_the_resolver_says_is_passed_on() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7));
+        let found = resolved(Deadline::after(HOUR), move || Ok(vec![address]));
+        assert_eq!(found.unwrap(), [address]);
+        let refused = resolved(Deadline::after(HOUR), || Err(io::Error::other("no such name")));
+        let Err(Failure::NotDone(reason)) = refused else { panic!("{refused:?}") };
+        assert!(reason.to_string().contains("no such name"), "{reason}");
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_time_to_the_others() {
+        let candidates = [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut given = Vec::new();
+        let connected = first_of(&candidates, Deadline::after(HOUR), |candidate, left| {
+            given.push(left);
+            match candidate.port() {
+                3 => Ok(candidate.port()),
+                _ => Err(io::ErrorKind::TimedOut.into()),
+            }
+        });
+        assert_eq!(connected.unwrap(), 3);
+        let parts = [4, 3, 2];
+        assert_eq!(given.len(), parts.len());
+        for (given, part) in given.iter().zip(parts) {
+            assert!(*given <= HOUR / part && *given > HOUR / (part + 1), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_reached_says_why() {
+        let failure = first_of::<()>(&[], Deadline::after(HOUR), |_, _| unreachable!());
+        let Err(Failure::NotDone(reason)) = failure else { panic!("{failure:?}") };
+        assert!(reason.to_string().contains("no address"), "{reason}");
+        let candidate = [SocketAddr::from(([127, 0, 0, 1], 1))];
+        let passed = Deadline::after(Duration::ZERO);
+        let failure = first_of::<()>(&candidate, passed, |_, _| unreachable!());
+        assert!(matches!(failure, Err(Failure::NotDone(_))), "{failure:?}");
+    }
+}

@@ -24,6 +24,20 @@ fn assert_not_allowed(error: &Error) {
     assert!(!format!("{error} {error:?}").contains("nobody"), "{error:?}");
 }
 
+/// While others hold every row, longer than a call takes, a save is not carried out, and not later
+/// either.
+fn waits_for_others(url: &str, while_locked: impl FnOnce(&mut dyn FnMut())) {
+    let store = store(url);
+    let mut session = store.create(1).unwrap();
+    while_locked(&mut || {
+        *session.content_mut() = 2;
+        assert_unavailable(store.update(&mut session), "a save that waits");
+    });
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    store.update(&mut session).unwrap();
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 2);
+}
+
 /// A server that is killed and started again: until then every call says so, and then goes on.
 fn is_killed_and_started_again(server: &mut Instance, url: &str) {
     let store = store(url);
@@ -468,6 +482,22 @@ pub(crate) mod postgres {
     }
 
     #[test]
+    fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
+        let server = instances::postgres(&[]);
+        waits_for_others(&format!("{}timeout_ms=2000", url(&server)), |until| {
+            let text = "begin; select 1 from sessile_sessions for update; select pg_sleep(5)";
+            let locks = "select count(*) from pg_locks where mode = 'RowShareLock' \
+                and relation = 'sessile_sessions'::regclass";
+            std::thread::scope(|scope| {
+                let holding = scope.spawn(|| psql(&server, text).unwrap());
+                wait_until("the lock", || psql(&server, locks).unwrap().trim() == "1");
+                until();
+                holding.join().unwrap();
+            });
+        });
+    }
+
+    #[test]
     fn statements_without_names_do_as_well() {
         let server = instances::postgres(&[]);
         let url = format!("{}statements=unnamed", url(&server));
@@ -591,6 +621,22 @@ pub(crate) mod mysql {
         assert!(words.contains("max_allowed_packet"), "{words}");
         assert_eq!(store.read(kept.id()).unwrap().unwrap().content().len(), 400_000);
         assert_eq!(store.len().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
+        let server = instances::mariadb(&[]);
+        waits_for_others(&format!("{}timeout_ms=5000", url(&server)), |until| {
+            let text = "begin; select 1 from sessile_sessions for update; select sleep(8)";
+            let locks =
+                "select count(*) from information_schema.innodb_trx where trx_rows_locked > 0";
+            std::thread::scope(|scope| {
+                let holding = scope.spawn(|| does(&server, &format!("use shop; {text}")));
+                wait_until("the lock", || does(&server, locks).trim() == "1");
+                until();
+                holding.join().unwrap();
+            });
+        });
     }
 
     #[test]

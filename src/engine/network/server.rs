@@ -38,6 +38,12 @@ impl Limits {
         self.timeout.mul_f32(0.4)
     }
 
+    /// How long a statement may wait for what others hold: less than anybody waits for its answer,
+    /// so that it does not change something once nobody waits any more.
+    pub(crate) fn lock(&self) -> Duration {
+        self.timeout.mul_f32(0.3)
+    }
+
     /// The time to connect, and to wait for a connection that others use.
     fn connect(&self) -> Duration {
         self.timeout.mul_f32(0.2)
@@ -167,7 +173,10 @@ impl<B: Backend> Server<B> {
                 Failure::NotNow(reason) => (reason, backoff.wait(deadline)),
                 Failure::RolledBack(reason) => {
                     quick_attempts += 1;
-                    (reason, backoff.step_aside(deadline))
+                    // One that waits for others until nobody waits for it would be in doubt.
+                    let whole = self.limits.answer();
+                    let fits = deadline.remaining().is_some_and(|left| left >= whole);
+                    (reason, fits && backoff.step_aside(deadline))
                 }
                 Failure::Lost(reason) => {
                     quick_attempts += 1;

@@ -105,7 +105,7 @@ impl MysqlEngine {
             user,
             password: location.password,
             addresses: location.addresses,
-            lock_timeout: options.limits.timeout,
+            lock_timeout: options.limits.lock(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a server's text about a login is not passed on, because it repeats the user's name.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
@@ -29,6 +31,8 @@ pub(super) struct Login {
     pub(super) database: String,
     /// Whether a prepared statement is there for the next batch.
     pub(super) keeps_statements: bool,
+    /// How long a statement waits for a lock.
+    pub(super) lock_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
@@ -79,12 +83,22 @@ impl Login {
             .map_err(|_| Failure::not_done("the URL holds a zero byte"))?;
         on.send(&request)?;
         self.authenticate(&mut on)?;
-        match on.simple("show transaction_read_only")? {
+        match on.simple(&self.settings())? {
             Ok(Some(answer)) if answer == b"on" => {
                 Err(Failure::not_now("the server is a standby, which takes no writes"))
             }
             Ok(_) => Ok(on),
             Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    /// Makes the settings that statements go by, and asks whether the server takes writes. With a
+    /// pooler in between nothing is set: a connection of its own would keep it for others.
+    fn settings(&self) -> String {
+        const ROLE: &str = "show transaction_read_only";
+        match self.keeps_statements {
+            true => format!("set lock_timeout = {}; {ROLE}", self.lock_timeout.as_millis().max(1)),
+            false => ROLE.into(),
         }
     }
 

@@ -103,6 +103,7 @@ impl PostgresEngine {
             password: location.password,
             addresses: location.addresses,
             keeps_statements,
+            lock_timeout: options.limits.lock(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };

@@ -36,7 +36,7 @@ pub(super) struct Login {
     pub(super) user: Secret,
     pub(super) password: Option<Secret>,
     pub(super) database: String,
-    /// How long a statement waits for a lock: no longer than anybody waits for the statement.
+    /// How long a statement waits for a lock: at least a second, as the server counts in those.
     pub(super) lock_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,

@@ -11,6 +11,7 @@ use crate::engine::network::pool::Pooled;
 use crate::engine::sql::mysql::answer::{Answer, Ending, Outcome, Refusal, Row, ending, length};
 use crate::engine::sql::mysql::packets::{LONGEST, Packets};
 use crate::engine::sql::rows::garbled;
+use crate::process::Process;
 
 const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;
@@ -21,11 +22,13 @@ pub(crate) struct MysqlConnection {
     /// How long a request may be, by the server's word.
     longest_request: usize,
     is_in_transaction: bool,
+    process: Process,
 }
 
 impl MysqlConnection {
-    pub(super) const fn over(packets: Packets) -> Self {
-        Self { packets, longest_request: LONGEST, is_in_transaction: false }
+    pub(super) fn over(packets: Packets) -> Self {
+        let (longest_request, process) = (LONGEST, Process::this());
+        Self { packets, longest_request, is_in_transaction: false, process }
     }
 
     pub(super) const fn limit_requests(&mut self, longest: usize) {
@@ -132,9 +135,30 @@ impl fmt::Debug for MysqlConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection. Nobody waits for it.
+/// Says goodbye, so that the server logs no lost connection. Nobody waits for it. A forked process
+/// says nothing: the connection is its parent's, who goes on with it.
 impl Drop for MysqlConnection {
     fn drop(&mut self) {
-        let _ = self.packets.command(COM_QUIT, "");
+        if self.process.is_same_by_id() {
+            let _ = self.packets.command(COM_QUIT, "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::network::transport::listening::{connected, said_by};
+
+    #[test]
+    fn a_forked_process_says_no_goodbye_on_its_parents_connection() {
+        let (stream, peer) = connected();
+        let mut on = MysqlConnection::over(Packets::over(stream));
+        on.process = Process::pretended();
+        drop(on);
+        assert_eq!(said_by(peer), b"");
+        let (stream, peer) = connected();
+        drop(MysqlConnection::over(Packets::over(stream)));
+        assert_eq!(said_by(peer), [1, 0, 0, 0, COM_QUIT]);
     }
 }

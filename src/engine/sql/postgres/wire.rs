@@ -16,6 +16,7 @@ use crate::engine::network::transport::stream::Stream;
 use crate::engine::sql::postgres::value::{kind, write_value};
 use crate::engine::sql::rows::{self, Row as _, garbled};
 use crate::engine::sql::value::Value;
+use crate::process::Process;
 
 /// The longest message that is accepted: what PostgreSQL allows a value.
 const LONGEST: usize = 1024 * 1024 * 1024;
@@ -132,11 +133,18 @@ pub(crate) struct PostgresConnection {
     /// Off where connections of a pooler in between are shared between statements.
     keeps_statements: bool,
     request: BytesMut,
+    process: Process,
 }
 
 impl PostgresConnection {
     pub(super) fn over(stream: Stream, keeps_statements: bool) -> Self {
-        Self { stream, prepared: Vec::new(), keeps_statements, request: BytesMut::new() }
+        Self {
+            stream,
+            prepared: Vec::new(),
+            keeps_statements,
+            request: BytesMut::new(),
+            process: Process::this(),
+        }
     }
 
     /// Sends statements in one batch, and reads what each came to. The first error ends a batch; a
@@ -323,18 +331,22 @@ impl fmt::Debug for PostgresConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection. Nobody waits for it.
+/// Says goodbye, so that the server logs no lost connection. Nobody waits for it. A forked process
+/// says nothing: the connection is its parent's, who goes on with it.
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
-        self.request.clear();
-        frontend::terminate(&mut self.request);
-        let _ = self.stream.send(&self.request);
+        if self.process.is_same_by_id() {
+            self.request.clear();
+            frontend::terminate(&mut self.request);
+            let _ = self.stream.send(&self.request);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::network::transport::listening::{connected, said_by};
 
     #[test]
     fn a_row_is_taken_apart_and_half_a_row_is_none() {
@@ -345,6 +357,18 @@ mod tests {
         for cut in 0..body.len() {
             assert!(Row::parse(&body[..cut]).is_none(), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_forked_process_says_no_goodbye_on_its_parents_connection() {
+        let (stream, peer) = connected();
+        let mut on = PostgresConnection::over(stream, true);
+        on.process = Process::pretended();
+        drop(on);
+        assert_eq!(said_by(peer), b"");
+        let (stream, peer) = connected();
+        drop(PostgresConnection::over(stream, true));
+        assert_eq!(said_by(peer), [b'X', 0, 0, 0, 4]);
     }
 
     #[test]

@@ -329,8 +329,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails; what was not written stays in memory, to be tried again.
     fn flush(&self) -> Result<()>;
 
-    /// How often [`flush`](Self::flush) has to be called for the engine to keep its own promise of
-    /// durability; `None` if it keeps that by itself.
+    /// Within what time [`flush`](Self::flush) has to be called for the engine to keep its own
+    /// promise, of durability or of following a server's clock; `None` if it keeps that by itself.
+    /// It is called twice as often.
     fn flush_interval(&self) -> Option<Duration>;
 
     /// Hands over a way to have [`run_background_work`](Self::run_background_work) called soon, by

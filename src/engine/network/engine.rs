@@ -14,6 +14,7 @@ use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::network::backend::{Attempt, Backend, Removal};
+use crate::engine::network::clock::INTERVAL;
 use crate::engine::network::server::{Repeat, Server, gone_by_whom};
 use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
@@ -249,8 +250,9 @@ impl<B: Backend> Engine for Server<B> {
         self.compare_clocks(false)
     }
 
+    /// The server's clock is followed within this time.
     fn flush_interval(&self) -> Option<Duration> {
-        None
+        Some(INTERVAL)
     }
 
     fn set_waker(&self, waker: Waker) {

@@ -293,7 +293,7 @@ impl<B: Backend> Server<B> {
         Error::Unavailable { server: self.backend.server().into(), source }
     }
 
-    /// Compares the clocks, unless they were compared within the last minute.
+    /// Compares the clocks, unless they were compared not long ago.
     pub(crate) fn compare_clocks(&self, anyway: bool) -> Result<()> {
         const COMPARISONS: usize = 3;
         if !anyway && !self.clock.is_due() {

@@ -11,11 +11,12 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::pool::Pooled;
 use crate::engine::redis::Redis;
+use crate::engine::redis::nodes::primary_of;
 use crate::engine::redis::scripts::{ALL, Script};
 use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
 use crate::error::Error;
 
-/// A connection, and the digests of the scripts that its node was given.
+/// A connection to the primary.
 #[derive(Debug)]
 pub(crate) struct RedisConnection {
     wire: Wire,
@@ -55,6 +56,19 @@ impl Redis {
         words: &[&[u8]],
     ) -> Attempt<Reply> {
         match self.carry_out(on, effect, Request::default().with(words))? {
+            Reply::Refused(said) => Err(self.refused(&said)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// One command that reads, and only on a primary. Who never writes would not learn otherwise
+    /// that a primary has become a replica, which goes on answering outside a cluster.
+    pub(super) fn ask_primary(&self, on: &mut RedisConnection, words: &[&[u8]]) -> Attempt<Reply> {
+        let mut replies = on.wire.ask(&Request::default().with(words).with(&[b"ROLE"]))?;
+        if replies.pop().and_then(Reply::list).and_then(primary_of).is_some() {
+            return Err(Failure::not_now("the server is a replica, which takes no writes"));
+        }
+        match replies.pop().ok_or_else(garbled)? {
             Reply::Refused(said) => Err(self.refused(&said)),
             reply => Ok(reply),
         }
@@ -200,4 +214,56 @@ const TRANSIENT: &[(&str, &str)] = &[
 fn without_arguments(said: &str) -> String {
     let words = said.split(", with args").next().unwrap_or_default();
     words.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::engine::network::transport::listening::connected;
+    use crate::engine::redis::keys::Keys;
+    use crate::engine::redis::nodes::{Login, Nodes};
+
+    fn redis() -> Redis {
+        let login = Login {
+            user: None,
+            password: None,
+            database: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        Redis {
+            server: "a server".into(),
+            nodes: Nodes::new("a server".into(), login, Vec::new(), "tag"),
+            keys: Keys::new("tag"),
+            digests: OnceLock::new(),
+            replicas: 0,
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_primary_that_became_a_replica_is_not_taken() {
+        for (role, is_taken) in [
+            ("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n", true),
+            ("-NOPERM this user has no permissions\r\n", true),
+            ("*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:0\r\n", false),
+        ] {
+            let (stream, mut peer) = connected();
+            let mut on = RedisConnection::over(Wire::over(stream));
+            let answer = format!("*2\r\n$1\r\n1\r\n$1\r\n2\r\n{role}");
+            peer.write_all(answer.as_bytes()).unwrap();
+            let asked = redis().ask_primary(&mut on, &[b"TIME"]);
+            match asked {
+                Ok(Reply::List(time)) => assert!(is_taken && time.len() == 2, "{role}"),
+                Err(Failure::NotNow(_)) => assert!(!is_taken, "{role}"),
+                other => panic!("{role}: {other:?}"),
+            }
+            drop(on);
+            let mut said = String::new();
+            peer.read_to_string(&mut said).unwrap();
+            assert!(said.contains("TIME") && said.contains("ROLE"), "{said}");
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl Backend for Redis {
     }
 
     fn server_time(&self, on: &mut RedisConnection) -> Attempt<Timestamp> {
-        let reply = self.command(on, Effect::Reads, &[b"TIME"])?;
+        let reply = self.ask_primary(on, &[b"TIME"])?;
         let mut parts = reply.list().ok_or_else(garbled)?.into_iter();
         let mut part = || parts.next()?.text()?.parse::<u64>().ok();
         let (seconds, micros) = part().zip(part()).ok_or_else(garbled)?;

@@ -40,7 +40,8 @@ const OLDEST: (u32, u32) = (6, 2);
 ///
 /// An answer means that the change is in the memory of one primary. What of it survives a crash is
 /// for `appendfsync` to say, and a failover may undo changes of the last moments, logouts among
-/// them. `replicas=1` in the URL has each change acknowledged by a replica before it is answered.
+/// them. `replicas=1` in the URL has each change but a touch acknowledged by a replica before it is
+/// answered.
 ///
 /// # Security
 ///

@@ -232,7 +232,7 @@ fn node_address(node: Reply, asked: &Address) -> Option<Address> {
 }
 
 /// The primary that a replica follows, by the answer to `ROLE`; `None` if it is one itself.
-fn primary_of(role: Vec<Reply>) -> Option<Address> {
+pub(super) fn primary_of(role: Vec<Reply>) -> Option<Address> {
     let mut role = role.into_iter();
     let kind = role.next()?.text()?;
     let host = role.next()?.text();

@@ -64,7 +64,7 @@ pub struct RedisEngine {
 }
 
 impl RedisEngine {
-    /// Connects by a URL: `redis://[user[:password]@]host[:port][,host[:port]...][/database]`, or
+    /// Connects by a URL: `redis://[[user]:password@]host[:port][,host[:port]...][/database]`, or
     /// the same with `rediss://` for TLS. Of a cluster any nodes will do.
     ///
     /// | parameter | default | means |
@@ -89,6 +89,12 @@ impl RedisEngine {
             "rediss" => Secured::Yes,
             _ => return Err(invalid("needs the scheme `redis` or `rediss`")),
         };
+        if location.user.is_some() && location.password.is_none() {
+            return Err(invalid(
+                "names a user without a password; say `redis://USER:PASSWORD@host`, or \
+                 `redis://:PASSWORD@host` for the password of all",
+            ));
+        }
         let options = Options::take(&mut location, secured)?;
         let replicas = location.take("replicas")?.unwrap_or(0);
         let may_evict = match location.take::<String>("eviction")?.as_deref() {
@@ -210,6 +216,7 @@ mod tests {
             "redis://localhost?replica=1",
             "redis://localhost?eviction=perhaps",
             "redis://localhost?tls=on",
+            "redis://ann@localhost",
         ] {
             assert!(
                 matches!(RedisEngine::connect(url), Err(Error::InvalidSetting { .. })),

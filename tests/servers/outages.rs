@@ -498,6 +498,24 @@ pub(crate) mod postgres {
     }
 
     #[test]
+    fn the_servers_clock_decides_where_it_shows_another_time() {
+        let server = instances::postgres(&[]);
+        // An hour ahead of this machine's.
+        psql(
+            &server,
+            "create schema ahead; create function ahead.clock_timestamp() returns timestamptz \
+             language sql volatile as \
+             'select pg_catalog.clock_timestamp() + interval ''1 hour'''; \
+             alter role postgres set search_path = public, ahead, pg_catalog",
+        )
+        .unwrap();
+        let here = std::time::SystemTime::now();
+        let session = store(&url(&server)).create(1).unwrap();
+        let ahead = session.created_at().duration_since(here).unwrap();
+        assert!(ahead > Duration::from_secs(3_000), "{ahead:?}");
+    }
+
+    #[test]
     fn statements_without_names_do_as_well() {
         let server = instances::postgres(&[]);
         let url = format!("{}statements=unnamed", url(&server));

@@ -306,7 +306,7 @@ impl<P: Place> Bench<P> {
     fn try_with(
         &self,
         operation: &Operation,
-        Measured { before, after, .. }: &Measured,
+        Measured { before, after, answered, .. }: &Measured,
         (way, at, fault): (Way, u64, NetworkFault),
     ) {
         let place = format!("{} with {fault:?} of the {way:?} at {at}", operation.name);
@@ -323,6 +323,8 @@ impl<P: Place> Bench<P> {
                 // It may come under this one yet.
                 let is_given_up = operation.name.starts_with("insert") && said == "Occupied";
                 if is_given_up {
+                    let was_done = way == Way::Answer && at + 1 == *answered;
+                    assert!(!was_done, "{place}: it is there, and was not looked up");
                     assert!(now == *before || now == *after, "{place}: {now:?}");
                     return;
                 }

@@ -105,6 +105,16 @@ impl<P: Place> Drop for On<P> {
     }
 }
 
+/// Redis' own client on a server, which follows a cluster's nodes.
+#[cfg(feature = "redis")]
+fn client_of(url: &str) -> Command {
+    let address = address_of(url);
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let mut client = Command::new("redis-cli");
+    client.args(["-c", "-h", host, "-p", port]);
+    client
+}
+
 #[cfg(feature = "redis")]
 #[derive(Debug)]
 pub(crate) struct Redis;
@@ -120,6 +130,8 @@ impl Place for Redis {
 
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.clear());
+        // What is known of the store as a whole stays when it is cleared.
+        let _ = client_of(url).args(["del", &format!("{{{}}}:m", name_in(url))]).output();
     }
 
     fn dump(url: &str) -> Vec<u8> {
@@ -132,11 +144,9 @@ impl Place for Redis {
             found[#found + 1] = key \
             found[#found + 1] = redis.call(reader[1], key, unpack(reader, 2)) end \
             return found";
-        let address = address_of(url);
-        let (host, port) = address.rsplit_once(':').unwrap();
         let tag = format!("{{{}}}", name_in(url));
-        let mut command = Command::new("redis-cli");
-        command.args(["-c", "-h", host, "-p", port, "eval", ALL, "1", &format!("{tag}:m")]);
+        let mut command = client_of(url);
+        command.args(["eval", ALL, "1", &format!("{tag}:m")]);
         said(command.arg(format!("{tag}*")))
     }
 }

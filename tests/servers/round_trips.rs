@@ -1,9 +1,13 @@
 //! How often each call of a store goes to the server and back, as a proxy between the two counts
 //! it.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::testing::{EngineFixture, ManualClock, Proxy};
+use sessile::engine::{Engine, Moment, Visit};
+use sessile::testing::{EngineFixture, ManualClock, Proxy, Way};
 use sessile::{Session, SessionStore, UserLimit};
 
 use crate::places::{On, Place, address_of, behind};
@@ -13,6 +17,11 @@ macro_rules! tests {
         #[test]
         fn a_call_of_the_store_is_one_round_trip() {
             crate::round_trips::a_call_of_the_store_is_one_round_trip::<$place>();
+        }
+
+        #[test]
+        fn a_listing_asks_for_few_bytes_at_a_time_however_long_sessions_are() {
+            crate::round_trips::a_listing_asks_for_few_bytes_at_a_time::<$place>();
         }
 
         #[test]
@@ -105,4 +114,42 @@ pub(crate) fn a_login_under_a_limit_is_few_round_trips<P: Place>() {
         assert!(trips <= 2, "{trips}");
     }
     assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+}
+
+pub(crate) fn a_listing_asks_for_few_bytes_at_a_time<P: Place>() {
+    const LONG: usize = 1 << 20;
+    const FEW: u64 = 6 << 20;
+    let on = On::<P>::new();
+    let Some((counted, engine)) = behind_proxy(&on) else { return };
+    let engine = Arc::new(engine);
+    let store: SessionStore<Vec<u8>> = SessionStore::builder()
+        .engine(Arc::clone(&engine))
+        .max_content_len(2 * LONG)
+        .manual_maintenance()
+        .build()
+        .unwrap();
+    let mut made = BTreeSet::new();
+    for number in 0..40 {
+        // Short ones between them, so that many are asked for at once.
+        let length = if number % 3 == 0 { LONG } else { 10 };
+        made.insert(store.create_for_user("ann", vec![7; length]).unwrap().key());
+    }
+    let user = engine.load(made.first().unwrap(), Moment::BEGINNING).unwrap().unwrap().user();
+    let look = |listing: &dyn Fn(&mut Visit<'_>) -> sessile::Result<()>| {
+        counted.proxy.reset();
+        let (mut seen, mut before, mut most) = (Vec::new(), 0, 0);
+        let shown = listing(&mut |key, record| {
+            record?;
+            seen.push(key);
+            let now = counted.proxy.bytes(Way::Answer);
+            most = most.max(now - before);
+            before = now;
+            Ok(ControlFlow::Continue(()))
+        });
+        shown.unwrap();
+        assert!(seen.iter().eq(&made), "each is shown once, in order");
+        assert!(most < FEW, "{most} bytes came at once");
+    };
+    look(&|visit| engine.scan(None, visit));
+    look(&|visit| engine.scan_user(&user.clone().unwrap(), visit));
 }

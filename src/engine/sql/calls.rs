@@ -17,10 +17,11 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
-    Outcome as _, Row as _, found, garbled, key_of, one_count, one_number, rows_of, shown,
+    Outcome as _, Row as _, found, garbled, key_of, more_after, one_count, one_number, rows_of,
+    shown,
 };
 use crate::engine::sql::saving::Save;
-use crate::engine::sql::statements::Common;
+use crate::engine::sql::statements::{Common, PAGE_BYTES};
 use crate::engine::sql::value::Value;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -187,10 +188,11 @@ impl<D: Dialect> Backend for Sql<D> {
             return Ok(Page { items: Vec::new(), more: false });
         };
         let user = Value::Bytes(user.as_bytes());
-        let values = [user, Value::Key(&from), Value::Number(limit as i64)];
+        let limit = limit as i64;
+        let values = [user, Value::Key(&from), Value::Number(limit), Value::Number(PAGE_BYTES)];
         let rows = self.rows(on, Common::OfUser, &values)?;
         let items = rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?;
-        Ok(Page { more: items.len() == limit, items })
+        Ok(Page { more: more_after(&rows, limit)?, items })
     }
 
     fn users_page(

@@ -1,6 +1,7 @@
 //! Looking at all records, as of one moment: pages by key in one transaction that only reads.
 //!
-//! Invariant: no lock is held that a writer waits for. The server keeps what is changed meanwhile until
+//! Invariant: no lock is held that a writer waits for, and memory use is bounded by one page, whatever
+//! the length of records. The server keeps what is changed meanwhile until
 //! a listing ends.
 
 use std::ops::ControlFlow;
@@ -12,19 +13,16 @@ use crate::engine::network::stored::columns::first_key;
 use crate::engine::outcome::Visit;
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
-use crate::engine::sql::rows::{Row as _, shown};
-use crate::engine::sql::statements::Common;
+use crate::engine::sql::rows::{Row as _, more_after, shown};
+use crate::engine::sql::statements::{Common, PAGE_BYTES};
 use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
 /// How many records a page holds at first, and at the most.
-const FIRST_PAGE: i64 = 64;
+const FIRST_PAGE: i64 = 16;
 const LARGEST_PAGE: i64 = 1_024;
-
-/// How many bytes of records a page should hold at the most.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 impl<D: Dialect> Sql<D> {
     /// Shows every record after a key, in the order of the keys.
@@ -60,14 +58,14 @@ impl<D: Dialect> Sql<D> {
         let mut from = first_key(after);
         let mut limit = FIRST_PAGE;
         while let Some(first) = from {
-            let values = [Value::Key(&first), Value::Number(limit)];
-            let (page, bytes) = held.ask(|sql, on| {
+            let values = [Value::Key(&first), Value::Number(limit), Value::Number(PAGE_BYTES)];
+            let (page, more) = held.ask(|sql, on| {
                 let rows = sql.rows(on, Common::Page, &values)?;
-                let bytes: usize =
-                    rows.iter().filter_map(|row| row.bytes(5)).map(<[u8]>::len).sum();
-                Ok((rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?, bytes))
+                let page = rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?;
+                Ok((page, more_after(&rows, limit)?))
             })?;
-            let is_last = (page.len() as i64) < limit;
+            // The server looks at no more than twice as many as fit into the last one.
+            limit = (page.len() as i64 * 2).clamp(1, LARGEST_PAGE);
             from = None;
             for (key, record) in page {
                 from = first_key(Some(&key));
@@ -75,14 +73,9 @@ impl<D: Dialect> Sql<D> {
                     return Ok(());
                 }
             }
-            if is_last {
+            if !more {
                 return Ok(());
             }
-            limit = match bytes > PAGE_BYTES {
-                true => (limit / 2).max(1),
-                false if bytes < PAGE_BYTES / 4 => (limit * 2).min(LARGEST_PAGE),
-                false => limit,
-            };
         }
         Ok(())
     }

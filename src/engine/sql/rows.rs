@@ -79,3 +79,12 @@ pub(super) fn shown(row: &impl Row) -> Attempt<Shown> {
     let key = key_of(row, 0)?;
     Ok((key, record(&key, row, 1)?))
 }
+
+/// Whether others may come after a page of records, which its statement has ended after so many
+/// rows, or bytes.
+pub(super) fn more_after(page: &[impl Row], limit: i64) -> Attempt<bool> {
+    // Behind the record stands how many rows there would be, if they were short.
+    let Some(first) = page.first() else { return Ok(false) };
+    let looked_at = first.number(6).ok_or_else(garbled)?;
+    Ok(page.len() as i64 != looked_at || looked_at >= limit)
+}

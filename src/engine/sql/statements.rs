@@ -12,6 +12,9 @@ pub(super) const LIMIT_LOCK: i64 = -1;
 /// How near that is: more than there are inserts under way at once.
 pub(super) const NEAR: u64 = 1_000;
 
+/// How many bytes of records a page holds before it ends: one more record may come on top.
+pub(super) const PAGE_BYTES: i64 = 4 * 1024 * 1024;
+
 /// What takes the tables away. `{}` is the store's name.
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 

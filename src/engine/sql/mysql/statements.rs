@@ -48,6 +48,28 @@ pub(super) const SETTINGS: [&str; 2] = [
 pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
+/// Records in the order of their keys, up to a number of rows, and as long as those before are
+/// within a number of bytes; with each, how many rows there would be without the bytes. The first
+/// part has no record in it, which would be copied.
+macro_rules! page {
+    ($which:literal, $limit:literal, $bytes:literal) => {
+        concat!(
+            "select found.session_key, revision, last_active, index_deadline, user_key, record, n \
+             from (select session_key, count(*) over () as n, \
+             sum(size) over (order by session_key) - size as ahead from \
+             (select session_key, length(record) as size from {}_sessions where ",
+            $which,
+            " order by session_key limit ",
+            $limit,
+            ") as rows_of_page) as sized \
+             straight_join {}_sessions as found on found.session_key = sized.session_key \
+             where ahead <= ",
+            $bytes,
+            " order by sized.session_key"
+        )
+    };
+}
+
 statements! {
     @Begin = "begin";
     // For the next transaction alone.
@@ -144,16 +166,13 @@ statements! {
     RenameMarked = "update {}_sessions set user_key = $2, ending = null, \
          revision = case revision when -1 then -1 else revision + 1 end \
          where user_key = $1 and ending = 1";
-    // user, from, limit
-    @OfUser = "select session_key, revision, last_active, index_deadline, user_key, record \
-         from {}_sessions where user_key = $1 and session_key >= $2 \
-         order by session_key limit $3";
+    // user, from, limit, bytes
+    @OfUser = page!("user_key = $1 and session_key >= $2", "$3", "$4");
     // after, now, inactivity, absolute, limit
     @Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
-    // from, limit
-    @Page = "select session_key, revision, last_active, index_deadline, user_key, record \
-         from {}_sessions where session_key >= $1 order by session_key limit $2";
+    // from, limit, bytes
+    @Page = page!("session_key >= $1", "$2", "$3");
     // now, limit. What others hold is left to them.
     Due = "select session_key from {}_sessions where index_deadline <= $1 \
          order by index_deadline limit $2 for update skip locked";

@@ -29,6 +29,28 @@ pub(super) const TUNING: &[&str] = &[
     "alter table {}_sessions alter record set storage external",
 ];
 
+/// Records in the order of their keys, up to a number of rows, and as long as those before are
+/// within a number of bytes; with each, how many rows there would be without the bytes. Long
+/// records are passed on as references to where they are stored until they are sent.
+macro_rules! page {
+    ($which:literal, $limit:literal, $bytes:literal) => {
+        concat!(
+            "select key, revision, last_active, index_deadline, user_key, record, n from \
+             (select key, revision, last_active, index_deadline, user_key, record, \
+             count(*) over () as n, \
+             sum(octet_length(record)) over (order by key) - octet_length(record) as ahead from \
+             (select key, revision, last_active, index_deadline, user_key, record \
+             from {}_sessions where ",
+            $which,
+            " order by key limit ",
+            $limit,
+            ") as rows_of_page) as sized where ahead <= ",
+            $bytes,
+            " order by key"
+        )
+    };
+}
+
 statements! {
     @Begin = "begin isolation level read committed";
     BeginSnapshot = "begin isolation level repeatable read read only";
@@ -117,15 +139,13 @@ statements! {
          (select key from {}_sessions where user_key = $1 order by key for update) \
          returning ", live!("$3", "$4", "$5"), " as live) \
          select count(*) from renamed where live");
-    // user, from, limit
-    @OfUser = "select key, revision, last_active, index_deadline, user_key, record \
-         from {}_sessions where user_key = $1 and key >= $2 order by key limit $3";
+    // user, from, limit, bytes
+    @OfUser = page!("user_key = $1 and key >= $2", "$3", "$4");
     // after, now, inactivity, absolute, limit
     @Users = concat!("select user_key, count(*) from {}_sessions where user_key > $1 and ",
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
-    // from, limit
-    @Page = "select key, revision, last_active, index_deadline, user_key, record \
-         from {}_sessions where key >= $1 order by key limit $2";
+    // from, limit, bytes
+    @Page = page!("key >= $1", "$2", "$3");
     // now, inactivity, absolute, limit, shard
     Sweep = concat!(
         "with due as (select key, ", deadline!("$2", "$3"), " as ends from {}_sessions \

@@ -32,6 +32,11 @@ use crate::engine::redb::storage::StorageFile;
 use crate::record::Record;
 
 const PAGE: usize = 4_096;
+/// How many eighths of the room are in use when a checkpoint should begin, when nobody seems to
+/// have come for it, and when whoever commits runs it.
+const DUE: u32 = 4;
+const OVERDUE: u32 = 5;
+const URGENT: u32 = 6;
 
 /// An entry in the middle of the log is damaged: later ones are whole.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -161,7 +166,7 @@ impl WriteAheadLog {
         if self.checkpoint.is_some() {
             return Due::No;
         }
-        match (self.is_filled(4), self.is_filled(6)) {
+        match (self.is_filled(DUE), self.is_filled(URGENT)) {
             (false, _) => Due::No,
             (true, false) => Due::Soon,
             (true, true) => Due::Now,
@@ -170,12 +175,12 @@ impl WriteAheadLog {
 
     /// Whether a checkpoint would be due if none were under way.
     pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
-        self.is_filled(4)
+        self.is_filled(DUE)
     }
 
     /// Whether the checkpoint that is due seems to have found nobody to run it.
     pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
-        self.is_filled(5)
+        self.is_filled(OVERDUE)
     }
 
     /// Whether so many eighths of the room, in bytes or in weight, are in use.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -179,4 +181,60 @@ fn counters_count_what_happened_and_no_label_is_a_key_or_a_user() {
             ("sessile.sessions.regenerated", 1),
         ]
     );
+}
+
+/// The example server in its folder beside this test, built with the feature. It is killed with the
+/// value.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a request to an address `http://HOST:PORT`, and answers with everything that came back.
+fn ask(address: &str, head: &str, cookie: &str, body: &str) -> String {
+    let host = address.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let len = body.len();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nContent-Length: {len}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
+    rest.split_once(after).unwrap().0
+}
+
+#[test]
+fn the_example_server_shows_its_counters_to_prometheus_on_a_port_of_its_own() {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let example = profile.join("examples/server").with_extension(std::env::consts::EXE_EXTENSION);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(example);
+    command.args(["--metrics", "0", "0"]).arg(folder.path().join("sessions.redb"));
+    let mut server = Server(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let [site, metrics] = [(); 2].map(|()| lines.next().unwrap().unwrap());
+    let metrics = metrics.strip_suffix("/metrics").unwrap();
+    let form = ask(&site, "GET /login", "", "");
+    let cookie = between(&form, "Set-Cookie: ", ";");
+    let token = between(&form, "name=\"csrf\" value=\"", "\"");
+    let logged_in = ask(&site, "POST /login", cookie, &format!("name=secret-name&csrf={token}"));
+    assert!(logged_in.starts_with("HTTP/1.1 303"), "{logged_in}");
+    let shown = ask(metrics, "GET /metrics", "", "");
+    assert!(shown.contains("\r\nContent-Type: text/plain; version=0.0.4;"), "{shown}");
+    assert!(shown.contains("\n# TYPE sessile_sessions_created counter\n"), "{shown}");
+    assert!(shown.contains("\nsessile_sessions_created 1\n"), "{shown}");
+    assert!(!shown.contains("secret-name"), "{shown}");
+    assert!(ask(metrics, "GET /", "", "").starts_with("HTTP/1.1 404"));
+    assert!(ask(&site, "GET /metrics", "", "").starts_with("HTTP/1.1 404"));
 }

@@ -182,7 +182,14 @@ impl Response {
         self
     }
 
-    fn text(status: &'static str) -> Self {
+    /// The text format of Prometheus.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics(body: String) -> Self {
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Self { content_type, ..Self::html("200 OK", body) }
+    }
+
+    pub(crate) fn text(status: &'static str) -> Self {
         Self { content_type: "text/plain; charset=utf-8", ..Self::html(status, status.into()) }
     }
 

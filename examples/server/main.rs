@@ -15,6 +15,7 @@
 //! | `page.rs` | HTML |
 //! | `http.rs` | just enough of HTTP/1.1; in your program, your web framework |
 //! | `options.rs` | the command line |
+//! | `metrics.rs` | `/metrics` for Prometheus, with `--features metrics` and `--metrics PORT` |
 //!
 //! While it runs, `sessile list sessions.redb` shows who is logged in, and `sessile help` what else
 //! there is to be done: the server opens a socket for that tool, `sessions.redb.admin`.
@@ -32,6 +33,8 @@
 //! `SESSILE_INACTIVITY_SECONDS` and `SESSILE_ABSOLUTE_SECONDS` change the 15 minutes and 7 days.
 
 mod http;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod options;
 mod page;
 mod site;
@@ -50,6 +53,7 @@ use sessile::web::cookie::SessionCookie;
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
 use sessile::{SessionStore, Timeouts};
 
+use crate::http::{Request, Response};
 use crate::options::{Command, Options, USAGE};
 use crate::site::{Site, Visit};
 
@@ -80,6 +84,8 @@ fn main() -> ExitCode {
 /// Serves until the process is killed. There is no shutdown code, and none is needed: whatever was
 /// answered is in the file already.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // Before the store is opened, which tells of its opening.
+    let metrics = options.metrics.map(serve_metrics).transpose()?;
     let builder = SessionStore::builder()
         .timeouts(Timeouts::from_env()?)
         .content_name("sessile's example server");
@@ -104,13 +110,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // With port 0 the operating system has chosen one, so what is printed is the actual address.
     let mut stdout = io::stdout();
     writeln!(stdout, "http://{}", listener.local_addr()?)?;
+    if let Some(address) = metrics {
+        writeln!(stdout, "http://{address}/metrics")?;
+    }
     stdout.flush()?;
 
     thread::scope(|scope| {
         for number in 0..WORKERS {
             thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn_scoped(scope, || serve(&listener, &site))?;
+                .spawn_scoped(scope, || serve(&listener, |request| site.answer(request)))?;
         }
         Ok(())
     })
@@ -128,11 +137,20 @@ fn open_the_door(store: &SessionStore<Visit>, file: &Path) {
 #[cfg(not(unix))]
 fn open_the_door(_: &SessionStore<Visit>, _: &Path) {}
 
-fn serve(listener: &TcpListener, site: &Site) {
+#[cfg(feature = "metrics")]
+use metrics::serve as serve_metrics;
+
+/// The command line has refused it.
+#[cfg(not(feature = "metrics"))]
+fn serve_metrics(_: u16) -> Result<std::net::SocketAddr, Box<dyn Error>> {
+    Err("the example was built without the feature `metrics`".into())
+}
+
+fn serve(listener: &TcpListener, respond: impl Fn(&Request) -> Response) {
     loop {
         match listener.accept() {
             // An error here is the client's: it went away, or said nothing for too long.
-            Ok((stream, _)) => drop(http::answer(stream, |request| site.answer(request))),
+            Ok((stream, _)) => drop(http::answer(stream, &respond)),
             Err(error) => {
                 log(&error);
                 // Most likely there are too many open files, and asking at once would spin.

@@ -1,0 +1,90 @@
+//! Servers that are killed, stand still, take no writes, are full, or are followed by another; and
+//! logins that are refused.
+
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+
+use sessile::{Error, SessionStore};
+
+use crate::instances::{Instance, ends, wait_until};
+
+fn store(url: &str) -> SessionStore<u64> {
+    SessionStore::builder().manual_maintenance().connect(url).unwrap()
+}
+
+fn assert_unavailable<T: std::fmt::Debug>(result: sessile::Result<T>, what: &str) {
+    assert!(matches!(result, Err(Error::Unavailable { .. })), "{what}: {result:?}");
+}
+
+/// An error that says in words of ours what a user may not do.
+fn assert_not_allowed(error: &Error) {
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    let words = std::error::Error::source(error).unwrap().to_string();
+    assert_eq!(words, "the server does not let this user do what a store needs");
+    assert!(!format!("{error} {error:?}").contains("nobody"), "{error:?}");
+}
+
+/// While others hold every row, longer than a call takes, a save is not carried out, and not later
+/// either.
+fn waits_for_others(url: &str, while_locked: impl FnOnce(&mut dyn FnMut())) {
+    let store = store(url);
+    let mut session = store.create(1).unwrap();
+    while_locked(&mut || {
+        *session.content_mut() = 2;
+        assert_unavailable(store.update(&mut session), "a save that waits");
+    });
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    store.update(&mut session).unwrap();
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 2);
+}
+
+/// A server that is killed and started again: until then every call says so, and then goes on.
+fn is_killed_and_started_again(server: &mut Instance, url: &str) {
+    let store = store(url);
+    let session = store.create_for_user("ann", 1).unwrap();
+    let ended = store.create_for_user("ann", 2).unwrap();
+    assert!(store.destroy(ended.id()).unwrap());
+    server.kill();
+    let (there, id) = (store.clone(), session.id().clone());
+    ends("a call to a killed server", move || {
+        assert_unavailable(there.read(&id), "read");
+        assert_unavailable(there.create(3), "create");
+        assert_unavailable(there.extend_lifetime(&id), "extend_lifetime");
+        assert_unavailable(there.destroy(&id), "destroy");
+    });
+    server.start();
+    wait_until("the store", || store.read(session.id()).is_ok());
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+    let report = store.check().unwrap();
+    assert!(report.is_sound() && report.sessions == 1, "{report:?}");
+    store.create(4).unwrap();
+}
+
+/// A server that stands still: every call ends in time, and none is taken for done.
+fn stands_still(server: &Instance, url: &str) {
+    let store = store(&format!("{url}timeout_ms=400"));
+    let mut session = store.create_for_user("ann", 1).unwrap();
+    server.signal("-STOP");
+    let there = store.clone();
+    let session = ends("a call to a server that stands still", move || {
+        assert_unavailable(there.read(session.id()), "read");
+        let updated = there.update(&mut session);
+        let unknown =
+            matches!(updated, Err(Error::OutcomeUnknown { .. } | Error::Unavailable { .. }));
+        assert!(unknown, "{updated:?}");
+        let created = there.create(2);
+        assert!(created.is_err(), "{created:?}");
+        session
+    });
+    server.signal("-CONT");
+    wait_until("the store", || store.read(session.id()).is_ok());
+    let found = store.read(session.id()).unwrap().unwrap();
+    assert_eq!(*found.content(), 1);
+    assert!(store.len().unwrap() <= 3, "each was created once at the most");
+    assert!(store.check().unwrap().is_sound());
+}

@@ -1,0 +1,182 @@
+//! MariaDB that is killed, stands still, takes no writes, or takes no requests of a length.
+
+use serde_bytes::ByteBuf;
+use sessile::{Error, SessionStore, UserLimit};
+
+use crate::instances::{self, Instance, mariadb_said, wait_until};
+use crate::outages::{
+    assert_not_allowed, assert_unavailable, is_killed_and_started_again, stands_still, store,
+    waits_for_others,
+};
+
+fn url(server: &Instance) -> String {
+    format!("mysql://root@127.0.0.1:{}/shop?", server.port)
+}
+
+fn does(server: &Instance, text: &str) -> String {
+    mariadb_said(server, text).unwrap()
+}
+
+#[test]
+fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+    let mut server = instances::mariadb(&[]);
+    let url = url(&server);
+    is_killed_and_started_again(&mut server, &url);
+}
+
+#[test]
+fn a_server_that_stands_still_holds_nobody_up_for_long() {
+    let server = instances::mariadb(&[]);
+    stands_still(&server, &url(&server));
+}
+
+#[test]
+fn a_server_that_takes_no_writes_says_so_and_the_next_host_is_used() {
+    let (server, other) = (instances::mariadb(&[]), instances::mariadb(&[]));
+    let first = store(&format!("{}timeout_ms=2000", url(&server)));
+    let session = first.create_for_user("ann", 1).unwrap();
+    // The superuser may write even so; the store does not.
+    does(&server, "set global read_only = 1");
+    kill_connections(&server);
+    assert_unavailable(first.create(2), "create");
+    assert_unavailable(first.destroy(session.id()), "destroy");
+    let both = format!("mysql://root@127.0.0.1:{},127.0.0.1:{}/shop", server.port, other.port);
+    let second = store(&both);
+    second.create(3).unwrap();
+    assert!(second.read(session.id()).unwrap().is_none(), "it is another server");
+    does(&server, "set global read_only = 0");
+    assert_eq!(*first.read(session.id()).unwrap().unwrap().content(), 1);
+}
+
+fn kill_connections(server: &Instance) {
+    let connections =
+        does(server, "select id from information_schema.processlist where db = 'shop'");
+    for number in connections.lines() {
+        // It may have gone by itself.
+        let _ = mariadb_said(server, &format!("kill {number}"));
+    }
+}
+
+#[test]
+fn connections_that_an_administrator_ends_are_made_again() {
+    let server = instances::mariadb(&[]);
+    let store = store(&url(&server));
+    let mut session = store.create(0).unwrap();
+    for number in 1..5 {
+        kill_connections(&server);
+        *session.content_mut() = number;
+        store.update(&mut session).unwrap();
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), number);
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_shows_neither_user_nor_password() {
+    let server = instances::mariadb(&[]);
+    does(&server, "create user shop identified by 'right'; grant all on shop.* to shop");
+    let url = |login: &str| format!("mysql://{login}@127.0.0.1:{}/shop", server.port);
+    for login in ["shop", "shop:hidden", "nobody:hidden"] {
+        let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+        assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+    }
+    let nowhere = format!("mysql://shop:right@127.0.0.1:{}/elsewhere", server.port);
+    assert_unavailable(SessionStore::<u64>::connect(&nowhere).map(drop), "no such database");
+    let store = SessionStore::<u64>::connect(&url("shop:right")).unwrap();
+    store.create(1).unwrap();
+    assert!(!format!("{store:?}").contains("right"));
+}
+
+#[test]
+fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+    let server = instances::mariadb(&[]);
+    store(&url(&server)).create(1).unwrap();
+    does(&server, "create user nobody; grant select on shop.* to nobody");
+    let url = format!("mysql://nobody@127.0.0.1:{}/shop", server.port);
+    let refused = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+    assert_not_allowed(&refused);
+}
+
+#[test]
+fn content_that_the_server_takes_no_packet_of_is_refused_and_nothing_else_is() {
+    let server = instances::mariadb(&["--max-allowed-packet=1M"]);
+    let store = SessionStore::<Vec<u8>>::builder().max_content_len(1 << 24);
+    let store = store.manual_maintenance().connect(&url(&server)).unwrap();
+    let kept = store.create(vec![7; 400_000]).unwrap();
+    let refused = store.create(vec![7; 600_000]).map(drop).unwrap_err();
+    assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
+    let words = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(words.contains("max_allowed_packet"), "{words}");
+    assert_eq!(store.read(kept.id()).unwrap().unwrap().content().len(), 400_000);
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
+    let server = instances::mariadb(&[]);
+    waits_for_others(&format!("{}timeout_ms=5000", url(&server)), |until| {
+        let text = "begin; select 1 from sessile_sessions for update; select sleep(8)";
+        let locks = "select count(*) from information_schema.innodb_trx where trx_rows_locked > 0";
+        std::thread::scope(|scope| {
+            let holding = scope.spawn(|| does(&server, &format!("use shop; {text}")));
+            wait_until("the lock", || does(&server, locks).trim() == "1");
+            until();
+            holding.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn what_follows_a_login_that_the_server_takes_no_packet_of_is_committed() {
+    let server = instances::mariadb(&["--max-allowed-packet=1M"]);
+    let open = || {
+        SessionStore::<Vec<u8>>::builder()
+            .max_content_len(1 << 24)
+            .max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive)
+            .manual_maintenance()
+            .connect(&url(&server))
+            .unwrap()
+    };
+    let store = open();
+    let mut session = store.create(vec![1]).unwrap();
+    let refused = store.create_for_user("ann", vec![7; 600_000]).map(drop);
+    assert_unavailable(refused, "a login with too much content");
+    *session.content_mut() = vec![2];
+    store.update(&mut session).unwrap();
+    let seen = open().read(session.id()).unwrap().unwrap();
+    assert_eq!(*seen.content(), [2], "another host sees what was answered");
+    store.create_for_user("ann", vec![3]).unwrap();
+}
+
+/// A packet of so many bytes is full, and another follows it.
+const FULL: usize = 0xff_ffff;
+
+#[test]
+fn content_of_more_than_one_packet_is_kept() {
+    let server = instances::mariadb(&[]);
+    let limit = |bytes: usize| does(&server, &format!("set global max_allowed_packet = {bytes}"));
+    let connect = |name: &str| {
+        let store = SessionStore::<ByteBuf>::builder().max_content_len(1 << 24);
+        let url = format!("{}timeout_ms=900000&name={name}", url(&server));
+        store.manual_maintenance().connect(&url).unwrap()
+    };
+    // A letter more in the name is an odd number of bytes more in the request.
+    for name in ["even", "uneven_"] {
+        limit(1 << 20);
+        let probe = connect(name);
+        let refused = probe.create(ByteBuf::from(vec![0; 600_000])).map(drop).unwrap_err();
+        let words = std::error::Error::source(&refused).unwrap().to_string();
+        let request: usize = words.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        limit(1 << 26);
+        let store = connect(name);
+        let full = 600_000 + (FULL - 1 - request) / 2;
+        for length in [full - 1, full, full + 1] {
+            let content: Vec<u8> = (0..length).map(|number| (number % 251) as u8).collect();
+            let session = store.create(ByteBuf::from(content.clone())).unwrap();
+            let read = store.read(session.id()).unwrap().unwrap();
+            assert!(read.into_content() == content, "{length}");
+            assert!(store.destroy(session.id()).unwrap());
+        }
+    }
+}

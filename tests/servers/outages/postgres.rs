@@ -1,0 +1,182 @@
+//! PostgreSQL that is killed, takes no writes, is followed by a standby, or has locks that others hold.
+
+use std::time::Duration;
+
+use sessile::{Error, SessionStore, UserLimit};
+
+use crate::instances::{self, Instance, ends, psql, wait_until};
+use crate::outages::{
+    assert_not_allowed, assert_unavailable, is_killed_and_started_again, store, waits_for_others,
+};
+
+fn url(server: &Instance) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/postgres?", server.port)
+}
+
+#[test]
+fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+    let mut server = instances::postgres(&[]);
+    let url = url(&server);
+    is_killed_and_started_again(&mut server, &url);
+}
+
+#[test]
+fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
+    let mut primary = instances::postgres(&["synchronous_standby_names=*"]);
+    // Nobody waits for a standby that is not there yet.
+    psql(&primary, "alter system set synchronous_commit = local").unwrap();
+    psql(&primary, "select pg_reload_conf()").unwrap();
+    let standby = instances::standby_of(&primary);
+    psql(&primary, "alter system set synchronous_commit = remote_apply").unwrap();
+    psql(&primary, "select pg_reload_conf()").unwrap();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port, primary.port);
+    let store = store(&format!("postgres://postgres@{hosts}/postgres"));
+    let session = store.create_for_user("ann", 1).unwrap();
+    let ended = store.create_for_user("ann", 2).unwrap();
+    assert!(store.destroy(ended.id()).unwrap());
+    primary.kill();
+    let promoting = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        psql(&standby, "select pg_promote()").unwrap();
+        standby
+    });
+    // The call waits for the standby to be promoted, or says that none takes writes.
+    let there = store.clone();
+    ends("a standby that is promoted", move || {
+        loop {
+            match there.create_for_user("ann", 3) {
+                Ok(_) => break,
+                Err(Error::Unavailable { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    });
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+    assert_eq!(store.len().unwrap(), 2);
+    drop(promoting.join().unwrap());
+}
+
+#[test]
+fn a_server_that_takes_no_writes_says_so_and_nothing_changes() {
+    let server = instances::postgres(&[]);
+    let store = store(&format!("{}timeout_ms=500", url(&server)));
+    let mut session = store.create_for_user("ann", 1).unwrap();
+    psql(&server, "alter system set default_transaction_read_only = on").unwrap();
+    psql(&server, "select pg_reload_conf()").unwrap();
+    wait_until("the setting", || store.create(2).is_err());
+    assert_unavailable(store.create(2), "create");
+    assert_unavailable(store.update(&mut session), "update");
+    assert_unavailable(store.destroy(session.id()), "destroy");
+    // What is set there cannot be changed in a server that takes no writes.
+    std::fs::remove_file(server.folder.path().join("data/postgresql.auto.conf")).unwrap();
+    psql(&server, "select pg_reload_conf()").unwrap();
+    wait_until("the setting", || store.create(2).is_ok());
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+}
+
+#[test]
+fn connections_that_an_administrator_ends_are_made_again() {
+    let server = instances::postgres(&[]);
+    let store = store(&url(&server));
+    let mut session = store.create(0).unwrap();
+    for number in 1..5 {
+        psql(
+            &server,
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where application_name = 'sessile'",
+        )
+        .unwrap();
+        *session.content_mut() = number;
+        store.update(&mut session).unwrap();
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), number);
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_shows_neither_user_nor_password() {
+    let server = instances::postgres(&[]);
+    psql(&server, "create user shop password 'right'").unwrap();
+    psql(&server, "create database shop owner shop").unwrap();
+    let rules = server.folder.path().join("data/pg_hba.conf");
+    for (method, encryption) in [("scram-sha-256", "scram-sha-256"), ("md5", "md5")] {
+        let alter =
+            format!("set password_encryption = '{encryption}'; alter user shop password 'right'");
+        psql(&server, &alter).unwrap();
+        let text =
+            format!("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 {method}\n");
+        std::fs::write(&rules, text).unwrap();
+        psql(&server, "select pg_reload_conf()").unwrap();
+        let url = |login: &str| format!("postgres://{login}@127.0.0.1:{}/shop", server.port);
+        wait_until("the rules", || SessionStore::<u64>::connect(&url("shop")).is_err());
+        for login in ["shop", "shop:hidden", "nobody:hidden"] {
+            let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+            let shown = format!("{error} {error:?} {:?}", std::error::Error::source(&error));
+            assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+            assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+        }
+        let store = SessionStore::<u64>::connect(&url("shop:right")).unwrap();
+        store.create(1).unwrap();
+        assert!(!format!("{store:?}").contains("right"));
+    }
+}
+
+#[test]
+fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+    let server = instances::postgres(&[]);
+    store(&url(&server)).create(1).unwrap();
+    psql(&server, "create user nobody; grant select on all tables in schema public to nobody")
+        .unwrap();
+    let url = format!("postgres://nobody@127.0.0.1:{}/postgres", server.port);
+    let refused = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+    assert_not_allowed(&refused);
+}
+
+#[test]
+fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
+    let server = instances::postgres(&[]);
+    waits_for_others(&format!("{}timeout_ms=2000", url(&server)), |until| {
+        let text = "begin; select 1 from sessile_sessions for update; select pg_sleep(5)";
+        let locks = "select count(*) from pg_locks where mode = 'RowShareLock' \
+            and relation = 'sessile_sessions'::regclass";
+        std::thread::scope(|scope| {
+            let holding = scope.spawn(|| psql(&server, text).unwrap());
+            wait_until("the lock", || psql(&server, locks).unwrap().trim() == "1");
+            until();
+            holding.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn the_servers_clock_decides_where_it_shows_another_time() {
+    let server = instances::postgres(&[]);
+    // An hour ahead of this machine's.
+    psql(
+        &server,
+        "create schema ahead; create function ahead.clock_timestamp() returns timestamptz \
+         language sql volatile as \
+         'select pg_catalog.clock_timestamp() + interval ''1 hour'''; \
+         alter role postgres set search_path = public, ahead, pg_catalog",
+    )
+    .unwrap();
+    let here = std::time::SystemTime::now();
+    let session = store(&url(&server)).create(1).unwrap();
+    let ahead = session.created_at().duration_since(here).unwrap();
+    assert!(ahead > Duration::from_secs(3_000), "{ahead:?}");
+}
+
+#[test]
+fn statements_without_names_do_as_well() {
+    let server = instances::postgres(&[]);
+    let url = format!("{}statements=unnamed", url(&server));
+    let store = SessionStore::<u64>::builder()
+        .max_sessions_per_user(1, UserLimit::EndLeastRecentlyActive)
+        .manual_maintenance()
+        .connect(&url)
+        .unwrap();
+    let first = store.create_for_user("ann", 1).unwrap();
+    store.create_for_user("ann", 2).unwrap();
+    assert!(store.read(first.id()).unwrap().is_none());
+    assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (1, 0));
+}

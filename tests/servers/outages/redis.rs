@@ -1,0 +1,260 @@
+//! Redis that is killed, stands still, is full, has lost its scripts or its role; and clusters whose
+//! primaries go.
+
+use std::time::Duration;
+
+use sessile::testing::ManualClock;
+use sessile::{Error, SessionStore, Timeouts};
+
+use crate::instances::{self, Instance, ends, redis_cli, wait_until};
+use crate::outages::{assert_not_allowed, is_killed_and_started_again, stands_still, store};
+
+fn url(server: &Instance) -> String {
+    format!("redis://127.0.0.1:{}/0?", server.port)
+}
+
+#[test]
+fn a_server_that_is_killed_is_used_again_once_it_is_started() {
+    let mut server = instances::redis(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let url = url(&server);
+    is_killed_and_started_again(&mut server, &url);
+}
+
+#[test]
+fn a_server_that_stands_still_holds_nobody_up_for_long() {
+    let server = instances::redis(&[]);
+    stands_still(&server, &url(&server));
+}
+
+#[test]
+fn scripts_that_the_server_has_lost_are_given_to_it_again() {
+    let server = instances::redis(&[]);
+    let store = store(&url(&server));
+    let session = store.create(1).unwrap();
+    redis_cli(&server, &["script", "flush", "sync"]).unwrap();
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    assert!(store.destroy(session.id()).unwrap());
+}
+
+#[test]
+fn a_full_server_refuses_what_needs_memory_and_lets_sessions_end() {
+    let server = instances::redis(&["--maxmemory-policy", "noeviction"]);
+    let store = store(&format!("{}timeout_ms=1000", url(&server)));
+    let mut session = store.create_for_user("ann", 1).unwrap();
+    redis_cli(&server, &["config", "set", "maxmemory", "1"]).unwrap();
+    assert!(matches!(store.create(2), Err(Error::StorageFull { .. })));
+    assert!(matches!(store.update(&mut session), Err(Error::StorageFull { .. })));
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
+    assert!(store.destroy(session.id()).unwrap(), "a logout needs no memory");
+    redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
+    store.create(3).unwrap();
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn a_full_server_keeps_sessions_alive_and_sweeps_them() {
+    let server = instances::redis(&["--maxmemory-policy", "noeviction"]);
+    let clock = ManualClock::new();
+    let open = || {
+        SessionStore::<u64>::builder()
+            .clock(clock.clone())
+            .timeouts(Timeouts::from_seconds(60, 600).unwrap())
+            .manual_maintenance()
+            .connect(&url(&server))
+            .unwrap()
+    };
+    let store = open();
+    let first = store.create_for_user("ann", 1).unwrap();
+    clock.advance(Duration::from_secs(10));
+    let second = store.create_for_user("ann", 2).unwrap();
+    redis_cli(&server, &["config", "set", "maxmemory", "1"]).unwrap();
+    clock.advance(Duration::from_secs(10));
+    assert!(store.read_and_extend(first.id()).unwrap().is_some());
+    let seen = store.read(first.id()).unwrap().unwrap();
+    assert_eq!(seen.last_active(), first.created_at() + Duration::from_secs(20));
+    // The first entry of the sweep is of the session that lives on.
+    clock.advance(Duration::from_secs(50));
+    let store = open();
+    assert_eq!(store.clean_up_expired().unwrap(), 1);
+    assert!(store.read(second.id()).unwrap().is_none());
+    let checked = store.check().unwrap();
+    assert!(checked.is_sound() && checked.sessions == 1, "{checked:?}");
+    redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
+}
+
+#[test]
+fn a_server_that_evicts_is_refused_unless_the_url_allows_it() {
+    let server = instances::redis(&["--maxmemory-policy", "allkeys-lru"]);
+    let refused = SessionStore::<u64>::connect(&url(&server)).map(drop).unwrap_err();
+    assert!(matches!(refused, Error::UnsupportedServer { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("maxmemory-policy"), "{refused}");
+    store(&format!("{}eviction=allow", url(&server))).create(1).unwrap();
+}
+
+#[test]
+fn a_server_that_became_a_replica_takes_no_writes_and_says_so() {
+    let (server, other) = (instances::redis(&[]), instances::redis(&[]));
+    let store = store(&format!("{}timeout_ms=500", url(&server)));
+    let session = store.create(1).unwrap();
+    redis_cli(&server, &["replicaof", "127.0.0.1", &other.port.to_string()]).unwrap();
+    wait_until("the new primary", || store.create(2).is_ok());
+    // It is followed to its primary, and there the session never was.
+    assert!(store.read(session.id()).unwrap().is_none());
+    assert_eq!(redis_cli(&other, &["zcard", "{sessile}:x"]).unwrap().trim(), "1");
+}
+
+#[test]
+fn a_login_that_is_refused_shows_neither_user_nor_password() {
+    let server = instances::redis(&["--requirepass", "right"]);
+    let url = |login: &str| format!("redis://{login}127.0.0.1:{}", server.port);
+    for login in ["", ":hidden@", "nobody:hidden@"] {
+        let error = SessionStore::<u64>::connect(&url(login)).map(drop).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(matches!(error, Error::Unavailable { .. }), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("nobody"), "{shown}");
+    }
+    let store = SessionStore::<u64>::connect(&url(":right@")).unwrap();
+    store.create(1).unwrap();
+    assert!(!format!("{store:?}").contains("right"));
+}
+
+#[test]
+fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
+    let server = instances::redis(&[]);
+    let store = store(&url(&server));
+    let session = store.create(1).unwrap();
+    // In the first case it is the script that is refused, in the second what is in it.
+    for denied in ["-evalsha", "-hset"] {
+        let rules = ["acl", "setuser", "nobody", "reset", "on", ">hidden", "~*", "+@all"];
+        redis_cli(&server, &[&rules[..], &[denied]].concat()).unwrap();
+        let url = format!("redis://nobody:hidden@127.0.0.1:{}", server.port);
+        let limited = SessionStore::<u64>::connect(&url).unwrap();
+        assert_not_allowed(&limited.create(2).map(drop).unwrap_err());
+        drop(limited);
+    }
+    assert!(store.read(session.id()).unwrap().is_some());
+}
+
+#[test]
+fn a_change_that_too_few_replicas_have_is_not_taken_for_done() {
+    let server = instances::redis(&[]);
+    let url = format!("{}replicas=1", url(&server));
+    let refused = SessionStore::<u64>::connect(&url).map(drop);
+    assert!(matches!(refused, Err(Error::OutcomeUnknown { .. })), "{refused:?}");
+    let of = format!("127.0.0.1 {}", server.port);
+    let mut replica = instances::redis(&["--replicaof", &of]);
+    wait_until("the replica", || SessionStore::<u64>::connect(&url).is_ok());
+    let store = store(&url);
+    let session = store.create(3).unwrap();
+    let key = format!("{{sessile}}:h:{}", &session.key().to_string()[..2]);
+    assert_ne!(redis_cli(&replica, &["hlen", &key]).unwrap().trim(), "0");
+    replica.kill();
+    let created = store.create(4);
+    assert!(matches!(created, Err(Error::OutcomeUnknown { .. })), "{created:?}");
+    assert!(store.read(session.id()).unwrap().is_some(), "a read needs no replica");
+}
+
+/// Three primaries and three replicas, put together by hand.
+struct Cluster {
+    nodes: Vec<Instance>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let nodes: Vec<_> = (0..6)
+            .map(|_| {
+                let bus = instances::free_port().to_string();
+                let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+                instances::redis(&[&options[..], &["--cluster-port", &bus]].concat())
+            })
+            .collect();
+        let slots = [("0", "5461"), ("5462", "10922"), ("10923", "16383")];
+        for (node, (first, last)) in nodes.iter().zip(slots) {
+            redis_cli(node, &["cluster", "addslotsrange", first, last]).unwrap();
+        }
+        let bus = |node: &Instance| {
+            let said = redis_cli(node, &["config", "get", "cluster-port"]).unwrap();
+            said.lines().nth(1).unwrap().to_owned()
+        };
+        for (epoch, node) in (1..).zip(&nodes) {
+            let epoch = u32::to_string(&epoch);
+            redis_cli(node, &["cluster", "set-config-epoch", &epoch]).unwrap();
+            let (port, bus) = (node.port.to_string(), bus(node));
+            redis_cli(&nodes[0], &["cluster", "meet", "127.0.0.1", &port, &bus]).unwrap();
+        }
+        let known = |node: &Instance, line: &str| {
+            redis_cli(node, &["cluster", "info"]).unwrap().contains(line)
+        };
+        wait_until("the cluster", || nodes.iter().all(|node| known(node, "cluster_known_nodes:6")));
+        for number in 0..3 {
+            let id = redis_cli(&nodes[number], &["cluster", "myid"]).unwrap();
+            wait_until("the replica", || {
+                let said =
+                    redis_cli(&nodes[number + 3], &["cluster", "replicate", id.trim()]).unwrap();
+                said.trim() == "OK"
+            });
+        }
+        wait_until("the cluster", || nodes.iter().all(|node| known(node, "cluster_state:ok")));
+        wait_until("the replicas", || {
+            nodes[3..].iter().all(|node| {
+                redis_cli(node, &["info", "replication"]).unwrap().contains("master_link_status:up")
+            })
+        });
+        Self { nodes }
+    }
+
+    fn url(&self) -> String {
+        let hosts: Vec<_> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        format!("redis://{}?", hosts.join(","))
+    }
+
+    /// The primary that holds the store's sessions.
+    fn holder(&self) -> usize {
+        (0..3)
+            .find(|number| {
+                redis_cli(&self.nodes[*number], &["zcard", "{sessile}:x"]).unwrap().trim() == "2"
+            })
+            .unwrap()
+    }
+}
+
+#[test]
+fn a_replica_takes_over_and_whoever_was_logged_in_still_is() {
+    let mut cluster = Cluster::new();
+    let store = store(&format!("{}replicas=1", cluster.url()));
+    let session = store.create_for_user("ann", 1).unwrap();
+    let ended = store.create_for_user("ann", 2).unwrap();
+    store.create_for_user("bob", 3).unwrap();
+    assert!(store.destroy(ended.id()).unwrap());
+    let holder = cluster.holder();
+    cluster.nodes[holder].kill();
+    // The call in flight waits for the new primary, or says that there is none yet.
+    let (there, id) = (store.clone(), session.id().clone());
+    let found = ends("a cluster without a primary", move || {
+        loop {
+            match there.read(&id) {
+                Ok(found) => break found,
+                Err(Error::Unavailable { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    });
+    assert_eq!(*found.unwrap().content(), 1);
+    assert!(store.read(ended.id()).unwrap().is_none(), "a logout is not undone");
+    assert_eq!(store.len().unwrap(), 2);
+}
+
+#[test]
+fn a_primary_of_a_cluster_that_stands_still_is_followed_by_its_replica() {
+    let cluster = Cluster::new();
+    let store = store(&format!("{}replicas=1", cluster.url()));
+    let session = store.create_for_user("ann", 1).unwrap();
+    store.create_for_user("bob", 3).unwrap();
+    let holder = cluster.holder();
+    cluster.nodes[holder].signal("-STOP");
+    let (there, id) = (store.clone(), session.id().clone());
+    ends("a primary that stands still", move || while !matches!(there.read(&id), Ok(Some(_))) {});
+    cluster.nodes[holder].signal("-CONT");
+    assert!(store.destroy(session.id()).is_ok());
+}

@@ -213,6 +213,13 @@ impl Model {
         }
     }
 
+    pub(crate) fn update_others(&mut self, id: usize, content: u32) -> Result<u64, Refused> {
+        match self.read(id).ok_or(Refused::Gone)?.user {
+            None => Ok(0),
+            user => Ok(self.change(|it| it.user == user && it.id != id, content).len() as u64),
+        }
+    }
+
     /// By whoever asks for it, whose timeouts count from then on.
     pub(crate) fn sweep(&mut self) -> u64 {
         self.on_record = Some((self.defaults.inactivity, self.defaults.absolute));

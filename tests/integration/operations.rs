@@ -381,11 +381,9 @@ impl<F: EngineFixture> Pair<F> {
                 }
             }
             Operation::UpdateOthers(_, content) => {
-                let (id, user) = (modelled.id, modelled.user);
-                let is_other = |it: &Modelled| it.id != id && user.is_some() && it.user == user;
-                let changed = self.model.change(is_other, *content).len() as u64;
+                let changed = self.model.update_others(modelled.id, *content);
                 let others = store.update_others(&real, |other| *other.content_mut() = *content);
-                assert_eq!(others.unwrap(), changed);
+                assert_eq!(refusal(others), changed);
             }
             Operation::DestroyOthers(_) => {
                 let others = self.model.destroy_others(modelled.id);

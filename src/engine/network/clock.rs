@@ -83,7 +83,11 @@ impl ServerClock {
 
     /// Whether it is time to compare the clocks again.
     pub(crate) fn is_due(&self) -> bool {
-        let since = self.elapsed_ms().saturating_sub(self.compared_at.load(Ordering::Acquire));
+        self.is_due_at(self.elapsed_ms())
+    }
+
+    fn is_due_at(&self, elapsed_ms: u64) -> bool {
+        let since = elapsed_ms.saturating_sub(self.compared_at.load(Ordering::Acquire));
         since >= INTERVAL.as_millis() as u64 / 2
     }
 
@@ -113,6 +117,24 @@ mod tests {
         assert_eq!(clock.at(1_005).as_millis(), 5_000_005);
         assert_eq!(clock.at(2_005).as_millis(), 5_001_005);
         assert_eq!(clock.jumps(), 0, "the first comparison is no jump");
+    }
+
+    #[test]
+    fn a_comparison_is_no_older_than_a_minute_where_a_flush_comes_each_half_of_one() {
+        let clock = ServerClock::new();
+        let compare = |at| clock.adopt(&[comparison(at, at + 3, 1_000_000 + at)]);
+        compare(1_000);
+        let (mut last, mut most) = (1_000, 0);
+        // A flush is never early, and may be late.
+        for flush in (1..20).map(|number: u64| 1_000 + number * 30_000 + number % 7) {
+            if clock.is_due_at(flush) {
+                most = most.max(flush - last);
+                last = flush;
+                compare(flush);
+            }
+        }
+        assert!(most <= 60_000 + 7 && last > 500_000, "{most} {last}");
+        assert!(!clock.is_due_at(last + 20_000), "one who flushes often asks no more often");
     }
 
     #[test]

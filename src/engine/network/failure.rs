@@ -1,7 +1,8 @@
 //! What can become of a request to a server, by what is known of its effect.
 //!
 //! Invariant: a request of which some bytes left, and which was not answered, is [`Failure::Lost`]:
-//! they may hold a whole command. Everything else is known to have changed nothing, or is an answer.
+//! they may hold a whole command. Everything else is known to have changed nothing, or is an
+//! answer.
 
 use std::fmt;
 use std::sync::Arc;

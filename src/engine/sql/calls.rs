@@ -1,7 +1,7 @@
 //! Every call of the contract as one statement or transaction, as far as dialects do it alike.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not at
-//! all.
+//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
+//! at all.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What a dialect of SQL has to be able to do, for a store to be kept on its servers.
 //!
-//! Invariant: what is asked for here differs from dialect to dialect, and is all that differs. It knows
-//! none of them.
+//! Invariant: what is asked for here differs from dialect to dialect, and is all that differs. It
+//! knows none of them.
 
 use std::fmt;
 
@@ -39,8 +39,8 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// What begins a transaction that reads, and sees everything as of its beginning.
     const SNAPSHOT: &'static [Self::Text];
 
-    /// What touches a live record, where that is due, and answers with it, and with whether it is due
-    /// still. Each takes the key, now, the resolution and the two timeouts.
+    /// What touches a live record, where that is due, and answers with it, and with whether it is
+    /// due still. Each takes the key, now, the resolution and the two timeouts.
     const EXTEND: &'static [Self::Text];
 
     /// Connects to a server that takes writes.
@@ -66,8 +66,8 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// statement changed no row.
     fn activity(outcome: &Self::Outcome) -> Option<i64>;
 
-    /// Stores a new record in one round trip, unless there are as many as `far` already: `None` if there
-    /// are.
+    /// Stores a new record in one round trip, unless there are as many as `far` already: `None` if
+    /// there are.
     fn insert_far(
         sql: &Sql<Self>,
         on: &mut Self::Connection,

@@ -1,8 +1,7 @@
 //! Looking at all records, as of one moment: pages by key in one transaction that only reads.
 //!
-//! Invariant: no lock is held that a writer waits for, and memory use is bounded by one page, whatever
-//! the length of records. The server keeps what is changed meanwhile until
-//! a listing ends.
+//! Invariant: no lock is held that a writer waits for, and memory use is bounded by one page,
+//! whatever the length of records. The server keeps what is changed meanwhile until a listing ends.
 
 use std::ops::ControlFlow;
 

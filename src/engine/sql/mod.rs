@@ -2,8 +2,8 @@
 //! statements go by.
 //!
 //! The dialects share how statements tell which records are live, [`terms`], and every call whose
-//! statements do the same in each, [`calls`]. What differs is asked of a [`dialect`]: how statements
-//! are sent, and the calls that one does in one statement and another in several.
+//! statements do the same in each, [`calls`]. What differs is asked of a [`dialect`]: how
+//! statements are sent, and the calls that one does in one statement and another in several.
 
 mod calls;
 mod dialect;

@@ -1,7 +1,7 @@
 //! Rows, and what calls hand out of them: counts, keys, records.
 //!
-//! Invariant: a row that is not as its statement asked is an answer that the protocol does not allow.
-//! How a server writes a row is not known here.
+//! Invariant: a row that is not as its statement asked is an answer that the protocol does not
+//! allow. How a server writes a row is not known here.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! Storing records, within the limits.
 //!
-//! Invariant: no number of hosts gets past a limit. Far from it, one statement counts and stores; near
-//! it, a transaction locks what others would have to lock as well, looks, and stores. A user is
-//! locked before the store is.
+//! Invariant: no number of hosts gets past a limit. Far from it, one statement counts and stores;
+//! near it, a transaction locks what others would have to lock as well, looks, and stores. A user
+//! is locked before the store is.
 
 use crate::engine::limits::{Limits, PerUser};
 use crate::engine::network::backend::Attempt;

@@ -56,8 +56,8 @@ pub(super) trait Texts: Copy + From<Common> + 'static {
     fn number(self) -> usize;
 }
 
-/// The statements of a dialect, each with its text. `@` marks those that every dialect has: one that is
-/// missing, or that others have not, does not compile.
+/// The statements of a dialect, each with its text. `@` marks those that every dialect has: one
+/// that is missing, or that others have not, does not compile.
 macro_rules! statements {
     ($($(@ $common:ident)? $($own:ident)? = $text:expr;)*) => {
         /// The statements, by their numbers.

@@ -3,8 +3,8 @@
 //! Invariant: `live!` and `deadline!` are
 //! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
 //! server compare the two. Numbers are cut off by
-//! [`columns`](crate::engine::network::stored::columns), so that no sum of two is past what a server
-//! can hold.
+//! [`columns`](crate::engine::network::stored::columns), so that no sum of two is past what a
+//! server can hold.
 
 /// Whether a record is live at `$now`, under timeouts of its own or `$i` and `$a`.
 macro_rules! live {
@@ -38,8 +38,8 @@ macro_rules! deadline {
 }
 pub(super) use deadline;
 
-/// Whether a touch at `$2` moves a record's activity by as much as `$3`, or a tenth of its inactivity
-/// timeout, `$4` by default. `$divide` is the dialect's division of whole numbers.
+/// Whether a touch at `$2` moves a record's activity by as much as `$3`, or a tenth of its
+/// inactivity timeout, `$4` by default. `$divide` is the dialect's division of whole numbers.
 macro_rules! due {
     ($divide:literal) => {
         concat!(

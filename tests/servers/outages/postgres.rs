@@ -1,4 +1,5 @@
-//! PostgreSQL that is killed, takes no writes, is followed by a standby, or has locks that others hold.
+//! PostgreSQL that is killed, takes no writes, is followed by a standby, or has locks that
+//! others hold.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Redis that is killed, stands still, is full, has lost its scripts or its role; and clusters whose
-//! primaries go.
+//! Redis that is killed, stands still, is full, has lost its scripts or its role; and clusters
+//! whose primaries go.
 
 use std::time::Duration;
 

@@ -90,8 +90,8 @@ impl Location {
         let tail = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
         if tail.contains('@') {
             return Err(invalid(
-                "has an `@` behind its first `/` or `?`; in a user, a password, a path or a parameter, \
-                 write `/` as `%2F`, `?` as `%3F`, `@` as `%40` and `%` as `%25`",
+                "has an `@` behind its first `/` or `?`; in a user, a password, a path or a \
+                 parameter, write `/` as `%2F`, `?` as `%3F`, `@` as `%40` and `%` as `%25`",
             ));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

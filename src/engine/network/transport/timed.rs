@@ -1,8 +1,8 @@
 //! A socket with a deadline, below everything that reads and writes on it.
 //!
 //! Invariant: no operation is begun after the deadline, and none waits longer than what is left of
-//! it. So nothing above it is held up, however often that reads, by a peer that sends a byte now and
-//! then.
+//! it. So nothing above it is held up, however often that reads, by a peer that sends a byte now
+//! and then.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -1,8 +1,8 @@
-//! What MySQL and MariaDB do in their own way: several statements as one text, where others have one
-//! that does more.
+//! What MySQL and MariaDB do in their own way: several statements as one text, where others have
+//! one that does more.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not at
-//! all.
+//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
+//! at all.
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;

@@ -1,8 +1,8 @@
 //! The engine on MySQL and MariaDB.
 //!
-//! Invariant: each call is one statement or one transaction, sent as one text. It speaks the protocol
-//! itself: so a call has one deadline, whatever the server does, and it is known whether a request was
-//! handed over.
+//! Invariant: each call is one statement or one transaction, sent as one text. It speaks the
+//! protocol itself: so a call has one deadline, whatever the server does, and it is known whether a
+//! request was handed over.
 
 mod answer;
 mod calls;
@@ -34,15 +34,15 @@ const OLDEST: [(&str, (u32, u32)); 2] = [("MySQL", (8, 0)), ("MariaDB", (10, 6))
 
 /// Keeps sessions on a MySQL or MariaDB server.
 ///
-/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the database
-/// of the URL; they are made where they are missing. Every call is one statement or one short
-/// transaction.
+/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the
+/// database of the URL; they are made where they are missing. Every call is one statement or one
+/// short transaction.
 ///
 /// # Durability
 ///
-/// An answer means that the transaction is committed: with the server's default settings it survives
-/// power loss. Whether it survives a failover is for the replication to say: an asynchronous replica
-/// may lack the last changes, logouts among them.
+/// An answer means that the transaction is committed: with the server's default settings it
+/// survives power loss. Whether it survives a failover is for the replication to say: an
+/// asynchronous replica may lack the last changes, logouts among them.
 ///
 /// # Security
 ///
@@ -65,8 +65,8 @@ pub struct MysqlEngine {
 }
 
 impl MysqlEngine {
-    /// Connects by a URL: `mysql://user[:password]@host[:port][,host[:port]...]/database`. Of several
-    /// hosts, the first that takes writes is used.
+    /// Connects by a URL: `mysql://user[:password]@host[:port][,host[:port]...]/database`. Of
+    /// several hosts, the first that takes writes is used.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
@@ -118,8 +118,8 @@ impl MysqlEngine {
         Ok(Self { server: server.open()? })
     }
 
-    /// Takes the store's tables away, with every session and every setting in them. Other engines on
-    /// the store fail from then on.
+    /// Takes the store's tables away, with every session and every setting in them. Other engines
+    /// on the store fail from then on.
     ///
     /// # Errors
     ///

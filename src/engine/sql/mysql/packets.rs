@@ -80,8 +80,8 @@ impl Packets {
         }
     }
 
-    /// Sends a payload, in as many packets as it needs; one that is full is followed by another, be it
-    /// empty.
+    /// Sends a payload, in as many packets as it needs; one that is full is followed by another, be
+    /// it empty.
     pub(super) fn send(&mut self, payload: &[u8]) -> Attempt<()> {
         self.request.clear();
         let mut rest = payload;

@@ -1,8 +1,9 @@
 //! The tables and the statements, in what MySQL 8 and MariaDB 10.6 have in common.
 //!
 //! Invariant: which sessions are live is said by [`terms`](crate::engine::sql::terms) alone. A
-//! transaction that ends many sessions first marks them as `ending` and then goes by the mark, so that
-//! what others add meanwhile neither ends nor is told as ended. No mark outlives its transaction.
+//! transaction that ends many sessions first marks them as `ending` and then goes by the mark, so
+//! that what others add meanwhile neither ends nor is told as ended. No mark outlives its
+//! transaction.
 //!
 //! Nothing goes by `row_count()`: a server whose client is gone carries out the rest of a text, and
 //! `row_count()` is -1 then.
@@ -10,8 +11,8 @@
 use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS, statements};
 use crate::engine::sql::terms::{deadline, due, live};
 
-/// What has to be there, each as a statement of its own, in this order: where there is the last one,
-/// there is everything. `{}` is the store's name.
+/// What has to be there, each as a statement of its own, in this order: where there is the last
+/// one, there is everything. `{}` is the store's name.
 pub(super) fn tables() -> Vec<String> {
     let rows: Vec<_> =
         (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| format!("({shard}, 0)")).collect();
@@ -36,8 +37,8 @@ const TABLES: [&str; 4] = [
      value longblob not null) engine=InnoDB row_format=dynamic",
 ];
 
-/// What a new connection is set to: the isolation that locks least, no value that is cut to fit, and
-/// the time limit for a lock as `$1` seconds.
+/// What a new connection is set to: the isolation that locks least, no value that is cut to fit,
+/// and the time limit for a lock as `$1` seconds.
 pub(super) const SETTINGS: [&str; 2] = [
     "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
      session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1",

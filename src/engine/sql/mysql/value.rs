@@ -40,8 +40,8 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
     out.push('\'');
 }
 
-/// A statement with its values in the places of `$1`, `$2` and so on. What has no value stays, which no
-/// server takes.
+/// A statement with its values in the places of `$1`, `$2` and so on. What has no value stays,
+/// which no server takes.
 pub(super) fn write_statement(text: &str, values: &[Value<'_>], out: &mut String) {
     let mut parts = text.split('$');
     out.push_str(parts.next().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! What PostgreSQL does in its own way: in one statement, where others need several.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not at
-//! all.
+//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
+//! at all.
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
@@ -183,8 +183,8 @@ impl Dialect for Postgres {
         Ok(Some((key_of(row, 0)?, row.number(1) == Some(limit))))
     }
 
-    /// At once where nobody looks at the table, else row by row: a listing under way shows its moment
-    /// to its end.
+    /// At once where nobody looks at the table, else row by row: a listing under way shows its
+    /// moment to its end.
     fn clear(sql: &Sql<Self>, on: &mut PostgresConnection) -> Attempt<()> {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         const DEADLOCK: &str = "40P01";

@@ -29,14 +29,14 @@ const OLDEST: u32 = 11;
 
 /// Keeps sessions on a PostgreSQL server, or one that speaks its protocol and its SQL.
 ///
-/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the first
-/// schema of the user's search path; they are made where they are missing. Every call is one statement
-/// or one short transaction.
+/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the
+/// first schema of the user's search path; they are made where they are missing. Every call is one
+/// statement or one short transaction.
 ///
 /// # Durability
 ///
-/// An answer means that the transaction is committed: with the server's default settings it survives
-/// power loss. Whether it survives a failover is for `synchronous_commit` and
+/// An answer means that the transaction is committed: with the server's default settings it
+/// survives power loss. Whether it survives a failover is for `synchronous_commit` and
 /// `synchronous_standby_names` to say.
 ///
 /// # Security
@@ -116,8 +116,8 @@ impl PostgresEngine {
         Ok(Self { server: server.open()? })
     }
 
-    /// Takes the store's tables away, with every session and every setting in them. Other engines on
-    /// the store fail from then on.
+    /// Takes the store's tables away, with every session and every setting in them. Other engines
+    /// on the store fail from then on.
     ///
     /// # Errors
     ///

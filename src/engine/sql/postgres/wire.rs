@@ -303,8 +303,8 @@ fn changed(tag: &[u8]) -> u64 {
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The server ended the connection while it worked. A change may have been committed all the same: an
-/// administrator's shutdown comes between a commit and the replicas' word as well.
+/// The server ended the connection while it worked. A change may have been committed all the same:
+/// an administrator's shutdown comes between a commit and the replicas' word as well.
 fn fatal(refusal: &Refusal) -> Failure {
     match refusal.code.as_str() {
         // Starting up, shutting down, or as many clients as it may have: nothing was begun.

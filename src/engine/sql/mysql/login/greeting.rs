@@ -4,8 +4,9 @@
 
 use crate::engine::sql::mysql::login::proof::Method;
 
-/// What the client can do: long flags, a database, the protocol of 4.1, transactions' status, several
-/// statements at once, methods of login with long proofs; and that rows found count as changed.
+/// What the client can do: long flags, a database, the protocol of 4.1, transactions' status,
+/// several statements at once, methods of login with long proofs; and that rows found count as
+/// changed.
 const ABILITIES: u32 = 0x0000_0001 // long password
     | 0x0000_0002 // found rows
     | 0x0000_0004 // long flag

@@ -1,7 +1,7 @@
 //! What proves a password to the server, by each method that servers ask for.
 //!
-//! Invariant: the password itself leaves this machine in TLS, or encrypted for the server's key, or not
-//! at all.
+//! Invariant: the password itself leaves this machine in TLS, or encrypted for the server's key, or
+//! not at all.
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};

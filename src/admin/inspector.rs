@@ -103,7 +103,7 @@ impl Inspector {
     }
 
     /// Where the time comes from. Default: the server's clock, where the engine has a server, as
-    /// for its store; the program's clock through its [door](super::RunningStore); else
+    /// for its store; the program's clock, through the door of a running program; else
     /// [`SystemClock`].
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {

@@ -166,11 +166,12 @@
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 //! | `postgres` | no | sessions on PostgreSQL |
 //! | `mysql` | no | sessions on MySQL or MariaDB |
+//! | `mongodb` | no | sessions on a MongoDB replica set; never run on a real one |
 //! | `redis` | no | sessions on Redis or Valkey, alone or as a cluster |
 //! | `admin` | no | a door for the tool `sessile` into a running program; on Unix |
 //! | `tracing` | no | spans and events for `tracing`: keys, never an id, a user or content |
 //! | `metrics` | no | counters, gauges and histograms for the facade `metrics` |
-//! | `tls` | no | TLS to either; it compiles C |
+//! | `tls` | no | TLS to each of them; it compiles C |
 //! | `uuid` | no | a [`UserId`] from a `uuid::Uuid` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

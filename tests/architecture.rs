@@ -41,9 +41,10 @@ const RULES: &[(&str, &[&str])] = &[
     // Whoever speaks HTTP has a session in hand; nothing of it needs a store.
     ("web", &["crate::engine", "crate::record", STORE_ROOM, "crate::builder", "crate::admin"]),
     // The engines on servers know what they have in common, and not one another.
-    ("engine/network", &["crate::engine::{redb,redis,sql,memory}"]),
-    ("engine/redis", &["crate::engine::{redb,sql,memory}"]),
-    ("engine/sql", &["crate::engine::{redb,redis,memory}"]),
+    ("engine/network", &["crate::engine::{redb,redis,sql,mongodb,memory}"]),
+    ("engine/redis", &["crate::engine::{redb,sql,mongodb,memory}"]),
+    ("engine/sql", &["crate::engine::{redb,redis,mongodb,memory}"]),
+    ("engine/mongodb", &["crate::engine::{redb,redis,sql,memory}"]),
     ("engine/memory", &["crate::engine::{redb,redis,sql,network}"]),
     ("engine/redb", &["crate::engine::{redis,sql,memory,network}"]),
     ("admin", &["crate::builder", "crate::web"]),

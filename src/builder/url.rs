@@ -52,6 +52,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// | `memory:` | in memory, as by [`in_memory`](Self::in_memory) | |
     /// | `postgres://USER@HOST/DATABASE` | on PostgreSQL | `postgres` |
     /// | `mysql://USER@HOST/DATABASE` | on MySQL or MariaDB | `mysql` |
+    /// | `mongodb://HOST,HOST/DATABASE` | on a MongoDB replica set | `mongodb` |
     /// | `redis://HOST/NUMBER` | on Redis or Valkey; of a cluster name some hosts | `redis` |
     /// | `rediss://HOST/NUMBER` | the same, in TLS | `redis`, `tls` |
     ///
@@ -106,15 +107,21 @@ fn target(url: &str) -> Result<Target<'_>> {
         "mysql" => {
             Ok(Target::Engine(Arc::new(crate::engine::sql::mysql::MysqlEngine::connect(url)?)))
         }
+        #[cfg(feature = "mongodb")]
+        "mongodb" | "mongodb+srv" => {
+            Ok(Target::Engine(Arc::new(crate::engine::mongodb::MongodbEngine::connect(url)?)))
+        }
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "postgres" | "postgresql" => refused(feature_is_off("postgres")),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "redis" | "rediss" => refused(feature_is_off("redis")),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "mysql" => refused(feature_is_off("mysql")),
+        #[allow(unreachable_patterns, reason = "of the features, any may be off")]
+        "mongodb" | "mongodb+srv" => refused(feature_is_off("mongodb")),
         _ => refused(
             "has a scheme that is unknown; known are `file`, `memory`, `postgres`, `mysql`, \
-             `redis` and `rediss`"
+             `mongodb`, `redis` and `rediss`"
                 .into(),
         ),
     }
@@ -190,6 +197,15 @@ mod tests {
     #[test]
     fn a_scheme_of_mysql_whose_feature_is_off_names_the_feature() {
         assert!(refusal("mysql://u:hidden@h/d").contains("feature `mysql`"));
+    }
+
+    #[cfg(not(feature = "mongodb"))]
+    #[test]
+    fn a_scheme_of_mongodb_whose_feature_is_off_names_the_feature() {
+        for scheme in ["mongodb", "mongodb+srv"] {
+            let said = refusal(&format!("{scheme}://u:hidden@h/d"));
+            assert!(said.contains("feature `mongodb`"), "{said}");
+        }
     }
 
     #[cfg(not(feature = "redis"))]

@@ -11,9 +11,11 @@ pub(crate) mod durability;
 pub(crate) mod forward;
 pub(crate) mod limits;
 pub(crate) mod memory;
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongodb;
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
 #[cfg_attr(
-    not(all(feature = "mysql", feature = "postgres", feature = "redis")),
+    not(all(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis")),
     allow(dead_code, reason = "each kind of server needs a part of it")
 )]
 pub(crate) mod network;
@@ -35,6 +37,8 @@ pub use check::{Checked, Finding, Inspect, Problem};
 pub use contract::Engine;
 pub use limits::{Limits, PerUser, UserLimit};
 pub use memory::MemoryEngine;
+#[cfg(feature = "mongodb")]
+pub use mongodb::MongodbEngine;
 pub use outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
 };

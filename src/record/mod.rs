@@ -220,7 +220,7 @@ impl Record {
     }
 
     /// The record as of another revision, for engines that keep the revision beside the bytes.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+    #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
     pub(crate) fn at_revision(mut self, revision: u64) -> Self {
         self.header.revision = revision;
         self

@@ -131,7 +131,7 @@ impl Timeouts {
     }
 
     /// The inactivity and the absolute timeout, in milliseconds.
-    #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+    #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
     pub(crate) const fn as_millis(&self) -> (u64, u64) {
         (self.inactivity_ms, self.absolute_ms)
     }

@@ -1,0 +1,171 @@
+//! The commands that calls are made of.
+//!
+//! Invariant: a command that is not in a transaction says itself what it reads and what it waits
+//! for.
+
+use crate::engine::mongodb::bson::{Document, bson, list};
+use crate::engine::mongodb::documents::{
+    bounded, head, inserted, key_of, live, name_of, shown, user_of, whole,
+};
+use crate::engine::mongodb::refusal::Refusal;
+use crate::engine::mongodb::transaction::Part;
+use crate::engine::mongodb::wire::{MongodbConnection, Reply, garbled};
+use crate::engine::mongodb::{Mongodb, acknowledged};
+use crate::engine::network::backend::{Attempt, Page, Shown};
+use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::stored::columns::Columns;
+use crate::engine::outcome::Ended;
+use crate::key::SessionKey;
+use crate::session::user::UserKey;
+use crate::time::moment::Moment;
+
+impl Mongodb {
+    /// A change outside a transaction: it waits for what others hold, but for less long than anybody
+    /// waits for its answer, and until it is on a majority.
+    pub(super) fn lasting(&self, command: Document) -> Document {
+        command.with("writeConcern", acknowledged()).with("maxTimeMS", self.patience)
+    }
+
+    /// Records in the order of their keys.
+    pub(super) fn page(
+        &self,
+        on: &mut MongodbConnection,
+        filter: Document,
+        limit: usize,
+        concern: Document,
+    ) -> Attempt<Page<Shown>> {
+        let find = bson! {
+            "find": &self.sessions,
+            "filter": filter,
+            "sort": bson! { "k": 1 },
+            "projection": whole(),
+            "limit": bounded(limit),
+            "batchSize": bounded(limit),
+            "readConcern": concern,
+        };
+        let reply = self.carry_out(on, find)?;
+        let (documents, cursor) = reply.batch()?;
+        let items = documents.into_iter().map(shown).collect::<Attempt<Vec<_>>>()?;
+        // An answer holds 16 MiB at the most, and the rest is asked for by its key.
+        if let Some(cursor) = cursor {
+            let kill = bson! { "killCursors": &self.sessions, "cursors": list![cursor] };
+            self.carry_out(on, kill)?;
+        }
+        Ok(Page { more: cursor.is_some() || items.len() == limit, items })
+    }
+
+    /// How many documents there are of some.
+    pub(super) fn counting_those(&self, those: Document) -> Document {
+        let pipeline = list![bson! { "$match": those }, bson! { "$count": "n" }];
+        bson! { "aggregate": &self.sessions, "pipeline": pipeline, "cursor": bson! {} }
+    }
+
+    /// Keys and users of some records.
+    pub(super) fn keys_of(&self, those: Document) -> Document {
+        bson! {
+            "find": &self.sessions,
+            "filter": those,
+            "sort": bson! { "k": 1 },
+            "projection": bson! { "_id": false, "k": true, "u": true },
+            "batchSize": i32::MAX,
+        }
+    }
+
+    pub(super) fn keys_of_live(&self, those: Document, moment: Moment) -> Document {
+        self.keys_of(those.with("$expr", live(moment)))
+    }
+
+    pub(super) fn deleting(&self, those: Document) -> Document {
+        bson! { "delete": &self.sessions, "deletes": list![bson! { "q": those, "limit": 0 }] }
+    }
+
+    /// Changes a value about the store, which is made if there is none; what it is then.
+    pub(super) fn change_meta(
+        &self,
+        on: &mut MongodbConnection,
+        name: &str,
+        update: Document,
+    ) -> Attempt<Vec<u8>> {
+        let change = bson! {
+            "findAndModify": &self.meta,
+            "query": bson! { "_id": name },
+            "update": update,
+            "upsert": true,
+            "new": true,
+        };
+        match self.ask(on, self.lasting(change))? {
+            Ok(reply) => {
+                let value = reply.value().and_then(|value| value.bytes("v"));
+                value.map(<[u8]>::to_vec).ok_or_else(garbled)
+            }
+            Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => {
+                Err(Failure::RolledBack(source("another made the same value first")))
+            }
+            Err(refusal) => Err(refusal.failure(&self.hosts.server)),
+        }
+    }
+
+    /// How many sessions the server says that it has, without a look at them.
+    pub(super) fn counting(&self) -> Document {
+        bson! { "count": &self.sessions }
+    }
+
+    pub(super) fn inserting(&self, key: &SessionKey, columns: &Columns) -> Document {
+        bson! { "insert": &self.sessions, "documents": list![inserted(key, columns)] }
+    }
+
+    /// The head of the record under a key.
+    pub(super) fn finding(&self, key: &SessionKey) -> Document {
+        bson! {
+            "find": &self.sessions,
+            "filter": bson! { "k": key },
+            "projection": head(),
+            "limit": 1,
+            "singleBatch": true,
+        }
+    }
+
+    /// The heads of a user's records.
+    pub(super) fn finding_others(&self, user: &UserKey) -> Document {
+        bson! {
+            "find": &self.sessions,
+            "filter": bson! { "u": &name_of(user) },
+            "projection": head(),
+            "batchSize": i32::MAX,
+        }
+    }
+
+    /// A change that every transaction has to make that goes by the same limit.
+    pub(super) fn locking(&self, name: &str) -> Document {
+        let lock = bson! {
+            "q": bson! { "_id": name },
+            "u": bson! { "$inc": bson! { "n": 1_i64 } },
+            "upsert": true,
+        };
+        bson! { "update": &self.users, "updates": list![lock] }
+    }
+
+    pub(super) fn ending(&self, keys: &[SessionKey]) -> Document {
+        let keys: Vec<_> = keys.iter().map(Into::into).collect();
+        let filter = bson! { "k": bson! { "$in": keys } };
+        bson! { "delete": &self.sessions, "deletes": list![bson! { "q": filter, "limit": 0 }] }
+    }
+
+    /// A part of a transaction of which no error is expected.
+    pub(super) fn refused(&self, part: Part) -> Attempt<Vec<Reply>> {
+        part.map_err(|refusal| refusal.failure(&self.hosts.server))
+    }
+}
+
+/// What ended, by the keys that a transaction found before it removed them; of one user, or of each
+/// its own.
+pub(super) fn ended(found: Option<&Reply>, user: Option<&UserKey>) -> Attempt<Vec<Ended>> {
+    let (documents, more) = found.ok_or_else(garbled)?.batch()?;
+    if more.is_some() {
+        return Err(Failure::lost("more sessions ended than one answer can name"));
+    }
+    let ended = documents
+        .into_iter()
+        .map(|one| Ok(Ended { key: key_of(one)?, user: user.cloned().or_else(|| user_of(one)) }));
+    ended.collect()
+}

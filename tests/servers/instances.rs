@@ -229,3 +229,27 @@ pub(crate) fn mariadb_said(instance: &Instance, text: &str) -> std::result::Resu
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }
+
+/// The stand-in for MongoDB, and what looks into a server of either kind.
+#[cfg(feature = "mongodb")]
+pub(crate) fn mongodb_command() -> Command {
+    let python = std::env::var("SESSILE_TEST_MONGODB_PYTHON").unwrap_or_else(|_| "python3".into());
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/mongodb.py"));
+    command
+}
+
+/// A stand-in for a MongoDB replica set of one server; further options as on its command line.
+#[cfg(feature = "mongodb")]
+pub(crate) fn mongodb(options: &[&str]) -> Instance {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let mut start = mongodb_command();
+    start.args(["serve", &port.to_string()]).args(options);
+    Instance::new(port, folder, start)
+}
+
+/// Carries a command out on the database `admin`.
+#[cfg(feature = "mongodb")]
+pub(crate) fn mongodb_tell(instance: &Instance, command: &str) {
+    output(mongodb_command().args(["tell", &instance.port.to_string(), command]));
+}

@@ -42,6 +42,12 @@ mod mysql {
     crate::faults::tests!(crate::places::Mysql);
 }
 
+#[cfg(feature = "mongodb")]
+mod mongodb {
+    tests_on!(crate::places::Mongodb);
+    crate::faults::tests!(crate::places::Mongodb);
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     tests_on!(crate::places::Redis);

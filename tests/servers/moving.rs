@@ -13,6 +13,8 @@ use sessile::engine::{Engine, MemoryEngine, RedbEngine};
 use sessile::testing::EngineFixture;
 use sessile::{Inspector, SessionKey, SessionOptions, SessionStore, admin};
 
+#[cfg(feature = "mongodb")]
+use crate::places::Place as _;
 use crate::places::{Mysql, On, Postgres, Redis};
 
 /// The bytes of every record, by key.
@@ -77,7 +79,7 @@ fn sessions_that_move_over_every_server_come_back_as_they_were() {
     let expected = contents(&memory);
     assert_eq!(expected.len() as u64, count);
     let (postgres, redis, mysql) = (On::<Postgres>::new(), On::<Redis>::new(), On::<Mysql>::new());
-    let houses: [(&str, Arc<dyn Engine>); 6] = [
+    let mut houses: Vec<(&str, Arc<dyn Engine>)> = vec![
         ("memory", memory),
         ("a file", file(&folder.path().join("first.redb"))),
         ("PostgreSQL", Arc::new(postgres.open())),
@@ -85,6 +87,12 @@ fn sessions_that_move_over_every_server_come_back_as_they_were() {
         ("MySQL", Arc::new(mysql.open())),
         ("another file", file(&folder.path().join("last.redb"))),
     ];
+    #[cfg(feature = "mongodb")]
+    let mongodb = std::env::var_os(crate::places::Mongodb::VARIABLE).map(|_| On::new());
+    #[cfg(feature = "mongodb")]
+    if let Some(on) = &mongodb {
+        houses.insert(5, ("MongoDB", Arc::new(On::<crate::places::Mongodb>::open(on))));
+    }
     for pair in houses.windows(2) {
         let [(_, from), (name, to)] = pair else { unreachable!("of two each") };
         let start = std::time::Instant::now();
@@ -92,7 +100,7 @@ fn sessions_that_move_over_every_server_come_back_as_they_were() {
         assert!(contents(to) == expected, "{name} holds other bytes");
         println!("{count} sessions to {name}: {:.1?}", start.elapsed());
     }
-    let last = Inspector::on(houses[5].1.clone()).unwrap();
+    let last = Inspector::on(houses[houses.len() - 1].1.clone()).unwrap();
     assert!(last.check().unwrap().is_sound());
     assert_eq!(last.overview().unwrap().sessions, count);
 }

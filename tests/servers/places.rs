@@ -12,6 +12,8 @@ pub(crate) trait Place: 'static {
     type Engine: Engine;
     /// The environment variable that names a server of this kind.
     const VARIABLE: &'static str;
+    /// How many round trips it takes to end a user's other sessions.
+    const OTHERS: u64 = 1;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine>;
 
@@ -198,6 +200,30 @@ impl Place for Postgres {
             psql.args(["-c", &format!("copy {table} to stdout (format binary)")]);
         }
         said(&mut psql)
+    }
+}
+
+#[cfg(feature = "mongodb")]
+#[derive(Debug)]
+pub(crate) struct Mongodb;
+
+#[cfg(feature = "mongodb")]
+impl Place for Mongodb {
+    type Engine = sessile::engine::MongodbEngine;
+    const VARIABLE: &'static str = "SESSILE_TEST_MONGODB_URL";
+    // Whose others they are has to be seen first: no command takes its user from another document.
+    const OTHERS: u64 = 2;
+
+    fn connect(url: &str) -> sessile::Result<Self::Engine> {
+        Self::Engine::connect(url)
+    }
+
+    fn clean_up(url: &str) {
+        let _ = Self::connect(url).and_then(|engine| engine.drop_collections());
+    }
+
+    fn dump(url: &str) -> Vec<u8> {
+        said(crate::instances::mongodb_command().args(["dump", url]))
     }
 }
 

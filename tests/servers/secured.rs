@@ -219,3 +219,32 @@ mod mysql {
         }
     }
 }
+
+#[cfg(feature = "mongodb")]
+mod mongodb {
+    use super::*;
+
+    #[test]
+    fn only_a_server_whose_certificate_holds_is_spoken_to() {
+        let (ours, others) = (Authority::new(), Authority::new());
+        let ca = ours.certificate();
+        for (authority, host, is_expired, expected) in [
+            (&ours, "localhost", false, None),
+            (&ours, "elsewhere.example", false, Some("NotValidForName")),
+            (&ours, "localhost", true, Some("Expired")),
+            (&others, "localhost", false, Some("UnknownIssuer")),
+        ] {
+            let (key, certificate) = authority.issue(host, is_expired);
+            let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+            let server = instances::mongodb(&["--tls", &key, &certificate]);
+            let url = format!("mongodb://localhost:{}/shop?tls=on&tls_ca={ca}", server.port);
+            match expected {
+                None => works(&url),
+                Some(expected) => {
+                    let said = refusal(&url);
+                    assert!(said.contains(expected), "{expected}: {said}");
+                }
+            }
+        }
+    }
+}

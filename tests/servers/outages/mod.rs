@@ -1,6 +1,8 @@
 //! Servers that are killed, stand still, take no writes, are full, or are followed by another; and
 //! logins that are refused.
 
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

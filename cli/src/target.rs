@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 #[cfg(unix)]
 use sessile::admin::RunningStore;
-use sessile::engine::{MysqlEngine, PostgresEngine, RedbOptions, RedisEngine};
+use sessile::engine::{MongodbEngine, MysqlEngine, PostgresEngine, RedbOptions, RedisEngine};
 use sessile::{Durability, Error, Inspector, RedbEngine, Timeouts};
 
 use crate::failure::Failure;
@@ -168,10 +168,12 @@ fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
     let inspector = match url.split_once("://") {
         Some(("postgres" | "postgresql", _)) => Inspector::on(PostgresEngine::connect(url)?)?,
         Some(("mysql", _)) => Inspector::on(MysqlEngine::connect(url)?)?,
+        Some(("mongodb" | "mongodb+srv", _)) => Inspector::on(MongodbEngine::connect(url)?)?,
         Some(("redis" | "rediss", _)) => Inspector::on(RedisEngine::connect(url)?)?,
         _ => {
             return Err(Failure::new("there is no server of the URL's scheme").hint(
-                "write postgres://, mysql://, redis:// or rediss://; see `sessile::guide::engines`",
+                "write postgres://, mysql://, mongodb://, redis:// or rediss://; \
+                 see `sessile::guide::engines`",
             ));
         }
     };

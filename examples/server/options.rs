@@ -9,7 +9,7 @@ usage: server [--behind-tls] [--store URL] [--metrics PORT] [PORT] [FILE]
   PORT          the port on 127.0.0.1; 0 takes a free one; default: 8080
   FILE          where the sessions are kept; default: sessions.redb
   --store URL   where the sessions are kept instead: redis://HOST, postgres:// or
-                mysql://USER@HOST/DATABASE;
+                mysql://USER@HOST/DATABASE, mongodb://HOST/DATABASE;
                 the example has to be built with the feature of that server
   --metrics PORT
                 a second port on 127.0.0.1, with `/metrics` for Prometheus; 0 takes a free one;

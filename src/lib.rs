@@ -161,7 +161,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `app-dir` | no | `SessionStore::open_in_app_dir`: the store in the folder that the system has for a program's data |
+//! | `app-dir` | no | `SessionStore::open_in_app_dir`, `app_dir`: the folder that the system has for a program's data, and the store in it |
 //! | `cookie` | no | [`web`](web/index.html): the session cookie, in and out; CSRF tokens for forms before a login |
 //! | `testing` | no | a manual clock, a disk that crashes and fails, the conformance suite for engines of your own |
 //! | `postgres` | no | sessions on PostgreSQL |
@@ -198,6 +198,8 @@ pub mod web;
 
 pub use admin::inspector::Inspector;
 pub use builder::Builder;
+#[cfg(feature = "app-dir")]
+pub use builder::app_dir::app_dir;
 pub use engine::contract::Engine;
 pub use engine::durability::Durability;
 pub use engine::redb::recovery::Recovery;

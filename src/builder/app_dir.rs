@@ -73,13 +73,33 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         organisation: &str,
         application: &str,
     ) -> Result<SessionStore<C>> {
-        let folder = app_dir(qualifier, organisation, application)?;
-        make_private(&folder).map_err(|error| Error::io("create the folder", &folder, error))?;
-        self.open(folder.join(FILE))
+        self.open(app_dir(qualifier, organisation, application)?.join(FILE))
     }
 }
 
-fn app_dir(qualifier: &str, organisation: &str, application: &str) -> Result<PathBuf> {
+/// The folder of [`Builder::open_in_app_dir`], for what a program keeps beside its store: the file
+/// with the id of a login that is kept, for instance. A missing folder is created, on Unix with
+/// mode 0700.
+///
+/// # Errors
+///
+/// As for [`Builder::open_in_app_dir`], without those of [`open`](Builder::open).
+///
+/// # Examples
+///
+/// ```no_run
+/// let folder = sessile::app_dir("org", "Example Ltd", "Notes")?;
+/// let store = sessile::SessionStore::<String>::open(folder.join("sessions.redb"))?;
+/// # Ok::<(), sessile::Error>(())
+/// ```
+#[cfg_attr(docsrs, doc(cfg(feature = "app-dir")))]
+pub fn app_dir(qualifier: &str, organisation: &str, application: &str) -> Result<PathBuf> {
+    let folder = find(qualifier, organisation, application)?;
+    make_private(&folder).map_err(|error| Error::io("create the folder", &folder, error))?;
+    Ok(folder)
+}
+
+fn find(qualifier: &str, organisation: &str, application: &str) -> Result<PathBuf> {
     let names =
         [("qualifier", qualifier), ("organisation", organisation), ("application", application)];
     for (what, name) in names {

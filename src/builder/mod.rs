@@ -1,7 +1,7 @@
 //! Every setting: its default, its range, what it changes and why it is what it is.
 
 #[cfg(feature = "app-dir")]
-mod app_dir;
+pub(crate) mod app_dir;
 mod content_name;
 mod file_settings;
 mod observing;

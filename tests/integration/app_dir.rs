@@ -56,6 +56,21 @@ fn a_desktop_programs_sessions_are_in_a_folder_for_its_user_alone() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_program_keeps_beside_its_store_goes_into_the_same_folder() {
+    use std::os::unix::fs::PermissionsExt;
+    if is_child() {
+        let folder = sessile::app_dir("org", "Example Ltd", "My Notes").unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "it opens nothing");
+        open().unwrap().close().unwrap();
+        return assert!(folder.join("sessions.redb").exists());
+    }
+    let home = tempfile::tempdir().unwrap();
+    run_in(home.path(), "what_a_program_keeps_beside_its_store_goes_into_the_same_folder");
+}
+
 #[test]
 fn a_second_start_is_told_the_path_of_the_first() {
     if is_child() {

@@ -1,0 +1,293 @@
+//! A damaged file: what is whole goes into a new file, which takes the old one's place.
+//!
+//! Invariant: the damaged file is never changed, only renamed. At any moment, also if the program
+//! is killed, the store's own name leads to the damaged file or to the finished new one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sessile::Salvage;
+
+use crate::content;
+use crate::words::{Kind, Trouble};
+
+/// How many steps a rescue has.
+pub const STEPS: u32 = 3;
+const NEW_FILE: &str = "sessions.rescued.redb";
+/// What the library's unfinished files are called.
+const UNFINISHED: &str = ".sessile-";
+
+/// How far a rescue has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Counted from 1, up to [`STEPS`].
+    pub number: u32,
+    /// What is being done.
+    pub what: &'static str,
+    /// How much of this step is done, from 0 to 1; an estimate, by the length of the new file.
+    pub part: f32,
+}
+
+impl Step {
+    const fn new(number: u32, what: &'static str) -> Self {
+        Self { number, what, part: 0.0 }
+    }
+
+    /// How much of the whole is done, from 0 to 1.
+    #[must_use]
+    pub fn overall(&self) -> f32 {
+        #[expect(clippy::cast_precision_loss, reason = "there are three")]
+        let (before, all) = (self.number.saturating_sub(1) as f32, STEPS as f32);
+        (before + self.part) / all
+    }
+}
+
+/// What became of a rescue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Logins in the new file.
+    pub kept: u64,
+    /// Logins that are known to be lost.
+    pub lost: u64,
+    /// Where the damaged file is now.
+    pub aside: PathBuf,
+}
+
+/// Copies what is whole of the store at `path` to a new file, looks through that, and exchanges
+/// the two. Tells how far it is.
+///
+/// # Errors
+///
+/// As for [`Salvage::run`]; [`Kind::OlderStates`] if there are only logins that may have ended
+/// since, which `include_stale` takes; [`Kind::Damaged`] if nothing could be found in the file. The
+/// damaged file is where it was then.
+pub fn rescue(
+    path: &Path,
+    include_stale: bool,
+    tell: &(dyn Fn(Step) + Sync),
+) -> Result<Summary, Trouble> {
+    let new = path.with_file_name(NEW_FILE);
+    // Of a rescue that was killed; what it was made from is still there.
+    remove_if_there(&new)?;
+    let copying = Step::new(1, "Reading what is whole");
+    let salvage = Salvage::new().include_stale(include_stale);
+    let report = measured(path, tell, &copying, || salvage.run(path, &new))?;
+    if report.kept == 0 && report.stale > 0 {
+        return Err(Trouble {
+            kind: Kind::OlderStates,
+            sentence: "What leads to your notes in the file is damaged. It was left as it is."
+                .into(),
+            detail: format!("{} stale sessions in {}", report.stale, path.display()),
+        });
+    }
+
+    tell(Step::new(2, "Looking through the new file"));
+    let store = content::settings()?.open_existing(&new)?;
+    let check = store.check()?;
+    store.close()?;
+    if !check.is_sound() {
+        return Err(Trouble {
+            kind: Kind::Other,
+            sentence: "The new file is not sound. The damaged one was left as it is.".into(),
+            detail: format!("{} problems in {}", check.problem_count, new.display()),
+        });
+    }
+
+    tell(Step::new(3, "Exchanging the files"));
+    let aside = keep_aside(path)?;
+    fs::rename(&new, path)?;
+    sync_folder_of(path)?;
+    Ok(Summary { kept: report.kept, lost: report.lost_count, aside })
+}
+
+/// Renames a file of which nothing can be rescued, so that a new one can begin in its place.
+///
+/// # Errors
+///
+/// If the system refuses.
+pub fn put_aside(path: &Path) -> Result<PathBuf, Trouble> {
+    let aside = free_name(path)?;
+    fs::rename(path, &aside)?;
+    sync_folder_of(path)?;
+    Ok(aside)
+}
+
+/// A second name for the damaged file, so that its first can be replaced in one step; or a copy,
+/// where the file system knows no second names.
+fn keep_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = free_name(path)?;
+    if fs::hard_link(path, &aside).is_err() {
+        fs::copy(path, &aside)?;
+        fs::File::open(&aside)?.sync_all()?;
+    }
+    Ok(aside)
+}
+
+fn free_name(path: &Path) -> io::Result<PathBuf> {
+    (1..1_000)
+        .map(|number| path.with_file_name(format!("sessions.damaged-{number}.redb")))
+        .find(|name| !name.exists())
+        .ok_or_else(|| io::Error::other("there are 999 damaged files already: remove some"))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|_| cfg!(unix)) {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Ends the watching thread, also if the work panics.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Does the work, and tells meanwhile how long the new file is beside the damaged one. The library
+/// tells nothing of a salvage under way.
+fn measured<T>(
+    damaged: &Path,
+    tell: &(dyn Fn(Step) + Sync),
+    step: &Step,
+    work: impl FnOnce() -> T,
+) -> T {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let ended = AtomicBool::new(false);
+    tell(step.clone());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                tell(Step { part: part_of(damaged), ..step.clone() });
+                thread::sleep(PAUSE);
+            }
+        });
+        let _ends = Ends(&ended);
+        work()
+    })
+}
+
+/// Never all of it: the end is told by the end.
+fn part_of(damaged: &Path) -> f32 {
+    let all = damaged.metadata().map_or(0, |its| its.len()).max(1);
+    let entries = damaged.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let unfinished = entries.into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(UNFINISHED)
+    });
+    let len: u64 = unfinished.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
+    #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
+    let part = len as f32 / all as f32;
+    part.min(0.95)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::content::Desk;
+
+    /// The store, and a login in it.
+    fn store_in(folder: &Path) -> (PathBuf, sessile::SessionId) {
+        let path = folder.join("sessions.redb");
+        let store = content::settings().unwrap().open(&path).unwrap();
+        let desk = |note: &str| Desk { computer: "attic".into(), notes: vec![note.into()] };
+        let id = store.create_for_user("ann", desk("tea")).unwrap().id().clone();
+        for number in 0..200 {
+            store.create_for_user("bob", desk(&number.to_string())).unwrap();
+        }
+        store.close().unwrap();
+        (path, id)
+    }
+
+    /// Spoils a page without which the file is refused, and of which a salvage says what is wanted.
+    fn damage(path: &Path, wanted: impl Fn(&sessile::SalvageReport) -> bool) {
+        const PAGE: usize = 4_096;
+        let (sound, new) = (fs::read(path).unwrap(), path.with_file_name("trial.redb"));
+        let is_met = (1..sound.len() / PAGE).any(|page| {
+            let mut bytes = sound.clone();
+            bytes[page * PAGE + 100..page * PAGE + 200].iter_mut().for_each(|byte| *byte ^= 0xA5);
+            fs::write(path, &bytes).unwrap();
+            if content::settings().unwrap().open(path).is_ok() {
+                return false;
+            }
+            fs::write(path, bytes).unwrap();
+            let is_met = sessile::salvage(path, &new).is_ok_and(|report| wanted(&report));
+            remove_if_there(&new).unwrap();
+            is_met
+        });
+        assert!(is_met, "no damage is met");
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_and_a_whole_one_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = store_in(folder.path());
+        damage(&path, |report| report.kept > 0 && report.lost_count > 0);
+        let before = fs::read(&path).unwrap();
+        let told = Mutex::new(Vec::new());
+        let summary = rescue(&path, false, &|step| told.lock().unwrap().push(step)).unwrap();
+        assert!(summary.kept > 100 && summary.lost > 0, "{summary:?}");
+        assert_eq!(fs::read(&summary.aside).unwrap(), before);
+        let store = content::settings().unwrap().open_existing(&path).unwrap();
+        assert_eq!(store.len().unwrap(), summary.kept);
+        let told = told.into_inner().unwrap();
+        assert_eq!(told.first().unwrap().number, 1);
+        assert_eq!(told.last().unwrap().number, STEPS);
+        assert!(told.iter().all(|step| (0.0..1.0).contains(&step.overall())));
+    }
+
+    #[test]
+    fn older_states_are_taken_only_if_that_was_agreed_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, id) = store_in(folder.path());
+        damage(&path, |report| report.kept == 0 && report.stale > 100);
+        let before = fs::read(&path).unwrap();
+        let trouble = rescue(&path, false, &|_| ()).unwrap_err();
+        assert_eq!(trouble.kind, Kind::OlderStates, "{trouble:?}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let summary = rescue(&path, true, &|_| ()).unwrap();
+        assert!(summary.kept > 100, "{summary:?}");
+        let store = content::settings().unwrap().open_existing(&path).unwrap();
+        assert_eq!(store.read(&id).unwrap().unwrap().content().notes, ["tea"]);
+    }
+
+    #[test]
+    fn a_rescue_that_finds_nothing_leaves_the_file_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        fs::write(&path, vec![0xA5; 100_000]).unwrap();
+        let trouble = rescue(&path, false, &|_| ()).unwrap_err();
+        assert_eq!(trouble.kind, Kind::Damaged, "{trouble:?}");
+        assert_eq!(fs::read(&path).unwrap(), vec![0xA5; 100_000]);
+        let aside = put_aside(&path).unwrap();
+        assert!(aside.exists() && !path.exists());
+    }
+
+    #[test]
+    fn a_second_rescue_keeps_what_the_first_has_kept_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = store_in(folder.path());
+        damage(&path, |report| report.kept > 0);
+        fs::write(folder.path().join(NEW_FILE), "of a rescue that was killed").unwrap();
+        let first = rescue(&path, false, &|_| ()).unwrap();
+        damage(&path, |report| report.kept > 0);
+        let second = rescue(&path, false, &|_| ()).unwrap();
+        assert_ne!(first.aside, second.aside);
+        assert!(first.aside.exists() && second.aside.exists());
+    }
+}

@@ -1,0 +1,310 @@
+//! The calls that may wait, on a thread of their own, so that the window never does.
+//!
+//! Invariant: the session id stays in here; what goes to the window is what the user may see. A
+//! login that is not kept ends with the window.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sessile::{Error, SessionId, SessionKey, SessionOptions, SessionStore};
+
+use crate::accounts::{self, Password};
+use crate::content::{self, Desk, NOT_KEPT};
+use crate::kept::{Keeper, Place};
+use crate::rescue;
+use crate::state::{Home, Job, Other, Outcome, Report};
+use crate::words::{Kind, Trouble};
+
+const FILE: &str = "sessions.redb";
+/// How long one try lasts of a start that waits for another window. The window asks again until
+/// its user has had enough.
+const ONE_WAIT: Duration = Duration::from_millis(500);
+/// A program that is just closing is no reason to bother anybody.
+const JUST_CLOSING: Duration = Duration::from_millis(300);
+
+/// How the worker tells the window something.
+pub type Tell = Arc<dyn Fn(Report) + Send + Sync>;
+
+/// What the program has open.
+pub struct Worker {
+    file: PathBuf,
+    computer: String,
+    keeper: Keeper,
+    store: Option<SessionStore<Desk>>,
+    login: Option<(SessionId, Place)>,
+    tell: Tell,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Worker").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// For the store in this folder. Opens nothing yet.
+    #[must_use]
+    pub fn new(folder: &Path, computer: String, tell: Tell) -> Self {
+        let (file, keeper) = (folder.join(FILE), Keeper::of(folder));
+        Self { file, computer, keeper, store: None, login: None, tell }
+    }
+
+    /// Does one job.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, in words.
+    pub fn run(&mut self, job: Job) -> Result<Outcome, Trouble> {
+        match job {
+            Job::Open { wait } => self.open(wait),
+            Job::Rescue { include_stale } => self.rescue(include_stale),
+            Job::BeginEmpty => {
+                rescue::put_aside(&self.file)?;
+                self.open(false)
+            }
+            Job::LogIn { name, password, place } => self.log_in(&name, &password, place),
+            Job::AddNote(note) => self.add_note(&note),
+            Job::Refresh => self.home(None),
+            Job::EndOne(key) => self.end_one(&key),
+            Job::EndOthers => self.end_others(),
+            Job::LogOut => self.log_out(),
+        }
+    }
+
+    /// Ends a login that is not kept, and closes the store.
+    ///
+    /// # Errors
+    ///
+    /// If the last writes fail. The file recovers when it is opened next.
+    pub fn close(&mut self) -> Result<(), Trouble> {
+        let Some(store) = self.store.take() else { return Ok(()) };
+        if let Some((id, Place::Nowhere)) = self.login.take() {
+            store.destroy(&id)?;
+        }
+        Ok(store.close()?)
+    }
+
+    fn open(&mut self, wait: bool) -> Result<Outcome, Trouble> {
+        // After a failed sync the file is opened again from the start.
+        if let Some(store) = self.store.take() {
+            drop(store.close());
+        }
+        let tell = Arc::clone(&self.tell);
+        let settings = content::settings()?
+            .open_timeout(if wait { ONE_WAIT } else { JUST_CLOSING })
+            .on_recovery(move |recovery| tell(Report::Recovering(recovery.progress())));
+        self.store = Some(settings.open(&self.file)?);
+        if self.login.is_none() {
+            self.login = match self.keeper.find() {
+                Ok(found) => found.map(|(place, id)| (id, place)),
+                Err(error) => return Ok(Outcome::Login(Some(format!("Log in again: {error}.")))),
+            };
+        }
+        match self.login {
+            Some(_) => self.home(None),
+            None => Ok(Outcome::Login(None)),
+        }
+    }
+
+    fn rescue(&mut self, include_stale: bool) -> Result<Outcome, Trouble> {
+        self.store = None;
+        let tell = Arc::clone(&self.tell);
+        let tell = move |step| tell(Report::Step(step));
+        rescue::rescue(&self.file, include_stale, &tell).map(Outcome::Rescued)
+    }
+
+    fn log_in(
+        &mut self,
+        name: &str,
+        password: &Password,
+        place: Place,
+    ) -> Result<Outcome, Trouble> {
+        if !accounts::is_right(name, password) {
+            return Ok(Outcome::Login(Some("This is not the name, or not the password.".into())));
+        }
+        let mut options = SessionOptions::new().user(name);
+        if place == Place::Nowhere {
+            // For a window that is killed: else the window ends it.
+            options = options.inactivity(NOT_KEPT).absolute(NOT_KEPT);
+        }
+        let notes = Vec::new();
+        let desk = Desk { computer: self.computer.clone(), notes };
+        let id = self.store()?.create_with(desk, &options)?.id().clone();
+        // The user is logged in; that this is not kept is no reason to refuse.
+        let kept = self.keeper.keep(place, &id);
+        let is_kept = if kept.is_ok() { place } else { Place::Nowhere };
+        self.login = Some((id, is_kept));
+        self.home(
+            kept.err().map(|error| format!("You are logged in until this window closes: {error}.")),
+        )
+    }
+
+    fn add_note(&mut self, note: &str) -> Result<Outcome, Trouble> {
+        let (store, id) = self.session()?;
+        let saved = store.modify(id, |session| session.content_mut().notes.push(note.into()))?;
+        match saved {
+            Some(_) => self.home(None),
+            None => Err(self.gone()),
+        }
+    }
+
+    /// Ends a session only if it is this user's: the store looks at that as it ends it.
+    fn end_one(&mut self, key: &SessionKey) -> Result<Outcome, Trouble> {
+        let (store, id) = self.session()?;
+        let Some(session) = store.read(id)? else { return Err(self.gone()) };
+        let Some(user) = session.user() else { return Err(self.gone()) };
+        let notice = match store.destroy_of(user.clone(), key)? {
+            true => "That computer is logged out.",
+            false => "That computer was logged out already.",
+        };
+        self.home(Some(notice.into()))
+    }
+
+    fn end_others(&mut self) -> Result<Outcome, Trouble> {
+        let (store, id) = self.session()?;
+        let Some(session) = store.read(id)? else { return Err(self.gone()) };
+        let ended = store.destroy_others(&session)?;
+        let computers = crate::words::counted(ended, "other login");
+        self.home(Some(format!("{computers} ended.")))
+    }
+
+    /// First the session: an id without one logs nobody in.
+    fn log_out(&mut self) -> Result<Outcome, Trouble> {
+        let (store, id) = self.session()?;
+        store.destroy(id)?;
+        self.login = None;
+        let notice = match self.keeper.forget() {
+            Ok(()) => "You are logged out.".into(),
+            Err(error) => format!("You are logged out. What is left cannot be removed: {error}."),
+        };
+        Ok(Outcome::Login(Some(notice)))
+    }
+
+    /// What the user sees when logged in. A look at it extends the session's life.
+    fn home(&mut self, notice: Option<String>) -> Result<Outcome, Trouble> {
+        let (store, id) = self.session()?;
+        let session = match store.read_and_extend(id) {
+            Ok(Some(session)) => session,
+            Ok(None) => return Err(self.gone()),
+            Err(Error::DamagedRecord { .. }) => return Err(self.gone()),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(user) = session.user() else { return Err(self.gone()) };
+        let all = store.sessions_of_with(user.clone())?;
+        let others = all.into_iter().filter(|other| other.info().key() != session.key());
+        let home = Home {
+            user: user.to_string(),
+            computer: session.content().computer.clone(),
+            place: self.login.as_ref().map_or(Place::Nowhere, |(_, place)| *place),
+            notes: session.content().notes.clone(),
+            others: others
+                .map(|other| Other {
+                    key: other.info().key(),
+                    last_active: other.info().last_active(),
+                    computer: other.into_content().computer,
+                })
+                .collect(),
+        };
+        Ok(Outcome::Home(home, notice))
+    }
+
+    fn store(&self) -> Result<&SessionStore<Desk>, Trouble> {
+        Ok(self.store.as_ref().ok_or(Error::Closed)?)
+    }
+
+    fn session(&self) -> Result<(&SessionStore<Desk>, &SessionId), Trouble> {
+        let (id, _) = self.login.as_ref().ok_or_else(no_login)?;
+        Ok((self.store()?, id))
+    }
+
+    /// The session has ended: so has what was kept of it.
+    fn gone(&mut self) -> Trouble {
+        self.login = None;
+        match self.keeper.forget() {
+            Ok(()) => no_login(),
+            Err(error) => Trouble { detail: error.to_string(), ..no_login() },
+        }
+    }
+}
+
+fn no_login() -> Trouble {
+    Trouble {
+        kind: Kind::Gone,
+        sentence: "Your login has ended. Log in again.".into(),
+        detail: String::new(),
+    }
+}
+
+/// The window's end of a worker's thread.
+#[derive(Debug)]
+pub struct Link {
+    jobs: Option<Sender<Job>>,
+    reports: Receiver<Report>,
+}
+
+impl Link {
+    /// Starts the thread. `wake` is called when there is a report.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no room for a thread.
+    pub fn start(
+        folder: &Path,
+        computer: String,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let (jobs, to_do) = mpsc::channel::<Job>();
+        let (told, reports) = mpsc::channel();
+        let tell: Tell = Arc::new(move |report| {
+            // A window that is gone needs to know nothing.
+            drop(told.send(report));
+            wake();
+        });
+        let mut worker = Worker::new(folder, computer, Arc::clone(&tell));
+        thread::Builder::new().name("store".into()).spawn(move || {
+            for job in to_do {
+                tell(Report::Done(worker.run(job)));
+            }
+            if let Err(trouble) = worker.close() {
+                eprintln!("closing: {}", trouble.detail);
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), reports })
+    }
+
+    /// Has a job done, after those before it.
+    pub fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            drop(jobs.send(job));
+        }
+    }
+
+    /// The next report, if there is one.
+    pub fn report(&mut self) -> Option<Report> {
+        match self.reports.try_recv() {
+            Ok(report) => Some(report),
+            Err(TryRecvError::Empty) => None,
+            // It ends without being told to by a panic alone. That is told once.
+            Err(TryRecvError::Disconnected) => self.jobs.take().map(|_| {
+                Report::Done(Err(Trouble {
+                    kind: Kind::Other,
+                    sentence: "The program has made a mistake. Close it and start it again.".into(),
+                    detail: "the thread that has the store ended".into(),
+                }))
+            }),
+        }
+    }
+
+    /// Waits until the store is closed, but not for ever: a rescue may be ended by the end of the
+    /// program, and a keyring may be asking its user something.
+    pub fn close(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.jobs = None;
+        let until = Instant::now() + PATIENCE;
+        // The reports end with the thread.
+        while self.reports.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+}

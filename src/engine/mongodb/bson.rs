@@ -203,6 +203,11 @@ impl<'a> View<'a> {
         Self::split(bytes).filter(|(_, rest)| rest.is_empty()).map(|(view, _)| view)
     }
 
+    /// How many bytes its names and values take.
+    pub(super) const fn len(self) -> usize {
+        self.elements.len()
+    }
+
     pub(super) fn get(self, name: &str) -> Option<Found<'a>> {
         self.values().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }

@@ -3,6 +3,8 @@
 //! Invariant: a command that is not in a transaction says itself what it reads and what it waits
 //! for.
 
+use std::sync::atomic::Ordering;
+
 use crate::engine::mongodb::bson::{Document, bson, list};
 use crate::engine::mongodb::documents::{
     bounded, head, inserted, key_of, live, name_of, shown, user_of, whole,
@@ -19,6 +21,12 @@ use crate::key::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
+/// How many bytes a page holds, if its records are as long as the longest of late.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// How long a record is taken to be before one was seen.
+pub(super) const UNSEEN: usize = 512 * 1024;
+
 impl Mongodb {
     /// A change outside a transaction: it waits for what others hold, but for less long than anybody
     /// waits for its answer, and until it is on a majority.
@@ -26,7 +34,7 @@ impl Mongodb {
         command.with("writeConcern", acknowledged()).with("maxTimeMS", self.patience)
     }
 
-    /// Records in the order of their keys.
+    /// Records in the order of their keys; fewer than asked for, where some were long of late.
     pub(super) fn page(
         &self,
         on: &mut MongodbConnection,
@@ -34,6 +42,8 @@ impl Mongodb {
         limit: usize,
         concern: Document,
     ) -> Attempt<Page<Shown>> {
+        let long = self.long.load(Ordering::Relaxed).max(1);
+        let limit = limit.min((PAGE_BYTES / long).max(1));
         let find = bson! {
             "find": &self.sessions,
             "filter": filter,
@@ -45,6 +55,9 @@ impl Mongodb {
         };
         let reply = self.carry_out(on, find)?;
         let (documents, cursor) = reply.batch()?;
+        if let Some(longest) = documents.iter().map(|one| one.len()).max() {
+            self.long.store(longest.max(long / 2), Ordering::Relaxed);
+        }
         let items = documents.into_iter().map(shown).collect::<Attempt<Vec<_>>>()?;
         // An answer holds 16 MiB at the most, and the rest is asked for by its key.
         if let Some(cursor) = cursor {

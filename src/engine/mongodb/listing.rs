@@ -24,8 +24,7 @@ use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many records a page holds at first, and at the most.
-const FIRST_PAGE: usize = 64;
+/// How many records a page holds at the most.
 const LARGEST_PAGE: usize = 1_024;
 
 /// How many records a page of users looks at.
@@ -43,20 +42,14 @@ impl Mongodb {
         show: &mut Visit<'_>,
     ) -> Result<()> {
         let mut after = after.copied();
-        let mut limit = FIRST_PAGE;
         loop {
             let page = server.read(|mongodb, on| {
                 let filter = match &after {
                     Some(after) => bson! { "k": bson! { "$gt": after } },
                     None => bson! {},
                 };
-                mongodb.page(on, filter, limit, on_a_majority())
+                mongodb.page(on, filter, LARGEST_PAGE, on_a_majority())
             })?;
-            // One that was cut short by the size of an answer is followed by smaller ones.
-            limit = match page.items.len() < limit {
-                true => (limit / 2).max(1),
-                false => (limit * 2).min(LARGEST_PAGE),
-            };
             let Some((last, _)) = page.items.last() else { return Ok(()) };
             after = Some(*last);
             for (key, record) in page.items {

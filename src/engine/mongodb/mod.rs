@@ -16,12 +16,14 @@ mod saving;
 mod transaction;
 mod wire;
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::engine::contract::Engine;
 use crate::engine::mongodb::bson::{Document, bson, list};
+use crate::engine::mongodb::commands::UNSEEN;
 use crate::engine::mongodb::login::{Hosts, Login};
 use crate::engine::mongodb::refusal::Refusal;
 use crate::engine::mongodb::saving::Counted;
@@ -150,6 +152,8 @@ pub(crate) struct Mongodb {
     meta: String,
     /// How many sessions there were when somebody looked.
     counted: Mutex<Option<Counted>>,
+    /// How long the longest records were that listings have met of late.
+    long: AtomicUsize,
     /// How long a change may wait for what others hold, in milliseconds.
     patience: i32,
     /// How long ending everything may take, and ending a transaction that was left behind.
@@ -244,6 +248,7 @@ impl Mongodb {
             users: collection("users"),
             meta: collection("meta"),
             counted: Mutex::new(None),
+            long: AtomicUsize::new(UNSEEN),
             patience: i32::try_from(options.limits.lock().as_millis()).unwrap_or(i32::MAX),
             clearing: options.limits.timeout * CLEARING,
             abandoning: options.limits.timeout / 10,

@@ -8,7 +8,7 @@
 //! | [`users`] | the page of a user's devices; ending sessions |
 //! | [`errors`] | what to do about each error |
 //! | [`async_`] | which calls may run on a runtime's thread |
-//! | [`desktop`] | where file and id go; the second start |
+//! | [`desktop`] | where file and id go; the second start; a window for what goes wrong |
 //! | [`engines`] | a file, memory, or a server: what each promises |
 //! | [`operating`] | what to watch, what may be done with the file |
 //! | [`versions`] | what a new version may change: the API, the compiler, the file |

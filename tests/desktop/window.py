@@ -179,6 +179,7 @@ def damaged_file(display, user):
     user.fixture("many", "4000")
     user.fixture("damage", "ann")
     before = (user.folder / "sessions.redb").read_bytes()
+    killed_while_rescuing(user, before)
 
     window = user.start()
     window.wait_for("damaged")
@@ -198,6 +199,22 @@ def damaged_file(display, user):
     window.wait_for("home")
     expect("after the rescue", (window.text("user"), window.texts("note")), ("ann", ["tea"]))
     window.close()
+
+
+def killed_while_rescuing(user, before):
+    """The damaged file is in its place, or aside; and all is as it was afterwards."""
+    window = user.start()
+    window.wait_for("damaged")
+    window.click("consent")
+    window.click("rescue")
+    under_way = lambda window: any(seen["screen"] in ["rescuing", "rescued"] for seen in window.history())
+    window.wait_until("it rescues", under_way)
+    window.kill()
+    store, aside = user.folder / "sessions.redb", user.folder / "sessions.damaged-1.redb"
+    kept = [file.read_bytes() == before for file in [store, aside] if file.exists()]
+    expect("after a kill, the damaged file is there", any(kept), True)
+    store.write_bytes(before)
+    aside.unlink(missing_ok=True)
 
 
 def nothing_left(display, user):
@@ -246,7 +263,7 @@ def full_disk_at(display, user):
     fill(10_000_000)
     window = user.start()
     window.wait_for("full")
-    expect("what is told", "disk is full" in window.text("sentence"), True)
+    expect("what is told", window.text("title"), "The disk is full")
     display.screenshot("full-disk")
     filler.unlink()
     window.click("try-again")

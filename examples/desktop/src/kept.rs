@@ -172,7 +172,8 @@ mod keyring {
 
     fn entry(folder: &Path) -> io::Result<Entry> {
         if let Err(error) = Entry::store_status() {
-            return Err(io::Error::other(format!("this system has no keyring to use: {error}")));
+            eprintln!("the keyring: {error}");
+            return Err(io::Error::other("this system has no keyring that answers"));
         }
         let name = std::path::absolute(folder)?.to_string_lossy().into_owned();
         Entry::new(SERVICE, &name).map_err(refused)
@@ -197,9 +198,10 @@ mod keyring {
         }
     }
 
-    /// Its text alone: some of these errors hold what was read.
+    /// Its text alone goes to the log: some of these errors hold what was read.
     fn refused(error: Error) -> io::Error {
-        io::Error::other(format!("the system's keyring refused: {error}"))
+        eprintln!("the keyring: {error}");
+        io::Error::other("the system's keyring refused")
     }
 }
 

@@ -55,7 +55,8 @@ impl From<Error> for Trouble {
             ),
             Error::StorageFull { .. } => (
                 Kind::Full,
-                "The disk is full. What was saved before is safe; make some room, then try again.",
+                "Nothing more can be saved. What was saved before is safe: make some room, then try \
+                 again.",
             ),
             Error::Gone { .. } => (Kind::Gone, "You were logged out elsewhere. Log in again."),
             Error::TooLarge { .. } => {
@@ -99,7 +100,7 @@ impl From<io::Error> for Trouble {
         let is_full =
             matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         let (kind, sentence) = match is_full {
-            true => (Kind::Full, "The disk is full. Make some room, then try again."),
+            true => (Kind::Full, "Nothing more can be saved. Make some room, then try again."),
             false => (Kind::Other, "A file of this program cannot be used at the moment."),
         };
         Self { kind, sentence: sentence.into(), detail: error.to_string() }

@@ -40,7 +40,9 @@ impl Backend for Mongodb {
     }
 
     fn connect(&self, deadline: Deadline) -> Attempt<MongodbConnection> {
-        self.hosts.connect(deadline)
+        let mut on = self.hosts.connect(deadline)?;
+        self.take_over(&mut on)?;
+        Ok(on)
     }
 
     fn server_time(&self, on: &mut MongodbConnection) -> Attempt<Timestamp> {

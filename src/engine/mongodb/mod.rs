@@ -42,6 +42,9 @@ const DEFAULT_DATABASE: &str = "sessile";
 /// How many times as long as other calls ending everything may take: it waits for transactions.
 const CLEARING: u32 = 12;
 
+/// How long ending a transaction that was left behind may take, at the least.
+const LEAST_ABANDONING: Duration = Duration::from_millis(100);
+
 /// Keeps sessions on a MongoDB replica set, or on a sharded cluster's routers.
 ///
 /// The store's collections are `NAME_sessions`, `NAME_users` and `NAME_meta`, in the database of
@@ -152,6 +155,8 @@ pub(crate) struct Mongodb {
     meta: String,
     /// How many sessions there were when somebody looked.
     counted: Mutex<Option<Counted>>,
+    /// Sessions whose last transactions were left behind, and the numbers of those.
+    left: Mutex<Vec<([u8; 16], i64)>>,
     /// How long the longest records were that listings have met of late.
     long: AtomicUsize,
     /// How long a change may wait for what others hold, in milliseconds.
@@ -248,10 +253,11 @@ impl Mongodb {
             users: collection("users"),
             meta: collection("meta"),
             counted: Mutex::new(None),
+            left: Mutex::default(),
             long: AtomicUsize::new(UNSEEN),
             patience: i32::try_from(options.limits.lock().as_millis()).unwrap_or(i32::MAX),
             clearing: options.limits.timeout * CLEARING,
-            abandoning: options.limits.timeout / 10,
+            abandoning: (options.limits.timeout / 10).max(LEAST_ABANDONING),
         };
         Ok((mongodb, options.limits))
     }

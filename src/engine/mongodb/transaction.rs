@@ -1,7 +1,7 @@
 //! Several commands in one step: a transaction, whose end is sent with its last commands.
 //!
-//! Invariant: a transaction whose answers were lost is ended before the call goes on, where the
-//! server can be reached: it would hold others up until the server gives it up, after a minute.
+//! Invariant: a transaction whose answers were lost is ended before the call goes on, or on the next
+//! connection: it would hold others up until the server gives it up, after a minute.
 //!
 //! The server carries out what is sent in one go one after the other, and undoes a transaction at
 //! its first error. So a commit that is sent behind other commands commits all of them or none.
@@ -91,10 +91,26 @@ impl Mongodb {
     /// Ends a transaction that a connection left behind, over another one. Whether the server says
     /// that it was there and is undone.
     fn abandon(&self, on: &MongodbConnection) -> bool {
+        // The time for the answer may be over by now.
         let deadline = Deadline::after(self.abandoning);
-        let Ok(mut other) = self.hosts.connect(deadline) else { return false };
-        let abort = ended("abortTransaction", on);
-        matches!(other.ask([abort]).map(|mut answers| answers.pop()), Ok(Some(Ok(_))))
+        let aborted = self.hosts.connect(deadline).and_then(|mut other| {
+            other.ask([ended("abortTransaction", on)])?.pop().ok_or_else(garbled)
+        });
+        if aborted.is_err() {
+            self.left.lock().push((on.session, on.last_transaction));
+        }
+        matches!(aborted, Ok(Ok(_)))
+    }
+
+    /// Goes on in the session of a transaction that was left behind, if there is one, and ends that.
+    pub(super) fn take_over(&self, on: &mut MongodbConnection) -> Attempt<()> {
+        let Some(left) = self.left.lock().pop() else { return Ok(()) };
+        (on.session, on.last_transaction) = left;
+        // One that is over already is not there. One that is still on its way comes too late, once
+        // the session has begun another.
+        on.ask([ended("abortTransaction", on)]).map(drop).inspect_err(|_| {
+            self.left.lock().push(left);
+        })
     }
 }
 

@@ -1,19 +1,25 @@
 //! The store of a desktop program: which folder it is in, and who may look into that.
 
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 
 use sessile::{Error, SessionStore};
 
+#[cfg(unix)]
 use crate::child;
 
 /// Only a child process has it: the folder is taken from the environment.
+#[cfg(unix)]
 const PLAYED_BY_CHILD: &str = "SESSILE_TEST_APP_DIR";
 
+#[cfg(unix)]
 fn open() -> sessile::Result<SessionStore<String>> {
     SessionStore::open_in_app_dir("org", "Example Ltd", "My Notes")
 }
 
-/// Runs a test of this file in a process whose data is in `folder`, by any system's convention.
+/// Runs a test of this file in a process whose data is in `folder`. Windows takes the folder from no
+/// variable of the environment.
+#[cfg(unix)]
 fn run_in(folder: &Path, test: &str) {
     let mut child = child::running(&format!("app_dir::{test}"));
     child.env(PLAYED_BY_CHILD, "1").env("HOME", folder).env_remove("XDG_DATA_HOME");
@@ -21,11 +27,13 @@ fn run_in(folder: &Path, test: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }
 
+#[cfg(unix)]
 fn is_child() -> bool {
     std::env::var_os(PLAYED_BY_CHILD).is_some()
 }
 
 /// Every file and folder below.
+#[cfg(unix)]
 fn below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -71,6 +79,7 @@ fn what_a_program_keeps_beside_its_store_goes_into_the_same_folder() {
     run_in(home.path(), "what_a_program_keeps_beside_its_store_goes_into_the_same_folder");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_second_start_is_told_the_path_of_the_first() {
     if is_child() {
@@ -83,6 +92,7 @@ fn a_second_start_is_told_the_path_of_the_first() {
     run_in(home.path(), "a_second_start_is_told_the_path_of_the_first");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
     if is_child() {

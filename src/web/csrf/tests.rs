@@ -58,18 +58,19 @@ fn the_same_secret_makes_the_same_tokens_after_a_restart() {
 #[test]
 fn a_token_is_the_hmac_of_label_time_and_key() {
     let setup = Setup::new();
-    setup.clock.set_millis(0x0102_0304_0506_0708);
+    // Windows knows no time after the year 30828.
+    setup.clock.set_millis(0x0304_0506_0708);
     let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
     // Computed with Python's hmac and hashlib.
     for (len, mac) in [
-        (32, "56fc0915f2dc045128338a7f746db1592366636289ef60364ffcc330e9bd9c21"),
-        (64, "dd701d090c9cf6e8e2494cba77b52bef865f9f5894ceb3ae6565e56734a57286"),
-        (65, "1445b10a64e377eb60d33786536a43673f876a492b80316cebb5fa554a2f1290"),
+        (32, "af503e5a37e2cd80f1602c3a8d39ac65527388e489bdae893129f41cfcfc8b31"),
+        (64, "7867bf9ad8eb6bc0c1899d0e5c9e26c8f7bd6fbea97917fe2f217ca91e149a35"),
+        (65, "1bf8355c31847d84436525713f0096f3cb43dad229a4385f61171e481d5dd5e3"),
     ] {
         let key = CsrfKey::from_secret(&vec![7; len]).unwrap();
         let csrf = StatelessCsrf::new(key).clock(setup.clock.clone());
         let token = URL_SAFE_NO_PAD.decode(csrf.token(&id).unwrap()).unwrap();
-        assert_eq!(&token[..8], &[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(&token[..8], &[0, 0, 3, 4, 5, 6, 7, 8]);
         let found: String = token[8..].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(found, mac, "a secret of {len} bytes");
     }

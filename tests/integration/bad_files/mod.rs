@@ -113,15 +113,24 @@ fn campaign(test: &str, verify: bool) -> Table {
     table
 }
 
+/// A damaged length must fail to be allocated, rather than take the machine's memory. Where there is
+/// no shell, nothing limits it.
+fn limited(child: Command) -> Command {
+    if cfg!(not(unix)) {
+        return child;
+    }
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 16000000; exec \"$0\" \"$@\""]).arg(child.get_program());
+    limited.args(child.get_args());
+    limited
+}
+
 /// Runs a child to its end; where it died, if it did.
 fn one_child(test: &str, begin: usize, table: &mut Table) -> Option<(usize, usize)> {
-    // A damaged length must fail to be allocated, rather than take the machine's memory.
-    let mut limited = Command::new("sh");
-    let child = child::running(test);
-    limited.args(["-c", "ulimit -v 16000000; exec \"$0\" \"$@\""]).arg(child.get_program());
-    limited.args(child.get_args()).env(BEGIN, begin.to_string());
-    limited.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
-    let mut child = limited.spawn().unwrap();
+    let mut child = limited(child::running(test));
+    child.env(BEGIN, begin.to_string());
+    child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = child.spawn().unwrap();
     let (send, receive) = mpsc::channel();
     let output = BufReader::new(child.stdout.take().unwrap());
     let reader = std::thread::Builder::new()

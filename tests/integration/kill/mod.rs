@@ -9,9 +9,10 @@ mod told;
 mod work;
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -78,16 +79,28 @@ fn kill_one(path: &Path, round: u64, numbers: &mut Numbers, told: &mut Told) {
         text += &format!("{thread} {slot} {number} {}\n", id.encode());
     }
     input.write_all((text + "\n").as_bytes()).unwrap();
-    let mut output = child.stdout.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (began, has_begun) = channel();
     let listener = thread::Builder::new().spawn(move || {
-        let mut said = String::new();
-        output.read_to_string(&mut said).unwrap();
+        let (mut said, mut line) = (String::new(), String::new());
+        while output.read_line(&mut line).unwrap() > 0 {
+            if line.contains(SAYS) {
+                // From the second on nobody waits for it.
+                let _ = began.send(());
+            }
+            said += &line;
+            line.clear();
+        }
         said
     });
     // Some die while they open the file, most at work.
     let millis = match numbers.below(5) {
         0 => numbers.below(30),
-        _ => numbers.below(400),
+        _ => {
+            // However long this machine takes to start a process.
+            let _ = has_begun.recv_timeout(Duration::from_secs(60));
+            numbers.below(400)
+        }
     };
     thread::sleep(Duration::from_millis(millis));
     child.kill().unwrap();

@@ -16,7 +16,7 @@ use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::salvage::{META, storage};
-use crate::engine::redb::storage::platform::sync_folder_of;
+use crate::engine::redb::storage::platform::{patiently, sync_folder_of};
 use crate::engine::redb::storage::{Existing, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -131,13 +131,23 @@ fn ensure_is_store(path: &Path) -> Result<()> {
     checked
 }
 
-/// Puts a complete store in another's place, which is locked meanwhile.
+/// Puts a complete store in another's place, which is locked meanwhile. Where the system replaces no
+/// file that is open, as Windows before version 10, it is locked until then.
 fn take_place(new: &Path, old: &Path) -> Result<()> {
-    let failed = |error| Error::io("replace", old, error);
     let locked = storage(old)?.open()?;
-    let replaced = fs::rename(new, old).and_then(|()| sync_folder_of(old)).map_err(failed);
-    if let Some(locked) = locked {
-        let _ = locked.backend.close();
+    let unlock = || {
+        if let Some(locked) = &locked {
+            let _ = locked.backend.close();
+        }
+    };
+    let mut replaced = fs::rename(new, old);
+    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    if cfg!(windows) && replaced.as_ref().is_err_and(is_refused) {
+        unlock();
+        drop(locked);
+        replaced = patiently(|| fs::rename(new, old));
+    } else {
+        unlock();
     }
-    replaced
+    replaced.and_then(|()| sync_folder_of(old)).map_err(|error| Error::io("replace", old, error))
 }

@@ -3,7 +3,7 @@
 //! Invariant: no link is followed, and nothing is opened that is not a regular file.
 
 use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
 use crate::engine::redb::error;
@@ -31,6 +31,9 @@ impl InFolder {
         // The system ignores a separator at the end, or takes the name for a folder's.
         if path.to_string_lossy().ends_with(std::path::is_separator) {
             return Err(Error::NotARegularFile { path: path.into(), what: "a folder's name" });
+        }
+        if path.components().next_back() == Some(Component::ParentDir) {
+            return Err(Error::NotARegularFile { path: path.into(), what: "a folder" });
         }
         if let Some(what) = reserved_name(path) {
             return Err(Error::NotARegularFile { path: path.into(), what });

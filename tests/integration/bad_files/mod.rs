@@ -20,6 +20,7 @@ use std::time::Duration;
 use self::damage::Damage;
 use self::sample::Sample;
 use crate::child;
+use crate::crash::share;
 
 /// Tells a child process at which damage to begin.
 const BEGIN: &str = "SESSILE_TEST_BAD_FILES_FROM";
@@ -68,11 +69,14 @@ fn stride() -> usize {
     child::number("SESSILE_BAD_FILES", 0) as usize
 }
 
-/// The child's part: from a damage on, one after the other, each announced before it is tried.
+/// The child's part: from a damage on, one after the other, each announced before it is tried. An
+/// ordinary run tries its share of them.
 fn question_from(begin: usize, verify: bool) {
     let folder = child::fast_folder();
     let sample = Sample::new(folder.path());
-    for (number, damage) in Damage::all(&sample, stride()).iter().enumerate().skip(begin) {
+    let damages = Damage::all(&sample, stride());
+    let begin = begin.next_multiple_of(share() as usize);
+    for (number, damage) in damages.iter().enumerate().skip(begin).step_by(share() as usize) {
         println!("{SAYS}{number} {} began", damage.kind());
         let path = folder.path().join("damaged.redb");
         damage.write(&sample, &path);

@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 mod campaign;
+#[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
 mod compaction;

@@ -30,6 +30,10 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
+/// Of so many records of a user a page may hold all, however long some records are of late: who
+/// lists a few sessions sees them as of one moment.
+const WHOLE: usize = 32;
+
 impl Backend for Mongodb {
     type Connection = MongodbConnection;
 
@@ -227,7 +231,7 @@ impl Backend for Mongodb {
     ) -> Attempt<Page<Shown>> {
         let after = after.map(|after| bson! { "$gt": after });
         let filter = bson! { "u": &name_of(user) }.with_some("k", after);
-        self.page(on, filter, limit, one_moment())
+        self.page(on, filter, WHOLE, limit, one_moment())
     }
 
     fn users_page(

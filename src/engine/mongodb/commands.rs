@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::mongodb::bson::{Document, bson, list};
 use crate::engine::mongodb::documents::{
-    bounded, head, inserted, key_of, live, name_of, shown, user_of, whole,
+    bounded, head, inserted, key_of, live, name_of, number, shown, user_of, whole,
 };
 use crate::engine::mongodb::refusal::Refusal;
 use crate::engine::mongodb::transaction::Part;
@@ -21,8 +21,8 @@ use crate::key::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// How many bytes a page holds, if its records are as long as the longest of late.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
+/// A page ends with the record that takes it past so many bytes.
+const PAGE_BYTES: i64 = 2 * 1024 * 1024;
 
 /// How long a record is taken to be before one was seen.
 pub(super) const UNSEEN: usize = 512 * 1024;
@@ -34,37 +34,56 @@ impl Mongodb {
         command.with("writeConcern", acknowledged()).with("maxTimeMS", self.patience)
     }
 
-    /// Records in the order of their keys; fewer than asked for, where some were long of late.
+    /// Records in the order of their keys, as of one moment. The server looks at no more than
+    /// `least` of them, or as many as fit where all are as long as the longest of late, and answers
+    /// with those that fit.
     pub(super) fn page(
         &self,
         on: &mut MongodbConnection,
         filter: Document,
-        limit: usize,
+        least: usize,
+        most: usize,
         concern: Document,
     ) -> Attempt<Page<Shown>> {
         let long = self.long.load(Ordering::Relaxed).max(1);
-        let limit = limit.min((PAGE_BYTES / long).max(1));
-        let find = bson! {
-            "find": &self.sessions,
-            "filter": filter,
-            "sort": bson! { "k": 1 },
-            "projection": whole(),
-            "limit": bounded(limit),
-            "batchSize": bounded(limit),
+        let limit = most.min((PAGE_BYTES as usize / long).max(least));
+        // The bytes of the records up to each, and that one's own, which has its sum in it by then.
+        let window = bson! { "documents": list!["unbounded", "current"] };
+        let sum = bson! { "$sum": bson! { "$bsonSize": "$$ROOT" }, "window": window };
+        let before = bson! { "$subtract": list!["$sum", bson! { "$bsonSize": "$$ROOT" }] };
+        let fits = bson! { "$lt": list![before, PAGE_BYTES] };
+        let pipeline = list![
+            bson! { "$match": filter },
+            bson! { "$sort": bson! { "k": 1 } },
+            bson! { "$limit": bounded(limit) },
+            bson! { "$setWindowFields": bson! {
+                "sortBy": bson! { "k": 1 }, "output": bson! { "sum": sum },
+            } },
+            bson! { "$match": bson! { "$expr": fits } },
+            bson! { "$project": whole() },
+        ];
+        let aggregate = bson! {
+            "aggregate": &self.sessions,
+            "pipeline": pipeline,
+            "cursor": bson! { "batchSize": bounded(limit) },
             "readConcern": concern,
         };
-        let reply = self.carry_out(on, find)?;
+        let reply = self.carry_out(on, aggregate)?;
         let (documents, cursor) = reply.batch()?;
         if let Some(longest) = documents.iter().map(|one| one.len()).max() {
             self.long.store(longest.max(long / 2), Ordering::Relaxed);
         }
+        let is_cut = match documents.last() {
+            Some(last) => number(*last, "sum")? >= PAGE_BYTES,
+            None => false,
+        };
         let items = documents.into_iter().map(shown).collect::<Attempt<Vec<_>>>()?;
         // An answer holds 16 MiB at the most, and the rest is asked for by its key.
         if let Some(cursor) = cursor {
             let kill = bson! { "killCursors": &self.sessions, "cursors": list![cursor] };
             self.carry_out(on, kill)?;
         }
-        Ok(Page { more: cursor.is_some() || items.len() == limit, items })
+        Ok(Page { more: cursor.is_some() || is_cut || items.len() == limit, items })
     }
 
     /// How many documents there are of some.

@@ -48,7 +48,7 @@ impl Mongodb {
                     Some(after) => bson! { "k": bson! { "$gt": after } },
                     None => bson! {},
                 };
-                mongodb.page(on, filter, LARGEST_PAGE, on_a_majority())
+                mongodb.page(on, filter, 1, LARGEST_PAGE, on_a_majority())
             })?;
             let Some((last, _)) = page.items.last() else { return Ok(()) };
             after = Some(*last);

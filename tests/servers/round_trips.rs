@@ -25,6 +25,11 @@ macro_rules! tests {
         }
 
         #[test]
+        fn a_listing_of_few_sessions_is_one_round_trip_and_so_of_one_moment() {
+            crate::round_trips::a_listing_of_few_sessions_is_one_round_trip::<$place>();
+        }
+
+        #[test]
         fn a_login_under_a_limit_is_two_round_trips_at_the_most() {
             crate::round_trips::a_login_under_a_limit_is_few_round_trips::<$place>();
         }
@@ -117,6 +122,19 @@ pub(crate) fn a_login_under_a_limit_is_few_round_trips<P: Place>() {
         assert!(trips <= 2, "{trips}");
     }
     assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+}
+
+/// Also by an engine that has seen no session yet, and cannot know how long they are.
+pub(crate) fn a_listing_of_few_sessions_is_one_round_trip<P: Place>() {
+    let on = On::<P>::new();
+    let Some((counted, engine)) = behind_proxy(&on) else { return };
+    let store: SessionStore<Vec<u8>> =
+        SessionStore::builder().engine(engine).manual_maintenance().build().unwrap();
+    for _ in 0..10 {
+        store.create_for_user("ann", vec![7; 60_000]).unwrap();
+    }
+    let (trips, listed) = counted.of(|| store.sessions_of("ann").unwrap());
+    assert_eq!((trips, listed.len()), (1, 10));
 }
 
 pub(crate) fn a_listing_asks_for_few_bytes_at_a_time<P: Place>() {

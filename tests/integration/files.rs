@@ -98,7 +98,7 @@ fn with_mark_of_making(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_killed_creation_left_is_begun_anew_and_nothing_else() {
+fn what_a_killed_creation_left_is_begun_again_and_nothing_else() {
     let folder = Folder::new();
     let path = folder.path("sessions.redb");
     drop(Store::open(&path).unwrap());

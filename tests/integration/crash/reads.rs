@@ -98,7 +98,7 @@ fn while_reads_fail_every_call_that_needs_one_says_so() {
 }
 
 #[test]
-fn whatever_is_called_after_a_read_error_opens_the_file_anew() {
+fn whatever_is_called_after_a_read_error_opens_the_file_again() {
     let (disk, store, mut sessions) = filled(DURABILITIES[0]);
     let (others, mine) = sessions.split_at_mut(SESSIONS / 2);
     type Call<'a> = &'a dyn Fn(&Store, &mut Session<String>) -> sessile::Result<()>;

@@ -143,7 +143,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(
 }
 
 #[test]
-fn a_sync_that_fails_after_the_file_was_opened_anew_is_not_forgotten() {
+fn a_sync_that_fails_after_the_file_was_opened_again_is_not_forgotten() {
     at_every_operation(Some(DiskFault::Write), lose_power);
 }
 

@@ -95,7 +95,7 @@ impl Writer {
                 return Err(Error::io("go on writing to", view.file.path(), cause));
             }
             drop(broken.take());
-            let reopened = self.connect_anew(view);
+            let reopened = self.connect_again(view);
             if reopened.is_err() {
                 self.failed_reopenings.fetch_add(1, Ordering::AcqRel);
             }
@@ -105,7 +105,7 @@ impl Writer {
         Ok(())
     }
 
-    fn connect_anew(&self, view: &View) -> Result<(Connection, Committed)> {
+    fn connect_again(&self, view: &View) -> Result<(Connection, Committed)> {
         let OpenFile { database, log, logged } = view.file.reopen(&view.options)?;
         let (database, committed) = holding(database, |database| -> Result<Committed> {
             let snapshot = self.take_snapshot(view, database)?;

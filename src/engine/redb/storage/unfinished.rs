@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bears_no_mark_is_not_ours_to_begin_anew() {
+    fn what_bears_no_mark_is_not_ours_to_begin_again() {
         let mark = sector_of(Making::Begun, &IN_PLACE);
         let with =
             |sector: &[u8]| [vec![0; OFFSET as usize], sector.to_vec(), vec![0; 99]].concat();

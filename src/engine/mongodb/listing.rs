@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::check::{Checked, Inspect};
 use crate::engine::mongodb::bson::{Document, Value, View, bson, list};
 use crate::engine::mongodb::commands::ended;
 use crate::engine::mongodb::documents::{
@@ -17,8 +17,9 @@ use crate::engine::mongodb::{Mongodb, on_a_majority, one_moment};
 use crate::engine::network::backend::{Attempt, Page};
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::columns::{clamped, next_key};
+use crate::engine::network::stored::report;
 use crate::engine::outcome::{Sweep, Visit};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
@@ -131,18 +132,7 @@ impl Mongodb {
             user_entries: entries(|| bson! { "u": bson! { "$exists": true } })?,
         };
         self.walk(server, None, &mut |key, record| {
-            match record {
-                Ok(record) => {
-                    if let Some(late) = Problem::of_deadline(key, &record, timeouts) {
-                        inspect(Finding::Problem(late))?;
-                    }
-                    inspect(Finding::Record(key, record))?;
-                }
-                Err(Error::DamagedRecord { key, reason }) => {
-                    inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))?;
-                }
-                Err(error) => return Err(error),
-            }
+            report(key, record, timeouts, inspect)?;
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(checked)

@@ -5,17 +5,18 @@
 
 use std::ops::ControlFlow;
 
-use crate::engine::check::{Checked, Finding, Inspect, Problem};
+use crate::engine::check::{Checked, Inspect};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::server::{Held, Server};
 use crate::engine::network::stored::columns::first_key;
+use crate::engine::network::stored::report;
 use crate::engine::outcome::Visit;
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{Row as _, more_after, shown};
 use crate::engine::sql::statements::{Common, PAGE_BYTES};
 use crate::engine::sql::value::Value;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
@@ -93,18 +94,7 @@ impl<D: Dialect> Sql<D> {
         };
         let checked = Checked { expiry_entries: number(0), user_entries: number(1) };
         self.show_held(&mut held, None, &mut |key, record| {
-            match record {
-                Ok(record) => {
-                    if let Some(late) = Problem::of_deadline(key, &record, timeouts) {
-                        inspect(Finding::Problem(late))?;
-                    }
-                    inspect(Finding::Record(key, record))?;
-                }
-                Err(Error::DamagedRecord { key, reason }) => {
-                    inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))?;
-                }
-                Err(error) => return Err(error),
-            }
+            report(key, record, timeouts, inspect)?;
             Ok(ControlFlow::Continue(()))
         })?;
         self.end(held)?;

@@ -5,7 +5,8 @@
 
 pub(crate) mod columns;
 
-use crate::error::Result;
+use crate::engine::check::{Finding, Inspect, Problem};
+use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::user::{UserId, UserKey};
@@ -77,4 +78,25 @@ pub(crate) fn user_key(bytes: &[u8]) -> Option<UserKey> {
 /// A session key from its bytes; `None` if they are not as many.
 pub(crate) fn session_key(bytes: &[u8]) -> Option<SessionKey> {
     bytes.try_into().ok().map(SessionKey::from_bytes)
+}
+
+/// Reports a record whose server keeps the indexes, so that only its deadline there can be wrong.
+pub(crate) fn report(
+    key: SessionKey,
+    record: Result<Record>,
+    timeouts: &Timeouts,
+    inspect: &mut Inspect<'_>,
+) -> Result<()> {
+    match record {
+        Ok(record) => {
+            if let Some(late) = Problem::of_deadline(key, &record, timeouts) {
+                inspect(Finding::Problem(late))?;
+            }
+            inspect(Finding::Record(key, record))
+        }
+        Err(Error::DamagedRecord { key, reason }) => {
+            inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod deadline;
 pub(crate) mod engine;
 pub(crate) mod failure;
+pub(crate) mod hosts;
 pub(crate) mod options;
 pub(crate) mod pool;
 pub(crate) mod server;

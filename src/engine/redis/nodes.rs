@@ -8,15 +8,13 @@ use parking_lot::Mutex;
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::hosts::{Host, Learned, MOST_KNOWN, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
 use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
 use crate::error::Error;
-
-/// How many nodes are remembered at the most.
-const MOST_KNOWN: usize = 64;
 
 /// How to become somebody on a node.
 #[derive(Debug)]
@@ -39,19 +37,6 @@ pub(super) struct Nodes {
     learned: Mutex<Learned>,
 }
 
-#[derive(Debug, Default)]
-struct Learned {
-    primary: Option<Address>,
-    others: Vec<Address>,
-}
-
-/// What a node said that it is.
-enum Node {
-    Primary(Wire),
-    /// It is another one that takes writes.
-    Elsewhere(Address),
-}
-
 impl Nodes {
     /// The nodes that know where the slot of `tag` is.
     pub(super) fn new(server: String, login: Login, seeds: Vec<Address>, tag: &str) -> Self {
@@ -60,47 +45,8 @@ impl Nodes {
 
     /// A connection to the primary.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<Wire> {
-        let mut last = Failure::not_done("the URL names no host");
-        let mut was_reached = false;
-        let candidates = self.candidates();
-        for (at, address) in candidates.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            // One that does not answer must leave time for the others.
-            let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX).min(3);
-            let mut node = self.visit(address, deadline.within(left / others));
-            if let Ok(Node::Elsewhere(primary)) = node {
-                was_reached = true;
-                node = self.visit(&primary, deadline);
-            }
-            match node {
-                Ok(Node::Primary(wire)) => return Ok(wire),
-                Ok(Node::Elsewhere(_)) => {
-                    last =
-                        Failure::not_now("the nodes disagree about which of them is the primary");
-                }
-                Err(refused @ Failure::Answered(_)) => return Err(refused),
-                Err(failure) => last = failure,
-            }
-        }
-        match last {
-            // Another node answers, so that a new primary may come.
-            Failure::NotDone(reason) | Failure::Lost(reason) if was_reached => {
-                Err(Failure::NotNow(reason))
-            }
-            other => Err(other),
-        }
-    }
-
-    /// Where to look, the likeliest first.
-    fn candidates(&self) -> Vec<Address> {
-        let learned = self.learned.lock();
-        let mut candidates = Vec::new();
-        for address in learned.primary.iter().chain(&self.seeds).chain(&learned.others) {
-            if !candidates.contains(address) {
-                candidates.push(address.clone());
-            }
-        }
-        candidates
+        let candidates = self.learned.lock().candidates(&self.seeds);
+        find_primary(&candidates, deadline, |node, deadline| self.visit(node, deadline))
     }
 
     /// Notes that a node named another one as the primary; `host:port`.
@@ -116,7 +62,7 @@ impl Nodes {
         }
     }
 
-    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Node> {
+    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Host<Wire>> {
         let stream = Stream::connect(address, deadline)?;
         #[cfg(feature = "tls")]
         let stream = match &self.login.tls {
@@ -131,12 +77,12 @@ impl Nodes {
         if let Some(Reply::List(slots)) = slots {
             let primary = self.learn_slots(slots, address)?;
             if primary != *address {
-                return Ok(Node::Elsewhere(primary));
+                return Ok(Host::Elsewhere(primary));
             }
         }
         match role {
             Some(Reply::List(role)) => match primary_of(role) {
-                Some(primary) => Ok(Node::Elsewhere(primary)),
+                Some(primary) => Ok(Host::Elsewhere(primary)),
                 None => Ok(self.is_primary(address, wire)),
             },
             Some(Reply::Refused(said)) if said.starts_with("LOADING") => {
@@ -147,9 +93,9 @@ impl Nodes {
         }
     }
 
-    fn is_primary(&self, address: &Address, wire: Wire) -> Node {
+    fn is_primary(&self, address: &Address, wire: Wire) -> Host<Wire> {
         self.learned.lock().primary = Some(address.clone());
-        Node::Primary(wire)
+        Host::Primary(wire)
     }
 
     fn log_in(&self, wire: &mut Wire) -> Attempt<()> {

@@ -15,15 +15,13 @@ use crate::engine::mongodb::wire::{MongodbConnection, Reply, garbled};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::hosts::{self, Host, MOST_KNOWN, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
 use crate::error::Error;
 use crate::random::{SystemRandom, draw};
-
-/// How many hosts are remembered at the most.
-const MOST_KNOWN: usize = 64;
 
 /// The protocol of the oldest version that is supported, and that version.
 const OLDEST: (i64, &str) = (13, "MongoDB 5.0");
@@ -55,21 +53,13 @@ pub(super) struct Hosts {
 
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    primary: Option<Address>,
-    others: Vec<Address>,
+    hosts: hosts::Learned,
     /// The newest election that is known of, which only its winner tells.
     election: Option<Election>,
 }
 
 /// An election, and the version of the set's configuration; later ones are greater.
 type Election = ([u8; 12], i64);
-
-/// What a host said that it is.
-enum Host {
-    Primary(MongodbConnection),
-    /// It is another one that takes writes.
-    Elsewhere(Address),
-}
 
 /// What a host told of itself and of others.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,53 +72,14 @@ enum Role {
 impl Hosts {
     /// A connection to the primary, logged in.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<MongodbConnection> {
-        let mut last = Failure::not_done("the URL names no host");
-        let mut was_reached = false;
-        let candidates = self.candidates();
-        for (at, address) in candidates.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            // One that does not answer must leave time for the others.
-            let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX).min(3);
-            let mut host = self.visit(address, deadline.within(left / others));
-            if let Ok(Host::Elsewhere(primary)) = host {
-                was_reached = true;
-                host = self.visit(&primary, deadline);
-            }
-            match host {
-                Ok(Host::Primary(connection)) => return Ok(connection),
-                Ok(Host::Elsewhere(_)) => {
-                    last =
-                        Failure::not_now("the hosts disagree about which of them is the primary");
-                }
-                Err(refused @ Failure::Answered(_)) => return Err(refused),
-                Err(failure) => {
-                    was_reached |= matches!(failure, Failure::NotNow(_));
-                    last = failure;
-                }
-            }
-        }
-        match last {
-            // Another host answers, so that a new primary may come.
-            Failure::NotDone(reason) | Failure::Lost(reason) if was_reached => {
-                Err(Failure::NotNow(reason))
-            }
-            other => Err(other),
-        }
+        find_primary(&self.candidates(), deadline, |host, deadline| self.visit(host, deadline))
     }
 
-    /// Where to look, the likeliest first.
     fn candidates(&self) -> Vec<Address> {
-        let learned = self.learned.lock();
-        let mut candidates = Vec::new();
-        for address in learned.primary.iter().chain(&self.seeds).chain(&learned.others) {
-            if !candidates.contains(address) {
-                candidates.push(address.clone());
-            }
-        }
-        candidates
+        self.learned.lock().hosts.candidates(&self.seeds)
     }
 
-    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Host> {
+    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Host<MongodbConnection>> {
         let stream = Stream::connect(address, deadline)?;
         #[cfg(feature = "tls")]
         let stream = match &self.login.tls {
@@ -166,7 +117,7 @@ impl Hosts {
             return Err(Failure::not_now("the server was the primary, and has a successor"));
         }
         learned.election = election.or(learned.election);
-        learned.primary = Some(address.clone());
+        learned.hosts.primary = Some(address.clone());
         Ok(())
     }
 
@@ -206,7 +157,7 @@ impl Hosts {
             _ => None,
         });
         if !self.is_direct {
-            self.learned.lock().others = others.take(MOST_KNOWN).collect();
+            self.learned.lock().hosts.others = others.take(MOST_KNOWN).collect();
         }
         if !is_primary && self.is_direct {
             return Err(Failure::not_now("the server is not the primary"));

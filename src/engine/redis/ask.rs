@@ -61,6 +61,21 @@ impl Redis {
         }
     }
 
+    /// Several commands that read, in one round trip; a reply to each.
+    pub(super) fn commands<'a>(
+        &self,
+        on: &mut RedisConnection,
+        commands: impl IntoIterator<Item = [&'a [u8]; 2]>,
+    ) -> Attempt<Vec<Reply>> {
+        let request = Request::default();
+        let request = commands.into_iter().fold(request, |request, words| request.with(&words));
+        let replies = on.wire.ask(&request)?.into_iter().map(|reply| match reply {
+            Reply::Refused(said) => Err(self.refused(&said)),
+            reply => Ok(reply),
+        });
+        replies.collect()
+    }
+
     /// One command that reads, and only on a primary. Who never writes would not learn otherwise
     /// that a primary has become a replica, which goes on answering outside a cluster.
     pub(super) fn ask_primary(&self, on: &mut RedisConnection, words: &[&[u8]]) -> Attempt<Reply> {

@@ -52,7 +52,7 @@ impl Redis {
         show: &mut dyn FnMut(Examined) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let [first, ..] = after.map_or([0; 16], |key| *key.as_bytes());
-        for bucket in first..=u8::MAX {
+        for bucket in self.filled(server, first)? {
             let mut keys = self.keys_of(server, bucket)?;
             keys.retain(|key| after.is_none_or(|after| key > after));
             keys.sort_unstable();
@@ -68,6 +68,22 @@ impl Redis {
             }
         }
         Ok(())
+    }
+
+    /// Which buckets have records, from `first` on. One that is filled later has none that was
+    /// there throughout.
+    fn filled(&self, server: &Server<Self>, first: u8) -> Result<Vec<u8>> {
+        server.read(|redis, on| {
+            let buckets = (first..=u8::MAX).map(|bucket| redis.keys.bucket_at(bucket));
+            let lengths = redis.commands(on, buckets.map(|bucket| [b"HLEN".as_slice(), bucket]))?;
+            let mut filled = Vec::new();
+            for (bucket, length) in (first..=u8::MAX).zip(&lengths) {
+                if count(length)? > 0 {
+                    filled.push(bucket);
+                }
+            }
+            Ok(filled)
+        })
     }
 
     fn keys_of(&self, server: &Server<Self>, bucket: u8) -> Result<Vec<SessionKey>> {

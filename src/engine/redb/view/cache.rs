@@ -9,6 +9,7 @@
 //! second reading only. So a walk over more sessions than fit, each read once, pushes nothing out.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
 use crate::key::SessionKey;
@@ -31,25 +32,37 @@ pub(in crate::engine::redb) struct RecordCache {
     readings: Readings,
 }
 
-/// The keys that were read from the file lately, one word each.
+/// How many of its words are made together.
+const WORDS_PER_PART: usize = 512;
+
+/// The keys that were read from the file lately, one word each. A part is made when a reading first
+/// falls into it, so that opening a store costs the same whatever the budget.
 #[derive(Debug)]
-struct Readings(Box<[AtomicU32]>);
+struct Readings {
+    words: usize,
+    parts: Box<[OnceLock<Box<[AtomicU32]>>]>,
+}
 
 impl Readings {
     fn new(bytes: usize) -> Self {
         // Where interleavings are explored each word costs, and is made for every schedule.
         let most = if cfg!(shuttle) { 16 } else { usize::MAX };
-        let places = (bytes / BYTES_PER_MEMORY).min(most);
-        Self((0..places).map(|_| AtomicU32::new(0)).collect())
+        let words = (bytes / BYTES_PER_MEMORY).min(most);
+        let parts = words.div_ceil(WORDS_PER_PART);
+        Self { words, parts: (0..parts).map(|_| OnceLock::new()).collect() }
     }
 
     /// Notes a reading. Whether the previous one in this place was of the same key.
     fn is_second(&self, key: &SessionKey) -> bool {
         let [.., a, b, c, d] = *key.as_bytes();
         let place = u64::from_le_bytes(*key.as_bytes().first_chunk().unwrap_or(&[0; 8]));
-        let place = place.checked_rem(self.0.len() as u64).unwrap_or(0) as usize;
+        let place = place.checked_rem(self.words as u64).unwrap_or(0) as usize;
         let tag = u32::from_le_bytes([a, b, c, d]) | 1;
-        self.0.get(place).is_some_and(|last| last.swap(tag, Ordering::Relaxed) == tag)
+        let Some(part) = self.parts.get(place / WORDS_PER_PART) else { return false };
+        let words = WORDS_PER_PART.min(self.words);
+        let part = part.get_or_init(|| (0..words).map(|_| AtomicU32::new(0)).collect());
+        let last = part.get(place % WORDS_PER_PART);
+        last.is_some_and(|last| last.swap(tag, Ordering::Relaxed) == tag)
     }
 }
 

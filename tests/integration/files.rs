@@ -248,10 +248,10 @@ fn a_missing_folder_is_an_error_that_names_the_path() {
 fn a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path() {
     let folder = Folder::new();
     File::create(folder.path("file")).unwrap();
-    assert!(matches!(
-        refusal(&folder.path("file/sessions.redb")),
-        Error::Io { action: "look at", .. }
-    ));
+    // Windows says of such a path only that nothing is there.
+    let action = if cfg!(windows) { "create" } else { "look at" };
+    let refused = refusal(&folder.path("file/sessions.redb"));
+    assert!(matches!(refused, Error::Io { action: tried, .. } if tried == action), "{refused:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod bad_files;
 mod bad_records;
 mod child;
 mod conformance;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 mod containers;
 mod content;
 mod cookies;

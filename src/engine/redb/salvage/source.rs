@@ -17,7 +17,7 @@ use crate::engine::redb::pages::{
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::storage::platform::{
-    ensure_no_link, len_of, no_follow, refused, try_lock_shared,
+    ensure_no_link, len_of, no_follow, refused, try_lock_shared, unlock,
 };
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -40,6 +40,13 @@ pub(super) struct Source {
     geometry: Option<Geometry>,
     /// The pages that a tree leads to and that could not be read, or have another checksum.
     pub(super) unreadable_pages: u64,
+}
+
+impl Drop for Source {
+    /// Not left to the closing: a process that is just being started has inherited the file.
+    fn drop(&mut self) {
+        let _ = unlock(&self.file);
+    }
 }
 
 impl Source {

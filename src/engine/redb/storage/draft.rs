@@ -180,7 +180,8 @@ mod tests {
             abandoned(&folder.path().join("other.redb"), Some(Making::Begun)),
         ];
         let under_way = Beside::create(&path).unwrap();
-        mark(&*under_way.open().unwrap().backend, Making::Begun, &under_way.token()).unwrap();
+        let opened = under_way.open().unwrap();
+        mark(&*opened.backend, Making::Begun, &under_way.token()).unwrap();
         kept.push(under_way.name.clone());
         // A copy under another number, and what is no store at all.
         let copied = abandoned(&path, Some(Making::Complete));

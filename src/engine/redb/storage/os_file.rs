@@ -116,6 +116,14 @@ impl StorageBackend for OsFile {
     }
 }
 
+impl Drop for OsFile {
+    /// An opening that failed has closed nothing. A process that another thread is just starting has
+    /// inherited the file, and would keep its lock until it runs its program.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +170,23 @@ mod tests {
         first.close().unwrap();
         assert!(try_lock(&path, &second).unwrap());
         drop(first);
+        assert!(!try_lock(&path, &open()).unwrap(), "it gave back its own alone");
+    }
+
+    #[test]
+    fn a_lock_ends_with_an_opening_that_failed_though_a_new_process_has_inherited_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let open = || {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false).open(&path).unwrap()
+        };
+        let (first, second) = (open(), open());
+        let inherited = first.try_clone().unwrap();
+        assert!(try_lock(&path, &first).unwrap());
+        drop(OsFile::new(first).unwrap());
+        assert!(try_lock(&path, &second).unwrap());
+        drop(inherited);
     }
 
     #[cfg(not(any(windows, target_os = "android")))]

@@ -160,7 +160,8 @@ pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://") || SCHEMES.contains(&scheme)
 }
 
-const SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "redis", "rediss"];
+const SCHEMES: [&str; 7] =
+    ["postgres", "postgresql", "mysql", "mongodb", "mongodb+srv", "redis", "rediss"];
 
 /// The store on a server. Without timeouts on record no program has ever opened it, and a verb that
 /// looks refuses it: on PostgreSQL and MySQL the engine has made its empty tables by then.

@@ -128,6 +128,7 @@ fn a_url_is_a_target_where_a_verb_takes_one_and_its_password_is_not_shown() {
         // In the wrong order, mistyped, and where there is none.
         &["show", &key, "redis://ann:hidden@127.0.0.1:1/"][..],
         &["show", "postgres:ann:hidden@127.0.0.1:1/", &key],
+        &["show", "mongodb:ann:hidden@127.0.0.1:1/", &key],
         &["list", "sessions.redb", "--limit=mysql://ann:hidden@127.0.0.1:1/d"],
         &["redis://ann:hidden@127.0.0.1:1/"],
     ] {

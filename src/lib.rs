@@ -204,6 +204,7 @@ pub use builder::app_dir::app_dir;
 pub use engine::contract::Engine;
 pub use engine::durability::Durability;
 pub use engine::redb::recovery::Recovery;
+pub use engine::redb::salvage::progress::{SalvageProgress, SalvageStep};
 pub use engine::redb::salvage::{Salvage, SalvageReport, salvage};
 #[doc(inline)]
 pub use engine::{MemoryEngine, Problem, RedbEngine, UserLimit};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sessile::admin::Progress;
+use sessile::{SalvageProgress, SalvageStep};
 
 use crate::failure::INTERRUPTED;
 
@@ -54,16 +55,38 @@ impl Meter {
     }
 
     pub(crate) fn step(&mut self, progress: Progress) -> ControlFlow<()> {
+        self.at(progress.done, progress.total)
+    }
+
+    /// A step of a salvage, by its own name.
+    pub(crate) fn salvage(&mut self, progress: SalvageProgress) -> ControlFlow<()> {
+        let action = match progress.step {
+            SalvageStep::Copying => "salvage: bytes copied",
+            SalvageStep::Sessions => "salvage: sessions",
+            _ => "salvage: bytes looked through",
+        };
+        if action != self.action {
+            self.action = action;
+            if let Some(bar) = &self.bar {
+                bar.unset_length();
+                bar.reset();
+                bar.set_message(action);
+            }
+        }
+        self.at(progress.done, progress.total)
+    }
+
+    fn at(&mut self, done: u64, total: Option<u64>) -> ControlFlow<()> {
         if let Some(bar) = &self.bar {
-            if let Some(total) = progress.total {
+            if let Some(total) = total {
                 bar.set_length(total);
             }
-            bar.set_position(progress.done);
+            bar.set_position(done);
         } else if self.lines && self.told.elapsed() >= LINE_EVERY {
             self.told = Instant::now();
-            match progress.total {
-                Some(total) => eprintln!("{}: {} of {total}", self.action, progress.done),
-                None => eprintln!("{}: {}", self.action, progress.done),
+            match total {
+                Some(total) => eprintln!("{}: {done} of {total}", self.action),
+                None => eprintln!("{}: {done}", self.action),
             }
         }
         match is_interrupted() {

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use sessile::{Error, Salvage, SalvageReport, SessionId, SessionStore, salvage};
+use sessile::{
+    Error, Salvage, SalvageProgress, SalvageReport, SalvageStep, SessionId, SessionStore, salvage,
+};
 
 /// The first bytes of a leaf in redb.
 const LEAF: u8 = 1;
@@ -354,6 +358,76 @@ fn a_salvage_replaces_nothing_and_leaves_nothing_behind() {
     let error = salvage(file.folder.path().join("missing.redb"), &new).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert_eq!(file.names(), ["sessions.redb"]);
+}
+
+/// Every way through a salvage: of a file that opens, and of one that does not.
+fn ways() -> [Damaged; 2] {
+    let (sound, marked) = (Damaged::new(), Damaged::new());
+    marked.destroy_marks();
+    [sound, marked]
+}
+
+#[test]
+fn a_salvage_tells_how_far_it_is_and_each_step_comes_to_its_end() {
+    for (file, last) in ways().into_iter().zip([SalvageStep::Sessions, SalvageStep::Pages]) {
+        let mut told: Vec<SalvageProgress> = Vec::new();
+        let salvage = Salvage::new();
+        let report = salvage.run_with(file.path(), file.new_path(), |progress| {
+            told.push(progress);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(report.unwrap().kept, file.live.len() as u64);
+        let copied = told.iter().rfind(|told| told.step == SalvageStep::Copying).unwrap();
+        assert_eq!(copied.done, fs::metadata(file.path()).unwrap().len());
+        assert_eq!(copied.total, Some(copied.done));
+        let end = told.last().unwrap();
+        assert_eq!((end.step, end.total), (last, Some(end.done)));
+        for pair in told.windows(2).filter(|pair| pair[0].step == pair[1].step) {
+            assert!(pair[0].done < pair[1].done, "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_salvage_that_is_called_off_at_any_time_leaves_nothing_behind() {
+    for file in ways() {
+        for at in (0..).step_by(37) {
+            let mut calls = 0;
+            let result = Salvage::new().run_with(file.path(), file.new_path(), |_| {
+                calls += 1;
+                if calls > at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match result {
+                Ok(report) => {
+                    assert!(calls <= at && report.kept > 0);
+                    break;
+                }
+                Err(Error::CalledOff { action: "salvage" }) => {
+                    assert_eq!(calls, at + 1, "it goes on after it was called off");
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+            assert_eq!(file.names(), ["sessions.redb"]);
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_who_is_told_goes_on_and_leaves_nothing_behind() {
+    for file in ways() {
+        for step in [SalvageStep::Copying, SalvageStep::Sessions] {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                Salvage::new().run_with(file.path(), file.new_path(), |told| {
+                    assert!(told.step != step, "the caller's own");
+                    ControlFlow::Continue(())
+                })
+            }));
+            let message = panicked.unwrap_err();
+            assert_eq!(*message.downcast_ref::<&str>().unwrap(), "the caller's own");
+            assert_eq!(file.names(), ["sessions.redb"]);
+        }
+        assert!(salvage(file.path(), file.new_path()).unwrap().kept > 0);
+    }
 }
 
 #[test]

@@ -7,10 +7,14 @@ use sessile::Salvage;
 
 use crate::command::{DONE, Done, LOOK};
 use crate::output::{self, Output};
+use crate::progress::Meter;
 use crate::target;
 
 pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Output) -> Done {
-    let salvaged = Salvage::new().include_stale(include_stale).run(damaged, new);
+    let mut meter = Meter::new("salvage", out.quiet);
+    let salvage = Salvage::new().include_stale(include_stale);
+    let salvaged = salvage.run_with(damaged, new, |it| meter.salvage(it));
+    drop(meter);
     let report = salvaged.map_err(|error| target::explained(error, damaged))?;
     if out.json {
         let lost: Vec<_> = report.lost.iter().map(ToString::to_string).collect();

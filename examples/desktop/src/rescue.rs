@@ -5,12 +5,10 @@
 
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
-use sessile::Salvage;
+use sessile::{Salvage, SalvageProgress, SalvageStep};
 
 use crate::content;
 use crate::words::{Kind, Trouble};
@@ -18,8 +16,6 @@ use crate::words::{Kind, Trouble};
 /// How many steps a rescue has.
 pub const STEPS: u32 = 3;
 const NEW_FILE: &str = "sessions.rescued.redb";
-/// What the library's unfinished files are called.
-const UNFINISHED: &str = ".sessile-";
 
 /// How far a rescue has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +24,7 @@ pub struct Step {
     pub number: u32,
     /// What is being done.
     pub what: &'static str,
-    /// How much of this step is done, from 0 to 1; an estimate, by the length of the new file.
+    /// How much of this step is done, from 0 to 1; an estimate.
     pub part: f32,
 }
 
@@ -75,7 +71,11 @@ pub fn rescue(
     remove_if_there(&new)?;
     let copying = Step::new(1, "Reading what is whole");
     let salvage = Salvage::new().include_stale(include_stale);
-    let report = measured(path, tell, &copying, || salvage.run(path, &new))?;
+    tell(copying.clone());
+    let report = salvage.run_with(path, &new, |progress| {
+        tell(Step { part: part_of(progress), ..copying.clone() });
+        ControlFlow::Continue(())
+    })?;
     if report.kept == 0 && report.stale > 0 {
         return Err(Trouble {
             kind: Kind::OlderStates,
@@ -148,50 +148,16 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Ends the watching thread, also if the work panics.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// Does the work, and tells meanwhile how long the new file is beside the damaged one. The library
-/// tells nothing of a salvage under way.
-fn measured<T>(
-    damaged: &Path,
-    tell: &(dyn Fn(Step) + Sync),
-    step: &Step,
-    work: impl FnOnce() -> T,
-) -> T {
-    const PAUSE: Duration = Duration::from_millis(20);
-    let ended = AtomicBool::new(false);
-    tell(step.clone());
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Acquire) {
-                tell(Step { part: part_of(damaged), ..step.clone() });
-                thread::sleep(PAUSE);
-            }
-        });
-        let _ends = Ends(&ended);
-        work()
-    })
-}
-
-/// Never all of it: the end is told by the end.
-fn part_of(damaged: &Path) -> f32 {
-    let all = damaged.metadata().map_or(0, |its| its.len()).max(1);
-    let entries = damaged.parent().and_then(|folder| fs::read_dir(folder).ok());
-    let unfinished = entries.into_iter().flatten().flatten().filter(|entry| {
-        let name = entry.file_name();
-        name.to_string_lossy().starts_with(UNFINISHED)
-    });
-    let len: u64 = unfinished.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
-    #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
-    let part = len as f32 / all as f32;
-    part.min(0.95)
+/// How much of the first step is done. Never all of it: the end is told by the end.
+fn part_of(progress: SalvageProgress) -> f32 {
+    // The file is copied first, and then either opened or looked through.
+    let (from, to) = match progress.step {
+        SalvageStep::Copying => (0.0, 0.4),
+        _ => (0.4, 0.95),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "it is shown as a bar")]
+    let done = progress.total.map_or(0.0, |total| progress.done as f32 / total.max(1) as f32);
+    from + (to - from) * done
 }
 
 #[cfg(test)]

@@ -7,9 +7,15 @@ use std::path::Path;
 use crate::engine::redb::storage::nameless::Nameless;
 use crate::error::{Error, Result};
 
-/// Copies a file to a nameless one in the folder of `new`; `None` if it cannot be read to its end.
-pub(super) fn copy_of(mut damaged: &File, new: &Path) -> Result<Option<Nameless>> {
+/// Copies a file to a nameless one in the folder of `new`, and tells how many bytes are copied;
+/// `None` if it cannot be read to its end.
+pub(super) fn copy_of(
+    mut damaged: &File,
+    new: &Path,
+    tell: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Option<Nameless>> {
     const CHUNK: usize = 1024 * 1024;
+    let mut copied = 0;
     let copy = Nameless::beside(new)?;
     let mut file = copy.file();
     let mut chunk = vec![0; CHUNK];
@@ -22,6 +28,8 @@ pub(super) fn copy_of(mut damaged: &File, new: &Path) -> Result<Option<Nameless>
             Ok(len) => {
                 let written = file.write_all(chunk.get(..len).unwrap_or_default());
                 written.map_err(|error| Error::io("write a copy beside", new, error))?;
+                copied += len as u64;
+                tell(copied)?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Ok(None),

@@ -6,6 +6,7 @@
 
 mod copy;
 pub(crate) mod new_file;
+pub(crate) mod progress;
 mod sink;
 mod source;
 
@@ -19,6 +20,7 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::salvage::copy::copy_of;
+use crate::engine::redb::salvage::progress::{SalvageProgress, SalvageStep, Teller};
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::storage::folder::InFolder;
@@ -152,7 +154,46 @@ impl Salvage {
     /// - [`Error::UnsupportedFormat`]: a newer version of this library wrote it.
     /// - [`Error::StorageFull`]: there is no room for the new file and the copy.
     pub fn run(&self, damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<SalvageReport> {
-        let (damaged, new) = (damaged.as_ref(), new.as_ref());
+        self.run_with(damaged, new, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`run`](Self::run), and calls `progress` for every megabyte or session; `Break` calls the
+    /// salvage off. A panic in it does, too, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run); [`Error::CalledOff`] after `Break`, and there is no new file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use sessile::{Salvage, SessionStore};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (damaged, new) = (folder.path().join("sessions.redb"), folder.path().join("new.redb"));
+    /// # SessionStore::<u32>::open(&damaged)?.create(1)?;
+    /// let report = Salvage::new().run_with(&damaged, &new, |progress| {
+    ///     println!("{:?}: {} of {:?}", progress.step, progress.done, progress.total);
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # assert_eq!(report.kept, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_with(
+        &self,
+        damaged: impl AsRef<Path>,
+        new: impl AsRef<Path>,
+        mut progress: impl FnMut(SalvageProgress) -> ControlFlow<()>,
+    ) -> Result<SalvageReport> {
+        let mut teller = Teller::new(&mut progress);
+        let report = self.told(damaged.as_ref(), new.as_ref(), &mut teller);
+        teller.end();
+        report
+    }
+
+    fn told(&self, damaged: &Path, new: &Path, teller: &mut Teller<'_>) -> Result<SalvageReport> {
         if InFolder::at(new)?.found()? == Existing::File {
             let cause = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(Error::io("create", new, cause));
@@ -161,12 +202,13 @@ impl Salvage {
         if source.is_empty() {
             return Err(not_a_store(damaged, "it is empty"));
         }
-        if let Some(report) = from_copy(&source, new)? {
+        if let Some(report) = from_copy(&source, new, teller)? {
             return Ok(report);
         }
         let (_, _, report) =
             StoreFile::create_filled(storage(new)?, &RedbOptions::new(), |database| {
-                guarded(|| self.read_pages(&mut source, damaged, Sink::new(database, new)))
+                let sink = Sink::new(database, new);
+                guarded(|| self.read_pages(&mut source, damaged, sink, teller))
             })?;
         Ok(report)
     }
@@ -176,22 +218,26 @@ impl Salvage {
         source: &mut Source,
         damaged: &Path,
         mut sink: Sink<'_>,
+        teller: &mut Teller<'_>,
     ) -> Result<SalvageReport> {
         let mut report = SalvageReport::default();
         let mut meta = source.meta()?;
         let logged = source.logged(&meta);
         meta.retain(|(name, _)| META.contains(&name.as_str()));
         report.has_metadata = !meta.is_empty();
-        source.sessions(&mut |key, record| match record {
-            Ok(record) => sink.put(key, record),
-            Err(_) => {
-                report.damaged_records += 1;
-                Ok(())
+        let mut seen = 0;
+        source.sessions(&mut |key, record| {
+            seen += 1;
+            teller.tell(SalvageStep::Sessions, seen, None)?;
+            match record {
+                Ok(record) => sink.put(key, record)?,
+                Err(_) => report.damaged_records += 1,
             }
+            Ok(())
         })?;
         sink.apply(logged)?;
         let mut stale = HashSet::new();
-        source.records_anywhere(&mut |key, _| {
+        source.records_anywhere(teller, &mut |key, _| {
             if stale.len() < MAX_STALE && !stale.contains(&key) && !sink.contains(&key)? {
                 stale.insert(key);
             }
@@ -199,7 +245,7 @@ impl Salvage {
         })?;
         report.stale = stale.len() as u64;
         if self.include_stale {
-            source.records_anywhere(&mut |key, record| sink.put(key, record))?;
+            source.records_anywhere(teller, &mut |key, record| sink.put(key, record))?;
         }
         source.keys_in_expiry(&mut |key| {
             if !sink.contains(&key)? {
@@ -218,13 +264,21 @@ impl Salvage {
 
 /// Opens a private copy with everything that makes a store of what a crash has left; `None` if
 /// that does not work and the pages have to be read one by one.
-fn from_copy(source: &Source, new: &Path) -> Result<Option<SalvageReport>> {
-    let Some(copy) = copy_of(source.file(), new)? else { return Ok(None) };
+fn from_copy(
+    source: &Source,
+    new: &Path,
+    teller: &mut Teller<'_>,
+) -> Result<Option<SalvageReport>> {
+    let len = source.len();
+    let copy = copy_of(source.file(), new, &mut |copied| {
+        teller.tell(SalvageStep::Copying, copied, Some(len.max(copied)))
+    });
+    let Some(copy) = copy? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
     let opened = guarded(|| RedbEngine::open_existing(Box::new(copy), &options));
     let salvaged = opened.and_then(|engine| {
         StoreFile::create_filled(storage(new)?, &options, |database| {
-            guarded(|| from_store(&engine, Sink::new(database, new)))
+            guarded(|| from_store(&engine, Sink::new(database, new), teller))
         })
     });
     match salvaged {
@@ -239,9 +293,17 @@ fn storage(path: &Path) -> Result<Box<dyn Storage>> {
 }
 
 /// Copies what an opened store shows.
-fn from_store(engine: &RedbEngine, mut sink: Sink<'_>) -> Result<SalvageReport> {
+fn from_store(
+    engine: &RedbEngine,
+    mut sink: Sink<'_>,
+    teller: &mut Teller<'_>,
+) -> Result<SalvageReport> {
     let mut report = SalvageReport { opened: true, ..SalvageReport::default() };
+    let total = engine.stats()?.stored;
+    let mut seen = 0;
     engine.scan(None, &mut |key, record| {
+        seen += 1;
+        teller.tell(SalvageStep::Sessions, seen, Some(total.max(seen)))?;
         match record {
             Ok(record) => sink.put(key, record)?,
             Err(Error::DamagedRecord { .. }) => {
@@ -273,6 +335,7 @@ const fn is_final(error: &Error) -> bool {
             | Error::UnsupportedFormat { .. }
             | Error::LocksUnsupported { .. }
             | Error::AlreadyOpen { .. }
+            | Error::CalledOff { .. }
     )
 }
 

@@ -112,7 +112,7 @@ impl PrivateStore {
             return Err(Error::NotASessionStore { path: path.into(), reason });
         }
         let cut = || Error::io("read", path, io::ErrorKind::UnexpectedEof.into());
-        let copy = copy_of(source.file(), near)?.ok_or_else(cut)?;
+        let copy = copy_of(source.file(), near, &mut |_| Ok(()))?.ok_or_else(cut)?;
         let options = RedbOptions::new().compact_on_open(false);
         Ok(Self { engine: RedbEngine::open_existing(Box::new(copy), &options)? })
     }

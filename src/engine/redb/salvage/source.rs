@@ -14,6 +14,7 @@ use crate::engine::redb::log::readable_changes;
 use crate::engine::redb::pages::{
     Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };
+use crate::engine::redb::salvage::progress::{SalvageStep, Teller};
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::storage::platform::{
@@ -64,6 +65,10 @@ impl Source {
         let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };
         source.find_tables()?;
         Ok(source)
+    }
+
+    pub(super) const fn len(&self) -> u64 {
+        self.len
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -125,11 +130,16 @@ impl Source {
     /// Every sound record in any leaf at a page's place, whether a tree leads there or not.
     pub(super) fn records_anywhere(
         &mut self,
+        teller: &mut Teller<'_>,
         visit: &mut dyn FnMut(SessionKey, Record) -> Result<()>,
     ) -> Result<()> {
+        const TOLD_EVERY: u64 = 1024 * 1024;
         let mut page = vec![0; PAGE];
         let mut large = Vec::new();
         for start in (0..self.len).step_by(PAGE) {
+            if start % TOLD_EVERY == 0 {
+                teller.tell(SalvageStep::Pages, start, Some(self.len))?;
+            }
             page.resize(PAGE, 0);
             if !self.read(start, &mut page) {
                 continue;
@@ -154,7 +164,7 @@ impl Source {
                 }
             }
         }
-        Ok(())
+        teller.tell(SalvageStep::Pages, self.len, Some(self.len))
     }
 
     /// Finds the roots as of the last commit, or of the one before it if the last one's slot is

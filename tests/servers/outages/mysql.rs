@@ -116,7 +116,7 @@ fn content_that_the_server_takes_no_packet_of_is_refused_and_nothing_else_is() {
 fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
     let server = instances::mariadb(&[]);
     waits_for_others(&format!("{}timeout_ms=5000", url(&server)), |until| {
-        let text = "begin; select 1 from sessile_sessions for update; select sleep(8)";
+        let text = "begin; select 1 from sessile_sessions for update; select sleep(20)";
         let locks = "select count(*) from information_schema.innodb_trx where trx_rows_locked > 0";
         std::thread::scope(|scope| {
             let holding = scope.spawn(|| does(&server, &format!("use shop; {text}")));

@@ -137,7 +137,7 @@ fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
 fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
     let server = instances::postgres(&[]);
     waits_for_others(&format!("{}timeout_ms=2000", url(&server)), |until| {
-        let text = "begin; select 1 from sessile_sessions for update; select pg_sleep(5)";
+        let text = "begin; select 1 from sessile_sessions for update; select pg_sleep(15)";
         let locks = "select count(*) from pg_locks where mode = 'RowShareLock' \
             and relation = 'sessile_sessions'::regclass";
         std::thread::scope(|scope| {

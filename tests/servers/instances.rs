@@ -199,10 +199,12 @@ pub(crate) fn psql(instance: &Instance, statement: &str) -> std::result::Result<
 pub(crate) fn mariadb(options: &[&str]) -> Instance {
     let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
     let data = format!("--datadir={}", folder.path().join("data").display());
+    // A server that starts removes what others keep for a moment in the common one.
+    let temporary = format!("--tmpdir={}", folder.path().display());
     let is_root = output(Command::new("id").arg("-u")).trim() == "0";
     let user = is_root.then_some("--user=root");
     let mut install = Command::new("mariadb-install-db");
-    install.arg("--no-defaults").args(user).arg(&data).args(["--skip-test-db"]);
+    install.arg("--no-defaults").args(user).args([&data, &temporary]).arg("--skip-test-db");
     install.args(["--auth-root-authentication-method=normal", "--skip-name-resolve"]);
     {
         // It needs more of the machine than the servers do.
@@ -211,7 +213,8 @@ pub(crate) fn mariadb(options: &[&str]) -> Instance {
         output(&mut install);
     }
     let mut start = Command::new("mariadbd");
-    start.arg("--no-defaults").args(user).arg(&data).arg(format!("--port={port}"));
+    start.arg("--no-defaults").args(user).args([&data, &temporary]);
+    start.arg(format!("--port={port}"));
     start.args(["--bind-address=127.0.0.1", "--performance-schema=off", "--skip-log-bin"]);
     start.arg(format!("--socket={}", folder.path().join("socket").display()));
     start.arg(format!("--pid-file={}", folder.path().join("pid").display())).args(options);

@@ -152,8 +152,8 @@
 //!
 //! # Systems
 //!
-//! It was run on Linux, x86-64, with the file on a local disk that supports locks, and its tests
-//! under Wine. macOS, Android and the BSDs have their locks and syncs in the code, by the
+//! It was run on Linux, x86-64, with the file on a local disk that supports locks, and most of its
+//! tests under Wine. macOS, Android and the BSDs have their locks and syncs in the code, by the
 //! documentation of each system; **none of them was run**, nor was Windows itself. The README has a
 //! table. Of servers it was run on PostgreSQL,
 //! MariaDB and Redis; [`guide::engines`] names those that it was not run on.

@@ -41,6 +41,11 @@ def number_in(body):
     return getattr(number, "value", number)
 
 
+def election():
+    """The number of an election: greater than that of any earlier one, on whichever stand-in."""
+    return ObjectId(time.time_ns().to_bytes(12, "big"))
+
+
 class Transaction:
     def __init__(self, number, session, store):
         self.number, self.session, self.store, self.state = number, session, store, "open"
@@ -52,7 +57,7 @@ class Emulation:
 
     def __init__(self, execute, address):
         self.execute, self.address = execute, address
-        self.election = ObjectId()
+        self.election = election()
         self.role, self.primary = "primary", address
         self.fault = None
         # The last transaction of each session.
@@ -202,7 +207,7 @@ class Emulation:
     def configure(self, body):
         mode, data = body["mode"], body.get("data", {})
         if body["configureFailPoint"] == "role":
-            self.role, self.primary, self.election = data["role"], data.get("primary", self.address), ObjectId()
+            self.role, self.primary, self.election = data["role"], data.get("primary", self.address), election()
         else:
             times = mode["times"] if isinstance(mode, dict) else float("inf")
             self.fault = None if mode == "off" else [times, data]

@@ -1,18 +1,18 @@
-//! How many instructions the hot paths take, compared with the numbers in `instructions.baseline`.
+//! Counts the instructions of the hot paths and compares them with `instructions.baseline`.
 //!
-//! `cargo bench --bench instructions`. Unlike times, these numbers are the same on a busy machine,
-//! so a change that makes a path longer is seen even where it cannot be timed. The program starts
-//! itself under `valgrind --tool=callgrind`, once for each path and once for what comes before all
-//! of them; the difference, divided by the number of calls, is what one call takes. So nothing
-//! depends on the names of functions, on what was inlined, or on a runner that has to match.
+//! `cargo bench --bench instructions`. Unlike times, instruction counts are the same on a busy
+//! machine, so a longer path shows even where times are too noisy. The program starts itself under
+//! `valgrind --tool=callgrind`, once for each path and once for the setup alone. One call takes the
+//! difference, divided by the number of calls. So nothing depends on the names of functions, on
+//! inlining, or on a particular machine.
 //!
-//! What is covered: `read`, `read_and_extend` and `extend_lifetime` of sessions whose records are
-//! at hand in memory, with 256 bytes of content; `create_logged`, the whole of a `create` with the
-//! default durability, which is encoding, the queue, the entry of the log, and its share of the
-//! checkpoints that become due; and `create`, the same with `Durability::Deferred`, which writes
-//! nothing before a flush. Valgrind hides the processor's instructions for SHA-256, so the portable
-//! code runs, and would be most of what is counted: the digest that makes a key of an id has a line
-//! of its own, and one of them is taken off every other line.
+//! The paths are `read`, `read_and_extend` and `extend` (`extend_lifetime`) of sessions whose
+//! records are in memory, with 256 bytes of content; `create_logged`, a `create` with the default
+//! durability: encoding, the queue, the log entry and its share of the checkpoints; and `create`,
+//! the same with `Durability::Deferred`, which writes nothing before a flush. Valgrind hides the
+//! processor's SHA-256 instructions, so the portable code runs, and would dominate every count. So
+//! the digest that makes a key of an id has its own line, `key`, and one digest is subtracted from
+//! every other line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fmt::Write;
@@ -38,10 +38,14 @@ const OPERATIONS: [(&str, usize); 6] = [
 ];
 const KEY: &str = "key";
 const LOGGED: &str = "create_logged";
-/// What comes before the paths, and before that one: the same population, with its durability.
+/// The setup alone, of the paths and of `create_logged`: the same population and durability.
 const BEFORE: [&str; 2] = ["nothing", "nothing_logged"];
-/// By how many percent a number may differ from its baseline.
+/// The percentage by which a number may differ from its baseline.
 const TOLERANCE: f64 = 5.0;
+/// The paths that get no instruction more for what an observer or a feature needs. Runs of one
+/// program give equal counts; a change elsewhere moved `read` by 12 through the compiler's choices.
+const HELD: [&str; 2] = ["read", "extend"];
+const TOLERANCE_OF_HELD: f64 = 1.0;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -103,7 +107,7 @@ impl RandomSource for SameIds {
     }
 }
 
-/// What is counted: a population, one pass that warms the caches, and the calls of one path.
+/// The counted program: a population, one pass that warms the caches, and the calls of one path.
 fn run(operation: &str, folder: &Path) {
     let clock = ManualClock::new();
     let durability = match operation.ends_with("_logged") {
@@ -141,11 +145,11 @@ fn run(operation: &str, folder: &Path) {
         }
         _ => assert!(BEFORE.contains(&operation)),
     }
-    // Closing would write the touches, which are not part of any of these paths.
+    // Closing would write the touches, which belong to none of these paths.
     std::process::exit(0);
 }
 
-/// The name of each path with the instructions that one call of it takes, besides those of the key.
+/// The name of each path and the instructions of one call, without those of the key.
 fn count_all() -> Vec<(&'static str, f64)> {
     let [before, before_logged] = BEFORE.map(count);
     let each = |(name, calls): (&'static str, usize)| {
@@ -167,22 +171,31 @@ fn count(operation: &str) -> u64 {
         .arg(std::env::current_exe().unwrap())
         .args(["--counted", operation])
         .arg(folder.path())
-        // The environment lies on the stack, and must not shift what follows it.
+        // The environment lies on the stack, and its length would shift the stack's alignment.
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .output()
-        .expect("valgrind has to be installed: apt-get install valgrind");
+        .expect("valgrind must be installed: apt-get install valgrind");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{operation} failed under valgrind:\n{said}");
     let collected = said.lines().find_map(|line| line.split_once("Collected :"));
-    collected.and_then(|(_, number)| number.trim().parse().ok()).expect("callgrind tells the total")
+    collected
+        .and_then(|(_, number)| number.trim().parse().ok())
+        .expect("callgrind prints the total")
+}
+
+/// With the features `tracing` and `metrics`, and no subscriber and recorder, every path may take
+/// as many instructions more as another change may cost.
+fn tolerance_of(name: &str) -> f64 {
+    let is_held = HELD.contains(&name) && !cfg!(any(feature = "tracing", feature = "metrics"));
+    if is_held { TOLERANCE_OF_HELD } else { TOLERANCE }
 }
 
 fn baseline_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.baseline")
 }
 
-/// What the numbers depend on besides the code.
+/// The versions of the tools that the numbers depend on.
 fn tools() -> String {
     let version = |program: &str| {
         let output = Command::new(program).arg("--version").output().unwrap();
@@ -194,9 +207,10 @@ fn tools() -> String {
 
 fn baseline(counted: &[(&str, f64)], reason: &str) -> String {
     let mut text = String::from(
-        "# Instructions of one call, as `cargo bench --bench instructions` counts them;\n\
-         # those of the key, which is a digest of the id, are taken off the other lines.\n\
-         # A call that takes over 5 % more fails the build. To move the baseline, say why:\n\
+        "# The instructions of one call, counted by `cargo bench --bench instructions`.\n\
+         # Those of `key`, the digest of an id, are subtracted from the other lines.\n\
+         # A call that takes over 5 % more fails the build, and so does a `read` or an `extend`\n\
+         # that takes 1 % more. To move the baseline, give a reason:\n\
          # cargo bench --bench instructions -- --move-baseline 'why'\n",
     );
     writeln!(text, "reason: {reason}\ntools: {}", tools()).unwrap();
@@ -216,7 +230,7 @@ fn compare() -> ExitCode {
     if then != now {
         println!("The baseline was counted with {then}; this is {now}.");
         println!(
-            "The numbers depend on both. They are compared all the same, so that the guard never sleeps;"
+            "The numbers depend on both versions, and are compared all the same, to miss no change;"
         );
         println!(
             "if nothing else has changed, move the baseline and give the new version as the reason.\n"
@@ -231,8 +245,9 @@ fn compare() -> ExitCode {
         };
         let change = (instructions / before - 1.0) * 100.0;
         println!("{name:16} {before:>10.0} {instructions:>10.0} {change:>+7.2}%");
-        shrunk |= change < -TOLERANCE;
-        if change > TOLERANCE {
+        let most = tolerance_of(name);
+        shrunk |= change < -most;
+        if change > most {
             grown.push(format!("{name} takes {change:.1} % more instructions than its baseline"));
         }
     }
@@ -243,11 +258,9 @@ fn compare() -> ExitCode {
         println!("\n{line}.");
     }
     if shrunk {
-        println!(
-            "\nA path became shorter by more than {TOLERANCE} %. Move the baseline, so that it stays so."
-        );
+        println!("\nA path became shorter. Move the baseline to keep this gain.");
     }
-    println!("\nTo move the baseline, which keeps the reason in benches/instructions.baseline:");
+    println!("\nTo move the baseline (the reason is stored in benches/instructions.baseline):");
     println!("cargo bench --bench instructions -- --move-baseline 'why'");
     if grown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,7 +1,7 @@
-//! What each operation of a store in a file costs, at two sizes of the population.
+//! Times each operation of a store in a file, at two sizes of the population.
 //!
-//! `cargo bench --bench store`. Every benchmark checks what it gets back: a wrong answer ends the
-//! run. Durable operations sync to the disk that holds the target folder.
+//! `cargo bench --bench store`. Every benchmark checks its results: a wrong result ends the run.
+//! Durable operations sync to the disk that holds the target folder.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::hint::black_box;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
+use sessile::testing::{encode_and_read_back, encode_content};
 use sessile::{Durability, Session, SessionId, SessionOptions, SessionStore};
 
 const SIZES: [usize; 2] = [10_000, 100_000];
@@ -29,11 +30,11 @@ fn content(number: usize) -> Content {
         name: format!("user number {number:08}"),
         roles: vec!["reader".into(), "writer".into()],
         visits: number as u64 + 1_000_000,
-        notes: "n".repeat(213),
+        notes: "n".repeat(214),
     }
 }
 
-/// A store of a given size in a file of its own, and some ids out of it.
+/// A store of a given size in its own file, and some of its ids.
 struct Population {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -63,7 +64,7 @@ fn open(path: &Path) -> SessionStore<Content> {
     SessionStore::<Content>::builder().manual_maintenance().open(path).unwrap()
 }
 
-/// Goes through the ids in an order that no cache can guess.
+/// Iterates over the ids in a random order, which no cache predicts.
 fn random_order(ids: &[SessionId]) -> impl FnMut() -> (usize, SessionId) + '_ {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     move || {
@@ -160,7 +161,7 @@ fn writes(criterion: &mut Criterion) {
     }
 }
 
-/// From many threads, which share commits.
+/// Creates expired sessions on many threads, which share commits.
 fn create_expired(store: &SessionStore<Content>, count: usize) {
     const THREADS: usize = 50;
     let expired = SessionOptions::new().inactivity(Duration::from_millis(1));
@@ -173,7 +174,7 @@ fn create_expired(store: &SessionStore<Content>, count: usize) {
             });
         }
     });
-    // Until the last of them has expired.
+    // After this the last of them has expired.
     std::thread::sleep(Duration::from_millis(2));
 }
 
@@ -187,7 +188,7 @@ fn opening(criterion: &mut Criterion) {
     }
 }
 
-/// How long a backup takes, what a create costs while one is taken, and by how much the file grows.
+/// Times a backup and a create during a backup, and prints how much the file grows.
 fn backups(criterion: &mut Criterion) {
     for size in SIZES {
         let population = Population::new(size);
@@ -222,12 +223,24 @@ fn backups(criterion: &mut Criterion) {
     }
 }
 
+/// What a save pays for its check: the difference of the two lines.
+fn encoding(criterion: &mut Criterion) {
+    let content = content(7);
+    assert_eq!(encode_content(&content).unwrap().len(), 256);
+    criterion.bench_function("encode/256", |bencher| {
+        bencher.iter(|| encode_content(black_box(&content)).unwrap());
+    });
+    criterion.bench_function("encode_and_read_back/256", |bencher| {
+        bencher.iter(|| encode_and_read_back(black_box(&content)).unwrap());
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
-    targets = reads, writes, opening, backups
+    targets = reads, writes, opening, backups, encoding
 }
 criterion_main!(benches);

@@ -1,4 +1,5 @@
-//! The page of a user's devices: list them, end one, end all others, and nobody else's.
+//! The page of a user's devices: list the user's sessions, end one, end all others, and never end
+//! another user's session.
 //!
 //! ```text
 //! $ cargo run --example devices
@@ -15,7 +16,7 @@ use std::error::Error;
 use serde::{Deserialize, Serialize};
 use sessile::{Json, Session, SessionStore};
 
-/// What the program knows at the login. A page shows the times of each session, too.
+/// The device, as known at the login. A page would also show the times of each session.
 #[derive(Serialize, Deserialize)]
 struct Device {
     browser: String,
@@ -34,7 +35,7 @@ fn log_in(
     store.create_for_user(user, Json(device))
 }
 
-/// GET /devices: costs a look at this user's sessions, and at no other's.
+/// GET /devices: reads this user's sessions and no others.
 fn list(store: &Store, mine: &Session<Json<Device>>) -> sessile::Result<()> {
     let Some(user) = mine.user() else { return Ok(()) };
     let mut lines = Vec::new();
@@ -43,13 +44,13 @@ fn list(store: &Store, mine: &Session<Json<Device>>) -> sessile::Result<()> {
         let here = if session.info().key() == mine.key() { " (this one)" } else { "" };
         lines.push(format!("{browser} from {address}{here}"));
     }
-    // The store gives the most recently active first; here all are of one moment.
+    // The store lists the latest activity first. Here all sessions are equally old.
     lines.sort();
     println!("{user}'s devices: {}", lines.join(", "));
     Ok(())
 }
 
-/// POST /devices/end: whose session it is, the store looks at as it ends it.
+/// POST /devices/end: the store ends the session only if it is this user's, in one step.
 fn end(store: &Store, mine: &Session<Json<Device>>, field: &str) -> sessile::Result<bool> {
     let Some(user) = mine.user() else { return Ok(false) };
     store.destroy_of(user, &field.parse()?)
@@ -63,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bob = log_in(&store, "bob", "Chrome", "192.0.2.8")?;
 
     list(&store, &desktop)?;
-    // A key is no secret: it is a digest, and nobody logs in with it.
+    // A key is no secret: a key is a digest, and gives nobody a login.
     let field = phone.key().to_string();
     if !end(&store, &bob, &field)? {
         println!("bob ends one of ann's: refused");

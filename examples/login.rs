@@ -1,4 +1,4 @@
-//! A login with a password: argon2, a token for the form, a session with an id of its own.
+//! A login with a password: argon2, a CSRF token for the form, a new session with a new id.
 //!
 //! ```text
 //! $ cargo run --example login
@@ -17,7 +17,7 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
 use sessile::{Session, SessionId, SessionOptions, SessionStore};
 
-/// What the program keeps of a user. The password itself is nowhere.
+/// A user, as the program stores it. The password itself is not stored.
 struct Account {
     name: String,
     password_hash: String,
@@ -40,15 +40,15 @@ impl Site {
         if !self.csrf.verify(visitor, form_token) {
             return Ok(None);
         }
-        // Tens of milliseconds, with no session in hand.
+        // The hash takes tens of milliseconds, and no session is held meanwhile.
         let hash = PasswordHash::new(&self.account.password_hash)?;
         if Argon2::default().verify_password(password.as_bytes(), &hash).is_err() {
             return Ok(None);
         }
-        // A session begins with the login, so nobody can have planted its id.
+        // The session is created at the login, so nobody can have planted its id.
         let options = SessionOptions::new().user(self.account.name.as_str()).csrf_token();
         let session = self.store.create_with(0, &options)?;
-        // If the visitor was logged in already, that session ends. Otherwise it costs no commit.
+        // Ends an earlier login of this visitor. An id without a session costs no commit.
         self.store.destroy(visitor)?;
         Ok(Some(session))
     }
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         csrf: StatelessCsrf::new(CsrfKey::generate()?),
     };
 
-    // GET /login: an id that no session has, in the cookie, and a token for it, in the form.
+    // GET /login: the cookie gets an id without a session, and the form gets a token for that id.
     let visitor = SessionId::generate()?;
     let form_token = site.csrf.token(&visitor)?;
 
@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("the id from before the login: no session");
     }
 
-    // The same browser logs in once more: its cookie has the first session's id.
+    // The same browser logs in again. Its cookie has the first session's id.
     let form_token = site.csrf.token(session.id())?;
     let Some(second) = site.log_in(session.id(), &form_token, "correct horse")? else {
         return Err("the right password was refused".into());

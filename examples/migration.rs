@@ -1,4 +1,4 @@
-//! A release that changes the content of its sessions, and logs nobody out.
+//! A release that changes the type of its sessions' content without logging anybody out.
 //!
 //! ```text
 //! $ cargo run --example migration
@@ -36,7 +36,7 @@ mod release_2 {
         pub(crate) currency: String,
     }
 
-    /// Version 1 is the first that has a number; what release 1 wrote is version 0.
+    /// The content of release 1 has version 0, because release 1 sets no version.
     pub(crate) fn open(path: &Path) -> sessile::Result<SessionStore<Cart>> {
         SessionStore::builder()
             .content_version(1, |old| {
@@ -52,7 +52,7 @@ fn show(path: &Path, id: &SessionId, how: &str) -> sessile::Result<()> {
     if let Some(mut session) = store.read(id)? {
         let cart = session.content();
         println!("release 2 {how}: {} items, paid in {}", cart.items, cart.currency);
-        // Until it is saved, the session stays as it was written.
+        // The stored session keeps its old form until it is saved.
         store.update(&mut session)?;
     }
     Ok(())
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     show(&path, &id, "reads")?;
 
-    // A rollback meets what the newer release saved. That is an error, never a wrong value.
+    // After a rollback, release 1 meets content of release 2: an error, never a wrong value.
     if let Err(sessile::Error::ContentMismatch { .. }) = release_1::open(&path)?.read(&id) {
         println!("release 1 again: refused, and the session is untouched");
     }

@@ -1,4 +1,4 @@
-//! "Remember me": a box at the login that gives one session a life of its own.
+//! "Remember me": a box at the login that gives one session its own timeouts.
 //!
 //! ```text
 //! $ cargo run --example remember_me
@@ -15,7 +15,8 @@ use sessile::{Session, SessionStore};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the login does: the session keeps its content, and gets a new id, a user, and a life.
+/// Logs a user in: the session keeps its content and gets a new id, a user and, if the box is
+/// ticked, its own timeouts.
 fn log_in(store: &SessionStore<u32>, user: &str, remember: bool) -> sessile::Result<Session<u32>> {
     let mut session = store.create(0)?; // the visitor's, from before the login
     session.set_user(user);
@@ -27,7 +28,7 @@ fn log_in(store: &SessionStore<u32>, user: &str, remember: bool) -> sessile::Res
 }
 
 fn life(session: &Session<u32>) -> Result<String, Box<dyn Error>> {
-    let life = session.expires_at().duration_since(session.last_active())?;
+    let life = session.expires_at().duration_since(session.created_at())?;
     Ok(match life >= DAY {
         true => format!("{} days", life.as_secs() / DAY.as_secs()),
         false => format!("{} minutes", life.as_secs() / 60),

@@ -1,19 +1,19 @@
-//! The session key: what the store knows a session by.
+//! The session key: the digest under which the store holds a session.
 //!
-//! Invariant: a key is safe to show. It is derived from the id by a one-way function, and nothing
-//! leads back. It knows nothing of ids, nor how a key is read from text: `session/id.rs` does.
+//! Invariant: a key is safe to show. It is derived from the session id by a one-way function that
+//! nothing reverses. This file does not know ids, nor how a key is parsed: `session/id.rs` does.
 
 use std::fmt;
 
-/// What the store knows a session by: the first 128 bits of SHA-256 of its
+/// The key under which the store holds a session: the first 128 bits of the SHA-256 digest of its
 /// [`SessionId`](crate::SessionId).
 ///
 /// # Security
 ///
-/// Safe to show, to log and to put into a form: no id can be computed from it, and it is not
-/// accepted where an id is expected. Its text has 32 hexadecimal digits, so that the two cannot
-/// be taken for one another. ASVS 5.0, 16.2.5 asks that session tokens be logged only hashed;
-/// this is that hash.
+/// A key is safe to show, to log and to put into a form: no id can be computed from it, and it is
+/// not accepted as an id. Its text has 32 hexadecimal digits and an id's has 22 characters, so
+/// neither passes for the other. ASVS 5.0, 16.2.5 asks that session tokens be logged only hashed;
+/// the key is such a hash.
 ///
 /// # Examples
 ///
@@ -34,13 +34,13 @@ impl SessionKey {
     /// The length of a key, in bytes.
     pub const LEN: usize = 16;
 
-    /// From the bytes an engine stored.
+    /// Makes a key from the bytes that an engine stored.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes an engine stores.
+    /// Returns the bytes that an engine stores.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -53,7 +53,7 @@ impl From<[u8; Self::LEN]> for SessionKey {
     }
 }
 
-/// From a slice of exactly [`SessionKey::LEN`] bytes.
+/// Succeeds for a slice of exactly [`SessionKey::LEN`] bytes.
 impl TryFrom<&[u8]> for SessionKey {
     type Error = std::array::TryFromSliceError;
 
@@ -86,7 +86,7 @@ impl fmt::LowerHex for SessionKey {
     }
 }
 
-/// As its 32 hexadecimal digits.
+/// Serializes the key as its 32 hexadecimal digits.
 impl serde::Serialize for SessionKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -1,7 +1,7 @@
-//! Which process this is: still the one that opened a store, or a fork of it.
+//! Tells the process that opened a store from a fork of it.
 //!
-//! Invariant: it takes no lock and waits for nobody. In a forked process a lock may be held by a
-//! thread that does not exist there, so this is asked before any.
+//! Invariant: this file takes no lock and waits for nobody. In a forked process, a lock may be held
+//! by a thread that does not exist there. So this check comes before any lock.
 
 use crate::error::{Error, Result};
 
@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     id: u32,
-    /// Counts forks in this process, which is a hundred times cheaper than asking for its number.
-    /// `None` where no counter could be had.
+    /// Counts the forks of this process. Reading the counter is a hundred times cheaper than asking
+    /// for the process id. `None` if the counter could not be set up.
     #[cfg(unix)]
     forks: Option<forkguard::atfork::Guard>,
 }
 
 impl Process {
-    /// This one.
+    /// The current process.
     pub(crate) fn this() -> Self {
         Self {
             id: std::process::id(),
@@ -25,8 +25,9 @@ impl Process {
         }
     }
 
-    /// Whether this is the process still; two instructions where forks are counted. A process that
-    /// was made by the bare system call is seen by [`is_same_by_id`](Self::is_same_by_id) alone.
+    /// Whether the current process is the one that opened the store. Costs two instructions if
+    /// forks are counted. Only [`is_same_by_id`](Self::is_same_by_id) detects a process made by the
+    /// bare system call.
     #[inline]
     pub(crate) fn is_same(&self) -> bool {
         #[cfg(unix)]
@@ -36,12 +37,12 @@ impl Process {
         self.is_same_by_id()
     }
 
-    /// The same, by a system call.
+    /// As [`is_same`](Self::is_same), but asks the system for the process id.
     pub(crate) fn is_same_by_id(&self) -> bool {
         std::process::id() == self.id
     }
 
-    /// Refuses in any other process.
+    /// Fails in any other process.
     #[inline]
     pub(crate) fn ensure_same(&self) -> Result<()> {
         if self.is_same() { Ok(()) } else { Err(self.forked()) }
@@ -52,7 +53,7 @@ impl Process {
         Error::Forked { opened_by: self.id }
     }
 
-    /// Another process, as far as anybody can tell.
+    /// A process that is not the current one, for tests.
     #[cfg(test)]
     pub(crate) fn pretended() -> Self {
         Self {

@@ -1,6 +1,6 @@
-//! Where random bits come from: the operating system, unless a test says otherwise.
+//! The source of random bits: the operating system, or a test's own source.
 //!
-//! Invariant: a failure is reported, never papered over with weaker bits.
+//! Invariant: a failure is reported, never replaced by weaker bits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use rand::rngs::SysRng;
 use crate::error::{Error, Result, Source};
 
 #[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "public with `testing`"))]
-/// A source of random bytes, so that tests can make it fail or repeat itself.
+/// A source of random bytes. A test's own source can fail or repeat itself.
 pub trait RandomSource: fmt::Debug + Send + Sync + 'static {
     /// Fills the whole slice, or fails.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the source from giving bytes.
+    /// If the source cannot fill the slice.
     fn fill(&self, bytes: &mut [u8]) -> std::result::Result<(), Source>;
 }
 
-/// The operating system's generator (`getrandom` and its like).
+/// The operating system's generator (`getrandom` or its equivalent).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SystemRandom;
 
@@ -31,7 +31,7 @@ impl RandomSource for SystemRandom {
     }
 }
 
-/// 128 random bits: enough that guessing one of 2^32 live sessions takes 2^96 tries.
+/// Draws 128 random bits. Guessing one of 2^32 live sessions then takes 2^96 tries.
 pub(crate) fn draw(source: &dyn RandomSource) -> Result<[u8; 16]> {
     let mut bytes = [0; 16];
     source.fill(&mut bytes).map_err(|source| Error::Generator { source })?;

@@ -1,8 +1,8 @@
-//! Spans, with the feature `tracing`; without it nothing at all.
+//! Spans, with the feature `tracing`. Without the feature, `span!` does nothing.
 //!
-//! A span has a name and no field: nothing of a session stands in it.
+//! A span has a name and no field, so it holds nothing of a session.
 
-/// Stands for a span where there are none.
+/// Takes the place of a span without the feature `tracing`.
 #[cfg(not(feature = "tracing"))]
 pub(crate) struct NoSpan;
 

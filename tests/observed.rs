@@ -2,6 +2,9 @@
 //! not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "observed/everywhere.rs"]
+mod everywhere;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,15 +21,15 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Lets one test of this file emit at a time. `tracing` asks once for each place that emits whether
-/// anybody listens; asked by a thread without a subscriber just as another one begins to listen, the
-/// answer "nobody" can stay.
+/// Lets one test of this file emit at a time. `tracing` asks once for each call site whether there
+/// is a subscriber, and caches the answer. If a thread without a subscriber asks just as another
+/// one sets one, the answer "none" can stay.
 fn alone() -> MutexGuard<'static, ()> {
     static EMITTING: Mutex<()> = Mutex::new(());
     EMITTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Everything that is emitted, at every level, as text.
+/// Every emitted span and event, at every level, as text.
 #[derive(Default)]
 struct Everything {
     text: Mutex<String>,
@@ -183,8 +186,8 @@ fn counters_count_what_happened_and_no_label_is_a_key_or_a_user() {
     );
 }
 
-/// The example server in its folder beside this test, built with the feature. It is killed with the
-/// value.
+/// The example server in its folder beside this test, built with the feature. Dropping this kills
+/// it.
 struct Server(std::process::Child);
 
 impl Drop for Server {
@@ -194,7 +197,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends a request to an address `http://HOST:PORT`, and answers with everything that came back.
+/// Sends a request to an address `http://HOST:PORT`, and returns the whole response.
 fn ask(address: &str, head: &str, cookie: &str, body: &str) -> String {
     let host = address.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();

@@ -9,15 +9,15 @@ use sessile::{SessionKey, UserId};
 
 use crate::when;
 
-/// Look into a session store, end sessions, back it up, and put it back.
+/// Inspect a session store, end sessions, back the store up and restore it.
 ///
-/// A TARGET is a store's file, the socket of a program that has one open, or the URL of a store on
-/// a server. Where a program has the file, the tool goes through the socket beside it on its own.
-/// No session id is ever shown or accepted: sessions are named by their keys, which give nobody a
-/// login.
+/// A TARGET is a store's file, the socket of a program that has the file open, or the URL of a
+/// store on a server. If a program has the file open, the tool connects to the program's socket
+/// beside the file. The tool never shows or accepts a session id: it names sessions by their keys,
+/// which give nobody a login.
 ///
-/// Exit codes: 0 done; 1 done, and something needs a look (problems, lost or differing sessions); 2
-/// not done; 130 interrupted.
+/// Exit codes: 0 done; 1 done with findings (problems, lost or differing sessions); 2 failed; 130
+/// interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "sessile", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -29,29 +29,29 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Print JSON, for other programs to read
+    /// Print JSON for other programs
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Print no progress
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Print times in UTC, not in local time
+    /// Print times in UTC instead of local time
     #[arg(long, global = true)]
     pub(crate) utc: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Numbers about a store
+    /// Print a store's counts, sizes, ages and timeouts
     Stats {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
     },
-    /// List sessions, the latest activity first
+    /// List sessions, latest activity first
     List(List),
     /// Show one session
     Show {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
         /// The session's key
         #[arg(value_parser = key)]
@@ -59,51 +59,51 @@ pub(crate) enum Command {
     },
     /// End sessions
     Revoke(Revoke),
-    /// Delete what is expired, by the timeouts on record
+    /// Delete expired sessions, by the timeouts on record
     Sweep {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
-        /// Go by this inactivity timeout instead, for example `15m`
+        /// Use this inactivity timeout instead, for example `15m`
         #[arg(long, value_parser = when::duration, requires = "absolute")]
         inactivity: Option<Duration>,
-        /// Go by this absolute timeout instead, for example `7d`
+        /// Use this absolute timeout instead, for example `7d`
         #[arg(long, value_parser = when::duration, requires = "inactivity")]
         absolute: Option<Duration>,
     },
-    /// Give back the space that a store's file does not need
+    /// Give back the free space of a store's file
     Compact {
         /// The store's file
         target: PathBuf,
     },
-    /// Look for what is wrong: 0 sound, 1 problems, 2 cannot be opened
+    /// Check records and indexes: exit code 0 if sound, 1 with problems, 2 if it cannot be opened
     Check {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
     },
-    /// Copy what is readable of a damaged file to a new one
+    /// Copy the readable sessions of a damaged file to a new file
     Salvage {
         /// The damaged file, which is not changed
         damaged: PathBuf,
         /// The new file
         new: PathBuf,
-        /// Take what no intact tree leads to as well: ended sessions come back with it
+        /// Also keep records that no intact tree leads to; this brings ended sessions back
         #[arg(long)]
         include_stale: bool,
     },
     /// Write a complete, verified copy of a store to a new file
     Backup {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
         /// The new file
         file: PathBuf,
     },
-    /// Make a store of a backup
+    /// Make a store from a backup
     Restore {
         /// The backup, which is not changed
         backup: PathBuf,
         /// The store's file
         file: PathBuf,
-        /// Put it in the place of the store that is there
+        /// Replace the store that is there
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
@@ -111,11 +111,11 @@ pub(crate) enum Command {
     },
     /// Write a store as an archive of JSON lines
     Export {
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
-        /// The archive; `-` or nothing for the standard output
+        /// The archive; `-` or no argument is the standard output
         archive: Option<PathBuf>,
-        /// With contents and CSRF tokens, as an import needs it. Keep it as you keep the store
+        /// Include contents and CSRF tokens, which an import needs; guard the archive as the store
         #[arg(long)]
         with_content: bool,
         #[command(flatten)]
@@ -125,70 +125,73 @@ pub(crate) enum Command {
     Import {
         /// The archive
         archive: PathBuf,
-        /// The store's file
+        /// The store's file, a program's socket, or a URL
         target: PathBuf,
         /// Create the store if there is none
         #[arg(long)]
         create: bool,
-        /// Import what comes before a fault
+        /// Import the sessions before a fault
         #[arg(long)]
         partial: bool,
     },
-    /// Bring the sessions of one store into another; one that was broken off is taken up by
-    /// repeating it, with --exact where the second store holds nothing else
+    /// Copy the sessions of one store into another; repeat the command to finish an interrupted
+    /// copy, with --exact if the second store holds nothing else
     Copy {
-        /// The store's file to read
+        /// The store to read: its file, a program's socket, or a URL
         from: PathBuf,
-        /// The store's file to write
+        /// The store to write: its file, a program's socket, or a URL
         to: PathBuf,
         /// Create the store to write if there is none
         #[arg(long)]
         create: bool,
-        /// End in the second what the first does not have
+        /// End the sessions of the second store that the first does not have, also those that a
+        /// program creates there meanwhile
         #[arg(long)]
         exact: bool,
     },
     /// Print a line for each session that is created, renewed or ended, until Ctrl-C
-    #[cfg(unix)]
     Watch {
         /// The file of a store that a program has open, or the program's socket
         target: PathBuf,
     },
     /// Print completions for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the tool's manual page, or write those of all verbs
+    Man {
+        /// The folder for the pages `sessile.1`, `sessile-list.1` and so on, which are replaced
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// The store's file
+    /// The store's file, a program's socket, or a URL
     pub(crate) target: PathBuf,
-    /// Of this user: a number, or a text; `"42"` in double quotes is the text
+    /// Only sessions of this user: a number, or a text; `"42"` in double quotes is the text
     #[arg(long, value_parser = user)]
     pub(crate) user: Option<UserId>,
-    /// Not active for so long, for example `15m` or `2d`
+    /// Only sessions inactive for at least this long, for example `15m` or `2d`
     #[arg(long, value_parser = when::duration)]
     pub(crate) idle_for: Option<Duration>,
-    /// Expires within this time
+    /// Only sessions that expire within this time
     #[arg(long, value_parser = when::duration)]
     pub(crate) expires_within: Option<Duration>,
-    /// Expired sessions as well, which wait for a sweep
+    /// Also expired sessions, which are stored until a sweep
     #[arg(long)]
     pub(crate) expired: bool,
-    /// At most so many
+    /// At most this many
     #[arg(long)]
     pub(crate) limit: Option<usize>,
-    /// Those that come behind this one in the list
+    /// Only sessions after this one in the list
     #[arg(long, value_parser = key)]
     pub(crate) after: Option<SessionKey>,
-    /// With content, where it describes itself
+    /// Show contents as JSON, and those that only the program can decode as bytes
     #[arg(long)]
     pub(crate) content: bool,
-    /// Users with the number of their sessions, instead of sessions
+    /// List users and their numbers of sessions instead
     #[arg(long, conflicts_with_all = ["idle_for", "expires_within", "after", "content", "user", "expired"])]
     pub(crate) users: bool,
 }
@@ -196,14 +199,14 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct Revoke {
-    /// The store's file
+    /// The store's file, a program's socket, or a URL
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) whom: Whom,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Only say how many
+    /// Only print how many sessions would end
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -217,10 +220,10 @@ pub(crate) struct Whom {
     /// Every session of this user
     #[arg(long, value_parser = user)]
     pub(crate) user: Option<UserId>,
-    /// Every other session of the user whose session this is
+    /// Every session of this session's user, except this one
     #[arg(long, value_parser = key)]
     pub(crate) all_but: Option<SessionKey>,
-    /// Every session that was not active for so long
+    /// Every session inactive for at least this long
     #[arg(long, value_parser = when::duration)]
     pub(crate) idle_for: Option<Duration>,
     /// Every session of every user
@@ -233,7 +236,7 @@ pub(crate) struct LeaveOutArguments {
     /// Leave out the sessions of this user; may be repeated
     #[arg(long, value_parser = user)]
     pub(crate) without_user: Vec<UserId>,
-    /// Leave out sessions created before: a time as in RFC 3339, or `2d` for two days ago
+    /// Leave out sessions created before this time: in RFC 3339, or `2d` for two days ago
     #[arg(long, value_parser = when::moment)]
     pub(crate) created_before: Option<SystemTime>,
 }
@@ -253,7 +256,7 @@ fn key(text: &str) -> Result<SessionKey, String> {
     text.parse().map_err(|error: sessile::Error| error.to_string())
 }
 
-/// A number, or a text; in double quotes always a text.
+/// Parses a user: a number, or a text; in double quotes always a text.
 fn user(text: &str) -> Result<UserId, String> {
     if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         return Ok(quoted.into());

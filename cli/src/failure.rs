@@ -1,15 +1,15 @@
-//! What went wrong, as it is told: one line what and where, its causes, and what to do.
+//! A failure as the tool prints it: one line with the error, then its causes and a hint.
 
 use std::error::Error as _;
 use std::io;
 
 use sessile::Error;
 
-use crate::output::plain;
+use crate::output::{complain, plain};
 
-/// Nothing was done, or not all of it.
+/// The verb failed, wholly or in part.
 pub(crate) const FAILED: u8 = 2;
-/// As a shell has it for a program that Ctrl-C ended.
+/// The exit code that shells give a program that Ctrl-C ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Failure {
     because: Vec<String>,
     hint: Option<String>,
     pub(crate) code: u8,
-    /// Whoever read the output has gone, and wants to hear nothing.
+    /// The reader of the output has closed it, so nothing is reported.
     silent: bool,
 }
 
@@ -36,6 +36,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// What could not be done with a file, because of what the system says.
+    pub(crate) fn of_file(what: impl Into<String>, error: &io::Error) -> Self {
+        let failure = Self::new(what).because(error.to_string());
+        Self { hint: hint_by(error.kind()).map(Into::into), ..failure }
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self { code: INTERRUPTED, ..Self::new("interrupted") }
     }
@@ -44,13 +50,13 @@ impl Failure {
         if self.silent {
             return;
         }
-        // Paths, and what a server or a file says, are others' texts.
-        eprintln!("sessile: {}", plain(&self.what));
+        // Paths and the messages of servers may hold control characters.
+        complain(format!("sessile: {}", plain(&self.what)));
         for cause in &self.because {
-            eprintln!("  because {}", plain(cause));
+            complain(format!("  because {}", plain(cause)));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {}", plain(hint));
+            complain(format!("  hint: {}", plain(hint)));
         }
     }
 }
@@ -76,7 +82,7 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let silent = error.kind() == io::ErrorKind::BrokenPipe;
-        let failure = Self::new("could not write the output").because(error.to_string());
+        let failure = Self::of_file("could not write the output", &error);
         Self { silent, code: if silent { 0 } else { FAILED }, ..failure }
     }
 }
@@ -84,16 +90,70 @@ impl From<io::Error> for Failure {
 fn hint_for(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NotASessionStore { .. } => {
-            "if it was one, `sessile salvage` copies what is readable to a new file"
+            "if it was a session store, `sessile salvage` copies what is readable to a new file"
         }
         Error::DamagedFile { .. } => "`sessile salvage` copies what is readable to a new file",
-        Error::InvalidArchive { .. } => {
-            "nothing was changed; `--partial` imports what comes before the fault"
+        Error::InvalidArchive { .. } => "nothing was changed",
+        Error::Io { action: "open", .. } if io_kind(error) == Some(io::ErrorKind::NotFound) => {
+            "the tool opens only existing stores: check the path"
         }
-        Error::Io { action: "create", source, .. } if source.to_string().contains("exists") => {
-            "nothing is written over: name another file, or move that one away"
+        _ => return io_kind(error).and_then(hint_by),
+    })
+}
+
+/// What kind of failure the operating system reported, if it was the one that failed.
+pub(crate) fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    let (Error::Io { source, .. } | Error::StorageFull { source, .. }) = error else { return None };
+    source.downcast_ref::<io::Error>().map(io::Error::kind)
+}
+
+fn hint_by(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::NotFound => "check the path: the file or its folder is missing",
+        io::ErrorKind::PermissionDenied => "run the tool as the user whose files these are",
+        io::ErrorKind::ReadOnlyFilesystem => "the tool needs a disk that can be written",
+        io::ErrorKind::AlreadyExists => {
+            "an existing file is not written over: name another file, or move that one away"
         }
-        Error::Io { action: "open", .. } => "a tool creates no store: check the path",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "make room on the disk, or raise the limit on it"
+        }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_hint_goes_by_the_kind_of_the_failure_and_not_by_its_words() {
+        let hint = |action, kind| {
+            // Words that name another kind.
+            let source = Arc::new(io::Error::new(kind, "it exists"));
+            let failure = Failure::from(Error::Io { action, path: "sessions.redb".into(), source });
+            failure.hint.unwrap_or_default()
+        };
+        assert!(hint("open", io::ErrorKind::NotFound).contains("only existing stores"));
+        assert!(hint("create", io::ErrorKind::NotFound).contains("its folder is missing"));
+        for action in ["open", "create", "look at"] {
+            assert!(hint(action, io::ErrorKind::PermissionDenied).contains("as the user"));
+            assert!(hint(action, io::ErrorKind::AlreadyExists).contains("not written over"));
+            assert_eq!(hint(action, io::ErrorKind::TimedOut), "");
+        }
+        let source = Arc::new(io::Error::from(io::ErrorKind::QuotaExceeded));
+        let full = Failure::from(Error::StorageFull { path: "sessions.redb".into(), source });
+        assert!(full.hint.is_some_and(|hint| hint.contains("make room")));
+        let written = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(written.hint.is_some_and(|hint| hint.contains("make room")));
+    }
+
+    #[test]
+    fn a_server_that_is_full_gets_no_hint_about_a_disk() {
+        let source = Arc::new(std::fmt::Error);
+        let full = Failure::from(Error::StorageFull { path: "redis".into(), source });
+        assert_eq!(full.hint, None);
+    }
 }

@@ -1,16 +1,18 @@
-//! `sessile`: look into a session store, end sessions, back it up, and put it back.
+//! `sessile`: inspect a session store, end sessions, back the store up and restore it.
 //!
-//! One verb, one file under `command/`. Everything that is printed goes through `output`, every
-//! failure through `failure`; a verb answers with its exit code and knows neither.
+//! Each verb has one file under `command/` and returns its exit code. `output` prints results and
+//! warnings; `failure` describes an error, which `main` reports.
 
 mod arguments;
 mod command;
+mod drafts;
 mod failure;
 mod output;
 mod progress;
 mod target;
 mod when;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line, without the URLs in it: they may hold passwords.
+/// Reports a wrong command line without its URLs, which may hold passwords.
 fn refuse(error: &clap::Error) -> ExitCode {
     let arguments = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
     let values = arguments.map(|it| match it.split_once('=') {
@@ -51,6 +53,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     let told = error.render().to_string();
-    eprint!("{}", urls.iter().fold(told, |told, url| told.replace(url, "URL")));
+    let _ = write!(
+        std::io::stderr(),
+        "{}",
+        urls.iter().fold(told, |told, url| told.replace(url, "URL"))
+    );
     ExitCode::from(FAILED)
 }

@@ -1,5 +1,5 @@
-//! Everything that is printed: text for people, JSON for programs, and nothing that a terminal
-//! obeys.
+//! What the tool prints: text for people, JSON for programs, and no control characters from
+//! stored data.
 
 use std::io;
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use sessile::UserId;
 
 use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::progress::{at_once, ensure_not_interrupted};
 use crate::when;
 
 pub(crate) struct Output {
@@ -32,12 +34,12 @@ impl Output {
         writeln!(self.out, "{}", text.as_ref())
     }
 
-    /// One document, on one line.
+    /// Prints one JSON document on one line.
     pub(crate) fn document(&mut self, value: &serde_json::Value) -> io::Result<()> {
         writeln!(self.out, "{value}")
     }
 
-    /// The document where JSON is asked for, and else the text.
+    /// Prints the document with `--json`, else the text.
     pub(crate) fn either(
         &mut self,
         value: &serde_json::Value,
@@ -68,24 +70,31 @@ impl Write for Output {
     }
 }
 
-/// Something that is worth a look though the verb goes on.
+/// Prints a line to the standard error. Nobody can be told if that fails.
+pub(crate) fn complain(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr(), "{}", text.as_ref());
+}
+
+/// Warns of a finding; the verb goes on.
 pub(crate) fn warn(text: impl AsRef<str>) {
-    eprintln!("sessile: {}", plain(text.as_ref()));
+    complain(format!("sessile: {}", plain(text.as_ref())));
 }
 
-/// Asks on the terminal; `None` where there is none.
-pub(crate) fn ask(question: &str) -> Option<bool> {
+/// Asks on the terminal; `None` without a terminal. Ctrl-C ends the tool meanwhile.
+pub(crate) fn ask(question: &str) -> Result<Option<bool>, Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return None;
+        return Ok(None);
     }
-    eprint!("{question} [y/N] ");
+    let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer).ok()?;
-    Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    // A read that a signal interrupts begins again, so the handler itself ends the tool.
+    let read = at_once(|| io::stdin().read_line(&mut answer))?;
+    ensure_not_interrupted()?;
+    Ok(read.ok().map(|_| matches!(answer.trim(), "y" | "Y" | "yes")))
 }
 
-/// As it was given, in quotes where it could be taken for a number, and without what a terminal
-/// obeys.
+/// A user as `--user` takes it: a text that looks like a number, `-` or a quoted text is in quotes.
+/// Control characters are escaped.
 pub(crate) fn user(user: Option<&UserId>) -> String {
     match user.map(|user| (user.as_text(), user)) {
         None => "-".into(),
@@ -104,7 +113,7 @@ pub(crate) fn user(user: Option<&UserId>) -> String {
     }
 }
 
-/// A number or a text.
+/// A user as a JSON number or text; null for no user.
 pub(crate) fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
     match user.map(|user| (user.as_text(), user)) {
         None => serde_json::Value::Null,
@@ -113,7 +122,8 @@ pub(crate) fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
     }
 }
 
-/// A number of up to 64 bits as one, and a larger one as its digits: readers of JSON would round it.
+/// A number of up to 64 bits as a JSON number, a larger one as a text of its digits, since readers
+/// of JSON would round it.
 pub(crate) fn number_as_json(digits: &str) -> serde_json::Value {
     match (digits.parse::<u64>(), digits.parse::<i64>()) {
         (Ok(number), _) => number.into(),
@@ -122,7 +132,7 @@ pub(crate) fn number_as_json(digits: &str) -> serde_json::Value {
     }
 }
 
-/// Text that is not this tool's own, as a store's or a path's, with every control character escaped.
+/// A text from outside the tool, such as a path or stored data, with control characters escaped.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|letter| match letter.is_control() || is_direction(letter) {
@@ -136,7 +146,7 @@ pub(crate) fn path(path: &Path) -> String {
     plain(&path.display().to_string())
 }
 
-/// What makes a terminal show text in another order than it has.
+/// Whether a character makes a terminal reorder the text around it.
 const fn is_direction(letter: char) -> bool {
     matches!(
         letter,
@@ -144,9 +154,13 @@ const fn is_direction(letter: char) -> bool {
     )
 }
 
-/// `1 session`, `2 sessions`.
+/// `1 page`, `2 pages`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 pub(crate) fn sessions(count: u64) -> String {
-    format!("{count} session{}", if count == 1 { "" } else { "s" })
+    counted(count, "session")
 }
 
 pub(crate) fn bytes(count: u64) -> String {
@@ -159,7 +173,7 @@ pub(crate) fn bytes(count: u64) -> String {
         (value, unit) = (value / 1_024.0, next);
     }
     match unit {
-        "bytes" => format!("{count} bytes"),
+        "bytes" => counted(count, "byte"),
         _ => format!("{value:.1} {unit}"),
     }
 }
@@ -167,6 +181,14 @@ pub(crate) fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_counted_as_one() {
+        assert_eq!(counted(0, "unreadable page"), "0 unreadable pages");
+        assert_eq!(counted(1, "unreadable page"), "1 unreadable page");
+        assert_eq!(sessions(2), "2 sessions");
+        assert_eq!([bytes(1), bytes(2), bytes(1_024)], ["1 byte", "2 bytes", "1.0 KiB"]);
+    }
 
     #[test]
     fn users_are_told_apart_and_command_no_terminal() {

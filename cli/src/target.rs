@@ -1,19 +1,19 @@
 //! What a verb works on: opening it, and saying who has it where that fails.
 
 use std::borrow::Cow;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use std::fs;
 use std::ops::Deref;
 use std::path::Path;
-#[cfg(unix)]
 use std::sync::Arc;
 
-#[cfg(unix)]
-use sessile::admin::RunningStore;
+use sessile::admin::{AdminSocket, RunningStore};
 use sessile::engine::{MongodbEngine, MysqlEngine, PostgresEngine, RedbOptions, RedisEngine};
 use sessile::{Durability, Error, Inspector, RedbEngine, Timeouts};
 
 use crate::failure::Failure;
+use crate::output;
+use crate::progress::{at_once, flow};
 
 /// How long an import may keep in memory what it was told is stored; it flushes at its end.
 const DEFERRED: std::time::Duration = std::time::Duration::from_secs(1);
@@ -22,7 +22,6 @@ const DEFERRED: std::time::Duration = std::time::Duration::from_secs(1);
 pub(crate) struct Target {
     inspector: Inspector,
     /// The program's own numbers.
-    #[cfg(unix)]
     running: Option<Arc<RunningStore>>,
 }
 
@@ -37,7 +36,6 @@ impl Target {
 
     /// The numbers of the program that has the store open, if the tool goes through its door.
     pub(crate) fn program(&self) -> Result<Option<serde_json::Value>, Failure> {
-        #[cfg(unix)]
         if let Some(running) = &self.running {
             let text = running.stats_json()?;
             return Ok(serde_json::from_str(&text).ok());
@@ -46,11 +44,7 @@ impl Target {
     }
 
     fn of_file(inspector: Inspector) -> Self {
-        Self {
-            inspector,
-            #[cfg(unix)]
-            running: None,
-        }
+        Self { inspector, running: None }
     }
 }
 
@@ -68,80 +62,98 @@ pub(crate) fn open(target: &Path) -> Result<Target, Failure> {
     if let Some(url) = url(target) {
         return Ok(Target::of_file(on_server(&url, false)?));
     }
-    #[cfg(unix)]
-    if is_socket(target) {
-        return through(RunningStore::at(target)?);
+    if AdminSocket::is_at(target) {
+        return through(door_at(target)?);
     }
-    match Inspector::open(target) {
+    // Recovery starts over if it ends half way.
+    match at_once(|| Inspector::open(target))? {
         Ok(inspector) => Ok(Target::of_file(inspector)),
-        #[cfg(unix)]
-        Err(error @ Error::AlreadyOpen { .. }) => match RunningStore::beside(target) {
-            Ok(running) => through(running),
-            Err(closed) => Err(without_door(error, &closed, target)),
-        },
-        Err(error) => Err(explained(error, target)),
+        Err(error @ Error::AlreadyOpen { .. }) => by_the_door(target, error),
+        Err(error) => Err(explained(error)),
+    }
+}
+
+/// The door of the program that has a file open.
+fn by_the_door(file: &Path, already_open: Error) -> Result<Target, Failure> {
+    match door_at(&AdminSocket::path_beside(file)) {
+        Ok(running) => through(running),
+        Err(Error::CalledOff { .. }) => Err(Failure::interrupted()),
+        Err(closed) => Err(without_door(already_open, &closed)),
     }
 }
 
 /// The program that has a store open, for what a file cannot tell.
-#[cfg(unix)]
 pub(crate) fn running(target: &Path) -> Result<RunningStore, Failure> {
     refuse_urls(target)?;
-    let running = match is_socket(target) {
-        true => RunningStore::at(target),
-        false => RunningStore::beside(target),
+    let running = match AdminSocket::is_at(target) {
+        true => door_at(target),
+        false => door_at(&AdminSocket::path_beside(target)),
     };
-    running.map_err(|error| Failure::from(error).hint(DOOR))
+    running.map_err(|error| match error {
+        Error::CalledOff { .. } => Failure::interrupted(),
+        error => Failure::from(error).hint(DOOR),
+    })
 }
 
-#[cfg(unix)]
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+/// How many seconds a program may be silent before the tool says so.
+const PATIENCE_S: u64 = 5;
+
+/// The door of a running program. Ctrl-C ends the wait for a program that does not answer.
+fn door_at(socket: &Path) -> sessile::Result<RunningStore> {
+    RunningStore::at_with(socket, |silence| {
+        if silence.as_secs() == PATIENCE_S {
+            let text =
+                format!("the program has not answered for {PATIENCE_S} s; Ctrl-C ends the tool");
+            output::warn(text);
+        }
+        flow()
+    })
 }
 
-#[cfg(unix)]
 fn through(running: RunningStore) -> Result<Target, Failure> {
     let running = Arc::new(running);
     let inspector = Inspector::on(Arc::clone(&running))?;
     Ok(Target { inspector, running: Some(running) })
 }
 
-#[cfg(unix)]
 const DOOR: &str = "a program opens a door for this tool with \
                     `store.serve_admin(AdminSocket::beside_file())`; name its socket where it is elsewhere";
 
-#[cfg(unix)]
-fn without_door(error: Error, closed: &Error, target: &Path) -> Failure {
-    let failure = explained(error, target).hint(DOOR);
+fn without_door(error: Error, closed: &Error) -> Failure {
+    let failure = explained(error).hint(DOOR);
     match std::error::Error::source(closed) {
         Some(cause) => failure.because(format!("its door beside the file is closed: {cause}")),
         None => failure,
     }
 }
 
-/// Opens a store to put many sessions into it.
-pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Inspector, Failure> {
+/// Opens a store to put many sessions into it: a file, a server, or the door of the program that
+/// has the file.
+pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Target, Failure> {
     if let Some(url) = url(target) {
-        return on_server(&url, create);
+        return Ok(Target::of_file(on_server(&url, create)?));
+    }
+    if AdminSocket::is_at(target) {
+        return through(door_at(target)?);
     }
     let options = RedbOptions::new()
         .durability(Durability::Deferred { interval: DEFERRED })
         .compact_on_open(false)
         .create_missing(create);
-    let opened = RedbEngine::open_with(target, &options).and_then(Inspector::on);
-    opened.map_err(|error| match error {
-        Error::Io { action: "open", .. } => {
-            explained(error, target).hint("`--create` creates the store")
+    match at_once(|| RedbEngine::open_with(target, &options).and_then(Inspector::on))? {
+        Ok(inspector) => Ok(Target::of_file(inspector)),
+        Err(error @ Error::AlreadyOpen { .. }) => by_the_door(target, error),
+        Err(error @ Error::Io { action: "open", .. }) => {
+            Err(explained(error).hint("`--create` creates the store"))
         }
-        error => explained(error, target),
-    })
+        Err(error) => Err(explained(error)),
+    }
 }
 
 /// The error, with the process that has the file where the system tells it.
-pub(crate) fn explained(error: Error, target: &Path) -> Failure {
-    let Error::AlreadyOpen { .. } = &error else { return error.into() };
-    let failure = match holder(target) {
+pub(crate) fn explained(error: Error) -> Failure {
+    let Error::AlreadyOpen { path } = &error else { return error.into() };
+    let failure = match holder(path) {
         Some(who) => Failure::from(error).because(format!("{who} has it open")),
         None => error.into(),
     };
@@ -173,7 +185,7 @@ fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
         Some(("redis" | "rediss", _)) => Inspector::on(RedisEngine::connect(url)?)?,
         _ => {
             return Err(Failure::new("there is no server of the URL's scheme").hint(
-                "write postgres://, mysql://, mongodb://, redis:// or rediss://; \
+                "write postgres://, mysql://, mongodb://, mongodb+srv://, redis:// or rediss://; \
                  see `sessile::guide::engines`",
             ));
         }

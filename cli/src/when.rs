@@ -1,4 +1,4 @@
-//! Times and durations, as people write them and as they are shown.
+//! Reading and printing times and durations.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 /// A number and a unit: `500ms`, `30s`, `15m`, `8h`, `2d`, `1w`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("`{text}` is no duration: write for example 30s, 15m, 8h, 2d or 1w");
+    let refused = || format!("`{text}` is not a duration: write, for example, 30s, 15m, 8h or 2d");
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(refused)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| refused())?;
@@ -23,7 +23,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(refused)
 }
 
-/// A time as in RFC 3339, or a duration: so long ago.
+/// A time in RFC 3339, or a duration before now.
 pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = duration(text) {
         return SystemTime::now()
@@ -32,13 +32,13 @@ pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
     }
     let time: Timestamp = text.parse().map_err(|_| {
         format!(
-            "`{text}` is no time: write for example 2026-03-01T12:00:00Z, or 2d for two days ago"
+            "`{text}` is not a time: write, for example, 2026-03-01T12:00:00Z, or 2d for 2 days ago"
         )
     })?;
-    time.try_into().map_err(|_| format!("`{text}` cannot be represented"))
+    time.try_into().map_err(|_| format!("`{text}` is beyond the times that the system knows"))
 }
 
-/// In RFC 3339, with the offset of local time or in UTC.
+/// A time in RFC 3339, with the offset of local time, or in UTC.
 pub(crate) fn shown(time: SystemTime, utc: bool) -> String {
     let Ok(timestamp) = Timestamp::try_from(time) else { return "after the year 9999".into() };
     let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
@@ -46,7 +46,7 @@ pub(crate) fn shown(time: SystemTime, utc: bool) -> String {
     zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-/// The two greatest units of a duration in milliseconds.
+/// A duration in milliseconds, printed in its two largest units.
 pub(crate) fn length(millis: u64) -> String {
     let (seconds, rest) = (millis / 1_000, millis % 1_000);
     match seconds {

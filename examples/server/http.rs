@@ -1,5 +1,5 @@
-//! Just enough of HTTP/1.1 for a browser: one request for each connection, with limits on
-//! everything that a client sends. Nothing here knows of sessions.
+//! A small part of HTTP/1.1, enough for a browser: one request per connection, with limits on
+//! everything that a client sends. This module knows nothing of sessions.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,11 +9,11 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_BODY: usize = 16 * 1024;
 
-/// How long a worker waits for a client that says nothing.
+/// How long a worker waits for a silent client.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Sent with every response. Pages that show a session belong in no cache; they load a style sheet
-/// and send forms to this server, nothing else; and nobody may frame them.
+/// Sent with every response. Pages are not cached and not framed. They load a style sheet from this
+/// server and send forms to it, and nothing else.
 const HEADERS: &str = "\
 Cache-Control: no-store\r\n\
 Content-Security-Policy: default-src 'none'; style-src 'self'; form-action 'self'; \
@@ -38,7 +38,7 @@ pub(crate) struct Response {
     body: String,
 }
 
-/// Why there is no request: the connection failed, or what it carried is refused.
+/// Why there is no request: the connection failed, or the request is refused with a status.
 enum Unreadable {
     Connection(io::Error),
     Refused(&'static str),
@@ -58,15 +58,15 @@ pub(crate) fn answer(
     };
     response.write(&mut stream, with_body)?;
 
-    // Closing while the client still sends would reset the connection, and the response might be
-    // lost with it: read on for a while, and throw it away.
+    // Closing while the client still sends would reset the connection, and the client might lose
+    // the response. So the rest is read, up to a limit, and discarded.
     stream.shutdown(Shutdown::Write)?;
     io::copy(&mut stream.take(1024 * 1024), &mut io::sink())?;
     Ok(())
 }
 
 impl Request {
-    /// `HEAD` counts as `GET`; its body is left out when the response is written.
+    /// `HEAD` counts as `GET`; the response to a `HEAD` is written without its body.
     pub(crate) fn method(&self) -> &str {
         if self.method == "HEAD" { "GET" } else { &self.method }
     }
@@ -76,7 +76,7 @@ impl Request {
         &self.path
     }
 
-    /// Every value of a header, by its name in lower case.
+    /// Every value of a header; `name` is in lower case.
     pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -109,7 +109,7 @@ impl Request {
         Ok(request)
     }
 
-    /// The request and the length of its head, or `None` if that is not complete.
+    /// The request and the length of its head, or `None` if the head is incomplete.
     fn parse(received: &[u8]) -> Result<Option<(Self, usize)>, Unreadable> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
@@ -141,7 +141,7 @@ impl Request {
         let mut lengths = self.headers("content-length");
         let len = match (lengths.next(), lengths.next()) {
             (None, _) => 0,
-            // A number too long for 64 bits is too large as well.
+            // A length beyond 64 bits is too large, too.
             (Some(len), None) if !len.is_empty() && len.bytes().all(|b| b.is_ascii_digit()) => {
                 len.parse().unwrap_or(usize::MAX)
             }
@@ -172,7 +172,7 @@ impl Response {
         Self { content_type: "text/css; charset=utf-8", ..Self::html("200 OK", body.into()) }
     }
 
-    /// Sends the browser on with a `GET`, so that reloading the page submits nothing again.
+    /// Redirects the browser to a `GET`, so that reloading the page submits no form again.
     pub(crate) fn redirect(to: &'static str) -> Self {
         Self::html("303 See Other", String::new()).with_header("Location", to.into())
     }

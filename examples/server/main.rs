@@ -6,27 +6,27 @@
 //! cargo run --release --example server --features redis -- --store redis://localhost
 //! ```
 //!
-//! Log in with any name in two browsers, end one session from the other, kill the server with
-//! `kill -9` and start it again: who was logged in still is, with the same counter.
+//! Log in with any name in two browsers and end one session from the other. Kill the server with
+//! `kill -9` and start it again: the remaining browser is still logged in, with the same counter.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `site.rs` | the sessions: login, CSRF check, counter, list, logout. Start here |
 //! | `page.rs` | HTML |
-//! | `http.rs` | just enough of HTTP/1.1; in your program, your web framework |
+//! | `http.rs` | a small part of HTTP/1.1; your program uses its web framework instead |
 //! | `options.rs` | the command line |
 //! | `metrics.rs` | `/metrics` for Prometheus, with `--features metrics` and `--metrics PORT` |
 //!
-//! While it runs, `sessile list sessions.redb` shows who is logged in, and `sessile help` what else
-//! there is to be done: the server opens a socket for that tool, `sessions.redb.admin`.
+//! While the server runs, `sessile list sessions.redb` shows who is logged in, and `sessile help`
+//! lists the tool's other commands. The server opens the socket `sessions.redb.admin` for the tool.
 //!
 //! # Behind TLS
 //!
-//! The server speaks plain HTTP on the loopback interface. On the open network put a proxy that
-//! terminates TLS in front of it, and start it with `--behind-tls`: the cookie is then called
-//! `__Host-sessile` and marked `Secure`, so that it travels over TLS alone and no other host of the
-//! domain can set it. Without that, a host of the same domain can keep visitors logged out. The
-//! proxy also keeps slow clients away from the worker threads.
+//! The server speaks plain HTTP on the loopback interface. On an open network, put a proxy that
+//! terminates TLS in front of the server, and start the server with `--behind-tls`. The cookie is
+//! then named `__Host-sessile` and marked `Secure`: browsers send it over TLS only, and no other
+//! host of the domain can set it. Otherwise a host of the same domain can keep visitors logged out.
+//! The proxy also keeps slow clients away from the worker threads.
 //!
 //! # How long sessions live
 //!
@@ -57,7 +57,7 @@ use crate::http::{Request, Response};
 use crate::options::{Command, Options, USAGE};
 use crate::site::{Site, Visit};
 
-/// Each waits for one client at a time, so there are a few more than a browser opens connections.
+/// A worker serves one client at a time, so there are more workers than a browser has connections.
 const WORKERS: usize = 16;
 
 fn main() -> ExitCode {
@@ -81,10 +81,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until the process is killed. There is no shutdown code, and none is needed: whatever was
-/// answered is in the file already.
+/// Serves until the process is killed. A shutdown needs no code: every acknowledged write is in the
+/// file.
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    // Before the store is opened, which tells of its opening.
+    // Started before the store is opened, so that the metrics include its opening.
     let metrics = options.metrics.map(serve_metrics).transpose()?;
     let builder = SessionStore::builder()
         .timeouts(Timeouts::from_env()?)
@@ -97,17 +97,17 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             store
         }
     };
-    // A name of its own: cookies do not tell the ports of a host apart.
+    // The cookie has a name of its own, because all ports of a host share their cookies.
     let cookie = SessionCookie::builder()
         .name(if options.behind_tls { "__Host-sessile" } else { "sessile" })
         .secure(options.behind_tls)
         .build()?;
-    // A new key at each start: a login form from before has to be loaded again, and nothing else.
+    // The key is new at each start. Only login forms from before the start must be loaded again.
     let csrf = StatelessCsrf::new(CsrfKey::generate()?);
     let site = Site { store, cookie, csrf };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
 
-    // With port 0 the operating system has chosen one, so what is printed is the actual address.
+    // With port 0 the operating system chooses the port, so the actual address is printed.
     let mut stdout = io::stdout();
     writeln!(stdout, "http://{}", listener.local_addr()?)?;
     if let Some(address) = metrics {
@@ -125,11 +125,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Lets the tool `sessile` in while the server runs. The server works without it as well.
+/// Opens the admin socket for the tool `sessile`. The server also works without the socket.
 #[cfg(unix)]
 fn open_the_door(store: &SessionStore<Visit>, file: &Path) {
     if let Err(error) = store.serve_admin(AdminSocket::beside_file()) {
-        let _ = writeln!(io::stderr(), "server: no tool can look into {}", file.display());
+        let _ = writeln!(io::stderr(), "server: the tool cannot open {} now", file.display());
         log(&error);
     }
 }
@@ -140,7 +140,7 @@ fn open_the_door(_: &SessionStore<Visit>, _: &Path) {}
 #[cfg(feature = "metrics")]
 use metrics::serve as serve_metrics;
 
-/// The command line has refused it.
+/// Never called: the command line refuses `--metrics` without the feature.
 #[cfg(not(feature = "metrics"))]
 fn serve_metrics(_: u16) -> Result<std::net::SocketAddr, Box<dyn Error>> {
     Err("the example was built without the feature `metrics`".into())
@@ -149,23 +149,23 @@ fn serve_metrics(_: u16) -> Result<std::net::SocketAddr, Box<dyn Error>> {
 fn serve(listener: &TcpListener, respond: impl Fn(&Request) -> Response) {
     loop {
         match listener.accept() {
-            // An error here is the client's: it went away, or said nothing for too long.
+            // An error here means that the client disconnected, or was silent for too long.
             Ok((stream, _)) => drop(http::answer(stream, &respond)),
             Err(error) => {
                 log(&error);
-                // Most likely there are too many open files, and asking at once would spin.
+                // The likely cause is too many open files; trying again at once would spin.
                 thread::sleep(Duration::from_millis(100));
             }
         }
     }
 }
 
-/// One line on standard error. Not `eprintln!`, which panics when nobody reads that any more.
+/// Writes one line to standard error. `eprintln!` would panic if standard error is closed.
 fn log(error: &dyn Error) {
     let _ = writeln!(io::stderr(), "server: {}", with_sources(error));
 }
 
-/// An error and what caused it, in one line. The store's errors never contain a session id.
+/// An error and its causes, in one line. The store's errors never contain a session id.
 fn with_sources(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

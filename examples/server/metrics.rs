@@ -1,5 +1,5 @@
-//! `/metrics` in Prometheus' text format, on a port of its own, so that no proxy in front of the
-//! site leads there.
+//! `/metrics` in Prometheus' text format, on a separate port that a proxy in front of the site does
+//! not forward.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::http::{Request, Response};
 
-/// Keeps what the store tells from now on, and serves it.
+/// Installs the recorder of metrics, and serves its numbers on a thread.
 pub(crate) fn serve(port: u16) -> Result<SocketAddr, Box<dyn Error>> {
     let kept = PrometheusBuilder::new().install_recorder()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;

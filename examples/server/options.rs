@@ -7,13 +7,13 @@ pub(crate) const USAGE: &str = "\
 usage: server [--behind-tls] [--store URL] [--metrics PORT] [PORT] [FILE]
 
   PORT          the port on 127.0.0.1; 0 takes a free one; default: 8080
-  FILE          where the sessions are kept; default: sessions.redb
-  --store URL   where the sessions are kept instead: redis://HOST, postgres:// or
+  FILE          the file of the sessions; default: sessions.redb
+  --store URL   keeps the sessions on a server instead: redis://HOST, postgres:// or
                 mysql://USER@HOST/DATABASE, mongodb://HOST/DATABASE;
-                the example has to be built with the feature of that server
+                build the example with that server's feature
   --metrics PORT
                 a second port on 127.0.0.1, with `/metrics` for Prometheus; 0 takes a free one;
-                the example has to be built with the feature `metrics`
+                build the example with the feature `metrics`
   --behind-tls  a proxy in front terminates TLS: the cookie is `__Host-sessile` and `Secure`";
 
 pub(crate) enum Command {

@@ -1,4 +1,4 @@
-//! The pages, as HTML. Whatever a user has typed goes through [`escaped`].
+//! The pages, as HTML. Every text from a user goes through [`escaped`].
 
 use std::time::SystemTime;
 
@@ -75,7 +75,7 @@ pub(crate) fn message(title: &str, text: &str) -> String {
     )
 }
 
-/// One line of the session list. The key is no secret: it names the session and opens nothing.
+/// One line of the session list. The key is no secret: it names the session and gives no login.
 fn item(info: &SessionInfo, session: &Session<Visit>) -> String {
     let csrf = csrf_field(session);
     let key = info.key();
@@ -97,12 +97,13 @@ fn item(info: &SessionInfo, session: &Session<Visit>) -> String {
     )
 }
 
-/// Without a token, which no session of this server is, the form is refused.
+/// The session's token as a hidden field. Every session of this server has a token; a form without
+/// one is refused.
 fn csrf_field(session: &Session<Visit>) -> String {
     hidden_token(&session.csrf_token().map(|token| token.encode()).unwrap_or_default())
 }
 
-/// Tokens need no escaping.
+/// A hidden field with a token. Tokens need no escaping.
 fn hidden_token(token: &str) -> String {
     format!(r#"<input type="hidden" name="csrf" value="{token}">"#)
 }
@@ -118,7 +119,7 @@ fn utc(at: SystemTime) -> String {
     )
 }
 
-/// Text as it may stand in HTML, between tags and in quoted attributes.
+/// Escapes a text for HTML, between tags and in quoted attributes.
 fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! What the server does with sessions: login, CSRF check, counter, list, logout.
+//! The server's use of sessions: login, CSRF check, counter, list, logout.
 
 use serde::{Deserialize, Serialize};
 use sessile::web::cookie::SessionCookie;
@@ -8,7 +8,7 @@ use sessile::{Error, Session, SessionId, SessionKey, SessionOptions, SessionStor
 use crate::http::{Request, Response};
 use crate::{log, page};
 
-/// What each session holds besides its user and its times.
+/// The content of a session, besides its user and its times.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Visit {
     pub(crate) clicks: u64,
@@ -20,9 +20,9 @@ pub(crate) struct Site {
     pub(crate) csrf: StatelessCsrf,
 }
 
-/// Why a request gets something else than it asked for.
+/// Why a request is refused.
 enum Refusal {
-    /// The form belongs to no session, or to one that has ended or changed. Nothing was done.
+    /// The form belongs to no session, or its session has ended or changed. Nothing was done.
     StaleForm,
     LoggedOut,
     UnusableName,
@@ -37,7 +37,7 @@ enum Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            // Another tab was faster: an answer, not a failure.
+            // Another tab changed the session first. This is no failure of the server.
             Error::Gone { .. } | Error::Conflict { .. } => Self::StaleForm,
             Error::InvalidUser { .. } => Self::UnusableName,
             error => Self::Failed(error),
@@ -68,13 +68,13 @@ impl Site {
         }
     }
 
-    /// The id that the client claims to have. A malformed one is no session, as is none at all.
+    /// The id in the request's cookie. A malformed id counts as no id.
     fn id(&self, request: &Request) -> Option<SessionId> {
         self.cookie.read(request.headers("cookie"))
     }
 
-    /// The session of a page view, with its life extended. An expired session, one that was ended
-    /// and one that never was are all the same here: `None`.
+    /// The session of a page view, with its lifetime extended. `None` if the session has expired,
+    /// was ended or never existed.
     fn visit(&self, request: &Request) -> Result<Option<Session<Visit>>, Error> {
         match self.id(request) {
             Some(id) => self.store.read_and_extend(&id),
@@ -90,9 +90,9 @@ impl Site {
         Ok(Response::html("200 OK", page::account(user, &session, &sessions)))
     }
 
-    /// Stores nothing, so that crawlers and port scanners leave nothing in the file. The form needs
-    /// a CSRF token all the same, or another site could log a visitor in under a name of its own
-    /// choice. So the token is bound to an id in the visitor's cookie that no session has.
+    /// Shows the login form and stores nothing, so that crawlers leave nothing in the file. Without
+    /// a CSRF token, another site could log a visitor in under a name of the site's choice. So the
+    /// form has a token that is bound to an id in the visitor's cookie; no session has this id.
     fn login_form(&self, request: &Request) -> Answer {
         if self.visit(request)?.is_some() {
             return Ok(Response::redirect("/"));
@@ -111,11 +111,11 @@ impl Site {
         }
     }
 
-    /// Every form arrives here, so that none escapes the check of its token.
+    /// Handles every form, so that every token is checked.
     fn submit(&self, request: &Request) -> Answer {
         let id = self.id(request).ok_or(Refusal::StaleForm)?;
         let submitted = request.field("csrf");
-        // Not `read_and_extend`: what another site submits must change nothing, not even a time.
+        // Not `read_and_extend`: a form from another site must not even extend the session.
         let Some(session) = self.store.read(&id)? else {
             return match request.path() {
                 _ if !self.csrf.verify(&id, &submitted) => Err(Refusal::StaleForm),
@@ -133,8 +133,8 @@ impl Site {
             "/end" => self.end(user, &session, request),
             "/end-others" => self.end_others(&session),
             "/logout" => self.log_out(&session),
-            // A login form from another tab: whoever is logged in already stays who they are, and
-            // nobody inherits their session.
+            // A login form from another tab. The user who is logged in stays logged in, and nobody
+            // inherits the session.
             _ => Ok(Response::redirect("/")),
         }
     }
@@ -147,16 +147,16 @@ impl Site {
         }
         // Here your program checks the password.
         //
-        // The session is a new one, with an id and a CSRF token of its own: whoever knew or planted
-        // the id from before the login holds nothing now.
+        // The session is new, with its own id and CSRF token. An attacker who knew or planted the
+        // id from before the login gains nothing.
         let options = SessionOptions::new().user(name).csrf_token();
         let session = self.store.create_with(Visit::default(), &options)?;
         Ok(Response::redirect("/").with_header("Set-Cookie", self.cookie.set(&session)))
     }
 
     fn click(&self, session: &Session<Visit>) -> Answer {
-        // Not `update` with the session read above: of two clicks at once it would refuse one,
-        // which read the counter before the other had saved it. `modify` reads again instead.
+        // Of two concurrent clicks `update` would refuse one, because it read the counter before
+        // the other click was saved. `modify` reads the session again and counts both.
         self.store
             .modify(session.id(), |session| session.content_mut().clicks += 1)?
             .ok_or(Refusal::StaleForm)?;
@@ -181,7 +181,7 @@ impl Site {
     }
 
     fn log_out(&self, session: &Session<Visit>) -> Answer {
-        // Ending the session is what logs out; that the browser forgets the cookie is a courtesy.
+        // Ending the session is the logout. Clearing the cookie only tidies the browser.
         self.store.destroy(session.id())?;
         Ok(Response::redirect("/login").with_header("Set-Cookie", self.cookie.clear()))
     }
@@ -216,7 +216,7 @@ fn refuse(refusal: Refusal) -> Response {
                 .with_header("Allow", allowed.into());
         }
         Refusal::Failed(error) => {
-            // The details are for the operator; the visitor could do nothing with them.
+            // The details help the operator, not the visitor.
             log(&error);
             (
                 "500 Internal Server Error",

@@ -1,7 +1,7 @@
-//! Copies of a store as a file of its own: taken while its program runs, and put back.
+//! Copies of a store as a file: backups taken while its program runs, and their restoration.
 //!
-//! Invariant: the new file is a complete store of one moment, verified page by page, or it is not
-//! there. Nothing that is there is written over, but by a restore that was told to.
+//! Invariant: the new file is a complete store of one moment, verified page by page, or it does not
+//! exist. No existing file is overwritten, except by a restore with `replace`.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::store::SessionStore;
 use crate::trace::span;
 
-/// What a backup, or a restored store, holds.
+/// The result of a backup, or of a restore.
 ///
 /// # Examples
 ///
@@ -26,41 +26,41 @@ use crate::trace::span;
 pub struct BackupReport {
     /// Sessions in the new file, expired ones included.
     pub sessions: u64,
-    /// Sessions that were [left out](LeaveOut).
+    /// Sessions that were [left out](LeaveOut) on request.
     pub left_out: u64,
-    /// Records that are damaged, and so not in the new file.
+    /// Damaged records, which are not in the new file.
     pub damaged: Keys,
-    /// The size of the new file, in bytes.
+    /// The size of the new file in bytes.
     pub bytes: u64,
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Writes a copy of the store to a new file: everything that was acknowledged before the call,
-    /// touches included, as of one moment. Writers go on.
+    /// Writes a copy of the store to a new file. It holds every change acknowledged before the
+    /// call, touches included, as of one moment. Writers go on meanwhile.
     ///
     /// # Durability
     ///
     /// The new file has mode 0600. It appears once it is complete, verified page by page and on the
-    /// disk, or not at all: a killed process leaves no more than a file whose name begins with
-    /// `.sessile-`, which the next backup to the same place removes.
+    /// disk, or not at all. A killed process leaves at most a file whose name begins with
+    /// `.sessile-`; the next backup to the same place removes it.
     ///
     /// # Cost
     ///
-    /// A pass over all sessions, and the writing of the new file. The store's file cannot reuse
-    /// space meanwhile, so that it grows by what is written to it. Memory use does not grow with
-    /// the number of sessions.
+    /// A pass over all sessions, and the write of the new file. The store's file cannot reuse space
+    /// meanwhile, so it grows by the data written to it. Memory use does not grow with the number
+    /// of sessions.
     ///
     /// # Security
     ///
-    /// The copy holds what the store holds: no session id, so that it gives nobody a login, but
-    /// users and contents in clear. Sessions that end later live on in it; see [`LeaveOut`] for
-    /// what must not come back.
+    /// The copy holds no session id, so it gives nobody a login; users and contents are in clear,
+    /// as in the store. Sessions that end after the backup are still in it; see [`LeaveOut`] for
+    /// sessions that must not come back.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) if there is something at the path already, or no folder;
-    /// [`Error::StorageFull`](crate::Error::StorageFull) without room for the copy. A damaged
-    /// record is no error: it is left out, and [named](BackupReport::damaged).
+    /// [`Error::Io`](crate::Error::Io) if something exists at the path, or its folder does not;
+    /// [`Error::StorageFull`](crate::Error::StorageFull) if the copy does not fit. A damaged record
+    /// is no error: it is left out, and [listed](BackupReport::damaged).
     ///
     /// # Examples
     ///
@@ -82,13 +82,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.backup_with(path, &LeaveOut::nothing(), &mut |_| std::ops::ControlFlow::Continue(()))
     }
 
-    /// As [`backup`](Self::backup), without some sessions, with a callback that is told how far it
-    /// has come, and may call it off.
+    /// As [`backup`](Self::backup), but leaves out some sessions, and reports its progress to a
+    /// callback, which may call the backup off.
     ///
     /// # Errors
     ///
-    /// As for [`backup`](Self::backup), and [`Error::CalledOff`](crate::Error::CalledOff); nothing
-    /// is left then.
+    /// As for [`backup`](Self::backup), and [`Error::CalledOff`](crate::Error::CalledOff); no file
+    /// remains then.
     ///
     /// # Examples
     ///
@@ -137,17 +137,16 @@ impl Inspector {
     }
 }
 
-/// Makes a store of a backup. The backup is locked and read, never written to.
+/// Restores a store from a backup. The backup is locked and read, never written to.
 ///
-/// With `replace`, a store that is at `path` gives way to it in one step, if no program has it
-/// open. Until then the new one is beside it, with `.restored` behind its name.
+/// With `replace`, the new store replaces the one at `path` in one step, if no program has that
+/// open. Until then the new store is beside it, with the suffix `.restored`.
 ///
 /// # Errors
 ///
 /// As for [`SessionStore::backup_with`]; [`Error::AlreadyOpen`](crate::Error::AlreadyOpen) if a
-/// program has the store open that is to be replaced;
-/// [`Error::DamagedFile`](crate::Error::DamagedFile) for a backup that is not as it was written,
-/// for which there is [`salvage`](crate::salvage()).
+/// program has the store at `path` open; [`Error::DamagedFile`](crate::Error::DamagedFile) for a
+/// damaged backup, which [`salvage`](crate::salvage()) can rescue.
 ///
 /// # Examples
 ///
@@ -178,7 +177,7 @@ pub fn restore(
     copy_to(source.engine(), new, "restore", leave_out, progress)
 }
 
-/// A backup on another storage.
+/// Writes a backup to another storage.
 #[cfg(feature = "testing")]
 pub(crate) fn backup_to<C: Serialize + DeserializeOwned>(
     store: &SessionStore<C>,

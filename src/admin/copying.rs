@@ -1,4 +1,4 @@
-//! What every copy of a store has in common: which sessions it takes, and how far it has come.
+//! The common parts of every copy of a store: the sessions that it includes, and its progress.
 
 use std::ops::ControlFlow;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserId;
 
-/// How far a copy has come.
+/// The progress of a copy.
 ///
 /// # Examples
 ///
@@ -17,23 +17,23 @@ use crate::session::user::UserId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Sessions that were looked at.
+    /// Sessions processed so far.
     pub done: u64,
-    /// How many there are in all, if that is known.
+    /// All sessions to process, if their number is known.
     pub total: Option<u64>,
 }
 
-/// What a copy calls now and then; `Break` calls the copy off.
+/// Called during a copy with its progress; `Break` calls the copy off.
 pub type OnProgress<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
-/// Which sessions a copy leaves out. By default none.
+/// The sessions that a copy leaves out. Default: none.
 ///
 /// # Examples
 ///
 /// ```
 /// use sessile::admin::LeaveOut;
 ///
-/// // What was logged in before the break-in must not come back, nor anything of Mallory.
+/// // Logins from before the break-in must not come back, nor any session of Mallory.
 /// let since = std::time::SystemTime::UNIX_EPOCH;
 /// let leave_out = LeaveOut::nothing().created_before(since).user("mallory");
 /// ```
@@ -45,18 +45,18 @@ pub struct LeaveOut {
 }
 
 impl LeaveOut {
-    /// Everything is copied.
+    /// Leaves nothing out.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// The sessions of this user, besides others.
+    /// Leaves out the sessions of this user too.
     pub fn user(mut self, user: impl Into<UserId>) -> Self {
         self.users.push(user.into());
         self
     }
 
-    /// Sessions that were created before this moment.
+    /// Leaves out sessions that were created before this moment.
     pub fn created_before(self, moment: SystemTime) -> Self {
         Self { created_before: Some(moment), ..self }
     }
@@ -68,10 +68,10 @@ impl LeaveOut {
     }
 }
 
-/// How many keys a report of a copy names; it counts the others.
+/// The most keys that a report of a copy lists. The others are only counted.
 pub(super) const MAX_KEYS: usize = 1_000;
 
-/// Keys of which only so many are kept, and the others counted.
+/// A list of keys that keeps a limited number, and counts the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     keys: Vec<SessionKey>,
@@ -86,20 +86,20 @@ impl Keys {
         }
     }
 
-    /// The first 1,000 of them.
+    /// Returns the first 1,000 keys.
     #[must_use]
     pub fn first(&self) -> &[SessionKey] {
         &self.keys
     }
 
-    /// How many there are.
+    /// Returns the number of all keys.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
     }
 }
 
-/// Tells how far a copy has come, after every so many sessions.
+/// Reports the progress of a copy, once every 256 sessions.
 pub(super) struct Steps<'a, 'p> {
     pub(super) action: &'static str,
     pub(super) progress: Progress,
@@ -107,12 +107,22 @@ pub(super) struct Steps<'a, 'p> {
 }
 
 impl Steps<'_, '_> {
-    const EVERY: u64 = 256;
+    pub(super) const EVERY: u64 = 256;
 
-    /// One more session; an error if the copy was called off.
+    /// Counts one more session; fails if the copy was called off.
     pub(super) fn step(&mut self) -> Result<()> {
         self.progress.done += 1;
         match self.progress.done % Self::EVERY {
+            0 => self.tell(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the progress again while records pass that are counted already, so that the copy can be
+    /// called off.
+    pub(super) fn pass_by(&mut self, passed: &mut u64) -> Result<()> {
+        *passed += 1;
+        match *passed % Self::EVERY {
             0 => self.tell(),
             _ => Ok(()),
         }
@@ -126,8 +136,8 @@ impl Steps<'_, '_> {
     }
 }
 
-/// Every sound record of an engine, as of one moment where the engine can show one; damaged ones
-/// are named.
+/// Visits every sound record of an engine, as of one moment if the engine can show one. Lists the
+/// damaged ones.
 pub(super) fn for_each_record(
     engine: &dyn Engine,
     steps: &mut Steps<'_, '_>,

@@ -1,4 +1,4 @@
-//! One stored session as an operator sees it: all of its record, and no id, which is not stored.
+//! One stored session as an operator sees it: its whole record, without an id, which is not stored.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -11,12 +11,12 @@ use crate::session::user::UserId;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// A stored session: what its record holds, under the timeouts that its [`Inspector`] goes by.
+/// A stored session: its record, under the timeouts that its [`Inspector`] uses.
 ///
 /// # Security
 ///
-/// It holds no credential; the content may be confidential all the same. `Debug` shows neither the
-/// content nor the CSRF token.
+/// It holds no credential, but the content may be confidential. `Debug` shows neither the content
+/// nor the CSRF token.
 ///
 /// # Examples
 ///
@@ -37,87 +37,87 @@ impl StoredSession {
         Self { key, record, timeouts: moment.timeouts, expired }
     }
 
-    /// The session's key.
+    /// Returns the session's key.
     #[must_use]
     pub const fn key(&self) -> SessionKey {
         self.key
     }
 
-    /// Whose session it is, if anybody's.
+    /// Returns the session's user, if it has one.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
         self.record.user_id()
     }
 
-    /// When the session was created.
+    /// Returns when the session was created.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
         self.record.created_at().to_system_time()
     }
 
-    /// When the session was last active.
+    /// Returns when the session was last active.
     #[must_use]
     pub fn last_active(&self) -> SystemTime {
         self.record.last_active().to_system_time()
     }
 
-    /// When the session expires if nothing touches it.
+    /// Returns when the session expires if nothing extends it.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.record.deadline(&self.timeouts).to_system_time()
     }
 
-    /// Whether it is expired, and so absent to every program; it waits for a sweep.
+    /// Whether the session is expired: absent to every program, and deleted by the next sweep.
     #[must_use]
     pub const fn is_expired(&self) -> bool {
         self.expired
     }
 
-    /// How often it was saved: 1 when created.
+    /// Returns how often the session was saved: 1 when created.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.record.revision()
     }
 
-    /// The inactivity timeout of its own, if it has one.
+    /// Returns the session's own inactivity timeout, if it has one.
     #[must_use]
     pub fn own_inactivity(&self) -> Option<Duration> {
         self.record.own_timeouts().inactivity_ms.map(Duration::from_millis)
     }
 
-    /// The absolute timeout of its own, if it has one.
+    /// Returns the session's own absolute timeout, if it has one.
     #[must_use]
     pub fn own_absolute(&self) -> Option<Duration> {
         self.record.own_timeouts().absolute_ms.map(Duration::from_millis)
     }
 
-    /// Whether it was created with a CSRF token. The token itself is not shown.
+    /// Whether the session has a CSRF token. The token itself is not shown.
     #[must_use]
     pub fn has_csrf_token(&self) -> bool {
         self.record.csrf_token().is_some()
     }
 
-    /// The version of the content's type.
+    /// Returns the version of the content's type.
     #[must_use]
     pub fn content_version(&self) -> u32 {
         self.record.stored_content().version()
     }
 
-    /// The content as it is stored, without the digest of its shape. It describes itself only where
-    /// it is [`json`](Self::json).
+    /// Returns the content as stored, without the digest of its shape. These bytes are
+    /// self-describing only if there is [`json`](Self::json).
     #[must_use]
     pub fn content(&self) -> &[u8] {
         self.record.stored_content().bytes()
     }
 
-    /// The content as a JSON text, where it is [`Attributes`](crate::Attributes) or
-    /// [`Json`](crate::Json); `None` if it is of a type of the program's, or cannot be read.
+    /// Returns the content as a JSON text, if it is [`Attributes`](crate::Attributes) or
+    /// [`Json`](crate::Json); `None` if it has a type of the program, or cannot be read.
     #[must_use]
     pub fn json(&self) -> Option<String> {
         self.record.stored_content().to_json().ok().flatten()
     }
 
-    /// The content as [`Attributes`]; `None` if it is something else.
+    /// Returns the content as [`Attributes`]; `None` if it is something else.
     #[must_use]
     pub fn attributes(&self) -> Option<Attributes> {
         let content = self.record.stored_content();

@@ -1,14 +1,15 @@
-//! A handle for operators: it needs no content type, and changes nothing on its own.
+//! A handle for operators: it needs no content type, and changes nothing unasked.
 //!
-//! Invariant: opening one never creates a store, never sweeps, and never puts timeouts on record.
-//! It tells live from expired by the timeouts that are there, and by the clock that its store goes
-//! by.
+//! Invariant: opening an inspector never creates a store, never sweeps, and never puts timeouts on
+//! record. It tells live sessions from expired ones by the timeouts on record, and by the clock of
+//! the store.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::admin::copying::{OnProgress, Progress, Steps};
 use crate::admin::entry::StoredSession;
 use crate::admin::overview::Overview;
 use crate::engine::contract::Engine;
@@ -24,23 +25,24 @@ use crate::time::clock::{Clock, SystemClock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// What is called for each session, or for the error of one damaged record; `Break` ends the pass.
+/// Called with each session, or with the error of one damaged record; `Break` ends the pass.
 pub type VisitSession<'a> = dyn FnMut(Result<StoredSession>) -> Result<ControlFlow<()>> + 'a;
 
-/// What is called for each user, with the number of their live sessions; `Break` ends the pass.
+/// Called with each user and the number of their live sessions; `Break` ends the pass.
 pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + 'a;
 
-/// A look into a store from outside its program: without its content type, its name of the content
-/// or its timeouts.
+/// Inspects a store from outside its program, without its content type, its content's name or its
+/// timeouts.
 ///
-/// Opening one creates nothing, sweeps nothing and puts no timeouts on record. It goes by the
-/// timeouts that the store's program put on record, and by the server's clock where there is a
-/// server, so that a tool cannot delete what the program keeps. There is no background thread.
+/// Opening an inspector creates nothing, sweeps nothing and puts no timeouts on record. It uses the
+/// timeouts that the store's program put on record, and the server's clock if there is a server, so
+/// that a tool cannot delete sessions that the program keeps. It has no background thread.
 ///
-/// An engine may make something as it connects, before there is an inspector: those of PostgreSQL
-/// and MySQL make their tables where they are missing.
+/// An engine may create something when it connects, before there is an inspector: the engines of
+/// PostgreSQL and MySQL create their missing tables.
 ///
-/// A file is locked while it is open: a running program has to be asked through a store of its own.
+/// A file is locked while it is open, so an inspector cannot open the file of a running program.
+/// Such a program must inspect its own store.
 ///
 /// # Examples
 ///
@@ -69,29 +71,29 @@ pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + '
 #[derive(Debug)]
 pub struct Inspector {
     engine: Arc<dyn Engine>,
-    /// `None` for the server's clock, or else this machine's.
+    /// `None`: the server's clock, or this machine's if there is no server.
     clock: Option<Arc<dyn Clock>>,
     on_record: Option<Timeouts>,
     timeouts: Timeouts,
 }
 
 impl Inspector {
-    /// Opens a store's file, which has to be there.
+    /// Opens the file of a store, which must exist.
     ///
     /// # Errors
     ///
-    /// As for [`Builder::open_existing`](crate::Builder::open_existing); content of any name will
-    /// do.
+    /// As for [`Builder::open_existing`](crate::Builder::open_existing), but with content of any
+    /// name.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let options = RedbOptions::new().create_missing(false).compact_on_open(false);
         Self::on(RedbEngine::open_with(path, &options)?)
     }
 
-    /// Looks into what an engine holds.
+    /// Inspects the store on an engine.
     ///
     /// # Errors
     ///
-    /// When the engine fails.
+    /// If the engine fails.
     pub fn on(engine: impl Engine) -> Result<Self> {
         let on_record = on_record(&engine)?;
         Ok(Self {
@@ -102,46 +104,58 @@ impl Inspector {
         })
     }
 
-    /// Where the time comes from. Default: the server's clock, where the engine has a server, as
-    /// for its store; the program's clock, through the door of a running program; else
-    /// [`SystemClock`].
+    /// Sets the clock. Default: the server's clock if the engine has a server, as for its store;
+    /// through the admin socket of a running program, that program's clock; else [`SystemClock`].
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// The time by which this tells live from expired: see [`with_clock`](Self::with_clock).
+    /// Returns the time that tells live sessions from expired ones: see
+    /// [`with_clock`](Self::with_clock).
     ///
     /// # Errors
     ///
-    /// When the engine fails, or a clock shows a time before 1970.
+    /// If the engine fails, or a clock shows a time before 1970.
     pub fn now(&self) -> Result<SystemTime> {
         Ok(self.moment()?.now.to_system_time())
     }
 
-    /// Goes by these timeouts, instead of those on record, which stay there.
+    /// Uses these timeouts in place of those on record, which stay there.
     #[must_use]
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
 
-    /// The timeouts on record: those of the program that opened the store last. `None` if none has;
-    /// then sessions without timeouts of their own count as live.
+    /// Returns the timeouts that the store's program put on record last. `None` if it has put none
+    /// there; then sessions without their own timeouts count as live.
     #[must_use]
     pub const fn timeouts_on_record(&self) -> Option<Timeouts> {
         self.on_record
     }
 
-    /// Numbers about the store: a pass over all sessions, and one over all users. Memory use does
-    /// not grow with their number.
+    /// Returns statistics of the store. Costs a pass over all sessions and one over all users.
+    /// Memory use does not grow with their number.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read. Damaged records are counted.
+    /// If the store cannot be read. Damaged records are counted.
     pub fn overview(&self) -> Result<Overview> {
+        self.overview_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`overview`](Self::overview), but reports its progress to a callback, which may call the
+    /// passes off.
+    ///
+    /// # Errors
+    ///
+    /// As for [`overview`](Self::overview), and [`Error::CalledOff`].
+    pub fn overview_with(&self, progress: &mut OnProgress<'_>) -> Result<Overview> {
         let moment = self.moment()?;
+        let mut steps = self.steps("pass over all sessions", progress)?;
         let mut overview = Overview::new(self.engine.stats()?);
         self.engine.scan(None, &mut |_, record| {
+            steps.step()?;
             match record {
                 Ok(record) => overview.add(&record, moment),
                 Err(Error::DamagedRecord { .. }) => overview.damaged += 1,
@@ -151,6 +165,9 @@ impl Inspector {
         })?;
         self.engine.scan_users(None, moment, &mut |_, _| {
             overview.users += 1;
+            if overview.users.is_multiple_of(Steps::EVERY) {
+                steps.tell()?;
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         let name = self.engine.load_meta(CONTENT_NAME)?;
@@ -164,11 +181,12 @@ impl Inspector {
         Ok(overview)
     }
 
-    /// Shows every session after a key, expired ones included, in the order of their keys.
+    /// Calls `visit` for every session after a key, expired ones included, in the order of the
+    /// keys.
     ///
     /// # Errors
     ///
-    /// The first error that `visit` returns, or when the store cannot be read.
+    /// The first error that `visit` returns, or if the store cannot be read.
     pub fn sessions(&self, after: Option<&SessionKey>, visit: &mut VisitSession<'_>) -> Result<()> {
         let moment = self.moment()?;
         self.engine.scan(after, &mut |key, record| {
@@ -176,7 +194,7 @@ impl Inspector {
         })
     }
 
-    /// Shows every session of a user, expired ones included.
+    /// Calls `visit` for every session of a user, expired ones included.
     ///
     /// # Errors
     ///
@@ -188,11 +206,11 @@ impl Inspector {
         })
     }
 
-    /// Shows every user with a live session.
+    /// Calls `visit` for every user with a live session.
     ///
     /// # Errors
     ///
-    /// The first error that `visit` returns, or when the store cannot be read.
+    /// The first error that `visit` returns, or if the store cannot be read.
     pub fn users(&self, visit: &mut VisitUserId<'_>) -> Result<()> {
         self.engine.scan_users(None, self.moment()?, &mut |user, sessions| match user.to_id() {
             Some(user) => visit(user, sessions),
@@ -200,31 +218,31 @@ impl Inspector {
         })
     }
 
-    /// One session, expired or not; `None` if there is no record under the key.
+    /// Returns one session, expired or not; `None` if there is no record under the key.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`], or when the store cannot be read.
+    /// [`Error::DamagedRecord`], or if the store cannot be read.
     pub fn session(&self, key: &SessionKey) -> Result<Option<StoredSession>> {
         let moment = self.moment()?;
         let record = self.engine.load(key, Moment::BEGINNING)?;
         Ok(record.map(|record| StoredSession::new(*key, record, moment)))
     }
 
-    /// Ends a session. `false` if there was no live one; a damaged record counts as one.
+    /// Ends a session; `false` if there was no live one. A damaged record counts as a live session.
     ///
     /// # Durability
     ///
-    /// One durable commit, as for all that end sessions here.
+    /// One durable commit, as for every method here that ends sessions.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written.
+    /// If the store cannot be written.
     pub fn revoke(&self, key: &SessionKey) -> Result<bool> {
         Ok(self.engine.remove(key, None, self.moment()?)?.is_some())
     }
 
-    /// Ends every session of a user, and says how many.
+    /// Ends every session of a user, and returns how many.
     ///
     /// # Errors
     ///
@@ -234,8 +252,8 @@ impl Inspector {
         Ok(ended.len() as u64)
     }
 
-    /// Ends every other session of the user whose session is `keep`, and says how many; `None` if
-    /// there is no such session.
+    /// Ends every other session of the user with the session `keep`, and returns how many; `None`
+    /// if there is no such session.
     ///
     /// # Errors
     ///
@@ -245,8 +263,8 @@ impl Inspector {
         Ok(ended.map(|ended| ended.len() as u64))
     }
 
-    /// Ends every session of every user, in one step, and says how many live ones there were
-    /// before.
+    /// Ends every session of every user, in one step, and returns the number of live ones before
+    /// it.
     ///
     /// # Errors
     ///
@@ -257,23 +275,23 @@ impl Inspector {
         Ok(sessions)
     }
 
-    /// Deletes what is expired, and says how many sessions went. `progress` is told after each step
-    /// how many have gone so far, and may end it.
+    /// Deletes expired sessions and returns how many. After each step but the last, `progress` gets
+    /// the number deleted so far; its `Break` ends the sweep.
     ///
-    /// It goes by the timeouts on record. Under others, of [`with_timeouts`](Self::with_timeouts),
-    /// it passes over all sessions first and last.
+    /// It goes by the timeouts on record. With others, from [`with_timeouts`](Self::with_timeouts),
+    /// it makes a pass over all sessions before and after.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. What earlier steps have deleted is deleted.
+    /// If the store cannot be written. Sessions that earlier steps deleted stay deleted.
     pub fn sweep(&self, progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64> {
         if Some(self.timeouts) == self.on_record {
             return self.sweep_by_index(progress);
         }
         self.engine.reindex(&self.timeouts)?;
         let swept = self.sweep_by_index(progress);
-        // It moved index entries to the deadlines that it went by, which may be later than those of
-        // the store: also where it failed, or was ended early.
+        // The sweep moved index entries to its own deadlines, which may be later than the store's.
+        // So the index is rebuilt, even after a failure or an early end.
         let reindexed = match on_record(&*self.engine) {
             Ok(Some(timeouts)) => self.engine.reindex(&timeouts),
             Ok(None) => Ok(()),
@@ -293,24 +311,45 @@ impl Inspector {
         }
     }
 
-    /// Looks through the whole store for what is wrong, as
-    /// [`SessionStore::check`](crate::SessionStore::check) does, except for the content, whose type
-    /// is not known here.
+    /// Checks the whole store for damage, as [`SessionStore::check`](crate::SessionStore::check)
+    /// does, but not the content, whose type is unknown here.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read. What is wrong in it is no error but in the report.
+    /// If the store cannot be read. Problems that the check finds are in the report, not an error.
     pub fn check(&self) -> Result<CheckReport> {
-        CheckReport::of(&*self.engine, self.moment()?, &mut |_, _| None)
+        self.check_with(&mut |_| ControlFlow::Continue(()))
     }
 
-    /// Writes what is in memory only, and closes the store.
+    /// As [`check`](Self::check), but reports its progress to a callback, which may call the check
+    /// off.
     ///
     /// # Errors
     ///
-    /// When that fails.
+    /// As for [`check`](Self::check), and [`Error::CalledOff`].
+    pub fn check_with(&self, progress: &mut OnProgress<'_>) -> Result<CheckReport> {
+        let mut steps = self.steps("check", progress)?;
+        CheckReport::of(&*self.engine, self.moment()?, &mut |_| steps.step().map(|()| None))
+    }
+
+    /// Writes the changes that are in memory only, and closes the store.
+    ///
+    /// # Errors
+    ///
+    /// If writing or closing fails.
     pub fn close(self) -> Result<()> {
         self.engine.close()
+    }
+
+    fn steps<'a, 'p>(
+        &self,
+        action: &'static str,
+        told: &'a mut OnProgress<'p>,
+    ) -> Result<Steps<'a, 'p>> {
+        let progress = Progress { done: 0, total: Some(self.engine.stats()?.stored) };
+        let mut steps = Steps { action, progress, told };
+        steps.tell()?;
+        Ok(steps)
     }
 
     pub(super) fn engine(&self) -> &dyn Engine {
@@ -329,7 +368,7 @@ impl Inspector {
     }
 }
 
-/// The timeouts that an engine has on record.
+/// Returns the timeouts that an engine has on record.
 pub(super) fn on_record(engine: &dyn Engine) -> Result<Option<Timeouts>> {
     Ok(engine.load_meta(TIMEOUTS)?.and_then(|bytes| Timeouts::from_bytes(&bytes)))
 }

@@ -1,8 +1,8 @@
-//! What an operator does with a store, whatever content it holds: look into it, end sessions, check
-//! it, and take copies of it.
+//! Tools for operators, whatever content a store holds: inspect it, end sessions, check it, and
+//! copy it.
 //!
 //! Everything here works on an [`Engine`](crate::Engine) and on records, so it needs no content
-//! type. The package `sessile-cli` is a command line over it.
+//! type. The package `sessile-cli` is a command line for it.
 
 pub(crate) mod archive;
 pub(crate) mod backup;
@@ -10,17 +10,17 @@ pub(crate) mod copying;
 pub(crate) mod entry;
 pub(crate) mod inspector;
 pub(crate) mod overview;
-#[cfg(all(feature = "admin", unix))]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "admin", unix))))]
+#[cfg(feature = "admin")]
+#[cfg_attr(docsrs, doc(cfg(feature = "admin")))]
 pub(crate) mod socket;
 pub(crate) mod transfer;
 
-pub use archive::{ExportReport, ImportOptions, ImportReport};
+pub use archive::{ExportReport, ImportOptions, ImportReport, verify_archive};
 pub use backup::{BackupReport, restore};
 pub use copying::{Keys, LeaveOut, OnProgress, Progress};
 pub use entry::StoredSession;
 pub use inspector::{Inspector, VisitSession, VisitUserId};
 pub use overview::{Histogram, Overview};
-#[cfg(all(feature = "admin", unix))]
+#[cfg(feature = "admin")]
 pub use socket::{AdminSocket, RunningStore};
 pub use transfer::{TransferReport, transfer};

@@ -1,4 +1,4 @@
-//! A store in numbers: what a pass over all its records tells.
+//! Statistics of a store, from a pass over all its records.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use crate::record::Record;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// A store in numbers, as [`Inspector::overview`](super::Inspector::overview) gives them.
+/// Statistics of a store, as [`Inspector::overview`](super::Inspector::overview) returns them.
 ///
 /// # Examples
 ///
@@ -17,24 +17,33 @@ use crate::time::timeouts::Timeouts;
 pub struct Overview {
     /// Live sessions.
     pub sessions: u64,
-    /// Sessions that are expired and not swept yet.
+    /// Sessions that are expired but not swept yet.
     pub expired: u64,
-    /// Live sessions of some user.
+    /// Live sessions with a user.
     pub with_user: u64,
-    /// Different users with a live session.
+    /// Users with a live session.
     pub users: u64,
-    /// Records that are damaged; they count nowhere else.
+    /// Damaged records; no other number counts them.
     pub damaged: u64,
     /// When the oldest live session was created.
     pub oldest: Option<SystemTime>,
     /// When the newest live session was created.
     pub newest: Option<SystemTime>,
-    /// How long the live sessions have, in milliseconds, if nothing touches them.
+    /// The time until expiry of the live sessions, in milliseconds, if nothing extends them.
     pub time_left: Histogram,
     /// The length of the live sessions' content, in bytes.
     pub content_len: Histogram,
-    /// The size of the file, in bytes; `None` where there is no file.
+    /// The size of the file in bytes; `None` if the engine has no file.
     pub file_bytes: Option<u64>,
+    /// How many bytes of the file its live pages took when it was opened; the others are free, or
+    /// the log's. `None` if they were not counted.
+    pub live_bytes: Option<u64>,
+    /// The length of the file's write-ahead log in bytes; `None` if the file has none.
+    pub log_bytes: Option<u64>,
+    /// How many of these bytes hold changes that the tables lack.
+    pub log_used_bytes: Option<u64>,
+    /// The version of the file's format; `None` if the engine has no file.
+    pub format: Option<u64>,
     /// Touches that are in memory only.
     pub pending_touches: u64,
     /// The name of the content, if the program named one.
@@ -45,7 +54,7 @@ pub struct Overview {
     pub timeouts: Option<Timeouts>,
 }
 
-/// How many of something were at most so large, bucket by bucket.
+/// Counts values in buckets by their upper bounds.
 ///
 /// # Examples
 ///
@@ -62,7 +71,7 @@ pub struct Overview {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     bounds: Vec<u64>,
-    /// One more than there are bounds.
+    /// One more than the bounds.
     counts: Vec<u64>,
 }
 
@@ -74,13 +83,13 @@ const TIME_LEFT: &[u64] =
 const CONTENT_LEN: &[u64] = &[64, 256, 1_024, 4_096, 16_384, 65_536, 1_048_576];
 
 impl Histogram {
-    /// Nothing is counted yet. The bounds are in ascending order.
+    /// Makes a histogram with no counts. The bounds must be in ascending order.
     #[must_use]
     pub fn new(bounds: &[u64]) -> Self {
         Self { bounds: bounds.into(), counts: vec![0; bounds.len() + 1] }
     }
 
-    /// Counts one.
+    /// Counts one value.
     pub fn add(&mut self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get_mut(bucket) {
@@ -88,8 +97,8 @@ impl Histogram {
         }
     }
 
-    /// The buckets from the lowest on: the greatest value that belongs to it, `None` in the last,
-    /// and how many do.
+    /// Iterates over the buckets from the lowest: the greatest value of each, `None` for the last,
+    /// and its count.
     pub fn buckets(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         let bounds = self.bounds.iter().copied().map(Some).chain([None]);
         bounds.zip(self.counts.iter().copied())
@@ -102,6 +111,10 @@ impl Overview {
             time_left: Histogram::new(TIME_LEFT),
             content_len: Histogram::new(CONTENT_LEN),
             file_bytes: engine.file_bytes,
+            live_bytes: engine.live_bytes,
+            log_bytes: engine.log_bytes.map(|(length, _)| length),
+            log_used_bytes: engine.log_bytes.map(|(_, used)| used),
+            format: engine.format,
             pending_touches: engine.pending_touches,
             ..Self::default()
         }

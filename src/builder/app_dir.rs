@@ -1,6 +1,7 @@
-//! The store of a desktop program, in the folder that the system has for a program's data.
+//! Opens the store of a desktop program, in the system's folder for a program's data.
 //!
-//! Invariant: a folder that is made here is for the user alone; one that is there stays as it is.
+//! Invariant: a folder created here is accessible to its user only; an existing one is left as it
+//! is.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -14,10 +15,10 @@ use crate::builder::Builder;
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
 
-/// The file's name in that folder.
+/// The name of the file in that folder.
 const FILE: &str = "sessions.redb";
 
-/// Which characters of a name could lead out of the folder that it is to name.
+/// Characters of a name that could lead out of the folder.
 const SEPARATORS: [char; 4] = ['/', '\\', ':', '\0'];
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -34,9 +35,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
 }
 
 impl<C: Serialize + DeserializeOwned> Builder<C> {
-    /// Opens the file `sessions.redb` in the folder that the system has for this program's data on
-    /// this machine. A missing folder is created, on Unix with mode 0700; a missing file, with
-    /// 0600.
+    /// Opens the file `sessions.redb` in the system's folder for this program's data on this
+    /// machine. On Unix a missing folder is created with mode 0700, and a missing file with 0600.
     ///
     /// | system | folder, for `("org", "Example Ltd", "Notes")` |
     /// |---|---|
@@ -44,16 +44,17 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// | macOS | `~/Library/Application Support/org.Example-Ltd.Notes` |
     /// | Windows | `%LOCALAPPDATA%\Example Ltd\Notes\data` |
     ///
-    /// The crate `directories` says which it is, after the XDG base directory specification,
-    /// Apple's guidelines and Windows' known folders. On Windows the folder's own rights keep other
-    /// users out. A second start of the program is told [`Error::AlreadyOpen`]; with
+    /// The crate `directories` finds the folder by the XDG base directory specification, Apple's
+    /// guidelines and Windows' known folders. On Windows the folder's own permissions keep other
+    /// users out. A second start of the program fails with [`Error::AlreadyOpen`]. With
     /// [`open_timeout`](Self::open_timeout) it waits for one that is about to end.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a name that is empty (the application's) or holds one of `/`,
-    /// `\`, `:` or a zero byte, and for the name `..`; [`Error::Io`], with the folder's path, if
-    /// there is no home folder or the folder cannot be made; and as for [`open`](Self::open).
+    /// [`Error::InvalidSetting`] for an empty application name, and for a name that contains `/`,
+    /// `\`, `:` or a zero byte or is `.` or `..`, white space left out. [`Error::Io`], with the
+    /// folder's path, if the folder cannot be created, and with the application's name as its path
+    /// if this user has no home folder. Also as for [`open`](Self::open).
     ///
     /// # Examples
     ///
@@ -77,13 +78,12 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 }
 
-/// The folder of [`Builder::open_in_app_dir`], for what a program keeps beside its store: the file
-/// with the id of a login that is kept, for instance. A missing folder is created, on Unix with
-/// mode 0700.
+/// Returns the folder of [`Builder::open_in_app_dir`], for a program's other files, such as the id
+/// of a stored login. A missing folder is created, on Unix with mode 0700.
 ///
 /// # Errors
 ///
-/// As for [`Builder::open_in_app_dir`], without those of [`open`](Builder::open).
+/// As for [`Builder::open_in_app_dir`], without the errors of [`open`](Builder::open).
 ///
 /// # Examples
 ///
@@ -103,7 +103,9 @@ fn find(qualifier: &str, organisation: &str, application: &str) -> Result<PathBu
     let names =
         [("qualifier", qualifier), ("organisation", organisation), ("application", application)];
     for (what, name) in names {
-        if name.contains(SEPARATORS) || matches!(name.trim(), "." | "..") {
+        // On Linux, white space within a name is left out of the folder's name.
+        let black: String = name.chars().filter(|letter| !letter.is_whitespace()).collect();
+        if name.contains(SEPARATORS) || matches!(black.as_str(), "." | "..") {
             return Err(Error::setting(what, "is to name a folder, and could lead out of it"));
         }
     }

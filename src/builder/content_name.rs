@@ -1,47 +1,41 @@
-//! Owns the names of a store's content: which one opens it, and how one takes the place of another.
+//! Owns the names of a store's content: which name opens the store, and how a new name replaces
+//! another.
 //!
-//! Invariant: every name that the content ever had opens it, until the names are taken off. So no
-//! release is locked out by a later one. A file in which nothing is stored takes any name besides:
-//! nothing can be misread there, and nobody is to be locked out by a name. What keeps content of
-//! one type from being read as another is the shape in each record; a name tells stores apart
-//! before anything is read.
+//! Invariant: every name that the content ever had opens the store, until the names are removed. So
+//! no later release locks an earlier one out. A file without records also takes any name: nothing
+//! can be misread there, and no name may lock a program out. The shape in each record keeps content
+//! of one type from being read as another; a name tells stores apart before anything is read.
 
 use std::ops::ControlFlow;
 
 use crate::engine::contract::Engine;
 use crate::error::{Error, Result};
-use crate::store::core::meta::CONTENT_NAME;
+use crate::store::core::meta::{CONTENT_NAME, SEPARATOR, rule_broken_by};
 
-/// Between two names; so no name may contain it.
-const SEPARATOR: char = '\0';
-
-/// How many names a store remembers, the current one included.
+/// How many names a store keeps, the current one included.
 const REMEMBERED: usize = 16;
 
-/// The longest name, in bytes.
-const MAX_LEN: usize = 255;
-
-/// The names of the content, as a program gives them.
+/// The names of the content that a program gives.
 pub(super) struct Names<'n> {
     pub(super) given: Option<&'n str>,
     pub(super) renamed: &'n [String],
     pub(super) users: Users,
 }
 
-/// Who may be at the records while names are compared.
+/// The programs that may use the records while names are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Users {
-    /// Whoever opens alone: a file is locked.
+    /// This program alone, which has locked the file.
     This,
-    /// Others as well, as on a server, whose store is empty for a moment only.
+    /// Other programs too, as on a server, where a store may stop being empty at any moment.
     PerhapsOthers,
 }
 
-/// Compares the program's name with those that the store holds, and notes down what is new.
+/// Compares the program's name with the store's names, and stores a new one.
 pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
     let stored = match (engine.load_meta(CONTENT_NAME)?, names.given) {
         (Some(stored), _) => stored,
-        // Another program may name it just now: both go by the name that is there then.
+        // Another program may set a name at this moment: both go by the name that was stored first.
         (None, Some(name)) => engine.init_meta(CONTENT_NAME, name.as_bytes())?,
         (None, None) => return Ok(()),
     };
@@ -61,8 +55,7 @@ pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
     engine.store_meta(CONTENT_NAME, kept.join("\0").as_bytes())
 }
 
-/// Whether not one record is there, expired or damaged ones included, and nobody is about to store
-/// one.
+/// Whether there is no record, expired or damaged ones included, and nobody else can store one.
 fn is_vacant(engine: &dyn Engine, users: Users) -> Result<bool> {
     let mut vacant = users == Users::This;
     if vacant {
@@ -86,14 +79,9 @@ fn mismatch(name: &str, held: &[&str]) -> Error {
     }
 }
 
-/// Whether a name can be kept.
+/// Checks that a name can be stored.
 pub(super) fn check(setting: &'static str, name: &str) -> Result<()> {
-    match name {
-        "" => Err(Error::setting(setting, "must have 1 to 255 bytes")),
-        name if name.len() > MAX_LEN => Err(Error::setting(setting, "must have 1 to 255 bytes")),
-        name if name.contains(SEPARATOR) => Err(Error::setting(setting, "must not contain NUL")),
-        _ => Ok(()),
-    }
+    rule_broken_by(name).map_or(Ok(()), |reason| Err(Error::setting(setting, reason)))
 }
 
 #[cfg(test)]
@@ -129,7 +117,7 @@ mod tests {
         assert_eq!(names(&engine), "cart");
     }
 
-    /// An engine on which another program names the content just after this one has looked.
+    /// An engine on which another program sets the name just after this one has looked.
     #[derive(Debug, Default)]
     struct Raced {
         inner: MemoryEngine,
@@ -161,7 +149,7 @@ mod tests {
                     assert!(matches!(settled, Err(Error::ContentMismatch { .. })), "{settled:?}");
                     assert_eq!(named, b"theirs");
                 }
-                // Nobody else has the file, and it is empty: any name will do.
+                // Nobody else has the file, and it is empty, so it takes any name.
                 Users::This => assert_eq!((settled.is_ok(), named), (true, b"ours\0theirs".into())),
             }
         }

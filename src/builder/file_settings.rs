@@ -1,6 +1,6 @@
-//! The settings of a file: durability, memory, and what opening does.
+//! The settings of a file: durability, memory, and the steps of opening.
 //!
-//! Invariant: a store that has no file takes none of them; naming one there is an error.
+//! Invariant: a store without a file takes none of them; setting one there is an error.
 
 use std::time::Duration;
 
@@ -10,35 +10,34 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::recovery::Recovery;
 use crate::error::{Error, Result};
 
-/// Settings of a store in a file. With an engine of one's own, in memory or on a server, each of
+/// Settings of a store in a file. For a store in memory, on a server or on your own engine, each of
 /// them is [`Error::InvalidSetting`].
 impl<C> Builder<C> {
-    /// When an acknowledged write is on the disk. Default: [`Durability::Immediate`].
+    /// Sets when an acknowledged write is on the disk. Default: [`Durability::Immediate`].
     pub fn durability(self, durability: Durability) -> Self {
         self.of_file("durability", |redb| redb.durability(durability))
     }
 
-    /// Memory for hot records and for pages of the file, in bytes; at least 1 MiB.
+    /// Sets the memory for hot records and for pages of the file, in bytes; at least 1 MiB.
     ///
-    /// Default: 1/32 of the memory that the machine or the container has, from 64 MiB to 512 MiB;
-    /// 64 MiB where the system does not say (anywhere but on Linux). It is a bound, and a small
-    /// store stays far below it. Three quarters hold records: 64 MiB keep about 100,000 sessions of
-    /// 256 bytes at hand, 512 MiB about 800,000. A read beyond them costs a look into the file.
+    /// Default: 1/32 of the memory of the machine or container, from 64 MiB to 512 MiB; 64 MiB if
+    /// the system does not report its memory (only Linux does). It is an upper bound, and a small
+    /// store stays far below it. Three quarters hold records: 64 MiB hold about 100,000 sessions of
+    /// 256 bytes, 512 MiB about 800,000. A read of any other session reads the file.
     pub fn cache_size(self, bytes: usize) -> Self {
         self.of_file("cache_size", |redb| redb.cache_size(bytes))
     }
 
-    /// Whether three quarters of [`cache_size`](Self::cache_size) hold records that are ready to
-    /// use. Default: `true`; a read that finds its record there walks no tree and checks no
-    /// checksum. With `false` all of it holds pages, which suits sessions that are rarely read
-    /// twice.
+    /// Sets whether three quarters of [`cache_size`](Self::cache_size) hold records ready for use.
+    /// Default: `true`; a read that finds its record there walks no tree and checks no checksum.
+    /// With `false` the whole cache holds pages, which suits sessions that are rarely read twice.
     pub fn record_cache(self, keep: bool) -> Self {
         self.of_file("record_cache", |redb| redb.record_cache(keep))
     }
 
-    /// How long [`open`](Self::open) waits for a file that another process holds, as when a program
-    /// is started while the one before it is still closing. Default: not at all; then, and once the
-    /// time is over, it is [`Error::AlreadyOpen`].
+    /// Sets how long [`open`](Self::open) waits for a file that another process has open, such as
+    /// an earlier start of the program that is still closing. Default: no wait. After the wait,
+    /// opening fails with [`Error::AlreadyOpen`].
     ///
     /// # Examples
     ///
@@ -51,34 +50,35 @@ impl<C> Builder<C> {
         Self { open_timeout: timeout, ..self.of_file("open_timeout", |redb| redb) }
     }
 
-    /// Whether opening verifies every page in use. Default: `true`; it costs about as much as
-    /// reading them once, on eight threads. A file that was not closed is verified either way; with
-    /// [`Durability::TwoPhase`] that takes reading it twice, on one thread.
+    /// Sets whether opening verifies every page in use. Default: `true`; it costs about as much as
+    /// one read of these pages, on eight threads. A file that was not closed is always verified;
+    /// with [`Durability::TwoPhase`] that takes two reads, on one thread.
     ///
     /// # Security
     ///
-    /// Without it a file that was damaged after it was closed may give wrong data, or end the
-    /// process.
+    /// Without this check, a file that was damaged after it was closed may return wrong data, or
+    /// end the process.
     pub fn verify_on_open(self, verify: bool) -> Self {
         self.of_file("verify_on_open", |redb| redb.verify_on_open(verify))
     }
 
-    /// Whether opening gives back the space of a file that is mostly empty: longer than 16 MiB and
-    /// than three times what its sessions need, as one mass deletion can leave it. Default: `true`,
-    /// since nobody else has the file then, and a file that is compact stays as it is. Compacting
-    /// costs about as much as writing the live sessions once; with `false` opening never takes that
-    /// long, and the file keeps its size, as it does without
-    /// [`verify_on_open`](Self::verify_on_open).
+    /// Sets whether opening returns the unused space of a file that is mostly empty: longer than 16
+    /// MiB and than three times the size of its sessions, as after a mass deletion. Default:
+    /// `true`, because nobody else has the file at that time. A compact file stays as it is.
+    /// Compacting costs about as much as writing the live sessions once. With `false`, or without
+    /// [`verify_on_open`](Self::verify_on_open), opening never takes that long and the file keeps
+    /// its size. `true` is refused without `verify_on_open`, because an unverified file may be
+    /// damaged.
     pub fn compact_on_open(self, compact: bool) -> Self {
         self.of_file("compact_on_open", |redb| redb.compact_on_open(compact))
     }
 
-    /// What to call while the file of a store that was not closed, because its process was killed
-    /// or the power was cut, is recovered: to show progress where there are millions of sessions,
-    /// or to call it off. Default: nothing.
+    /// Sets a callback for the recovery of a file that was not closed, because its process was
+    /// killed or the power was cut: to show progress with millions of sessions, or to abort.
+    /// Default: none.
     ///
-    /// It is called by the thread that opens, a few times, with a growing
-    /// [`progress`](Recovery::progress); not at all for a file that was closed.
+    /// The opening thread calls it a few times, with a growing [`progress`](Recovery::progress);
+    /// never for a file that was closed.
     ///
     /// # Examples
     ///
@@ -101,7 +101,7 @@ impl<C> Builder<C> {
         Self { redb: set(self.redb), of_file, ..self }
     }
 
-    /// Whether none of these was named, for a store that has no file.
+    /// Checks that none of these settings was set, for a store without a file.
     pub(super) fn check_without_file(&self) -> Result<()> {
         self.of_file.map_or(Ok(()), |setting| {
             Err(Error::setting(

@@ -1,4 +1,4 @@
-//! Every setting: its default, its range, what it changes and why it is what it is.
+//! Every setting of a store: its default, its range, its effect and the reason for it.
 
 #[cfg(feature = "app-dir")]
 pub(crate) mod app_dir;
@@ -30,7 +30,7 @@ use crate::store::codec::Migrate;
 use crate::time::clock::Clock;
 use crate::time::timeouts::Timeouts;
 
-/// Settings for a store. Every one has a default that is safe for production.
+/// Settings of a store. Every setting has a default that is safe for production.
 ///
 /// # Examples
 ///
@@ -62,11 +62,11 @@ pub struct Builder<C = Attributes> {
     renamed_content: Vec<String>,
     content_version: u32,
     migrate: Option<Migrate<C>>,
-    /// `None`: the server's that holds the sessions, else the system's.
+    /// `None`: the clock of the server that holds the sessions, if there is one, else the system's.
     clock: Option<Arc<dyn Clock>>,
     random: Arc<dyn RandomSource>,
     redb: RedbOptions,
-    /// The first setting of a file that was named.
+    /// The first file setting that was set.
     of_file: Option<&'static str>,
     engine: Option<Arc<dyn Engine>>,
     observing: Observing,
@@ -99,20 +99,22 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         }
     }
 
-    /// The timeouts of sessions without their own. Default: 15 minutes and 7 days.
+    /// Sets the timeouts of sessions without their own. Default: 15 minutes for inactivity, 7 days
+    /// absolute.
     ///
-    /// They apply at once to every such session in the file. Shorter ones than those on record cost
-    /// a pass over all sessions, and delete nothing until they are
+    /// They apply at once to every such session in the file. Shorter timeouts than those on record
+    /// cost a pass over all sessions, and delete nothing until they are
     /// [adopted](Self::adopt_shorter_timeouts).
     pub fn timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
     }
 
-    /// Adopts the timeouts at once though the store's file has longer ones on record. Default:
-    /// sweeps delete nothing for shorter ones until the store has been open for one full
+    /// Adopts shorter timeouts than those on record at once. Default: sweeps delete nothing for
+    /// shorter timeouts until the store has been open for one full
     /// [`sweep_interval`](Self::sweep_interval), or until
-    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). What
-    /// is expired under the store's own timeouts is absent either way.
+    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). A
+    /// session that is expired under the store's own timeouts is absent either way. A new store,
+    /// such as one in memory, has no longer timeouts on record.
     ///
     /// # Examples
     ///
@@ -136,30 +138,29 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { adopt_shorter_timeouts: true, ..self }
     }
 
-    /// The most bytes that a session's encoded content may take. Default: 64 KiB, since content
-    /// is read and written whole; at most 16 MiB. Larger content is refused with
-    /// [`Error::TooLarge`]; what is stored already stays readable.
+    /// Sets the most bytes of a session's encoded content. Default: 64 KiB, because content is read
+    /// and written whole; at most 16 MiB. Larger content is refused with [`Error::TooLarge`];
+    /// larger content that is already stored stays readable.
     pub fn max_content_len(self, bytes: usize) -> Self {
         Self { max_content_len: bytes, ..self }
     }
 
-    /// The most sessions that may exist at once. Default: 10,000,000, some 5 GB of small sessions,
-    /// so that a flood of new sessions ends before the disk does; at least 1. Another one is
-    /// refused with [`Error::Full`].
+    /// Sets the most sessions that may exist at once. Default: 10,000,000, about 5 GB of small
+    /// sessions, so that a flood of new sessions does not fill the disk; at least 1. A further
+    /// session is refused with [`Error::Full`].
     pub fn max_sessions(self, sessions: u64) -> Self {
         Self { max_sessions: sessions, ..self }
     }
 
-    /// The most live sessions that one user may have at once, and what becomes of one more: it is
-    /// refused, or the user's least recently active session ends (ASVS 5.0, 7.1.2). Default: no
-    /// limit; at least 1.
+    /// Sets the most live sessions of one user, and the policy for one more: it is refused, or the
+    /// user's least recently active session ends (ASVS 5.0, 7.1.2). Default: no limit; at least 1.
     ///
-    /// It holds whenever a session comes to a user: by `create_for_user`, or by
+    /// The limit applies whenever a user gets a session: by `create_for_user`, or by
     /// [`set_user`](crate::Session::set_user) and a save. It is part of the transaction that stores
-    /// the session: no number of threads gets past it. Sessions that are there already when a limit
-    /// is set or lowered stay until their user gets another one.
+    /// the session, so concurrent logins cannot exceed it. A new or lower limit leaves existing
+    /// sessions until their user gets another one.
     ///
-    /// A login then looks at all stored sessions of its user.
+    /// With a limit, each login reads all stored sessions of its user.
     ///
     /// # Examples
     ///
@@ -177,48 +178,49 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { user_limit: Some((sessions, policy)), ..self }
     }
 
-    /// How often touches are written, if no other write takes them along. Default: 1 second: what
-    /// a crash may take from a deadline; 1 ms to 1 hour.
+    /// Sets how often touches are written if no other write includes them. Default: 1 second, which
+    /// is the most that a crash may take from a deadline; 1 ms to 1 hour.
     pub fn touch_interval(self, interval: Duration) -> Self {
         Self { touch_interval: interval, ..self }
     }
 
-    /// How often expired sessions are deleted. Default: 60 seconds. Expired sessions are
-    /// invisible from their very millisecond; this is about disk space alone. 1 ms to 1 day.
+    /// Sets how often expired sessions are deleted. Default: 60 seconds; 1 ms to 1 day. Expired
+    /// sessions are invisible from their very millisecond, so this affects only disk space.
     pub fn sweep_interval(self, interval: Duration) -> Self {
         Self { sweep_interval: interval, ..self }
     }
 
-    /// Starts no background thread. The program calls
+    /// Starts no background threads. The program must call
     /// [`clean_up_expired`](crate::SessionStore::clean_up_expired) and
-    /// [`flush`](crate::SessionStore::flush) itself; until then touches ride only with other
-    /// writes.
+    /// [`flush`](crate::SessionStore::flush) itself. Until then, touches are written only with
+    /// other writes.
     pub fn manual_maintenance(self) -> Self {
         Self { manual_maintenance: true, ..self }
     }
 
-    /// A name for the content, kept in the file and compared whenever it is opened. Default: none,
-    /// which opens any store. 1 to 255 bytes.
+    /// Names the content; the name is stored in the file and compared at every opening. Default:
+    /// none, which opens any store. 1 to 255 bytes.
     ///
-    /// It tells stores apart before anything in them is read: a program that names its content does
-    /// not open the file of another one by mistake. A store without a name takes on the first that
-    /// it is opened with, and a file that holds no session another one besides. A program that
-    /// names nothing opens a named store too, so a release that adds a name can be rolled back.
+    /// The name tells stores apart before any session is read: a program that names its content
+    /// does not open another program's file by mistake. A store without a name takes the first one
+    /// it is opened with, and a file without sessions takes any name. A program without a name also
+    /// opens a named store, so a release that adds a name can be rolled back.
     ///
     /// # Errors
     ///
-    /// Opening is [`Error::ContentMismatch`] if the store has sessions and another name; see
-    /// [`rename_content`](Self::rename_content).
+    /// Opening fails with [`Error::ContentMismatch`] if the store has sessions and another name;
+    /// see [`rename_content`](Self::rename_content).
     pub fn content_name(self, name: impl Into<String>) -> Self {
         Self { content_name: Some(name.into()), ..self }
     }
 
-    /// A name that the content had before, and has no more: a store of that name takes on
-    /// [`content_name`](Self::content_name) when it is opened, or loses its names if there is none.
-    /// A store of another name is left as it is. May be called for several names.
+    /// Gives a former name of the content. A store of that name takes
+    /// [`content_name`](Self::content_name) when it is opened, or loses its names if no new one is
+    /// set. A store of another name is left as it is; a new store, such as one in memory, has no
+    /// former name. May be called for several names.
     ///
-    /// The earlier name opens the store as before, so the release before can be rolled back to: a
-    /// store keeps its last 16 names.
+    /// The former name still opens the store, so the previous release can be restored: a store
+    /// keeps its last 16 names.
     ///
     /// # Examples
     ///
@@ -239,16 +241,17 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         self
     }
 
-    /// The version of the content type, 1 or greater, and how to read earlier ones. Default: 0.
+    /// Sets the version of the content type, 1 or greater, and the migration from earlier versions.
+    /// Default: 0.
     ///
-    /// Every record carries the version it was written with. An older one is handed to `migrate`
-    /// when it is read, and stored in its new form when it is next saved; until then it stays as
-    /// it is. One from a newer version is [`Error::ContentMismatch`].
+    /// Every record carries the version that it was written with. The store passes an older record
+    /// to `migrate` when it is read, and stores the new form when the session is next saved; until
+    /// then the record stays as it is. A record of a newer version is [`Error::ContentMismatch`].
     ///
-    /// Raise it whenever a field or a variant of typed content is added, renamed, moved or given
-    /// another type. A change without it is no danger: what was written before is
-    /// [`Error::ContentMismatch`], never another value. Content in [`Json`](crate::Json) needs no
-    /// version for fields that come, with `#[serde(default)]`, and go.
+    /// Raise the version whenever a field or a variant of typed content is added, renamed, moved or
+    /// given another type. Forgetting to is not dangerous: reading an earlier record is then
+    /// [`Error::ContentMismatch`], never a wrong value. Content in [`Json`](crate::Json) needs no
+    /// version for fields that are added, with `#[serde(default)]`, or removed.
     ///
     /// # Examples
     ///
@@ -261,20 +264,20 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         Self { content_version: version, migrate: Some(Arc::new(migrate)), ..self }
     }
 
-    /// Where the time comes from. Default: the clock of the server that holds the sessions, where
-    /// there is one, so that all hosts go by one clock; else [`SystemClock`](crate::SystemClock).
+    /// Sets the clock. Default: the clock of the server that holds the sessions, if there is one,
+    /// so that all hosts use one clock; else [`SystemClock`](crate::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// Where session ids come from, for tests of what happens when that fails.
+    /// Sets the source of session ids, to test its failure.
     #[cfg(feature = "testing")]
     pub fn random_source(self, random: impl RandomSource) -> Self {
         Self { random: Arc::new(random), ..self }
     }
 
-    /// What holds the records, for [`build`](Self::build): an engine of your own, or one that is
-    /// shared. `Arc<E>` is an engine where `E` is.
+    /// Sets the engine that holds the records, for [`build`](Self::build): your own, or a shared
+    /// one. `Arc<E>` is an engine if `E` is.
     pub fn engine(self, engine: impl Engine) -> Self {
         Self { engine: Some(Arc::new(engine)), ..self }
     }

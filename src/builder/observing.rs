@@ -1,4 +1,4 @@
-//! Who is told what happens in a store.
+//! The observers of a store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,25 +10,25 @@ use crate::builder::Builder;
 use crate::store::events::dispatch::Events;
 use crate::store::events::{Event, Observer, Observers, built_in};
 
-/// What a builder knows of its observers.
+/// The observers that a builder has been given.
 #[derive(Default)]
 pub(super) struct Observing {
     named: Observers,
-    /// Whether opening the file has recovered it.
+    /// Whether opening recovered the file.
     recovered: Arc<AtomicBool>,
 }
 
 impl Observing {
-    /// What tells them, if there are any.
+    /// Returns the dispatcher of events, if there may be observers.
     pub(super) fn events(&self) -> Option<Box<Events>> {
         let mut observers = built_in();
         observers.extend(self.named.iter().cloned());
-        // Whoever comes through the door may watch, and comes later.
-        let may_come = cfg!(all(feature = "admin", unix));
+        // A client of the admin socket may watch events later.
+        let may_come = cfg!(feature = "admin");
         (may_come || !observers.is_empty()).then(|| Box::new(Events::new(observers)))
     }
 
-    /// What opening has found, once the store is there.
+    /// Reports a recovery of the file, once the store is open.
     pub(super) fn tell_of_opening(&self, events: Option<&Events>) {
         if let Some(events) = events.filter(|_| self.recovered.load(Ordering::Acquire)) {
             events.tell(&Event::Recovered);
@@ -37,9 +37,9 @@ impl Observing {
 }
 
 impl<C: Serialize + DeserializeOwned> Builder<C> {
-    /// Tells an observer of the sessions that begin, are renewed and end, of conflicts, damaged
-    /// records and failures in the background: see [`Observer`]. May be called for several; each is
-    /// told everything. Default: nobody is told, which costs nothing.
+    /// Adds an observer of sessions that begin, are renewed and end, and of conflicts, damaged
+    /// records and failures in the background: see [`Observer`]. May be called for several; each
+    /// receives every event. Default: no observer, which costs nothing.
     ///
     /// # Examples
     ///
@@ -55,7 +55,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         self
     }
 
-    /// Notes it if opening recovers the file.
+    /// Notes whether opening recovers the file.
     pub(super) fn noting_recovery(mut self) -> Self {
         if !self.observing.named.is_empty() || !built_in().is_empty() {
             let recovered = Arc::clone(&self.observing.recovered);

@@ -1,6 +1,6 @@
-//! From settings to a store: the ways to open one, and what opening compares with the engine.
+//! Opens a store from its settings, and compares them with the engine's metadata.
 //!
-//! Invariant: nothing of an engine is changed before its content's name fits.
+//! Invariant: opening changes nothing in an engine before its content's name fits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::time::ticks;
 use crate::time::timeouts::Timeouts;
 use crate::trace::span;
 
-// These stand with the settings, so that the store need not know of them.
+// These stand beside the settings, so that `store/` does not depend on them.
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Opens the store in a file, with every setting at its default; a missing file is created.
     ///
@@ -42,12 +42,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Self::builder().open(path)
     }
 
-    /// A builder, to change settings before opening.
+    /// Returns a builder, to change settings before opening.
     pub fn builder() -> Builder<C> {
         Builder::new()
     }
 
-    /// A store that keeps its sessions in memory and loses them with the process.
+    /// Opens a store that holds its sessions in memory and loses them with the process.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     }
 }
 
-/// All settings at their defaults.
+/// Starts with all settings at their defaults.
 impl<C: Serialize + DeserializeOwned> Default for Builder<C> {
     fn default() -> Self {
         Self::new()
@@ -65,20 +65,22 @@ impl<C: Serialize + DeserializeOwned> Default for Builder<C> {
 }
 
 impl<C: Serialize + DeserializeOwned> Builder<C> {
-    /// Opens the store in a file; a missing or empty one is created, with mode 0600.
+    /// Opens the store in a file; a missing or empty one is created, on Unix with mode 0600. On
+    /// Windows it gets its folder's permissions, so the folder should be private to this user, as
+    /// those below `%LOCALAPPDATA%` are.
     ///
     /// # Errors
     ///
-    /// - [`Error::InvalidSetting`]: a setting is out of its range, or an engine was named.
+    /// - [`Error::InvalidSetting`]: a setting is out of its range, or an engine was set.
     /// - [`Error::AlreadyOpen`]: this process or another has the file open.
-    /// - [`Error::NotASessionStore`], [`Error::UnsupportedFormat`], [`Error::DamagedFile`]: what is
-    ///   in the file. Its bytes are untouched.
+    /// - [`Error::NotASessionStore`], [`Error::UnsupportedFormat`], [`Error::DamagedFile`]: the
+    ///   file is not a store, of an unknown format or damaged. Its bytes are untouched.
     /// - [`Error::ContentMismatch`]: the file holds content of another name.
     /// - [`Error::NotARegularFile`]: a symbolic link, a folder or a device is at the path.
-    /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) said so.
+    /// - [`Error::RecoveryAborted`]: the callback of [`on_recovery`](Self::on_recovery) aborted it.
     /// - [`Error::LocksUnsupported`]: the file system cannot lock files.
-    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. What opening was
-    ///   about to note in the file is noted by the next one.
+    /// - [`Error::Io`], [`Error::StorageFull`]: the operating system refused. The next opening
+    ///   writes the metadata that this one could not.
     pub fn open(self, path: impl AsRef<Path>) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `open(path)`"));
@@ -90,7 +92,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         builder.build_on(engine, Users::This)
     }
 
-    /// As [`open`](Self::open), but only what is there already: a mistyped path creates nothing.
+    /// Opens an existing store as [`open`](Self::open) does: a mistyped path creates nothing.
     ///
     /// # Errors
     ///
@@ -113,7 +115,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         self.open(path)
     }
 
-    /// Opens the file, and tries again while another process holds it and there is time.
+    /// Opens the file, and tries again while another process has it open and time is left.
     fn wait_for_file(&self, path: &Path) -> Result<RedbEngine> {
         const PAUSE: Duration = Duration::from_millis(20);
         let until = ticks::now().checked_add(self.open_timeout);
@@ -129,12 +131,12 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         }
     }
 
-    /// A store that keeps its sessions in memory: [`build`](Self::build) with a [`MemoryEngine`].
+    /// Opens a store that holds its sessions in memory: [`build`](Self::build) with a
+    /// [`MemoryEngine`].
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if an engine was named besides; else as for
-    /// [`build`](Self::build).
+    /// [`Error::InvalidSetting`] if an engine was set; otherwise as for [`build`](Self::build).
     pub fn in_memory(self) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `in_memory()`"));
@@ -142,14 +144,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         self.engine(MemoryEngine::new()).build()
     }
 
-    /// A store on the engine that was named.
+    /// Opens a store on the engine that was set.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if a setting is out of its range or for a file alone, or no engine
-    /// was named; [`Error::ContentMismatch`] if the engine holds content of another name;
-    /// [`Error::Io`] if the maintenance threads cannot be started; and whatever the engine fails
-    /// with.
+    /// [`Error::InvalidSetting`] if a setting is out of its range or only for a file, or no engine
+    /// was set; [`Error::ContentMismatch`] if the engine holds content of another name;
+    /// [`Error::Io`] if the maintenance threads cannot be started; and any error of the engine.
     pub fn build(mut self) -> Result<SessionStore<C>> {
         self.check()?;
         let Some(engine) = self.engine.take() else {
@@ -198,7 +199,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         if let Some(on_record) = core.adoption.on_record() {
             core.tell(|| Event::LongerTimeoutsOnRecord { on_record });
         }
-        // An engine of the caller's own may have a promise to keep as well.
+        // Your own engine may also need flushes at its own interval.
         let flush = core.engine.flush_interval().unwrap_or(self.touch_interval);
         let flush = flush.min(self.touch_interval);
         let intervals = Intervals { flush, sweep: self.sweep_interval };
@@ -211,18 +212,22 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 }
 
-/// What a program asks for of the timeouts on record.
+/// The timeouts that a program asks for, and when to adopt them.
 struct Asked {
     timeouts: Timeouts,
     sweep_interval: Duration,
     adopt_shorter: bool,
 }
 
-/// The index must not be later than the true deadlines. Under shorter timeouts it is rebuilt; they
-/// go on record at once only if told so, and until then sweeps go by the longer ones. Longer ones
-/// leave the index early, which is normal; but what had ended under those on record is swept first,
-/// so that it does not come back. Where one of the two is longer and the other shorter, the longer
-/// one goes on record at once: the next opening must not sweep by the one of before.
+/// Compares the store's timeouts with those on record. Index entries must not be later than the
+/// true deadlines.
+///
+/// - Shorter timeouts: the index is rebuilt. They go on record at once only if the settings say so;
+///   until then sweeps go by the longer ones.
+/// - Longer timeouts: index entries are then early, which is allowed. Sessions that had expired
+///   under the timeouts on record are swept first, so that they do not come back.
+/// - One longer and one shorter: the longer one goes on record at once, so that the next opening
+///   does not sweep by the former one.
 fn take_on_timeouts(
     engine: &dyn Engine,
     clock: &dyn Clock,
@@ -266,8 +271,8 @@ fn take_on_timeouts(
     }
 }
 
-/// What opening notes is noted by the next opening, if this one fails; so nobody need know whether
-/// it was, and the cause is the answer.
+/// Replaces an unknown outcome by its cause. If opening fails, the next opening writes the same
+/// metadata, so nobody needs to know whether this one did.
 fn failed_to_open(error: Error) -> Error {
     match &error {
         Error::OutcomeUnknown { source } => source.downcast_ref().cloned().unwrap_or(error),
@@ -275,7 +280,7 @@ fn failed_to_open(error: Error) -> Error {
     }
 }
 
-/// When the store was first opened, for whoever finds the file later.
+/// Records when the store was first opened, for operators.
 fn note_creation(engine: &dyn Engine, clock: &dyn Clock) -> Result<()> {
     if engine.load_meta(CREATED_AT)?.is_some() {
         return Ok(());

@@ -1,8 +1,8 @@
-//! Whose clock decides: one that was named, else the server's that holds the sessions, else this
-//! machine's.
+//! Chooses a store's clock: the one in the settings, else that of the server with the sessions,
+//! else this machine's.
 //!
-//! Invariant: all hosts of a store on a server go by one clock, whatever their own ones show. One
-//! that is ahead would end sessions early, and sweep them for good.
+//! Invariant: all hosts of a store on a server use one clock, whatever their own clocks show. A
+//! host with a fast clock would end sessions early, and sweep them for good.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,13 +21,13 @@ impl Clock for ServerClock {
     fn now(&self) -> SystemTime {
         match self.engine.server_time() {
             Ok(Some(time)) => time.to_system_time(),
-            // A closed engine refuses the call that asks for the time, whatever it is.
+            // A closed engine refuses the call that asked for the time, whatever the time is.
             Ok(None) | Err(_) => SystemClock.now(),
         }
     }
 }
 
-/// The clock that a store goes by.
+/// Returns the clock of a store.
 pub(super) fn chosen(
     named: Option<Arc<dyn Clock>>,
     engine: &Arc<dyn Engine>,
@@ -48,7 +48,7 @@ mod tests {
     use crate::store::SessionStore;
     use crate::time::clock::Timestamp;
 
-    /// An engine whose server is in a time of its own.
+    /// An engine whose server has its own time.
     #[derive(Debug)]
     struct Elsewhere {
         inner: MemoryEngine,

@@ -1,6 +1,6 @@
-//! From a URL to an engine: the one line that changes when sessions move to a server.
+//! Makes an engine from a URL, so that moving sessions to a server changes one line.
 //!
-//! Invariant: a URL is never shown, since it may hold a password; errors name its scheme alone.
+//! Invariant: a URL is never shown, because it may contain a password. Errors name only its scheme.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::memory::MemoryEngine;
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
 
-/// Where a URL leads to.
+/// The target of a URL.
 enum Target<'a> {
     File(&'a str),
     Engine(Arc<dyn Engine>),
@@ -50,14 +50,15 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// |---|---|---|
     /// | `file:PATH` | in a file, as by [`open`](Self::open) | |
     /// | `memory:` | in memory, as by [`in_memory`](Self::in_memory) | |
-    /// | `postgres://USER@HOST/DATABASE` | on PostgreSQL | `postgres` |
+    /// | `postgres://USER@HOST/DATABASE`, also `postgresql:` | on PostgreSQL | `postgres` |
     /// | `mysql://USER@HOST/DATABASE` | on MySQL or MariaDB | `mysql` |
     /// | `mongodb://HOST,HOST/DATABASE` | on a MongoDB replica set | `mongodb` |
-    /// | `redis://HOST/NUMBER` | on Redis or Valkey; of a cluster name some hosts | `redis` |
-    /// | `rediss://HOST/NUMBER` | the same, in TLS | `redis`, `tls` |
+    /// | `mongodb+srv://HOST/DATABASE` | the same; DNS has its hosts, and TLS is on | `mongodb`, `tls` |
+    /// | `redis://HOST/NUMBER` | on Redis or Valkey; for a cluster, give some of its hosts | `redis` |
+    /// | `rediss://HOST/NUMBER` | the same, over TLS | `redis`, `tls` |
     ///
-    /// What parameters each takes, and which settings make each safe, stands with its engine in
-    /// [`engine`](crate::engine).
+    /// Each engine's page in [`engine`](crate::engine) lists its parameters and the settings that
+    /// make it safe.
     ///
     /// # Security
     ///
@@ -65,17 +66,16 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none, a parameter that is unknown, a scheme that
-    /// is unknown or whose feature is off, for an engine that was named besides, and for a setting
-    /// of a file where the URL names none. Whatever the engine fails with, as
-    /// [`Error::Unavailable`] for a server that is not reached.
+    /// [`Error::InvalidSetting`] for an invalid URL, an unknown parameter, an unknown scheme or one
+    /// whose feature is off, if an engine was also set, and for a file setting if the URL names no
+    /// file. Any error of the engine, such as [`Error::Unavailable`] if a server is not reached.
     pub fn connect(self, url: &str) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `connect(url)`"));
         }
         self.check()?;
         if !url.starts_with("file:") {
-            // Before anything is connected to.
+            // Checked before any connection is made.
             self.check_without_file()?;
         }
         match target(url)? {
@@ -121,7 +121,7 @@ fn target(url: &str) -> Result<Target<'_>> {
         "mongodb" | "mongodb+srv" => refused(feature_is_off("mongodb")),
         _ => refused(
             "has a scheme that is unknown; known are `file`, `memory`, `postgres`, `mysql`, \
-             `mongodb`, `redis` and `rediss`"
+             `mongodb`, `mongodb+srv`, `redis` and `rediss`"
                 .into(),
         ),
     }
@@ -131,7 +131,7 @@ fn feature_is_off(feature: &str) -> String {
     format!("needs sessile's feature `{feature}`: name it where the program depends on sessile")
 }
 
-/// The path of `file:PATH`, `file:/PATH` and `file:///PATH`.
+/// Returns the path of `file:PATH`, `file:/PATH` or `file:///PATH`.
 fn file(rest: &str) -> Result<&str> {
     let path = match rest.strip_prefix("//") {
         None => rest,

@@ -1,7 +1,7 @@
-//! Which timeouts the stores on one engine go by.
+//! The timeouts that all stores on one engine share.
 //!
-//! Invariant: all stores that are attached to an engine at one time have the same timeouts. A sweep
-//! by shorter ones would delete the other store's live sessions.
+//! Invariant: all stores that are attached to an engine at the same time have the same timeouts. A
+//! sweep with shorter ones would delete the other store's live sessions.
 
 use std::sync::{Arc, Weak};
 
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::time::timeouts::Timeouts;
 
-/// The stores that are attached to an engine: every engine has one of these, and answers
+/// The stores that are attached to an engine. Every engine has one `Attachments` and implements
 /// [`Engine::attach`](super::Engine::attach) with it.
 ///
 /// # Examples
@@ -30,7 +30,7 @@ use crate::time::timeouts::Timeouts;
 #[derive(Debug, Default)]
 pub struct Attachments(Mutex<Weak<Timeouts>>);
 
-/// A store's hold on an engine; it ends when this is dropped, which takes no lock.
+/// A store's attachment to an engine. Dropping it ends the attachment, without a lock.
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ pub struct Attachments(Mutex<Weak<Timeouts>>);
 pub struct Attachment(#[expect(dead_code, reason = "it is held, and counted")] Arc<Timeouts>);
 
 impl Attachments {
-    /// Nothing is attached yet.
+    /// No store is attached yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

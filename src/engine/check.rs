@@ -1,4 +1,4 @@
-//! What a comparison of records and indexes can find: the words in which every engine reports it.
+//! The findings of a check, which compares records and indexes; all engines report them alike.
 
 use std::fmt;
 
@@ -8,20 +8,19 @@ use crate::record::Record;
 use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 
-/// What [`Engine::check`](super::Engine::check) calls for each finding.
+/// The callback that [`Engine::check`](super::Engine::check) calls for each finding.
 pub type Inspect<'a> = dyn FnMut(Finding) -> Result<()> + 'a;
 
-/// One thing that a check came across.
+/// One finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A record that is what was written under its key; its index entries may be wrong all the
-    /// same.
+    /// A sound record. Its index entries may still be wrong.
     Record(SessionKey, Record),
-    /// Something wrong.
+    /// A problem.
     Problem(Problem),
 }
 
-/// How much an [`Engine::check`](super::Engine::check) compared besides the records.
+/// The index entries that an [`Engine::check`](super::Engine::check) compared with the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Entries in the index by deadline: one for each record in a sound store.
@@ -30,11 +29,11 @@ pub struct Checked {
     pub user_entries: u64,
 }
 
-/// Something wrong in a store, by the key it concerns.
+/// A problem in a store, with the key that it concerns.
 ///
-/// None of these makes a store unusable, and none can show a session that is not there: reading
-/// goes by the record alone. A file with problems in its indexes is made right by
-/// [`salvage`](crate::salvage()), which copies the records and rebuilds the indexes.
+/// No problem makes a store unusable, and none can show a session that does not exist: a read uses
+/// the record alone. To repair the indexes of a file, use [`salvage`](crate::salvage()), which
+/// copies the records and rebuilds the indexes.
 ///
 /// # Examples
 ///
@@ -55,16 +54,16 @@ pub struct Checked {
 #[serde(tag = "problem", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Problem {
-    /// The record is not what was written: reading the session is
+    /// The record's bytes are damaged: reading the session fails with
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord).
     DamagedRecord {
-        /// The key it is stored under.
+        /// The key of the record.
         key: SessionKey,
         /// The check that failed.
         reason: &'static str,
     },
-    /// The record is sound, and its content is not of the store's type and version, nor could it
-    /// be migrated: reading the session is
+    /// The record is sound, but its content has another type or version than the store's and could
+    /// not be migrated: reading the session fails with
     /// [`Error::ContentMismatch`](crate::Error::ContentMismatch).
     UnreadableContent {
         /// The session's key.
@@ -72,36 +71,36 @@ pub enum Problem {
         /// What was found and what was expected.
         detail: String,
     },
-    /// The session is missing in the index by deadline: it expires on time, but no sweep finds it.
+    /// The index by deadline lacks the session: it expires on time, but no sweep finds it.
     NotInExpiry {
         /// The session's key.
         key: SessionKey,
-        /// The deadline under which its record says that it stands there.
+        /// The deadline under which its record expects the entry.
         #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
-    /// The session stands under a later deadline than its own: it expires on time, but it is swept
-    /// late, and counted by `len` until then.
+    /// The index has the session under a later deadline than its own: it expires on time, but it is
+    /// swept late, and `len` counts it until then.
     LateInExpiry {
         /// The session's key.
         key: SessionKey,
-        /// The deadline it stands under.
+        /// The deadline in the index.
         #[serde(rename = "indexed_under_ms")]
         indexed_under: Timestamp,
-        /// The one it should not stand later than.
+        /// The session's own deadline; the one in the index may not be later.
         #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
-    /// The index by deadline has an entry that leads to no session, or to one that says to stand
-    /// elsewhere. The sweep that meets it takes it away.
+    /// The index by deadline has an entry without a session, or one whose record expects its entry
+    /// elsewhere. The sweep that reaches the entry removes it.
     StrayInExpiry {
-        /// The key it leads to.
+        /// The key in the entry.
         key: SessionKey,
-        /// The deadline it stands under.
+        /// The deadline in the entry.
         #[serde(rename = "deadline_ms")]
         deadline: Timestamp,
     },
-    /// The session is missing in the index by user: its user does not see it in `sessions_of`, and
+    /// The index by user lacks the session: `sessions_of` does not show it to its user, and
     /// `destroy_all_of` does not end it.
     NotInUsers {
         /// The session's key.
@@ -109,14 +108,14 @@ pub enum Problem {
         /// Its user.
         user: UserId,
     },
-    /// The index by user has an entry that leads to no session, or to one of another user.
+    /// The index by user has an entry without a session, or for a session of another user.
     StrayInUsers {
-        /// The key it leads to.
+        /// The key in the entry.
         key: SessionKey,
-        /// The user it stands under; `None` if the entry names none.
+        /// The user in the entry; `None` if the entry holds no valid user.
         user: Option<UserId>,
     },
-    /// What the program that has the store open reports, in its words.
+    /// A problem as reported by the program that has the store open, in that program's words.
     Reported {
         /// The session's key.
         key: SessionKey,
@@ -126,7 +125,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The key of the session that is concerned.
+    /// The key of the session that the problem concerns.
     #[must_use]
     pub const fn key(&self) -> SessionKey {
         match self {
@@ -141,7 +140,7 @@ impl Problem {
         }
     }
 
-    /// What is wrong with a sound record's own deadline, which can be told without any index.
+    /// The problem with a sound record's own deadline; finding it needs no index.
     pub(super) fn of_deadline(
         key: SessionKey,
         record: &Record,

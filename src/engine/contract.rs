@@ -1,4 +1,4 @@
-//! The contract: an engine's duties, and the calls by which a store uses it.
+//! The contract: the duties of an engine, and the calls by which a store uses it.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,44 +18,45 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// Keeps records: implement this to keep sessions somewhere else.
+/// Stores records: implement this trait to keep sessions somewhere else.
 ///
-/// [`SessionStore`](crate::SessionStore) does everything about sessions that is not storage, once,
-/// for every engine: ids and their digests, timeouts, encoding, limits on content, retries. What is
-/// left is a table of records by key with two indexes, and a few operations on it, each of them
-/// atomic. `sessile::testing::engine_conformance!` runs the conformance suite over any engine; an
-/// engine that passes it keeps every rule of the store.
+/// [`SessionStore`](crate::SessionStore) does all work besides storage once, for every engine: ids
+/// and their digests, timeouts, encoding, limits on content, retries. An engine is a table of
+/// records by key with two indexes, and a few atomic operations on it.
+/// `sessile::testing::engine_conformance!` runs the conformance suite over any engine; an engine
+/// that passes it keeps every rule of the store.
 ///
 /// # Contract
 ///
 /// 1. **Atomic.** Each operation happens at one moment, wholly or not at all, and so in one order
-///    for all threads. The condition that an operation checks and the change it makes are one step.
-/// 2. **Live or missing.** Each operation that takes a [`Moment`] asks
-///    [`Record::is_expired`] in that same step. A record that is expired at the moment is missing:
-///    it is not handed out, not changed, not counted, and nothing revives it.
+///    for all threads. An operation checks its condition and makes its change in one step.
+/// 2. **Live or missing.** Each operation that takes a [`Moment`] asks [`Record::is_expired`] in
+///    that same step. A record that is expired at the moment is missing: no operation returns,
+///    changes, counts or revives it.
 /// 3. **Read your writes.** An operation that begins after another returned sees its effect.
-/// 4. **Durable.** What returned `Ok` survives as the engine documents it. The touch of
-///    [`extend`](Self::extend) alone may be kept in memory until [`flush`](Self::flush).
+/// 4. **Durable.** A change that returned `Ok` survives as the engine documents it. Only the touch
+///    of [`extend`](Self::extend) may stay in memory until [`flush`](Self::flush).
 /// 5. **Honest.** An error is never reported as absence. A change that may or may not have happened
 ///    is [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown).
-/// 6. **Touches merge.** Every record that an operation hands out shows the latest touch, and no
+/// 6. **Touches merge.** Every record that an operation returns shows the latest touch, and no
 ///    operation lets [`Record::last_active`] of a key decrease.
 /// 7. **The index may be early.** An engine finds expired sessions by [`Record::index_deadline`],
-///    which it must keep no later than the true [`Record::deadline`]. Where a record's entry turns
-///    out to be early, the sweep moves it.
+///    which it must keep no later than the true [`Record::deadline`]. The sweep moves an entry that
+///    turns out to be early.
 /// 8. **No panics**, whatever a record's bytes hold.
 ///
-/// An engine need not look at the clock: the store passes the time in. There are no default
-/// methods, so a wrapper that forgets a call does not compile; [`forward_engine!`] writes the ones
-/// that it passes on unchanged.
+/// An engine need not read the clock: the store passes the time in. There are no default methods,
+/// so a wrapper that forgets a call does not compile; [`forward_engine!`] writes the calls that a
+/// wrapper forwards unchanged.
 ///
 /// [`forward_engine!`]: crate::forward_engine
 ///
 /// # Cost
 ///
-/// Every call of the store is one call of the engine, but `modify` and `modify_key`, which are two
-/// a try, `update_others`, which is two and a `modify_key` for each session, and `read_and_extend`,
-/// which is two in a store with a `content_version`.
+/// Every call of the store is one call of the engine, except these: `modify` and `modify_key` make
+/// two a try; `update_others` makes two, and a `modify_key` for each session; `read_and_extend`
+/// makes two in a store with a `content_version`; a step of a sweep on a server makes one more, for
+/// the timeouts on record.
 ///
 /// # Examples
 ///
@@ -83,12 +84,12 @@ use crate::time::timeouts::Timeouts;
 /// }
 /// ```
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Stores a record under a key that must be free, within the limits. Where a limit ends other
-    /// sessions of the record's user, they end in the same step.
+    /// Stores a record under a free key, within the limits. If a limit ends other sessions of the
+    /// record's user, they end in the same step.
     ///
     /// # Errors
     ///
-    /// When the engine fails; nothing is stored then, or the outcome is unknown.
+    /// When the engine fails: then nothing is stored, or the outcome is unknown.
     fn insert(
         &self,
         key: &SessionKey,
@@ -104,17 +105,17 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord), or when the engine fails.
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>>;
 
-    /// Moves the `last_active` of a live record forward to `moment.now`, and nothing else, and
-    /// hands the record out as it is then. It looks and touches in one step: neither a removal nor
-    /// a sweep comes between the two.
+    /// Moves the `last_active` of a live record forward to `moment.now`, changes nothing else, and
+    /// returns the record after that. The look-up and the touch are one step: no removal and no
+    /// sweep comes between them.
     ///
-    /// An engine with expensive touches may leave out one that moves `last_active` by less than
-    /// `resolution`; the record that it hands out shows what is stored.
+    /// An engine with expensive touches may skip one that moves `last_active` by less than
+    /// `resolution`; the returned record then shows the stored value.
     ///
     /// # Durability
     ///
-    /// The touch is seen by every operation at once. It may be kept in memory until
-    /// [`flush`](Self::flush), or the next write.
+    /// Every later operation sees the touch. It may stay in memory until [`flush`](Self::flush), or
+    /// the next write.
     ///
     /// # Errors
     ///
@@ -128,11 +129,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Record>>;
 
     /// Replaces the live record under a key if it has the expected revision. The new record keeps
-    /// the later of both `last_active`, and moves to the user index of its own user; one that comes
-    /// to a user it was not stored under counts against that user's limit.
+    /// the later of both `last_active`, and is indexed under its own user. A record that gets
+    /// another user counts against that user's limit.
     ///
-    /// The caller's activity counts from the call, not from the commit: whoever looks while the
-    /// record is on its way finds the session live, or it is answered `Missing`.
+    /// The activity in the new record counts from the call, not from the commit: while the record
+    /// is being written, other calls see the session as live, or this call answers `Missing`.
     ///
     /// # Errors
     ///
@@ -147,7 +148,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Replace>;
 
     /// Removes the live record under `old`, if it has the expected revision, and stores `record`
-    /// under `new`, in one step. All else is as for [`replace`](Self::replace).
+    /// under `new`, in one step. Otherwise as [`replace`](Self::replace).
     ///
     /// # Errors
     ///
@@ -162,9 +163,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         limits: Limits,
     ) -> Result<Rekey>;
 
-    /// Removes the record under a key, if `owner` is `None` or its user, and says what ended. An
-    /// expired record is removed as well, and is nothing that ended. A damaged one is; it is its
-    /// owner's if the index by user says so.
+    /// Removes the record under a key, if `owner` is `None` or its user, and returns the ended
+    /// session. An expired record is removed as well, but is not returned. A damaged record is
+    /// removed and returned; its owner is the user in the index.
     ///
     /// # Errors
     ///
@@ -176,29 +177,29 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         moment: Moment,
     ) -> Result<Option<Ended>>;
 
-    /// Removes every record of a user, in one step, and says what ended; as for
-    /// [`remove`](Self::remove), expired records go as well.
+    /// Removes every record of a user, in one step, and returns the ended sessions; as with
+    /// [`remove`](Self::remove), expired records are removed as well.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>>;
 
-    /// Removes every other record of the user whose live record stands under `keep`, in one step,
-    /// and says what ended. `None` if `keep` is missing; nothing is removed if its record has no
-    /// user.
+    /// Removes every other record of the user of the live record under `keep`, in one step, and
+    /// returns the ended sessions. `None` if `keep` is missing; nothing is removed if its record
+    /// has no user.
     ///
     /// # Errors
     ///
     /// [`Error::DamagedRecord`](crate::Error::DamagedRecord) of `keep`, or when the engine fails.
     fn remove_others(&self, keep: &SessionKey, moment: Moment) -> Result<Option<Vec<Ended>>>;
 
-    /// Gives every record of the user `old` to the user `new`, in one step, each as
-    /// [`Record::renamed`] has it, and says how many of them were live. A damaged record stays
-    /// where it is. No limit is looked at.
+    /// Gives every record of the user `old` to the user `new`, in one step, each changed as
+    /// [`Record::renamed`] does, and returns how many of them were live. A damaged record stays
+    /// unchanged. No limit applies.
     ///
-    /// An engine that keeps the user and the revision beside the record may leave the record's
-    /// bytes as they are, and hand them out `renamed`.
+    /// An engine that stores the user and the revision beside the record may leave the record's
+    /// bytes unchanged, and apply `renamed` to each record that it returns.
     ///
     /// # Errors
     ///
@@ -206,7 +207,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn rename_user(&self, old: &UserKey, new: &UserKey, moment: Moment) -> Result<u64>;
 
     /// Shows every record of a user, expired or not, in the order of their keys. A damaged record
-    /// is shown as its error and stops nothing.
+    /// is shown as its error and does not end the scan.
     ///
     /// # Errors
     ///
@@ -214,11 +215,12 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn scan_user(&self, user: &UserKey, visit: &mut Visit<'_>) -> Result<()>;
 
     /// Shows every record whose key is greater than `after`, expired or not, in the order of the
-    /// keys, as [`listing`](Self::listing) says. A damaged record is shown as its error and stops
-    /// nothing. No lock is held while `visit` runs: it may use the engine.
+    /// keys, as of the moment that [`listing`](Self::listing) says. A damaged record is shown as
+    /// its error and does not end the scan. No lock is held while `visit` runs: `visit` may use the
+    /// engine.
     ///
-    /// Beginning after a key costs no look at the records before it, and ending early none at those
-    /// that are left.
+    /// A scan that begins after a key does not read the records before it, and a scan that ends
+    /// early does not read the rest.
     ///
     /// # Errors
     ///
@@ -243,37 +245,38 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Whether a scan and a check show one moment, or each record at some moment of the call.
     fn listing(&self) -> Listing;
 
-    /// One step of a sweep: looks at up to `limit` records whose index entries have passed, removes
+    /// One step of a sweep: reads up to `limit` records whose index entries have passed, removes
     /// the expired ones and moves the entries of the others to their true deadlines. A step may be
-    /// smaller, so that writers need not wait; [`Sweep::more`] says whether to go on.
+    /// smaller, so that writers need not wait; [`Sweep::more`] says whether entries are left.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep>;
 
-    /// Moves every index entry that is later than its record's true deadline, as happens when the
-    /// default timeouts become shorter.
+    /// Moves every index entry that is later than its record's true deadline. Such entries exist
+    /// after the default timeouts became shorter.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn reindex(&self, timeouts: &Timeouts) -> Result<()>;
 
-    /// How many records are live.
+    /// Returns the number of live records.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn count(&self, moment: Moment) -> Result<u64>;
 
-    /// Compares every record with every index entry, as [`listing`](Self::listing) says, and shows
-    /// each finding: sound records in the order of their keys, and what is wrong. Memory use does
-    /// not grow with the number of records, and no lock is held while `inspect` runs.
+    /// Compares every record with every index entry, as of the moment that
+    /// [`listing`](Self::listing) says, and shows each finding: sound records in the order of their
+    /// keys, and problems. Memory use does not grow with the number of records, and no lock is held
+    /// while `inspect` runs.
     ///
     /// # Errors
     ///
-    /// The first error that `inspect` returns, or when the engine fails. A problem is no error.
+    /// The first error that `inspect` returns, or when the engine fails. A problem is not an error.
     fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked>;
 
     /// Removes every record. Metadata stays.
@@ -283,64 +286,64 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// When the engine fails.
     fn clear(&self) -> Result<()>;
 
-    /// The value under a name, if there is one.
+    /// Returns the metadata value under a name, if there is one.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Stores a small value about the store as a whole, in place of one that is there.
+    /// Stores a small value about the whole store under a name, and replaces an existing value.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()>;
 
-    /// Stores a small value under a name that has none, and answers what is there now, in one step:
-    /// of several that open a new store at the same time, all go by what one of them wrote.
+    /// Stores a small value under a name that has none, and returns the value that is stored then,
+    /// in one step: if several programs open a new store at the same time, all use the same value.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;
 
-    /// The time of the server that holds the records, where there is one whose clock decides;
-    /// `None` where the store's own clock does.
+    /// Returns the time of the server that holds the records, if that server's clock decides;
+    /// `None` if the store's own clock decides.
     ///
     /// # Errors
     ///
     /// When the engine fails.
     fn server_time(&self) -> Result<Option<Timestamp>>;
 
-    /// Notes that a store with these timeouts uses the engine, for as long as it holds the answer:
-    /// [`Attachments`](super::Attachments) does it.
+    /// Attaches a store with these timeouts to the engine until the returned value is dropped:
+    /// [`Attachments`](super::Attachments) implements this.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if another store with other timeouts
-    /// does.
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a store with other timeouts is
+    /// attached.
     fn attach(&self, timeouts: Timeouts) -> Result<Attachment>;
 
-    /// Makes everything acknowledged so far as durable as it gets, touches included.
+    /// Makes everything acknowledged so far as durable as the engine can, touches included.
     ///
     /// # Errors
     ///
-    /// When the engine fails; what was not written stays in memory, to be tried again.
+    /// When the engine fails; unwritten touches and changes stay in memory for the next try.
     fn flush(&self) -> Result<()>;
 
-    /// Within what time [`flush`](Self::flush) has to be called for the engine to keep its own
-    /// promise, of durability or of following a server's clock; `None` if it keeps that by itself.
-    /// It is called twice as often.
+    /// The interval within which [`flush`](Self::flush) must be called, so that the engine keeps
+    /// its promise of durability or follows a server's clock; `None` if it needs no calls. The
+    /// store calls `flush` twice as often.
     fn flush_interval(&self) -> Option<Duration>;
 
-    /// Hands over a way to have [`run_background_work`](Self::run_background_work) called soon, by
-    /// a thread that holds up no caller. A store without a maintenance thread does not call it. An
-    /// engine that has no work of that kind does nothing with it.
+    /// Gives the engine a waker, which makes a maintenance thread call
+    /// [`run_background_work`](Self::run_background_work) soon. A store without a maintenance
+    /// thread does not call this. An engine without background work ignores it.
     #[doc(alias = "set_wake")]
     fn set_waker(&self, waker: Waker);
 
-    /// Runs background work that the engine asked for through its waker. What was acknowledged must
+    /// Runs background work that the engine asked for through its waker. Acknowledged writes must
     /// be durable without it.
     ///
     /// # Errors
@@ -349,15 +352,15 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     #[doc(alias = "tend")]
     fn run_background_work(&self) -> Result<()>;
 
-    /// Flushes and lets go of every resource. Later calls fail with
-    /// [`Error::Closed`](crate::Error::Closed); calls under way are answered.
+    /// Flushes and releases every resource. Later calls fail with
+    /// [`Error::Closed`](crate::Error::Closed); calls in progress still get their answers.
     ///
     /// # Errors
     ///
-    /// When the engine fails; it is closed all the same.
+    /// When the engine fails; the engine is closed all the same.
     fn close(&self) -> Result<()>;
 
-    /// Numbers for people to look at.
+    /// Returns counts and sizes for people to read.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::time::millis;
 
-/// What a write has survived once it returned `Ok`.
+/// Which crashes a write survives once it returned `Ok`.
 ///
 /// | | killed process | power loss | cost of a commit |
 /// |---|---|---|---|
@@ -15,8 +15,8 @@ use crate::time::millis;
 /// | `TwoPhase` | survives | survives, even a disk that tears the commit apart on purpose | two syncs |
 /// | `Deferred` | survives within the interval | survives within the interval | none |
 ///
-/// Whatever the level, a crash leaves the last durable commit or a later one, complete: never a
-/// mixture.
+/// With every level, a crash leaves the last durable commit or a later one, complete and never
+/// mixed with another.
 ///
 /// In configuration files it is `"immediate"`, `"two_phase"` or `{ "deferred": { "interval_ms": 200
 /// } }`.
@@ -39,17 +39,17 @@ use crate::time::millis;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
-    /// A write returns once it is on the disk, with one sync for each commit. The default: a
-    /// logout that was acknowledged stays one.
+    /// A write returns once it is on the disk, with one sync for each commit. The default: an
+    /// acknowledged logout survives a crash.
     #[default]
     Immediate,
-    /// As `Immediate`, without the log: each commit is a durable one of redb, in two phases and two
-    /// syncs. Choose it where one attacker can choose content, read the file and cut the power. The
-    /// salt that tells an entry of the log from content that imitates one is in the file, so that
-    /// attacker could forge an entry. After a crash it takes longer to open.
+    /// As `Immediate`, but without the log: each commit is a durable, two-phase commit of redb,
+    /// with two syncs. Choose it if one attacker can choose content, read the file and cut the
+    /// power. The salt that tells a log entry from content that imitates one is in the file, so
+    /// that attacker could forge an entry. Opening after a crash takes longer.
     TwoPhase,
-    /// A write returns at once and is on the disk within the interval, with the next
-    /// [`flush`](crate::SessionStore::flush), or on closing. A crash loses the last interval,
+    /// A write returns at once and is on the disk within the interval, after the next
+    /// [`flush`](crate::SessionStore::flush), or after closing. A crash loses the last interval,
     /// logouts included.
     Deferred {
         /// The longest time that a write stays in memory: 1 ms to 1 hour.

@@ -1,13 +1,13 @@
-//! Passes calls on: the macro for wrappers, and a pointer to an engine, which is an engine.
+//! Forwards calls: the macro for wrappers, and the implementation of `Engine` for pointers.
 
 use std::sync::Arc;
 
 use crate::engine::contract::Engine;
 
-/// Writes the calls of an [`Engine`] that a wrapper passes on to the engine in one of its fields.
+/// Writes the calls of an [`Engine`] that a wrapper forwards to the engine in one of its fields.
 ///
-/// It stands inside an `impl Engine for ..`, takes the name of the field, and then, in this order
-/// and each if it is wanted:
+/// It stands inside an `impl Engine for ..` and takes the name of the field, then, in this order,
+/// two optional parts:
 ///
 /// - `each method`: a method of the wrapper, called as `self.method("load")?` before each call that
 ///   can fail, with the call's name. So a wrapper can count calls, or let them fail.
@@ -54,7 +54,7 @@ macro_rules! forward_engine {
         $crate::forward_engine!(@calls (.$field) ($hook) [$($($own)+)?]);
     };
 
-    // Every call of the contract: those that can fail, and those that cannot.
+    // Every call of the contract: first the calls that can fail, then the others.
     (@calls $to:tt $hook:tt $own:tt) => {
         $crate::forward_engine! { @fallible $to $hook $own
             insert(key: &$crate::SessionKey, record: $crate::engine::Record,
@@ -136,7 +136,7 @@ macro_rules! forward_engine {
         Self::$hook($this, ::std::stringify!($call))?
     };
 
-    // The call itself, unless the wrapper writes its own.
+    // The forwarded call, unless the wrapper writes its own.
     (@unless $call:ident [] { $($forwarded:tt)* }) => { $($forwarded)* };
     (@unless insert [insert $($more:ident)*] $forwarded:tt) => {};
     (@unless load [load $($more:ident)*] $forwarded:tt) => {};

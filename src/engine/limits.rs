@@ -1,7 +1,7 @@
-//! What a store allows, handed to the engine with each operation that could exceed it.
+//! The limits of a store, passed to the engine with each operation that could exceed them.
 //!
-//! Invariant: which sessions count, and which have to end, is decided here, once for every engine;
-//! an engine decides nothing but applies it in the transaction that makes the change.
+//! Invariant: the code here decides, once for every engine, which sessions count and which must
+//! end. An engine only applies that decision, in the transaction that makes the change.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::moment::Moment;
 
-/// What happens when a user who has as many sessions as they may gets another one; see
+/// What happens when a user who has reached the limit on sessions gets another one; see
 /// [`Builder::max_sessions_per_user`](crate::Builder::max_sessions_per_user).
 ///
-/// In configuration files it is `"refuse"` or `"end_least_recently_active"`.
+/// In configuration files the values are `"refuse"` and `"end_least_recently_active"`.
 ///
 /// # Examples
 ///
@@ -31,15 +31,16 @@ use crate::time::moment::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserLimit {
-    /// The new session is refused with [`Error::UserFull`](crate::Error::UserFull). Whoever holds a
-    /// user's sessions can keep that user out until one of them ends.
+    /// The new session is refused with [`Error::UserFull`](crate::Error::UserFull). An attacker who
+    /// holds all of a user's sessions can keep that user out until one of them ends.
     Refuse,
-    /// The user's session that was active longest ago ends, in the transaction that stores the new
-    /// one; of those active at the same time the one created first. Logging in always works.
+    /// The user's least recently active session ends, in the transaction that stores the new
+    /// session; if several were last active at the same time, the one created first ends. A login
+    /// always works.
     EndLeastRecentlyActive,
 }
 
-/// The limits that an operation has to keep.
+/// The limits that an operation must keep.
 ///
 /// # Examples
 ///
@@ -58,23 +59,23 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Everything is allowed.
+    /// No limits.
     pub const NONE: Self = Self { max_sessions: u64::MAX, per_user: None };
 }
 
-/// How many live sessions one user may have.
+/// The limit on the live sessions of one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PerUser {
     /// The most sessions of one user; at least 1.
     pub max: u64,
-    /// What happens to one more.
+    /// What happens to a session beyond `max`.
     pub policy: UserLimit,
 }
 
 impl PerUser {
-    /// Which of a user's other sessions have to end before one more is stored; `None` if it is
-    /// refused. Expired sessions do not count, nor end; damaged records, which nobody can use,
-    /// are left out by the caller.
+    /// Returns the user's other sessions that must end before a new session is stored; `None` if
+    /// the new session is refused. Expired sessions do not count, and do not end. The caller leaves
+    /// out damaged records, which nobody can use.
     ///
     /// Costs memory and time in proportion to the user's sessions.
     #[must_use]

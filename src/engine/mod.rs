@@ -1,7 +1,7 @@
-//! What holds the records: the contract, and the engines that come with the crate.
+//! The storage of records: the contract, and the engines of this crate.
 //!
 //! An engine sees [`SessionKey`](crate::SessionKey)s, records and moments in time. It never sees a
-//! session id, and it never decodes content: the rules of sessions are kept once, above all
+//! session id, and never decodes content: the rules of sessions are in the store, once for all
 //! engines.
 
 pub(crate) mod attachment;

@@ -1,4 +1,4 @@
-//! What an engine answers: what became of an operation, and numbers about itself.
+//! The answers of an engine: the outcome of an operation, and statistics.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -9,62 +9,64 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 
-/// What [`Engine::scan`](super::Engine::scan) and [`Engine::scan_user`](super::Engine::scan_user)
-/// call for every record; `Break` ends the scan, which then is `Ok`.
+/// The callback that [`Engine::scan`](super::Engine::scan) and
+/// [`Engine::scan_user`](super::Engine::scan_user) call for every record. `Break` ends the scan,
+/// which then returns `Ok`.
 pub type Visit<'a> = dyn FnMut(SessionKey, Result<Record>) -> Result<ControlFlow<()>> + 'a;
 
-/// What [`Engine::scan_users`](super::Engine::scan_users) calls for every user, with the number of
-/// their live sessions; `Break` ends the scan, which then is `Ok`.
+/// The callback that [`Engine::scan_users`](super::Engine::scan_users) calls for every user, with
+/// the number of the user's live sessions. `Break` ends the scan, which then returns `Ok`.
 pub type VisitUser<'a> = dyn FnMut(UserKey, u64) -> Result<ControlFlow<()>> + 'a;
 
-/// A session whose record an operation has removed.
+/// A session whose record an operation removed.
 #[doc(alias = "Removed")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The key it stood under.
+    /// The session's key.
     pub key: SessionKey,
-    /// Its user, if it had one; `None` if its record was damaged.
+    /// The session's user, if it had one; `None` if its record was damaged.
     pub user: Option<UserKey>,
 }
 
 impl Ended {
-    /// What is told of a session when its record is removed.
+    /// The answer for the removal of a record.
     #[must_use]
     pub fn of(key: &SessionKey, record: &Record) -> Self {
         Self { key: *key, user: record.user() }
     }
 
-    /// What is told of a damaged record when it is removed.
+    /// The answer for the removal of a damaged record.
     #[must_use]
     pub const fn damaged(key: &SessionKey) -> Self {
         Self { key: *key, user: None }
     }
 }
 
-/// What became of an [`Engine::insert`](super::Engine::insert).
+/// The outcome of an [`Engine::insert`](super::Engine::insert).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Insert {
-    /// The record is stored; these sessions of its user ended for it.
+    /// The record is stored; these other sessions of its user ended because of the limit.
     Done(Vec<Ended>),
-    /// There is a record under this key, or one may come; nothing else was changed.
+    /// A record exists under this key, or an unanswered request may still store one; nothing else
+    /// was changed.
     Occupied,
-    /// There are `max_sessions` records already, counting expired ones; nothing was changed.
+    /// The store already holds `max_sessions` records, expired ones included; nothing was changed.
     Full,
-    /// The user has as many live sessions as they may; nothing was changed.
+    /// The user has reached the limit on live sessions; nothing was changed.
     UserFull,
 }
 
-/// What was stored in place of another record.
+/// The result of replacing a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// The `last_active` that the stored record has: the later of the new and the old one.
+    /// The `last_active` of the stored record: the later of the new and the old one.
     pub last_active: Timestamp,
-    /// Other sessions of the record's user that ended for it.
+    /// Other sessions of the record's user that ended because of the limit.
     pub ended: Vec<Ended>,
 }
 
-/// What became of an [`Engine::replace`](super::Engine::replace).
+/// The outcome of an [`Engine::replace`](super::Engine::replace).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Replace {
@@ -72,29 +74,29 @@ pub enum Replace {
     Done(Saved),
     /// The stored record has another revision; nothing was changed.
     Conflict,
-    /// There is no live record under this key.
+    /// No live record has this key.
     Missing,
-    /// The record's new user has as many live sessions as they may; nothing was changed.
+    /// The record's new user has reached the limit on live sessions; nothing was changed.
     UserFull,
 }
 
-/// What became of an [`Engine::rekey`](super::Engine::rekey).
+/// The outcome of an [`Engine::rekey`](super::Engine::rekey).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Rekey {
-    /// The record stands under the new key.
+    /// The record is stored under the new key.
     Done(Saved),
     /// The stored record has another revision; nothing was changed.
     Conflict,
-    /// There is no live record under the old key.
+    /// No live record has the old key.
     Missing,
-    /// There is a record under the new key; nothing was changed.
+    /// A record exists under the new key; nothing was changed.
     Occupied,
-    /// The record's new user has as many live sessions as they may; nothing was changed.
+    /// The record's new user has reached the limit on live sessions; nothing was changed.
     UserFull,
 }
 
-/// What one step of a sweep did.
+/// The result of one step of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// The sessions whose records were removed: expired ones, and damaged ones whose index entries
@@ -102,20 +104,22 @@ pub struct Sweep {
     pub removed: Vec<Ended>,
     /// Whether passed index entries are left for another step.
     pub more: bool,
-    /// Whether others write meanwhile: a sweep pauses then before its next step.
+    /// Whether other calls are writing: the sweep then pauses before its next step.
     pub busy: bool,
 }
 
-/// What [`Engine::scan`](super::Engine::scan) and [`Engine::check`](super::Engine::check) show.
+/// The moment that [`Engine::scan`](super::Engine::scan) and
+/// [`Engine::check`](super::Engine::check) show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listing {
     /// Every record as of one moment.
     Snapshot,
-    /// Each record at some moment of the call; one that is there throughout exactly once.
+    /// Each record as of some moment of the call. A record that exists throughout is shown exactly
+    /// once.
     Walk,
 }
 
-/// What an engine can tell about itself.
+/// Statistics of an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStats {
@@ -123,24 +127,38 @@ pub struct EngineStats {
     pub stored: u64,
     /// The size of the file, in bytes; `None` where there is no file.
     pub file_bytes: Option<u64>,
-    /// Touches that are in memory only.
+    /// How many bytes of the file its live pages took when it was opened; `None` if they were not
+    /// counted.
+    pub live_bytes: Option<u64>,
+    /// The length of the file's write-ahead log, and how much of it holds needed entries; `None` if
+    /// the file has no log.
+    pub log_bytes: Option<(u64, u64)>,
+    /// The version of the file's format.
+    pub format: Option<u64>,
+    /// Touches that are only in memory.
     pub pending_touches: u64,
-    /// How long the oldest of them has been; `None` where there is none.
+    /// The age of the oldest of these touches; `None` if there is none.
     pub oldest_pending_touch: Option<Duration>,
-    /// Touches that were on the disk later than the `resolution` of the last
-    /// [`Engine::extend`](super::Engine::extend) after they were told, since the engine was opened.
+    /// Touches since the engine was opened that took longer to reach the disk than the `resolution`
+    /// of the last [`Engine::extend`](super::Engine::extend).
     pub late_touches: u64,
-    /// By how much the latest of those was late.
+    /// The most by which one of these touches exceeded that resolution.
     pub touches_late_by: Duration,
+    /// Flushes since the engine was opened that wrote deferred commits later than the interval of
+    /// [`Durability::Deferred`](crate::Durability::Deferred).
+    pub late_flushes: u64,
+    /// The most by which a deferred commit exceeded that interval; a commit that is still only in
+    /// memory counts with its wait so far.
+    pub commits_late_by: Duration,
     /// Transactions committed since the engine was opened.
     pub commits: u64,
-    /// Operations those transactions carried.
+    /// Operations in those transactions.
     pub committed_operations: u64,
-    /// How often the tables took over what the log held, since the engine was opened.
+    /// Checkpoints since the engine was opened: each copies the log's entries to the tables.
     pub checkpoints: u64,
-    /// How often the file was opened again after an error, since the engine was opened.
+    /// How often the file was reopened after an error, since the engine was opened.
     pub reopenings: u64,
-    /// How often, since the engine was opened, the server's clock was found more than five seconds
-    /// from where it should have been.
+    /// How often, since the engine was opened, the server's clock differed by more than five
+    /// seconds from the expected time.
     pub clock_jumps: u64,
 }

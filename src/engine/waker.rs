@@ -1,11 +1,11 @@
-//! How an engine asks for its background work to be done.
+//! How an engine asks for its background work.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// Wakes the thread that runs an engine's background work; see
-/// [`Engine::set_waker`](crate::Engine::set_waker). It may be called at any time, and does nothing
-/// once that thread is gone.
+/// [`Engine::set_waker`](crate::Engine::set_waker). A call is allowed at any time, and does nothing
+/// once that thread has ended.
 ///
 /// # Examples
 ///
@@ -31,7 +31,8 @@ impl Waker {
         Self(Arc::new(wake))
     }
 
-    /// Has [`Engine::run_background_work`](crate::Engine::run_background_work) called soon.
+    /// Makes the thread call [`Engine::run_background_work`](crate::Engine::run_background_work)
+    /// soon.
     pub fn wake(&self) {
         (self.0)();
     }

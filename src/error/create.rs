@@ -1,4 +1,4 @@
-//! A creation that was refused, with the content that was to be stored.
+//! A refused creation, with the content that it should have stored.
 //!
 //! Invariant: the content shows in no message and no `Debug` output.
 
@@ -6,11 +6,11 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// Why a session was not created, and the content that it was to hold; from
-/// [`SessionStore::create_or_give_back`](crate::SessionStore::create_or_give_back).
+/// The reason why a session was not created, and the content that the session should have held;
+/// from [`SessionStore::create_or_give_back`](crate::SessionStore::create_or_give_back).
 ///
-/// It is what its [`error`](Self::error) is: it shows the same text and has the same source, and
-/// `?` turns it into an [`Error`] where a function returns one.
+/// It displays as its [`error`](Self::error) and has the same source. `?` converts it into an
+/// [`Error`] in a function that returns one.
 ///
 /// # Security
 ///
@@ -29,19 +29,19 @@ impl<C> CreateError<C> {
         Self { error, content }
     }
 
-    /// What was refused, and why.
+    /// The error that refused the creation.
     #[must_use]
     pub const fn error(&self) -> &Error {
         &self.error
     }
 
-    /// The content, as it was given.
+    /// The content, unchanged.
     #[must_use]
     pub fn into_content(self) -> C {
         self.content
     }
 
-    /// Both.
+    /// The error and the content.
     #[must_use]
     pub fn into_parts(self) -> (Error, C) {
         (self.error, self.content)

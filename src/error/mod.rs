@@ -1,35 +1,37 @@
-//! The one public error type: what happened, to what, and what to do about it.
+//! The one public error type: what happened, to which file, key or server, and what to do.
 //!
 //! Invariant: no variant carries a session id, a CSRF token or content. Sources are shared
 //! pointers, because one failed commit answers every caller that waited for it.
 
 pub(crate) mod create;
+mod one_line;
 pub(crate) mod timeouts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fmt, io};
 
+use crate::error::one_line::OneLine;
 use crate::error::timeouts::InvalidTimeouts;
 use crate::key::SessionKey;
 
-/// What every fallible method of this crate returns.
+/// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The cause behind an [`Error`], shared by every caller it concerns.
+/// The cause of an [`Error`], shared by every caller that gets the error.
 pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Everything that can go wrong, in one list.
+/// Every error of this crate.
 ///
-/// An error is never "no session": a method that finds no session answers `Ok(None)`, `Ok(false)`
-/// or [`Error::Gone`]. Every other error means that the question could not be answered. No message
+/// A missing session is no error where a method can answer `Ok(None)` or `Ok(false)`; other methods
+/// return [`Error::Gone`]. Every other error means that the store could not answer. No message
 /// and no `Debug` output contains a session id.
 ///
-/// In a server, three kinds of errors are answers to a client rather than failures of the store:
+/// In a server, three errors are answers to a client, not failures of the store:
 /// [`InvalidId`](Self::InvalidId) is a client without a session, and [`Gone`](Self::Gone) and
-/// [`Conflict`](Self::Conflict) are a second click, or a form from before a logout. A
+/// [`Conflict`](Self::Conflict) come from a second click, or a form from before a logout. A
 /// [`DamagedRecord`](Self::DamagedRecord) or a [`ContentMismatch`](Self::ContentMismatch) stays
-/// until somebody acts: log it with its key, and give the client a new session.
+/// until somebody acts: log the error with its key, and give the client a new session.
 ///
 /// The enum is `#[non_exhaustive]`: keep a catch-all arm.
 ///
@@ -50,19 +52,19 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is not a session id. Nothing was looked up.
+    /// The text is not a session id. Nothing was looked up: treat the client as having no session.
     #[error("this is not a session id: {reason}; treat the client as having no session")]
     InvalidId {
-        /// Which rule it breaks.
+        /// The rule that the text breaks.
         reason: &'static str,
     },
-    /// The text is not a session key.
+    /// The text is not a session key. Pass a key as the store displays it.
     #[error("this is not a session key: {reason}")]
     InvalidKey {
-        /// Which rule it breaks.
+        /// The rule that the text breaks.
         reason: &'static str,
     },
-    /// A user id is longer than [`UserId::MAX_LEN`](crate::UserId::MAX_LEN). Nothing was written.
+    /// The user id exceeds [`MAX_LEN`](crate::UserId::MAX_LEN). Nothing was written: shorten it.
     #[error("the user id has {len} bytes and the limit is {max}; store a shorter identifier")]
     InvalidUser {
         /// The length of the refused user id, in bytes.
@@ -70,18 +72,20 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The timeouts contradict themselves or cannot be represented.
+    /// The timeouts contradict each other or cannot be represented. Change the named timeout.
     #[error(transparent)]
     InvalidTimeouts(#[from] InvalidTimeouts),
-    /// A setting of a builder is out of its range, or does not go with another one.
+    /// A builder's setting is out of its range, or conflicts with another setting. Change the
+    /// setting that `name` names.
     #[error("the setting `{name}` {reason}")]
     InvalidSetting {
         /// The builder's method.
         name: &'static str,
-        /// What is wrong, and the range or what to do.
+        /// What is wrong, with the allowed range or what to do.
         reason: String,
     },
-    /// The encoded content is larger than the store accepts. Nothing was written.
+    /// The encoded content is larger than the store's limit. Nothing was written: store less in the
+    /// session, or raise [`max_content_len`](crate::Builder::max_content_len).
     #[error(
         "the content takes {len} bytes and the limit is {max}; \
          keep less in the session or raise `max_content_len`"
@@ -92,61 +96,66 @@ pub enum Error {
         /// The limit, in bytes.
         max: usize,
     },
-    /// The content could not be encoded, or what was encoded could not be read back as the same
-    /// value. Nothing was written.
+    /// The content could not be encoded, or its encoding could not be decoded to the same value.
+    /// Nothing was written.
     ///
     /// Content is decoded and encoded again before it is stored. The module
-    /// [`guide::content`](crate::guide::content) says which types and attributes go with typed
-    /// content, and which with [`Json`](crate::Json).
+    /// [`guide::content`](crate::guide::content) lists the types and attributes that work as typed
+    /// content, and those that need [`Json`](crate::Json).
     #[error("the content cannot be stored: {detail}; nothing was written")]
     Encode {
-        /// What does it, where in the content, and what to use.
+        /// The cause, its place in the content, and what to use instead.
         detail: String,
-        /// What the content's own code reported, where there is more to say.
+        /// The error of the content's own code, if that says more.
         #[source]
         source: Option<Source>,
     },
-    /// An attribute cannot be kept as JSON, or is of another type than the one asked for.
+    /// The attribute cannot be stored as JSON, or has another type than the requested one. Store a
+    /// value that JSON can represent, or ask for the stored type.
     #[error("the attribute `{name}` could not be converted: {detail}")]
     Attribute {
         /// The attribute's name.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the attribute.
         detail: String,
     },
-    /// What is stored is content of another name, version, kind or shape. It is left as it is, and
-    /// is sound: the program that wrote it can read it.
+    /// The stored content has another name, version, kind or shape. It is left unchanged and is
+    /// intact: the program that wrote it can read it.
     ///
-    /// The shape is the names of fields and variants, their order, and the kinds of their values. A
-    /// type that has changed reads what it wrote before through
-    /// [`content_version`](crate::Builder::content_version) and a migration; content in
-    /// [`Json`](crate::Json) has no shape beyond the text.
+    /// The shape is the names of fields and variants, their order, and the kinds of their values.
+    /// To read content from before a type changed, raise
+    /// [`content_version`](crate::Builder::content_version) and give a migration. Content in
+    /// [`Json`](crate::Json) has no shape besides its text.
     #[error("{detail}; the stored content is untouched")]
     ContentMismatch {
         /// What was found, what was expected, and what to do.
         detail: String,
-        /// What the decoding or the migration reported, where there is more to say.
+        /// The error of the decoding or the migration, if that says more. A type's own error may
+        /// show a value of the content.
         #[source]
         source: Option<Source>,
     },
-    /// A stored record is not what this library wrote under its key. It is left as it is.
+    /// The stored bytes are not a record that this library wrote under this key. They are left
+    /// unchanged: destroy the session by its key, or restore the file from a copy.
     #[error(
         "the record of session {key} is damaged ({reason}); \
          destroy it by its key or restore the file from a copy"
     )]
     DamagedRecord {
-        /// The key it is stored under.
+        /// The key of the record.
         key: SessionKey,
         /// The check that failed.
         reason: &'static str,
     },
-    /// The session to change is not there: destroyed, expired, or under a new id.
+    /// The session to change does not exist: it was destroyed, has expired, or has a new id.
+    /// Nothing was written: treat the client as having no session.
     #[error("session {key} is gone; nothing was written")]
     Gone {
-        /// The key that was looked for.
+        /// The key that was looked up.
         key: SessionKey,
     },
-    /// The session was changed by somebody else since it was read. Nothing was written.
+    /// Another call changed the session after this one was read. Nothing was written: read the
+    /// session again, or use [`modify`](crate::SessionStore::modify).
     #[error(
         "session {key} has changed since it was read; nothing was written: \
          read it again, or use `modify`"
@@ -155,13 +164,15 @@ pub enum Error {
         /// The session's key.
         key: SessionKey,
     },
-    /// The store holds as many sessions as it may. Existing sessions are not affected.
+    /// The store has reached its limit on sessions. Existing sessions are not affected: raise
+    /// [`max_sessions`](crate::Builder::max_sessions) or end some sessions.
     #[error("the store holds {max} sessions, its limit; raise `max_sessions` or end some")]
     Full {
         /// The limit.
         max: u64,
     },
-    /// The user has as many live sessions as one user may. Nothing was written.
+    /// The user has reached the limit on live sessions. Nothing was written: end one of them, or
+    /// choose [`UserLimit::EndLeastRecentlyActive`](crate::UserLimit::EndLeastRecentlyActive).
     #[error(
         "the user has {max} sessions, the limit of one user; \
          end one of them, or let `max_sessions_per_user` end the least recently active"
@@ -170,26 +181,27 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
-    /// The clock shows a time before 1970, or one that milliseconds in 64 bits cannot hold.
+    /// The clock shows a time before 1970, or past 64 bits of milliseconds. Set the system time.
     #[error("the clock is outside the years this store can represent; set the system time")]
     ClockOutOfRange,
-    /// The operating system gave no random bytes. No id, token or key was made.
+    /// The operating system gave no random bytes. No id, token or key was made: try again later.
     #[error("the operating system's random generator failed; no id, token or key was made")]
     Generator {
         /// What the operating system reported.
         #[source]
         source: Source,
     },
-    /// The file is something else than a session store. Its bytes are untouched.
-    #[error("{path} is not a session store ({reason}); it was left as it is", path = .path.display())]
+    /// The file is not a session store. Its bytes are unchanged: check the path.
+    #[error("{path} is not a session store ({reason}); it was left as it is", path = OneLine(.path))]
     NotASessionStore {
         /// The file.
         path: PathBuf,
-        /// How that was seen.
+        /// The check that failed.
         reason: String,
     },
-    /// The file is a session store, but parts of it are not as they were written.
-    #[error("{path} is damaged; restore it from a copy", path = .path.display())]
+    /// The file is a session store, and parts of it are damaged. Restore it from a copy, or copy
+    /// its readable records with [`salvage`](crate::salvage()).
+    #[error("{path} is damaged; restore it from a copy", path = OneLine(.path))]
     DamagedFile {
         /// The file.
         path: PathBuf,
@@ -197,78 +209,79 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// The callback of [`Builder::on_recovery`](crate::Builder::on_recovery) called the recovery
-    /// off. The next opening starts over.
+    /// The callback of [`Builder::on_recovery`](crate::Builder::on_recovery) ended the recovery.
+    /// Open the file again: recovery starts over.
     #[error(
         "{path} was not closed and its recovery was called off; open it again to recover it",
-        path = .path.display()
+        path = OneLine(.path)
     )]
     RecoveryAborted {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a newer version of this library, or the tables or keys on a server
-    /// were.
+    /// A newer version of this library wrote the file, or the tables or keys on the server. Use a
+    /// newer version of the program.
     #[error(
         "{path} has format version {found} and this program reads up to {supported}; \
          use a newer version of the program",
-        path = .path.display()
+        path = OneLine(.path)
     )]
     UnsupportedFormat {
-        /// The file.
+        /// The file, or the server without user and password.
         path: PathBuf,
         /// The version found in the file.
         found: u64,
         /// The newest version this library reads.
         supported: u64,
     },
-    /// The file is open already, in this process or another.
-    #[error("{path} is open already; one store at a time may hold a file", path = .path.display())]
+    /// The file is already open, in this process or another. Close the other store first.
+    #[error("{path} is open already; one store at a time may hold a file", path = OneLine(.path))]
     AlreadyOpen {
         /// The file.
         path: PathBuf,
     },
-    /// The path leads to a symbolic link, a folder or a device.
+    /// The path leads to a symbolic link, a folder or a device. Give the path of the file itself.
     #[error(
         "{path} is {what}, not a regular file; name the file itself",
-        path = .path.display()
+        path = OneLine(.path)
     )]
     NotARegularFile {
         /// The path.
         path: PathBuf,
-        /// What is there.
+        /// The kind of file found at the path.
         what: &'static str,
     },
     /// The file system cannot lock the file, so nothing would stop two programs from writing it.
-    #[error("{path} cannot be locked on this file system; keep it on a local disk", path = .path.display())]
+    /// Keep the file on a local disk.
+    #[error("{path} cannot be locked on this file system; keep it on a local disk", path = OneLine(.path))]
     LocksUnsupported {
         /// The file.
         path: PathBuf,
     },
-    /// The open file was deleted, another one put in its place, or a copy written over it. Nothing
-    /// was acknowledged.
+    /// The open file was deleted, replaced or written over. The failed call was not acknowledged:
+    /// close the store, check what happened to the file, and open it again.
     #[error(
         "{path} was deleted, replaced or written over while it was open; \
          close the store, see what happened to the file, and open it again",
-        path = .path.display()
+        path = OneLine(.path)
     )]
     FileReplaced {
         /// The path under which the file was opened.
         path: PathBuf,
     },
-    /// The disk, or the quota on it, is full, or a server's memory. Nothing acknowledged is lost.
-    #[error("no space is left for {path}; nothing acknowledged is lost: make room", path = .path.display())]
+    /// The disk, its quota, or a server's memory is full. Nothing acknowledged is lost: make room.
+    #[error("no space is left for {path}; nothing acknowledged is lost: make room", path = OneLine(.path))]
     StorageFull {
-        /// The file.
+        /// The file, or the server without user and password.
         path: PathBuf,
-        /// What the operating system reported.
+        /// What the operating system or the server reported.
         #[source]
         source: Source,
     },
-    /// An operation on the file failed, and it is known that nothing was written.
-    #[error("could not {action} {path}", path = .path.display())]
+    /// An operation on the file failed, and nothing was written. Correct the cause in `source`.
+    #[error("could not {action} {path}", path = OneLine(.path))]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -276,31 +289,32 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// A commit failed half way: the change may or may not survive. It is all there or not at all.
+    /// A commit failed half way: the change is stored completely or not at all; which is unknown.
     ///
-    /// Read the session again, and go by what is there. While the disk keeps failing, a read may
-    /// still show the state before. After a failed sync, close the store and open it again first.
-    /// Ending a session once more is always right.
+    /// Read the session again, and continue from what it holds. While the disk keeps failing, a
+    /// read may still show the state before the change. After a failed sync, close the store and
+    /// open it again first. It is always safe to end a session a second time.
     #[error("the commit failed half way; whether the change is stored is not known: read it again")]
     OutcomeUnknown {
         /// What the storage engine reported.
         #[source]
         source: Source,
     },
-    /// The server that holds the sessions cannot be used, or refuses to be. Nothing was changed.
+    /// The sessions' server cannot be reached, or refuses the call. Nothing was changed.
     ///
-    /// Most of its causes pass: the server is started again, a replica takes over, others give
-    /// connections back. A login that is refused, or a certificate that does not hold, stays so
-    /// until somebody acts.
+    /// Most causes pass without help: a server restarts, a replica takes over, other programs
+    /// release connections. A refused login or an invalid certificate stays until somebody corrects
+    /// it.
     #[error("{server} cannot be used; nothing was changed")]
     Unavailable {
         /// The server, without user and password.
         server: String,
-        /// What the connection or the server said.
+        /// What the connection or the server reported.
         #[source]
         source: Source,
     },
-    /// The server is too old, or set up in a way that would lose sessions. Nothing was changed.
+    /// The server is too old, or is configured in a way that would lose sessions. Nothing was
+    /// changed: provide what `needed` says.
     #[error("{server} has {found}; needed is {needed}")]
     UnsupportedServer {
         /// The server, without user and password.
@@ -310,36 +324,37 @@ pub enum Error {
         /// What is needed instead.
         needed: String,
     },
-    /// An archive is not as it was written, or not for this program. The line is counted from 1.
+    /// The archive is damaged, or is not for this program. Lines are counted from 1.
     #[error("line {line} of the archive {reason}")]
     InvalidArchive {
         /// The line that breaks a rule.
         line: u64,
-        /// Which rule it breaks.
+        /// The rule that the line breaks.
         reason: String,
     },
-    /// The callback of a long operation called it off.
+    /// The callback of a long operation ended the operation.
     #[error("the {action} was called off")]
     CalledOff {
-        /// What was under way.
+        /// The operation that was ended.
         action: &'static str,
     },
-    /// The store was opened in another process, before a `fork`. Nothing was read or written.
+    /// The store was opened in another process, before a `fork`. Nothing was read or written: open
+    /// the store again in this process.
     ///
-    /// Every call answers so in the child, and dropping a handle there does nothing. The file stays
-    /// locked for as long as either process lives and has not closed the store.
+    /// Every call in the child fails so, and dropping a handle there does nothing. The file stays
+    /// locked until each process has ended or has closed the store.
     #[error("the store was opened by process {opened_by}; open it again in this one")]
     Forked {
         /// The process that opened the store.
         opened_by: u32,
     },
-    /// The store was closed, through this handle or another.
+    /// The store was closed, through this handle or another. Open it again.
     #[error("the store is closed; open it again")]
     Closed,
-    /// An engine other than the ones in this crate failed.
+    /// An engine outside this crate failed, or a part of this crate without its own variant.
     #[error("the storage engine failed")]
     Engine {
-        /// What the engine reported.
+        /// What failed.
         #[source]
         source: Source,
     },
@@ -368,7 +383,7 @@ impl Error {
         Self::InvalidSetting { name, reason: reason.to_string() }
     }
 
-    /// An I/O failure before anything was committed; a full disk gets its own variant.
+    /// An I/O failure before anything was committed; a full disk has its own variant.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         let full = matches!(
@@ -380,6 +395,6 @@ impl Error {
     }
 }
 
-/// Its causes are only ever read.
+/// The sources are only ever read, so a panic leaves none of them half changed.
 impl std::panic::UnwindSafe for Error {}
 impl std::panic::RefUnwindSafe for Error {}

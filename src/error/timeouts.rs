@@ -1,8 +1,8 @@
-//! Why a pair of timeouts was refused.
+//! The reasons why a pair of timeouts is refused.
 
 use std::time::Duration;
 
-/// Why a pair of timeouts was refused.
+/// The reason why a pair of timeouts was refused. Give other timeouts.
 ///
 /// # Examples
 ///
@@ -21,17 +21,17 @@ pub enum InvalidTimeouts {
     /// The inactivity timeout is below zero.
     #[error("the inactivity timeout is {seconds} s; it must not be negative")]
     NegativeInactivity {
-        /// What was given.
+        /// The given timeout.
         seconds: i64,
     },
     /// The absolute timeout is below zero.
     #[error("the absolute timeout is {seconds} s; it must not be negative")]
     NegativeAbsolute {
-        /// What was given.
+        /// The given timeout.
         seconds: i64,
     },
-    /// A timeout is zero, or shorter than the millisecond in which timeouts are kept: every session
-    /// would end as it begins.
+    /// A timeout is shorter than a millisecond, the unit of timeouts: every session would end as it
+    /// begins.
     #[error(
         "a timeout of {timeout:?} would end every session as it begins; give at least a \
          millisecond, or leave the timeout out for the default"
@@ -40,7 +40,8 @@ pub enum InvalidTimeouts {
         /// The timeout.
         timeout: Duration,
     },
-    /// The inactivity timeout is longer than the absolute one, which would end the session first.
+    /// The inactivity timeout is longer than the absolute timeout, which would always end the
+    /// session first.
     #[error(
         "the inactivity timeout ({inactivity:?}) is greater than the absolute timeout \
          ({absolute:?}); make it at most as long"
@@ -51,7 +52,7 @@ pub enum InvalidTimeouts {
         /// The absolute timeout.
         absolute: Duration,
     },
-    /// The timeout, or the deadline it leads to, does not fit 64 bits of milliseconds.
+    /// The timeout, or the deadline that results from it, does not fit 64 bits of milliseconds.
     #[error(
         "a timeout of {timeout:?} ends past the last moment that can be stored; make it shorter"
     )]
@@ -59,7 +60,7 @@ pub enum InvalidTimeouts {
         /// The timeout.
         timeout: Duration,
     },
-    /// An environment variable holds something else than a whole number of seconds.
+    /// An environment variable does not hold a whole number of seconds.
     #[error("the environment variable {variable} must be a whole number of seconds")]
     NotANumber {
         /// The variable.

@@ -1,16 +1,16 @@
-//! What to know beyond the types: one page for each question, with programs that compile.
+//! The guide: one page for each question, with programs that compile.
 //!
 //! | page | answers |
 //! |---|---|
-//! | [`login`] | what a login does, step by step, and against whom |
-//! | [`content`] | which type the content has, what is checked, how it changes |
+//! | [`login`] | the steps of a login, and the attack that each step stops |
+//! | [`content`] | which type to choose for the content, what is checked, how it changes |
 //! | [`timeouts`] | when a session ends; "remember me" |
-//! | [`users`] | the page of a user's devices; ending sessions |
+//! | [`users`] | a page that lists a user's devices; ending sessions |
 //! | [`errors`] | what to do about each error |
 //! | [`async_`] | which calls may run on a runtime's thread |
-//! | [`desktop`] | where file and id go; the second start; a window for what goes wrong |
+//! | [`desktop`] | where the file and the id go; a second start; showing errors in a window |
 //! | [`engines`] | a file, memory, or a server: what each promises |
-//! | [`operating`] | what to watch, what may be done with the file |
+//! | [`operating`] | what to monitor, what may be done with the file |
 //! | [`versions`] | what a new version may change: the API, the compiler, the file |
 //! | [`faq`] | why there is no X |
 

@@ -1,7 +1,7 @@
-//! The fixed-width head of a record: everything about a session but its user, token and content.
+//! The fixed-width head of a record: all data of a session except its user, token and content.
 //!
-//! Invariant: [`Header::write`] and [`Header::read`] are each other's inverse, and `read` accepts
-//! only what `write` can produce. Layout and meaning are described in docs/internals/format.md.
+//! Invariant: [`Header::write`] and [`Header::read`] are inverse to each other, and `read` accepts
+//! only bytes that `write` can produce. docs/internals/format.md describes layout and meaning.
 
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::OwnTimeouts;
@@ -25,8 +25,8 @@ pub(crate) struct Header {
     pub(crate) revision: u64,
     pub(crate) created_at: Timestamp,
     pub(crate) last_active: Timestamp,
-    /// The deadline under which the session stands in the engine's index: never later than the
-    /// true one, which a touch moves without moving the index entry.
+    /// The deadline under which the engine's index has the session: never later than the true
+    /// deadline, which a touch moves without moving the index entry.
     pub(crate) index_deadline: Timestamp,
     pub(crate) content_len: u32,
 }
@@ -59,7 +59,7 @@ impl Header {
         out.extend_from_slice(&self.content_len.to_le_bytes());
     }
 
-    /// The header, or the rule that the bytes break.
+    /// Returns the header, or the rule that the bytes break.
     pub(crate) fn read(bytes: &[u8; LEN]) -> Result<Self, &'static str> {
         let mut fields = Fields(bytes);
         if fields.take::<1>() != [FORMAT_VERSION] {
@@ -101,8 +101,8 @@ impl Header {
     }
 }
 
-/// Takes fields of fixed width off the front. The widths add up to [`LEN`], so none is missing;
-/// if they did not, zeroes would come out, and the tests would see it.
+/// Takes fields of fixed width off the front. The widths add up to [`LEN`], so no field is missing;
+/// otherwise fields would be zero, and the tests would fail.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

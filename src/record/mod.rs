@@ -1,8 +1,8 @@
 //! The record: a session as bytes, and back.
 //!
 //! This module owns the storage format of a session (docs/internals/format.md); no other uses
-//! bincode. Invariant: what decodes encodes to the same bytes, and a record decodes under no other
-//! key than its own. It knows neither engines nor typed sessions.
+//! bincode. Invariant: bytes that decode are encoded to the same bytes again, and a record decodes
+//! only under its own key. This module knows neither engines nor typed sessions.
 
 mod adapter;
 pub(crate) mod content;
@@ -22,17 +22,19 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
-/// How many bytes a record has at the least.
+/// The least length of a record, in bytes.
 pub(crate) const MIN_LEN: usize = header::LEN + CHECKSUM_LEN;
 
 const CHECKSUM_LEN: usize = 4;
 const CSRF_TOKEN_LEN: usize = 16;
 
-/// What an engine stores under a [`SessionKey`]: a header it may look at, and bytes it may not.
+/// What an engine stores under a [`SessionKey`]: a header that the engine may read, and opaque
+/// bytes.
 ///
-/// An engine keeps [`encode`](Self::encode)'s bytes and gives back what [`decode`](Self::decode)
-/// makes of them. To index a session it needs [`index_deadline`](Self::index_deadline) and
-/// [`user`](Self::user). Cloning is cheap: the bytes behind the header are shared.
+/// An engine stores the bytes of [`encode`](Self::encode), and reads the record back with
+/// [`decode`](Self::decode). To index a session it needs
+/// [`index_deadline`](Self::index_deadline) and [`user`](Self::user). Cloning is cheap: the bytes
+/// behind the header are shared.
 ///
 /// # Security
 ///
@@ -48,20 +50,20 @@ const CSRF_TOKEN_LEN: usize = 16;
 /// let store: SessionStore = SessionStore::builder().engine(engine.clone()).build()?;
 /// let key = store.create_for_user("ann", Default::default())?.key();
 ///
-/// let record = engine.load(&key, Moment::BEGINNING)?.expect("created above");
+/// let record = engine.load(&key, Moment::BEGINNING)?.ok_or("no such session")?;
 /// assert_eq!(record.revision(), 1);
 /// let bytes = record.encode(&key);
 /// assert_eq!(Record::decode(&key, &bytes)?, record);
-/// # Ok::<(), sessile::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     header: Header,
-    /// User, CSRF token, content: in this order, of the lengths that the header tells.
+    /// User, CSRF token and content, in this order; the header has their lengths.
     tail: Arc<[u8]>,
 }
 
-/// The parts of a record, before they are bytes.
+/// The parts of a record, before encoding.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) user: Option<&'a UserKey>,
@@ -75,7 +77,7 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Record {
-    /// Puts a record together, indexed under its true deadline.
+    /// Makes a record, indexed under its true deadline.
     pub(crate) fn new(parts: &Parts<'_>, defaults: &Timeouts) -> Result<Self> {
         let user = parts.user.map_or(&[][..], UserKey::as_bytes);
         let token = parts.csrf_token.map_or(&[][..], |token| token.as_bytes());
@@ -96,12 +98,12 @@ impl Record {
         Ok(record)
     }
 
-    /// Reads a stored record. Checks, in this order: the length, the format version and the
+    /// Decodes a stored record. Checks, in this order: the length, the format version and the
     /// header, the checksum over key and record, the user.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] with the rule the bytes break.
+    /// [`Error::DamagedRecord`] with the rule that the bytes break.
     pub fn decode(key: &SessionKey, bytes: &[u8]) -> Result<Self> {
         Self::parse(key, bytes).map_err(|reason| Error::DamagedRecord { key: *key, reason })
     }
@@ -112,7 +114,7 @@ impl Record {
         let (tail, checksum) = rest.split_last_chunk::<CHECKSUM_LEN>().ok_or(TOO_SHORT)?;
         let header = Header::read(head)?;
         let record = Self { header, tail: Arc::default() };
-        // In 64 bits: on 32 a length that is damaged would pass the end of `usize`.
+        // In 64 bits: on a 32-bit system a damaged length would overflow `usize`.
         if tail.len() as u64 != record.content_start() as u64 + u64::from(header.content_len) {
             return Err("its length is not the one its header tells");
         }
@@ -129,7 +131,7 @@ impl Record {
         }
     }
 
-    /// The bytes to store under `key`, and under no other.
+    /// Encodes the record for `key`; the bytes decode only under that key.
     #[must_use]
     pub fn encode(&self, key: &SessionKey) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.stored_len());
@@ -137,7 +139,7 @@ impl Record {
         bytes
     }
 
-    /// The same, behind what is there.
+    /// As [`encode`](Self::encode), appended to `bytes`.
     pub(crate) fn encode_behind(&self, key: &SessionKey, bytes: &mut Vec<u8>) {
         let start = bytes.len();
         self.header.write(bytes);
@@ -146,8 +148,8 @@ impl Record {
         bytes.extend_from_slice(&checksum.to_le_bytes());
     }
 
-    /// Which change of the session this is: 1 when created, one more with every update. A touch
-    /// does not count.
+    /// The number of the session's last change: 1 after creation, one more with every update. A
+    /// touch does not count.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.header.revision
@@ -165,22 +167,22 @@ impl Record {
         self.header.last_active
     }
 
-    /// When the session expires, where `defaults` are the timeouts for sessions without their
-    /// own: the earlier of `last_active + inactivity` and `created_at + absolute`.
+    /// When the session expires: the earlier of `last_active + inactivity` and `created_at +
+    /// absolute`. `defaults` are the timeouts for sessions without their own.
     #[must_use]
     pub fn deadline(&self, defaults: &Timeouts) -> Timestamp {
         let Header { own_timeouts, created_at, last_active, .. } = self.header;
         own_timeouts.deadline(created_at, last_active, defaults)
     }
 
-    /// Whether the session is expired: `now >= deadline`. The one predicate of this crate.
+    /// Whether the session is expired: `now >= deadline`. Every engine decides by this rule.
     #[must_use]
     pub fn is_expired(&self, moment: Moment) -> bool {
         moment.now >= self.deadline(&moment.timeouts)
     }
 
-    /// The deadline under which an engine finds the session when it looks for expired ones. It is
-    /// never later than [`deadline`](Self::deadline), and after a touch it may be earlier.
+    /// The deadline under which an engine's index has the session, to find expired sessions. It is
+    /// never later than [`deadline`](Self::deadline), and may be earlier after a touch.
     #[must_use]
     pub fn index_deadline(&self) -> Timestamp {
         self.header.index_deadline
@@ -192,46 +194,46 @@ impl Record {
         self.user_id().and_then(|user| user.to_key().ok())
     }
 
-    /// The record after activity at `at`, under the same index entry. Time only moves forward: an
-    /// earlier moment changes nothing.
+    /// Returns the record after activity at `at`, with the same index entry. Time only moves
+    /// forward: an earlier moment changes nothing.
     #[must_use]
     pub fn touched(mut self, at: Timestamp) -> Self {
         self.header.last_active = self.header.last_active.max(at);
         self
     }
 
-    /// The record under another index entry.
+    /// Returns the record with another index entry.
     #[must_use]
     pub fn indexed_under(mut self, index_deadline: Timestamp) -> Self {
         self.header.index_deadline = index_deadline;
         self
     }
 
-    /// The record as another user's, one revision on: whoever changes what it was before is told of
-    /// a conflict. Time and index entry stay.
+    /// Returns the record with another user and the next revision, so that a change based on the
+    /// former record is a conflict. Times and index entry stay.
     #[must_use]
     pub fn renamed(mut self, user: &UserKey) -> Self {
         let rest = self.tail.get(usize::from(self.header.user_len)..).unwrap_or_default();
         self.tail = [user.as_bytes(), rest].concat().into();
-        // A user key has 256 bytes at the most.
+        // A user key has at most 256 bytes.
         self.header.user_len = u16::try_from(user.as_bytes().len()).unwrap_or(u16::MAX);
         self.header.revision = self.header.revision.saturating_add(1);
         self
     }
 
-    /// The record as of another revision, for engines that keep the revision beside the bytes.
+    /// The record with another revision, for engines that store the revision beside the bytes.
     #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
     pub(crate) fn at_revision(mut self, revision: u64) -> Self {
         self.header.revision = revision;
         self
     }
 
-    /// How many bytes [`encode`](Self::encode) gives.
+    /// The length of [`encode`](Self::encode)'s bytes.
     pub(crate) fn stored_len(&self) -> usize {
         header::LEN + self.tail.len() + CHECKSUM_LEN
     }
 
-    /// How many bytes are on the heap.
+    /// The number of bytes on the heap.
     pub(crate) fn tail_len(&self) -> usize {
         self.tail.len()
     }
@@ -240,14 +242,13 @@ impl Record {
         self.header.own_timeouts
     }
 
-    /// The form that the content has; `None` for one that this version of the library does not
-    /// know.
+    /// The kind of the content; `None` for a kind that this version of the library does not know.
     #[must_use]
     pub fn content_kind(&self) -> Option<ContentKind> {
         self.stored_content().kind()
     }
 
-    /// The content, for a tool: see [`StoredContent::to_json`].
+    /// The content, for tools: see [`StoredContent::to_json`].
     #[must_use]
     #[inline]
     pub fn stored_content(&self) -> StoredContent<'_> {
@@ -258,7 +259,7 @@ impl Record {
         UserId::from_key(self.user_bytes())
     }
 
-    /// Whether the session is this user's.
+    /// Whether the session belongs to this user.
     pub(crate) fn is_of(&self, user: &UserKey) -> bool {
         self.user_bytes() == user.as_bytes()
     }
@@ -293,7 +294,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// CRC-32C, over the key first: a record copied under another key does not pass.
+/// CRC-32C, over the key first, so that a record copied to another key fails the check.
 fn checksum_of(key: &SessionKey, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key.as_bytes()), bytes)
 }

@@ -1,4 +1,4 @@
-//! Records as bytes: the pinned format, and everything that is not a record.
+//! Records as bytes: the pinned format, and bytes that are not a record.
 
 use proptest::prelude::*;
 
@@ -26,8 +26,8 @@ fn example() -> Record {
     Record::new(&parts, &Timeouts::default()).unwrap()
 }
 
-/// Worked out by hand from docs/internals/format.md. The checksum alone is `crc32c`'s; a test
-/// vector of RFC 3720, B.4, below shows which CRC that is.
+/// Derived by hand from docs/internals/format.md. Only the checksum is computed by `crc32c`; the
+/// test vector of RFC 3720, B.4, below shows which CRC that is.
 #[test]
 fn the_bytes_are_the_documented_ones() {
     let mut expected = vec![1, 3, 4, 0, 2, 0, 0, 0];
@@ -110,7 +110,7 @@ fn every_flipped_bit_every_cut_and_every_addition_is_noticed() {
     assert!(Record::decode(&key(7), &[bytes.as_slice(), &[0]].concat()).is_err());
 }
 
-/// With the checksum made right again, what is left are the checks of the header and the user.
+/// With a corrected checksum, only the checks of the header and the user remain.
 #[test]
 fn a_forged_record_is_refused_for_what_it_says() {
     let forge = |change: &dyn Fn(&mut Vec<u8>)| {

@@ -1,6 +1,6 @@
-//! The token that a session's forms carry, so that another site cannot submit them.
+//! The CSRF token in a session's forms, which keeps another site from submitting them.
 //!
-//! It lives in the session's record and knows nothing of stores.
+//! The token is stored in the session's record. This file knows nothing of stores.
 
 use std::fmt;
 
@@ -12,18 +12,19 @@ use crate::error::Result;
 use crate::random::{RandomSource, draw};
 use crate::session::id::decode_128_bits;
 
-/// A random value kept with the session and repeated by every form of its pages: the synchronizer
-/// token pattern of the OWASP CSRF Prevention Cheat Sheet.
+/// A random value that is stored with the session and repeated in every form of its pages: the
+/// synchronizer token pattern of the OWASP CSRF Prevention Cheat Sheet.
 ///
-/// A session has one if it was created with
-/// [`SessionOptions::csrf_token`](crate::SessionOptions::csrf_token). It changes when the session's
-/// id does, so that what an attacker learned before a login is worth nothing after it.
+/// A session has a token if it was created with
+/// [`SessionOptions::csrf_token`](crate::SessionOptions::csrf_token), or after
+/// [`Session::ensure_csrf_token`](crate::Session::ensure_csrf_token). A new session id brings a new
+/// token, so a token that an attacker learned before a login is worthless after it.
 ///
 /// # Security
 ///
-/// It is a secret between the server and its own pages: `Debug` shows nothing of it. Unlike the
-/// session id it is stored as it is, because it is of no use without the session's cookie. A text
-/// that was submitted is compared by [`verify`](Self::verify), and never becomes a token.
+/// The token is a secret between the server and its own pages: `Debug` shows nothing of it. Unlike
+/// the session id it is stored in clear, because it is useless without the session's cookie.
+/// [`verify`](Self::verify) compares a submitted text, which never becomes a token.
 ///
 /// # Examples
 ///
@@ -32,12 +33,12 @@ use crate::session::id::decode_128_bits;
 ///
 /// let store: SessionStore = SessionStore::in_memory()?;
 /// let session = store.create_with(Default::default(), &SessionOptions::new().csrf_token())?;
-/// let token = session.csrf_token().expect("asked for above");
+/// let token = session.csrf_token().ok_or("a session without a token")?;
 ///
 /// let form_field = token.encode();
 /// assert!(token.verify(&form_field));
 /// assert!(!token.verify("something else"));
-/// # Ok::<(), sessile::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct CsrfToken([u8; 16]);
@@ -55,7 +56,7 @@ impl CsrfToken {
         &self.0
     }
 
-    /// The text for the form: 22 characters of base64url, safe in HTML without escaping.
+    /// Returns the text for the form: 22 characters of base64url, safe in HTML without escaping.
     #[must_use]
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
@@ -65,8 +66,8 @@ impl CsrfToken {
     ///
     /// # Security
     ///
-    /// The comparison takes the same time wherever the difference is (ASVS 5.0, 11.2.4). A
-    /// malformed text is simply not the token.
+    /// The comparison takes the same time wherever the texts differ (ASVS 5.0, 11.2.4). A malformed
+    /// text is not the token.
     #[must_use]
     pub fn verify(&self, submitted: &str) -> bool {
         decode_128_bits(submitted).is_ok_and(|bytes| self.0.ct_eq(&bytes).into())

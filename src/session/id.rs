@@ -1,7 +1,7 @@
-//! The session id, which is the credential, and the session key, which is its public name.
+//! The session id, which is the credential, and parsing of the session key, its public name.
 //!
-//! Invariant: the id has no `Display`, no `Serialize`, and a `Debug` that shows nothing of it.
-//! The key is derived from the id by a one-way function and is all that a store ever sees.
+//! Invariant: the id has no `Display`, no `Serialize`, and a `Debug` that shows nothing of it. The
+//! key is derived from the id by a one-way function, and a store sees only the key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,18 +15,17 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::random::{RandomSource, SystemRandom, draw};
 
-/// The secret a client holds: 128 random bits, written as 22 characters.
+/// The client's secret for one session: 128 random bits, written as 22 characters.
 ///
-/// Put [`encode`](Self::encode) into the cookie and [`parse`](Self::parse) what comes back.
+/// Put [`encode`](Self::encode) into the cookie and [`parse`](Self::parse) the cookie of a request.
 ///
 /// # Security
 ///
-/// Whoever has the id is logged in. It comes from the operating system's generator with 128 bits of
-/// entropy (OWASP ASVS 5.0, 7.2.3). It is never stored: the store knows a session by its
-/// [`SessionKey`], a digest, so a copied file logs nobody in. `Debug` prints a placeholder, there
-/// is no `Display`, and `==` takes the same time wherever the difference is. There is no `Hash` and
-/// no order either: looking up a secret takes a time that tells of it, so put the
-/// [`key`](Self::key) into a map.
+/// Anyone who has the id is logged in. It comes from the operating system's generator with 128 bits
+/// of entropy (OWASP ASVS 5.0, 7.2.3). It is never stored: the store holds the [`SessionKey`], a
+/// digest, so a copied file logs nobody in. `Debug` prints a placeholder, there is no `Display`,
+/// and `==` takes the same time wherever the ids differ. There is no `Hash` and no order, because
+/// the time of a look-up would leak parts of the secret: use the [`key`](Self::key) in a map.
 ///
 /// # Examples
 ///
@@ -47,8 +46,8 @@ impl SessionId {
     /// The length of an encoded id, in characters.
     pub const ENCODED_LEN: usize = 22;
 
-    /// Draws a new id from the operating system's generator. The store does this for you when it
-    /// creates a session.
+    /// Draws a new id from the operating system's generator. The store does this when it creates a
+    /// session.
     ///
     /// # Errors
     ///
@@ -62,14 +61,14 @@ impl SessionId {
         draw(source).map(Self)
     }
 
-    /// Reads an id as [`encode`](Self::encode) wrote it: 22 characters of base64url
-    /// (RFC 4648, section 5) without padding. Touches no disk.
+    /// Parses an id as [`encode`](Self::encode) wrote it: 22 characters of base64url (RFC 4648,
+    /// section 5) without padding. Needs no disk access.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidId`] for anything else: another length, another alphabet, padding, or a
-    /// last character with bits that no id has. Each id has exactly one spelling. The text is not
-    /// repeated in the error.
+    /// [`Error::InvalidId`] for any other text: another length, another alphabet, padding, or a
+    /// last character with bits that no id has. Each id has exactly one spelling. The error does
+    /// not repeat the text.
     ///
     /// # Examples
     ///
@@ -84,18 +83,18 @@ impl SessionId {
         decode_128_bits(text).map(Self).map_err(|reason| Error::InvalidId { reason })
     }
 
-    /// The text for the cookie: 22 characters of `A`-`Z`, `a`-`z`, `0`-`9`, `-` and `_`.
+    /// Returns the text for the cookie: 22 characters of `A`-`Z`, `a`-`z`, `0`-`9`, `-` and `_`.
     ///
     /// # Security
     ///
-    /// This is the credential itself. Send it to its owner over TLS, and nowhere else: not into a
-    /// log, a URL or an error message.
+    /// The text is the credential itself. Send it to its owner over TLS, and nowhere else: not into
+    /// a log, a URL or an error message.
     #[must_use]
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The key under which the store knows this session. One SHA-256 of 16 bytes.
+    /// Returns the key under which the store holds this session. Costs one SHA-256 of 16 bytes.
     #[must_use]
     pub fn key(&self) -> SessionKey {
         let digest = Sha256::digest(self.0);
@@ -122,11 +121,11 @@ impl Eq for SessionId {}
 impl FromStr for SessionKey {
     type Err = Error;
 
-    /// Reads 32 lower-case hexadecimal digits, as `Display` writes them.
+    /// Parses 32 lower-case hexadecimal digits, as `Display` writes them.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidKey`] for anything else.
+    /// [`Error::InvalidKey`] for any other text.
     fn from_str(text: &str) -> Result<Self> {
         let invalid = |reason| Error::InvalidKey { reason };
         if text.len() != 32 {
@@ -142,7 +141,7 @@ impl FromStr for SessionKey {
     }
 }
 
-/// From its 32 hexadecimal digits.
+/// Deserializes a key from its 32 hexadecimal digits.
 impl<'de> serde::Deserialize<'de> for SessionKey {
     fn deserialize<D: serde::Deserializer<'de>>(
         deserializer: D,
@@ -152,7 +151,7 @@ impl<'de> serde::Deserialize<'de> for SessionKey {
     }
 }
 
-/// Reads 128 bits from their one spelling in base64url; the reason for a refusal otherwise.
+/// Decodes 128 bits from their only spelling in base64url, or returns the reason for a refusal.
 pub(crate) fn decode_128_bits(text: &str) -> std::result::Result<[u8; 16], &'static str> {
     if text.len() != SessionId::ENCODED_LEN {
         return Err("it does not have 22 characters");
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn ids_that_differ_in_one_bit_have_keys_that_share_no_prefix() {
-        // What a lookup compares is the key, so its time says nothing of a guess that comes close.
+        // A look-up compares keys, so its time reveals nothing about a guess that comes close.
         let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
         for bit in 0..128 {
             let close = SessionId((1_u128 << bit).to_be_bytes());
@@ -222,7 +221,7 @@ mod tests {
             "../../../../../../../.",
             "\u{e4}AAAAAAAAAAAAAAAAAAAA",
             "\u{212a}AAAAAAAAAAAAAAAAAAA",
-            // Sound ones, and something more.
+            // Valid ids with something added.
             "AAAAAAAAAAAAAAAAAAAAAA=",
             "AAAAAAAAAAAAAAAAAAAAAA==",
             "AAAAAAAAAAAAAAAAAAAAAAA=",

@@ -6,12 +6,13 @@ use crate::key::SessionKey;
 use crate::session::Times;
 use crate::session::user::UserId;
 
-/// A session as a listing shows it: everything but its id and its content.
+/// A session in a listing: everything but its id and its content.
 ///
 /// # Security
 ///
-/// Safe to show to the session's own user: it holds no credential. [`key`](Self::key) is what
-/// [`SessionStore::destroy_of`](crate::SessionStore::destroy_of) takes with the user who asks.
+/// It holds no credential, so it is safe to show to the session's own user. To end the session for
+/// that user, pass the [`key`](Self::key) to
+/// [`SessionStore::destroy_of`](crate::SessionStore::destroy_of).
 ///
 /// # Examples
 ///
@@ -21,9 +22,12 @@ use crate::session::user::UserId;
 /// let store: SessionStore = SessionStore::in_memory()?;
 /// let session = store.create_for_user("ann", Default::default())?;
 ///
-/// let [info] = store.sessions_of("ann")?.try_into().expect("one session");
-/// assert_eq!(info.key(), session.key());
-/// assert_eq!(info.created_at(), session.created_at());
+/// let listed = store.sessions_of("ann")?;
+/// assert_eq!(listed.len(), 1);
+/// for info in listed {
+///     assert_eq!(info.key(), session.key());
+///     assert_eq!(info.created_at(), session.created_at());
+/// }
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,38 +38,39 @@ pub struct SessionInfo {
 }
 
 impl SessionInfo {
-    /// The session's key.
+    /// Returns the session's key.
     #[must_use]
     pub const fn key(&self) -> SessionKey {
         self.key
     }
 
-    /// Whose session it is, if anybody's.
+    /// Returns the session's user, if it has one.
     #[must_use]
     pub const fn user(&self) -> Option<&UserId> {
         self.user.as_ref()
     }
 
-    /// When the session was created.
+    /// Returns when the session was created.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
         self.times.created_at.to_system_time()
     }
 
-    /// When the session was last active.
+    /// Returns when the session was last active.
     #[must_use]
     pub fn last_active(&self) -> SystemTime {
         self.times.last_active.to_system_time()
     }
 
-    /// When the session expires if nothing touches it.
+    /// Returns when the session expires if nothing extends it.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.times.expires_at.to_system_time()
     }
 }
 
-/// With its times in milliseconds since 1970: `created_at_ms`, `last_active_ms`, `expires_at_ms`.
+/// Serializes the times in milliseconds since 1970: `created_at_ms`, `last_active_ms`,
+/// `expires_at_ms`.
 impl serde::Serialize for SessionInfo {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;

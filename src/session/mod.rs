@@ -1,7 +1,7 @@
-//! A session in the caller's hands, the options it is created with, and its line in a listing.
+//! A session as the caller holds it, the options of its creation, and its line in a listing.
 //!
 //! A [`Session`] is plain data: it holds no lock and no reference to the store. Its times are a
-//! copy; the store goes by its own.
+//! copy; the store uses its own.
 
 pub(crate) mod attributes;
 pub(crate) mod csrf;
@@ -46,8 +46,9 @@ use crate::time::timeouts::{OwnTimeouts, Timeouts};
 /// assert!(session.is_modified());
 /// store.update(&mut session)?;
 ///
-/// let session = store.read(session.id())?.expect("updated above");
-/// assert_eq!((session.user(), *session.content()), (Some(&"ann".into()), 2));
+/// let read = store.read(session.id())?;
+/// assert_eq!(read.as_ref().and_then(|read| read.user()), Some(&"ann".into()));
+/// assert_eq!(read.map(|read| read.into_content()), Some(2));
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone)]
@@ -71,8 +72,8 @@ pub(crate) struct Times {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a session keeps besides what its caller reads of it: so that saving needs no look at what
-/// is stored. The revision guards it.
+/// The values that a save needs besides the session's visible ones, so that it does not read the
+/// stored record. The revision guards them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) created_at: Timestamp,
@@ -80,69 +81,70 @@ pub(crate) struct Origin {
 }
 
 impl<C> Session<C> {
-    /// The id: give it to the client, and to nobody else.
+    /// Returns the id: give it to the client, and to nobody else.
     #[must_use]
     pub const fn id(&self) -> &SessionId {
         &self.id
     }
 
-    /// The key the store knows the session by: safe to log and to show.
+    /// Returns the key under which the store holds the session: safe to log and to show.
     #[must_use]
     pub const fn key(&self) -> SessionKey {
         self.key
     }
 
-    /// Whose session it is, if anybody's.
+    /// Returns the session's user, if it has one.
     #[must_use]
     pub const fn user(&self) -> Option<&UserId> {
         self.user.as_ref()
     }
 
-    /// Gives the session to a user. Follow it with
-    /// [`regenerate_id`](crate::SessionStore::regenerate_id), which also saves it: whoever knew the
-    /// id before the login must not know it afterwards (ASVS 5.0, 7.2.4). The session keeps its
+    /// Gives the session to a user. Then call
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id), which also saves it: anyone who knew
+    /// the id before the login must not know it afterwards (ASVS 5.0, 7.2.4). The session keeps its
     /// creation time, and so its absolute deadline, from before the login.
     pub fn set_user(&mut self, user: impl Into<UserId>) {
         self.user = Some(user.into());
         self.modified = true;
     }
 
-    /// Takes the session from its user. To log out, [`destroy`](crate::SessionStore::destroy) it.
+    /// Removes the session's user. To log out, [`destroy`](crate::SessionStore::destroy) the
+    /// session.
     pub fn clear_user(&mut self) {
         self.user = None;
         self.modified = true;
     }
 
-    /// When the session was created, to the millisecond. A new id does not change it.
+    /// Returns when the session was created, to the millisecond. A new id does not change this.
     #[must_use]
     pub fn created_at(&self) -> SystemTime {
         self.times.created_at.to_system_time()
     }
 
-    /// When the session was last active, as of the moment it was read.
+    /// Returns when the session was last active, as of the read or the last save.
     #[must_use]
     pub fn last_active(&self) -> SystemTime {
         self.times.last_active.to_system_time()
     }
 
-    /// When the session expires if nothing touches it: it is gone at this very millisecond.
+    /// Returns when the session expires if nothing extends it: at this very millisecond it is gone.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.times.expires_at.to_system_time()
     }
 
-    /// Gives the session timeouts of its own, in place of those it has: "remember me", ticked at a
-    /// login.
+    /// Gives the session its own timeouts, in place of its present ones: for a "remember me" box at
+    /// a login.
     ///
-    /// They hold once the session is saved, by [`update`](crate::SessionStore::update) or
-    /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at)
-    /// shows them from then on. The absolute one counts from the session's creation.
+    /// They apply once the session is saved, by [`update`](crate::SessionStore::update) or
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at) then
+    /// shows them. The absolute timeout counts from the session's creation.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if `inactivity` is greater than
     /// `absolute`, or the session would outlive the last moment that can be stored. The session
-    /// keeps the timeouts that it has.
+    /// keeps its present timeouts.
     ///
     /// # Examples
     ///
@@ -162,29 +164,29 @@ impl<C> Session<C> {
     /// ```
     pub fn set_timeouts(&mut self, inactivity: Duration, absolute: Duration) -> Result<()> {
         let own = OwnTimeouts::new(Some(inactivity), Some(absolute))?;
-        // Both are its own, so no defaults come in.
+        // Both timeouts are given, so the defaults passed here are not used.
         own.check_at_creation(self.origin.created_at, &Timeouts::default())?;
         self.origin.own_timeouts = own;
         self.modified = true;
         Ok(())
     }
 
-    /// Takes the session's own timeouts away: once it is saved, it has the store's.
+    /// Removes the session's own timeouts. Once it is saved, the store's apply.
     pub fn clear_timeouts(&mut self) {
         self.origin.own_timeouts = OwnTimeouts::default();
         self.modified = true;
     }
 
-    /// The token for this session's forms, if it was created with one. A session without a token
-    /// cannot have sent a form that needs one: refuse it.
+    /// Returns the token for this session's forms, if it has one. A session without a token cannot
+    /// have sent a form that needs one: refuse that form.
     #[must_use]
     pub const fn csrf_token(&self) -> Option<&CsrfToken> {
         self.csrf_token.as_ref()
     }
 
-    /// The CSRF token; draws one for a session that has none, as one created before its program had
-    /// any. [`update`](crate::SessionStore::update) or
-    /// [`regenerate_id`](crate::SessionStore::regenerate_id) saves it.
+    /// Returns the CSRF token, and draws one if the session has none, such as a session created
+    /// before the program used tokens. [`update`](crate::SessionStore::update) or
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id) saves the new token.
     ///
     /// # Errors
     ///
@@ -199,8 +201,9 @@ impl<C> Session<C> {
     /// let mut session = store.create(1)?;
     /// let token = session.ensure_csrf_token()?.encode();
     /// store.update(&mut session)?;
-    /// let read = store.read(session.id())?.expect("updated above");
-    /// assert!(read.csrf_token().is_some_and(|stored| stored.verify(&token)));
+    /// let read = store.read(session.id())?;
+    /// let stored = read.as_ref().and_then(|read| read.csrf_token());
+    /// assert!(stored.is_some_and(|stored| stored.verify(&token)));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn ensure_csrf_token(&mut self) -> Result<&CsrfToken> {
@@ -215,27 +218,28 @@ impl<C> Session<C> {
         Ok(self.csrf_token.insert(token))
     }
 
-    /// The content.
+    /// Returns the content.
     #[must_use]
     pub const fn content(&self) -> &C {
         &self.content
     }
 
-    /// The content, to change. Counts as modified even if nothing changes.
+    /// Returns the content, to change it. The session then counts as modified, even if nothing
+    /// changes.
     pub const fn content_mut(&mut self) -> &mut C {
         self.modified = true;
         &mut self.content
     }
 
-    /// The content, by value.
+    /// Returns the content by value.
     #[must_use]
     pub fn into_content(self) -> C {
         self.content
     }
 
-    /// Whether [`content_mut`](Self::content_mut), [`set_user`](Self::set_user),
-    /// [`set_timeouts`](Self::set_timeouts) or one of their opposites was called since the session
-    /// was read or saved.
+    /// Whether the session was changed since it was read or saved, by
+    /// [`content_mut`](Self::content_mut), [`set_user`](Self::set_user),
+    /// [`set_timeouts`](Self::set_timeouts), one of their opposites, or a new CSRF token.
     #[must_use]
     pub const fn is_modified(&self) -> bool {
         self.modified

@@ -1,4 +1,4 @@
-//! The options that a session is created with.
+//! The options of a new session.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::session::user::UserId;
 use crate::time::timeouts::OwnTimeouts;
 
-/// What a new session gets besides its content. Everything is optional.
+/// Options of a new session besides its content. All are optional.
 ///
 /// # Examples
 ///
@@ -34,12 +34,12 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// No user, no token, the store's timeouts.
+    /// No user, no CSRF token, the store's timeouts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The user the session belongs to.
+    /// The user of the session.
     pub fn user(self, user: impl Into<UserId>) -> Self {
         Self { user: Some(user.into()), ..self }
     }
@@ -49,12 +49,12 @@ impl SessionOptions {
         Self { csrf_token: true, ..self }
     }
 
-    /// An inactivity timeout for this session alone, in place of the store's, now and later.
+    /// The session's own inactivity timeout, even if the store's changes later.
     pub fn inactivity(self, timeout: Duration) -> Self {
         Self { inactivity: Some(timeout), ..self }
     }
 
-    /// An absolute timeout for this session alone, in place of the store's, now and later.
+    /// The session's own absolute timeout, even if the store's changes later.
     pub fn absolute(self, timeout: Duration) -> Self {
         Self { absolute: Some(timeout), ..self }
     }

@@ -1,4 +1,4 @@
-//! The id of the user a session belongs to, and the form in which engines index it.
+//! The id of a session's user, and the form in which engines index it.
 
 mod convert;
 
@@ -6,14 +6,14 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Whose session it is: a number or a text of the program's own choosing.
+/// The user of a session: a number or a text that the program chooses.
 ///
 /// A number and a text never collide: user `42` and user `"42"` are two users. Numbers compare by
-/// value, whatever integer type they came from. Texts are compared byte by byte; if `Ann` and
-/// `ann` are one user to you, checkpoint them before they get here.
+/// value, whatever their integer type. Texts compare byte by byte: if `Ann` and `ann` are one user
+/// to you, convert them to one case first.
 ///
-/// A user id may have up to [`MAX_LEN`](Self::MAX_LEN) bytes of text. It is stored in clear and
-/// shown by `Debug`; use an opaque identifier where names must not be at rest.
+/// The text of a user id may have up to [`MAX_LEN`](Self::MAX_LEN) bytes. User ids are stored in
+/// clear and shown by `Debug`; use an opaque identifier if names must not be stored.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ pub struct UserId(Repr);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    /// Every number that fits.
+    /// Every number up to `i128::MAX`.
     Number(i128),
     /// A number above `i128::MAX`.
     Large(u128),
@@ -40,11 +40,11 @@ enum Repr {
 const TAG_TEXT: u8 = 3;
 
 impl UserId {
-    /// The longest text, in bytes: what OpenID Connect allows a subject identifier, and one more
-    /// than the longest e-mail address.
+    /// The longest text, in bytes. OpenID Connect allows subject identifiers of this length. It is
+    /// one more than the longest e-mail address.
     pub const MAX_LEN: usize = 255;
 
-    /// The number, if it is one.
+    /// Returns the number, if the user id is one.
     #[must_use]
     pub const fn as_number(&self) -> Option<i128> {
         match self.0 {
@@ -53,7 +53,7 @@ impl UserId {
         }
     }
 
-    /// The text, if it is one.
+    /// Returns the text, if the user id is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.0 {
@@ -62,8 +62,8 @@ impl UserId {
         }
     }
 
-    /// The bytes under which engines index the user: a tag, then the number (8 bytes, or 16 where it
-    /// does not fit 8, big-endian) or the text in UTF-8.
+    /// Returns the bytes by which engines index the user: a tag, then the number (big-endian, 8
+    /// bytes, or 16 if it needs them) or the text in UTF-8.
     pub(crate) fn to_key(&self) -> Result<UserKey> {
         let bytes = match &self.0 {
             Repr::Number(number) => convert::number_to_bytes(*number),
@@ -76,7 +76,7 @@ impl UserId {
         Ok(UserKey(bytes.into()))
     }
 
-    /// Reads [`to_key`](Self::to_key)'s bytes; `None` for what it never writes.
+    /// Reads the bytes of [`to_key`](Self::to_key); `None` for bytes that it never writes.
     pub(crate) fn from_key(bytes: &[u8]) -> Option<Self> {
         let (tag, rest) = bytes.split_first()?;
         let repr = match *tag {
@@ -89,7 +89,8 @@ impl UserId {
     }
 }
 
-/// A user as engines see it: up to [`MAX_LEN`](Self::MAX_LEN) opaque bytes, equal for equal users.
+/// A user id as engines see it: up to [`MAX_LEN`](Self::MAX_LEN) opaque bytes, equal for equal
+/// users.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(Box<[u8]>);
 
@@ -97,19 +98,19 @@ impl UserKey {
     /// The longest user key, in bytes.
     pub const MAX_LEN: usize = UserId::MAX_LEN + 1;
 
-    /// From the bytes that an engine stored; `None` if they are no user's.
+    /// Makes a key from the bytes that an engine stored; `None` if they are no user's.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         UserId::from_key(bytes).map(|_| Self(bytes.into()))
     }
 
-    /// Whose key this is.
+    /// Returns the user of this key.
     #[must_use]
     pub fn to_id(&self) -> Option<UserId> {
         UserId::from_key(&self.0)
     }
 
-    /// The bytes to index by.
+    /// Returns the bytes to index by.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

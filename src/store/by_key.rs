@@ -1,7 +1,6 @@
-//! Sessions that are not the caller's own, by the key that a listing shows: read, changed and ended
-//! without their secret.
+//! Reads, changes and ends other people's sessions by the key in a listing, without their ids.
 //!
-//! Invariant: nothing here extends a session's life, and nothing needs or gives an id.
+//! Invariant: nothing here extends a session's life, and nothing takes or returns an id.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +19,7 @@ use crate::store::codec::info_of;
 use crate::store::events::EndReason;
 use crate::store::modify::{MAX_ATTEMPTS, ModifyOutcome};
 
-/// A session without its secret: its line in a listing, and its content.
+/// A session without its id: its line in a listing, and its content.
 ///
 /// # Examples
 ///
@@ -32,7 +31,7 @@ pub struct SessionByKey<C> {
 }
 
 impl<C> SessionByKey<C> {
-    /// Its line in a listing: key, user and times.
+    /// The session's line in a listing: key, user and times.
     #[must_use]
     pub const fn info(&self) -> &SessionInfo {
         &self.info
@@ -44,24 +43,24 @@ impl<C> SessionByKey<C> {
         &self.content
     }
 
-    /// The content, to be changed. [`SessionStore::modify_key`] saves it.
+    /// The content, to change it. [`SessionStore::modify_key`] saves it.
     pub const fn content_mut(&mut self) -> &mut C {
         &mut self.content
     }
 
-    /// The content alone.
+    /// Returns the content alone.
     #[must_use]
     pub fn into_content(self) -> C {
         self.content
     }
 }
 
-/// What a closure made, and the session as it was saved.
+/// The closure's value, and the session as it was saved.
 type Changed<R, C> = Option<(<R as ModifyOutcome<SessionByKey<C>>>::Value, SessionByKey<C>)>;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Reads a session by its key, as a listing shows it: for a page about somebody's devices, or
-    /// an administrator's. `None` if there is no such session. Does not extend its life.
+    /// Reads a session by its key from a listing, for a page of a user's devices or for an
+    /// administrator. `None` if there is no such session. Does not extend its life.
     ///
     /// # Errors
     ///
@@ -74,8 +73,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// let store = SessionStore::<String>::in_memory()?;
     /// let key = store.create_for_user("ann", "Firefox on Linux".into())?.key();
-    /// let session = store.read_key(&key)?.expect("created above");
-    /// assert_eq!(session.content(), "Firefox on Linux");
+    /// let session = store.read_key(&key)?;
+    /// assert!(session.is_some_and(|session| session.content() == "Firefox on Linux"));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[doc(alias = "read_by_key")]
@@ -85,10 +84,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         record.map(|record| self.by_key(*key, &record)).transpose()
     }
 
-    /// Changes a session's content by its key, and tries again if somebody else saved it meanwhile:
-    /// for a role or a plan that changes while its user is logged in. What the closure returns is
-    /// returned, as by [`modify`](Self::modify); nothing gives the session as it was saved. `None`
-    /// if there is no such session. Its life is not extended. One durable commit a try.
+    /// Changes a session's content by its key, and tries again if another caller saved it in
+    /// between: for a role or a plan that changes while its user is logged in. The call returns the
+    /// closure's value, as [`modify`](Self::modify) does; after `()` it returns the saved session.
+    /// `None` if there is no such session. Does not extend its life. One durable commit a try.
     ///
     /// # Errors
     ///
@@ -120,7 +119,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(changed.map_or_else(R::gone, |(value, session)| R::saved(value, session)))
     }
 
-    /// The same as [`modify_key`](Self::modify_key).
+    /// The same method as [`modify_key`](Self::modify_key).
     ///
     /// # Errors
     ///
@@ -133,19 +132,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.modify_key(key, change)
     }
 
-    /// Changes the content of every other session of this session's user, each in a commit of its
-    /// own, and says how many: for a role or a plan that this session has just changed. The closure
-    /// may return an error of its own, which ends it.
+    /// Changes the content of every other session of this session's user, and returns how many
+    /// changed: for a role or a plan that this session has just changed. Each change is a commit of
+    /// its own. An error of the closure ends the call.
     ///
-    /// Goes by the user that the store holds for the session, as
-    /// [`destroy_others`](Self::destroy_others) does, not by an unsaved
-    /// [`set_user`](Session::set_user). A session that comes to be another user's meanwhile is not
-    /// changed: each commit compares whose it is.
+    /// The user is the stored one, as for [`destroy_others`](Self::destroy_others), not an unsaved
+    /// [`set_user`](Session::set_user). Each commit compares the session's user: a session that
+    /// another user took over in between is not changed.
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session itself is not there any more; nothing is changed then. Else
-    /// as for [`modify_key`](Self::modify_key); what was changed before stays changed.
+    /// [`Error::Gone`] if the session itself has ended; nothing is changed then. Otherwise as for
+    /// [`modify_key`](Self::modify_key); earlier changes stay.
     ///
     /// # Examples
     ///
@@ -156,7 +154,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// let here = store.create_for_user("ann", "free".into())?;
     /// let there = store.create_for_user("ann", "free".into())?;
     /// assert_eq!(store.update_others(&here, |session| *session.content_mut() = "paid".into())?, 1);
-    /// assert_eq!(store.read(there.id())?.expect("still there").content(), "paid");
+    /// assert!(store.read(there.id())?.is_some_and(|session| session.content() == "paid"));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn update_others<R: ModifyOutcome<SessionByKey<C>>>(
@@ -178,8 +176,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(changed)
     }
 
-    /// Reads, changes and saves, until it fits. A session of somebody else than the owner counts as
-    /// missing.
+    /// Reads, changes and saves, until no other caller saves in between. Another user's session
+    /// counts as missing.
     fn change_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
@@ -189,7 +187,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let core = &self.handle.core;
         for _ in 0..MAX_ATTEMPTS {
             let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
-            // The revision that is replaced below is this one's, so nobody gets it meanwhile.
+            // Only this revision is replaced below, so the owner is still the same then.
             let stored = stored.filter(|stored| owner.is_none_or(|owner| stored.is_of(owner)));
             let Some(stored) = stored else { return Ok(None) };
             let mut session = self.by_key(*key, &stored)?;
@@ -213,8 +211,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Err(Error::Conflict { key: *key }.into())
     }
 
-    /// A user's sessions with their content, the most recently active first: for a page about
-    /// devices. Costs a look at this user's sessions, and at no other's.
+    /// Lists a user's sessions with their content, the most recently active first: for a page of
+    /// devices. Costs a read of this user's sessions only.
     ///
     /// # Errors
     ///
@@ -256,7 +254,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(SessionByKey { info: info_of(key, record, &core.timeouts), content })
     }
 
-    /// The record with other content, and nothing else changed.
+    /// The stored record with new content; nothing else changes.
     fn changed(&self, stored: &Record, content: &C) -> Result<Record> {
         let core = &self.handle.core;
         core.ensure_open()?;

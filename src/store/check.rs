@@ -1,4 +1,4 @@
-//! Looking through the whole store for what is wrong.
+//! Checks the whole store for damage.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use crate::store::SessionStore;
 use crate::time::moment::Moment;
 use crate::trace::span;
 
-/// What [`SessionStore::check`] found.
+/// The result of [`SessionStore::check`].
 ///
 /// # Examples
 ///
@@ -22,46 +22,54 @@ use crate::trace::span;
 pub struct CheckReport {
     /// Live sessions.
     pub sessions: u64,
-    /// Sessions that are expired and not swept yet.
+    /// Sessions that are expired but not swept yet.
     pub expired: u64,
-    /// Entries in the index by deadline; one for each session, live or expired, in a sound store.
+    /// Entries in the index by deadline. A sound store has one for each session, live or expired.
     pub expiry_entries: u64,
-    /// Entries in the index by user; one for each session with a user in a sound store.
+    /// Entries in the index by user. A sound store has one for each session with a user.
     pub user_entries: u64,
-    /// What is wrong: the first [`MAX_PROBLEMS`](Self::MAX_PROBLEMS).
+    /// The problems found: the first [`MAX_PROBLEMS`](Self::MAX_PROBLEMS).
     pub problems: Vec<Problem>,
-    /// How many problems there are.
+    /// The number of problems found.
     pub problem_count: u64,
 }
 
+/// Looks at a sound record, or at `None` for a problem, and returns a problem of its own.
+pub(crate) type LookAt<'a> =
+    dyn FnMut(Option<(&SessionKey, &Record)>) -> Result<Option<Problem>> + 'a;
+
 impl CheckReport {
-    /// How many problems a report holds; it counts the others. So that a file damaged in every
-    /// record is not reported out of memory: these take about 200 KB.
+    /// The most problems that a report holds. The others are only counted, so that a file damaged
+    /// in every record does not exhaust memory. 1,000 problems take about 200 KB.
     pub const MAX_PROBLEMS: usize = 1_000;
 
-    /// Whether nothing is wrong.
+    /// Whether no problem was found.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
 
-    /// Looks through an engine, and at the content of each sound record.
+    /// Checks an engine. `look_at` gets each sound record, to check its content, and `None` for
+    /// each problem; its error ends the check.
     pub(crate) fn of(
         engine: &dyn Engine,
         moment: Moment,
-        look_at_content: &mut dyn FnMut(&SessionKey, &Record) -> Option<Problem>,
+        look_at: &mut LookAt<'_>,
     ) -> Result<Self> {
         let _span = span!(INFO, "check");
         let mut report = Self::default();
         let checked = engine.check(&moment.timeouts, &mut |finding| {
             match finding {
-                Finding::Problem(problem) => report.add(problem),
+                Finding::Problem(problem) => {
+                    report.add(problem);
+                    look_at(None)?;
+                }
                 Finding::Record(key, record) => {
                     match record.is_expired(moment) {
                         true => report.expired += 1,
                         false => report.sessions += 1,
                     }
-                    if let Some(problem) = look_at_content(&key, &record) {
+                    if let Some(problem) = look_at(Some((&key, &record)))? {
                         report.add(problem);
                     }
                 }
@@ -82,25 +90,23 @@ impl CheckReport {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Looks through the whole store: whether each record is what was written under its key,
-    /// whether its content can be read, whether both indexes have its entries, and whether they
-    /// have no others.
+    /// Checks the whole store: each record against the checksum of its key and bytes, each content
+    /// by decoding it, and both indexes for missing and surplus entries.
     ///
-    /// For operators: after a disk reported errors, or from time to time. What the *file* holds
-    /// beyond its records is verified when it is opened; see
-    /// [`Builder::verify_on_open`](crate::Builder::verify_on_open).
+    /// For operators: after a disk reported errors, or from time to time. The rest of the *file* is
+    /// verified when it is opened; see [`Builder::verify_on_open`](crate::Builder::verify_on_open).
     ///
-    /// Changes nothing. Costs a read of every record and two look-ups in the indexes for each:
-    /// some seconds for a million sessions. Memory use is bounded, whatever is wrong.
+    /// Changes nothing. Costs a read and two index look-ups for each record: some seconds for a
+    /// million sessions. Memory use is bounded, however much is damaged.
     ///
     /// # Concurrency
     ///
-    /// Compares one moment, that of the last commit; no lock is held, and the store may be used
-    /// meanwhile. As long as this runs, the file cannot reuse space.
+    /// Checks the state of the last commit. It holds no lock, and the store may be used meanwhile.
+    /// The file cannot reuse space while this runs.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read. What is wrong in it is no error but in the report.
+    /// If the store cannot be read. Problems that the check finds are in the report, not an error.
     ///
     /// # Examples
     ///
@@ -117,9 +123,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
         let core = &self.handle.core;
-        CheckReport::of(&*core.engine, core.moment()?, &mut |key, record| {
-            let error = self.handle.codec.decode(key, record).err()?;
-            Some(Problem::UnreadableContent { key: *key, detail: error.to_string() })
+        CheckReport::of(&*core.engine, core.moment()?, &mut |record| {
+            let problem = record.and_then(|(key, record)| {
+                let error = self.handle.codec.decode(key, record).err()?;
+                Some(Problem::UnreadableContent { key: *key, detail: error.to_string() })
+            });
+            Ok(problem)
         })
     }
 }

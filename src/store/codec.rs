@@ -1,4 +1,4 @@
-//! Typed content to bytes and back, with the content version and the caller's migration.
+//! Encodes typed content and decodes it, with the content version and the caller's migration.
 
 use std::any::type_name;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::session::{Origin, Session, Times};
 use crate::store::core::StoreCore;
 use crate::time::timeouts::Timeouts;
 
-/// Turns content of an earlier version into today's.
+/// Turns content of an earlier version into the current type.
 pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send + Sync>;
 
 pub(crate) struct Codec<C> {
@@ -25,7 +25,7 @@ pub(crate) struct Codec<C> {
 }
 
 impl<C: Serialize + DeserializeOwned> Codec<C> {
-    /// The content as bytes that were read back once.
+    /// Encodes the content, and decodes it once as a check.
     pub(crate) fn encode(&self, content: &C, max_len: usize) -> Result<Vec<u8>> {
         content::encode(content, max_len)
     }
@@ -53,7 +53,7 @@ impl<C: DeserializeOwned> Codec<C> {
         })
     }
 
-    /// The content that a record holds, migrated if an earlier version of the program wrote it.
+    /// Decodes a record's content. Migrates it if an earlier version of the program wrote it.
     #[inline]
     pub(crate) fn decode(&self, key: &SessionKey, record: &Record) -> Result<C> {
         let stored = record.stored_content();
@@ -90,8 +90,8 @@ impl<C: DeserializeOwned> Codec<C> {
         }
     }
 
-    /// The record's checksum holds, so the content is what was written, and it was read back then.
-    /// So it is the type that is another one.
+    /// The record's checksum is valid, so the bytes are those written, and they were decoded once
+    /// before the write. So the type must differ.
     #[cold]
     fn mismatch(&self, key: &SessionKey, stored: &StoredContent<'_>, misread: Misread) -> Error {
         let (version, asked) = (stored.version(), type_name::<C>());
@@ -119,7 +119,7 @@ impl<C: DeserializeOwned> Codec<C> {
     }
 }
 
-/// A session's times, by its record.
+/// The times of a session, from its record.
 pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
     Times {
         created_at: record.created_at(),
@@ -128,18 +128,18 @@ pub(crate) fn times_of(record: &Record, defaults: &Timeouts) -> Times {
     }
 }
 
-/// The part of a record that no save changes.
+/// The values that a save takes from the session in hand, with no look at the stored record.
 pub(crate) fn origin_of(record: &Record) -> Origin {
     Origin { created_at: record.created_at(), own_timeouts: record.own_timeouts() }
 }
 
-/// A record's line in a listing.
+/// The line of a record in a listing.
 pub(crate) fn info_of(key: SessionKey, record: &Record, defaults: &Timeouts) -> SessionInfo {
     SessionInfo { key, user: record.user_id(), times: times_of(record, defaults) }
 }
 
 impl<C> Session<C> {
-    /// Takes over what the store now holds of a session that was just saved.
+    /// Updates a session that was just saved to the stored times and revision.
     pub(super) fn saved_as(&mut self, record: &Record, timeouts: &crate::time::timeouts::Timeouts) {
         self.times = times_of(record, timeouts);
         self.revision = record.revision();

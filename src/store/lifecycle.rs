@@ -1,4 +1,4 @@
-//! Keeping the store itself: sweeping, flushing, closing.
+//! Maintenance by the caller: sweeping, adopting timeouts, flushing, closing.
 
 use std::sync::atomic::Ordering;
 
@@ -11,14 +11,15 @@ use crate::store::core::adoption::Sweeper;
 use crate::time::timeouts::Timeouts;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Deletes what is expired and returns how many sessions went. The maintenance thread does
-    /// this every `sweep_interval`; there is no need to call it unless that is turned off.
+    /// Deletes expired sessions and returns how many. The maintenance thread does this every
+    /// `sweep_interval`; call it only if that thread is turned off.
     ///
-    /// Works in steps: of up to 1,000 sessions while nobody else writes; of 16, and a pause of 2
-    /// ms, while somebody does, who waits for one step at most. So under a steady load of writes it
-    /// deletes 8,000 sessions a second at most. A session that is extended while this runs lives.
-    /// While shorter timeouts than those on record wait to be
-    /// [adopted](Self::adopt_shorter_timeouts), only what is expired under both is deleted.
+    /// Deletes in steps of up to 1,000 sessions while nobody else writes. While others write, a
+    /// step deletes up to 16 sessions and a pause of 2 ms follows; a writer waits for one step at
+    /// most. So under a steady load of writes the limit is 8,000 sessions a second. A session that
+    /// is extended meanwhile stays. While shorter timeouts than those on record wait to be
+    /// [adopted](Self::adopt_shorter_timeouts), only sessions that are expired under both are
+    /// deleted.
     ///
     /// # Durability
     ///
@@ -27,8 +28,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// None besides the general ones. What the steps before had deleted is deleted, or will be by
-    /// the next call.
+    /// Only the [general errors](SessionStore#errors). After an error, earlier steps stay
+    /// deleted, or the next call deletes them.
     ///
     /// # Examples
     ///
@@ -45,17 +46,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.handle.core.sweep(Sweeper::Caller)
     }
 
-    /// Puts the store's timeouts on record in place of longer ones, so that sweeps delete what is
-    /// expired under them. Does nothing where no longer ones are on record.
+    /// Puts the store's shorter timeouts on record, so that sweeps delete what is expired under
+    /// them. Does nothing if the record holds no longer ones.
     ///
-    /// A store that is opened with shorter timeouts than those on record goes by its own at once:
-    /// what is expired under them is absent. But it deletes nothing for them until one of three
-    /// things happened: this call,
+    /// A store that is opened with shorter timeouts than those on record applies its own at once:
+    /// sessions expired under them are absent. But sweeps go by the longer ones until this call,
     /// [`Builder::adopt_shorter_timeouts`](crate::Builder::adopt_shorter_timeouts), or a full
-    /// `sweep_interval` during which the store was open. So a script that opens the file with other
-    /// timeouts by mistake, and notices, has ended nobody's session.
-    /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) says whether
-    /// it waits.
+    /// `sweep_interval` with the store open. So a script that opens the file with wrong timeouts,
+    /// and is stopped in time, has ended nobody's session.
+    /// [`Stats::longer_timeouts_on_record`](crate::Stats::longer_timeouts_on_record) shows whether
+    /// timeouts wait.
     ///
     /// # Durability
     ///
@@ -63,28 +63,30 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     pub fn adopt_shorter_timeouts(&self) -> Result<()> {
         self.handle.core.adopt_timeouts()
     }
 
-    /// The timeouts for sessions without their own.
+    /// Returns the timeouts of sessions without their own.
     #[must_use]
     #[doc(alias = "getExpirationTimeouts")]
     pub fn timeouts(&self) -> Timeouts {
         self.handle.core.timeouts
     }
 
-    /// Writes what is in memory only: touches, and with
-    /// [`Durability::Deferred`](crate::Durability::Deferred) the commits since the last interval.
+    /// Writes all state that is in memory only: touches, and with
+    /// [`Durability::Deferred`](crate::Durability::Deferred) the commits since the last flush.
     ///
     /// # Durability
     ///
-    /// What was acknowledged before this was called survives power loss once it returned `Ok`.
+    /// Every change acknowledged before this call survives power loss once the call has returned
+    /// `Ok`.
     ///
     /// # Errors
     ///
-    /// None besides the general ones. What could not be written is kept and tried again.
+    /// Only the [general errors](SessionStore#errors). A change that could not be written is kept
+    /// and tried again.
     ///
     /// # Examples
     ///
@@ -105,18 +107,18 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.handle.core.engine.flush()
     }
 
-    /// Flushes and closes the store for every handle: stops the maintenance thread, waits for it,
-    /// and reports what dropping the last handle would have to swallow.
+    /// Flushes and closes the store for every handle, and reports the errors that dropping the last
+    /// handle would hide. Stops the maintenance threads and waits for them.
     ///
     /// # Concurrency
     ///
-    /// Calls under way in other threads are answered; later ones fail with [`Error::Closed`].
+    /// Calls under way in other threads complete; later calls fail with [`Error::Closed`].
     ///
     /// # Errors
     ///
-    /// When the last flush or the closing fails. The store is closed all the same, and the file
-    /// recovers when it is opened next. [`Error::Closed`] if another handle closed it before.
-    /// [`Error::Forked`] in a forked process, where nothing is closed.
+    /// If the last flush or the closing fails. The store is closed all the same, and the file
+    /// recovers at the next opening. [`Error::Closed`] if another handle has closed it before.
+    /// [`Error::Forked`] in a forked process; nothing is closed then.
     ///
     /// # Examples
     ///

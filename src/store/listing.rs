@@ -1,4 +1,4 @@
-//! Looking at many sessions at once: a user's, all of them, and their number.
+//! Lists a user's sessions and all sessions, counts them, and reports statistics.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::store::core::StoreCore;
 use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
-/// Numbers about a store, for a status page or a log line.
+/// Statistics of a store, for a status page or a log line.
 ///
 /// # Examples
 ///
@@ -37,50 +37,55 @@ use crate::time::timeouts::Timeouts;
 pub struct Stats {
     /// Live sessions.
     pub sessions: u64,
-    /// The size of the file, in bytes; `None` where there is no file.
+    /// The size of the file in bytes; `None` if the engine has no file.
     pub file_bytes: Option<u64>,
-    /// Touches that are in memory only, for `touch_interval` at most.
+    /// Touches that are in memory only, each for `touch_interval` at most.
     pub pending_touches: u64,
-    /// How long the oldest of them has been; `None` where there is none.
+    /// The age of the oldest pending touch; `None` if none is pending.
     #[serde(rename = "oldest_pending_touch_ms", serialize_with = "millis::serialize_optional")]
     pub oldest_pending_touch: Option<Duration>,
-    /// Touches that were on the disk later than `touch_interval` after they were told, since the
-    /// store was opened. The commit that wrote them is part of that time, so a disk whose commits
-    /// take longer than the interval makes all of them late.
+    /// Touches that reached the disk later than `touch_interval` after their call, since the store
+    /// was opened. The commit that wrote them counts, so a disk whose commits take longer than the
+    /// interval makes every touch late.
     pub late_touches: u64,
-    /// By how much the latest of those was late.
+    /// The greatest delay of a late touch beyond `touch_interval`.
     #[serde(rename = "touches_late_by_ms", serialize_with = "millis::serialize")]
     pub touches_late_by: Duration,
-    /// Durable transactions since the store was opened.
+    /// The greatest delay, beyond the interval of
+    /// [`Durability::Deferred`](crate::Durability::Deferred), of a commit that was only in memory.
+    /// A commit that still waits counts with its wait so far.
+    #[serde(rename = "commits_late_by_ms", serialize_with = "millis::serialize")]
+    pub commits_late_by: Duration,
+    /// Durable commits since the store was opened.
     pub commits: u64,
-    /// Operations those transactions carried: more than `commits` where threads shared them.
+    /// Operations in those commits; more than `commits` if threads shared a commit.
     pub committed_operations: u64,
-    /// How often, since the store was opened, the server's clock was found more than five seconds
-    /// from where it should have been: it was set, or another server took over.
+    /// How often the server's clock was found more than five seconds from its expected time, since
+    /// the store was opened: it was set, or another server took over.
     pub clock_jumps: u64,
     /// Expired sessions deleted since the store was opened.
     pub swept: u64,
-    /// How often a damaged record was met since the store was opened.
+    /// How often a damaged record was read since the store was opened.
     pub damaged_records: u64,
-    /// Background tasks that failed since the store was opened. Each is tried again.
+    /// Failures of background tasks since the store was opened. Each task is tried again.
     pub maintenance_failures: u64,
-    /// The last of those failures; `None` once what had failed has gone well.
+    /// The last failure of a background task; `None` once every failed task has succeeded again.
     #[serde(serialize_with = "as_text")]
     pub last_maintenance_failure: Option<Error>,
-    /// How often a flush of touches and of deferred commits began later than was promised, since the
-    /// store was opened: a number to alert on. `late_touches` counts the touches themselves. See
-    /// [`Event::PromiseMissed`](crate::Event::PromiseMissed).
+    /// How often a flush of touches and deferred commits by the background thread began, or ended,
+    /// later than promised, since the store was opened: a number to alert on. `late_touches` counts
+    /// the touches themselves. See [`Event::PromiseMissed`](crate::Event::PromiseMissed).
     pub missed_promises: u64,
-    /// How often the log was taken over by the database since the store was opened.
+    /// Checkpoints, which move the log's entries into the database, since the store was opened.
     pub checkpoints: u64,
-    /// How often the file was opened again after an I/O error, since the store was opened.
+    /// How often the file was reopened after an I/O error since the store was opened.
     pub reopenings: u64,
-    /// How often an [`Observer`](crate::Observer) panicked, or a recorder of the feature `metrics`,
+    /// How often an [`Observer`](crate::Observer) or a recorder of the feature `metrics` panicked
     /// since the store was opened.
     pub observer_panics: u64,
-    /// The longer timeouts on record, as long as the store's shorter ones wait to be
-    /// [adopted](SessionStore::adopt_shorter_timeouts): sweeps delete only what is expired under
-    /// both.
+    /// The longer timeouts on record, while the store's shorter ones wait to be
+    /// [adopted](SessionStore::adopt_shorter_timeouts). Sweeps delete only sessions that are
+    /// expired under both.
     pub longer_timeouts_on_record: Option<Timeouts>,
 }
 
@@ -88,10 +93,10 @@ fn as_text<S: serde::Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, 
     error.as_ref().map(ToString::to_string).serialize(to)
 }
 
-/// What the closure of [`SessionStore::for_each`] may return: nothing, or a [`ControlFlow`] whose
-/// `Break` ends the visit.
+/// A value that the closure of [`SessionStore::for_each`] may return: `()`, or a [`ControlFlow`]
+/// whose `Break` ends the visit.
 pub trait Visited {
-    /// Whether no more sessions are to be shown.
+    /// Whether the visit ends here.
     fn is_enough(&self) -> bool;
 }
 
@@ -108,7 +113,7 @@ impl<B, C> Visited for ControlFlow<B, C> {
 }
 
 impl StoreCore {
-    /// What [`SessionStore::stats`] answers.
+    /// The statistics that [`SessionStore::stats`] returns.
     pub(crate) fn stats(&self) -> Result<Stats> {
         let sessions = self.engine.count(self.moment()?)?;
         let engine = self.engine.stats()?;
@@ -120,6 +125,7 @@ impl StoreCore {
             oldest_pending_touch: engine.oldest_pending_touch,
             late_touches: engine.late_touches,
             touches_late_by: engine.touches_late_by,
+            commits_late_by: engine.commits_late_by,
             commits: engine.commits,
             committed_operations: engine.committed_operations,
             checkpoints: engine.checkpoints,
@@ -137,11 +143,11 @@ impl StoreCore {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Lists a user's sessions, the most recently active first: one line each for a page on which
-    /// users see where they are logged in (ASVS 5.0, 7.5.2).
+    /// Lists a user's sessions, the most recently active first: for a page that shows users where
+    /// they are logged in (ASVS 5.0, 7.5.2).
     ///
-    /// A damaged record is left out and counted in [`Stats::damaged_records`]: it must not keep a
-    /// user from ending the others.
+    /// A damaged record is left out, so that it does not keep a user from ending the others.
+    /// [`Stats::damaged_records`] counts it.
     ///
     /// # Errors
     ///
@@ -182,18 +188,19 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(sessions)
     }
 
-    /// Calls the closure for every session, with its content, as of one moment, and returns how
-    /// many there were. Streamed: memory use does not grow with the number of sessions.
+    /// Calls the closure for every session, with its content, as of one moment, and returns the
+    /// number of sessions visited. Sessions are streamed, so memory use does not grow with their
+    /// number.
     ///
     /// # Concurrency
     ///
-    /// No lock is held; the closure may use the store. What is changed meanwhile does not show.
-    /// The file cannot reuse space while this runs, so a slow closure makes it grow.
+    /// The closure runs with no lock held and may use the store. Changes made meanwhile are not
+    /// seen. The file cannot reuse space while this runs, so a slow closure makes it grow.
     ///
     /// # Errors
     ///
-    /// A record that is damaged, or whose content is not a `C`, stops nothing: the rest is visited,
-    /// and the first such error is returned at the end.
+    /// A damaged record, or one whose content is not a `C`, does not stop the visit: the first such
+    /// error is returned at the end.
     ///
     /// # Examples
     ///
@@ -215,7 +222,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let mut visited = 0;
         let mut first_error = None;
         core.engine.scan(None, &mut |key, record| {
-            // The closure before may have forked.
+            // An earlier call of the closure may have forked.
             core.process.ensure_same()?;
             let record = match core.counting_damage(record) {
                 Ok(record) if record.is_expired(moment) => return Ok(ControlFlow::Continue(())),
@@ -242,12 +249,13 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         first_error.map_or(Ok(visited), Err)
     }
 
-    /// A page of all live sessions: at most `limit` after a key, in the order of the keys. Ask
-    /// again after the last one for more. What comes before the page is not looked at.
+    /// Returns a page of all live sessions: at most `limit` after the key `after`, in the order of
+    /// the keys. For the next page, pass the last key of this one. Sessions before the page are not
+    /// read.
     ///
     /// # Errors
     ///
-    /// None besides the general ones. A damaged record is left out.
+    /// Only the [general errors](SessionStore#errors). A damaged record is left out.
     ///
     /// # Examples
     ///
@@ -282,12 +290,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(page)
     }
 
-    /// How many sessions there are. Costs a look at those whose deadline has passed since the last
-    /// sweep, not at all of them.
+    /// The number of live sessions. Costs a read of each session whose deadline has passed since
+    /// the last sweep, not of all sessions.
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     pub fn len(&self) -> Result<u64> {
         let core = &self.handle.core;
         core.engine.count(core.moment()?)
@@ -297,16 +305,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// Numbers about the store. Costs what [`len`](Self::len) costs.
+    /// Returns statistics of the store. Costs as much as [`len`](Self::len).
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     pub fn stats(&self) -> Result<Stats> {
         self.handle.core.stats()
     }

@@ -1,4 +1,5 @@
-//! The store: the rules of sessions, once, for every engine. Typed content goes in, bytes go down.
+//! The store: the rules of sessions, once for every engine. Callers pass typed content; engines get
+//! bytes.
 //!
 //! Invariant: only creating creates. Every other method changes a live record that is still the one
 //! that was read, or changes nothing.
@@ -39,29 +40,30 @@ use crate::store::maintenance::Maintenance;
 
 /// A store of sessions with content of type `C`.
 ///
-/// A cheap handle: clone it into every thread. All handles share one file; the last one to go
-/// closes it.
+/// A store is a cheap handle: clone it into every thread. All handles share one file. Dropping the
+/// last one closes it.
 ///
 /// # Durability
 ///
-/// With the default [`Durability::Immediate`](crate::Durability::Immediate), the effect of
-/// `create`, `update`, `modify`, `regenerate_id`, `destroy` and its relatives, and `clear` survives
-/// power loss once they return `Ok`. A touch (`extend_lifetime`, `read_and_extend`) survives within
-/// the `touch_interval`, one second; after a crash a deadline may be earlier than it was, never
-/// later.
+/// With the default [`Durability::Immediate`](crate::Durability::Immediate), `create`, `update`,
+/// `modify`, `regenerate_id`, `destroy` and its relatives, and `clear` survive power loss once they
+/// return `Ok`. A touch (`extend_lifetime`, `read_and_extend`) is durable within the
+/// `touch_interval`, one second by default. After a crash a deadline may be earlier than it was,
+/// never later.
 ///
 /// # Concurrency
 ///
 /// Every method takes `&self` and may be called from any number of threads at once. A read that
-/// begins after a write returned sees it. Reads and listings wait for no write, nor for its sync.
+/// begins after a write returned sees that write. Reads and listings never wait for a write or its
+/// sync.
 ///
 /// # Errors
 ///
-/// An expired session is absent: no method can tell it from one that never was. Every method fails
-/// with [`Error::Io`], [`Error::StorageFull`] or [`Error::OutcomeUnknown`] when the file does, with
-/// [`Error::Closed`] after [`close`](Self::close), with [`Error::ClockOutOfRange`] when the clock
-/// shows a time before 1970, and with [`Error::Forked`] in a process that was forked from the one
-/// that opened the store; below, only what comes on top of these is named.
+/// An expired session is absent: no method can tell it from one that never existed. Every method
+/// fails with [`Error::Io`], [`Error::StorageFull`] or [`Error::OutcomeUnknown`] when the file
+/// does, with [`Error::Closed`] after [`close`](Self::close), with [`Error::ClockOutOfRange`] when
+/// the clock shows a time before 1970, and with [`Error::Forked`] in a process that was forked from
+/// the one that opened the store. The methods below list only their further errors.
 ///
 /// # Examples
 ///
@@ -84,11 +86,11 @@ pub struct SessionStore<C = Attributes> {
     handle: Arc<Handle<C>>,
 }
 
-/// Dropped with the last handle: first the thread is stopped and joined, then the engine goes. In a
-/// forked process neither is touched: locks may be held there for good, and file and thread are the
-/// other process's.
+/// The shared part of all handles. Dropping it stops and joins the threads, then drops the engine.
+/// In a forked process it drops neither, since locks may be held there forever, and the file and
+/// the threads belong to the other process.
 struct Handle<C> {
-    /// What was opened for the store, and is to go before it.
+    /// Opened for the store, and dropped before it.
     guests: Guests,
     maintenance: Option<Maintenance>,
     codec: Codec<C>,
@@ -109,24 +111,25 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         &self.handle.core
     }
 
-    #[cfg(all(feature = "admin", unix))]
+    #[cfg(feature = "admin")]
     pub(crate) fn shared_core(&self) -> Arc<StoreCore> {
         Arc::clone(&self.handle.core)
     }
 
-    #[cfg(all(feature = "admin", unix))]
+    #[cfg(feature = "admin")]
     pub(crate) fn guests(&self) -> &Guests {
         &self.handle.guests
     }
 
-    /// Reads a session; `None` if it is not there or expired. Does not extend its life.
+    /// Reads a session without extending its life; `None` if there is none, or it is expired.
     ///
-    /// Costs no disk access while the record's page is in the cache, and never a lock of a writer.
+    /// Costs no disk access while the record's page is in the cache, and never waits for a writer's
+    /// lock.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] or [`Error::ContentMismatch`] if what is stored is not a session
-    /// with content of type `C`.
+    /// [`Error::DamagedRecord`] if the record is damaged, [`Error::ContentMismatch`] if its content
+    /// is not a `C`.
     ///
     /// # Examples
     ///
@@ -147,19 +150,19 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         record.map(|record| self.handle.codec.session(id.clone(), key, &record, core)).transpose()
     }
 
-    /// Reads a session and extends its life, in one step: what a server does for every request.
+    /// Reads a session and extends its life in one step, as a server does for every request.
     ///
     /// With a [`content_version`](crate::Builder::content_version) the content is read and migrated
-    /// first. A session that ends meanwhile is not extended.
+    /// first. A session that ends in between is not extended.
     ///
     /// # Durability
     ///
-    /// That of [`extend_lifetime`](Self::extend_lifetime).
+    /// As for [`extend_lifetime`](Self::extend_lifetime).
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read). The life of a session whose content cannot be read may be
-    /// extended all the same.
+    /// As for [`read`](Self::read). A session's life may be extended although its content cannot be
+    /// read.
     ///
     /// # Examples
     ///
@@ -182,8 +185,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.handle.codec.session(id.clone(), key, &record, &self.handle.core).map(Some)
     }
 
-    /// The same where content may have to be migrated, which takes what time it takes: the session
-    /// must be live after that.
+    /// As [`read_and_extend`](Self::read_and_extend), for content that may need a migration. A
+    /// migration may take any time, so the session must still be live after it.
     fn read_then_extend(&self, id: &SessionId) -> Result<Option<Session<C>>> {
         let Some(read) = self.read(id)? else { return Ok(None) };
         let Some(record) = self.extend(&read.key)? else { return Ok(None) };
@@ -191,24 +194,31 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             let times = times_of(&record, &self.handle.core.timeouts);
             return Ok(Some(Session { times, ..read }));
         }
-        // Somebody has saved it meanwhile.
+        // Another caller has saved it in between.
         self.handle.codec.session(id.clone(), read.key, &record, &self.handle.core).map(Some)
     }
 
-    /// Extends a session's life to a full inactivity timeout from now, within its absolute one.
+    /// Extends a session's life to a full inactivity timeout from now, within its absolute timeout.
     /// `false` if there is no such session: an expired one is not revived.
     ///
     /// Costs a read and an entry in memory, no disk access: a touch is written with the next commit
     /// or within the `touch_interval`.
     ///
+    /// In a file there are exceptions: 262,144 other sessions have a touch that is not written yet,
+    /// the session is being removed at that moment, or checkpoints replace the snapshot that the
+    /// call reads five times in a row. Then the call takes its turn among the commits and writes its
+    /// touch. As any caller whose turn it is, it may write up to 511 waiting changes of others in the
+    /// same commit. It runs no checkpoint.
+    ///
     /// # Durability
     ///
-    /// Visible to every thread at once; survives a crash within the `touch_interval`, one second
-    /// by default. After a crash the deadline may be earlier, never later.
+    /// The new deadline is visible to every thread at once, and durable within the
+    /// `touch_interval`, one second by default. After a crash the deadline may be earlier, never
+    /// later.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] if what is stored is not a session.
+    /// [`Error::DamagedRecord`] if the record is damaged.
     ///
     /// # Examples
     ///
@@ -232,15 +242,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.counting_damage(core.engine.extend(key, core.moment()?, core.touch_interval))
     }
 
-    /// Ends a session. `false` if there was none. One durable commit.
+    /// Ends a session; `false` if there was none. One durable commit.
     ///
     /// # Security
     ///
-    /// Once this returned, no request revives the session (ASVS 5.0, 7.4.1).
+    /// Once this has returned, no request revives the session (ASVS 5.0, 7.4.1).
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     ///
     /// # Examples
     ///
@@ -261,7 +271,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// None besides the general ones.
+    /// Only the [general errors](SessionStore#errors).
     ///
     /// # Examples
     ///
@@ -296,8 +306,8 @@ impl<C> Drop for Handle<C> {
     }
 }
 
-/// A panic in a caller's code never leaves a store half changed: no lock is held while it runs, and
-/// what a call does is done in one step.
+/// A panic in a caller's code never leaves a store half changed: the code runs with no lock held,
+/// and each call makes its change in one step.
 impl<C> UnwindSafe for SessionStore<C> {}
 impl<C> RefUnwindSafe for SessionStore<C> {}
 

@@ -1,4 +1,4 @@
-//! Read, change, update, and again if somebody else was faster.
+//! Changes a session: read, change, update, and again if another caller saved it in between.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,12 +8,12 @@ use crate::session::Session;
 use crate::session::id::SessionId;
 use crate::store::SessionStore;
 
-/// How often a change is tried. Each failed try means that another thread's update succeeded. So
-/// only thousands of updates of one session, all faster than this caller, reach it.
+/// The most attempts of one change. A failed attempt means that another caller's update succeeded.
+/// So only thousands of faster updates of the same session reach the limit.
 pub(super) const MAX_ATTEMPTS: u32 = 10_000;
 
-/// What the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return, and
-/// what the call makes of it. `S` is the session that the closure gets: [`Session`], or
+/// A value that the closure of [`SessionStore::modify`] or [`SessionStore::modify_key`] may return.
+/// It decides what the call returns. `S` is the session that the closure gets: [`Session`], or
 /// [`SessionByKey`](crate::SessionByKey).
 ///
 /// | the closure returns | the call returns | if the session is gone |
@@ -24,29 +24,29 @@ pub(super) const MAX_ATTEMPTS: u32 = 10_000;
 /// | [`Returned(value)`](Returned), for any type | `Result<Option<T>>` | `Ok(None)` |
 /// | `Result` of one of these, with an error `E: From<Error>` | the same, with `E` for the error | `Ok(None)` |
 ///
-/// An `Err` keeps the session as it was, and is returned as it is.
+/// An `Err` leaves the session unchanged, and the call returns that error.
 #[diagnostic::on_unimplemented(
     message = "the closure of `modify` or `modify_key` may not return `{Self}`",
     note = "wrap a value of another type: `Returned(value)`; an error type has to be `From<sessile::Error>`"
 )]
 pub trait ModifyOutcome<S> {
-    /// What the call returns inside `Ok`.
+    /// The value of the call inside `Ok`.
     type Output;
     /// The error of the call.
     type Error: From<Error>;
-    /// Whether the session is to be saved with what the closure made of it.
+    /// Whether to save the session, and the value of the closure.
     #[doc(hidden)]
     fn into_value(self) -> Result<Self::Value, Self::Error>;
     #[doc(hidden)]
     type Value;
     #[doc(hidden)]
     fn saved(value: Self::Value, session: S) -> Self::Output;
-    /// What is returned for a session that is not there.
+    /// The value of the call if there is no such session.
     #[doc(hidden)]
     fn gone() -> Self::Output;
 }
 
-/// A value of any type, returned out of the closure of [`SessionStore::modify`].
+/// Lets the closure of [`SessionStore::modify`] return a value of any type.
 ///
 /// # Examples
 ///
@@ -64,9 +64,9 @@ pub trait ModifyOutcome<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Returned<T>(pub T);
 
-/// What [`ModifyOutcome`] is for alone and for inside a `Result`.
+/// A value that [`ModifyOutcome`] accepts alone and inside a `Result`.
 pub trait ModifyValue<S> {
-    /// What the call returns inside `Ok`.
+    /// The value of the call inside `Ok`.
     type Output;
     #[doc(hidden)]
     fn saved(self, session: S) -> Self::Output;
@@ -128,7 +128,7 @@ impl<S, V: ModifyValue<S>, E: From<Error>> ModifyOutcome<S> for Result<V, E> {
     }
 }
 
-/// Alone, a value is what it is inside a `Result` whose error is the crate's.
+/// A value alone means the same as in a `Result` with the crate's error.
 macro_rules! outcomes {
     ($([$($parameter:ident),*] $value:ty;)*) => {$(
         impl<S, $($parameter),*> ModifyOutcome<S> for $value {
@@ -151,7 +151,7 @@ macro_rules! outcomes {
     )*};
 }
 
-/// Values that are returned as they are, if there was a session to get them from.
+/// Values that the call returns in a `Some`, or `None` if there is no session.
 macro_rules! values {
     ($([$($parameter:ident),*] $value:ty;)*) => {
         $(
@@ -190,24 +190,24 @@ values! {
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Reads a session, lets the closure change it, and saves it; again from the start if somebody
-    /// else saved it meanwhile. What the closure returns is returned, once the session is saved:
-    /// nothing gives the session itself, a value the value, and a `Result` may have an error of
-    /// your own; see [`ModifyOutcome`]. `None` if there is no such session, or none any more.
+    /// Reads a session, lets the closure change it, and saves it. Starts again if another caller
+    /// saved it in between. The call returns the closure's value once the session is saved, and the
+    /// saved session if the closure returns `()`. A closure may return a `Result` with your own
+    /// error; see [`ModifyOutcome`]. `None` if there is no such session, or it ended meanwhile.
     ///
-    /// This is the way to change a session that several requests may change at once: no change is
-    /// lost. A returned session has been saved and its life extended. One durable commit a try.
+    /// Use it if several requests may change one session at once: no change is lost. Saving also
+    /// extends the session's life. One durable commit a try.
     ///
     /// # Concurrency
     ///
-    /// The closure runs in the calling thread with no lock held, once for every try; it should do
-    /// nothing but change the session. If it panics, nothing is written.
+    /// The closure runs in the calling thread with no lock held, once a try. It should only change
+    /// the session. If it panics, nothing is written.
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read) and [`update`](Self::update), except `Gone` and `Conflict`:
-    /// [`Error::Conflict`] only after 10,000 tries. An error that the closure returns is returned
-    /// as it is, and nothing is written.
+    /// As for [`read`](Self::read) and [`update`](Self::update), without [`Error::Gone`].
+    /// [`Error::Conflict`] only after 10,000 tries. An error of the closure is returned unchanged,
+    /// and nothing is written.
     ///
     /// # Examples
     ///
@@ -222,16 +222,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///         scope.spawn(|| store.modify(&id, |session| *session.content_mut() += 1));
     ///     }
     /// });
-    /// assert_eq!(*store.read(&id)?.expect("not destroyed").content(), 4);
+    /// assert!(store.read(&id)?.is_some_and(|session| *session.content() == 4));
     ///
-    /// // A value, and an error of one's own:
+    /// // A value, and your own error type:
     /// let before = store.modify(&id, |session| {
     ///     let before = *session.content();
     ///     *session.content_mut() = before.checked_sub(1).ok_or("nothing is left")?;
     ///     Ok::<_, Box<dyn std::error::Error>>(before)
-    /// });
-    /// assert_eq!(before.expect("there was one left"), Some(4));
-    /// # Ok::<(), sessile::Error>(())
+    /// })?;
+    /// assert_eq!(before, Some(4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn modify<R: ModifyOutcome<Session<C>>>(
         &self,
@@ -263,7 +263,7 @@ mod tests {
         let mut attempts = 0;
         let refused = store.modify(&id, |session| {
             attempts += 1;
-            // Somebody else is faster, every time.
+            // Another caller saves first, at every try.
             let mut other = store.read(&id).unwrap().unwrap();
             *other.content_mut() += 1;
             store.update(&mut other).unwrap();

@@ -1,4 +1,4 @@
-//! Ending sessions that are not the caller's own: by user, and by key from a listing.
+//! Ends sessions other than the caller's own, by user and by key.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +11,8 @@ use crate::store::SessionStore;
 use crate::store::events::EndReason;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Ends every session of a user and returns how many there were: for a changed password, or an
-    /// account that is closed (ASVS 5.0, 7.4.2 and 7.4.3). One durable commit, all or nothing.
+    /// Ends every session of a user and returns how many: for a changed password, or a closed
+    /// account (ASVS 5.0, 7.4.2 and 7.4.3). One durable commit, all or nothing.
     ///
     /// # Errors
     ///
@@ -41,15 +41,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(ended.len() as u64)
     }
 
-    /// Ends every other session of this session's user and returns how many there were: "log out
-    /// everywhere else" (ASVS 5.0, 7.4.3). One durable commit, all or nothing.
+    /// Ends every other session of this session's user and returns how many: "log out everywhere
+    /// else" (ASVS 5.0, 7.4.3). One durable commit, all or nothing.
     ///
-    /// Goes by the user that the store holds for the session, not by an unsaved
-    /// [`set_user`](Session::set_user). A session without a user has no others.
+    /// The user is the stored one, not an unsaved [`set_user`](Session::set_user). A session
+    /// without a user has no others.
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session itself is not there any more; nothing is ended then.
+    /// [`Error::Gone`] if the session itself has ended; nothing is ended then.
     ///
     /// # Examples
     ///
@@ -73,17 +73,19 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(ended.len() as u64)
     }
 
-    /// Ends the session under a key, as a listing shows it. `false` if there was none.
-    /// One durable commit.
+    /// Ends the session with this key from a listing; `false` if there was none. One durable
+    /// commit.
     ///
     /// # Security
     ///
-    /// Whoever may call this can end any session: it is for administrators. For a user who ends one
-    /// of their own there is [`destroy_of`](Self::destroy_of), which looks at whose it is.
+    /// A caller of this method can end any session, so it is for administrators. For users who end
+    /// one of their own sessions there is [`destroy_of`](Self::destroy_of), which checks the
+    /// session's user.
     ///
     /// # Errors
     ///
-    /// None besides the general ones. A damaged record is removed too, and counts as a session.
+    /// Only the [general errors](SessionStore#errors). A damaged record is removed as well, and
+    /// counts as a session.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
-//! Saving a session: a new one, one that the caller holds, and one under a new id.
+//! Saves a session: a new one, a changed one, and one under a new id.
 //!
-//! Invariant: a saved record has the next revision, and the creation time of the record that it
-//! replaces. Whether that is still the one that is stored, the engine tells.
+//! Invariant: a saved record has the next revision and the creation time of the record that it
+//! replaces. The engine checks that this record is still the stored one.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,8 +25,7 @@ use crate::time::moment::Moment;
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Creates a session and saves it. One durable commit.
     ///
-    /// Content that is refused is dropped; [`create_or_give_back`](Self::create_or_give_back)
-    /// returns it.
+    /// Refused content is dropped; [`create_or_give_back`](Self::create_or_give_back) returns it.
     ///
     /// # Errors
     ///
@@ -40,7 +39,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// let store = SessionStore::<String>::in_memory()?;
     /// let session = store.create("hello".into())?;
-    /// assert_eq!(store.read(session.id())?.expect("just created").content(), "hello");
+    /// assert!(store.read(session.id())?.is_some_and(|read| read.content() == "hello"));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     #[doc(alias = "createAndSaveSession")]
@@ -52,8 +51,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`create`](Self::create), and [`Error::InvalidUser`] for a user id that is too long,
-    /// [`Error::UserFull`] at `max_sessions_per_user` where its policy is to refuse.
+    /// As for [`create`](Self::create), [`Error::InvalidUser`] for a user id that is too long, and
+    /// [`Error::UserFull`] at `max_sessions_per_user` if its policy is to refuse.
     #[doc(alias = "createAndSaveSessionFromUser")]
     pub fn create_for_user(&self, user: impl Into<UserId>, content: C) -> Result<Session<C>> {
         self.create_with(content, &SessionOptions::new().user(user))
@@ -63,21 +62,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`create_for_user`](Self::create_for_user);
-    /// [`Error::InvalidTimeouts`] if the session's inactivity timeout is greater than its absolute
-    /// one, or the session would outlive the last moment that can be stored.
+    /// As for [`create_for_user`](Self::create_for_user), and [`Error::InvalidTimeouts`] if the
+    /// session's inactivity timeout is greater than its absolute timeout, or the session would
+    /// outlive the last moment that can be stored.
     #[doc(alias = "createAndSaveSession")]
     pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
         Ok(self.create_or_give_back(content, options)?)
     }
 
-    /// As [`create_with`](Self::create_with), and content that is refused comes back with the
-    /// error: for a cart that is kept elsewhere, made smaller, or tried again once there is room.
+    /// As [`create_with`](Self::create_with), but returns refused content with the error: for a
+    /// cart to store elsewhere, to shrink, or to try again once there is room.
     ///
     /// # Errors
     ///
-    /// Those of [`create_with`](Self::create_with), each with the content; `?` leaves the content
-    /// behind where a function returns [`Error`].
+    /// As for [`create_with`](Self::create_with), each with the content. In a function that returns
+    /// [`Error`], `?` drops the content.
     ///
     /// # Examples
     ///
@@ -135,19 +134,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(Created { id, key, times, origin, revision: record.revision(), csrf_token })
     }
 
-    /// Saves a session's content and user, and extends its life. One durable commit.
+    /// Saves a session's content, user, timeouts and CSRF token, and extends its life. One durable
+    /// commit.
     ///
     /// # Concurrency
     ///
-    /// Nothing is ever overwritten unseen: a session that somebody else updated since it was read
-    /// is refused. Touches do not count as updates.
+    /// An update that the caller has not read is never overwritten: if another caller updated the
+    /// session since it was read, the save is refused. Touches do not count as updates.
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session is not there any more: a request in flight does not undo a
-    /// logout. [`Error::Conflict`] if it was updated since; see [`modify`](Self::modify). Then, and
-    /// with [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`], or
-    /// [`Error::UserFull`] if the session comes to a user who may have no more, nothing is written.
+    /// [`Error::Gone`] if the session has ended: a request in flight does not undo a logout.
+    /// [`Error::Conflict`] if the session was updated since it was read; see
+    /// [`modify`](Self::modify). [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`]
+    /// for its content or user. [`Error::UserFull`] if its new user may have no more sessions.
+    /// Nothing is written in any of these cases.
     ///
     /// # Examples
     ///
@@ -160,7 +161,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// *mine.content_mut() += 1;
     /// store.update(&mut mine)?;
-    /// // The other one was read before that.
+    /// // This copy was read before that update.
     /// assert!(matches!(store.update(&mut theirs), Err(Error::Conflict { .. })));
     /// # Ok::<(), sessile::Error>(())
     /// ```
@@ -181,21 +182,21 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         }
     }
 
-    /// Gives a session a new id, ends the old one and saves what was changed, in one transaction.
-    /// Call it at every login and change of privilege.
+    /// Gives a session a new id, ends the old id and saves the caller's changes, in one
+    /// transaction. Call it at every login and change of privilege.
     ///
-    /// The session keeps its creation time and so its absolute deadline. A CSRF token is drawn
-    /// again, too.
+    /// The session keeps its creation time, and so its absolute deadline. A session with a CSRF
+    /// token gets a new one.
     ///
     /// # Security
     ///
-    /// The defence against session fixation: ASVS 5.0, 7.2.4 asks for a new session token on
-    /// authentication and the end of the old one. After a crash exactly one of the two ids is
+    /// This is the defence against session fixation: ASVS 5.0, 7.2.4 asks for a new session token
+    /// on authentication and the end of the old one. After a crash exactly one of the two ids is
     /// valid.
     ///
     /// # Errors
     ///
-    /// As for [`update`](Self::update), and [`Error::Generator`]; the session keeps its id then.
+    /// As for [`update`](Self::update), and [`Error::Generator`]. The session then keeps its id.
     ///
     /// # Examples
     ///
@@ -210,7 +211,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// store.regenerate_id(&mut session)?;
     ///
     /// assert!(store.read(&before_login)?.is_none());
-    /// assert_eq!(store.read(session.id())?.expect("under its new id").user(), session.user());
+    /// assert!(store.read(session.id())?.is_some_and(|read| read.user() == session.user()));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn regenerate_id(&self, session: &mut Session<C>) -> Result<()> {
@@ -244,9 +245,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Err(repeated_draws())
     }
 
-    /// The record that saves a session, and the moment at which it does. The content and the user
-    /// are as the caller left them; creation and own timeouts are what the session was read with,
-    /// which is what is stored, if its revision is.
+    /// Returns the record that saves a session, and the moment of the save. Content, user and own
+    /// timeouts are the caller's. The creation time is the one that was read; it is the stored one
+    /// as long as the revision is.
     fn next_record(
         &self,
         session: &Session<C>,
@@ -271,7 +272,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     }
 }
 
-/// What creating gave a session besides its content.
+/// A new session without its content.
 struct Created {
     id: SessionId,
     key: SessionKey,

@@ -1,4 +1,4 @@
-//! Users: who has sessions, how many, another name for one, and one session of theirs.
+//! Users: lists and counts them, renames one, and ends one of a user's sessions.
 
 use std::ops::ControlFlow;
 
@@ -12,9 +12,8 @@ use crate::store::SessionStore;
 use crate::store::events::EndReason;
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Ends one session of a user, as a listing shows it: `false` if there is no such session, or
-    /// it is somebody else's. One durable commit; whose it is is looked at in the step that ends
-    /// it.
+    /// Ends one session of a user by its key from a listing. `false` if there is no such session,
+    /// or it is another user's. One durable commit, which also checks the session's user.
     ///
     /// # Errors
     ///
@@ -40,8 +39,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(ended.is_some())
     }
 
-    /// Gives every session of one user to another, all at once, and says how many: for a user who
-    /// is renamed. No limit on the other user's sessions is looked at. One durable commit.
+    /// Moves every session of one user to another user name, all at once, and returns how many: for
+    /// a user who is renamed. The new user's session limit is not applied. One durable commit.
     ///
     /// # Errors
     ///
@@ -55,7 +54,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// let store = SessionStore::<u32>::in_memory()?;
     /// let session = store.create_for_user("ann", 1)?;
     /// assert_eq!(store.rename_user("ann", "anna")?, 1);
-    /// assert_eq!(store.read(session.id())?.expect("renamed").user(), Some(&"anna".into()));
+    /// let read = store.read(session.id())?;
+    /// assert!(read.is_some_and(|session| session.user() == Some(&"anna".into())));
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn rename_user(&self, old: impl Into<UserId>, new: impl Into<UserId>) -> Result<u64> {
@@ -65,8 +65,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.engine.rename_user(&old, &new, core.moment()?)
     }
 
-    /// Who has live sessions, and how many: at most `limit` users after one of them, in a fixed
-    /// order. Ask again after the last one for more. Costs a look at the sessions of these users.
+    /// Lists users with live sessions and the number of these: at most `limit` users after the user
+    /// `after`, in a fixed order. For the next page, pass the last user of this one. Costs a read
+    /// of the sessions of these users.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! shuttle's locks under the names and signatures of parking_lot and arc_swap: no poisoning, and
-//! a condition variable that borrows the guard. Only what the engine uses is here.
+//! shuttle's locks under the names and signatures of parking_lot and arc_swap: no poisoning, and a
+//! condition variable that borrows the guard. Contains only the parts that the engine uses.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -10,7 +10,7 @@ use shuttle::sync;
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
-/// Empty only while a condition variable has the lock.
+/// `None` only while a condition variable holds the lock.
 #[derive(Debug)]
 pub(crate) struct MutexGuard<'a, T>(Option<sync::MutexGuard<'a, T>>);
 
@@ -77,7 +77,7 @@ impl<T> RwLock<T> {
     }
 }
 
-/// One step for each load and each store, as arc_swap's are.
+/// Each load and each store is one step, as in arc_swap.
 pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
 impl<T> ArcSwapOption<T> {

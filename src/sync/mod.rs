@@ -1,9 +1,9 @@
-//! The locks and atomics of the redb engine, so that a test can put others in their place.
+//! The locks and atomics of the redb engine, which a test can replace.
 //!
-//! Ordinary builds get parking_lot and the standard library, re-exported and nothing more. With
-//! `--cfg shuttle` the crate's tests get the same names on top of shuttle, which decides at each of
-//! them which thread goes on. So they try interleavings that a real scheduler hardly ever shows.
-//! What goes around this module is not explored.
+//! Ordinary builds get plain re-exports of parking_lot and the standard library. With `--cfg
+//! shuttle` the crate's tests get the same names from shuttle, which decides at each operation
+//! which thread continues. So they explore interleavings that a real scheduler hardly ever
+//! produces. Synchronisation that does not use this module is not explored.
 
 #[cfg(all(test, shuttle))]
 mod explored;

@@ -1,4 +1,4 @@
-//! A redb engine that compares its tables with one another before it goes.
+//! A redb engine that compares its tables with each other when it is closed or dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,12 @@ use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::error::Result;
 
-/// A [`RedbEngine`] for tests. When it is closed or dropped it compares `sessions` with `expiry`
-/// and `users`, opens the file once more and compares them again. It panics if they disagree.
+/// A [`RedbEngine`] for tests. When closed or dropped, it compares `sessions` with `expiry` and
+/// `users`, then opens the file again and compares them once more. It panics if they disagree.
 ///
 /// # Panics
 ///
-/// On closing and on dropping, unless the thread is panicking already.
+/// When it is closed or dropped, unless the thread is already panicking.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct CheckedRedbEngine {
     inner: RedbEngine,
-    /// Dropped after the engine, so that it finds what that left.
+    /// Dropped after the engine, so that the check finds the file as the engine left it.
     file: File,
 }
 
@@ -64,7 +64,7 @@ fn compare(engine: &RedbEngine) {
 }
 
 impl File {
-    /// Looks at the file once, after its engine has let go of it.
+    /// Checks the file once, after its engine has released it.
     fn check(&self) {
         if !self.checked.swap(true, Ordering::AcqRel) && !std::thread::panicking() {
             let engine = RedbEngine::open_with(&self.path, &self.options);

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told to move.
+//! A clock that moves only when a test moves it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::time::clock::Clock;
 
-/// A clock for tests: it shows what it was set to. Clones share the time.
+/// A clock for tests: it shows the time that was set. Clones share the time.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! An engine that counts the calls of another.
+//! An engine that counts the calls of another engine.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use crate::engine::contract::Engine;
 use crate::error::Result;
 
-/// Counts the calls of another engine, by name: to see what a call of the store costs where every
-/// call of the engine is a round trip.
+/// Counts the calls of another engine, by name. So a test sees the cost of a call of the store
+/// where every engine call is a round trip.
 ///
 /// # Examples
 ///
@@ -36,13 +36,13 @@ pub struct CountingEngine<E> {
 }
 
 impl<E: Engine> CountingEngine<E> {
-    /// Nothing is counted yet.
+    /// An engine whose counts start at zero.
     pub fn new(inner: E) -> Self {
         Self { inner, calls: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The calls since this was last asked, by name, and how often each was made. Those that cannot
-    /// fail, which tell of the engine and no more, are not among them.
+    /// The calls since the last `take`, by name, with their numbers. Calls that cannot fail, and
+    /// only describe the engine, are not counted.
     pub fn take(&self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut *self.calls.lock()).into_iter().collect()
     }

@@ -1,4 +1,4 @@
-//! Where the engines of a test come from, and how one is opened again on what the last one kept.
+//! The source of the engines in a test. The next engine opens the records of the last.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// A place that holds records for the length of one test, and the engines on it.
 ///
-/// A test opens one engine at a time: the next one after the last was closed or dropped.
+/// A test opens one engine at a time: the next after the last was closed or dropped.
 ///
 /// # Examples
 ///
@@ -18,24 +18,24 @@ pub trait EngineFixture {
     /// The engine under test.
     type Engine: Engine;
 
-    /// A new place, with nothing in it.
+    /// A new, empty place.
     fn new() -> Self;
 
-    /// An engine on what the engines before it stored here.
+    /// Opens an engine on the records that earlier engines stored here.
     ///
     /// # Panics
     ///
-    /// If there is none to be had.
+    /// If the engine cannot be opened.
     fn open(&self) -> Self::Engine;
 
-    /// Everything that is stored here, byte by byte, so that a test can search it for what must
-    /// not be there. Empty where nothing outlives the process.
+    /// All stored bytes, so that a test can search them for secrets. Empty if nothing outlives the
+    /// process.
     fn stored_bytes(&self) -> Vec<u8> {
         Vec::new()
     }
 }
 
-/// One [`MemoryEngine`], of which every [`open`](EngineFixture::open) gives a new handle: closing
+/// One [`MemoryEngine`]. Every [`open`](EngineFixture::open) returns a new handle of it; closing
 /// the handle leaves the records for the next one.
 ///
 /// # Examples
@@ -70,7 +70,7 @@ impl EngineFixture for MemoryFixture {
     }
 }
 
-/// The engine of a [`MemoryFixture`]; what it holds outlives it.
+/// The engine of a [`MemoryFixture`]; its records outlive it.
 ///
 /// # Examples
 ///

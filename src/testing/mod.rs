@@ -28,8 +28,8 @@ pub use crate::testing::proxy::{NetworkFault, Proxy, Way};
 
 use crate::record::content::StoredContent;
 
-/// Content as a record holds it, for tests of migrations and for fuzzing the decoding. It has no
-/// shape, so any type decodes it that the bytes suffice for.
+/// Content in the form of a record, for tests of migrations and for fuzzing the decoder. It has no
+/// shape, so every type decodes it that the bytes suffice for.
 ///
 /// # Examples
 ///
@@ -47,7 +47,7 @@ pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
 ///
 /// # Errors
 ///
-/// As for [`SessionStore::create`](crate::SessionStore::create), at the largest limit there is.
+/// As for [`SessionStore::create`](crate::SessionStore::create), at the largest limit.
 ///
 /// # Examples
 ///
@@ -57,4 +57,16 @@ pub const fn stored_content(version: u32, bytes: &[u8]) -> StoredContent<'_> {
 /// ```
 pub fn encode_content(content: &impl serde::Serialize) -> crate::error::Result<Vec<u8>> {
     crate::record::content::encode_body(content)
+}
+
+/// Content as [`encode_content`] encodes it, with the check that every save makes: the content is
+/// decoded and encoded again.
+///
+/// # Errors
+///
+/// As for [`SessionStore::create`](crate::SessionStore::create), at the largest limit.
+pub fn encode_and_read_back<C: serde::Serialize + serde::de::DeserializeOwned>(
+    content: &C,
+) -> crate::error::Result<Vec<u8>> {
+    crate::record::content::encode(content, crate::record::content::MAX_LEN)
 }

@@ -1,4 +1,4 @@
-//! A network that fails when it is told to: a proxy between an engine and its server.
+//! A network that fails on demand: a proxy between an engine and its server.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// Which way bytes go.
+/// The direction of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// To the server.
@@ -18,19 +18,19 @@ pub enum Way {
     Answer,
 }
 
-/// What happens to a connection at a byte.
+/// The fault of a connection at a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// Both ends see the connection end.
+    /// Both ends see the connection close.
     Cut,
-    /// What comes after goes nowhere, and the connection stays.
+    /// The later bytes are discarded, and the connection stays open.
     Swallow,
-    /// What comes after comes later.
+    /// The later bytes arrive late.
     Delay(Duration),
 }
 
-/// A TCP proxy on 127.0.0.1. It counts round trips and bytes, and breaks one connection at a byte
-/// of one's choice; connections after that are whole.
+/// A TCP proxy on 127.0.0.1. It counts round trips and bytes, and breaks one connection at a chosen
+/// byte; later connections work.
 ///
 /// # Examples
 ///
@@ -76,7 +76,8 @@ struct State {
 }
 
 impl State {
-    /// Counts bytes; how many of them pass before a fault, if one is due among them.
+    /// Counts bytes. If a fault is due among them, returns the number of bytes before it, and the
+    /// fault.
     fn count(&mut self, way: Way, length: usize) -> Option<(usize, NetworkFault)> {
         let counted = match way {
             Way::Request => &mut self.requested,
@@ -99,7 +100,7 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// If the server's name leads nowhere, or the machine has no port left.
+    /// If the server's name does not resolve, or the machine has no free port.
     #[must_use]
     pub fn start(target: impl ToSocketAddrs) -> Self {
         let target = target.to_socket_addrs().unwrap().next().expect("the server has an address");
@@ -118,33 +119,33 @@ impl Proxy {
         Self { address, shared, accepting }
     }
 
-    /// Where the proxy listens.
+    /// The address of the proxy.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Breaks the connection whose byte is number `at` of those that go this way from now on.
+    /// Breaks the connection at byte number `at`, counted in this direction from now on.
     pub fn arm(&self, way: Way, at: u64, fault: NetworkFault) {
         let mut state = self.shared.state.lock();
         (state.requested, state.answered) = (0, 0);
         state.armed = Some((way, at, fault));
     }
 
-    /// Whether the fault has happened, or was called off.
+    /// Whether the fault has happened or was cancelled.
     #[must_use]
     pub fn is_disarmed(&self) -> bool {
         self.shared.state.lock().armed.is_none()
     }
 
-    /// Calls a fault off, and counts bytes and round trips from zero.
+    /// Cancels a fault, and counts bytes and round trips from zero.
     pub fn reset(&self) {
         let mut state = self.shared.state.lock();
         (state.requested, state.answered, state.round_trips) = (0, 0, 0);
         state.armed = None;
     }
 
-    /// How many bytes went this way.
+    /// The number of bytes in this direction.
     #[must_use]
     pub fn bytes(&self, way: Way) -> u64 {
         let state = self.shared.state.lock();
@@ -154,18 +155,18 @@ impl Proxy {
         }
     }
 
-    /// How often a client sent something after it had an answer, or before it had any.
+    /// The number of round trips: a client's send after an answer, or the first send.
     #[must_use]
     pub fn round_trips(&self) -> u64 {
         self.shared.state.lock().round_trips
     }
 
-    /// Whether new connections are ended at once, as by a server that is not there.
+    /// Whether new connections are closed at once, as if the server were down.
     pub fn refuse(&self, refuse: bool) {
         self.shared.refusing.store(refuse, Ordering::SeqCst);
     }
 
-    /// Ends every connection there is.
+    /// Closes every connection.
     pub fn cut_all(&self) {
         for socket in self.shared.state.lock().sockets.drain(..) {
             let _ = socket.shutdown(Shutdown::Both);
@@ -177,7 +178,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         self.cut_all();
-        // Wakes the thread that accepts.
+        // Wakes the accepting thread.
         drop(TcpStream::connect(self.address));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -198,7 +199,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.refusing.load(Ordering::SeqCst) {
             continue;
         }
-        // A server that is not there is seen as a connection that ends.
+        // A client sees a server that is down as a closed connection.
         let Ok(server) = TcpStream::connect(shared.target) else { continue };
         if relay(&client, &server, shared).is_err() {
             let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
@@ -210,13 +211,13 @@ fn relay(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) -> io::Re
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     shared.state.lock().sockets.extend([client.try_clone()?, server.try_clone()?]);
-    // Whether the next byte of the client begins a round trip.
+    // Whether the client's next byte begins a round trip.
     let is_turn = Arc::new(AtomicBool::new(true));
     for (way, from, to) in [(Way::Request, client, server), (Way::Answer, server, client)] {
         let (from, to) = (from.try_clone()?, to.try_clone()?);
         let (shared, is_turn) = (Arc::clone(shared), Arc::clone(&is_turn));
         started(move || {
-            // However it ends, both ends learn of it.
+            // Whichever way it ends, both ends see the close.
             let _ = pump(way, &from, &to, &shared, &is_turn);
             let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
         });

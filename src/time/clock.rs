@@ -1,18 +1,18 @@
-//! Time: where the current moment comes from, and the millisecond count that is stored.
+//! Time: the source of the current moment, and the stored number of milliseconds.
 //!
-//! The only place that asks the operating system for the time. It knows nothing of sessions.
+//! Only this file reads the system clock. It knows nothing of sessions.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 
-/// Tells the time. The store asks it once for every operation.
+/// Provides the current time. The store calls it once for every operation.
 ///
 /// Every deadline is a wall-clock time, because sessions outlive the process: a monotonic clock
-/// starts from zero at every boot. A clock that jumps backwards extends nothing, since
-/// `last_active` never decreases; one that jumps forwards ends sessions early, and what was swept
-/// stays gone.
+/// starts from zero at every boot. If the clock jumps backwards, no session is extended, since
+/// `last_active` never decreases. If it jumps forwards, sessions end early, and swept sessions stay
+/// deleted.
 ///
 /// # Examples
 ///
@@ -35,11 +35,11 @@ use crate::error::{Error, Result};
 /// # Ok::<(), sessile::Error>(())
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current time. Called from many threads at once; it should not block.
+    /// The current time. Many threads call this at once; it should not block.
     fn now(&self) -> SystemTime;
 }
 
-/// The operating system's clock; what a store uses unless told otherwise.
+/// The operating system's clock: the default of a store.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -56,9 +56,9 @@ impl<T: Clock + ?Sized> Clock for std::sync::Arc<T> {
     }
 }
 
-/// A moment in milliseconds since 1970-01-01 00:00:00 UTC: the form in which times are stored.
+/// A moment in milliseconds since 1970-01-01 00:00:00 UTC, the stored form of times.
 ///
-/// Engines compare these; programs get [`SystemTime`]. Parts of a millisecond are cut off.
+/// Engines compare timestamps; programs get [`SystemTime`]. Parts of a millisecond are cut off.
 ///
 /// # Examples
 ///
@@ -80,19 +80,19 @@ impl serde::Serialize for Timestamp {
 }
 
 impl Timestamp {
-    /// From a number of milliseconds since 1970.
+    /// Makes a timestamp of a number of milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// The number of milliseconds since 1970.
+    /// Returns the number of milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// From the time a clock shows.
+    /// Converts a clock's time.
     ///
     /// # Errors
     ///
@@ -103,7 +103,8 @@ impl Timestamp {
         Ok(Self(millis))
     }
 
-    /// As the standard library's type; a moment past what that can show is its last year, 9999.
+    /// Converts to the standard library's type; a moment that this cannot represent becomes the end
+    /// of 9999.
     #[must_use]
     pub fn to_system_time(self) -> SystemTime {
         const END_OF_9999: Duration = Duration::from_secs(253_402_300_799);

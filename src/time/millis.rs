@@ -1,4 +1,4 @@
-//! Durations as whole milliseconds, in what is serialized for people and for configuration files.
+//! Durations as whole milliseconds, serialized for people and for configuration files.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     u64::deserialize(from).map(Duration::from_millis)
 }
 
-/// The same for one that may be missing.
+/// As `serialize`, for a duration that may be missing.
 pub(crate) fn serialize_optional<S: Serializer>(
     duration: &Option<Duration>,
     to: S,

@@ -1,5 +1,5 @@
-//! Time: the clock that a store asks, the timeouts that turn its answers into deadlines, and both
-//! as one moment.
+//! Time: the clock that a store uses, the timeouts that determine deadlines, and both as one
+//! moment.
 
 pub(crate) mod clock;
 pub(crate) mod millis;

@@ -1,13 +1,13 @@
-//! The moment by which one call tells live from expired.
+//! The moment by which one call distinguishes live sessions from expired ones.
 //!
-//! Invariant: a moment is a value. Whoever makes one takes the time once, after the caller's own
-//! code has run; whoever gets one judges by it, in the step that makes the change.
+//! Invariant: a moment is a value. The store takes the time once, after the caller's own code has
+//! run; an engine decides by that moment, in the step that makes the change.
 
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// A time, and the timeouts of sessions without their own: what one call tells live from expired
-/// by.
+/// A time, and the timeouts of sessions without their own; one call distinguishes live sessions
+/// from expired ones by them.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ pub struct Moment {
 
 impl Moment {
     /// Before anything could expire: every record that lasts at all is live, whatever its deadline.
-    /// For whoever copies or inspects records.
+    /// For code that copies or inspects records.
     pub const BEGINNING: Self =
         Self { now: Timestamp::from_millis(0), timeouts: Timeouts::ENDLESS };
 }

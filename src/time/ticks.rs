@@ -1,10 +1,11 @@
-//! The monotonic clock: how long something takes or has waited, whatever becomes of the date.
+//! The monotonic clock, which measures durations independently of the date.
 //!
-//! It is the one home of [`Instant::now`]. Deadlines of sessions have nothing to do with it.
+//! Only this file and `engine/network/deadline.rs` call [`Instant::now`]. The deadlines of sessions
+//! do not use it.
 
 use std::time::Instant;
 
-/// The moment now.
+/// The current moment.
 #[allow(clippy::disallowed_methods, reason = "the one home of the monotonic clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()

@@ -1,6 +1,7 @@
 //! The two timeouts of a session, and the rule that turns them into its deadline.
 //!
-//! The only place that computes a deadline. Values are valid by construction.
+//! Only this file computes a deadline in Rust; the engines on servers restate the rule in the
+//! server's language, and tests compare the two. Values are valid by construction.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use crate::error::Result;
 use crate::error::timeouts::InvalidTimeouts;
 use crate::time::clock::Timestamp;
 
-/// How long a session lives: after its last activity, and in all.
+/// How long a session lives: after its last activity, and in total.
 ///
-/// A session's deadline is the earlier of `last_active + inactivity` and
-/// `created_at + absolute`, and it is expired once `now >= deadline`. Both are kept in whole
+/// A session's deadline is the earlier of `last_active + inactivity` and `created_at + absolute`,
+/// and the session is expired once `now >= deadline`. Both timeouts are stored in whole
 /// milliseconds; a finer [`Duration`] is cut off. Less than a millisecond is refused.
 ///
-/// The default is 15 minutes of inactivity and 7 days in all. The two timeouts are those of
-/// OWASP ASVS 5.0, 7.3.1 (inactivity) and 7.3.2 (absolute lifetime). A store's timeouts apply to
-/// every session without timeouts of its own, from the moment the store is opened with them.
+/// The default is 15 minutes of inactivity and 7 days in total. The two timeouts are those of OWASP
+/// ASVS 5.0, 7.3.1 (inactivity) and 7.3.2 (absolute lifetime). A store's timeouts apply to every
+/// session without its own timeouts, as soon as the store is opened with them.
 ///
 /// # Examples
 ///
@@ -50,7 +51,7 @@ impl Timeouts {
     /// The environment variable for the absolute timeout, in seconds.
     pub const ABSOLUTE_VARIABLE: &'static str = "SESSILE_ABSOLUTE_SECONDS";
 
-    /// From an inactivity and an absolute timeout.
+    /// Makes timeouts of an inactivity and an absolute timeout.
     ///
     /// # Errors
     ///
@@ -60,11 +61,11 @@ impl Timeouts {
         Ok(Self::checked(millis(inactivity)?, millis(absolute)?)?)
     }
 
-    /// From signed seconds, as configuration files give them.
+    /// Makes timeouts of signed seconds, as in configuration files.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a variant of its own for a
+    /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a separate variant for a
     /// negative inactivity timeout, a negative absolute timeout, and an inactivity timeout greater
     /// than the absolute one.
     ///
@@ -81,8 +82,9 @@ impl Timeouts {
         Ok(Seconds { inactivity, absolute }.try_into()?)
     }
 
-    /// From the environment: [`SESSILE_INACTIVITY_SECONDS`](Self::INACTIVITY_VARIABLE) and
-    /// [`SESSILE_ABSOLUTE_SECONDS`](Self::ABSOLUTE_VARIABLE). One that is not set keeps its
+    /// Reads timeouts from the environment:
+    /// [`SESSILE_INACTIVITY_SECONDS`](Self::INACTIVITY_VARIABLE) and
+    /// [`SESSILE_ABSOLUTE_SECONDS`](Self::ABSOLUTE_VARIABLE). A variable that is not set means the
     /// default.
     ///
     /// # Errors
@@ -119,13 +121,13 @@ impl Timeouts {
         Duration::from_millis(self.inactivity_ms)
     }
 
-    /// How long a session lives in all.
+    /// How long a session lives in total.
     #[must_use]
     pub const fn absolute(&self) -> Duration {
         Duration::from_millis(self.absolute_ms)
     }
 
-    /// Whether some session's deadline under `self` is earlier than it was under `before`.
+    /// Whether any session's deadline is earlier under `self` than under `before`.
     pub(crate) const fn is_shorter_than(&self, before: &Self) -> bool {
         self.inactivity_ms < before.inactivity_ms || self.absolute_ms < before.absolute_ms
     }
@@ -136,8 +138,8 @@ impl Timeouts {
         (self.inactivity_ms, self.absolute_ms)
     }
 
-    /// The longer inactivity and the longer absolute timeout of both: what is expired under these
-    /// is expired under either.
+    /// The longer inactivity and the longer absolute timeout of both: a session that is expired
+    /// under these is expired under either.
     pub(crate) fn longer_of_each(&self, other: &Self) -> Self {
         Self {
             inactivity_ms: self.inactivity_ms.max(other.inactivity_ms),
@@ -145,8 +147,8 @@ impl Timeouts {
         }
     }
 
-    /// The form in which an engine keeps the timeouts its index was made under: two 64-bit
-    /// little-endian counts of milliseconds.
+    /// The stored form of the timeouts under which an engine's index was made: two 64-bit
+    /// little-endian numbers of milliseconds.
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         let (inactivity, absolute) = bytes.split_at_mut(8);
@@ -155,7 +157,7 @@ impl Timeouts {
         bytes
     }
 
-    /// Timeouts under which a session ends by its own alone.
+    /// Timeouts under which a session ends only by its own timeouts.
     pub(crate) const ENDLESS: Self = Self { inactivity_ms: u64::MAX, absolute_ms: u64::MAX };
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -181,7 +183,7 @@ impl Timeouts {
 }
 
 impl Default for Timeouts {
-    /// 15 minutes of inactivity, 7 days in all.
+    /// 15 minutes of inactivity, 7 days in total.
     fn default() -> Self {
         Self {
             inactivity_ms: DEFAULT_INACTIVITY_S.unsigned_abs() * 1_000,
@@ -190,7 +192,7 @@ impl Default for Timeouts {
     }
 }
 
-/// In seconds, as it is read: whole numbers where they are whole.
+/// In seconds, as in configuration files: whole seconds as whole numbers.
 impl serde::Serialize for Timeouts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
@@ -205,7 +207,7 @@ impl serde::Serialize for Timeouts {
     }
 }
 
-/// The timeouts that one session was given instead of the store's, in milliseconds.
+/// One session's own timeouts, which replace the store's, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnTimeouts {
     pub(crate) inactivity_ms: Option<u64>,
@@ -220,7 +222,7 @@ impl OwnTimeouts {
         })
     }
 
-    /// The one definition of a deadline, for every engine and every method.
+    /// The definition of a deadline, for every engine and every method.
     pub(crate) fn deadline(
         &self,
         created_at: Timestamp,
@@ -232,7 +234,7 @@ impl OwnTimeouts {
         last_active.saturating_add(inactivity).min(created_at.saturating_add(absolute))
     }
 
-    /// Refuses what would contradict itself, or end past the last storable moment.
+    /// Refuses timeouts that contradict each other, or that end past the last storable moment.
     pub(crate) fn check_at_creation(&self, now: Timestamp, defaults: &Timeouts) -> Result<()> {
         let inactivity = self.inactivity_ms.unwrap_or(defaults.inactivity_ms);
         let absolute = self.absolute_ms.unwrap_or(defaults.absolute_ms);
@@ -253,7 +255,7 @@ fn millis(timeout: Duration) -> Result<u64, InvalidTimeouts> {
     }
 }
 
-/// The form in which timeouts stand in configuration files.
+/// The form of timeouts in configuration files.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seconds {

@@ -1,14 +1,14 @@
 //! For programs that speak HTTP: the session cookie, and tokens for the forms before a login.
 //!
 //! Nothing here knows a framework, a store or an engine: header values come in as bytes and go out
-//! as text. [`cookie`] reads, sets and clears the session's cookie. [`csrf`] protects a form that
-//! is shown before there is a session, and writes nothing for it.
+//! as text. [`cookie`] reads, sets and clears the session cookie. [`csrf`] protects a form that is
+//! shown before there is a session, without storing anything.
 //!
 //! # With your framework
 //!
 //! [`SessionCookie::read`](cookie::SessionCookie::read) takes the values of the `Cookie` headers,
-//! as anything that iterates over bytes or text.
-//! [`set`](cookie::SessionCookie::set) gives the value of a `Set-Cookie` header as a `String`.
+//! from any iterator over bytes or text. [`set`](cookie::SessionCookie::set) returns the value of a
+//! `Set-Cookie` header as a `String`.
 //!
 //! | framework | in | out |
 //! |---|---|---|
@@ -17,14 +17,14 @@
 //! | rouille | `cookie.read(request.header("cookie"))` | `.with_additional_header("set-cookie", cookie.set(&session))` |
 //! | tiny_http | `cookie.read(request.headers().iter().filter(\|h\| h.field.equiv("cookie")).map(\|h\| h.value.as_str()))` | `Header::from_bytes("set-cookie", cookie.set(&session))` |
 //!
-//! Each of these adds a header and leaves those of other cookies alone.
+//! Each of these adds a header and keeps the headers of other cookies.
 //!
 //! # A login page
 //!
-//! The page is shown to anybody, crawlers included, so it stores nothing. Its form carries a token
-//! that is bound to a random id in the visitor's cookie. No session has that id. The login creates
-//! a session under a new id. A visitor who is logged in already has a session under the cookie's id,
-//! and the login ends it.
+//! Everybody sees the page, crawlers included, so it stores nothing. Its form carries a token that
+//! is bound to a random id in the visitor's cookie. No session has that id. The login creates a
+//! session under a new id. A visitor who is logged in already has a session under the cookie's id,
+//! and the login ends that session.
 //!
 //! ```
 //! use sessile::web::cookie::SessionCookie;
@@ -104,7 +104,7 @@
 //! ```
 //!
 //! Forms after the login use the session's own [`CsrfToken`](crate::CsrfToken). The repository's
-//! `examples/server` is a whole server in this manner.
+//! `examples/server` is a complete server of this kind.
 
 pub mod cookie;
 pub mod csrf;

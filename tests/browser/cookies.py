@@ -1,8 +1,8 @@
-"""Every combination of a cookie's settings in a real browser: what is built it keeps and sends, the rest not.
+"""Every combination of a cookie's settings in a real browser, which must keep exactly those that are built.
 
-Usage: cookies.py COMBINATIONS, the file that `SESSILE_COOKIES` names for `cargo test`. A line is, between tabs:
-the header as somebody writes it who checks nothing, its path, its domain behind a `=`, the path that is asked
-for, and whether the crate built the cookie.
+Usage: cookies.py COMBINATIONS, the file that `SESSILE_COOKIES` names for `cargo test`. The columns of a line,
+between tabs, are: the header written without any check, its path, `=` and its domain, the requested path, and
+whether the crate built the cookie.
 """
 
 import collections
@@ -13,7 +13,7 @@ import threading
 from webdriver import Browser, Driver
 
 HOST = "www.example.localhost"
-# A browser keeps some 180 cookies of a domain.
+# A browser keeps about 180 cookies per domain.
 AT_ONCE = 100
 
 
@@ -26,7 +26,7 @@ class Combination:
         self.is_built = built == "true"
 
     def is_kept(self, listed, sent, sent_below):
-        """Whether it is there as it was set, and goes to its host, and below it if it has a domain."""
+        """Whether the cookie is kept as set and sent to its host, and to subdomains if it has a domain."""
         cookie = listed.get(self.name)
         return (
             cookie is not None
@@ -40,7 +40,7 @@ class Combination:
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """Sets what it is told to, and remembers what it was sent."""
+    """A server that sets given cookies and records the cookies it receives."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -93,10 +93,10 @@ def main(file):
                 built += sum(combination.is_built for combination in batch)
                 wrong += [c for c in batch if c.is_kept(listed, sent, sent_below) != c.is_built]
     for combination in wrong[:20]:
-        print(f"{'built' if combination.is_built else 'refused'}, and Chromium differs: {combination.header}")
+        print(f"{'built' if combination.is_built else 'refused'}, but Chromium differs: {combination.header}")
     if wrong or built < 100 or len(combinations) - built < 100:
-        raise AssertionError(f"{len(wrong)} of {len(combinations)} combinations, of which {built} were built")
-    print(f"ok: {len(combinations)} combinations, of which {built} were built, and Chromium kept those alone")
+        raise AssertionError(f"Chromium differs in {len(wrong)} of {len(combinations)} combinations, {built} of them built")
+    print(f"ok: {len(combinations)} combinations, {built} of them built, and Chromium kept only these")
 
 
 if __name__ == "__main__":

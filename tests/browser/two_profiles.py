@@ -18,7 +18,7 @@ CLICKS = "//*[@id = 'clicks']"
 
 
 class Server:
-    """The example server on a file; a restart keeps port and file, as in real life."""
+    """The example server on a file. A restart keeps the port and the file."""
 
     def __init__(self, program, file):
         self._program, self._file = program, file
@@ -51,7 +51,7 @@ class Server:
 
 def expect(what, found, wanted):
     if found != wanted:
-        raise AssertionError(f"{what} is {found!r}, not {wanted!r}")
+        raise AssertionError(f"{what} is {found!r} instead of {wanted!r}")
     print(f"ok: {what} is {found!r}")
 
 
@@ -108,7 +108,7 @@ def main(program, folder):
 
         desktop.click(END_OTHER)
         expect("sessions listed", desktop.count("//li"), 1)
-        # The phone still shows the page from before, and presses a button on it.
+        # The phone still shows the old page; this presses a button on it.
         phone.click(CLICK)
         expect("the phone's form", phone.title(), "This form is out of date")
         shoot(phone, folder, "refused")
@@ -127,10 +127,10 @@ def main(program, folder):
         desktop.submit(TAB, ENTER)
         expect("the page after logging out", desktop.title(), "Log in")
 
-        # A violated Content-Security-Policy would show here, as the refused form of the phone does.
-        expect("what the desktop's browser complains of", desktop.complaints(), [])
+        # A violated Content-Security-Policy would be logged here, as the phone's refused form is.
+        expect("the desktop's console messages", desktop.complaints(), [])
         complaints = ["403 (Forbidden)" in line for line in phone.complaints()]
-        expect("whether the phone's complaints are of the refused form", complaints, [True])
+        expect("whether each console message of the phone is about the refused form", complaints, [True])
     print(f"screenshots are in {folder}")
 
 

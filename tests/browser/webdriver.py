@@ -24,14 +24,14 @@ FLAGS = [
 
 
 class WebDriverError(Exception):
-    """What chromedriver answered instead of a value."""
+    """An error from chromedriver."""
 
 
 class Driver:
-    """A running chromedriver, which ends its browsers with it."""
+    """A running chromedriver. Its browsers end with it."""
 
     def __init__(self):
-        # It takes a free port and prints it, so that runs at the same time do not collide.
+        # chromedriver takes a free port and prints it, so that concurrent runs do not collide.
         self._process = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True
         )
@@ -115,14 +115,14 @@ class Browser:
         self._wait_until_gone(button)
 
     def press(self, *keys):
-        """Types into whatever has the focus, as somebody without a mouse does."""
+        """Types into the element with the focus, as a user without a mouse does."""
         actions = []
         for key in "".join(keys):
             actions += [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
         self._post("/actions", actions=[{"type": "key", "id": "keyboard", "actions": actions}])
 
     def submit(self, *keys):
-        """Types keys of which the last one submits the form that has the focus."""
+        """Types keys, the last of which submits the form with the focus."""
         page = self.find("/html")
         self.press(*keys)
         self._wait_until_gone(page)
@@ -137,7 +137,7 @@ class Browser:
                 said = str(error)
                 if "stale element" in said or "no such element" in said:
                     return
-                # Between two pages the browser has other words for it; a moment later it has these.
+                # Between two pages the browser reports other errors first.
             time.sleep(0.02)
         raise WebDriverError(f"the page did not change: {said}")
 
@@ -145,15 +145,15 @@ class Browser:
         return self._get(f"/cookie/{name}")
 
     def cookies(self):
-        """Those that go along with the page that is open."""
+        """The cookies of the open page."""
         return self._get("/cookie")
 
     def complaints(self):
-        """What the page logged since this was last asked, such as a violated policy."""
+        """The page's console messages since the last call, such as a violated policy."""
         return [entry["message"] for entry in self._post("/se/log", type="browser")]
 
     def screenshot(self, file, width=900, dark=False):
-        """The whole page at a width in CSS pixels, in the light or the dark colours."""
+        """A screenshot of the whole page at a width in CSS pixels, in light or dark colours."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.devtools("Emulation.setEmulatedMedia", features=scheme)
         narrow = {"width": width, "height": 400, "deviceScaleFactor": 2, "mobile": width < 600}

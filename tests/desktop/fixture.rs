@@ -1,5 +1,5 @@
-//! What the test of the window needs beside it: files as others leave them, and a look at what is
-//! stored. Prints lines of its own kind alone; no id.
+//! For the test of the window: makes files in a given state, and prints what is stored. Never
+//! prints a session id.
 
 use std::env;
 use std::error::Error;
@@ -39,7 +39,7 @@ fn open(folder: &Path) -> sessile::Result<SessionStore<Desk>> {
     content::settings()?.open(file(folder))
 }
 
-/// As release 1 has left its file, with a login that it has kept.
+/// A file of release 1, with a kept login.
 fn release_1_file(folder: &Path, user: &str, notes: &str) -> Done {
     let store = SessionStore::builder()
         .timeouts(sessile::Timeouts::new(content::KEPT, content::KEPT)?)
@@ -62,7 +62,7 @@ fn logins(folder: &Path, user: &str, computers: &[&str]) -> Done {
     Ok(store.close()?)
 }
 
-/// So many that a rescue takes a while.
+/// Creates so many sessions that a rescue takes a while.
 fn many(folder: &Path, count: u64) -> Done {
     let store = content::settings()?
         .durability(sessile::Durability::Deferred { interval: Duration::from_secs(60) })
@@ -74,7 +74,7 @@ fn many(folder: &Path, count: u64) -> Done {
     Ok(store.close()?)
 }
 
-/// Takes what room the file and its disk have, and leaves no login behind.
+/// Fills the room of the file and its disk, and leaves no login behind.
 fn fill(folder: &Path) -> Done {
     let store = open(folder)?;
     let mut len = 8_000;
@@ -84,13 +84,13 @@ fn fill(folder: &Path) -> Done {
             len /= 2;
         }
     }
-    // It cannot be closed in order on a full disk, and the next start recovers it.
+    // On a full disk the store cannot be closed in order. The next start recovers the file.
     drop(store);
     Ok(())
 }
 
-/// Spoils a page without which the file is refused: the first one with which some logins are lost,
-/// and this user's are not.
+/// Damages the first page without which the file does not open, and with which other logins are
+/// lost but not this user's.
 fn damage(folder: &Path, user: &str) -> Done {
     let path = file(folder);
     let sound = fs::read(&path)?;
@@ -114,7 +114,7 @@ fn damage(folder: &Path, user: &str) -> Done {
     Err("no damage is met".into())
 }
 
-/// Who is logged in where, with which notes.
+/// Prints each login: its user, its computer and its notes.
 fn show(folder: &Path) -> Done {
     let store = content::settings()?.open_existing(file(folder))?;
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-"""A display, windows on it, and hands to click with."""
+"""A display, its windows, and a pointer and keyboard to use them."""
 
 import json
 import os
@@ -6,29 +6,29 @@ import pathlib
 import subprocess
 import time
 
-# No assertion is on the clock; this is when a program that does not come on is given up.
+# No assertion depends on the clock; this is only the limit for a program that does not respond.
 PATIENCE = 90
 
 
 def until(what, look):
-    """What `look` answers, once that is something."""
+    """Waits until `look` returns a value, and returns it."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = look()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"waited in vain: {what}")
+    raise AssertionError(f"timed out: {what}")
 
 
 def expect(what, found, wanted):
     if found != wanted:
-        raise AssertionError(f"{what}: {found!r}, not {wanted!r}")
+        raise AssertionError(f"{what}: {found!r} instead of {wanted!r}")
     print(f"ok: {what}: {found!r}")
 
 
 class Process:
-    """Something that is stopped by its process id, whatever happens."""
+    """A process, which is always stopped by its id at the end."""
 
     def __init__(self, command, **options):
         self.process = subprocess.Popen(command, **options)
@@ -46,7 +46,7 @@ class Process:
 
 
 class Display(Process):
-    """An X server without a screen, on a number that is free."""
+    """An X server without a screen, on a free display number."""
 
     def __init__(self, screenshots):
         self._screenshots = pathlib.Path(screenshots)
@@ -61,7 +61,7 @@ class Display(Process):
         self.environment = {"DISPLAY": f":{self.number}"}
 
     def hand(self, *arguments):
-        """What xdotool prints."""
+        """Runs xdotool and returns its output."""
         command = ["xdotool", *map(str, arguments)]
         run = subprocess.run(command, env=os.environ | self.environment, capture_output=True, text=True)
         return run.stdout.strip()
@@ -76,7 +76,7 @@ class Display(Process):
 
 
 class Window(Process):
-    """The program, and what it says is on the screen."""
+    """The program, and its record of the screen."""
 
     count = 0
 
@@ -98,7 +98,7 @@ class Window(Process):
             super().__init__(command, env=environment | more, stdout=log, stderr=subprocess.STDOUT)
 
     def history(self):
-        """Everything that was on the screen, up to now."""
+        """Every screen so far."""
         if self.process.poll() is not None:
             raise AssertionError(f"the program has ended: {self.log.read_text()}")
         text = self.script.read_text() if self.script.exists() else ""
@@ -118,7 +118,7 @@ class Window(Process):
         return " ".join(self.texts(name))
 
     def wait_for(self, *screens):
-        """One of these screens, with nothing under way."""
+        """Waits for one of these screens, with no job under way."""
         there = lambda: self.seen()["screen"] in screens and not self.seen()["busy"]
         until(f"{screens}, and it is {self.seen()}", there)
         return self.seen()["screen"]
@@ -151,7 +151,7 @@ class Window(Process):
         self.stop()
 
     def close(self):
-        """As its user does, by the keyboard: there is no window manager here that draws a button."""
+        """Closes the window by the keyboard, since no window manager draws a close button here."""
         window = self._id()
         self._display.hand("windowfocus", "--sync", window)
         self._display.hand("key", "ctrl+q")

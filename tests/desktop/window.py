@@ -1,9 +1,10 @@
-"""Clicks through the program in a window, as its users do, and looks at what is there and stored.
+"""Clicks through the desktop example, as its users do, and checks the screen and the store.
 
 Usage: window.py PROGRAMS SCREENSHOTS [PART..]
 """
 
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ PASSWORD = "correct horse"
 
 
 class User:
-    """A home folder, and the program that is started in it."""
+    """A home folder, and the program started in it."""
 
     def __init__(self, display, programs, home):
         self._display, self._programs, self.home = display, pathlib.Path(programs), pathlib.Path(home)
@@ -37,7 +38,7 @@ class User:
         return run.stdout.splitlines()
 
     def kept(self):
-        """The id that is kept, which nothing may show."""
+        """Records the kept id, which no screen, log or store may contain."""
         text = (self.folder / "login").read_text()
         self.ids.add(text)
         return text
@@ -69,7 +70,7 @@ class User:
         stored = b"".join(file.read_bytes() for file in self.folder.glob("*.redb"))
         if any(kept.encode() in stored for kept in self.ids):
             raise AssertionError("the id is in the store")
-        expect("no id shown or stored, of those that were kept", bool(self.ids), True)
+        expect("no kept id was shown or stored", bool(self.ids), True)
 
     def __enter__(self):
         return self
@@ -169,7 +170,7 @@ def update(display, user):
 
 
 def damaged_file(display, user):
-    """A page of the file is not what was written."""
+    """A page of the file is damaged."""
     window = user.start()
     user.logs_in(window)
     window.wait_for("home")
@@ -193,7 +194,8 @@ def damaged_file(display, user):
     display.screenshot("rescued")
     bars = [part["text"] for seen in window.history() for part in seen["parts"] if part["name"] == "rescue-bar"]
     expect("there was a bar, and it moved", len(set(bars)) > 1, True)
-    expect("some were lost", "0 logins are known to be lost" in window.text("summary"), False)
+    lost = re.search(r"Known to be lost: (\d+) logins?\.", window.text("summary"))
+    expect("some were lost", int(lost[1]) > 0, True)
     expect("the damaged file is kept", (user.folder / "sessions.damaged-1.redb").read_bytes() == before, True)
     window.click("go-on")
     window.wait_for("home")
@@ -202,7 +204,7 @@ def damaged_file(display, user):
 
 
 def killed_while_rescuing(user, before):
-    """The damaged file is in its place, or aside; and all is as it was afterwards."""
+    """A rescue is killed: the damaged file is in its place or aside. It is put back afterwards."""
     window = user.start()
     window.wait_for("damaged")
     window.click("consent")
@@ -239,7 +241,7 @@ def full_disk(display, user):
     user.folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(user.folder)]
     if subprocess.run(mount, capture_output=True).returncode:
-        print("skipped: a full disk, since nobody may mount one here")
+        print("skipped: a full disk, since mounting is not permitted here")
         return
     try:
         full_disk_at(display, user)
@@ -279,7 +281,7 @@ def full_disk_at(display, user):
     window.wait_for("home")
     expect("on a full disk, logged in still with", window.texts("note"), ["tea"])
     saved = ["tea"]
-    # What room the log has left is used first.
+    # The room left in the log is used first.
     while window.wait_for("home", "full") == "home":
         note = f"note {len(saved)}"
         window.type("draft", note)
@@ -300,7 +302,7 @@ def full_disk_at(display, user):
 
 
 def keyring(display, user):
-    """No keyring is no reason to refuse; where there is one, the id is in no file."""
+    """A login works without a keyring; with a keyring, no file contains the id."""
     window = user.start()
     user.logs_in(window, keep="place-keyring")
     window.wait_for("home")

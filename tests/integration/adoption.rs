@@ -1,4 +1,4 @@
-//! Steps of a sweep that run while another thread adopts shorter timeouts: the index stays right.
+//! Sweep steps that run while another thread adopts shorter timeouts: the index stays right.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,7 @@ use sessile::{Error, Result, SessionStore, Timeouts};
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
-/// An engine that lets another thread come by once: before a step of a sweep, or before the timeouts
-/// go on record.
+/// An engine that runs another thread once: before a sweep step, or before the timeouts are stored.
 #[derive(Default)]
 struct Interrupted {
     inner: Arc<MemoryEngine>,
@@ -46,8 +45,8 @@ impl Engine for Interrupted {
     sessile::forward_engine!(inner, but remove_expired, store_meta);
 }
 
-/// A full store of three sessions. They have expired under its own timeouts, and not under the longer
-/// ones that are on record.
+/// A full store of three sessions. They have expired under its own timeouts, and not under the
+/// longer stored ones.
 fn opened() -> (Arc<Interrupted>, SessionStore<u32>) {
     let (engine, clock) = (Arc::new(Interrupted::default()), ManualClock::new());
     let on_record = [100_000_u64, 1_000_000].map(u64::to_le_bytes).concat();
@@ -81,7 +80,7 @@ fn a_step_that_makes_room_while_shorter_timeouts_are_adopted_leaves_no_entry_lat
     is_full(&store);
     sweeps_by_its_own(&store);
 
-    // The step runs once the index is right, and before the timeouts go on record.
+    // The step runs once the index is right, and before the timeouts are stored.
     let (engine, store) = opened();
     let creating = store.clone();
     *engine.before_record.lock().unwrap() = Some(Box::new(move || is_full(&creating)));

@@ -1,4 +1,4 @@
-//! The store of a desktop program: which folder it is in, and who may look into that.
+//! The store of a desktop program: its folder, and who may read the folder.
 
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use sessile::{Error, SessionStore};
 #[cfg(unix)]
 use crate::child;
 
-/// Only a child process has it: the folder is taken from the environment.
+/// Set in child processes only: the folder comes from the environment.
 #[cfg(unix)]
 const PLAYED_BY_CHILD: &str = "SESSILE_TEST_APP_DIR";
 
@@ -17,8 +17,8 @@ fn open() -> sessile::Result<SessionStore<String>> {
     SessionStore::open_in_app_dir("org", "Example Ltd", "My Notes")
 }
 
-/// Runs a test of this file in a process whose data is in `folder`. Windows takes the folder from no
-/// variable of the environment.
+/// Runs a test of this file in a process whose data folder is `folder`. Windows takes the folder
+/// from no environment variable.
 #[cfg(unix)]
 fn run_in(folder: &Path, test: &str) {
     let mut child = child::running(&format!("app_dir::{test}"));
@@ -32,7 +32,7 @@ fn is_child() -> bool {
     std::env::var_os(PLAYED_BY_CHILD).is_some()
 }
 
-/// Every file and folder below.
+/// Every file and folder below `folder`.
 #[cfg(unix)]
 fn below(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -101,7 +101,7 @@ fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
         return assert!(matches!(refused, Error::Io { path, .. } if path.starts_with(home)));
     }
     let folder = tempfile::tempdir().unwrap();
-    // No folder, and so none can be in it.
+    // There is no such folder, so none can be created in it.
     let home = folder.path().join("home");
     std::fs::write(&home, "").unwrap();
     run_in(&home, "a_folder_that_cannot_be_made_is_an_error_with_its_path");
@@ -110,7 +110,8 @@ fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
 #[test]
 fn a_name_that_could_lead_out_of_its_folder_is_refused() {
     let open = SessionStore::<String>::open_in_app_dir;
-    for name in ["../notes", "..", " .. ", "a/b", "a\\b", "C:", "a\0b"] {
+    for name in ["../notes", "..", " .. ", ". .", ".\u{3000}.", " . ", "a/b", "a\\b", "C:", "a\0b"]
+    {
         for refused in
             [open(name, "Ltd", "Notes"), open("org", name, "Notes"), open("org", "Ltd", name)]
         {

@@ -1,5 +1,5 @@
-//! Records that this library did not write, in a file that is sound otherwise: put in place with
-//! redb alone, as docs/internals/format.md says that they lie there.
+//! Records that this library did not write, in an otherwise sound file. redb alone puts them in
+//! place, by docs/internals/format.md.
 
 use std::path::PathBuf;
 use std::thread;
@@ -15,12 +15,12 @@ pub(crate) const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefiniti
 /// Offsets of docs/internals/format.md.
 const LENGTH_OF_CONTENT: std::ops::Range<usize> = 56..60;
 const CONTENT: usize = 60;
-/// The kind and the shape, in front of what bincode writes.
+/// The length of the kind and the shape, before the bytes of bincode.
 const HEAD_OF_CONTENT: usize = 17;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A closed store with some sessions in it, and a way to its records.
+/// A closed store with some sessions, and access to its records.
 struct Closed {
     folder: tempfile::TempDir,
     clock: ManualClock,
@@ -28,7 +28,7 @@ struct Closed {
 }
 
 impl Closed {
-    /// A store whose sessions, of user "ann", hold this content.
+    /// A store with one session of user "ann" for each content.
     fn with<C: Serialize + DeserializeOwned>(contents: Vec<C>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut closed = Self { folder, clock: ManualClock::new(), ids: Vec::new() };
@@ -57,7 +57,7 @@ impl Closed {
         self.ids[number].key()
     }
 
-    /// Changes the record of a session behind the library's back.
+    /// Changes the record of a session without the library.
     fn change(&self, number: usize, change: impl FnOnce(&mut Vec<u8>)) {
         self.write(number, &{
             let mut record = self.record(number);
@@ -81,15 +81,15 @@ impl Closed {
         transaction.commit().unwrap();
     }
 
-    /// Gives a session other bytes for content, with lengths and checksum that fit them, under the
-    /// kind and the shape that are there.
+    /// Gives a session other content bytes, with fitting lengths and checksum, under the stored
+    /// kind and shape.
     fn forge(&self, number: usize, content: &[u8]) {
         let key = self.key(number);
         self.change(number, |record| *record = with_content(&key, record, content));
     }
 }
 
-/// A record of a session without a token, with other content.
+/// The record of a session without a token, with other content.
 fn with_content(key: &SessionKey, record: &[u8], content: &[u8]) -> Vec<u8> {
     let len_of_user = usize::from(u16::from_le_bytes([record[2], record[3]]));
     let mut forged = record[..CONTENT + len_of_user + HEAD_OF_CONTENT].to_vec();
@@ -115,13 +115,13 @@ fn is_mismatch<T: std::fmt::Debug>(result: sessile::Result<T>) -> bool {
 
 #[test]
 fn a_forged_record_with_sound_content_is_read() {
-    // What the other tests forge would be refused for other reasons if this were not so.
+    // If this failed, the forged records of the other tests would be refused for another reason.
     let closed = Closed::with(vec![String::from("old")]);
     closed.forge(0, &encode_content(&"new").unwrap());
     assert_eq!(closed.open::<String>().read(&closed.ids[0]).unwrap().unwrap().content(), "new");
 }
 
-/// The checksum holds, so it is what was written; and what was written was read back.
+/// The checksum matches, so the record is as written; and it was read back when it was written.
 #[test]
 fn content_that_is_not_what_its_shape_says_is_another_types_and_not_damaged() {
     fn refused<C: Serialize + DeserializeOwned + std::fmt::Debug>(sound: C, bytes: &[u8]) {
@@ -150,7 +150,7 @@ fn content_that_is_not_what_its_shape_says_is_another_types_and_not_damaged() {
 #[test]
 fn every_length_prefix_that_promises_more_than_there_is_is_refused() {
     let closed = Closed::with(vec![String::from("text")]);
-    // Strings of up to 2^64 - 1 bytes, as bincode spells their lengths.
+    // Strings of up to 2^64 - 1 bytes, with lengths in the encoding of bincode.
     let prefixes: [&[u8]; 4] = [
         &[250, b'x'],
         &[251, 0xFF, 0xFF, b'x'],
@@ -194,14 +194,14 @@ fn a_record_moved_under_another_key_is_damaged_there() {
     assert_eq!(store.read(&closed.ids[0]).unwrap().unwrap().content(), "of ann");
 }
 
-/// A list that nests as deep as it is long.
+/// A list whose nesting is as deep as the list is long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Chain(Option<Box<Chain>>);
 
 #[test]
 fn nesting_without_end_is_refused_on_a_small_stack() {
     let closed = Closed::with(vec![Chain(None)]);
-    // 1 says that there is one more inside; a hundred thousand of them, and never a 0.
+    // A 1 means that one more is inside; a hundred thousand of them, and never a 0.
     closed.forge(0, &[1; 100_000]);
     let small = thread::Builder::new().stack_size(256 * 1024);
     thread::scope(|scope| {
@@ -242,7 +242,7 @@ fn bad_records_stop_neither_a_listing_nor_a_sweep() {
     let mut sound: Vec<_> = [0, 1, 2, 4, 6, 8, 9].map(|number| closed.key(number)).into();
     sound.sort_unstable();
     assert_eq!(visited, sound);
-    // A user's list shows no content, so it knows of the two damaged ones alone.
+    // A user's list decodes no content, so it detects only the two damaged records.
     assert_eq!(store.sessions_of("ann").unwrap().len(), 8);
     assert!(store.stats().unwrap().damaged_records >= 2);
 
@@ -267,7 +267,7 @@ fn a_bad_record_can_be_destroyed_by_its_key() {
 
 #[test]
 fn content_of_every_size_up_to_the_limit_comes_back_whole() {
-    // Around every change of the length's own length, of redb's pages, and of the size classes.
+    // Around every change of the length of the prefix, of redb's pages, and of the size classes.
     let edges = [250, 251, 4_096, 65_535, 65_536, 1 << 20, 16 << 20];
     let sizes: Vec<usize> = edges
         .into_iter()
@@ -285,7 +285,7 @@ fn content_of_every_size_up_to_the_limit_comes_back_whole() {
     assert!(matches!(store.create(largest + "x"), Err(Error::TooLarge { .. })));
 }
 
-/// A string's own length comes before it.
+/// A string's length prefix comes before it.
 fn encoded_len(size: usize) -> usize {
     size + match size {
         0..=250 => 1,

@@ -1,11 +1,10 @@
-//! This test binary once more, as a process that can be killed, or die by itself.
+//! This test binary as a child process, which can be killed or exit by itself.
 
 use std::process::{Command, Stdio};
 
-/// A process that runs one test, and whose output is the parent's to read.
+/// A process that runs one test, with its output piped to the parent.
 ///
-/// The test looks for a variable that only its child processes have, and plays the child if it is
-/// set.
+/// The test plays the child if a variable is set that only child processes have.
 pub(crate) fn running(test: &str) -> Command {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
@@ -13,7 +12,12 @@ pub(crate) fn running(test: &str) -> Command {
     child
 }
 
-/// A number that a variable of the environment may set.
+/// Whether every case is asked for, also where `cargo test` runs a part of them.
+pub(crate) fn all_cases() -> bool {
+    !cfg!(debug_assertions) || std::env::var_os("SESSILE_ALL_CASES").is_some()
+}
+
+/// A number from an environment variable, or the default.
 pub(crate) fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is a number")),
@@ -21,7 +25,7 @@ pub(crate) fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
-/// Numbers that look random and come back with their seed (splitmix64).
+/// Pseudorandom numbers that a seed repeats (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Numbers(pub(crate) u64);
 
@@ -38,13 +42,13 @@ impl Numbers {
     }
 }
 
-/// A folder in memory where there is such a file system, for tests that write many small files.
+/// A folder in memory if there is such a file system, for tests that write many small files.
 pub(crate) fn fast_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Whether nobody but its owner may read or write the file. Where files have no mode, the folder's
-/// rights hold.
+/// Whether only its owner may read or write the file. Where files have no mode, the folder's
+/// permissions apply.
 pub(crate) fn is_private(path: &std::path::Path) -> bool {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! The conformance suite over every engine and every way to hold one.
+//! The conformance suite over every engine, also through `Box` and `Arc`.
 
 mod memory {
     sessile::testing::engine_conformance!(crate::fixtures::Memory);

@@ -1,5 +1,6 @@
-//! What containers and daemons do to a process: system calls that are missing or forbidden, another
-//! root, fewer rights. Each in a process of its own, since none can be taken back.
+//! Restrictions that containers and daemons impose on a process: system calls that are missing or
+//! forbidden, another root, fewer privileges. Each test has its own process, since none can be
+//! undone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +17,8 @@ const SAYS: &str = "contained: ";
 
 type Store = SessionStore<String>;
 
-/// Calls that the crate makes, or the standard library for it, and that a kernel or a filter may
-/// not know.
+/// System calls of the crate, or of the standard library for it, that a kernel or a filter may
+/// lack.
 const CALLS: [(&str, libc::c_long); 8] = [
     ("statx", libc::SYS_statx),
     ("pwritev2", libc::SYS_pwritev2),
@@ -29,7 +30,7 @@ const CALLS: [(&str, libc::c_long); 8] = [
     ("fchmod", libc::SYS_fchmod),
 ];
 
-/// From now on, in this thread and those that it starts, these calls fail with this error.
+/// From now on these calls fail with this error, in this thread and in threads that it starts.
 fn forbid(calls: impl Iterator<Item = libc::c_long>, error: i32) {
     let filter = SeccompFilter::new(
         calls.map(|call| (call, vec![])).collect::<BTreeMap<_, _>>(),
@@ -43,7 +44,7 @@ fn forbid(calls: impl Iterator<Item = libc::c_long>, error: i32) {
 
 fn a_store_works(folder: &Path) {
     let path = folder.join("sessions.redb");
-    // An empty file, and one that a salvage makes, go other ways than a missing one.
+    // An empty file and the new file of a salvage take other code paths than a missing file.
     fs::write(folder.join("empty.redb"), b"").unwrap();
     Store::open(folder.join("empty.redb")).unwrap().close().unwrap();
     for durability in [Durability::Immediate, Durability::TwoPhase] {
@@ -61,7 +62,7 @@ fn a_store_works(folder: &Path) {
         let new = folder.join(format!("{durability:?}.redb"));
         assert_eq!(sessile::salvage(&path, &new).unwrap().kept, stored);
         assert!(matches!(sessile::salvage(&path, &new), Err(Error::Io { .. })));
-        // A file that was replaced is noticed as ever.
+        // The store still detects a replaced file.
         let store = open().unwrap();
         fs::rename(&path, folder.join("moved.redb")).unwrap();
         assert!(matches!(store.create(String::new()), Err(Error::FileReplaced { .. })));
@@ -93,9 +94,11 @@ fn a_store_works_whichever_system_call_is_missing_or_forbidden() {
         works_without(name, &[call], libc::EPERM);
     }
     works_without("all of them", &CALLS.map(|(_, call)| call), libc::ENOSYS);
+    // A filter without an error number: the call does nothing and reports that it wrote nothing.
+    works_without("pwritev2", &[libc::SYS_pwritev2], 0);
 }
 
-/// Everything that a store does, after its process gave up `what`.
+/// Makes every call of a store, after its process gave up `what`.
 fn goes_on(store: &Store, what: &str) {
     let id = store.create("before".into()).unwrap().id().clone();
     for round in 0..3 {
@@ -134,7 +137,7 @@ fn a_store_goes_on_after_its_process_changed_its_root() {
     }
     std::env::set_current_dir("/").unwrap();
     goes_on(&store, "chroot");
-    // The file's name is another one now, and still its own.
+    // The file has another name now, and is still the same file.
     fs::rename("/sessions.redb", "/moved.redb").unwrap();
     assert!(matches!(store.create(String::new()), Err(Error::FileReplaced { .. })));
     fs::rename("/moved.redb", "/sessions.redb").unwrap();
@@ -142,7 +145,7 @@ fn a_store_goes_on_after_its_process_changed_its_root() {
     store.close().unwrap();
     fs::remove_file("/sessions.redb").unwrap();
     println!("{SAYS}it goes on");
-    // The folder's own removal would look for it by a path of the old root.
+    // Dropping the folder would look for it by a path of the old root.
     std::mem::forget(folder);
 }
 

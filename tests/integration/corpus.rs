@@ -1,4 +1,4 @@
-//! Replays the committed corpora of the fuzz targets, so that what fuzzing once found stays found.
+//! Replays the committed corpora of the fuzz targets, so that past findings stay covered.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A creation that is refused: the content comes back, and the error is the one of `create`.
+//! A refused creation: the content is returned, with the error of `create`.
 
 use std::error::Error as _;
 
@@ -7,7 +7,7 @@ use sessile::engine::{RedbEngine, RedbOptions};
 use sessile::testing::{DiskFault, SimulatedDisk};
 use sessile::{CreateError, Error, SessionOptions, SessionStore, UserLimit};
 
-/// No `Clone`, no `Debug`: whoever is refused has nothing else to show.
+/// No `Clone`, no `Debug`: a refused caller has no copy of it.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Cart {
     items: Vec<String>,
@@ -17,7 +17,7 @@ fn cart() -> Cart {
     Cart { items: vec!["secret tea".into(); 3] }
 }
 
-/// Shows that the content comes back as it was given, and gives the error.
+/// Checks that the content is returned unchanged, and returns the error.
 fn refused(store: &SessionStore<Cart>, options: &SessionOptions) -> Error {
     let given = cart();
     let place = given.items.as_ptr();

@@ -1,4 +1,4 @@
-//! The write-ahead log of a real file, damaged where docs/internals/format.md says that it lies.
+//! The write-ahead log of a real file, damaged at the offsets of docs/internals/format.md.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use sessile::{Error, SessionId, SessionStore};
 
 const SECTOR: usize = 512;
-/// Of the two sectors that say where the log is.
+/// The offsets of the two sectors that locate the log.
 const SECTORS: [usize; 2] = [2_048, 2_560];
 const MAGIC: &[u8] = b"sess-log";
 
-/// What a killed process left, whose last sessions are in the log alone, each in an entry.
+/// The file of a killed process. Its last sessions are only in the log, each in one entry.
 struct Killed {
     folder: tempfile::TempDir,
     ids: Vec<SessionId>,
     bytes: Vec<u8>,
-    /// Where each entry begins, and where the last one ends.
+    /// The offset of each entry, and the end of the last one.
     entries: Vec<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Killed {
         SessionStore::open(self.path())
     }
 
-    /// How many of the sessions are there, from the first one on; no other is.
+    /// How many of the sessions are there, from the first on. No other session may be there.
     fn there(&self, store: &SessionStore<String>) -> usize {
         let found: Vec<bool> =
             self.ids.iter().map(|id| store.read(id).unwrap().is_some()).collect();
@@ -59,7 +59,7 @@ fn number_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// The entries are numbered from one on, in a log that was never emptied.
+/// The entries are numbered from 1, in a log that was never emptied.
 fn entries(bytes: &[u8]) -> Vec<usize> {
     assert_eq!(&bytes[SECTORS[0]..][..MAGIC.len()], MAGIC);
     let start = number_at(bytes, SECTORS[0] + 24) as usize;
@@ -106,13 +106,13 @@ fn a_damaged_entry_in_the_middle_of_the_log_is_a_damaged_file() {
 
 #[test]
 fn a_damaged_last_entry_is_taken_for_one_that_was_torn() {
-    // Nothing tells the two apart; docs/durability.md says so.
+    // Damage to the last entry and a torn entry look the same, as docs/durability.md states.
     let killed = Killed::after(5);
     let (start, end) = (killed.entries[4], killed.entries[5]);
     for at in [start, start + 16, start + 24, start + 40, end - 1] {
         assert_eq!(killed.there(&killed.open(|bytes| bytes[at] ^= 1).unwrap()), 4);
     }
-    // Another is written in its place, and read in its place after the next crash.
+    // Another entry is written in its place, and is found there after the next crash.
     let store = killed.open(|bytes| bytes[start] ^= 1).unwrap();
     let id = store.create("after it".into()).unwrap().id().clone();
     let again = killed.folder.path().join("again.redb");

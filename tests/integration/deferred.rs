@@ -1,5 +1,5 @@
-//! `Deferred`: what was acknowledged stays, whatever becomes of the file meanwhile, and gets to the
-//! disk as of one moment.
+//! `Deferred`: acknowledged changes stay, whatever happens to the file, and reach the disk as the
+//! state of one moment.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn there(store: &Store, ids: &[SessionId]) -> usize {
     ids.iter().filter(|id| store.read(id).unwrap().is_some()).count()
 }
 
-/// A store with a session that was ended, and some that were created, since the last flush.
+/// A store with one ended session and some new ones since the last flush.
 fn with_unflushed(disk: &SimulatedDisk, len: usize) -> (Store, SessionId, Vec<SessionId>) {
     let store = open(disk);
     let ended = create(&store, 1, 10).remove(0);
@@ -44,7 +44,7 @@ fn check(store: &Store, ended: &SessionId, new: &[SessionId]) {
     assert_eq!(store.sessions_of("ann").unwrap().len(), new.len());
 }
 
-/// Small enough for the log, and too large for it.
+/// A length that fits the log, and one that does not.
 const LENGTHS: [usize; 2] = [10, 20_000];
 
 #[test]
@@ -133,7 +133,7 @@ fn a_read_error_takes_nothing_along_that_was_deferred() {
     assert!(store.read(&old[0]).unwrap().is_none(), "a logout is undone");
     assert_eq!((there(&store, &old), there(&store, &new)), (199, 5));
     assert_eq!(store.len().unwrap(), 204);
-    // So does one that reads what is in memory, and goes on writing.
+    // So does a handle that reads the changes in memory, and continues to write.
     assert!(store.destroy(&new[0]).unwrap());
     store.close().unwrap();
     let store = open(&disk);
@@ -157,7 +157,7 @@ fn an_operation_on_the_whole_store_that_fails_takes_nothing_along_that_was_defer
                 cleared.unwrap();
                 break;
             }
-            // All of it is there, or nothing, and an error that is sure of it is right.
+            // All sessions are there, or none; and an error that names the outcome is right.
             match (cleared, store.len().unwrap()) {
                 (Ok(()), _) => assert_eq!(there(&store, &new), 0, "{fault:?} {operation}"),
                 (Err(Error::OutcomeUnknown { .. }), 0) => {
@@ -211,8 +211,8 @@ fn a_crash_leaves_what_was_deferred_as_of_one_moment() {
     }
 }
 
-/// What is in memory alone has an end: beyond it a write waits for the disk, or says what is wrong
-/// with it.
+/// Changes in memory alone have a limit. Beyond it a write waits for the disk, or reports its
+/// error.
 #[test]
 fn what_is_deferred_takes_limited_memory_and_is_written_before_its_time() {
     const LEN: usize = 50_000;

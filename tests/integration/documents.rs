@@ -1,4 +1,4 @@
-//! What the pages say stays true: the tests that they name exist, their links lead to files.
+//! The pages stay true: the tests that they name exist, and their links lead to files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -36,7 +36,7 @@ fn functions() -> HashSet<String> {
     names
 }
 
-/// What stands between the quotes of a line such as `"text",` or `key = "text"`.
+/// The text between the quotes of a line such as `"text",` or `key = "text"`.
 fn quoted(line: &str) -> &str {
     let quote = line.find(['"', '\'']).unwrap_or_else(|| panic!("no text in {line}"));
     let mark = line[quote..].chars().next().unwrap();
@@ -107,7 +107,7 @@ fn every_line_of_the_table_of_faults_says_what_holds_and_stands_in_its_place() {
     }
 }
 
-/// What a page links to, without the part behind `#`, for links into this repository.
+/// A page's links into this repository, without the part after `#`.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     page.split("](").skip(1).filter_map(|rest| {
         let target = rest.split([')', ' ']).next()?;
@@ -132,7 +132,7 @@ fn every_link_of_a_page_leads_to_a_file() {
     assert!(seen > 20, "{seen} links");
 }
 
-/// What stands between backquotes and looks like a file or a folder.
+/// The words between backquotes that look like a file or a folder.
 fn paths_in(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2).filter(|word| {
         let plain = |letter: char| letter.is_ascii_lowercase() || "_./-".contains(letter);
@@ -153,7 +153,7 @@ fn every_file_that_the_architecture_names_is_there() {
     assert!(seen > 60, "{seen} paths");
 }
 
-/// The sections of public items, in the order in which they stand.
+/// The sections of public items, in their required order.
 const SECTIONS: [&str; 6] =
     ["Durability", "Concurrency", "Security", "Errors", "Panics", "Examples"];
 
@@ -180,4 +180,43 @@ fn the_sections_of_an_item_stand_in_one_order() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The lines of an item's or a page's examples that its reader sees, with their numbers.
+fn visible_lines_of_examples(text: &str, is_page: bool) -> Vec<(usize, &str)> {
+    let (mut visible, mut is_example) = (Vec::new(), false);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+        let Some(line) = (if is_page { Some(line) } else { comment }) else {
+            is_example = false;
+            continue;
+        };
+        let line = line.trim_start();
+        if line.starts_with("```") {
+            is_example = !is_example;
+        } else if is_example && !line.starts_with("# ") {
+            visible.push((number + 1, line));
+        }
+    }
+    visible
+}
+
+#[test]
+fn no_example_shows_a_call_that_panics() {
+    const PANICKING: [&str; 4] = [".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
+    let (mut panicking, mut seen) = (Vec::new(), 0);
+    for extension in ["rs", "md"] {
+        for file in files(&root().join("src"), extension) {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in visible_lines_of_examples(&text, extension == "md") {
+                seen += 1;
+                if PANICKING.iter().any(|call| line.contains(call)) {
+                    panicking.push(format!("{}:{number}: {line}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 500, "{seen} lines of examples");
+    assert!(panicking.is_empty(), "{}", panicking.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! The file: how it is made, who may open it, and what is not a store.
+//! The file: its creation, who may open it, and files that are not stores.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -40,8 +40,9 @@ fn refusal(path: &Path) -> Error {
         Ok(_) => panic!("{} was opened", path.display()),
         Err(error) => {
             let text = error.to_string();
-            // Windows shows it with the separators of its own.
+            // Windows shows the path with its own separators.
             let path = path.to_string_lossy().replace('/', std::path::MAIN_SEPARATOR_STR);
+            let path = path.replace('\0', "\\u{0}");
             let text = text.replace('/', std::path::MAIN_SEPARATOR_STR);
             assert!(text.contains(&path), "no path in: {text}");
             error
@@ -87,7 +88,7 @@ fn an_empty_file_with_two_names_becomes_one_store() {
     assert!(Store::open(&other).unwrap().read(&id).unwrap().is_some());
 }
 
-/// The mark of a store that is being made, as docs/internals/format.md has it.
+/// The mark of a file under creation, as docs/internals/format.md describes it.
 fn with_mark_of_making(path: &Path) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let head = [b"sess-new".as_slice(), &1_u64.to_le_bytes(), &[0; 16]].concat();
@@ -248,7 +249,7 @@ fn a_missing_folder_is_an_error_that_names_the_path() {
 fn a_file_in_the_place_of_a_folder_is_an_error_that_names_the_path() {
     let folder = Folder::new();
     File::create(folder.path("file")).unwrap();
-    // Windows says of such a path only that nothing is there.
+    // For such a path Windows reports only that nothing is there.
     let action = if cfg!(windows) { "create" } else { "look at" };
     let refused = refusal(&folder.path("file/sessions.redb"));
     assert!(matches!(refused, Error::Io { action: tried, .. } if tried == action), "{refused:?}");
@@ -320,12 +321,12 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
-/// Bytes of a session by which a careless look takes the file for one of this version.
+/// Content that a careless search takes for the file's signature, with this version.
 fn mark_of_version(version: u64) -> Vec<u8> {
     [b"sessile store\x1A\r\n".as_slice(), &version.to_le_bytes()].concat()
 }
 
-/// A closed store in which that mark comes before its own.
+/// A closed store in which that content comes before the real signature.
 fn store_with_mark(path: &Path, version: u64) -> Vec<SessionId> {
     let mark = mark_of_version(version);
     let mut ids = Vec::new();
@@ -387,7 +388,7 @@ fn every_truncation_is_an_error_or_a_new_store() {
         }
     }
     let whole = fs::read(&path).unwrap();
-    // Every length of the header, and then some of each page.
+    // Every length of the header, and then some lengths in each page.
     let lengths = (1..700).chain((700..whole.len()).step_by(1_021));
     for len in lengths {
         let cut = folder.path("cut.redb");
@@ -448,9 +449,9 @@ fn a_moved_file_can_be_moved_back() {
 
 #[test]
 fn a_relative_path_stays_the_same_file_when_the_program_changes_its_folder() {
-    // The folder of a process is shared by its threads, so only the stored path is looked at.
+    // The working folder belongs to the whole process, so only the stored path is checked.
     let here = std::env::current_dir().unwrap();
-    // As `Debug` shows it.
+    // As `Debug` prints it.
     let here = format!("{:?}", here.join("target"));
     let here = here.trim_matches('"');
     let store = sessile::RedbEngine::open(Path::new("target/relative.redb"));
@@ -460,7 +461,7 @@ fn a_relative_path_stays_the_same_file_when_the_program_changes_its_folder() {
             drop(engine);
             fs::remove_file("target/relative.redb").unwrap();
         }
-        // A target folder elsewhere: then there is nothing to open here.
+        // If the target folder is elsewhere, there is nothing to open here.
         Err(error) => assert!(format!("{error:?}").contains(here)),
     }
 }
@@ -471,7 +472,7 @@ fn after_a_crash_what_was_acknowledged_is_there() {
     let path = folder.path("sessions.redb");
     let store = Store::open(&path).unwrap();
     let id = store.create(Attributes::new()).unwrap().id().clone();
-    // What is on the disk now is what a killed process leaves.
+    // The bytes on the disk now are those that a killed process leaves.
     let crashed = folder.path("crashed.redb");
     fs::copy(&path, &crashed).unwrap();
     let recovered = Store::open(&crashed).unwrap();
@@ -544,4 +545,70 @@ fn every_setting_out_of_its_range_is_refused_before_anything_is_created() {
     }
     assert!(matches!(builder().build(), Err(Error::InvalidSetting { name: "engine", .. })));
     assert!(folder.names().is_empty());
+}
+
+#[test]
+fn an_open_that_may_wait_outlives_a_handle_that_closes_and_no_other() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    let soon = Store::builder().open_timeout(std::time::Duration::from_millis(50));
+    assert!(matches!(soon.open(&path), Err(Error::AlreadyOpen { .. })), "it stays open");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            store.close().unwrap();
+        });
+        let waiting = Store::builder().open_timeout(std::time::Duration::from_secs(600));
+        waiting.open(&path).unwrap().create(Attributes::new()).unwrap();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_with_a_line_break_or_of_bytes_that_are_no_text_is_a_store() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    for name in [&b"two\nlines.redb"[..], b"\xff\xfe no text.redb"] {
+        let path = folder.0.path().join(std::ffi::OsStr::from_bytes(name));
+        let store = Store::open(&path).unwrap();
+        let id = store.create(Attributes::new()).unwrap().id().clone();
+        assert!(matches!(Store::open(&path), Err(Error::AlreadyOpen { .. })));
+        let text = Store::open(&path).err().unwrap().to_string();
+        assert!(!text.contains('\n'), "a log line: {text}");
+        store.close().unwrap();
+        let store = Store::builder().open_existing(&path).unwrap();
+        assert!(store.read(&id).unwrap().is_some());
+        store.backup(folder.path("copy.redb")).unwrap();
+        fs::remove_file(folder.path("copy.redb")).unwrap();
+    }
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 2, "nothing else is left");
+}
+
+/// The working folder belongs to the whole process, so this part has its own.
+#[cfg(unix)]
+#[test]
+fn a_store_goes_on_after_the_working_folder_was_deleted() {
+    const PLAYS: &str = "SESSILE_TEST_NO_FOLDER";
+    const SAYS: &str = "it goes on";
+    let test = "files::a_store_goes_on_after_the_working_folder_was_deleted";
+    if std::env::var_os(PLAYS).is_none() {
+        let output = crate::child::running(test).env(PLAYS, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(SAYS), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let (folder, gone) = (Folder::new(), Folder::new());
+    let path = folder.path("sessions.redb");
+    std::env::set_current_dir(gone.0.path()).unwrap();
+    let store = Store::open(&path).unwrap();
+    fs::remove_dir(gone.0.path()).unwrap();
+    assert!(std::env::current_dir().is_err());
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    store.clean_up_expired().unwrap();
+    store.close().unwrap();
+    // An absolute path needs no working folder; a relative one leads nowhere.
+    assert!(Store::open(&path).unwrap().read(&id).unwrap().is_some());
+    assert!(matches!(Store::open("sessions.redb"), Err(Error::Io { .. })));
+    println!("{SAYS}");
 }

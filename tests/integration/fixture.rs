@@ -1,8 +1,8 @@
-//! Every format ever written opens: a file of each, committed, and read back whole.
+//! Every format ever written opens: a committed file of each is read back whole.
 //!
 //! `SESSILE_WRITE_FIXTURE=tests/fixtures/format-1.redb cargo test --test integration fixture`
-//! writes the file again, and `SESSILE_WRITE_LOG_FIXTURE` the one that was not closed. Do so only
-//! for a new format, under a new name.
+//! writes the file again, and `SESSILE_WRITE_LOG_FIXTURE` writes the file that was not closed. Do
+//! so only for a new format, under a new name.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -29,7 +29,7 @@ enum Choice {
     Large { value: u128 },
 }
 
-/// Ids and tokens that a test can know: sixteen times 1, sixteen times 2, and so on.
+/// Ids and tokens that a test can predict: sixteen times 1, sixteen times 2, and so on.
 #[derive(Debug)]
 struct Counting(AtomicU8);
 
@@ -62,7 +62,7 @@ fn content(choice: Option<Choice>) -> Content {
 }
 
 fn id(number: u8) -> SessionId {
-    // Base64 has no shorter way to say sixteen equal bytes.
+    // Base64 of sixteen equal bytes.
     let text = [
         "",
         "AQEBAQEBAQEBAQEBAQEBAQ",
@@ -134,8 +134,8 @@ fn a_file_of_format_1_is_read_whole() {
     assert_eq!(engine.load_meta("content_name").unwrap(), Some(b"fixture".to_vec()));
 }
 
-/// Sessions 1 to 5, of which 2 is updated and 3 removed, and none of them closed: a log and no
-/// more.
+/// Sessions 1 to 5, with 2 updated and 3 removed, in a store that is not closed: all of them are in
+/// the log alone.
 fn write_log(path: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let live = folder.path().join("live.redb");
@@ -145,7 +145,7 @@ fn write_log(path: &Path) {
     }
     store.modify(&id(2), |session| session.content_mut().text.push('!')).unwrap().unwrap();
     assert!(store.destroy(&id(3)).unwrap());
-    // What a killed process would leave.
+    // The file as a killed process would leave it.
     std::fs::copy(&live, path).unwrap();
 }
 
@@ -157,7 +157,7 @@ fn the_log_of_a_file_of_format_1_is_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("format-1-log.redb");
     std::fs::copy(LOG_FIXTURE, &copy).unwrap();
-    // Whoever reads redb's part alone finds nothing.
+    // A reader of redb's part alone finds no sessions.
     let database = redb::Database::open(&copy).unwrap();
     let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
     let sessions = transaction.open_table(SESSIONS).unwrap();

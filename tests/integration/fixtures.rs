@@ -1,4 +1,4 @@
-//! The engines that the suites run on, each in a place of its own.
+//! The engines that the suites run on, each in its own place.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sessile::testing::{CheckedRedbEngine, EngineFixture, MemoryFixture, Simulate
 use sessile::{Durability, RedbEngine};
 use tempfile::TempDir;
 
-/// A redb file in a folder of its own. Its engines compare their tables when they go.
+/// A redb file in its own folder. Its engines compare their tables when they are dropped.
 pub(crate) struct Redb<D = Immediate> {
     folder: TempDir,
     durability: std::marker::PhantomData<D>,
@@ -115,7 +115,7 @@ impl<F: EngineFixture> EngineFixture for Shared<F> {
 
 pub(crate) type Memory = MemoryFixture;
 
-/// Makes tests of a function that takes a fixture: one for each engine.
+/// Makes one test for each engine of a function that takes a fixture.
 macro_rules! on_every_engine {
     ($($case:ident)*) => {
         mod memory {
@@ -132,11 +132,12 @@ macro_rules! on_every_engine {
 
 pub(crate) use on_every_engine;
 
-/// Where a machine finds the file that another one has written, and what it was told of it.
+/// The variable that names a file carried between machines. The ids and users in it are listed
+/// beside it.
 const CARRIED: &str = "SESSILE_CARRIED";
 
-/// Opens the file, looks for everything that was ever put into it, adds something of every kind,
-/// and leaves it: closed, and beside it as a killed process would leave it.
+/// Opens the file, checks everything that was ever stored in it, and adds something of every kind.
+/// Leaves the file closed, and beside it a copy as a killed process would leave it.
 fn visit(path: &std::path::Path) {
     let (list, left) = (path.with_extension("ids"), path.with_extension("left"));
     let told = std::fs::read_to_string(&list).unwrap_or_default();

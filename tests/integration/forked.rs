@@ -1,5 +1,5 @@
-//! A process that was forked from the one that opened a store: every call is refused there before
-//! any lock is taken, for a lock may be held by a thread that the child does not have.
+//! A process forked from the one that opened a store. Every call is refused there before any lock
+//! is taken, because a thread that the child does not have may hold the lock.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,15 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use fork::Fork;
-use sessile::{Error, MemoryEngine, SessionId, SessionStore};
+use sessile::admin::{AdminSocket, LeaveOut, RunningStore};
+use sessile::{Error, MemoryEngine, Session, SessionId, SessionOptions, SessionStore};
 
 use crate::child;
 
-/// Set in a child process of this test binary, which forks: a fork of a process with other tests in
-/// it would inherit their locks, too.
+/// Set in a child process of this test binary, which forks. A fork of a process that runs other
+/// tests would inherit their locks, too.
 const PLAYS: &str = "SESSILE_TEST_FORK";
 const SAYS: &str = "forks: ";
-/// The exit code of a forked process in which everything was as it has to be.
+/// The exit code of a forked process in which every call was refused correctly.
 const AS_EXPECTED: i32 = 77;
 
 type Store = SessionStore<String>;
@@ -24,13 +25,16 @@ fn store_in(folder: &Path) -> Store {
     Store::builder().touch_interval(Duration::from_millis(1)).open(folder.join("s.redb")).unwrap()
 }
 
-/// Whether the call was refused as it has to be.
+/// Whether the call was refused with the right error.
 fn is_forked<T>(answer: Result<T, Error>) -> bool {
     matches!(answer, Err(Error::Forked { opened_by }) if opened_by != std::process::id())
 }
 
-/// The number of the first call that was not refused.
-fn wrong_in_child(store: &Store, id: &SessionId, absent: &SessionId) -> Option<usize> {
+/// The number of the first call that was not refused. The calls are those of a store that return a
+/// `Result`.
+fn wrong_in_child(store: &Store, session: &Session<String>, absent: &SessionId) -> Option<usize> {
+    let (id, key, options) = (session.id(), session.key(), SessionOptions::new());
+    let nowhere = Path::new("/nowhere/forked");
     let answers = [
         is_forked(store.read(id)),
         is_forked(store.read(absent)),
@@ -52,11 +56,36 @@ fn wrong_in_child(store: &Store, id: &SessionId, absent: &SessionId) -> Option<u
         is_forked(store.clear()),
         is_forked(store.flush()),
         is_forked(store.clone().close()),
+        is_forked(store.create_with(String::new(), &options)),
+        matches!(
+            store
+                .create_or_give_back(String::new(), &options)
+                .map_err(|refused| refused.into_parts()),
+            Err((Error::Forked { .. }, _))
+        ),
+        is_forked(store.update(&mut session.clone())),
+        is_forked(store.regenerate_id(&mut session.clone())),
+        is_forked(store.destroy_others(session)),
+        is_forked(store.destroy_of("ann", &key)),
+        is_forked(store.read_key(&key)),
+        is_forked(store.modify_key(&key, |session| session.content_mut().push('x'))),
+        is_forked(store.modify_by_key(&key, |session| session.content_mut().push('x'))),
+        is_forked(store.update_others(session, |other| other.content_mut().push('x'))),
+        is_forked(store.sessions_of_with("ann")),
+        is_forked(store.list(None, 10)),
+        is_forked(store.users(None, 10)),
+        is_forked(store.rename_user("ann", "eve")),
+        is_forked(store.adopt_shorter_timeouts()),
+        is_forked(store.backup(nowhere)),
+        is_forked(store.backup_with(nowhere, &LeaveOut::nothing(), &mut |_| {
+            std::ops::ControlFlow::Continue(())
+        })),
+        is_forked(store.serve_admin(AdminSocket::at(nowhere))),
     ];
     answers.iter().position(|refused| !refused)
 }
 
-/// Waits for a forked process, and ends it if it hangs.
+/// Waits for a forked process, and kills it if it hangs.
 fn exit_code(child: i32) -> Option<i32> {
     // A minute, in steps.
     for _ in 0..60_000 {
@@ -70,17 +99,17 @@ fn exit_code(child: i32) -> Option<i32> {
     None
 }
 
-/// Forks again and again while threads are at work.
+/// Forks repeatedly while threads are at work.
 fn fork_while_busy(store: Store, forks: usize) {
     let session = store.create_for_user("ann", "content".into()).unwrap();
-    let (id, absent) = (session.id().clone(), SessionId::generate().unwrap());
+    let (id, absent) = (session.id(), SessionId::generate().unwrap());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let new = store.create_for_user("bob", "x".repeat(300)).unwrap();
-                    store.extend_lifetime(&id).unwrap();
+                    store.extend_lifetime(id).unwrap();
                     store.sessions_of("ann").unwrap();
                     store.destroy(new.id()).unwrap();
                 }
@@ -88,7 +117,7 @@ fn fork_while_busy(store: Store, forks: usize) {
         }
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                store.read_and_extend(&id).unwrap();
+                store.read_and_extend(id).unwrap();
                 store.len().unwrap();
             }
         });
@@ -96,7 +125,7 @@ fn fork_while_busy(store: Store, forks: usize) {
         for _ in 0..forks {
             match fork::fork().unwrap() {
                 Fork::Child => {
-                    let wrong = wrong_in_child(&store, &id, &absent);
+                    let wrong = wrong_in_child(&store, &session, &absent);
                     let code = wrong.map_or(AS_EXPECTED, |call| i32::try_from(call).unwrap());
                     std::process::exit(code);
                 }
@@ -107,12 +136,12 @@ fn fork_while_busy(store: Store, forks: usize) {
         println!("{SAYS}{codes:?}");
         assert!(codes.iter().all(|code| *code == Some(AS_EXPECTED)), "{codes:?}");
     });
-    assert!(store.read(&id).unwrap().is_some());
+    assert!(store.read(id).unwrap().is_some());
     assert!(store.check().unwrap().is_sound());
     store.close().unwrap();
 }
 
-/// Runs a test's own part in a process of its own.
+/// Runs a test's part in its own process.
 fn in_own_process(test: &str, part: impl FnOnce()) {
     if std::env::var_os(PLAYS).is_some() {
         return part();
@@ -139,11 +168,16 @@ fn a_forked_process_drops_its_handles_and_leaves_the_file_and_its_lock_alone() {
     in_own_process(test, || {
         let folder = tempfile::tempdir().unwrap();
         let mut codes = Vec::new();
-        // With a maintenance thread, and without.
-        for builder in [Store::builder(), Store::builder().manual_maintenance()] {
+        // With a maintenance thread, and without; with an open door for the tool, and without.
+        for (manual, door) in [(false, false), (true, false), (false, true), (true, true)] {
             let path = folder.path().join(codes.len().to_string());
-            // No flush may come in between.
+            let builder =
+                if manual { Store::builder().manual_maintenance() } else { Store::builder() };
+            // So that no flush happens in between.
             let store = builder.touch_interval(Duration::from_secs(3_600)).open(&path).unwrap();
+            if door {
+                store.serve_admin(AdminSocket::beside_file()).unwrap();
+            }
             let session = store.create("content".into()).unwrap();
             store.extend_lifetime(session.id()).unwrap();
             match fork::fork().unwrap() {
@@ -159,11 +193,15 @@ fn a_forked_process_drops_its_handles_and_leaves_the_file_and_its_lock_alone() {
             }
             assert!(store.read(session.id()).unwrap().is_some());
             store.create("more".into()).unwrap();
+            if door {
+                let tool = sessile::Inspector::on(RunningStore::beside(&path).unwrap()).unwrap();
+                assert!(tool.session(&session.key()).unwrap().is_some(), "the door is open");
+            }
             store.close().unwrap();
             Store::open(&path).unwrap();
         }
         println!("{SAYS}{codes:?}");
-        assert_eq!(codes, [Some(AS_EXPECTED); 2]);
+        assert_eq!(codes, [Some(AS_EXPECTED); 4]);
     });
 }
 

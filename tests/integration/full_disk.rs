@@ -1,4 +1,4 @@
-//! A disk without room, for real: a small file system in memory, where the test may mount one.
+//! A really full disk: a small file system in memory, if the test may mount one.
 
 use std::fs;
 use std::io::Write;
@@ -24,14 +24,14 @@ impl SmallDisk {
     }
 }
 
-/// Takes all the room there is.
+/// Fills the disk.
 fn fill_up(disk: &SmallDisk) {
     let (mut filler, mut len) = (fs::File::create(disk.path().join("filler")).unwrap(), 1 << 20);
     while len > 0 {
         while filler.write_all(&vec![1; len]).is_ok() {}
         len /= 2;
     }
-    // Closed: one that is open would keep its room when it is removed.
+    // Closed, because an open file would keep its room when it is removed.
 }
 
 impl Drop for SmallDisk {
@@ -91,7 +91,8 @@ fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing
     };
     let path = disk.path().join("sessions.redb");
     let store = SessionStore::<String>::open(&path).unwrap();
-    // In the log, whose room was taken with the first one, and less than makes a checkpoint due.
+    // In the log, whose room was allocated with the first entry; and too few changes for a
+    // checkpoint.
     let ids: Vec<_> =
         (0..10).map(|_| store.create("x".repeat(2_000)).unwrap().id().clone()).collect();
     fill_up(&disk);
@@ -111,8 +112,8 @@ fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing
     assert_ne!(&fs::read(&path).unwrap()[2_048..2_056], b"sess-log", "it was emptied");
 }
 
-/// A log of thousands of changes, each of another page, is more than the database library keeps in
-/// memory; so nobody must have to put it into pages to read.
+/// A log of thousands of changes, each on another page, is more than redb keeps in memory. So
+/// reading must not require writing them into pages.
 #[test]
 fn a_full_disk_keeps_nobody_from_reading_and_listing_what_a_long_log_holds() {
     let Some(disk) = SmallDisk::mount("size=48m") else {

@@ -1,5 +1,6 @@
-//! Time that the caller's own code takes: a session that ends meanwhile has ended, and one that is
-//! told to be absent stays so. Each case runs on the memory engine and on redb.
+//! Time that the caller's own code takes: a session whose deadline passes meanwhile has ended, and
+//! a session that was reported absent stays absent. Each case runs on the memory engine and on
+//! redb.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -24,11 +25,11 @@ on_every_engine! {
 }
 
 thread_local! {
-    /// What serializing takes on this thread.
+    /// The time that serializing takes on this thread.
     static SLOWLY: RefCell<Option<(ManualClock, Duration)>> = const { RefCell::new(None) };
 }
 
-/// A number whose serialization may take its time.
+/// A number whose serialization may take time.
 #[derive(Clone, Debug, PartialEq)]
 struct Slow(u32);
 
@@ -108,8 +109,8 @@ fn a_slow_migration_revives_nothing_that_others_were_told_is_gone<F: EngineFixtu
     let (entered, goes_on) = (Mutex::new(entered), Mutex::new(Some(goes_on)));
     let store = builder::<String, F>(&fixture, &clock)
         .content_version(1, move |old| {
-            // Asks another service, the first time.
-            // Not under the lock: others migrate meanwhile.
+            // The first migration asks another service. The lock is not held meanwhile, because
+            // other threads migrate.
             let first = goes_on.lock().unwrap().take();
             if let Some(goes_on) = first {
                 entered.lock().unwrap().send(()).unwrap();

@@ -1,4 +1,4 @@
-//! Everything that is tested from outside the crate, in one binary.
+//! All tests from outside the crate, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod adoption;
@@ -17,6 +17,7 @@ mod creating;
 mod damaged_log;
 mod deferred;
 mod documents;
+mod example_server;
 mod files;
 mod fixture;
 mod fixtures;
@@ -31,22 +32,24 @@ mod liveness;
 mod maintenance;
 mod model;
 mod observer;
+mod opening;
 mod operate;
 mod operations;
 mod operators;
 #[cfg(unix)]
 mod other_processes;
 mod overwritten;
+mod own_code;
 mod panics;
 mod property;
 mod randomness;
 mod reports;
 mod resources;
 mod salvage;
-mod server;
 mod settings;
 mod threads;
 mod timeouts;
+mod torn_copies;
 mod unknown_ids;
 mod unwinding;
 mod user_agent;

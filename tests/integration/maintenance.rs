@@ -1,4 +1,4 @@
-//! The background threads: one flushes and one sweeps; they outlive failures and panics, and go
+//! The background threads: one flushes and one sweeps. They survive failures and panics, and end
 //! with the last handle.
 
 use std::cell::RefCell;
@@ -17,8 +17,8 @@ const SOUND: u8 = 0;
 const BEFORE_1970: u8 = 1;
 const PANICS: u8 = 2;
 
-/// A clock that fails on demand, counts how often the background thread asked it, and knows whether
-/// that thread has ended.
+/// A clock that fails on demand, counts the calls of the background thread, and records the end of
+/// that thread.
 #[derive(Debug, Default)]
 struct FaultyClock {
     fault: AtomicU8,
@@ -28,7 +28,7 @@ struct FaultyClock {
 }
 
 thread_local! {
-    /// Kept for as long as its thread runs.
+    /// Dropped when its thread ends.
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
@@ -49,14 +49,14 @@ impl FaultyClock {
         self.fault.store(fault, Ordering::SeqCst);
     }
 
-    /// Waits until the background thread has asked this many times more.
+    /// Waits until the background thread has called so many more times.
     fn wait_for(&self, times: u64) {
         let until = self.asked_by_thread.load(Ordering::SeqCst) + times;
         wait_until(|| self.asked_by_thread.load(Ordering::SeqCst) >= until);
     }
 }
 
-/// Patience for a loaded machine; a thread that is gone must fail the test, not hang it.
+/// Long enough for a loaded machine. If the thread is gone, the test fails instead of hanging.
 fn wait_until(condition: impl Fn() -> bool) {
     for _ in 0..10_000 {
         if condition() {
@@ -97,7 +97,7 @@ fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
         let clock = Arc::new(FaultyClock::default());
         let store = store(&clock);
         clock.fail_as(fault);
-        // The first of these may have begun before the fault.
+        // The first of these calls may have begun before the fault.
         clock.wait_for(4);
         clock.fail_as(SOUND);
         store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
@@ -110,7 +110,7 @@ fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
     }
 }
 
-/// An engine whose numbers cannot be had.
+/// An engine whose statistics fail.
 #[derive(Debug)]
 struct NoNumbers {
     inner: sessile::MemoryEngine,
@@ -137,14 +137,15 @@ fn a_panic_as_observers_are_told_of_the_engine_is_counted_and_ends_no_thread() {
     let engine = NoNumbers { inner: sessile::MemoryEngine::new(), asked: Arc::clone(&asked) };
     let builder = SessionStore::builder().engine(engine).observer(|_: &sessile::Event| {});
     let store: SessionStore<u32> = builder.touch_interval(MS).sweep_interval(MS).build().unwrap();
-    // Once for the work as it begins, and once for each sweep: each panics, and the next one comes.
+    // One call when the work begins, and one for each sweep. Each panics, and the next one still
+    // comes.
     wait_until(|| asked.load(Ordering::SeqCst) >= 4);
     assert!(store.stats().unwrap().maintenance_failures >= 3);
     store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
     wait_until(|| store.stats().unwrap().swept == 1);
 }
 
-/// A clock that keeps the thread that sweeps waiting, and says how often that has asked.
+/// A clock that blocks the sweeping thread, and counts its calls.
 #[derive(Debug, Default)]
 struct SlowSweeps {
     held: Mutex<bool>,
@@ -152,12 +153,12 @@ struct SlowSweeps {
     waits: AtomicBool,
     steps: AtomicU64,
     now: AtomicU64,
-    /// How many milliseconds each step takes.
+    /// The milliseconds that each step takes.
     pace: AtomicU64,
 }
 
 impl SlowSweeps {
-    /// From when this returns, the thread stands still.
+    /// When this returns, the thread is blocked.
     fn hold(&self) {
         *self.held.lock().unwrap() = true;
         wait_until(|| self.waits.load(Ordering::SeqCst));
@@ -226,7 +227,7 @@ fn dropping_the_last_handle_waits_for_one_step_of_a_sweep_and_not_for_all() {
         store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
     }
     clock.now.store(1, Ordering::SeqCst);
-    // All of them take a second, and telling the thread to stop takes microseconds.
+    // All steps together take a second; telling the thread to stop takes microseconds.
     clock.pace.store(20, Ordering::SeqCst);
     let before = clock.steps();
     clock.release();
@@ -242,7 +243,7 @@ fn the_thread_goes_with_the_last_handle_and_leaves_nothing_behind() {
     drop(store);
     clock.wait_for(2);
     drop(other_handle);
-    // The thread held the clock through the store's context; a cycle would still do so.
+    // The thread held the clock through the store's core; a reference cycle would still hold it.
     assert_eq!(Arc::strong_count(&clock), 1);
 }
 

@@ -1,4 +1,4 @@
-//! What a store does, as the rules say it: one list of sessions, looked through from end to end.
+//! A model of a store by the rules: one list of sessions, scanned from end to end.
 
 use sessile::{SessionKey, UserLimit};
 
@@ -9,11 +9,11 @@ pub(crate) type Millis = u64;
 pub(crate) struct Defaults {
     pub(crate) inactivity: Millis,
     pub(crate) absolute: Millis,
-    /// How many sessions a user may have, and whether one more ends another.
+    /// A user's maximum number of sessions, and the policy for one more.
     pub(crate) per_user: Option<(usize, UserLimit)>,
 }
 
-/// A session, known by the order in which its id was made.
+/// A session, identified by the order in which its id was created.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Modelled {
     pub(crate) id: usize,
@@ -34,19 +34,19 @@ pub(crate) enum Refused {
     InvalidTimeouts,
 }
 
-/// Sessions that are stored, expired ones included until they are swept.
+/// The stored sessions. Expired ones stay until they are swept.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) sessions: Vec<Modelled>,
     pub(crate) defaults: Defaults,
-    /// The timeouts on record, once a store was open; and whether this one's, which are shorter,
-    /// wait to be noted there.
+    /// The stored timeouts, once a store was open; and whether this store's shorter ones are still
+    /// to be stored.
     pub(crate) on_record: Option<(Millis, Millis)>,
     pub(crate) waits: bool,
     pub(crate) max_sessions: usize,
     pub(crate) now: Millis,
     pub(crate) ids: usize,
-    /// The keys of the real ids, which decide between sessions that are alike in everything else.
+    /// The keys of the real ids, which break ties between otherwise equal sessions.
     pub(crate) keys: Vec<SessionKey>,
 }
 
@@ -57,7 +57,8 @@ impl Model {
         (session.last_active + inactivity).min(session.created_at + absolute)
     }
 
-    /// A store is opened. What had ended by the timeouts on record goes before longer ones count.
+    /// Opens a store. Sessions that had ended by the stored timeouts are removed before longer ones
+    /// count.
     pub(crate) fn open(&mut self, defaults: Defaults) {
         let own = (defaults.inactivity, defaults.absolute);
         let before = self.on_record.unwrap_or(own);
@@ -66,7 +67,7 @@ impl Model {
             self.defaults = Defaults { inactivity: before.0, absolute: before.1, ..defaults };
             self.remove_expired();
         }
-        // Shorter ones are adopted as the store is opened.
+        // Shorter timeouts are adopted when the store is opened.
         self.on_record = Some(own);
         self.waits = false;
         self.defaults = defaults;
@@ -117,7 +118,7 @@ impl Model {
         Ok(id)
     }
 
-    /// Whose sessions have to go before the user gets another one: the same one at a time.
+    /// The sessions that must end before the user gets another one, in the order in which they end.
     fn ending_for(&self, user: Option<u8>) -> Result<Vec<usize>, Refused> {
         let (Some((max, policy)), Some(user)) = (self.defaults.per_user, user) else {
             return Ok(vec![]);
@@ -146,7 +147,8 @@ impl Model {
         true
     }
 
-    /// Saves what a handle holds, if it holds the stored revision; then moves it to a new id.
+    /// Saves a handle's content, if the handle has the stored revision; optionally moves the
+    /// session to a new id.
     pub(crate) fn save(
         &mut self,
         handle: &Modelled,
@@ -175,7 +177,7 @@ impl Model {
         Ok(saved)
     }
 
-    /// Other content for live sessions, by somebody else than their client; and what they had
+    /// Gives live sessions other content, changed without their client; returns their content
     /// before.
     pub(crate) fn change(&mut self, which: impl Fn(&Modelled) -> bool, content: u32) -> Vec<u32> {
         let live: Vec<usize> = self.live().into_iter().map(|session| session.id).collect();
@@ -189,7 +191,7 @@ impl Model {
             .collect()
     }
 
-    /// Gives a user's sessions to another, and counts those that are live.
+    /// Gives a user's sessions to another user, and counts the live ones.
     pub(crate) fn rename(&mut self, old: u8, new: u8) -> u64 {
         let live = self.live().into_iter().filter(|session| session.user == Some(old)).count();
         for session in self.sessions.iter_mut().filter(|session| session.user == Some(old)) {
@@ -220,7 +222,7 @@ impl Model {
         }
     }
 
-    /// By whoever asks for it, whose timeouts count from then on.
+    /// Sweeps, called by the program; its timeouts are stored from then on.
     pub(crate) fn sweep(&mut self) -> u64 {
         self.on_record = Some((self.defaults.inactivity, self.defaults.absolute));
         self.waits = false;

@@ -1,4 +1,4 @@
-//! Operations on a store and on the model, which must agree on everything after each.
+//! Operations on a store and on the model; both must agree on everything after each.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use sessile::{
 
 use crate::model::{Defaults, Millis, Model, Modelled, Refused};
 
-/// Operations name sessions and handles by a number, which is taken modulo how many there are.
+/// Operations name sessions and handles by a number, taken modulo their count.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
     Create(u32),
@@ -20,10 +20,10 @@ pub(crate) enum Operation {
     Read(usize),
     ReadAndExtend(usize),
     Extend(usize),
-    /// Takes a further handle on a session; updates through it are stale once another one saved.
+    /// Takes another handle of a session. Updates through it are stale once another handle saved.
     TakeHandle(usize),
     ChangeHandle(usize, u32, Option<u8>),
-    /// Timeouts of its own, or the store's; saved with whatever saves the handle.
+    /// Sets the session's own timeouts, or the store's. They are stored when the handle is saved.
     TimeHandle(usize, Option<(Millis, Millis)>),
     Update(usize),
     Regenerate(usize),
@@ -45,11 +45,11 @@ pub(crate) enum Operation {
 }
 
 pub(crate) const USERS: u8 = 4;
-/// As many as the smallest step of a sweep takes away, so that room is made all at once.
+/// As many as the smallest sweep step removes, so that one step makes all the room.
 const MAX_SESSIONS: usize = 8;
 const START: Millis = 1_000_000;
 
-/// Short, and from a few values, so that sessions do meet their deadlines exactly.
+/// Short, and from a few values, so that sessions meet their deadlines exactly.
 fn timeout() -> impl Strategy<Value = Millis> {
     prop_oneof![Just(0), Just(1), Just(10), Just(20), Just(40), 0..50_u64]
 }
@@ -104,9 +104,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The store under test beside its model. Ids and handles are numbered alike in both.
+/// The store under test beside its model. Both number ids and handles alike.
 struct Pair<F: EngineFixture> {
-    /// Dropped before the place that it is in.
+    /// Dropped before its place.
     store: Option<SessionStore<u32>>,
     fixture: F,
     clock: ManualClock,
@@ -186,7 +186,7 @@ impl<F: EngineFixture> Pair<F> {
         self.handles.push((session, newest));
     }
 
-    /// Everything that a session shows.
+    /// Compares everything that a session shows.
     fn same(&self, real: &Session<u32>, modelled: &Modelled) {
         assert_eq!(real.id(), &self.ids[modelled.id]);
         assert_eq!(
@@ -212,7 +212,7 @@ impl<F: EngineFixture> Pair<F> {
 
     fn apply(&mut self, operation: &Operation) {
         let store = self.store();
-        // The number of an id, or of a handle, if there is any.
+        // The number of an id or of a handle, if there is any.
         let id = |number: &usize| number.checked_rem(self.ids.len());
         let handle = |number: &usize| number.checked_rem(self.handles.len());
         match operation {
@@ -352,7 +352,7 @@ impl<F: EngineFixture> Pair<F> {
                 let modelled = self.model.remove(|session| session.id == number);
                 assert_eq!(u64::from(store.destroy_key(&id.key()).unwrap()), modelled);
             }
-            // Reading every id is what happens after each operation.
+            // Every id is read after each operation anyway.
             _ => {}
         }
     }
@@ -418,7 +418,7 @@ impl<F: EngineFixture> Pair<F> {
         self.handles[number] = (real, modelled);
     }
 
-    /// Everything that can be observed, of every id and every user there ever was.
+    /// Compares everything that can be observed, of every id and every user there ever was.
     fn observe(&self) {
         let store = self.store();
         for (number, id) in self.ids.iter().enumerate() {
@@ -521,12 +521,12 @@ fn set_user(session: &mut Session<u32>, user: Option<u8>) {
     }
 }
 
-/// A store's first timeouts, and what happens to it.
+/// A store's first timeouts, and its operations.
 pub(crate) fn scenario() -> impl Strategy<Value = (Defaults, Vec<Operation>)> {
     (defaults(), proptest::collection::vec(operation(), 1..80))
 }
 
-/// Carries the operations out on a store and on the model, and compares everything after each.
+/// Runs the operations on a store and on the model, and compares everything after each.
 pub(crate) fn check<F: EngineFixture>(defaults: Defaults, operations: &[Operation]) {
     let mut pair = Pair::<F>::new(defaults);
     for operation in operations {

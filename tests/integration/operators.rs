@@ -1,4 +1,4 @@
-//! What operators do with a store: check it, recover it, make its file smaller.
+//! The tasks of operators: checking, recovering and compacting a store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The deadline under which a session stands in the index.
+/// The deadline in the session's index entry.
 fn deadline_of(path: &Path, session: &Session<u64>) -> u64 {
     let engine = RedbEngine::open(path).unwrap();
     engine.load(&session.key(), Moment::BEGINNING).unwrap().unwrap().index_deadline().as_millis()
@@ -71,7 +71,7 @@ fn a_check_finds_each_kind_of_damage_by_its_key() {
         let deadline = Timestamp::from_millis(deadlines[2]);
         expected.push(Problem::LateInExpiry { key: key(2), indexed_under: late, deadline });
 
-        // Its record goes, and leaves both entries behind.
+        // The record is removed, and both entries stay behind.
         table.remove(key(3).as_bytes()).unwrap();
         let deadline = Timestamp::from_millis(deadlines[3]);
         expected.push(Problem::StrayInExpiry { key: key(3), deadline });
@@ -80,7 +80,8 @@ fn a_check_finds_each_kind_of_damage_by_its_key() {
         users.remove((ann.as_slice(), key(4).as_bytes())).unwrap();
         expected.push(Problem::NotInUsers { key: key(4), user: UserId::from("ann") });
 
-        // Entries of a session that stands elsewhere, and of no user at all.
+        // Extra entries of a session: under another deadline, of another user, of no valid user
+        // key.
         expiry.insert((7, key(5).as_bytes()), ()).unwrap();
         let deadline = Timestamp::from_millis(7);
         expected.push(Problem::StrayInExpiry { key: key(5), deadline });
@@ -191,7 +192,7 @@ fn a_check_shows_one_moment_while_others_write() {
 
 #[test]
 fn recovery_is_reported_after_an_unclean_end_and_can_be_called_off() {
-    // After the latter redb begins again where our own look ends.
+    // With `TwoPhase`, the check of redb itself starts after our verification.
     for durability in [Durability::Immediate, Durability::TwoPhase] {
         recovery_is_reported(durability);
     }
@@ -202,7 +203,7 @@ fn recovery_is_reported(durability: Durability) {
     let builder = SessionStore::<u64>::builder().manual_maintenance().durability(durability);
     let store = builder.open(&path).unwrap();
     let id = store.create(1).unwrap().id().clone();
-    // What is on the disk now is what a killed process leaves.
+    // The bytes on the disk now are those that a killed process leaves.
     let crashed = folder.path().join("crashed.redb");
     fs::copy(&path, &crashed).unwrap();
     store.close().unwrap();
@@ -236,7 +237,7 @@ fn recovery_is_reported(durability: Durability) {
     drop(open(&crashed, true).expect("it was recovered and closed"));
 }
 
-/// A store of 8,000 large sessions, of which all but a few have ended.
+/// A store of 8,000 large sessions, most of them ended.
 fn mostly_empty(path: &Path) -> Vec<sessile::SessionId> {
     let durability = Durability::Deferred { interval: Duration::from_secs(60) };
     let store = SessionStore::<Vec<u8>>::builder()

@@ -1,4 +1,4 @@
-//! A file that another process has, or that this one may not touch.
+//! A file that another process has open, or that this process may not access.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +12,7 @@ use sessile::{Attributes, SessionStore};
 
 use crate::child;
 
-/// Names the file that a child process opens, and tells what it got.
+/// The variable that names the file for a child process, which prints its result.
 const FILE: &str = "SESSILE_TEST_OPEN";
 const SAYS: &str = "opening: ";
 
@@ -24,7 +24,7 @@ fn open_and_tell(path: &Path) {
     }
 }
 
-/// What a child process was told when it opened a file.
+/// The result that a child process printed when it opened a file.
 fn told(mut child: Command, path: &Path) -> Option<String> {
     let Output { stdout, .. } = child.env(FILE, path).output().ok()?;
     let text = String::from_utf8(stdout).unwrap();
@@ -48,8 +48,8 @@ fn a_file_that_is_open_here_is_refused_in_another_process() {
     assert_eq!(told(child::running(test), &path).unwrap(), "a store");
 }
 
-/// A child that may do no more than files say: this user's, or nobody's where this user is root,
-/// whom no file stops.
+/// A child process without special privileges: as this user, or as nobody if this user is root,
+/// because permissions do not restrict root.
 fn without_privileges(test: &str, folder: &Path) -> Command {
     const NOBODY: u32 = 65_534;
     let mut child = child::running(test);
@@ -90,7 +90,7 @@ fn a_file_that_permissions_keep_closed_is_an_error_that_names_it() {
     }
     set(&path, 0o600);
     assert_eq!(fs::read(&path).unwrap(), before);
-    // Nor may one be made in a folder that is closed to writing.
+    // Nor can a store be created in a read-only folder.
     let new = folder.path().join("new.redb");
     tell(&path).unwrap();
     set(folder.path(), 0o500);
@@ -111,7 +111,7 @@ fn an_empty_file_in_a_folder_of_somebody_else_becomes_a_store() {
     fs::write(&path, b"").unwrap();
     let child = without_privileges(test, folder.path());
     let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-    // It may be entered, and nothing may be made in it.
+    // The folder may be entered, and no file can be created in it.
     set(0o555);
     let told = told(child, &path);
     set(0o755);

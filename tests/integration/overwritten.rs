@@ -1,4 +1,4 @@
-//! A file that somebody else writes to while it is open, as who puts a backup over it does.
+//! A file that another program writes to while it is open, for instance a restored backup.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ fn fill(store: &Store, count: usize) -> Vec<SessionId> {
 }
 
 impl Restored {
-    /// A store, closed, and a backup of it.
+    /// A closed store and a backup of it.
     fn new(durability: Durability) -> Self {
         let mut restored = Self { folder: tempfile::tempdir().unwrap(), durability, old: vec![] };
         let store = restored.open();
@@ -44,7 +44,7 @@ impl Restored {
         Store::builder().durability(self.durability).manual_maintenance().open(self.path()).unwrap()
     }
 
-    /// The store is refused from now on, and leaves the file as it is.
+    /// The store is refused from now on, and leaves the file unchanged.
     fn is_refused(&self, store: Store, what: &str) {
         let before = fs::read(self.path()).unwrap();
         let replaced = |answer: Result<(), Error>, call: &str| {
@@ -65,7 +65,7 @@ impl Restored {
         assert!(fs::read(self.path()).unwrap() == before, "{what}: the file was written to");
     }
 
-    /// What was restored is a store, with what the backup had and nothing else.
+    /// The restored file is a store with the contents of the backup and no others.
     fn is_the_backup(&self) {
         let store = self.open();
         assert!(self.old.iter().all(|id| store.read(id).unwrap().is_some()));
@@ -81,7 +81,7 @@ const DURABILITIES: [Durability; 3] = [
     Durability::Deferred { interval: Duration::from_secs(3_600) },
 ];
 
-/// As `rsync --inplace` does: the inode stays, and the length until the end.
+/// Writes like `rsync --inplace`: the inode stays, and the length until the end.
 fn copy_in_place(from: &Path, to: &Path) {
     let mut file = File::options().write(true).open(to).unwrap();
     let bytes = fs::read(from).unwrap();
@@ -93,7 +93,7 @@ fn copy_in_place(from: &Path, to: &Path) {
 #[test]
 fn a_backup_copied_over_the_open_file_is_noticed_before_more_is_acknowledged() {
     for durability in DURABILITIES {
-        // Whatever came since the backup.
+        // However many changes came after the backup.
         for since in [0, 1, 400] {
             let restored = Restored::new(durability);
             let store = restored.open();
@@ -118,7 +118,7 @@ fn a_copy_of_the_open_file_put_back_over_it_is_noticed_once_anything_came_in_bet
         let store = restored.open();
         fill(&store, 10);
         fs::copy(restored.path(), restored.backup()).unwrap();
-        // Nothing differs: nothing is noticed, and nothing is lost.
+        // The bytes are equal, so nothing is noticed, and nothing is lost.
         copy_in_place(&restored.backup(), &restored.path());
         fill(&store, 1);
         copy_in_place(&restored.backup(), &restored.path());
@@ -147,7 +147,7 @@ fn a_read_that_meets_a_copy_put_over_the_file_does_not_go_on_with_it() {
     let create = |_| store.create("x".repeat(3_000)).unwrap().id().clone();
     let since: Vec<_> = (0..2_000).map(create).collect();
     store.close().unwrap();
-    // With nothing in memory, and room for a sixth of it.
+    // With an empty cache, which has room for a sixth of it.
     let store = builder().open(restored.path()).unwrap();
     fs::copy(restored.backup(), restored.path()).unwrap();
     let mut refused = 0;
@@ -167,7 +167,7 @@ fn a_read_that_meets_a_copy_put_over_the_file_does_not_go_on_with_it() {
 fn what_a_checkpoint_takes_over_does_not_spoil_a_file_that_was_restored() {
     let restored = Restored::new(Durability::Immediate);
     let store = Store::builder().open(restored.path()).unwrap();
-    // More than half of a log, so that the thread has something to do.
+    // More than half of a log, so that the thread has work.
     fill(&store, 40);
     fs::copy(restored.backup(), restored.path()).unwrap();
     let before = fs::read(restored.path()).unwrap();

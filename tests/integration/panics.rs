@@ -1,5 +1,5 @@
-//! Panics in whatever of the caller's runs inside a call: that call alone fails, and every other
-//! thread gets its answers. The leader of a commit is the commit queue's own test.
+//! Panics in the caller's code inside a call: only that call fails, and every other thread gets its
+//! answers. A unit test of the commit queue covers the leader of a commit.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,7 +31,7 @@ const ROLES: [Role; 6] =
     [Role::Clock, Role::Serialize, Role::Deserialize, Role::Closure, Role::Visitor, Role::Engine];
 
 thread_local! {
-    /// Which role panics in this thread.
+    /// The role that panics in this thread.
     static PANICS_AS: Cell<Option<Role>> = const { Cell::new(None) };
 }
 
@@ -126,7 +126,7 @@ fn a_panic_in_any_role_fails_that_call_alone<F: EngineFixture>() {
     assert_eq!(opened(&fixture).read(id).unwrap().unwrap().content().0, counted);
 }
 
-/// As a server does that catches the panics of its handlers.
+/// As in a server that catches the panics of its handlers.
 #[test]
 fn a_handler_that_uses_a_store_may_have_its_panics_caught() {
     const fn is_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}

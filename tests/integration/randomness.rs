@@ -1,11 +1,13 @@
-//! A source of random bytes that fails once: whichever draw it is, nothing is made with less.
+//! A random source that fails once: whichever draw fails, nothing is created with fewer random
+//! bytes.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sessile::engine::{Engine, Insert, Limits, MemoryEngine, Moment, Record};
 use sessile::testing::{EngineFixture, RandomSource};
-use sessile::{Error, Session, SessionOptions, SessionStore, Source};
+use sessile::{Error, Session, SessionKey, SessionOptions, SessionStore, Source};
 
 use crate::fixtures::on_every_engine;
 
@@ -13,7 +15,7 @@ on_every_engine! {
     whichever_draw_fails_no_session_is_made_or_moved_without_it
 }
 
-/// Gives other bytes each time; the draw of one number fails, those before and after it do not.
+/// Returns other bytes each time. The draw of one number fails, the others succeed.
 #[derive(Clone, Debug, Default)]
 struct FailsOnce {
     draws: Arc<AtomicU64>,
@@ -21,7 +23,7 @@ struct FailsOnce {
 }
 
 impl FailsOnce {
-    /// Makes the draw fail that comes after so many others.
+    /// Makes the draw after so many others fail.
     fn fail_after(&self, draws: u64) {
         self.fails_at.store(self.draws.load(Ordering::SeqCst) + draws, Ordering::SeqCst);
     }
@@ -42,8 +44,8 @@ impl RandomSource for FailsOnce {
     }
 }
 
-/// Makes the first draw of a call fail, then the second, until a call needs no more of them; and
-/// returns how many of them there are.
+/// Makes the first draw of a call fail, then the second, and so on, until the call succeeds;
+/// returns the number of its draws.
 fn at_each_draw<T>(
     random: &FailsOnce,
     subject: &mut T,
@@ -100,4 +102,29 @@ fn whichever_draw_fails_no_session_is_made_or_moved_without_it<F: EngineFixture>
     assert_ne!(token_of(&session), token_of(&before));
     assert!(store.read(before.id()).unwrap().is_none());
     assert!(store.read(session.id()).unwrap().is_some());
+}
+
+/// An engine on a server that carries no insert out, and says nothing.
+#[derive(Debug, Default)]
+struct Unanswering {
+    inner: MemoryEngine,
+    inserts: AtomicU64,
+}
+
+impl Engine for Unanswering {
+    fn insert(&self, _: &SessionKey, _: Record, _: Moment, _: Limits) -> sessile::Result<Insert> {
+        self.inserts.fetch_add(1, Ordering::SeqCst);
+        Ok(Insert::Occupied)
+    }
+
+    sessile::forward_engine!(inner, but insert);
+}
+
+#[test]
+fn a_creation_that_a_server_does_not_answer_is_no_fault_of_the_generator() {
+    let engine = Arc::new(Unanswering::default());
+    let builder = SessionStore::<u32>::builder().engine(engine.clone()).manual_maintenance();
+    let created = builder.build().unwrap().create(1);
+    assert!(matches!(created, Err(Error::OutcomeUnknown { .. })), "{created:?}");
+    assert_eq!(engine.inserts.load(Ordering::SeqCst), 2, "each may take the whole time of a call");
 }

@@ -1,4 +1,4 @@
-//! What is said of a store, as a status page or a configuration file has it.
+//! The text forms of a store, for a status page or a configuration file.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Many sessions at once: what a mass expiry costs the file and those who write meanwhile.
+//! Many sessions at once: the cost of a mass expiry for the file and for concurrent writers.
 //!
-//! `SESSILE_EXPIRING=100000` makes it more than the 30,000 of `cargo test`.
+//! `SESSILE_EXPIRING=100000` uses more sessions than the 30,000 of `cargo test`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,7 +14,7 @@ use crate::child;
 #[test]
 fn when_many_sessions_expire_at_once_writers_get_through_and_the_file_stays_small() {
     const THREADS: u64 = 10;
-    /// What one step of a sweep looks at.
+    /// The sessions of one sweep step.
     const STEP: u64 = 1_000;
     let sessions = child::number("SESSILE_EXPIRING", 30_000).next_multiple_of(THREADS * STEP);
     let hour = Duration::from_secs(3_600);
@@ -49,7 +49,7 @@ fn when_many_sessions_expire_at_once_writers_get_through_and_the_file_stays_smal
             let mut written = 0;
             while !over.load(Ordering::SeqCst) {
                 store.modify(lasting.id(), |session| *session.content_mut() += 1).unwrap();
-                // What ended when the sweep was over may have waited for all of it.
+                // A write that ended when the sweep was over may have waited for the whole sweep.
                 written += u64::from(!over.load(Ordering::SeqCst));
             }
             written

@@ -1,4 +1,5 @@
-//! Rescuing the sessions of damaged files: every kind of damage, and what must not come back.
+//! Rescuing the sessions of damaged files: every kind of damage, and the sessions that must not
+//! come back.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,7 @@ use sessile::{
     Error, Salvage, SalvageProgress, SalvageReport, SalvageStep, SessionId, SessionStore, salvage,
 };
 
-/// The first bytes of a leaf in redb.
+/// The first byte of a leaf page in redb.
 const LEAF: u8 = 1;
 const PAGE: usize = 4096;
 
@@ -18,7 +19,7 @@ type Store = SessionStore<Vec<u8>>;
 
 struct Damaged {
     folder: tempfile::TempDir,
-    /// Sessions that live, and sessions that were ended before the store was closed.
+    /// Live sessions, and sessions that were ended before the store was closed.
     live: Vec<SessionId>,
     ended: Vec<SessionId>,
     /// The file before any of them was ended.
@@ -44,7 +45,7 @@ impl Damaged {
             session.content_mut().push(1);
             store.update(session).unwrap();
         }
-        // Closing puts everything into the pages.
+        // Closing writes all changes into the pages.
         store.close().unwrap();
         let before = fs::read(folder.path().join("sessions.redb")).unwrap();
         let store = open(&folder.path().join("sessions.redb"));
@@ -76,12 +77,12 @@ impl Damaged {
         fs::write(self.path(), bytes).unwrap();
     }
 
-    /// Has old pages lie in the file, as free ones do until they are used again.
+    /// Makes old pages lie in the file, as free pages do until they are reused.
     fn keep_old_pages(&self) {
         self.change(|bytes| bytes.extend(&self.before));
     }
 
-    /// Takes away that by which the file is known for a store.
+    /// Destroys the signature by which the file is recognised as a store.
     fn destroy_marks(&self) {
         self.change(|bytes| {
             let mark = b"sessile store\x1A\r\n";
@@ -91,7 +92,7 @@ impl Damaged {
         });
     }
 
-    /// Salvages, and checks what must hold of every salvage.
+    /// Salvages, and checks what must hold for every salvage.
     fn salvaged(&self, how: &Salvage) -> (SalvageReport, Store) {
         let _ = fs::remove_file(self.new_path());
         let before = fs::read(self.path()).unwrap();
@@ -118,7 +119,7 @@ impl Damaged {
         ids.iter().filter(|id| store.read(id).unwrap().is_some()).count()
     }
 
-    /// Where the leaves are that hold sessions that live.
+    /// The pages that contain the key of a session.
     fn pages_with(&self, id: &SessionId) -> Vec<usize> {
         let bytes = fs::read(self.path()).unwrap();
         let key = *id.key().as_bytes();
@@ -144,7 +145,7 @@ fn a_sound_file_is_copied_whole() {
 fn page_by_page_a_sound_tree_gives_every_session_and_no_other() {
     let file = Damaged::new();
     file.keep_old_pages();
-    // Our own mark is all that is destroyed: no store opens it, and yet every page verifies.
+    // Only our own signature is destroyed: the store cannot be opened, and yet every page verifies.
     file.destroy_marks();
     assert!(matches!(Store::open(file.path()), Err(Error::NotASessionStore { .. })));
     let (report, store) = file.salvaged(&Salvage::new());
@@ -183,7 +184,8 @@ fn a_damaged_record_in_a_sound_page_is_counted_and_stays_behind() {
 #[test]
 fn a_damaged_page_costs_the_sessions_in_it_and_names_them() {
     let file = Damaged::new();
-    // One that is no signpost to others: those below a damaged branch cannot be told from old ones.
+    // A session whose key occurs in leaves alone. Leaves below a damaged branch cannot be told from
+    // old ones.
     let bytes = fs::read(file.path()).unwrap();
     let mut candidates = file.live.iter().map(|id| file.pages_with(id));
     let pages = candidates.find(|pages| pages.iter().all(|page| bytes[page * PAGE] == LEAF));
@@ -201,7 +203,7 @@ fn a_damaged_page_costs_the_sessions_in_it_and_names_them() {
     assert!(kept < file.live.len() && kept > file.live.len() / 2, "{kept}");
     assert_eq!(file.count(&store, &file.ended), 0);
 
-    // With what is stale, the older versions come back, and so do ended sessions.
+    // With stale records, older versions come back, and so do ended sessions.
     let (with_stale, store) = file.salvaged(&Salvage::new().include_stale(true));
     assert_eq!(with_stale.stale, report.stale);
     assert_eq!(with_stale.kept, report.kept + report.stale);
@@ -212,13 +214,13 @@ fn a_damaged_page_costs_the_sessions_in_it_and_names_them() {
 #[test]
 fn lost_sessions_are_named_by_the_index() {
     let file = Damaged::new();
-    // Only the leaf of `sessions` is hit: the one in which the key is followed by its record.
+    // Only the leaf of `sessions` is hit: the leaf in which the record follows the key.
     let key = *file.live[0].key().as_bytes();
     let bytes = fs::read(file.path()).unwrap();
     let content_at = bytes.windows(16).enumerate().filter(|(_, window)| *window == key);
     let pages: BTreeSet<_> = content_at.map(|(at, _)| at / PAGE).collect();
     for page in pages {
-        // A leaf of `sessions` says where its values end; those of the indexes have none.
+        // A leaf of `sessions` holds the ends of its values; leaves of the indexes have none.
         let start = page * PAGE;
         let pairs = usize::from(u16::from_le_bytes([bytes[start + 2], bytes[start + 3]]));
         let first_end =
@@ -251,7 +253,7 @@ fn without_its_header_a_file_gives_nothing_unless_what_is_stale_is_asked_for() {
     let (report, store) = file.salvaged(&Salvage::new().include_stale(true));
     assert_eq!(report.kept, report.stale);
     assert_eq!(file.count(&store, &file.live), file.live.len());
-    // Of each session the latest version.
+    // The latest version of each session.
     for id in &file.live {
         let session = store.read(id).unwrap().unwrap();
         let content = session.content();
@@ -303,7 +305,7 @@ fn an_old_page_in_the_place_of_a_newer_one_brings_no_session_back() {
     };
     let old: Vec<_> = old.into_iter().filter(is_leaf_of_sessions).collect();
     assert!(!old.is_empty());
-    // As if the disk had lost the writes of every page since.
+    // As if the disk had lost the later writes of every page.
     file.change(|bytes| {
         for page in 1..bytes.len() / PAGE {
             if bytes[page * PAGE] == 1 {
@@ -322,7 +324,7 @@ fn what_a_crash_left_is_recovered_first() {
     let file = Damaged::new();
     let store = open(&file.path());
     let session = store.create(vec![5]).unwrap();
-    // What is on the disk now is what a killed process leaves.
+    // The bytes on the disk now are those that a killed process leaves.
     let crashed = file.folder.path().join("crashed.redb");
     fs::copy(file.path(), &crashed).unwrap();
     let new = file.new_path();
@@ -360,7 +362,7 @@ fn a_salvage_replaces_nothing_and_leaves_nothing_behind() {
     assert_eq!(file.names(), ["sessions.redb"]);
 }
 
-/// Every way through a salvage: of a file that opens, and of one that does not.
+/// Both code paths of a salvage: for a file that opens, and for one that does not.
 fn ways() -> [Damaged; 2] {
     let (sound, marked) = (Damaged::new(), Damaged::new());
     marked.destroy_marks();
@@ -434,7 +436,7 @@ fn a_panic_of_who_is_told_goes_on_and_leaves_nothing_behind() {
 fn a_salvage_leaves_every_other_file_alone_the_damaged_one_above_all() {
     let file = Damaged::new();
     let place = |name: &str| file.folder.path().join(name);
-    // What is damaged, or was rescued, may have a name that is made of the new one's.
+    // The damaged or the rescued file may have a name derived from the new file's name.
     for (damaged, new) in [("t.new", "t"), ("u.copy", "u"), ("v.redb", "v.redb.new")] {
         fs::copy(file.path(), place(damaged)).unwrap();
         if damaged != "u.copy" {
@@ -452,7 +454,7 @@ fn a_salvage_leaves_every_other_file_alone_the_damaged_one_above_all() {
             }
         );
     }
-    // The rescued store waits under this name, and somebody starts the program before it is moved.
+    // The rescued store waits under this name, and the program is started before it is moved.
     let rescued = fs::read(place("v.redb.new")).unwrap();
     fs::remove_file(place("v.redb")).unwrap();
     drop(open(&place("v.redb")));
@@ -467,7 +469,7 @@ fn what_comes_to_the_new_place_while_a_salvage_runs_is_not_replaced() {
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // As soon as the draft is there, which the salvage looked for before.
+            // Once the draft is there; the salvage checked the name before it created the draft.
             while file.names().len() == 1 && !over.load(std::sync::atomic::Ordering::Relaxed) {}
             let _ = fs::OpenOptions::new().write(true).create_new(true).open(&new);
         });
@@ -528,7 +530,7 @@ fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
     let store = open(&file.path());
     let created = store.create(vec![5]).unwrap().id().clone();
     assert!(store.destroy(&file.live[0]).unwrap());
-    // As a killed process leaves it, and a page damaged.
+    // As a killed process leaves it, with one damaged page.
     let mut bytes = fs::read(file.path()).unwrap();
     store.close().unwrap();
     for page in file.pages_with(&file.live[5]) {
@@ -539,4 +541,22 @@ fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
     assert!(!report.opened);
     assert!(store.read(&created).unwrap().is_some());
     assert!(store.read(&file.live[0]).unwrap().is_none(), "a logout is not undone");
+    assert!(!report.lost.contains(&file.live[0].key()), "a session that was ended is not lost");
+}
+
+/// The index still names it.
+#[test]
+fn what_was_ended_in_the_log_alone_is_not_lost() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    assert!(store.destroy(&file.live[0]).unwrap());
+    // As a killed process leaves it.
+    let bytes = fs::read(file.path()).unwrap();
+    store.close().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    file.destroy_marks();
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened);
+    assert!(store.read(&file.live[0]).unwrap().is_none(), "a logout is not undone");
+    assert_eq!((report.kept as usize, report.lost_count), (file.live.len() - 1, 0));
 }

@@ -1,16 +1,20 @@
-//! Every setting with every way to open a store: it is carried out, or refused by its name.
+//! Every setting with every way to open a store: it takes effect, or is refused by name.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use sessile::engine::{RedbEngine, RedbOptions};
 use sessile::testing::{ManualClock, RandomSource};
 use sessile::{Builder, Durability, Error, Event, MemoryEngine, SessionStore, Timeouts, UserLimit};
 
+#[cfg(unix)]
+use crate::child;
+
 type Set = fn(Builder<u32>) -> Builder<u32>;
 
-/// Where a setting means something.
+/// The ways to open a store to which a setting applies.
 #[derive(Clone, Copy, PartialEq)]
 enum Means {
     Everywhere,
@@ -57,7 +61,16 @@ const SETTINGS: &[(&str, Means, Set)] = &[
     ("engine", Means::WithAnEngine, |it| it.engine(MemoryEngine::new())),
 ];
 
-/// Opens one store by each way that does not begin with an engine.
+/// Settings of which one switches the other off, with the name of the one without effect.
+const CONTRADICTIONS: &[(&str, Set)] = &[
+    ("compact_on_open", |it| it.compact_on_open(true).verify_on_open(false)),
+    ("compact_on_open", |it| it.verify_on_open(false).compact_on_open(true)),
+];
+
+/// No server listens there.
+const SERVER: &str = "redis://127.0.0.1:1/0?timeout_ms=10";
+
+/// Opens one store in each way that does not start from an engine.
 fn ways(builder: impl Fn() -> Builder<u32>, path: &Path) -> Vec<(&'static str, Means, Outcome)> {
     let url = format!("file:{}", path.display());
     vec![
@@ -66,10 +79,11 @@ fn ways(builder: impl Fn() -> Builder<u32>, path: &Path) -> Vec<(&'static str, M
         ("connect file:", Means::InAFile, outcome(builder().connect(&url))),
         ("in_memory", Means::Everywhere, outcome(builder().in_memory())),
         ("connect memory:", Means::Everywhere, outcome(builder().connect("memory:"))),
+        ("connect redis:", Means::Everywhere, outcome_on_a_server(builder())),
     ]
 }
 
-/// `Err` with the name of the setting that was refused.
+/// `Err` with the name of the refused setting.
 type Outcome = Result<(), &'static str>;
 
 fn outcome(opened: sessile::Result<SessionStore<u32>>) -> Outcome {
@@ -82,6 +96,15 @@ fn outcome(opened: sessile::Result<SessionStore<u32>>) -> Outcome {
         }
         Err(Error::InvalidSetting { name, .. }) => Err(name),
         Err(other) => panic!("{other}"),
+    }
+}
+
+/// A setting that is taken gets as far as the connection, or as the URL where the feature is off.
+fn outcome_on_a_server(builder: Builder<u32>) -> Outcome {
+    match builder.connect(SERVER) {
+        Err(Error::Unavailable { .. } | Error::InvalidSetting { name: "url", .. }) => Ok(()),
+        Err(Error::InvalidSetting { name, .. }) => Err(name),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -107,6 +130,55 @@ fn a_setting_that_would_do_nothing_is_refused_by_its_name() {
     assert_eq!(outcome(without), Err("engine"));
 }
 
+/// The folder comes from the environment, so a child process opens the stores.
+#[cfg(unix)]
+#[test]
+fn a_programs_own_folder_takes_every_setting_of_a_file() {
+    const PLAYED_BY_CHILD: &str = "SESSILE_TEST_SETTINGS";
+    if std::env::var_os(PLAYED_BY_CHILD).is_none() {
+        let home = tempfile::tempdir().unwrap();
+        let mut child =
+            child::running("settings::a_programs_own_folder_takes_every_setting_of_a_file");
+        child.env(PLAYED_BY_CHILD, "1").env("HOME", home.path()).env_remove("XDG_DATA_HOME");
+        let done = child.output().unwrap();
+        return assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    }
+    let opened = |set: Set, program: &str| {
+        outcome(set(SessionStore::builder()).open_in_app_dir("org", "Example Ltd", program))
+    };
+    for (setting, means, set) in SETTINGS {
+        let expected = if *means == Means::WithAnEngine { Err(*setting) } else { Ok(()) };
+        assert_eq!(opened(*set, setting), expected, "`{setting}`");
+    }
+    for (without_effect, set) in CONTRADICTIONS {
+        assert_eq!(opened(*set, "contradictory"), Err(*without_effect));
+    }
+}
+
+#[test]
+fn a_setting_that_another_one_switches_off_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    SessionStore::<u32>::open(&path).unwrap().close().unwrap();
+    for (without_effect, set) in CONTRADICTIONS {
+        for (way, _, got) in ways(|| set(SessionStore::builder()), &path) {
+            assert_eq!(got, Err(*without_effect), "with `{way}`");
+        }
+    }
+    let consistent: [Set; 4] = [
+        |it| it.verify_on_open(false),
+        |it| it.verify_on_open(false).compact_on_open(false),
+        |it| it.verify_on_open(true).compact_on_open(true),
+        |it| it.compact_on_open(true),
+    ];
+    for set in consistent {
+        assert_eq!(outcome(set(SessionStore::builder()).open(&path)), Ok(()));
+    }
+    let options = RedbOptions::new().verify_on_open(false).compact_on_open(true);
+    let refused = RedbEngine::open_with(&path, &options).map(drop);
+    assert!(matches!(refused, Err(Error::InvalidSetting { name: "compact_on_open", .. })));
+}
+
 #[test]
 fn a_refused_setting_of_a_file_says_what_to_do() {
     let engine = Arc::new(MemoryEngine::new());
@@ -115,7 +187,7 @@ fn a_refused_setting_of_a_file_says_what_to_do() {
     assert!(text.contains("`durability`") && text.contains("leave it out"), "{text}");
 }
 
-/// So that a new setting has to say where it means something.
+/// Forces a new setting to state where it applies.
 #[test]
 fn every_setting_is_in_the_table() {
     let sources = [

@@ -1,4 +1,4 @@
-//! Threads that get in each other's way. Each case runs on the memory engine and on redb.
+//! Concurrent threads. Each case runs on the memory engine and on redb.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +38,7 @@ fn opened<F: EngineFixture>(fixture: &F, clock: &ManualClock) -> SessionStore<u6
         .unwrap()
 }
 
-/// Sets a flag when dropped, so that a thread that panics stops the others too.
+/// Sets a flag when dropped, so that a panicking thread stops the others too.
 struct Sets<'a>(&'a AtomicBool);
 
 impl Drop for Sets<'_> {
@@ -55,7 +55,8 @@ fn once_destroyed_a_session_is_gone_for_every_thread<F: EngineFixture>() {
         let id = session.id();
         let destroyed = AtomicBool::new(false);
         let start = Barrier::new(5);
-        // Asks until it is told that the session is gone; once destroyed, it must be the answer.
+        // Calls until the answer is that the session is gone; once it is destroyed, that must be
+        // the answer.
         let until_gone = |ask: &mut dyn FnMut() -> bool| {
             start.wait();
             loop {
@@ -126,11 +127,11 @@ fn of_a_regeneration_and_a_destruction_one_comes_first<F: EngineFixture>() {
 }
 
 thread_local! {
-    /// The time that this thread asked for before it was held up, if it was.
+    /// The time that this thread read before it was delayed, if it was.
     static ASKED_AT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// A clock whose answer may reach a thread late, as any clock's may.
+/// A clock whose answer may reach a thread late, as with any clock.
 #[derive(Clone, Debug)]
 struct LateForSome(ManualClock);
 
@@ -143,8 +144,9 @@ impl Clock for LateForSome {
     }
 }
 
-/// Sessions at their deadline: two threads extend, by a time from the millisecond before, what one
-/// thread sweeps. Each session must be extended or swept, and those who asked be told which.
+/// Sessions at their deadline. Two threads extend them, by a time one millisecond before the
+/// deadline, while another thread sweeps. Each session must be extended or swept, and the extending
+/// callers must be told which.
 fn a_session_extended_while_it_is_swept_lives<F: EngineFixture>() {
     const SESSIONS: usize = 200;
     let (fixture, clock) = (F::new(), ManualClock::new());
@@ -232,7 +234,7 @@ fn an_extended_session_is_counted_and_listed_while_its_touch_is_written<F: Engin
     }
 }
 
-/// A touch moves from memory into the record at some moment; no reader may look in between.
+/// A touch moves from memory into the record at some moment; a reader must always see it.
 fn no_touch_is_lost_to_a_flush<F: EngineFixture>() {
     let (fixture, clock) = (F::new(), ManualClock::new());
     let store = opened(&fixture, &clock);
@@ -336,7 +338,7 @@ fn closing_answers_every_caller<F: EngineFixture>() {
 }
 
 fn dropping_handles_in_many_threads_closes_the_store_once<F: EngineFixture>() {
-    // With intervals that never pass, what is in memory is left to the last handle.
+    // With intervals that never pass, changes in memory are left to the last handle.
     for interval in [MS, MS, MS, HOUR, HOUR] {
         let (fixture, clock) = (F::new(), ManualClock::new());
         let store = SessionStore::<u64>::builder()
@@ -388,7 +390,7 @@ fn a_storm_of_writes_with_readers_keeps_the_file_bounded<F: EngineFixture>() {
             let (store, ids, over) = (&store, &ids, &over);
             scope.spawn(move || {
                 while !over.load(Ordering::SeqCst) {
-                    // Two cores may be all there are, and the writer is what this is about.
+                    // There may be only two cores, and the test needs the writer to run.
                     thread::yield_now();
                     match reader {
                         0 => assert!(ids.iter().all(|id| store.read(id).unwrap().is_some())),
@@ -405,8 +407,8 @@ fn a_storm_of_writes_with_readers_keeps_the_file_bounded<F: EngineFixture>() {
         }
     });
     store.flush().unwrap();
-    // 160 KiB of sessions; every write rewrote pages of 4 KiB, which would all be kept if a reader
-    // held a snapshot.
+    // 160 KiB of sessions. Every write rewrote pages of 4 KiB, all of which would be kept if a
+    // reader held a snapshot.
     if let Some(bytes) = store.stats().unwrap().file_bytes {
         assert!(bytes < 4 * 1024 * 1024, "{bytes} bytes");
     }

@@ -113,12 +113,12 @@ fn each_mistake_in_a_configuration_file_is_named() {
     }
 }
 
-/// Names the variable that tells a child process to print what its environment gives.
+/// The variable that tells a child process to print the timeouts of its environment.
 const CHILD: &str = "SESSILE_TEST_PRINT_TIMEOUTS";
 const PRINTED: &str = "timeouts from the environment: ";
 
-/// Does its work in the child processes of the tests below. In the parent, whose environment says
-/// nothing of timeouts, it is a test of the defaults.
+/// Does its work in the child processes of the tests below. In the parent, whose environment sets
+/// no timeouts, it tests the defaults.
 #[test]
 fn an_environment_without_timeouts_gives_the_defaults() {
     let timeouts = Timeouts::from_env();
@@ -129,7 +129,7 @@ fn an_environment_without_timeouts_gives_the_defaults() {
     }
 }
 
-/// What `Timeouts::from_env` gives, or fails with, where the variables are set like this.
+/// The result of `Timeouts::from_env`, or its error, with the variables set like this.
 fn with_environment(inactivity: Option<&str>, absolute: Option<&str>) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "timeouts::an_environment_without_timeouts_gives_the_defaults"]);

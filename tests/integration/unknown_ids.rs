@@ -1,4 +1,4 @@
-//! Requests with ids that nobody was given: whoever sends many of them must get hold of nothing.
+//! Requests with ids that were never issued: sending many of them allocates nothing.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn an_unknown_id_takes_no_place_among_the_touches_in_memory<F: EngineFixture>() 
     let fixture = F::new();
     let engine = fixture.open();
     let unknown = || SessionId::generate().unwrap();
-    // Whatever an engine is asked, and not only what a store lets through to it.
+    // Every call of the engine, also those that the store would not pass on.
     let moment = Moment { now: Timestamp::from_millis(1_000), timeouts: Timeouts::default() };
     assert!(engine.extend(&unknown().key(), moment, Duration::ZERO).unwrap().is_none());
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
@@ -27,7 +27,7 @@ fn an_unknown_id_takes_no_place_among_the_touches_in_memory<F: EngineFixture>() 
         assert!(!store.extend_lifetime(&unknown()).unwrap());
         assert!(store.read_and_extend(&unknown()).unwrap().is_none());
     }
-    // Nothing has been flushed that could have taken them away.
+    // No flush has happened that could have removed them.
     assert_eq!(store.stats().unwrap().pending_touches, 0);
     assert!(store.extend_lifetime(session.id()).unwrap());
     assert_eq!(store.len().unwrap(), 1);

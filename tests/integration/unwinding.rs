@@ -1,5 +1,5 @@
-//! Calls made while a thread unwinds, by a panic that has nothing to do with the store: a guard's
-//! `Drop` that ends a session, the last handle that goes.
+//! Calls made while a thread unwinds, by a panic unrelated to the store: a guard's `Drop` that ends
+//! a session, or the drop of the last handle.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -21,7 +21,7 @@ fn open(disk: &SimulatedDisk, durability: Durability) -> SessionStore<u32> {
     SessionStore::builder().engine(engine).manual_maintenance().build().unwrap()
 }
 
-/// Does something on the way of a panic.
+/// Runs a closure while a panic unwinds.
 struct Unwinding<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Unwinding<F> {
@@ -80,7 +80,7 @@ fn a_panic_that_drops_the_last_handle_leaves_everything_on_the_disk_and_the_file
         let ids = create(store.as_ref().unwrap(), 0..100);
         assert!(store.as_ref().unwrap().extend_lifetime(&ids[0]).unwrap());
         while_unwinding(|| drop(store.take()));
-        // The second bit behind redb's magic number is set for as long as the file is open.
+        // The bit of value 2 in the byte after redb's magic number is set while the file is open.
         assert_eq!(disk.store_bytes()[9] & 2, 0, "{durability:?}: it was not closed");
         for disk in [disk.after_power_loss(disk.operations(), 1), disk] {
             let store = open(&disk, durability);

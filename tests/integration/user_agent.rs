@@ -1,13 +1,12 @@
-//! What a browser makes of a `Set-Cookie` header, step by step as RFC 6265bis has it (5.6 and 5.7),
-//! with `Partitioned` (CHIPS) and the prefixes that came later. Slow and obvious: the oracle of the
-//! tests.
+//! A browser's treatment of a `Set-Cookie` header, step by step by RFC 6265bis (5.6 and 5.7), with
+//! `Partitioned` (CHIPS) and the later prefixes. It is slow and obvious: the oracle of the tests.
 
-/// A cookie as a browser keeps it.
+/// A cookie as a browser stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) value: String,
-    /// `None`: for the host alone that set it.
+    /// `None`: only for the host that set it.
     pub(crate) domain: Option<String>,
     pub(crate) path: String,
     pub(crate) secure: bool,
@@ -26,7 +25,7 @@ pub(crate) struct Request<'a> {
     pub(crate) is_tls: bool,
 }
 
-/// What is kept of a header, if anything.
+/// The cookie that a browser stores from a header, if any.
 pub(crate) fn keep(set_cookie: &str, request: Request<'_>) -> Option<Kept> {
     let mut kept = parse(set_cookie, request)?;
     let is_refused = |name: &str, kept: &Kept| {
@@ -56,8 +55,7 @@ pub(crate) fn keep(set_cookie: &str, request: Request<'_>) -> Option<Kept> {
     if !kept.secure && (kept.same_site.as_deref() == Some("none") || kept.partitioned) {
         return None;
     }
-    // A cookie without a name must not pass for one with a prefix, so its value is looked at as
-    // well.
+    // A cookie without a name must not pass for one with a prefix, so its value is checked too.
     let name = if kept.name.is_empty() { &kept.value } else { &kept.name };
     if is_refused(name, &kept) { None } else { Some(kept) }
 }
@@ -109,7 +107,7 @@ fn parse(set_cookie: &str, request: Request<'_>) -> Option<Kept> {
 }
 
 impl Kept {
-    /// Whether it goes along with a request of the host's own pages.
+    /// Whether the cookie is sent with a request of the host's own pages.
     pub(crate) fn goes_to(&self, request: Request<'_>, set_by: &str) -> bool {
         let is_for_host = match &self.domain {
             Some(domain) => matches_domain(request.host, domain),
@@ -122,7 +120,7 @@ impl Kept {
         is_for_host && is_for_path && (request.is_tls || !self.secure)
     }
 
-    /// What it adds to the `Cookie` header (5.8.3).
+    /// The cookie's part of the `Cookie` header (5.8.3).
     pub(crate) fn sent(&self) -> String {
         match self.name.is_empty() {
             true => self.value.clone(),
@@ -167,7 +165,7 @@ fn folder_of(path: &str) -> String {
     }
 }
 
-/// By the rule that holds where the list of public suffixes says nothing: the last label alone.
+/// By the default rule of the public suffix list: the last label alone.
 fn is_public_suffix(domain: &str) -> bool {
     !domain.contains('.')
 }

@@ -1,6 +1,6 @@
-//! How much memory is taken: of a bad record, and of a store that holds far more than its cache.
+//! The memory use of a bad record, and of a store that holds far more than its cache.
 //!
-//! A binary of its own, because it counts every allocation of its process.
+//! This is a separate binary, because it counts every allocation of its process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -18,13 +18,13 @@ use sessile::{Error, SessionId, SessionStore};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The count is of the process, so one test at a time may look at it.
+/// The count covers the process, so only one test at a time may use it.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// How many bytes more than before are in use while something runs, at most.
+/// The peak of the bytes in use while `act` runs, above those before.
 fn peak_of(act: impl FnOnce()) -> usize {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
@@ -32,13 +32,13 @@ fn peak_of(act: impl FnOnce()) -> usize {
     MEMORY.peak_usage().saturating_sub(before)
 }
 
-/// Puts a record with this content, and a right checksum, where a session was.
+/// Replaces a session's record by one with this content and a right checksum.
 fn forge(path: &Path, id: &SessionId, content: &[u8]) {
     const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
     let key = id.key();
     let database = Database::open(path).unwrap();
     let read = database.begin_read().unwrap().open_table(SESSIONS).unwrap();
-    // The header, and the kind and the shape in front of what bincode writes.
+    // The header, and the kind and the shape before the bytes of bincode.
     let mut record = read.get(key.as_bytes()).unwrap().unwrap().value()[..60 + 17].to_vec();
     drop(read);
     record[56..60].copy_from_slice(&(17 + content.len() as u32).to_le_bytes());
@@ -52,13 +52,13 @@ fn forge(path: &Path, id: &SessionId, content: &[u8]) {
     transaction.commit().unwrap();
 }
 
-/// Reads a session as a `C`, which must be refused, and says what memory that took.
+/// Reads a session as a `C`, which must be refused, and returns the peak of the memory.
 fn refused_within<C: Serialize + DeserializeOwned + std::fmt::Debug>(
     path: &Path,
     id: &SessionId,
 ) -> usize {
     let store = SessionStore::<C>::builder().manual_maintenance().open(path).unwrap();
-    // The first read brings the page into the cache, which is not what this is about.
+    // The first read brings the page into the cache, which must not count here.
     assert!(store.read(id).is_err());
     peak_of(|| {
         let read = store.read(id);
@@ -66,7 +66,7 @@ fn refused_within<C: Serialize + DeserializeOwned + std::fmt::Debug>(
     })
 }
 
-/// A type that promises more of itself at every level.
+/// A type that claims more elements of itself at every level.
 #[derive(Debug, Serialize, Deserialize)]
 struct Tree(Vec<Tree>);
 
@@ -86,14 +86,14 @@ fn a_bad_record_takes_no_more_memory_than_a_good_one_may() {
         // A billion.
         &[252, 0x00, 0xCA, 0x9A, 0x3B],
         &[252, 0x00, 0xCA, 0x9A, 0x3B, 252, 0x00, 0xCA, 0x9A, 0x3B],
-        // As many as 64 KiB may hold, and then nothing.
+        // As many as 64 KiB may hold, and then none.
         &[251, 0xFF, 0xFF],
         &[251, 0xFF, 0xFF, 251, 0xFF, 0xFF, 251, 0xFF, 0xFF],
         &nested,
     ];
     for content in bad {
         forge(&path, &id, content);
-        // A text is asked of the record as it lies there, and a unit takes no room.
+        // A text is read from the record in place, and a unit takes no room.
         for (name, peak) in [
             ("String", refused_within::<String>(&path, &id)),
             ("Vec<()>", refused_within::<Vec<((), ())>>(&path, &id)),
@@ -101,7 +101,7 @@ fn a_bad_record_takes_no_more_memory_than_a_good_one_may() {
         ] {
             assert!(peak <= 16 * KIB, "{name} of {content:?}: {peak} bytes");
         }
-        // No list makes room for more elements than there are bytes; a map rounds up.
+        // No list allocates for more elements than there are bytes; a map rounds up.
         for (name, peak) in [
             ("Vec<u8>", refused_within::<Vec<u8>>(&path, &id)),
             ("Vec<u128>", refused_within::<Vec<u128>>(&path, &id)),
@@ -122,14 +122,14 @@ const THREADS: usize = 4;
 const SESSIONS: usize = 8_000;
 const CONTENT: usize = 16 * KIB;
 
-/// The most memory that this process has had (VmHWM), in bytes.
+/// The peak of the resident memory of this process (VmHWM), in bytes.
 fn high_water_mark() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * KIB
 }
 
-/// The child's part: everything that a store can do, on far more than fits into its cache.
+/// The child's part: makes every call of a store, on far more data than fits into its cache.
 fn fill(path: &Path) {
     let before = high_water_mark();
     let store = SessionStore::<String>::builder()
@@ -155,7 +155,7 @@ fn fill(path: &Path) {
     println!("{SAYS}{}", high_water_mark() - before);
 }
 
-/// One thread's share: its sessions are created, read, extended and some of them changed.
+/// One thread's share: it creates, reads and extends its sessions, and changes some of them.
 fn fill_for(store: &SessionStore<String>, user: u64) -> Vec<SessionId> {
     let create = |_| store.create_for_user(user, "x".repeat(CONTENT)).unwrap().id().clone();
     let ids: Vec<SessionId> = (0..SESSIONS / THREADS).map(create).collect();
@@ -185,8 +185,8 @@ fn the_memory_of_a_store_stays_under_its_cache_and_its_buffers() {
     let bytes: usize = bytes.lines().next().unwrap().parse().unwrap();
     let file = std::fs::metadata(&path).unwrap().len() as usize;
     println!("{} MiB in memory for a file of {} MiB", bytes / MIB, file / MIB);
-    // A full touch buffer takes 13 MiB and a batch 4 MiB; twice, once encoded and once as pages.
-    // The rest is what an allocator and four stacks take beside.
+    // A full touch buffer takes 13 MiB. A group of operations takes 4 MiB twice: once encoded and
+    // once as pages. The rest is for the allocator and four stacks.
     let bound = CACHE + 13 * MIB + 2 * 4 * MIB + 40 * MIB;
     assert!(file > 2 * bound, "the file is too small to show anything");
     assert!(bytes < bound, "{bytes} bytes, and {bound} are allowed");

@@ -1,6 +1,6 @@
-//! Whether a server tells live from expired as [`Record::is_expired`] does, which scripts and
-//! statements restate: at every edge, for timeouts that are equal, short, endless, of the store and
-//! of the session.
+//! Checks that a server tells live from expired as [`Record::is_expired`] does, which scripts and
+//! statements restate. It covers every edge, for timeouts that are equal, short or endless, of the
+//! store and of the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) use tests;
 const CREATED: u64 = 1_767_225_600_000;
 const CENTURY: u64 = 100 * 365 * 86_400_000;
 
-/// Records of a store that sets these timeouts, active for the last time after `active`.
+/// A record with these own timeouts, last active `active` milliseconds after its creation.
 fn record(own: (Option<u64>, Option<u64>), active: u64) -> Record {
     let engine = Arc::new(MemoryEngine::new());
     let clock = ManualClock::new();
@@ -54,7 +54,7 @@ fn records() -> Vec<Record> {
     let mut records = Vec::new();
     for inactivity in own {
         for absolute in own {
-            // A session whose timeouts contradict each other is not created.
+            // A session with contradictory timeouts is not created.
             let fits = inactivity.unwrap_or(CENTURY) <= absolute.unwrap_or(CENTURY);
             for active in [0, 1, 500, 9_999_999_999] {
                 records.extend(fits.then(|| record((inactivity, absolute), active)));
@@ -82,7 +82,7 @@ pub(crate) fn live_and_expired_are_told_apart_as_the_record_does<P: Place>() {
                 assert!(matches!(done, Insert::Done(_)));
                 let place = format!("{record:?} under {timeouts:?} at {now}");
                 assert_eq!(engine.count(moment).unwrap(), u64::from(expected), "{place}");
-                // Nothing is touched by a touch that is not later.
+                // A touch that is not later changes nothing.
                 let earlier = Moment { now: record.last_active().min(moment.now), timeouts };
                 let touched = engine.extend(&key, earlier, Duration::ZERO).unwrap();
                 assert_eq!(touched.is_some(), !record.is_expired(earlier), "{place}");

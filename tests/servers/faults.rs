@@ -1,11 +1,13 @@
-//! A network that breaks, at every byte of every operation, in each way, and what is stored then.
+//! A network that fails at every byte of every operation, in each way; the stored state is compared
+//! with the answer.
 //!
-//! The rule: `Ok` means that it was done, once; [`Error::OutcomeUnknown`] that it was done or not;
-//! every other error that nothing was changed. And each call ends in time.
+//! The rule: `Ok` means that the operation took effect once. [`Error::OutcomeUnknown`] means that
+//! it took effect or did not. Any other error means that nothing changed. And each call ends in
+//! time.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::engine::{
@@ -25,6 +27,7 @@ macro_rules! tests {
                 an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done
                 an_answer_that_comes_late_is_not_taken_for_another
                 an_insert_that_comes_late_brings_no_ended_session_back
+                a_save_without_an_answer_that_another_one_followed_was_not_refused
                 a_store_whose_making_was_broken_off_is_made_whole
                 a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
                 connections_that_ended_while_nobody_used_them_are_not_noticed
@@ -54,11 +57,11 @@ fn key(number: u8) -> SessionKey {
 }
 
 fn user(name: &str) -> UserKey {
-    // Only a record tells a user key.
+    // A user key is only available from a record.
     sample(1, name).user().unwrap()
 }
 
-/// A record of a store, made by one.
+/// A record as a store writes it.
 fn sample(number: u32, name: &str) -> Record {
     let engine = std::sync::Arc::new(sessile::engine::MemoryEngine::new());
     let clock = sessile::testing::ManualClock::new();
@@ -73,18 +76,19 @@ fn sample(number: u32, name: &str) -> Record {
     engine.load(&session.key(), Moment::BEGINNING).unwrap().unwrap()
 }
 
-/// What an operation did, in words that can be compared.
+/// The result of an operation, as comparable text.
 type Done = sessile::Result<String>;
 
-/// Everything that is stored: the key, the revision, when it was active, and whose it is.
+/// The stored state, by key: the revision, the last activity, the user, and the bytes of the
+/// record.
 type Contents = BTreeMap<SessionKey, (u64, u64, Option<UserKey>, Vec<u8>)>;
 
 struct Operation {
     name: &'static str,
     act: fn(&dyn Engine) -> Done,
-    /// What it says where nothing goes wrong, or did and was made good.
+    /// The possible results without an error. The first is the one without a fault.
     says: &'static [&'static str],
-    /// It is looked up what became of it, so that a lost answer is no error.
+    /// Whether the engine looks up a lost outcome, so that a lost answer is no error.
     is_looked_up: bool,
 }
 
@@ -150,6 +154,28 @@ fn operations() -> Vec<Operation> {
             },
             &["done"],
         ),
+        looked_up(
+            "replace under a limit",
+            |engine| {
+                let next = sample(77, "bob").renamed(&user("bob"));
+                let done = engine.replace(&key(1), 1, next, moment(6_000), limits())?;
+                Ok(if matches!(done, Replace::Done(_)) {
+                    "done".into()
+                } else {
+                    format!("{done:?}")
+                })
+            },
+            &["done"],
+        ),
+        looked_up(
+            "rekey under a limit",
+            |engine| {
+                let next = sample(88, "bob").renamed(&user("bob"));
+                let done = engine.rekey(&key(1), &key(8), 1, next, moment(6_000), limits())?;
+                Ok(if matches!(done, Rekey::Done(_)) { "done".into() } else { format!("{done:?}") })
+            },
+            &["done"],
+        ),
         once(
             "remove",
             |engine| {
@@ -178,7 +204,7 @@ fn operations() -> Vec<Operation> {
         ),
         looked_up(
             "remove_expired",
-            // What went in a step whose answer was lost is not counted.
+            // Removals of a step whose answer was lost are not counted.
             |engine| Ok(engine.remove_expired(moment(2_000_000), 10)?.removed.len().to_string()),
             &["3", "0"],
         ),
@@ -213,7 +239,7 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
-/// The two ways to the store: directly, and through a network that breaks.
+/// The two connections to the store: directly, and through a failing network.
 struct Bench<P: Place> {
     direct: P::Engine,
     broken: P::Engine,
@@ -232,7 +258,7 @@ impl<P: Place> Bench<P> {
         Self { direct, broken, proxy, _on: on }
     }
 
-    /// Ann's sessions 1 and 2, and Bob's 3.
+    /// Stores Ann's sessions 1 and 2, and Bob's 3.
     fn prepare(&self) {
         for number in [1, 2, 3, 8, 9] {
             self.direct.remove(&key(number), None, moment(0)).unwrap();
@@ -245,8 +271,8 @@ impl<P: Place> Bench<P> {
         }
     }
 
-    /// What is stored, once it agrees with what is counted: a server may be in the middle of what
-    /// was asked for when the connection ended.
+    /// The stored state, once it agrees with the counts: the server may still be executing a
+    /// request whose connection ended.
     fn contents(&self) -> Contents {
         for _ in 0..100 {
             let contents = self.scanned();
@@ -272,7 +298,7 @@ impl<P: Place> Bench<P> {
         contents
     }
 
-    /// How many entries the index has, and how many records the server says that it has.
+    /// The number of entries in the index, and the number of records by the server.
     fn counted(&self) -> [u64; 2] {
         let checked = self.direct.check(&moment(0).timeouts, &mut |finding| {
             assert!(matches!(finding, sessile::engine::Finding::Record(..)), "{finding:?}");
@@ -281,10 +307,10 @@ impl<P: Place> Bench<P> {
         [checked.unwrap().expiry_entries, self.direct.stats().unwrap().stored]
     }
 
-    /// How many bytes go each way, where nothing goes wrong; and what is stored before and after.
+    /// The bytes in each direction without a fault, and the stored state before and after.
     fn measure(&self, operation: &Operation) -> Measured {
         let mut measured = Measured::default();
-        // The first time, a statement is prepared as well.
+        // The first run also prepares a statement.
         for _ in 0..2 {
             self.prepare();
             measured.before = self.contents();
@@ -311,7 +337,7 @@ impl<P: Place> Bench<P> {
     ) {
         let place = format!("{} with {fault:?} of the {way:?} at {at}", operation.name);
         self.prepare();
-        // So that it is the operation that meets the fault, and not the connecting before it.
+        // So that the fault hits the operation, and not the connecting before it.
         in_the_end(|| self.broken.load_meta("color"));
         self.proxy.arm(way, at, fault);
         let said = (operation.act)(&self.broken);
@@ -319,8 +345,8 @@ impl<P: Place> Bench<P> {
         let now = self.contents();
         match said {
             Ok(said) => {
-                // The answer to an insert was lost and it is not there: the store draws another id.
-                // It may come under this one yet.
+                // The answer to an insert was lost and the session is not there: the store draws
+                // another id. The first insert may still take effect later.
                 let is_given_up = operation.name.starts_with("insert") && said == "Occupied";
                 if is_given_up {
                     let was_done = way == Way::Answer && at + 1 == *answered;
@@ -329,13 +355,13 @@ impl<P: Place> Bench<P> {
                     return;
                 }
                 assert!(operation.says.contains(&said.as_str()), "{place}: {said}");
-                // A step of a sweep leaves to another what that one holds: to its own first try,
-                // here.
+                // A sweep step skips sessions that another step holds locked; here that is its own
+                // first try.
                 let is_left = operation.name == "remove_expired" && said == "0" && now == *before;
                 assert!(is_left || now == *after, "{place}: it was answered {said}: {now:?}");
             }
             Err(Error::OutcomeUnknown { .. }) => {
-                // The server may be at it still, once it has begun to answer.
+                // The server may still be executing, once it has begun to answer.
                 let pause = if way == Way::Answer { 150 } else { 5 };
                 std::thread::sleep(Duration::from_millis(pause));
                 let now = self.contents();
@@ -371,7 +397,7 @@ impl Measured {
     }
 }
 
-/// What succeeds on a machine that has other things to do as well, where a call has little time.
+/// Retries a call that has little time, for loaded machines.
 fn in_the_end<T>(mut call: impl FnMut() -> sessile::Result<T>) -> T {
     for _ in 0..50 {
         if let Ok(done) = call() {
@@ -381,27 +407,35 @@ fn in_the_end<T>(mut call: impl FnMut() -> sessile::Result<T>) -> T {
     call().unwrap()
 }
 
-/// Every byte where `SESSILE_TEST_EVERY_BYTE` is set; else every few, fewer of what is long, and the
-/// first and last ones.
+/// Every byte if `SESSILE_TEST_EVERY_BYTE` is set; otherwise every seventh, or fewer of a long
+/// request, and the first and last three. Each place takes a connection, and a machine has some
+/// 28,000 ports for those that ended within a minute.
 fn places(length: u64) -> impl Iterator<Item = u64> {
-    const MANY: u64 = 100;
-    let step = match std::env::var_os("SESSILE_TEST_EVERY_BYTE") {
-        Some(_) => 1,
-        None => 7.max(length / MANY),
-    };
+    const MOST: u64 = 150;
+    let every_byte = std::env::var_os("SESSILE_TEST_EVERY_BYTE").is_some();
+    let step = if every_byte { 1 } else { 7.max(length / MOST) };
     (0..length).filter(move |at| at % step == 0 || *at < 3 || length - at <= 3)
 }
 
 pub(crate) fn a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done<P: Place>() {
-    let bench = Bench::<P>::new(5_000);
-    for operation in operations() {
-        let measured = bench.measure(&operation);
-        for (way, length) in measured.ways() {
-            for at in places(length) {
-                bench.try_with(&operation, &measured, (way, at, NetworkFault::Cut));
-            }
+    let operations = Mutex::new(operations().into_iter());
+    let next = || operations.lock().unwrap().next();
+    // Each on its own store; the threads wait most of the time.
+    std::thread::scope(|scope| {
+        for _ in 0..P::CUT_AT_ONCE {
+            scope.spawn(|| {
+                let bench = Bench::<P>::new(5_000);
+                while let Some(operation) = next() {
+                    let measured = bench.measure(&operation);
+                    for (way, length) in measured.ways() {
+                        for at in places(length) {
+                            bench.try_with(&operation, &measured, (way, at, NetworkFault::Cut));
+                        }
+                    }
+                }
+            });
         }
-    }
+    });
 }
 
 pub(crate) fn an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done<P: Place>() {
@@ -443,21 +477,45 @@ pub(crate) fn an_insert_that_comes_late_brings_no_ended_session_back<P: Place>()
     let proxy = &bench.proxy;
     let store: SessionStore<u32> =
         SessionStore::builder().engine(bench.broken).manual_maintenance().build().unwrap();
-    // The connection is there, so that it is the insert that comes late.
+    // The connection exists already, so the insert itself is delayed.
     in_the_end(|| store.len());
     proxy.arm(Way::Request, 0, NetworkFault::Delay(Duration::from_millis(1_500)));
     let created = store.create_for_user("ann", 7);
     assert!(proxy.is_disarmed());
     let session = match created {
         Ok(session) => session,
-        // On a machine that has other things to do.
+        // On a loaded machine.
         Err(Error::OutcomeUnknown { .. }) => return,
         Err(error) => panic!("{error:?}"),
     };
     assert!(store.destroy(session.id()).unwrap());
-    // Nobody has the id of what comes now; it is swept as any other.
+    // No caller has the id of the late session; a sweep removes it like any other.
     wait_until("the late insert", || bench.direct.stats().unwrap().stored == 1);
     assert!(store.read(session.id()).unwrap().is_none(), "the session came back");
+}
+
+pub(crate) fn a_save_without_an_answer_that_another_one_followed_was_not_refused<P: Place>() {
+    let bench = Bench::<P>::new(2_000);
+    bench.prepare();
+    let (direct, broken) = (&bench.direct, &bench.broken);
+    // The connection exists already.
+    in_the_end(|| broken.load(&key(1), moment(6_000)));
+    bench.proxy.arm(Way::Answer, 0, NetworkFault::Swallow);
+    let replace = |engine: &P::Engine, expected, record: Record| {
+        engine.replace(&key(1), expected, record, moment(6_000), Limits::NONE)
+    };
+    let revised = |number| sample(number, "ann").renamed(&user("ann"));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| replace(broken, 1, revised(77)));
+        let stored = || direct.load(&key(1), moment(6_000)).unwrap().unwrap();
+        wait_until("the first save", || stored().revision() == 2);
+        let second = replace(direct, 2, revised(78).renamed(&user("ann"))).unwrap();
+        assert!(matches!(second, Replace::Done(_)), "{second:?}");
+        // `Conflict` would make a caller change the session again.
+        let first = first.join().unwrap();
+        assert!(matches!(first, Err(Error::OutcomeUnknown { .. })), "{first:?}");
+        assert_eq!(stored().revision(), 3);
+    });
 }
 
 pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
@@ -465,7 +523,7 @@ pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
         let on = On::<P>::new();
         let proxy = Proxy::start(address_of(&on.url));
         proxy.arm(Way::Request, at, NetworkFault::Cut);
-        // The call goes on where it can, and fails where it cannot.
+        // The call reconnects where it can, and fails otherwise.
         let _ = P::connect(&behind(&on.url, proxy.address()));
         let is_over = !proxy.is_disarmed();
         let engine = on.open();
@@ -484,7 +542,7 @@ pub(crate) fn a_server_that_is_not_there_is_unavailable_and_used_again_once_it_i
     let before = bench.contents();
     bench.proxy.refuse(true);
     bench.proxy.cut_all();
-    // A connection that ended is seen to have ended; one that ends in this moment need not be.
+    // A connection that ended is recognised; one that ends at this moment need not be.
     std::thread::sleep(Duration::from_millis(20));
     for operation in operations() {
         let said = (operation.act)(&bench.broken);
@@ -529,7 +587,7 @@ pub(crate) fn no_more_connections_than_allowed_are_opened<P: Place>() {
             });
         }
     });
-    // A visitor that uses the engine needs a second connection; a third one is not there.
+    // A visitor that uses the engine needs a second connection; there is no third one.
     let _ = engine.insert(&key(1), sample(1, "ann"), moment(5_000), Limits::NONE).unwrap();
     engine
         .scan(None, &mut |key, _| {

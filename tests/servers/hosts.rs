@@ -1,4 +1,4 @@
-//! Several hosts on one store: each an engine of its own, with connections of its own.
+//! Several hosts on one store: each is an engine with its own connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use sessile::testing::{EngineFixture, ManualClock};
 use sessile::{Error, SessionStore, Timeouts, UserLimit};
 
-use crate::places::{On, Place};
+use crate::places::{On, Place, patient};
 
 macro_rules! tests {
     ($place:ty) => {
@@ -22,6 +22,7 @@ macro_rules! tests {
                 hosts_that_open_a_new_store_at_once_all_open_it
                 of_two_hosts_that_regenerate_an_id_one_wins
                 hosts_with_other_timeouts_go_by_their_own
+                a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_ones
                 what_a_newer_version_keeps_is_refused
                 hosts_tell_the_same_time_and_make_sessions_by_it
             }
@@ -119,7 +120,7 @@ pub(crate) fn hosts_that_sweep_at_once_share_the_work_and_count_each_session_onc
             });
         }
     });
-    // A sweep may leave to another what that one holds; one more finds what is left.
+    // A sweep may skip sessions that another sweep holds locked; one more finds them.
     let rest = store.clean_up_expired().unwrap();
     assert_eq!(swept.load(Ordering::Relaxed) + rest, SESSIONS);
     assert!(store.read(kept.id()).unwrap().is_some());
@@ -152,7 +153,7 @@ pub(crate) fn no_number_of_hosts_gets_a_user_past_their_limit<P: Place>() {
 }
 
 pub(crate) fn no_number_of_hosts_gets_past_the_limit_of_the_store<P: Place>() {
-    // Far from the limit, engines may count in another way than near it.
+    // Far from the limit, engines may count differently than near it.
     const LIMIT: u64 = 1_020;
     const BEFORE: u64 = 995;
     let hosts = Hosts::<P>::new();
@@ -233,19 +234,32 @@ pub(crate) fn hosts_with_other_timeouts_go_by_their_own<P: Place>() {
     assert_eq!(again.clean_up_expired().unwrap(), 1);
 }
 
+pub(crate) fn a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_ones<P: Place>() {
+    let hosts = Hosts::<P>::new();
+    let short = hosts.builder().timeouts(Timeouts::from_seconds(10, 600).unwrap()).build().unwrap();
+    let long = hosts.host();
+    let session = long.create(1).unwrap();
+    hosts.clock.advance(Duration::from_secs(20));
+    assert!(short.read(session.id()).unwrap().is_none());
+    assert_eq!(short.clean_up_expired().unwrap(), 0, "a deploy is under way");
+    assert!(long.read_and_extend(session.id()).unwrap().is_some());
+    hosts.clock.advance(Duration::from_secs(60));
+    assert_eq!(short.clean_up_expired().unwrap(), 1);
+}
+
 pub(crate) fn what_a_newer_version_keeps_is_refused<P: Place>() {
     use sessile::Engine as _;
 
     let on = On::<P>::new();
     let engine = on.open();
     engine.store_meta("format", b"2").unwrap();
-    let refused = P::connect(&on.url);
+    let refused = P::connect(&patient(&on.url));
     assert!(
         matches!(refused, Err(Error::UnsupportedFormat { found: 2, supported: 1, .. })),
         "{refused:?}"
     );
     engine.store_meta("format", b"1").unwrap();
-    P::connect(&on.url).unwrap();
+    P::connect(&patient(&on.url)).unwrap();
 }
 
 pub(crate) fn hosts_tell_the_same_time_and_make_sessions_by_it<P: Place>() {

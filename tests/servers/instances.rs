@@ -1,4 +1,4 @@
-//! Servers of a test's own, to be stopped, killed, made read-only and filled; gone with the test.
+//! A test's own servers, to be stopped, killed, made read-only and filled. They end with the test.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// A process that ends with the test, and the folder it works in.
+/// A process that ends with the test, and its folder.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) port: u16,
@@ -23,7 +23,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Asks up to 20 seconds for something to become true.
+/// Waits up to 20 seconds for a condition.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..400 {
         if is_so() {
@@ -34,10 +34,10 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("{what} did not come about");
 }
 
-/// Makes calls that have a time limit of their own. If they have not ended long after it, the test
-/// fails here, and does not wait with them.
+/// Makes calls that have their own time limit. If they run far beyond it, the test fails here
+/// instead of waiting with them.
 pub(crate) fn ends<T: Send + 'static>(what: &str, calls: impl FnOnce() -> T + Send + 'static) -> T {
-    /// Far more than any time limit in these tests, and far less than for ever.
+    /// Far more than any time limit in these tests.
     const SOON: Duration = Duration::from_secs(30);
 
     let (ended, has_ended) = channel();
@@ -51,7 +51,7 @@ pub(crate) fn ends<T: Send + 'static>(what: &str, calls: impl FnOnce() -> T + Se
     }
 }
 
-/// What a command printed; it has to succeed.
+/// The output of a command, which must succeed.
 pub(crate) fn output(command: &mut Command) -> String {
     let done = command.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -66,12 +66,12 @@ impl Instance {
         instance
     }
 
-    /// Starts the process again on what is in its folder.
+    /// Starts the process again, with the data in its folder.
     pub(crate) fn start(&mut self) {
         self.start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let port = self.port;
         wait_until("the server", || {
-            // One that was killed may leave something behind for a moment that keeps the next away.
+            // A killed server may leave something behind for a moment that prevents the next start.
             let is_running =
                 self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
             if !is_running {
@@ -83,20 +83,21 @@ impl Instance {
 
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // PostgreSQL's serve their connections for a moment longer than it lives.
+            // The child processes of PostgreSQL serve their connections for a moment longer than it
+            // lives.
             let id = process.id().to_string();
             let found = Command::new("pgrep").args(["-P", &id]).output().unwrap().stdout;
             process.kill().unwrap();
             process.wait().unwrap();
             let children = String::from_utf8(found).unwrap();
             for child in children.split_whitespace() {
-                // It may have gone by itself.
+                // It may have ended by itself.
                 let _ = Command::new("kill").args(["-KILL", child]).output();
             }
         }
     }
 
-    /// Lets the process stand still, or go on.
+    /// Stops the process, or lets it continue.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.process.as_ref().unwrap().id().to_string();
         output(Command::new("kill").args([signal, &id]));
@@ -126,14 +127,14 @@ pub(crate) fn redis_cli(instance: &Instance, words: &[&str]) -> std::io::Result<
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// The folder of PostgreSQL's programs, of the newest version that is installed.
+/// The folder of PostgreSQL's programs, of the newest installed version.
 pub(crate) fn postgres_programs() -> std::path::PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
     let versions = versions.map(|version| version.unwrap().path().join("bin"));
     versions.filter(|bin| bin.join("postgres").exists()).max().expect("PostgreSQL is installed")
 }
 
-/// One of PostgreSQL's programs, which refuse to run as root.
+/// A command with one of PostgreSQL's programs, which refuse to run as root.
 pub(crate) fn postgres_command(program: &str) -> Command {
     let program = postgres_programs().join(program);
     if output(Command::new("id").arg("-u")).trim() != "0" {
@@ -144,7 +145,7 @@ pub(crate) fn postgres_command(program: &str) -> Command {
     command
 }
 
-/// A folder that PostgreSQL's user may write into.
+/// A folder that the user of PostgreSQL may write to.
 fn postgres_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     if output(Command::new("id").arg("-u")).trim() == "0" {
@@ -186,7 +187,7 @@ fn started_postgres(folder: TempDir, data: &Path, options: &[&str]) -> Instance 
     instance
 }
 
-/// One statement by the superuser.
+/// Runs one statement as the superuser.
 pub(crate) fn psql(instance: &Instance, statement: &str) -> std::result::Result<String, String> {
     let mut command = Command::new(postgres_programs().join("psql"));
     command.args(["-h", "127.0.0.1", "-p", &instance.port.to_string(), "-U", "postgres", "-At"]);
@@ -199,7 +200,7 @@ pub(crate) fn psql(instance: &Instance, statement: &str) -> std::result::Result<
 pub(crate) fn mariadb(options: &[&str]) -> Instance {
     let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
     let data = format!("--datadir={}", folder.path().join("data").display());
-    // A server that starts removes what others keep for a moment in the common one.
+    // A starting server removes temporary files of others from the common folder.
     let temporary = format!("--tmpdir={}", folder.path().display());
     let is_root = output(Command::new("id").arg("-u")).trim() == "0";
     let user = is_root.then_some("--user=root");
@@ -207,7 +208,7 @@ pub(crate) fn mariadb(options: &[&str]) -> Instance {
     install.arg("--no-defaults").args(user).args([&data, &temporary]).arg("--skip-test-db");
     install.args(["--auth-root-authentication-method=normal", "--skip-name-resolve"]);
     {
-        // It needs more of the machine than the servers do.
+        // The installation needs more of the machine than the servers do.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         output(&mut install);
@@ -224,7 +225,7 @@ pub(crate) fn mariadb(options: &[&str]) -> Instance {
     instance
 }
 
-/// What statements by the superuser show.
+/// The output of statements of the superuser.
 pub(crate) fn mariadb_said(instance: &Instance, text: &str) -> std::result::Result<String, String> {
     let mut command = Command::new("mariadb");
     command.args(["--no-defaults", "-h", "127.0.0.1", "-P", &instance.port.to_string()]);
@@ -233,7 +234,7 @@ pub(crate) fn mariadb_said(instance: &Instance, text: &str) -> std::result::Resu
     if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }
 
-/// The stand-in for MongoDB, and what looks into a server of either kind.
+/// The command of the stand-in for MongoDB, which can also query a server of either kind.
 #[cfg(feature = "mongodb")]
 pub(crate) fn mongodb_command() -> Command {
     let python = std::env::var("SESSILE_TEST_MONGODB_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -251,7 +252,7 @@ pub(crate) fn mongodb(options: &[&str]) -> Instance {
     Instance::new(port, folder, start)
 }
 
-/// Carries a command out on the database `admin`.
+/// Runs a command on the database `admin`.
 #[cfg(feature = "mongodb")]
 pub(crate) fn mongodb_tell(instance: &Instance, command: &str) {
     output(mongodb_command().args(["tell", &instance.port.to_string(), command]));

@@ -1,4 +1,4 @@
-//! The tests that need servers. `bash tests/servers/run` starts them, and runs this over them.
+//! The tests that need servers. `bash tests/servers/run` starts the servers and runs these tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(
     clippy::disallowed_methods,

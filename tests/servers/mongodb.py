@@ -1,24 +1,24 @@
 #!/usr/bin/env python3
-"""A stand-in for a MongoDB replica set of one server, and a look at what a server holds.
+"""A stand-in for a MongoDB replica set of one server, and commands for a stand-in or a real server.
 
     mongodb.py serve PORT [--user NAME:PASSWORD] [--tls KEY CERTIFICATE]
-    mongodb.py tell PORT COMMAND      carries a command out, as JSON, on the database `admin`
-    mongodb.py dump URL               every collection of the store that the URL names, document by document
+    mongodb.py tell PORT COMMAND      runs a JSON command on the database `admin`
+    mongodb.py dump URL               prints every collection of the URL's store, document by document
 
-The commands and their operators are mongoeco's, from PyPI, which speaks the protocol and keeps what it is told in
-memory. It has no replica set, no write conflicts, and no failures; these are added here, as MongoDB's
-documents describe them:
+The package mongoeco from PyPI speaks the protocol, runs the commands and keeps the data in memory. mongoeco has no
+replica set, no write conflicts and no failures. This script adds them, as MongoDB's documentation describes them:
 
-- `hello` tells of a replica set, and of which of its members is the primary.
-- A transaction comes in the way of every other one of its store; those of other stores, and writes, wait for its end.
-  It is undone at its first error, when its session begins another, and after a minute.
-- `configureFailPoint` with `failCommand`, as servers have it for tests. `role` makes a secondary of the server.
+- `hello` reports a replica set and its primary.
+- A transaction conflicts with every other transaction of its store. Transactions of other stores, and writes, wait for
+  its end. It is aborted at its first error, when its session begins another, and after a minute.
+- `configureFailPoint` with `failCommand`, which servers have for tests. `role` turns the server into a secondary.
 """
 
 import argparse
 import asyncio
 import dataclasses
 import functools
+import itertools
 import ssl
 import sys
 import time
@@ -42,7 +42,7 @@ def number_in(body):
 
 
 def election():
-    """The number of an election: greater than that of any earlier one, on whichever stand-in."""
+    """The number of an election, greater than any earlier number of any stand-in."""
     return ObjectId(time.time_ns().to_bytes(12, "big"))
 
 
@@ -53,20 +53,20 @@ class Transaction:
 
 
 class Emulation:
-    """What stands between the protocol and the commands."""
+    """The layer between the protocol and the commands."""
 
     def __init__(self, execute, address):
         self.execute, self.address = execute, address
         self.election = election()
         self.role, self.primary = "primary", address
         self.fault = None
-        # The last transaction of each session.
+        # The latest transaction of each session.
         self.transactions = {}
         self.changed = asyncio.Condition()
         self.writing = 0
 
     def open(self):
-        """The transaction that is under way, if there is one."""
+        """The open transaction, if there is one."""
         for transaction in self.transactions.values():
             if transaction.state == "open":
                 if time.monotonic() < transaction.ends_at:
@@ -112,7 +112,7 @@ class Emulation:
         if name not in WRITES:
             return await self.execute(context)
         if name == "renameCollection":
-            # It is a command of the database `admin`, whatever the collection's.
+            # The driver sends this command to the database `admin`, whatever the collection's database.
             context = dataclasses.replace(context, db_name=body[name].split(".", 1)[0])
         async with self.changed:
             while self.open():
@@ -130,7 +130,7 @@ class Emulation:
                 self.changed.notify_all()
 
     async def wait(self):
-        """Until something has changed, or a transaction may have lived for too long."""
+        """Waits for a change, or until a transaction may have exceeded its lifetime."""
         try:
             await asyncio.wait_for(self.changed.wait(), 1)
         except TimeoutError:
@@ -158,7 +158,7 @@ class Emulation:
             async with self.changed:
                 while self.writing or ((other := self.open()) and other.store != store):
                     await self.wait()
-                # It was begun when the command was read, and would show what was stored then.
+                # This transaction began when the command was read, and would show the data of that moment.
                 if context.session.transaction_active:
                     context.session.abort_transaction()
                 if self.open():
@@ -223,7 +223,28 @@ class Emulation:
         return data
 
 
+def sum_once(modules):
+    """Makes mongoeco compute running sums in linear time; it starts from the first document for each document."""
+    of_all = modules[0]._apply_set_window_fields
+
+    def of_each(documents, spec, *values, **named):
+        if spec.get("output", {}).keys() != {"sum"} or spec["output"]["sum"].keys() != {"$sum", "window"}:
+            return of_all(documents, spec, *values, **named)
+        if spec["output"]["sum"]["window"] != {"documents": ["unbounded", "current"]} or "partitionBy" in spec:
+            return of_all(documents, spec, *values, **named)
+        alone = {**spec["output"]["sum"], "window": {"documents": ["current", "current"]}}
+        documents = of_all(documents, {**spec, "output": {"sum": alone}}, *values, **named)
+        sums = itertools.accumulate(document["sum"] for document in documents)
+        for document, total in zip(documents, sums, strict=True):
+            document["sum"] = total
+        return documents
+
+    for module in modules:
+        module._apply_set_window_fields = of_each
+
+
 async def serve(arguments):
+    from mongoeco.core.aggregation import runtime_state, stages
     from mongoeco.engines.memory import MemoryEngine
     from mongoeco.wire import AsyncMongoEcoProxyServer
     from mongoeco.wire.auth import WireAuthUser
@@ -234,9 +255,10 @@ async def serve(arguments):
         options["auth_users"] = (
             WireAuthUser(username=name, password=password, source="admin", mechanisms=("SCRAM-SHA-256",)),
         )
-    # It would look through all documents for the `_id` of a new one, which its map of them tells.
+    # Otherwise mongoeco searches all documents for a new document's `_id`; its map has the answer.
     unique = MemoryEngine._ensure_unique_indexes
     MemoryEngine._ensure_unique_indexes = lambda *values, **named: unique(*values, **named | {"scan_payload_id": False})
+    sum_once([runtime_state, stages])
     if arguments.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.tls[1], arguments.tls[0])
@@ -272,7 +294,7 @@ def dump(url):
                 print(dumps(document))
                 for value in document.values():
                     if isinstance(value, bytes):
-                        # As it is, for whoever looks for something in it.
+                        # The raw bytes, for tests that search them.
                         sys.stdout.flush()
                         sys.stdout.buffer.write(value + b"\n")
 

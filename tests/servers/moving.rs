@@ -1,7 +1,7 @@
-//! Sessions that move house: from a file over every kind of server and back into a file, with the
-//! bytes of every record compared on the way.
+//! Moves sessions from a file over every kind of server and back into a file, and compares the
+//! bytes of every record at each step.
 //!
-//! `SESSILE_TEST_MOVED` says how many; 100,000 take some minutes.
+//! `SESSILE_TEST_MOVED` sets the number of sessions; 100,000 take some minutes.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use sessile::testing::EngineFixture;
 use sessile::{Inspector, SessionKey, SessionOptions, SessionStore, admin};
 
 #[cfg(feature = "mongodb")]
-use crate::places::Place as _;
+use crate::places::{Mongodb, Place as _};
 use crate::places::{Mysql, On, Postgres, Redis};
 
 /// The bytes of every record, by key.
@@ -31,8 +31,8 @@ fn contents(engine: &dyn Engine) -> Contents {
     contents
 }
 
-/// Sessions of every sort: with and without a user, timeouts of their own, a token, a touch, a
-/// save, a new id, another name of their user.
+/// Sessions of every kind: with and without a user, own timeouts, a token, a touch, a save, a new
+/// id, a rename of their user.
 fn filled(engine: Arc<MemoryEngine>, count: u64) -> SessionStore<String> {
     let store: SessionStore<String> =
         SessionStore::builder().engine(engine).manual_maintenance().build().unwrap();
@@ -88,10 +88,10 @@ fn sessions_that_move_over_every_server_come_back_as_they_were() {
         ("another file", file(&folder.path().join("last.redb"))),
     ];
     #[cfg(feature = "mongodb")]
-    let mongodb = std::env::var_os(crate::places::Mongodb::VARIABLE).map(|_| On::new());
+    let mongodb = std::env::var_os(Mongodb::VARIABLE).map(|_| On::<Mongodb>::new());
     #[cfg(feature = "mongodb")]
     if let Some(on) = &mongodb {
-        houses.insert(5, ("MongoDB", Arc::new(On::<crate::places::Mongodb>::open(on))));
+        houses.insert(5, ("MongoDB", Arc::new(on.open())));
     }
     for pair in houses.windows(2) {
         let [(_, from), (name, to)] = pair else { unreachable!("of two each") };

@@ -1,4 +1,4 @@
-//! Where the tests' servers are, and names on them that nothing else uses.
+//! The tests' servers, and store names on them that no other test uses.
 
 use std::marker::PhantomData;
 use std::process::{Command, Stdio};
@@ -10,17 +10,19 @@ use sessile::testing::EngineFixture;
 /// A kind of server.
 pub(crate) trait Place: 'static {
     type Engine: Engine;
-    /// The environment variable that names a server of this kind.
+    /// The environment variable with the URL of a server of this kind.
     const VARIABLE: &'static str;
-    /// How many round trips it takes to end a user's other sessions.
+    /// The round trips of ending a user's other sessions.
     const OTHERS: u64 = 1;
+    /// The number of callers whose connections may be cut at the same time.
+    const CUT_AT_ONCE: usize = 4;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine>;
 
-    /// Takes away what a store of a name kept on the server.
+    /// Removes a store's data from the server.
     fn clean_up(url: &str);
 
-    /// Everything that a store of a name keeps on the server, as the server's own client shows it.
+    /// All data of a store on the server, as the server's own client shows it.
     fn dump(url: &str) -> Vec<u8>;
 }
 
@@ -31,7 +33,7 @@ pub(crate) fn url_of<P: Place>() -> String {
     })
 }
 
-/// A URL for a store of its own.
+/// A URL for a new store.
 pub(crate) fn fresh_url<P: Place>() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -41,6 +43,11 @@ pub(crate) fn fresh_url<P: Place>() -> String {
 pub(crate) fn with_parameter(url: &str, parameter: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}{parameter}")
+}
+
+/// The URL with time for a loaded machine, and for the stand-in, which is slow.
+pub(crate) fn patient(url: &str) -> String {
+    with_parameter(url, "timeout_ms=60000")
 }
 
 /// The same server behind a proxy at this address.
@@ -70,14 +77,14 @@ fn name_in(url: &str) -> &str {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const TABLES: [&str; 4] = ["sessions", "users", "counts", "meta"];
 
-/// What a command printed, byte by byte; it has to succeed.
+/// The output of a command as bytes; it must succeed.
 fn said(command: &mut Command) -> Vec<u8> {
     let done = command.stdin(Stdio::null()).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     done.stdout
 }
 
-/// A store of its own on a server, for the length of one test.
+/// A store on a server that exists for one test.
 #[derive(Debug)]
 pub(crate) struct On<P: Place> {
     pub(crate) url: String,
@@ -92,8 +99,7 @@ impl<P: Place> EngineFixture for On<P> {
     }
 
     fn open(&self) -> P::Engine {
-        // The machine may have other things to do.
-        P::connect(&with_parameter(&self.url, "timeout_ms=60000")).unwrap()
+        P::connect(&patient(&self.url)).unwrap()
     }
 
     fn stored_bytes(&self) -> Vec<u8> {
@@ -103,11 +109,11 @@ impl<P: Place> EngineFixture for On<P> {
 
 impl<P: Place> Drop for On<P> {
     fn drop(&mut self) {
-        P::clean_up(&self.url);
+        P::clean_up(&patient(&self.url));
     }
 }
 
-/// Redis' own client on a server, which follows a cluster's nodes.
+/// The client of Redis itself on a server; it follows the redirections of a cluster.
 #[cfg(feature = "redis")]
 fn client_of(url: &str) -> Command {
     let address = address_of(url);
@@ -132,12 +138,12 @@ impl Place for Redis {
 
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.clear());
-        // What is known of the store as a whole stays when it is cleared.
+        // The metadata of a store stays when the store is cleared.
         let _ = client_of(url).args(["del", &format!("{{{}}}:m", name_in(url))]).output();
     }
 
     fn dump(url: &str) -> Vec<u8> {
-        // Every key of the store with what it holds, whatever its kind.
+        // Every key of the store with its value, of every type.
         const ALL: &str = "local found = {} \
             local readers = {hash = {'hgetall'}, set = {'smembers'}, zset = {'zrange', 0, -1, \
             'withscores'}, string = {'get'}} \
@@ -211,8 +217,10 @@ pub(crate) struct Mongodb;
 impl Place for Mongodb {
     type Engine = sessile::engine::MongodbEngine;
     const VARIABLE: &'static str = "SESSILE_TEST_MONGODB_URL";
-    // Whose others they are has to be seen first: no command takes its user from another document.
+    // The user must be read first: no command takes it from another document.
     const OTHERS: u64 = 2;
+    // On the stand-in, the requests of cut connections block the others.
+    const CUT_AT_ONCE: usize = 1;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine> {
         Self::Engine::connect(url)

@@ -1,5 +1,4 @@
-//! TLS, against servers with certificates that the test makes: one that holds, and three that do
-//! not.
+//! TLS, against servers with certificates made by the test: one is valid, and three are not.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +7,7 @@ use sessile::{Error, SessionStore};
 
 use crate::instances::{self, output, wait_until};
 
-/// An authority, and certificates for servers by it.
+/// A certificate authority, and the server certificates that it issued.
 struct Authority {
     folder: tempfile::TempDir,
 }
@@ -18,7 +17,7 @@ impl Authority {
         let folder = tempfile::tempdir().unwrap();
         let mut make = Command::new("openssl");
         make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-        // No two have the same name: they would be taken for one another.
+        // Each has its own name; equal names would be mistaken for each other.
         let name = folder.path().file_name().unwrap().to_string_lossy().into_owned();
         make.args(["-nodes", "-days", "2", "-subj", &format!("/CN=authority {name}"), "-keyout"]);
         make.arg(folder.path().join("ca.key")).arg("-out").arg(folder.path().join("ca.pem"));
@@ -43,7 +42,7 @@ impl Authority {
         self.path("ca.pem").display().to_string()
     }
 
-    /// A key and a certificate for a host; of the past, if it is to be expired.
+    /// Issues a key and a certificate for a host; the certificate can be expired.
     fn issue(&self, host: &str, is_expired: bool) -> (PathBuf, PathBuf) {
         let name = format!("{host}-{is_expired}");
         let (key, request) = (self.path(&format!("{name}.key")), self.path(&format!("{name}.csr")));
@@ -69,7 +68,7 @@ impl Authority {
     }
 }
 
-/// The error of a connection whose certificate does not hold.
+/// The error of a connection with an invalid certificate.
 fn refusal(url: &str) -> String {
     let error = SessionStore::<u64>::connect(url).map(drop).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");

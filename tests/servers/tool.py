@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The tool on a server's URL, while the example server runs on it: look, end sessions, take them out and
-put them back.
+"""The tool on a server's URL, while the example server uses the same store: lists and ends sessions,
+exports them and imports them again.
 
     tool.py TOOL SERVER URL
 """
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from two_processes import Browser, Server, check
 
-# What must be in no message.
+# A password that no message may contain.
 PASSWORD = "hidden-from-all"
 
 
 class Tool:
-    """The tool, in a folder of its own."""
+    """The tool, run in its own folder."""
 
     def __init__(self, program, folder):
         self.program = program
         self.folder = Path(folder)
 
     def run(self, code, *arguments):
-        """What it prints; the exit code has to be this."""
+        """Runs a command, which must end with this exit code, and returns its output."""
         command = [self.program, *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300)
         check(done.returncode == code, f"`{arguments[0]}` ends with {code}: {done}")
@@ -52,42 +52,42 @@ def main(program, example, url):
             look_and_end(Tool(program, folder), server, url)
     finally:
         server.kill()
-    print("the tool on a server's URL: all holds")
+    print("the tool on a server's URL: ok")
 
 
 def look_and_end(tool, server, url):
     ann, too, bob = (logged_in(server, name) for name in ("ann", "ann", "bob"))
     check(len(tool.sessions(url, "--user", "ann")) == 2, "two sessions of ann")
-    check({"user": "bob", "sessions": 1} in tool.sessions(url, "--users"), "and one of bob")
+    check({"user": "bob", "sessions": 1} in tool.sessions(url, "--users"), "one session of bob")
     [stats] = tool.json(0, "stats", url)
-    check(stats["sessions"] >= 3, f"three are counted: {stats}")
+    check(stats["sessions"] >= 3, f"`stats` counts at least three sessions: {stats}")
     [of_bob] = tool.sessions(url, "--user", "bob")
     [shown] = tool.json(0, "show", url, of_bob["key"])
-    check((shown["key"], shown["user"]) == (of_bob["key"], "bob"), f"it is shown: {shown}")
+    check((shown["key"], shown["user"]) == (of_bob["key"], "bob"), f"`show` prints bob's session: {shown}")
     tool.run(0, "check", url)
     tool.run(0, "sweep", url)
 
-    # One ends, as the person sees at once.
+    # A revoked session is logged out at once.
     tool.run(0, "revoke", url, of_bob["key"], "--yes")
-    check(not bob.is_logged_in(server), "whose session was ended is logged out")
+    check(not bob.is_logged_in(server), "bob, whose session was revoked, is logged out")
     tool.run(1, "revoke", url, of_bob["key"], "--yes")
     tool.run(2, "show", url, of_bob["key"])
     keep = tool.sessions(url, "--user", "ann")[0]["key"]
     tool.run(0, "revoke", url, "--all-but", keep, "--yes")
-    check(ann.is_logged_in(server) != too.is_logged_in(server), "one of ann's is left")
+    check(ann.is_logged_in(server) != too.is_logged_in(server), "exactly one of ann's sessions is left")
 
-    # Out into an archive, a backup and a file; all gone; and back.
+    # The sessions go into an archive, a backup and a file. Each brings them back after all have ended.
     tool.run(0, "export", url, "all.jsonl", "--with-content")
     tool.run(0, "backup", url, "backup.redb")
     tool.run(0, "check", "backup.redb")
     tool.run(0, "copy", url, "copy.redb", "--create")
     for put_back in (["import", "all.jsonl", url], ["copy", "backup.redb", url], ["copy", "copy.redb", url]):
         tool.run(0, "revoke", url, "--all", "--yes")
-        check(not ann.is_logged_in(server) and not too.is_logged_in(server), "all are ended")
+        check(not ann.is_logged_in(server) and not too.is_logged_in(server), "all of ann's sessions have ended")
         tool.run(0, *put_back)
         check(ann.is_logged_in(server) != too.is_logged_in(server), f"{put_back[0]} brings ann back")
 
-    # What needs a file says so, whatever the URL.
+    # Verbs that need a file refuse a URL.
     host = url.split("://", 1)
     for verb in (["compact"], ["salvage", "new.redb"], ["restore", "copy.redb"]):
         secret = f"{host[0]}://ann:{PASSWORD}@127.0.0.1:1/"

@@ -1,19 +1,19 @@
-//! What is stored for a session: the state of actix-session and the life that it was given.
+//! The stored content of a session: the state of actix-session and the session's `ttl`.
 //!
-//! It knows no store.
+//! This module does not use the store.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The values of a session by their names, each a JSON text, as actix-session has them.
+/// The values of a session by name, each a JSON text, as actix-session has them.
 pub type State = HashMap<String, String>;
 
 /// The content of a session in the store.
 ///
-/// A program that opens the same store without actix-session, to list or to search it, finds the
-/// session's values here.
+/// A program that opens the same store without actix-session, to list or search it, reads the
+/// session's values from this type.
 ///
 /// # Examples
 ///

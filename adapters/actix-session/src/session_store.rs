@@ -1,4 +1,5 @@
-//! The trait of actix-session: what blocks goes to a thread that may, and errors get their kinds.
+//! The trait of actix-session: moves blocking calls to blocking threads, and maps errors to the
+//! kinds of actix-session.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::store::SessileStore;
 
 impl SessionStore for SessileStore {
     async fn load(&self, session_key: &SessionKey) -> Result<Option<State>, LoadError> {
-        // A key that is no id is that of no session.
+        // A key that is no valid id belongs to no session.
         let Ok(id) = SessionId::parse(session_key.as_ref()) else { return Ok(None) };
         reading(self, move |store| store.find(&id)).await.map_err(|failure| match failure {
             Failure::Store(
@@ -40,7 +41,7 @@ impl SessionStore for SessileStore {
         ttl: &Duration,
     ) -> Result<SessionKey, UpdateError> {
         let ttl_ms = milliseconds(*ttl);
-        // A key that is no id is that of no session, as one that has ended.
+        // A key that is no valid id is treated as the key of an ended session.
         let saved = match SessionId::parse(session_key.as_ref()) {
             Ok(id) => blocking(self, move |store| store.replace(id, state, ttl_ms)).await,
             Err(_) => blocking(self, move |store| store.insert(State::new(), ttl_ms)).await,
@@ -67,7 +68,7 @@ impl SessionStore for SessileStore {
     }
 }
 
-/// An error of the store, or a thread that did not come to its end.
+/// An error of the store, or a blocking thread that did not finish.
 #[derive(Debug)]
 enum Failure {
     Store(Error),
@@ -84,7 +85,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(formatter),
-            Self::Thread(_) => formatter.write_str("the blocking thread did not come to its end"),
+            Self::Thread(_) => formatter.write_str("the blocking thread did not finish"),
         }
     }
 }
@@ -98,7 +99,7 @@ impl StdError for Failure {
     }
 }
 
-/// Reads or touches in place, unless that would wait for a server.
+/// Runs a read or a touch in place, or on a blocking thread if it waits for a server.
 async fn reading<T: Send + 'static>(
     store: &SessileStore,
     act: impl FnOnce(&SessileStore) -> sessile::Result<T> + Send + 'static,
@@ -120,13 +121,13 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The id as a key; it has 22 characters, far below the limit of a key.
+/// The id as a key. An id has 22 characters, far below the limit of a key.
 fn key_of(id: &SessionId) -> Result<SessionKey, Failure> {
     let too_long = |_| Failure::Store(Error::InvalidId { reason: "it is too long for a key" });
     SessionKey::try_from(id.encode()).map_err(too_long)
 }
 
-/// A life in whole milliseconds, rounded up; 0 for one that is over.
+/// A `ttl` in whole milliseconds, rounded up; 0 if it is not positive.
 fn milliseconds(ttl: Duration) -> u64 {
     let nanoseconds = u128::try_from(ttl.whole_nanoseconds()).unwrap_or_default();
     u64::try_from(nanoseconds.div_ceil(1_000_000)).unwrap_or(u64::MAX)

@@ -1,6 +1,6 @@
-//! The store: what actix-session asks for, over sessile's public API. Everything here blocks.
+//! The store: the calls of actix-session's trait, over sessile's public API. Every method blocks.
 //!
-//! Invariant: what has ended stays ended, whatever is saved.
+//! Invariant: no save revives a session that has ended.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::content::{Content, State};
 
 type UserOf = dyn Fn(&State) -> Option<UserId> + Send + Sync;
 
-/// Each failed try means that another request has saved the session meanwhile.
+/// Each failed attempt means that another request saved the session in between.
 const MAX_ATTEMPTS: u32 = 10_000;
 
 /// actix-session knows no absolute timeout. A session that is active ends after a century.
@@ -21,8 +21,8 @@ const CENTURY_MS: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
 
 /// A store for [actix-session](https://docs.rs/actix-session): give it to its `SessionMiddleware`.
 ///
-/// A cheap handle: clone it into every worker. All clones share one file, and the last to go closes
-/// it.
+/// A cheap handle: clone it into every worker. All clones share one file; dropping the last clone
+/// closes the file.
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ const CENTURY_MS: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
 pub struct SessileStore {
     sessions: SessionStore<Json<Content>>,
     user_of: Option<Arc<UserOf>>,
-    /// Reads wait for a server, so they may not run on a runtime's thread.
+    /// Whether reads wait for a server and so must not run on a runtime's thread.
     reads_wait: bool,
 }
 
@@ -52,7 +52,7 @@ impl SessileStore {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionStore::open`].
+    /// As for [`SessionStore::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         SessionStore::builder().content_name("actix-session").open(path).map(Self::new)
     }
@@ -60,11 +60,11 @@ impl SessileStore {
     /// Opens the store that a URL names: a file, memory, or a server, as
     /// [`SessionStore::connect`] does. Each kind of server needs its feature of `sessile`.
     ///
-    /// It blocks, so call it before requests are served.
+    /// This call blocks: make it before the server accepts requests.
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::connect`](sessile::Builder::connect).
+    /// As for [`Builder::connect`](sessile::Builder::connect).
     ///
     /// # Examples
     ///
@@ -73,7 +73,7 @@ impl SessileStore {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let url = format!("file:{}", folder.path().join("sessions.redb").display());
-    /// // "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow: from the configuration.
+    /// // From the configuration: "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow.
     /// let store = SessileStore::connect(&url)?;
     /// assert!(store.sessions().is_empty()?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -88,12 +88,12 @@ impl SessileStore {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionStore::in_memory`].
+    /// As for [`SessionStore::in_memory`].
     pub fn in_memory() -> Result<Self> {
         SessionStore::in_memory().map(Self::new)
     }
 
-    /// A store with settings of your own, in a file or in memory: its reads run in place.
+    /// A store with your own settings, in a file or in memory. Its reads run in place.
     ///
     /// # Examples
     ///
@@ -110,8 +110,8 @@ impl SessileStore {
         Self { sessions, user_of: None, reads_wait: false }
     }
 
-    /// A store with settings of your own, on a server: its reads run on a blocking thread, as its
-    /// writes do. So do those of a file that is much larger than the machine's memory.
+    /// A store with your own settings, on a server. Its reads run on a blocking thread, as its
+    /// writes do. Use this also for a file that is much larger than the machine's memory.
     ///
     /// # Examples
     ///
@@ -128,17 +128,18 @@ impl SessileStore {
         Self { reads_wait: true, ..Self::new(sessions) }
     }
 
-    /// Tells from a session's values whose session it is. It is asked at every save.
+    /// Sets the function that derives a session's user from the session's values. Every save calls
+    /// it.
     ///
-    /// A page of a user's devices, and "log out everywhere", then need no scan:
-    /// [`sessions`](Self::sessions) has them by user.
+    /// A page of a user's devices and "log out everywhere" then need no scan:
+    /// [`sessions`](Self::sessions) finds sessions by user.
     ///
     /// # Examples
     ///
     /// ```
     /// use sessile_actix_session::SessileStore;
     ///
-    /// // A value is a JSON text: a name has its quotes.
+    /// // A value is JSON, so a name is in quotes.
     /// let store = SessileStore::in_memory()?
     ///     .with_user(|state| Some(state.get("user_id")?.trim_matches('"').into()));
     /// assert!(store.sessions().sessions_of("ann")?.is_empty());
@@ -153,20 +154,20 @@ impl SessileStore {
         self
     }
 
-    /// The sessions themselves: to list a user's, to end them, to close the store.
+    /// The store beneath: lists a user's sessions, ends them, closes the file.
     ///
-    /// Call what writes from a thread that may wait, such as one of `actix_web::web::block`.
+    /// Call its writing methods on a thread that may block, such as one of `actix_web::web::block`.
     #[must_use]
     pub const fn sessions(&self) -> &SessionStore<Json<Content>> {
         &self.sessions
     }
 
-    /// Whether a read may not run on a worker's thread.
+    /// Whether a read must not run on a worker's thread.
     pub(crate) const fn reads_wait(&self) -> bool {
         self.reads_wait
     }
 
-    /// Creates a session. One without a life gets an id, and is not stored.
+    /// Creates a session. A session with a `ttl` of 0 gets an id and is not stored.
     pub(crate) fn insert(&self, state: State, ttl_ms: u64) -> Result<SessionId> {
         if ttl_ms == 0 {
             return SessionId::generate();
@@ -180,8 +181,8 @@ impl SessileStore {
         Ok(session.id().clone())
     }
 
-    /// Saves a session that is there. Of one that has ended nothing comes back: the client gets a
-    /// new id, for an empty session.
+    /// Saves a live session. For a session that has ended, creates an empty session with a new id
+    /// and discards the state.
     pub(crate) fn replace(&self, id: SessionId, state: State, ttl_ms: u64) -> Result<SessionId> {
         if ttl_ms == 0 {
             self.sessions.destroy(&id)?;
@@ -199,7 +200,8 @@ impl SessileStore {
         if saved { Ok(id) } else { self.insert(State::new(), ttl_ms) }
     }
 
-    /// Gives a session its life again; costs no commit if it is the life that it has.
+    /// Extends a session's lifetime, without a commit, if the session has this `ttl`. `false` if it
+    /// has another `ttl` and is unchanged.
     pub(crate) fn has_ttl(&self, id: &SessionId, ttl_ms: u64) -> Result<bool> {
         let ttl = Duration::from_millis(ttl_ms);
         match self.sessions.read(id)? {
@@ -227,7 +229,7 @@ impl SessileStore {
         self.sessions.destroy(id).map(drop)
     }
 
-    /// Changes a session and its life in one commit; `false` if there is none.
+    /// Changes a session and its `ttl` in one commit; `false` if there is no such session.
     fn change(
         &self,
         id: &SessionId,
@@ -260,12 +262,12 @@ impl fmt::Debug for SessileStore {
     }
 }
 
-/// Whether a URL names a store whose reads need no other machine, and no other process.
+/// Whether a URL names a store in a file or in memory, which is read without another process.
 fn is_on_this_machine(url: &str) -> bool {
     url.starts_with("file:") || url.starts_with("memory:")
 }
 
-/// A life as the two timeouts of a session: it counts from the last save or touch.
+/// The two timeouts of a session with this `ttl`, which counts from the last save or touch.
 fn timeouts(ttl_ms: u64) -> (Duration, Duration) {
     (Duration::from_millis(ttl_ms), Duration::from_millis(cmp::max(ttl_ms, CENTURY_MS)))
 }

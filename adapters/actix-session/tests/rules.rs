@@ -1,4 +1,4 @@
-//! What this store keeps beyond what actix-session asks: its finality, its lives, its threads.
+//! The guarantees beyond actix-session's trait: final logouts, exact lifetimes, threads.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ fn key(text: &str) -> SessionKey {
     text.to_owned().try_into().unwrap()
 }
 
-/// The same key once more; the type has no `Clone`.
+/// A copy of a key, whose type has no `Clone`.
 fn copy(of: &SessionKey) -> SessionKey {
     key(of.as_ref())
 }
@@ -80,10 +80,52 @@ async fn an_update_never_brings_back_what_was_deleted() {
     let new = store.update(copy(&key), in_flight, &HOUR).await.unwrap();
     assert_eq!(store.load(&key).await.unwrap(), None);
     let found = store.load(&new).await.unwrap();
-    assert_eq!(found, Some(State::new()), "nothing of it is in the new one");
+    assert_eq!(found, Some(State::new()), "the new session has no old state");
     store.update_ttl(&key, &HOUR).await.unwrap();
     store.update_ttl(&key, &Duration::hours(2)).await.unwrap();
     assert_eq!(store.load(&key).await.unwrap(), None);
+}
+
+/// A clock that ends a session at its second reading. The store reads the clock once in every call,
+/// so the session ends after the `read` of an update and before its commit.
+#[derive(Clone, Debug, Default)]
+struct Ending(Arc<Mutex<Option<(u32, SessileStore, SessionId)>>>);
+
+impl Ending {
+    fn at_the_second_reading(&self, store: &SessileStore, id: SessionId) {
+        *self.0.lock().unwrap() = Some((2, store.clone(), id));
+    }
+
+    fn has_ended_it(&self) -> bool {
+        self.0.lock().unwrap().is_none()
+    }
+}
+
+impl Clock for Ending {
+    fn now(&self) -> SystemTime {
+        let due = self.0.lock().unwrap().take_if(|(readings, ..)| {
+            *readings -= 1;
+            *readings == 0
+        });
+        if let Some((_, store, id)) = due {
+            assert!(store.sessions().destroy(&id).unwrap(), "it was live until now");
+        }
+        SystemTime::now()
+    }
+}
+
+#[actix_web::test]
+async fn a_session_that_ends_within_an_update_stays_ended() {
+    let clock = Ending::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.in_memory().unwrap());
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    clock.at_the_second_reading(&store, id_of(&key));
+    let new = store.update(copy(&key), state("bob"), &HOUR).await.unwrap();
+    assert!(clock.has_ended_it(), "within the update");
+    assert_eq!(store.load(&key).await.unwrap(), None);
+    assert_ne!(new, key);
+    assert_eq!(store.load(&new).await.unwrap(), Some(State::new()));
 }
 
 #[actix_web::test]
@@ -161,7 +203,7 @@ async fn a_session_is_listed_under_the_user_that_its_values_name() {
     assert_eq!(store.load(&key).await.unwrap(), Some(State::new()));
 }
 
-/// A clock that notes which thread asks: the store asks for every call.
+/// A clock that records the threads that read it. The store reads the clock in every call.
 #[derive(Clone, Debug, Default)]
 struct Noting(Arc<Mutex<Vec<ThreadId>>>);
 

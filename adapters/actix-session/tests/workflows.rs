@@ -1,5 +1,7 @@
-//! The workflows of actix-session's acceptance suite, rewritten: a browser's way through its
+//! The workflows of actix-session's acceptance suite, rewritten: a browser's requests through the
 //! middleware, with each way to protect the cookie.
+//!
+//! They are the module `acceptance_tests` of `src/lib.rs` in the crate `actix-session` 0.11.0.
 
 use actix_session::config::{CookieContentSecurity, PersistentSession, TtlExtensionPolicy};
 use actix_session::{Session, SessionExt, SessionMiddleware};
@@ -44,7 +46,7 @@ async fn log_in(session: Session) -> String {
     show(session).await
 }
 
-/// Another request ends the session while this one has it in hand.
+/// Ends the session, as another request might, after this request has loaded it.
 async fn renew_what_ended(session: Session, store: web::Data<SessileStore>) -> String {
     store.sessions().clear().unwrap();
     session.renew();
@@ -100,7 +102,7 @@ async fn a_session_goes_from_nobody_through_a_login_to_a_logout() {
 
         let (_, cookie, page) = send!(app, "GET", "/show", None);
         assert_eq!((cookie, page.as_str()), (None, "None 0"));
-        assert!(store.sessions().is_empty().unwrap(), "nobody's session is not stored");
+        assert!(store.sessions().is_empty().unwrap(), "a session without state is not stored");
 
         let (_, first, page) = send!(app, "POST", "/count", None);
         let first = first.unwrap();
@@ -132,6 +134,34 @@ async fn a_session_goes_from_nobody_through_a_login_to_a_logout() {
 }
 
 #[actix_web::test]
+async fn the_cookie_has_the_name_the_path_and_the_domain_of_the_middleware() {
+    for policy in POLICIES {
+        let store = SessileStore::in_memory().unwrap();
+        let sessions = SessionMiddleware::builder(store.clone(), Key::generate())
+            .cookie_name("actix-test".into())
+            .cookie_path("/test/".into())
+            .cookie_domain(Some("localhost".into()))
+            .cookie_content_security(policy)
+            .session_lifecycle(PersistentSession::default().session_ttl(WEEK))
+            .build();
+        let routes = |config: &mut web::ServiceConfig| {
+            config.route("/", web::post().to(count)).route("/test/", web::get().to(show));
+        };
+        let app = test::init_service(App::new().wrap(sessions).configure(routes)).await;
+        let response = test::call_service(&app, request("POST", "/", None).to_request()).await;
+        let set: Vec<_> = response.response().cookies().map(Cookie::into_owned).collect();
+        let [cookie] = &set[..] else { panic!("{set:?}") };
+        assert_eq!((cookie.name(), cookie.path()), ("actix-test", Some("/test/")));
+        assert_eq!((cookie.domain(), cookie.max_age()), (Some("localhost"), Some(WEEK)));
+        assert_eq!(send!(app, "GET", "/test/", Some(cookie)).2, "None 1");
+
+        // Under another name it is no session.
+        let renamed = Cookie::new("id", cookie.value().to_owned());
+        assert_eq!(send!(app, "GET", "/test/", Some(&renamed)).2, "None 0");
+    }
+}
+
+#[actix_web::test]
 async fn a_renewed_key_of_a_session_that_was_ended_meanwhile_is_a_new_session() {
     let store = SessileStore::in_memory().unwrap();
     let sessions =
@@ -143,7 +173,7 @@ async fn a_renewed_key_of_a_session_that_was_ended_meanwhile_is_a_new_session() 
         .route("/renew", web::post().to(renew_what_ended));
     let app = test::init_service(app).await;
     let (_, first, _) = send!(app, "POST", "/login", None);
-    // The README and the front page say so: whoever has not just logged in must not call `renew`.
+    // As the README says: a handler must not call `renew` unless the user has just logged in.
     let (_, second, _) = send!(app, "POST", "/renew", first.as_ref());
     assert_eq!(send!(app, "GET", "/show", first.as_ref()).2, "None 0");
     assert_eq!(send!(app, "GET", "/show", second.as_ref()).2, "Some(\"ferris\") 0");

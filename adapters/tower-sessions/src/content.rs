@@ -1,6 +1,6 @@
-//! What is stored for a session: the data of tower-sessions and the moment that it ends.
+//! The stored content of a session: the data of tower-sessions and the session's expiry date.
 //!
-//! It knows no store.
+//! This module does not use the store.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// The values of a session by their names, as tower-sessions has them.
+/// The values of a session by name, as tower-sessions has them.
 pub type Data = HashMap<String, Value>;
 
 /// The content of a session in the store.
 ///
-/// A program that opens the same store without tower-sessions, to list or to search it, finds the
-/// session's values here.
+/// A program that opens the same store without tower-sessions, to list or search it, reads the
+/// session's values from this type.
 ///
 /// # Examples
 ///
@@ -47,7 +47,7 @@ impl Content {
         &self.data
     }
 
-    /// The moment that the session ends; `None` if no calendar has it.
+    /// The moment that the session expires; `None` if the stored moment is out of range.
     #[must_use]
     pub fn expiry_date(&self) -> Option<OffsetDateTime> {
         let (seconds, nanoseconds) = self.expires;

@@ -1,6 +1,6 @@
-//! The store: what every version of tower-sessions asks for, over sessile's public API.
+//! The store: the calls of every version of tower-sessions, over sessile's public API.
 //!
-//! Invariant: only `insert` creates a session. What has ended stays ended, whatever is saved.
+//! Invariant: only `insert` creates a session. No save revives a session that has ended.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::content::{Content, Data};
 
 type UserOf = dyn Fn(&Data) -> Option<UserId> + Send + Sync;
 
-/// Each failed try means that another request has saved the session meanwhile.
+/// Each failed attempt means that another request saved the session in between.
 const MAX_ATTEMPTS: u32 = 10_000;
 
-/// What a saved session's absolute timeout has beyond its life. It counts from the creation, of
-/// which only the store's clock knows how long ago it is.
+/// Added to a saved session's lifetime for its absolute timeout. That timeout counts from the
+/// creation, and only the store's clock knows the session's age.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// A store for [tower-sessions](https://docs.rs/tower-sessions): give it to its
 /// `SessionManagerLayer`.
 ///
-/// A cheap handle: clone it. All clones share one file, and the last to go closes it.
+/// A cheap handle: clone it. All clones share one file; dropping the last clone closes the file.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 pub struct SessileStore {
     sessions: SessionStore<Json<Content>>,
     user_of: Option<Arc<UserOf>>,
-    /// Reads wait for a server, so they may not run on a runtime's thread.
+    /// Whether reads wait for a server and so must not run on a runtime's thread.
     reads_wait: bool,
 }
 
@@ -53,7 +53,7 @@ impl SessileStore {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionStore::open`].
+    /// As for [`SessionStore::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         SessionStore::builder().content_name("tower-sessions").open(path).map(Self::new)
     }
@@ -61,11 +61,11 @@ impl SessileStore {
     /// Opens the store that a URL names: a file, memory, or a server, as
     /// [`SessionStore::connect`] does. Each kind of server needs its feature of `sessile`.
     ///
-    /// It blocks, so call it before requests are served.
+    /// This call blocks: make it before the server accepts requests.
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::connect`](sessile::Builder::connect).
+    /// As for [`Builder::connect`](sessile::Builder::connect).
     ///
     /// # Examples
     ///
@@ -74,7 +74,7 @@ impl SessileStore {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let url = format!("file:{}", folder.path().join("sessions.redb").display());
-    /// // "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow: from the configuration.
+    /// // From the configuration: "file:sessions.redb" today, "postgres://shop@db/shop" tomorrow.
     /// let store = SessileStore::connect(&url)?;
     /// assert!(store.sessions().is_empty()?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -89,12 +89,12 @@ impl SessileStore {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionStore::in_memory`].
+    /// As for [`SessionStore::in_memory`].
     pub fn in_memory() -> Result<Self> {
         SessionStore::in_memory().map(Self::new)
     }
 
-    /// A store with settings of your own, in a file or in memory: its reads run in place.
+    /// A store with your own settings, in a file or in memory. Its reads run in place.
     ///
     /// # Examples
     ///
@@ -111,8 +111,8 @@ impl SessileStore {
         Self { sessions, user_of: None, reads_wait: false }
     }
 
-    /// A store with settings of your own, on a server: its reads run on a blocking thread, as its
-    /// writes do. So do those of a file that is much larger than the machine's memory.
+    /// A store with your own settings, on a server. Its reads run on a blocking thread, as its
+    /// writes do. Use this also for a file that is much larger than the machine's memory.
     ///
     /// # Examples
     ///
@@ -129,17 +129,18 @@ impl SessileStore {
         Self { reads_wait: true, ..Self::new(sessions) }
     }
 
-    /// Tells from a session's values whose session it is. It is asked at every save.
+    /// Sets the function that derives a session's user from the session's values. Every save calls
+    /// it.
     ///
-    /// A page of a user's devices, and "log out everywhere", then need no scan:
-    /// [`sessions`](Self::sessions) has them by user.
+    /// A page of a user's devices and "log out everywhere" then need no scan:
+    /// [`sessions`](Self::sessions) finds sessions by user.
     ///
     /// # Examples
     ///
     /// ```
     /// use sessile_tower_sessions::SessileStore;
     ///
-    /// // Where axum-login keeps the user.
+    /// // axum-login keeps the user's id under this name.
     /// let store = SessileStore::in_memory()?.with_user(|data| {
     ///     let user = data.get("axum-login.data")?.get("user_id")?;
     ///     user.as_i64().map(Into::into).or_else(|| user.as_str().map(Into::into))
@@ -156,15 +157,16 @@ impl SessileStore {
         self
     }
 
-    /// The sessions themselves: to list a user's, to end them, to close the store.
+    /// The store beneath: lists a user's sessions, ends them, closes the file.
     ///
-    /// Call what writes from a thread that may wait, such as one of `tokio::task::spawn_blocking`.
+    /// Call its writing methods on a thread that may block, such as one of
+    /// `tokio::task::spawn_blocking`.
     #[must_use]
     pub const fn sessions(&self) -> &SessionStore<Json<Content>> {
         &self.sessions
     }
 
-    /// Creates a session. One that has ended already gets an id, and is not stored.
+    /// Creates a session. A session that has expired already gets an id and is not stored.
     pub(crate) async fn insert(&self, data: Data, ends: OffsetDateTime) -> Outcome<SessionId> {
         self.on_a_blocking_thread(move |store| {
             let Some(life) = life(OffsetDateTime::now_utc(), ends) else {
@@ -180,7 +182,7 @@ impl SessileStore {
         .await
     }
 
-    /// Saves a session that is there; nothing if there is none.
+    /// Saves a live session; does nothing if there is no such session.
     pub(crate) async fn replace(
         &self,
         id: SessionId,
@@ -191,7 +193,7 @@ impl SessileStore {
             let user = store.user_of(&data);
             let content = Json(Content::new(data, ends));
             for _ in 0..MAX_ATTEMPTS {
-                // Both moments are this machine's: the store's clock may be a server's.
+                // `life` compares two moments of this machine; the store's clock may be a server's.
                 let Some(life) = life(OffsetDateTime::now_utc(), ends) else {
                     return store.sessions.destroy(&id).map(drop);
                 };
@@ -213,7 +215,7 @@ impl SessileStore {
         .await
     }
 
-    /// Reads a session: in the calling thread, unless that would wait for a server.
+    /// Reads a session on the calling thread, or on a blocking thread if it waits for a server.
     pub(crate) async fn find(&self, id: SessionId) -> Outcome<Option<(Data, OffsetDateTime)>> {
         let read = move |store: &Self| store.sessions.read(&id);
         let session = match self.reads_wait {
@@ -223,7 +225,7 @@ impl SessileStore {
         let Some(session) = session else { return Ok(None) };
         let content = session.into_content().into_inner();
         let Some(ends) = content.expiry_date() else {
-            return Err(Failure::Decode("the session's end is no date".into()));
+            return Err(Failure::Decode("the session's expiry date is out of range".into()));
         };
         Ok((ends > OffsetDateTime::now_utc()).then(|| (content.into_data(), ends)))
     }
@@ -258,15 +260,15 @@ impl fmt::Debug for SessileStore {
     }
 }
 
-/// Whether a URL names a store whose reads need no other machine, and no other process.
+/// Whether a URL names a store in a file or in memory, which is read without another process.
 fn is_on_this_machine(url: &str) -> bool {
     url.starts_with("file:") || url.starts_with("memory:")
 }
 
-/// How long a session lives from one moment to its end, in whole milliseconds, so that the store
-/// does not end it before: it is rounded up, and the millisecond that has begun counts once more,
-/// from whose beginning the store counts. [`SessileStore::find`] looks at the end itself. `None` if
-/// the session has ended.
+/// The lifetime from one moment to the session's end, in milliseconds; `None` if the session has
+/// ended. It is rounded up, and one millisecond is added because the store counts from the start of
+/// the current one. So the store never ends the session early; [`SessileStore::find`] compares the
+/// exact end.
 fn life(from: OffsetDateTime, ends: OffsetDateTime) -> Option<Duration> {
     let nanoseconds = u128::try_from((ends - from).whole_nanoseconds()).ok()?;
     let milliseconds = u64::try_from(nanoseconds.div_ceil(1_000_000)).ok()?;
@@ -275,7 +277,7 @@ fn life(from: OffsetDateTime, ends: OffsetDateTime) -> Option<Duration> {
 
 pub(crate) type Outcome<T> = std::result::Result<T, Failure>;
 
-/// An error in the three kinds that tower-sessions knows, with the whole chain of its causes.
+/// An error in one of tower-sessions' three kinds, with the whole chain of its causes.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Encode(String),

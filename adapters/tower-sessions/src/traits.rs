@@ -1,13 +1,14 @@
-//! The traits of each version of tower-sessions. They have one shape, and the code for it is here
-//! once.
+//! The traits of each version of tower-sessions. They have the same methods, so one macro
+//! implements them.
 //!
-//! An id of tower-sessions is 128 bits and has the same 22 characters as a [`SessionId`].
+//! An id of tower-sessions has 128 bits and is written with the same 22 characters as a
+//! [`SessionId`].
 
 use sessile::SessionId;
 
 use crate::store::{Failure, Outcome};
 
-/// An id in the other crate's type; both write it alike.
+/// Converts an id between the two crates' types by its text, which is the same in both.
 fn id_from<T: ToString>(id: &T) -> Outcome<SessionId> {
     Ok(SessionId::parse(&id.to_string())?)
 }

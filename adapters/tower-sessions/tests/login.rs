@@ -1,4 +1,4 @@
-//! axum-login on top: a login, a page for users, a list of devices, a logout.
+//! axum-login over the adapter: a login, a page for users, a list of devices, a logout.
 
 use std::convert::Infallible;
 
@@ -7,9 +7,10 @@ use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use axum::{Router, body, routing};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, login_required};
+use sessile::SessionId;
 use sessile_tower_sessions::SessileStore;
 use tower::ServiceExt;
-use tower_sessions_0_14::SessionManagerLayer;
+use tower_sessions_0_14::{Session, SessionManagerLayer};
 
 #[derive(Clone, Debug)]
 struct Ann;
@@ -54,6 +55,11 @@ async fn log_in(mut auth: AuthSession<Accounts>, password: &'static str) -> Stat
     }
 }
 
+/// Puts something in the session, as a shop does for a visitor who has not logged in.
+async fn add_tea(session: Session) {
+    session.insert("cart", "tea").await.unwrap();
+}
+
 async fn log_out(mut auth: AuthSession<Accounts>) {
     auth.logout().await.unwrap();
 }
@@ -68,6 +74,7 @@ fn app(store: &SessileStore) -> Router {
             routing::post(async |auth: AuthSession<Accounts>| log_in(auth, "tea").await),
         )
         .route("/wrong", routing::post(async |auth: AuthSession<Accounts>| log_in(auth, "x").await))
+        .route("/tea", routing::post(add_tea))
         .route("/logout", routing::post(log_out))
         .layer(auth.build())
 }
@@ -88,7 +95,11 @@ async fn send(app: &Router, method: &str, path: &str, cookie: Option<&str>) -> R
 
 /// Logs in and gives the pair for the `Cookie` header.
 async fn cookie_of_a_login(app: &Router, before: Option<&str>) -> String {
-    let response = send(app, "POST", "/right", before).await;
+    cookie_of(app, "/right", before).await
+}
+
+async fn cookie_of(app: &Router, path: &str, before: Option<&str>) -> String {
+    let response = send(app, "POST", path, before).await;
     assert_eq!(response.status(), StatusCode::OK);
     let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
     set.split(';').next().unwrap().to_owned()
@@ -110,6 +121,33 @@ async fn a_login_lasts_until_the_logout() {
     let response = send(&app, "GET", "/cart", Some(&cookie)).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(store.sessions().is_empty().unwrap());
+}
+
+#[tokio::test]
+async fn a_login_gives_a_visitors_session_a_new_id() {
+    let store = store();
+    let app = app(&store);
+    let visitor = cookie_of(&app, "/tea", None).await;
+    let key_of = |cookie: &str| {
+        let (_, id) = cookie.split_once('=').unwrap();
+        SessionId::parse(id).unwrap().key()
+    };
+    let before = store.sessions().read_key(&key_of(&visitor)).unwrap().unwrap();
+    assert_eq!((before.info().user(), &before.content().data()["cart"]), (None, &"tea".into()));
+
+    let user = cookie_of_a_login(&app, Some(&visitor)).await;
+    assert_ne!(user, visitor);
+    let after = store.sessions().read_key(&key_of(&user)).unwrap().unwrap();
+    assert_eq!(
+        (after.info().user(), &after.content().data()["cart"]),
+        (Some(&"ann".into()), &"tea".into())
+    );
+
+    // Who knows the id from before the login has nothing.
+    assert!(store.sessions().read_key(&key_of(&visitor)).unwrap().is_none());
+    let response = send(&app, "GET", "/cart", Some(&visitor)).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(store.sessions().len().unwrap(), 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The adapter, as a program uses it: one binary, so that it links once.
+//! The adapter as a program uses it. All tests are one binary, which links once.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! What this store keeps beyond what tower-sessions asks: its expiry, its finality, its threads.
+//! The guarantees beyond tower-sessions' trait: exact expiry, final logouts, threads.
 
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use sessile::testing::ManualClock;
-use sessile::{Clock, SessionId, SessionStore as Sessile, UserId};
-use sessile_tower_sessions::{Data, SessileStore};
+use sessile::{Clock, Json, SessionId, SessionStore as Sessile, UserId};
+use sessile_tower_sessions::{Content, Data, SessileStore};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, ExpiredDeletion};
 use tower_sessions::{Expiry, Session, SessionStore};
+
+const HOUR: Duration = Duration::hours(1);
 
 /// This machine's clock, in whole milliseconds.
 fn this_machine() -> u64 {
@@ -67,13 +69,13 @@ async fn a_save_moves_the_end_in_either_direction_whatever_the_stores_clock_show
         store.create(&mut record).await.unwrap();
         let id = SessionId::parse(&record.id.to_string()).unwrap();
         for life in [Duration::days(400), Duration::minutes(10), Duration::weeks(2)] {
-            // The session grows older, and a save counts from itself.
+            // The session ages; its lifetime counts from the save.
             clock.advance(std::time::Duration::from_secs(60));
             record.expiry_date = OffsetDateTime::now_utc() + life;
             store.save(&record).await.unwrap();
             assert_eq!(store.load(&record.id).await.unwrap(), Some(record.clone()));
-            // The store's own deadline, which its sweep goes by, leaves as much: in whole
-            // milliseconds, and less what has passed here since the time was asked for.
+            // The store's own deadline, which the sweep uses, is as far away: rounded up to
+            // milliseconds, less the time that this test has taken since.
             let expires_at = store.sessions().read(&id).unwrap().unwrap().expires_at();
             let left = OffsetDateTime::from(expires_at) - OffsetDateTime::from(clock.now());
             let most = life + Duration::milliseconds(2);
@@ -96,7 +98,7 @@ async fn a_cycled_id_of_a_session_that_was_ended_meanwhile_is_a_new_session() {
     in_flight.save().await.unwrap();
     assert!(store.sessions().is_empty().unwrap(), "nothing comes back under its id");
 
-    // The README and the front page say so: whoever has not just logged in must not call it.
+    // As the README says: a handler must not call `cycle_id` unless the user has just logged in.
     in_flight.cycle_id().await.unwrap();
     in_flight.save().await.unwrap();
     assert_eq!(store.load(&id).await.unwrap(), None);
@@ -116,6 +118,22 @@ async fn an_end_in_the_past_ends_the_session() {
     record.expiry_date = OffsetDateTime::now_utc() + Duration::hours(1);
     store.save(&record).await.unwrap();
     assert_eq!(store.load(&record.id).await.unwrap(), None);
+}
+
+/// The record's end is compared with this machine's clock, whatever the store's clock shows.
+#[tokio::test]
+async fn a_record_whose_end_has_passed_is_not_loaded_while_the_stores_clock_stands_still() {
+    let (store, _standing) = with_clock(this_machine());
+    let now = OffsetDateTime::now_utc();
+    for (ends, is_loaded) in [(now + HOUR, true), (now - Duration::nanoseconds(1), false)] {
+        let expires = (ends.unix_timestamp(), ends.nanosecond());
+        let content = json!({ "data": named("ann"), "expires": expires });
+        let content: Content = serde_json::from_value(content).unwrap();
+        let stored = store.sessions().create(Json(content)).unwrap();
+        assert!(store.sessions().read(stored.id()).unwrap().is_some(), "stored, and live there");
+        let id: Id = stored.id().encode().parse().unwrap();
+        assert_eq!(store.load(&id).await.unwrap().is_some(), is_loaded);
+    }
 }
 
 #[tokio::test]
@@ -151,7 +169,7 @@ async fn expired_sessions_are_swept() {
     assert_eq!(store.load(&longer.id).await.unwrap(), Some(longer));
 }
 
-/// A clock that notes which thread asks: the store asks once for every call.
+/// A clock that records the threads that read it. The store reads the clock once in every call.
 #[derive(Clone, Debug, Default)]
 struct Noting(Arc<Mutex<Vec<ThreadId>>>);
 
@@ -196,6 +214,44 @@ async fn a_read_on_a_server_is_on_another_thread() {
     assert_eq!(store.load(&record.id).await.unwrap(), Some(record));
     let asked = std::mem::take(&mut *clock.0.lock().unwrap());
     assert!(!asked.is_empty() && !asked.contains(&thread::current().id()));
+}
+
+/// A clock that ends a session at its second reading. The store reads the clock once in every call,
+/// so the session ends after the `read` of a save and before the `update`.
+#[derive(Clone, Debug, Default)]
+struct Ending(Arc<Mutex<Option<(u32, SessileStore, SessionId)>>>);
+
+impl Ending {
+    fn at_the_second_reading(&self, store: &SessileStore, id: SessionId) {
+        *self.0.lock().unwrap() = Some((2, store.clone(), id));
+    }
+}
+
+impl Clock for Ending {
+    fn now(&self) -> SystemTime {
+        let due = self.0.lock().unwrap().take_if(|(readings, ..)| {
+            *readings -= 1;
+            *readings == 0
+        });
+        if let Some((_, store, id)) = due {
+            assert!(store.sessions().destroy(&id).unwrap(), "it was live until now");
+        }
+        SystemTime::now()
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_within_a_save_stays_ended() {
+    let clock = Ending::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.in_memory().unwrap());
+    let mut record = record(HOUR);
+    store.create(&mut record).await.unwrap();
+    clock.at_the_second_reading(&store, SessionId::parse(&record.id.to_string()).unwrap());
+    store.save(&record).await.unwrap();
+    assert!(clock.0.lock().unwrap().is_none(), "the session has ended within the save");
+    assert_eq!(store.load(&record.id).await.unwrap(), None);
+    assert!(store.sessions().is_empty().unwrap());
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -1,4 +1,8 @@
-//! The tests that tower-sessions publishes for a store of its own, on ours, for each version.
+//! The tests that tower-sessions has for a store by itself, run on this store, for each version.
+//!
+//! They are the tests of `memory-store/src/lib.rs` in <https://github.com/maxcountryman/tower-sessions>,
+//! version 0.14.0 of `tower-sessions-memory-store`, rewritten. Two facts are added: a second `delete`
+//! is no error, and an unknown id is not loaded.
 
 macro_rules! trait_tests {
     ($version:ident, $core:ident) => {

@@ -1,10 +1,9 @@
-//! The lines that stand alone, each measured on a store of its own: how many operations share a
-//! commit, opening after a clean close and after SIGKILL, the memory that an open store takes, and
-//! the file after the whole population has changed ten times.
+//! The lines without a contest, each measured on its own store: how many operations share a commit,
+//! opening after a clean close and after SIGKILL, the memory of an open store, and the file's size
+//! after the whole population was replaced ten times.
 //!
-//! Opening and memory are measured in child processes of this same program, because what a process
-//! has done before would show in both. The files are in the page cache of the operating system all
-//! the while.
+//! Opening and memory are measured in child processes of this program, because earlier work of a
+//! process would change both. The files stay in the operating system's page cache.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -24,13 +23,13 @@ use crate::touch_age;
 const CROWD: usize = 32;
 const TURNOVERS: u64 = 10;
 
-/// What a child that opened the store has to say.
+/// The report of a child that opened the store.
 struct Opened {
     nanoseconds: f64,
     resident_less_cache: f64,
 }
 
-/// Measures the lines among f, k, l, m and q that `wanted` lets through.
+/// Measures those of the lines f, k, l, m and q that `wanted` accepts.
 pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     if wanted('f') {
@@ -85,8 +84,7 @@ pub fn run(kind: Kind, scale: &Scale, data: &Path, wanted: impl Fn(char) -> bool
     Ok(rows.into_iter().filter_map(row).collect())
 }
 
-/// How many operations one commit held on average while threads created sessions, if the side can
-/// tell.
+/// The average operations per commit while threads create sessions, if the side counts them.
 fn operations_per_commit(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Option<(Alone, Spread)>> {
     let subject = Subject::new(kind, kind.open(directory)?, 0)?;
     let mut averages = Vec::new();
@@ -101,7 +99,7 @@ fn operations_per_commit(kind: Kind, scale: &Scale, directory: &Path) -> Outcome
     Ok((!averages.is_empty()).then(|| (Alone::OperationsPerCommit, Spread::of(&averages))))
 }
 
-/// A child process that is killed and waited for if this one gives up before it has ended.
+/// A child process. Dropping it kills the child and waits for its end.
 struct Running(Child);
 
 impl Drop for Running {
@@ -133,7 +131,7 @@ fn opened(kind: Kind, home: &Path, sessions: u64) -> Outcome<Opened> {
     Ok(Opened { nanoseconds: time.parse()?, resident_less_cache: memory.parse()? })
 }
 
-/// Lets a child create sessions for a while, kills it, and notes what it had acknowledged.
+/// Lets a child create sessions for a while, kills it, and records the acknowledged sessions.
 fn kill_while_writing(kind: Kind, home: &Path, scale: &Scale) -> Outcome<()> {
     let slice = Duration::from_millis(if scale.mode == Mode::Quick { 100 } else { 1000 });
     let mut running = child(&["write", kind.word()], home, 0)?;
@@ -153,14 +151,13 @@ fn kill_while_writing(kind: Kind, home: &Path, scale: &Scale) -> Outcome<()> {
         }
     }
     if acknowledged.is_empty() {
-        return Err("the process that was to be killed had written nothing".into());
+        return Err("the killed process had written nothing".into());
     }
     Ok(std::fs::write(home.join("acknowledged"), acknowledged)?)
 }
 
-/// The bytes of all files, over the bytes of the records, after each session was destroyed and
-/// another created ten times over; its ends are the least and the most that they were after any of
-/// the ten.
+/// The ratio of the bytes of all files to the bytes of the records, after all sessions were
+/// replaced ten times. The spread is the least and the most after any of the ten.
 fn file_after_turnovers(kind: Kind, scale: &Scale, directory: &Path) -> Outcome<Spread> {
     let sessions = scale.turned_over;
     let ratio = || Outcome::Ok(bytes_below(directory)? as f64 / (sessions * RECORD_BYTES as u64) as f64);

@@ -1,8 +1,7 @@
-//! Draws the results as SVG: bars of every side at one size, and lines of cost against size.
+//! Draws the results as SVG: bars of every side at one size, and lines of time against size.
 //!
-//! The drawings have no background and follow the reader's light or dark setting, so that they
-//! stand well on a page of either kind. All axes of time are logarithmic, since the sides lie up to
-//! four powers of ten apart.
+//! The drawings have no background and follow the reader's light or dark setting, so that they fit
+//! both. All axes of time are logarithmic, since the sides differ by up to four powers of ten.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,15 +19,14 @@ text{font:13px system-ui,sans-serif;fill:#4b5563}
 .curve{fill:none;stroke-width:2}
 @media(prefers-color-scheme:dark){text{fill:#c3c9d2}.ours{fill:#60a5fa}}
 </style>";
-/// Colours of the curves that can be told apart on white, on black, and by most who see fewer
-/// colours.
+/// Colours of the curves. They differ on white, on black, and for most colour-blind readers.
 const COLOURS: [&str; 8] =
     ["#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2", "#dc2626", "#6b7280"];
 
-/// Sessions and nanoseconds of each side, by its name.
+/// For each side's name, nanoseconds by the number of sessions.
 type Curves = BTreeMap<String, BTreeMap<u64, f64>>;
 
-/// Draws whatever the rows have enough numbers for.
+/// Draws every chart for which the rows have enough numbers.
 pub fn draw(rows: &[Row], ours: Kind, directory: &Path) -> Outcome<()> {
     std::fs::create_dir_all(directory)?;
     let ours = Some(ours.name());
@@ -66,7 +64,7 @@ fn curves(rows: &[Row], operation: &str, ours: Option<&str>) -> Curves {
     curves
 }
 
-/// Maps times to a stretch of the drawing, from a power of ten below them all to one above.
+/// Maps times to positions, from a power of ten below all of them to one above.
 struct Axis {
     least: i32,
     most: i32,
@@ -93,8 +91,7 @@ impl Axis {
 
 fn bar_chart(title: &str, mut bars: Vec<(&str, f64)>, ours: Option<&str>) -> Outcome<String> {
     bars.sort_by(|a, b| a.1.total_cmp(&b.1));
-    // The axis begins below the least time, because a bar that begins at its own end could not be
-    // seen.
+    // The axis begins below the least time, because that time's bar would have no length otherwise.
     let axis = Axis::new(bars.iter().map(|bar| bar.1 * 0.7), 190.0, 430.0);
     let bottom = 48 + bars.len() * 28;
     let mut svg = opening(720, bottom + 28, title)?;
@@ -137,7 +134,7 @@ fn line_chart(title: &str, curves: &Curves, ours: Option<&str>) -> Outcome<Strin
     }
     svg.push_str("<text x=\"295\" y=\"402\" text-anchor=\"middle\">sessions</text>\n");
     let mut named: Vec<_> = curves.iter().filter(|(_, points)| points.len() > 1).collect();
-    // Ours comes first, and so it always has the same colour.
+    // Our side comes first, so that it always has the same colour.
     named.sort_by_key(|(name, _)| ours != Some(name.as_str()));
     for (place, ((name, points), colour)) in named.into_iter().zip(COLOURS.iter().cycle()).enumerate() {
         let path: Vec<String> = points
@@ -166,7 +163,7 @@ fn opening(width: usize, height: usize, title: &str) -> Outcome<String> {
     Ok(svg)
 }
 
-/// A power of ten in nanoseconds, as short as it goes.
+/// The shortest label for a power of ten in nanoseconds.
 fn round(power: f64) -> String {
     match power {
         power if power < 1e3 => format!("{power:.0} ns"),

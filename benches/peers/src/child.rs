@@ -1,5 +1,5 @@
-//! What this program does when it was started as a child of itself: fill a store, write until it is
-//! killed, or open the store and tell how long that took and how much memory it needs.
+//! The roles of this program as its own child: fill a store, write until it is killed, or open the
+//! store and report the time and the memory.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,12 @@ use std::time::Instant;
 use crate::contender::{Contender, Kind};
 use crate::session::{Content, Id, Outcome, Random};
 
-/// The number of the first content that a process writes which is going to be killed.
+/// The number of the first content that a process to be killed writes.
 const FIRST_KILLED: u64 = 1 << 32;
-/// How many sessions are read before the memory is looked at: as many as fill the caches, or all
-/// there are.
+/// How many sessions are read before the memory is measured: enough to fill the caches, or all.
 const READ_BEFORE_MEMORY: u64 = 200_000;
 
-/// What a process does that was started as a child of this race.
+/// Runs the role of a child process.
 pub fn run(words: &[String]) -> Outcome<()> {
     let [role, word, home, sessions] = words else {
         return Err("a child needs four words".into());
@@ -39,7 +38,7 @@ pub fn run(words: &[String]) -> Outcome<()> {
             Ok(())
         }
         "open" => open_and_look(kind, &home, sessions),
-        _ => Err("a child has no such role".into()),
+        _ => Err("a child has no role of this name".into()),
     }
 }
 
@@ -76,8 +75,10 @@ fn open_and_look(kind: Kind, home: &Path, sessions: u64) -> Outcome<()> {
 
 fn resident_bytes() -> Outcome<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no resident memory is told")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .ok_or("the system reports no resident memory")?;
     let kibibytes = line.trim().trim_end_matches("kB").trim().parse::<u64>()?;
     Ok(kibibytes * 1024)
 }

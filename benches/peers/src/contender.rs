@@ -1,7 +1,7 @@
-//! What a side of the race has to be able to do, and the list of all sides.
+//! The operations of a side of the race, and the list of all sides.
 //!
-//! A method answers only when its work is finished; on a side that promises durability, "finished"
-//! means that the bytes are on the disk.
+//! A method returns only when its work is finished. On a side that promises durability, the bytes
+//! are then on the disk.
 
 use std::path::Path;
 
@@ -10,33 +10,32 @@ use sessile::Durability;
 use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite, tower};
 use crate::session::{self, Content, Id, Outcome, Planned};
 
-/// How many sessions are added in one transaction while a side is populated, at the least.
+/// The least number of sessions that one transaction adds while a side is populated.
 const BATCH: u64 = 50_000;
 
-/// The sessions that a side was given before the clock starts.
+/// The sessions that a side gets before timing starts.
 #[derive(Clone, Debug, Default)]
 pub struct Population {
     /// The ids of the live sessions, in the order of their numbers.
     pub live: Vec<Id>,
-    /// The ids of the sessions whose deadline has already passed.
+    /// The ids of the sessions whose deadline has passed.
     pub expired: Vec<Id>,
 }
 
-/// One way to keep sessions. All methods may be called from several threads at once.
+/// One way to store sessions. All methods may be called from several threads at once.
 pub trait Contender: Send + Sync {
-    /// Adds `live` sessions, the first with the content `Content::of(first, 0)`, the next with that
-    /// of `first + 1` and so on, then `expired` more in the same count whose deadline has passed.
-    /// This is never timed, so it may use whatever is fastest, but it has to leave the store
-    /// settled: no work may be left over for the clock to pay.
+    /// Adds `live` sessions with the contents `Content::of(first, 0)`, `Content::of(first + 1, 0)`
+    /// and so on. The count goes on with `expired` more, whose deadline has passed. This call is
+    /// never timed, so it may use the fastest way, but it must leave no work for a timed call.
     fn populate(&self, first: u64, live: u64, expired: u64) -> Outcome<Population>;
 
-    /// The decoded content of a session whose deadline lies ahead.
+    /// The decoded content of a session whose deadline has not passed.
     fn read(&self, id: &Id) -> Outcome<Option<Content>>;
 
-    /// Notes a use of the session, which moves its deadline; false when there is no such session.
+    /// Records a use of the session, which moves its deadline; false if there is no such session.
     fn extend(&self, id: &Id) -> Outcome<bool>;
 
-    /// Both of the above in one step.
+    /// `read` and `extend` in one step.
     fn read_and_extend(&self, id: &Id) -> Outcome<Option<Content>>;
 
     /// An id that no session has.
@@ -47,36 +46,36 @@ pub trait Contender: Send + Sync {
     /// Starts a session with a fresh id.
     fn create(&self, content: &Content) -> Outcome<Id>;
 
-    /// Replaces the content and leaves the deadline; false when there is no such session.
+    /// Replaces the content and leaves the deadline; false if there is no such session.
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool>;
 
-    /// Ends a session; false when there is no such session.
+    /// Ends a session; false if there is no such session.
     fn destroy(&self, id: &Id) -> Outcome<bool>;
 
-    /// Removes all sessions whose deadline has passed, and says how many there were.
+    /// Removes all sessions whose deadline has passed, and returns their number.
     fn delete_expired(&self) -> Outcome<u64>;
 
-    /// How much of this side's memory is a cache of its file: what the cache holds now where the
-    /// side can tell, otherwise the most that it may hold. Line m subtracts it from the resident
-    /// memory, to no less than nothing.
+    /// How much of this side's memory is a cache of its file: the cache's present size if the side
+    /// reports it, else the cache's limit. Line m subtracts this from the resident memory, at most
+    /// down to 0.
     fn cache_bytes(&self) -> u64 {
         0
     }
 
-    /// How many commits this side has made, and how many operations they held, where it can tell.
+    /// The commits of this side and the operations in them, if the side counts them.
     fn commits(&self) -> Outcome<Option<(u64, u64)>> {
         Ok(None)
     }
 
-    /// Closes the store as a program does that ends in good order.
+    /// Closes the store, as at the normal end of a program.
     fn close(self: Box<Self>) -> Outcome<()> {
         Ok(())
     }
 }
 
-/// Plans a population and hands it to `write` in batches, for the sides that are told which ids to
-/// keep. A batch is as large as everything before it, and in the order of the keys: ten million
-/// would otherwise take hours, since each transaction writes most pages again.
+/// Plans a population and passes it to `write` in batches, for the sides that take given ids. A
+/// batch is as large as everything before it, in the order of the keys. Otherwise ten million
+/// sessions would take hours, since each transaction writes most pages again.
 pub fn in_batches(
     first: u64,
     live: u64,
@@ -89,7 +88,7 @@ pub fn in_batches(
             let ids = if planned.expired { &mut population.expired } else { &mut population.live };
             ids.push(planned.id.clone());
         }
-        // The first one fills pages as sessions do that come one by one.
+        // Unsorted, the first batch fills pages as sessions do that are created one by one.
         if batch.len() as u64 > BATCH {
             batch.sort_unstable_by_key(|planned| planned.key);
         }
@@ -98,7 +97,7 @@ pub fn in_batches(
     Ok(population)
 }
 
-/// The same in the order of the numbers.
+/// As [`in_batches`], but in the order of the numbers.
 pub fn in_order(
     first: u64,
     live: u64,
@@ -115,7 +114,7 @@ pub fn in_order(
     Ok(())
 }
 
-/// The sides by name.
+/// The sides of the race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Ours,
@@ -125,7 +124,7 @@ pub enum Kind {
     OursTwoPhase,
     /// LMDB with one read transaction for each read.
     Lmdb,
-    /// LMDB with a read transaction that is kept until the next commit of this process.
+    /// LMDB with one read transaction until the next commit of this process.
     LmdbKept,
     Sqlite,
     Fjall,
@@ -166,7 +165,7 @@ impl Kind {
         }
     }
 
-    /// The word for this side on the command line.
+    /// This side's name on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -188,7 +187,7 @@ impl Kind {
         known.ok_or_else(|| format!("there is no side called {word}").into())
     }
 
-    /// Opens this side's store in a directory that is its own, creating what is not there yet.
+    /// Opens this side's store in its own directory, or creates it.
     pub fn open(self, directory: &Path) -> Outcome<Box<dyn Contender>> {
         std::fs::create_dir_all(directory)?;
         Ok(match self {

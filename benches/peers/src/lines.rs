@@ -1,8 +1,8 @@
-//! The lines of the race, in one place: what is measured, on how many sessions, against whom.
+//! The lines of the race: for each, the measurement, the number of sessions and the peers.
 //!
-//! Every line is a ratio of our time to the peer's, so less is better, except line b, where it is
-//! our throughput with two threads over that with one, so more is better. Where several sides stand
-//! on the right, all are measured and the letter goes to the fastest of them.
+//! Every line is a ratio of our time to the peer's, so less is better. Line b is the ratio of our
+//! throughput with two threads to that with one, so more is better. A line with several peers
+//! measures all of them, and its letter goes to the fastest.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::measure::{Measure, Pace};
 use crate::operation::Call;
 use crate::touch_age;
 
-/// How large the race is.
+/// The size of the race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Quick,
@@ -19,25 +19,25 @@ pub enum Mode {
     Full,
 }
 
-/// The numbers that a mode stands for.
+/// The numbers of a mode.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     pub mode: Mode,
     pub rounds: usize,
     pub pace: Pace,
-    /// The sessions of every line for which nothing else is said.
+    /// The sessions of every line without a number of its own.
     pub sessions: u64,
-    /// Line h sweeps so many expired sessions among the fewer and among the more.
+    /// The expired sessions that line h sweeps, among `fewer` and among `more` sessions.
     pub swept: u64,
     pub fewer: u64,
     pub more: u64,
-    /// Line i sweeps so many meanwhile.
+    /// The expired sessions that line i sweeps while it creates.
     pub swept_meanwhile: u64,
-    /// Lines k and m.
+    /// The sessions of lines k and m.
     pub opened: u64,
-    /// Line l.
+    /// The sessions of line l.
     pub turned_over: u64,
-    /// Line n compares these two.
+    /// The two numbers of sessions that line n compares.
     pub smallest: u64,
     pub largest: u64,
 }
@@ -89,7 +89,7 @@ impl Scale {
     }
 }
 
-/// One side of a contest: who does what, on how many sessions, with how many threads.
+/// One side of a contest: the contender, the measurement, the sessions and the threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Side {
     pub kind: Kind,
@@ -98,18 +98,18 @@ pub struct Side {
     pub threads: usize,
 }
 
-/// One contest: our side, and the sides it is compared with.
+/// One contest: our side and its peers.
 #[derive(Clone, Debug)]
 pub struct Contest {
     pub line: Option<char>,
     pub operation: String,
     pub ours: Side,
     pub peers: Vec<Side>,
-    /// Set where the ratio is one of throughputs and not of times.
+    /// Whether the ratio is of throughputs instead of times.
     pub throughput: bool,
 }
 
-/// What is measured in processes of their own and compared with nobody.
+/// A measurement without a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alone {
     OperationsPerCommit,
@@ -117,11 +117,11 @@ pub enum Alone {
     OpenAfterKill,
     FileSize,
     Memory,
-    /// At so many touches a second.
+    /// The oldest touch, at this many touches a second.
     OldestTouch(u64),
 }
 
-/// The lines that stand alone: letter, words, measurement and number of sessions.
+/// The lines without a contest: letter, title, measurement and number of sessions.
 pub fn lines_alone(scale: &Scale) -> [(char, &'static str, Alone, u64); 8] {
     let [low, middle, high] = touch_age::RATES.map(Alone::OldestTouch);
     [
@@ -154,6 +154,7 @@ fn read_lines(scale: &Scale) -> Vec<Contest> {
         line('c', "read of an unknown id / of a hit", one(Ours, ReadUnknown), &[one(Ours, Read)]),
         line('d', "extend", one(Ours, Extend), &[one(Sqlite, Extend)]),
         line('d', "read_and_extend / read", one(Ours, ReadAndExtend), &[one(Ours, Read)]),
+        line('d', "extend / read", one(Ours, Extend), &[one(Ours, Read)]),
     ]
 }
 
@@ -210,14 +211,13 @@ fn line(letter: char, operation: &str, ours: Side, peers: &[Side]) -> Contest {
     }
 }
 
-/// Contests without a letter, which show every peer beside us: the plain calls, one thread, at one
-/// size.
+/// Contests without a letter: every peer beside our side, single calls, one thread, at one size.
 pub fn around(sessions: u64, kinds: &[Kind], calls: &[Call]) -> Vec<Contest> {
     let mut contests = Vec::new();
     for kind in kinds {
         for call in calls {
             let knows = match kind {
-                // A kept transaction changes nothing about writes.
+                // A kept read transaction does not change writes.
                 Kind::LmdbKept => matches!(call, Call::Read | Call::ReadUnknown),
                 Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => {
                     matches!(call, Call::Create | Call::Update | Call::Destroy)

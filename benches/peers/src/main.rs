@@ -1,10 +1,10 @@
-//! The race of sessile against other ways to keep sessions.
+//! The race of sessile against other ways to store sessions.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml` is the whole race, with every
-//! line at its full size; `-- --quick` takes less than a minute, with smaller sizes and fewer
-//! rounds; `-- --full` adds the sizes from 10,000 to 10,000,000. It prints a table, writes
-//! `target/peers.json` and draws into `docs/`, or after a quick run into `target/peers-charts/`,
-//! all below the current directory.
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml` runs the whole race, with every
+//! line at its full size. `-- --quick` takes less than a minute, with smaller sizes and fewer
+//! rounds. `-- --full` adds the sizes from 10,000 to 10,000,000. The program prints a table, writes
+//! `target/peers.json` and draws charts into `docs/`, or after a partial run into
+//! `target/peers-charts/`, all below the current directory.
 
 mod alone;
 mod chart;
@@ -19,9 +19,12 @@ mod operation;
 mod options;
 mod race;
 mod report;
+#[cfg(feature = "servers")]
+mod servers;
 mod session;
 mod subject;
 mod touch_age;
+mod tower_record;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +37,7 @@ use options::Options;
 use race::Race;
 use session::Outcome;
 
-/// Every peer, in the order in which they are run.
+/// Every peer, in the order of the run.
 const PEERS: [Kind; 10] = [
     Kind::Lmdb,
     Kind::LmdbKept,
@@ -64,6 +67,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
+    if options.wants_servers() {
+        return run_servers(options.mode);
+    }
     let began = Instant::now();
     let scale = Scale::of(options.mode);
     let data = Data::new()?;
@@ -82,8 +88,18 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// The lettered lines, then whatever else the mode shows. The line with the most sessions comes
-/// last, so that no other is measured beside that much memory.
+#[cfg(feature = "servers")]
+fn run_servers(mode: Mode) -> Outcome<()> {
+    servers::run(mode == Mode::Quick)
+}
+
+#[cfg(not(feature = "servers"))]
+fn run_servers(_: Mode) -> Outcome<()> {
+    Err("`--only servers` needs a build with `--features servers`".into())
+}
+
+/// The lettered lines, then the other contests of the mode. The line with the most sessions comes
+/// last, so that no other line runs while so much memory is in use.
 fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
     let calls: &[Call] = match options.mode {
         Mode::Quick => &[Call::Read, Call::Create],
@@ -107,7 +123,7 @@ fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
         for sessions in [10_000, 1_000_000, 10_000_000] {
             let fits = |kind: &Kind| match kind {
                 Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => false,
-                // Its population alone would take longer than all the rest.
+                // Its population alone would take longer than the rest of the race.
                 Kind::Tower => sessions <= 1_000_000,
                 _ => true,
             };
@@ -126,7 +142,7 @@ fn describe(options: &Options, scale: &Scale) {
         scale.rounds
     );
     println!(
-        "In line b the ratio is one of throughputs. Of several peers in a line the fastest has the letter."
+        "In line b the ratio is of throughputs. Of several peers in a line, the fastest has the letter."
     );
     println!(
         "Our extend and read_and_extend are on the disk within a second; those of the peers with a file, at once."
@@ -150,7 +166,7 @@ fn describe(options: &Options, scale: &Scale) {
     }
 }
 
-/// The directory of all stores of this run, removed when the run ends, well or not.
+/// The directory of all stores of this run, removed when the run ends, even with an error.
 struct Data(PathBuf);
 
 impl Data {
@@ -164,7 +180,7 @@ impl Data {
 impl Drop for Data {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-        // This removes nothing while another run has its stores there.
+        // This fails, and removes nothing, while another run has its stores there.
         let _ = std::fs::remove_dir("target/peers-data");
     }
 }

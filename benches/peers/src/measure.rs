@@ -1,5 +1,5 @@
-//! Measurements that are more than a batch of equal calls: a mix of writes, a sweep, and the
-//! slowest calls while other work goes on.
+//! Measurements other than a batch of equal calls: a mix of writes, a sweep, and the slowest calls
+//! during other work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,34 +13,34 @@ use crate::subject::Subject;
 pub enum Measure {
     /// Nanoseconds per call.
     Each(Call),
-    /// Nanoseconds per write, over as many creates as extends, updates and destroys.
+    /// Nanoseconds per write, over equal numbers of creates, extends, updates and destroys.
     Writes,
-    /// Nanoseconds per session that a sweep of so many expired ones deletes.
+    /// Nanoseconds per deleted session, for a sweep of this many expired sessions.
     Sweep(u64),
-    /// The 99th percentile of a durable create with nothing else going on.
+    /// The 99th percentile of a durable create without other work.
     CreateTail,
-    /// The 99th percentile of a durable create while so many expired sessions are swept.
+    /// The 99th percentile of a durable create while this many expired sessions are swept.
     CreateTailDuringSweep(u64),
-    /// The 99th percentile of a read with nothing else going on.
+    /// The 99th percentile of a read without other work.
     ReadTail,
-    /// The 99th percentile of a read while so many threads write.
+    /// The 99th percentile of a read while this many threads write.
     ReadTailDuringWrites(usize),
 }
 
-/// How long one measurement of a round goes on.
+/// How long one measurement of a round lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     pub read: Duration,
     pub write: Duration,
     pub tail: Duration,
-    /// How many latencies a 99th percentile is taken from, at least.
+    /// The least number of latencies for a 99th percentile.
     pub tail_creates: usize,
-    /// How many sweeps may be made at most to come to that number while a sweep goes on.
+    /// The most sweeps that may run to reach that number of latencies during a sweep.
     pub tail_sweeps: usize,
 }
 
 impl Measure {
-    /// Whether a measurement takes too long to make one only as a warm-up.
+    /// Whether a measurement takes too long to run once as a warm-up.
     pub fn is_long(self) -> bool {
         !matches!(self, Self::Each(_) | Self::Writes)
     }
@@ -79,7 +79,11 @@ fn add_expired(subject: &Subject, expired: u64) -> Outcome<Vec<Id>> {
 fn check_swept(subject: &Subject, deleted: u64, expired: &[Id]) -> Outcome<()> {
     if deleted != expired.len() as u64 {
         let name = subject.kind.name();
-        return Err(format!("{name} says it deleted {deleted} of {} expired sessions", expired.len()).into());
+        return Err(format!(
+            "{name} reports that it deleted {deleted} of {} expired sessions",
+            expired.len()
+        )
+        .into());
     }
     for id in expired.iter().step_by(97) {
         if subject.store.read(id)?.is_some() {
@@ -98,7 +102,7 @@ fn sweep(subject: &Subject, expired: u64) -> Outcome<f64> {
     Ok(spent.as_nanos() as f64 / expired as f64)
 }
 
-/// Makes one durable create and notes what has to be read back once all of them were timed.
+/// Makes one durable create and records the session, which is read back after all timing.
 fn one_create(subject: &Subject, made: &mut Vec<(Id, Content)>) -> Outcome<u64> {
     let content = Content::of(subject.take_numbers(1), 0);
     let start = Instant::now();
@@ -127,8 +131,7 @@ fn create_tail(subject: &Subject, pace: Pace) -> Outcome<f64> {
 
 fn create_tail_during_sweep(subject: &Subject, expired: u64, pace: Pace) -> Outcome<f64> {
     let (mut latencies, mut made) = (Vec::new(), Vec::new());
-    // A store that sweeps in one step lets few creates end meanwhile, so it may have to be swept
-    // again.
+    // During a sweep in one step few creates finish, so the store may need several sweeps.
     for _ in 0..pace.tail_sweeps {
         if latencies.len() >= pace.tail_creates {
             break;
@@ -152,8 +155,8 @@ fn create_tail_during_sweep(subject: &Subject, expired: u64, pace: Pace) -> Outc
     Ok(percentile_99(latencies))
 }
 
-/// The latency of each read of random sessions for so long; the contents are compared between the
-/// reads.
+/// The latency of each read of a random session, for this long. The contents are compared between
+/// the reads.
 fn reads(subject: &Subject, slice: Duration) -> Outcome<Vec<u64>> {
     let mut latencies = Vec::new();
     let begun = Instant::now();

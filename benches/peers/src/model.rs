@@ -1,5 +1,5 @@
-//! Each side against a small model: what is stored is read, an unknown id is nobody, an expired
-//! session is absent, a destroyed one is gone, and the number of deleted sessions is right.
+//! Tests each side against a small model: a stored session is read, an unknown id has no session,
+//! expired and destroyed sessions are absent, and a sweep reports the right number.
 
 use std::path::PathBuf;
 
@@ -60,8 +60,7 @@ fn follows_the_model(store: &dyn Contender) -> Outcome<()> {
     Ok(())
 }
 
-/// Creates from several threads at once, then reads all of them again after the store was closed
-/// and opened.
+/// Creates sessions on several threads at once, closes and opens the store, and reads all of them.
 fn keeps_what_threads_create(kind: Kind, test: &str) -> Outcome<()> {
     let scratch = Scratch::new(kind, test);
     let store = kind.open(&scratch.0)?;

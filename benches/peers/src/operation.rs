@@ -1,8 +1,8 @@
-//! Times one operation on one side: prepares a batch, runs it against the clock, then checks every
-//! answer.
+//! Times one operation on one side: prepares a batch, times its calls, then checks every result.
 //!
-//! Only the calls themselves are timed. Choosing ids, building contents and comparing what came
-//! back happen before and after, on every side alike. A wrong answer is an error and ends the run.
+//! Only the calls themselves are timed. Choosing ids, building contents and comparing results
+//! happen before and after, in the same way on every side. A wrong result is an error and ends the
+//! run.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::session::Outcome;
 use crate::subject::{Answer, Subject, Task};
 
-/// What can be timed as a batch of equal calls.
+/// A call that is timed in a batch of equal calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Read,
@@ -46,13 +46,15 @@ impl Call {
         }
     }
 
-    /// How many calls one thread makes before new ones are prepared.
+    /// How many calls of one thread are prepared at a time.
     fn batch(self) -> usize {
-        if self.is_read() { 4096 } else { 8 }
+        if self.is_short() { 4096 } else { 8 }
     }
 
-    fn is_read(self) -> bool {
-        matches!(self, Self::Read | Self::ReadUnknown)
+    /// Whether the call takes a microsecond or so on the fastest sides. Such calls are timed one by
+    /// one, all in the same way, so that they can be compared with each other.
+    fn is_short(self) -> bool {
+        matches!(self, Self::Read | Self::ReadUnknown | Self::Extend | Self::ReadAndExtend)
     }
 }
 
@@ -66,39 +68,49 @@ impl Subject {
                 .map(|_| (0..call.batch()).map(|_| self.prepare(call)).collect())
                 .collect::<Outcome<Vec<Vec<Task>>>>()?;
             calls += threads * call.batch();
-            spent +=
-                if call.is_read() { self.time_reads(call, &plans)? } else { self.time_others(call, plans)? };
+            spent += match call.is_short() {
+                true => self.time_short(call, &plans, slice)?,
+                false => self.time_others(call, plans)?,
+            };
         }
         Ok(spent / calls as f64)
     }
 
-    /// The nanoseconds that all these reads took together. Several threads' rates are added up,
-    /// because each thread also compares what it has read, which is not timed.
-    fn time_reads(&self, call: Call, plans: &[Vec<Task>]) -> Outcome<f64> {
+    /// The nanoseconds of all these calls together. The rates of several threads are added, because
+    /// each thread also compares its contents, which is not timed. Where the calls take longer than
+    /// the slice, only the first are made, and stand for the rest.
+    fn time_short(&self, call: Call, plans: &[Vec<Task>], slice: Duration) -> Outcome<f64> {
         let look = cost_of_a_look_at_the_clock();
         let one_thread = |plan: &[Task]| -> Outcome<Duration> {
-            // A thread that has only just begun pays for its memory and its place in the caches; a
-            // server's threads have long done so. Its first reads are not timed.
+            // The first calls of a thread allocate memory and fill caches, and are not timed: a
+            // server's threads are warm.
             let (first, timed) = plan.split_at(plan.len() / 4);
-            for task in first {
-                if self.store.read(&task.id)? != task.content {
-                    return Err(self.wrong(call));
-                }
+            let began = Instant::now();
+            for task in first.iter().take_while(|_| began.elapsed() < slice / 4) {
+                self.compare(call, task, self.run(call, task)?)?;
             }
-            // One content at a time, compared and dropped before the next read, as a server would
-            // use it: contents that wait would take the allocator off its fast path and make all
-            // sides slower and more alike.
-            let mut spent = Duration::ZERO;
+            // As on a server, each content is compared and dropped before the next call. Kept
+            // contents would take the allocator off its fast path, and make all sides slower and
+            // more alike.
+            let (mut spent, mut made) = (Duration::ZERO, 0);
             for task in timed {
                 let start = Instant::now();
-                let answer = self.store.read(&task.id)?;
+                let answer = self.run(call, task)?;
                 spent += start.elapsed();
-                if answer != task.content {
-                    return Err(self.wrong(call));
+                self.compare(call, task, answer)?;
+                made += 1;
+                if spent >= slice {
+                    break;
                 }
             }
-            let spent = spent.saturating_sub(look * timed.len() as u32);
-            Ok(spent.mul_f64(plan.len() as f64 / timed.len() as f64))
+            if call == Call::Extend {
+                // Between the calls, these reads would fill the caches for them.
+                for task in &timed[..made] {
+                    self.compare(Call::Read, task, self.run(Call::Read, task)?)?;
+                }
+            }
+            let spent = spent.saturating_sub(look * made as u32);
+            Ok(spent.mul_f64(plan.len() as f64 / made as f64))
         };
         let spent = at_once(plans, one_thread)?;
         let nanoseconds_per_thread = spent.into_iter().map(|spent| Ok(spent?.as_nanos() as f64));
@@ -119,7 +131,7 @@ impl Subject {
         let last = ended.iter().map(|(_, end, _)| *end).max().ok_or("no thread ran")?;
         for (plan, (_, _, answers)) in plans.into_iter().zip(ended) {
             for (task, answer) in plan.into_iter().zip(answers?) {
-                self.check(call, task, answer)?;
+                self.check(call, &task, answer)?;
             }
         }
         Ok((last - first).as_nanos() as f64)
@@ -131,12 +143,12 @@ impl Subject {
         let start = Instant::now();
         let answer = self.run(Call::Read, &task)?;
         let spent = start.elapsed().as_nanos() as u64;
-        self.check(Call::Read, task, answer)?;
+        self.check(Call::Read, &task, answer)?;
         Ok(spent)
     }
 }
 
-/// What a timed call would seem to take if it did nothing.
+/// The time that an empty call would seem to take.
 fn cost_of_a_look_at_the_clock() -> Duration {
     (0..1000).map(|_| Instant::now().elapsed()).min().unwrap_or_default()
 }
@@ -151,8 +163,8 @@ fn at_once<T: Send>(plans: &[Vec<Task>], work: impl Fn(&[Task]) -> T + Sync) -> 
     let ready = AtomicUsize::new(0);
     let when_all_are_ready = |plan: &[Task]| {
         barrier.wait();
-        // Waking from the barrier takes as long as many reads do; those who are awake wait for the
-        // rest here.
+        // Waking from the barrier takes as long as many reads, so the threads that are awake wait
+        // here for the rest.
         ready.fetch_add(1, Ordering::AcqRel);
         while ready.load(Ordering::Acquire) < plans.len() {
             std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,14 @@ const USAGE: &str = "usage: [--quick | --full] [--only LETTERS] [--stand-in SIDE
   --quick          under a minute, with lines h, i and k to n at smaller sizes
   --full           adds the sizes from 10,000 to 10,000,000
   --only LETTERS   only these lines, for example --only ae
+  --only servers   the engines on servers instead; `bash tests/servers/run --bench` starts the servers
   --stand-in SIDE  a peer in the crate's place: lmdb, sqlite, fjall, redb or tower";
 
 /// The options of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub mode: Mode,
-    /// Who runs as our side: the crate, or a peer that stands in for it.
+    /// Our side: the crate, or a peer that stands in for it.
     pub ours: Kind,
     only: Option<String>,
 }
@@ -37,7 +38,12 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether a contest with this letter, or with none, is asked for.
+    /// Whether to time the engines on servers, instead of the race.
+    pub fn wants_servers(&self) -> bool {
+        self.only.as_deref() == Some("servers")
+    }
+
+    /// Whether to run a contest with this letter, or without one.
     pub fn wants(&self, line: Option<char>) -> bool {
         match (&self.only, line) {
             (None, _) => true,
@@ -46,8 +52,8 @@ impl Options {
         }
     }
 
-    /// Where the JSON and the charts go. Only a whole run at full size with the crate in it may
-    /// replace the published charts.
+    /// The paths of the JSON and of the charts. Only a whole run of the crate at full size replaces
+    /// the published charts.
     pub fn places(&self) -> (PathBuf, PathBuf) {
         let directory = match self.ours {
             Kind::Ours if self.only.is_none() && self.mode != Mode::Quick => "docs",

@@ -1,4 +1,4 @@
-//! Runs the contests: opens and populates the sides, times them in alternated rounds, and takes
+//! Runs the contests: opens and populates the sides, times them in alternating rounds, and computes
 //! medians and spreads.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use crate::report::Row;
 use crate::session::Outcome;
 use crate::subject::Subject;
 
-/// The race as it goes on, with the sides that are open.
+/// A race under way, with the open sides.
 pub struct Race {
     pub scale: Scale,
-    /// Who runs as our side: the crate, or a peer that stands in for it.
+    /// Our side: the crate, or a peer that stands in for it.
     pub ours: Kind,
-    /// Where the stores are kept.
+    /// The folder of the stores.
     pub data: PathBuf,
     subjects: BTreeMap<(Kind, u64), Subject>,
     began: Instant,
@@ -34,8 +34,7 @@ impl Race {
         Self { scale, ours, data, subjects: BTreeMap::new(), began: Instant::now() }
     }
 
-    /// Runs all contests in their order; a side is closed and its files are removed after its last
-    /// one.
+    /// Runs all contests in order. After a side's last contest it is closed and its files removed.
     pub fn run(&mut self, contests: &[Contest]) -> Outcome<Vec<Row>> {
         let contests: Vec<Contest> = contests.iter().map(|contest| self.with_our_side(contest)).collect();
         let mut rows: Vec<Row> = Vec::new();
@@ -52,7 +51,7 @@ impl Race {
         Ok(rows)
     }
 
-    /// The contest with the actual side in our place.
+    /// The contest with the crate or its stand-in as our side.
     fn with_our_side(&self, contest: &Contest) -> Contest {
         let mut contest = contest.clone();
         for side in std::iter::once(&mut contest.ours).chain(&mut contest.peers) {
@@ -80,8 +79,7 @@ impl Race {
         let mut timed: Vec<Timed> =
             all.iter().map(|side| Timed { side: *side, rounds: Vec::new() }).collect();
         for timed in &timed {
-            // The first calls after the population pay for caches that every later call finds
-            // filled.
+            // The first calls after the population fill the caches for every later call.
             if !timed.side.measure.is_long() {
                 self.measure(&timed.side, short)?;
             }
@@ -126,8 +124,8 @@ impl Race {
     }
 }
 
-/// Reads the files of a side once, because another one's population may have pushed them out of the
-/// system's memory: those of the one that comes next are in it.
+/// Reads the files of a side once. Populating another side may have pushed them out of the system's
+/// page cache, which holds the newly populated files.
 fn bring_back(directory: &Path) -> Outcome<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -169,7 +167,7 @@ fn rows(contest: &Contest, ours: &Timed, peers: &[Timed]) -> Vec<Row> {
     peers.iter().enumerate().map(row).collect()
 }
 
-/// The peer's name, with whatever of its side differs from ours.
+/// The peer's name, with everything that differs from our side.
 fn side_name(contest: &Contest, side: &Side) -> String {
     let mut name = side.kind.name().to_owned();
     if side.threads != contest.ours.threads {
@@ -185,7 +183,7 @@ fn pairs(above: &[f64], below: &[f64]) -> Vec<f64> {
     above.iter().zip(below).map(|(above, below)| above / below).collect()
 }
 
-/// The middle of some values and their two ends.
+/// The median of some values, the least and the most.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     pub median: f64,
@@ -203,7 +201,7 @@ impl Spread {
     }
 }
 
-/// The middle value; of an even number, the mean of the two in the middle.
+/// The median; of an even number of values, the mean of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The table on the terminal and the list in target/peers.json.
+//! The table for the terminal and the list for `target/peers.json`.
 
 use std::path::Path;
 
@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::session::Outcome;
 
-/// One result. For those that are no times, lines l and m among them, only `ratio` and its two ends
-/// are set.
+/// One result. A result that is not a time, as of lines l and m, has only `ratio` and its two ends.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub operation: String,
@@ -22,7 +21,7 @@ pub struct Row {
     pub line: Option<char>,
 }
 
-/// A time with a unit that a reader takes in at once.
+/// A time in the unit that gives a short number.
 pub fn time_in_words(nanoseconds: f64) -> String {
     match nanoseconds {
         time if time < 1e3 => format!("{time:.0} ns"),
@@ -33,7 +32,7 @@ pub fn time_in_words(nanoseconds: f64) -> String {
 }
 
 impl Row {
-    /// The row as one line of the table.
+    /// The row as a line of the table.
     pub fn line_of_text(&self) -> String {
         let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), time_in_words);
         let number = |number: Option<f64>| match number {
@@ -58,7 +57,7 @@ impl Row {
     }
 }
 
-/// Prints all rows, those with a letter first and in the order of the letters.
+/// Prints all rows: first the rows with a letter, in the order of the letters.
 pub fn print_table(rows: &[Row]) {
     println!(
         "{:4} {:46} {:>10} {:>3} {:>11} {:>11} {:>9} {:>9} {:>9}  peer",

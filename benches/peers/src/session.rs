@@ -1,8 +1,7 @@
-//! What a session is in this race: its id, its typed content, its deadline, and the record that
-//! holds them.
+//! A session of this race: its id, its typed content, its deadline, and the record of them.
 //!
-//! Every side keeps the same content under the same kind of id and applies the same two limits, so
-//! that the race compares ways of keeping sessions and nothing else.
+//! Every side stores the same content under the same kind of id and applies the same two timeouts,
+//! so that the race compares only the ways of storing sessions.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,13 +9,12 @@ use serde::{Deserialize, Serialize};
 use sessile::SessionId;
 use sha2::{Digest, Sha256};
 
-/// The one error type of the race: whatever goes wrong ends the run with its words.
+/// The error type of the race: any error ends the run with its text.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-/// What every step of the race returns.
+/// The result of every step of the race.
 pub type Outcome<T> = Result<T, Failure>;
-/// What the client holds. The crate has a type for it that gives nothing of its bytes away, so each
-/// side gets its ids back as it gave them out, and none has to turn them into something else
-/// against the clock.
+/// The client's id. The crate's type for ids hides its bytes, so each side gets its ids back in the
+/// type that it gave out, and converts none in a timed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {
     Raw([u8; 16]),
@@ -30,7 +28,7 @@ impl Default for Id {
 }
 
 impl Id {
-    /// The id as one word of text.
+    /// The id as a text without spaces.
     pub fn encode(&self) -> String {
         match self {
             Self::Raw(bytes) => format!("{:032x}", u128::from_be_bytes(*bytes)),
@@ -47,16 +45,16 @@ impl Id {
     }
 }
 
-/// What the store keeps in place of the id.
+/// The key, which the store keeps instead of the id.
 pub type Key = [u8; 16];
 
-/// A session ends when it was not used for this long.
+/// A session ends after this long without use, in milliseconds.
 pub const INACTIVITY: u64 = 24 * 60 * 60 * 1000;
-/// A session ends this long after its creation, used or not.
+/// A session ends this long after its creation, in milliseconds.
 pub const ABSOLUTE: u64 = 30 * 24 * 60 * 60 * 1000;
 /// The encoded length of every content.
 pub const CONTENT_BYTES: usize = 256;
-/// What one session takes at the very least: its key, its two times and its content.
+/// The least bytes of one session: its key, its two times and its content.
 pub const RECORD_BYTES: usize = 16 + TIMES_BYTES + CONTENT_BYTES;
 
 const TIMES_BYTES: usize = 16;
@@ -87,8 +85,7 @@ impl Content {
     /// The content that belongs to session number `index` after `revision` updates.
     pub fn of(index: u64, revision: u64) -> Self {
         let mut random = Random::new(index ^ (revision << 48));
-        // Numbers above 2^40 all encode to nine bytes, which keeps every content at the same
-        // length.
+        // Numbers above 2^40 all encode to nine bytes, so every content has the same length.
         let wide = |number: u64| (1 << 40) | number;
         Self {
             user: wide(index),
@@ -104,13 +101,13 @@ impl Content {
         }
     }
 
-    /// The number of updates that this content has had.
+    /// How many updates this content has had.
     pub fn revision(&self) -> u64 {
         self.revision & ((1 << 40) - 1)
     }
 }
 
-/// The two instants, in milliseconds since 1970, from which a deadline follows.
+/// The two times, in milliseconds since 1970, that give a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     pub created_at: u64,
@@ -122,7 +119,7 @@ impl Times {
         Self { created_at: now, last_active: now }
     }
 
-    /// The first instant at which the session is no longer there.
+    /// The first moment at which the session is absent.
     pub fn deadline(self) -> u64 {
         (self.last_active + INACTIVITY).min(self.created_at + ABSOLUTE)
     }
@@ -133,7 +130,7 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// The key under which a session is kept: the first half of its id's SHA-256.
+/// The key of a session: the first half of its id's SHA-256.
 pub fn key_of(id: &Id) -> Key {
     let digest: [u8; 32] = match id {
         Id::Raw(bytes) => Sha256::digest(bytes).into(),
@@ -144,7 +141,7 @@ pub fn key_of(id: &Id) -> Key {
     key
 }
 
-/// An id that nobody can guess, drawn as a store has to draw it.
+/// An unguessable id from the operating system's generator, as a store must draw it.
 pub fn draw_id() -> Outcome<Id> {
     let mut id = [0; 16];
     getrandom::fill(&mut id)?;
@@ -156,7 +153,7 @@ pub fn encode_content(content: &Content) -> Outcome<Vec<u8>> {
     Ok(bincode::serde::encode_to_vec(content, bincode::config::standard())?)
 }
 
-/// The content that such bytes stand for.
+/// The content that [`encode_content`] wrote.
 pub fn decode_content(bytes: &[u8]) -> Outcome<Content> {
     Ok(bincode::serde::decode_from_slice(bytes, bincode::config::standard())?.0)
 }
@@ -179,7 +176,7 @@ pub fn open_record(record: &[u8]) -> Outcome<(Times, &[u8])> {
     Ok((times, content))
 }
 
-/// The content of a record whose deadline lies ahead.
+/// The content of a record, or nothing if its deadline has passed.
 pub fn read_record(record: &[u8]) -> Outcome<Option<Content>> {
     let (times, content) = open_record(record)?;
     if times.deadline() <= now() {
@@ -188,7 +185,7 @@ pub fn read_record(record: &[u8]) -> Outcome<Option<Content>> {
     decode_content(content).map(Some)
 }
 
-/// The same record as used at `now`, or nothing when its deadline has passed.
+/// The record after a use at `now`, or nothing if its deadline has passed.
 pub fn extend_record(record: &[u8], now: u64) -> Outcome<Option<Extended>> {
     let (before, content) = open_record(record)?;
     if before.deadline() <= now {
@@ -202,7 +199,7 @@ pub fn extend_record(record: &[u8], now: u64) -> Outcome<Option<Extended>> {
     Ok(Some(Extended { old_deadline: before.deadline(), new_deadline: after.deadline(), record }))
 }
 
-/// The same record with other content, or nothing when its deadline has passed.
+/// The record with other content, or nothing if its deadline has passed.
 pub fn update_record(record: &[u8], content: &Content) -> Outcome<Option<Vec<u8>>> {
     let (times, _) = open_record(record)?;
     if times.deadline() <= now() {
@@ -211,15 +208,14 @@ pub fn update_record(record: &[u8], content: &Content) -> Outcome<Option<Vec<u8>
     encode_record(times, content).map(Some)
 }
 
-/// A record after it was extended, with what its entry in the index of deadlines was and has to
-/// become.
+/// An extended record, with its old and its new deadline for the index of deadlines.
 pub struct Extended {
     pub old_deadline: u64,
     pub new_deadline: u64,
     pub record: Vec<u8>,
 }
 
-/// One session that a side is asked to have from the start.
+/// One session of a side's population.
 pub struct Planned {
     pub id: Id,
     pub key: Key,
@@ -228,21 +224,20 @@ pub struct Planned {
     pub content: Content,
 }
 
-/// Session number `index` of a population, in the past beyond its deadline when `expired` is set.
+/// Session number `index` of a population; if `expired` is set, its deadline has passed.
 pub fn plan(index: u64, expired: bool) -> Planned {
     let mut random = Random::new(index ^ 0x5e55_1013_5e55_1013);
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&random.next().to_le_bytes());
     bytes[8..].copy_from_slice(&random.next().to_le_bytes());
     let id = Id::Raw(bytes);
-    // The last uses are spread over half a day, so that the index of deadlines has the order of
-    // real life.
+    // The last uses are spread over half a day, so that deadlines are ordered as in practice.
     let age = random.next() % (INACTIVITY / 2) + if expired { INACTIVITY } else { 0 };
     let times = Times::starting(now() - age - 1);
     Planned { key: key_of(&id), id, expired, times, content: Content::of(index, 0) }
 }
 
-/// A small generator of numbers (SplitMix64) that gives the same draws in each run.
+/// A small generator (SplitMix64) that gives the same numbers in each run.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

@@ -1,5 +1,5 @@
-//! One side as the race holds it: its store, the sessions it should have, and what each call has to
-//! answer.
+//! One side in the race: its store, the sessions it should have, and the expected result of each
+//! call.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,29 +9,28 @@ use crate::contender::{Contender, Kind};
 use crate::operation::Call;
 use crate::session::{Content, Failure, Id, Outcome, Random};
 
-/// One opened side with the sessions it holds.
+/// One open side with its expected sessions.
 pub struct Subject {
     pub kind: Kind,
     pub store: Box<dyn Contender>,
     pub live: Vec<Id>,
-    /// How often a session of the population was updated, where it was.
+    /// How often each updated session of the population was updated.
     revisions: Mutex<HashMap<u64, u64>>,
-    /// The sessions beyond the population, which may be destroyed again, with the number of each
-    /// one's content.
+    /// The sessions created since, with the numbers of their contents; they may be destroyed.
     created: Mutex<Vec<(Id, u64)>>,
     next: AtomicU64,
     random: Mutex<Random>,
 }
 
-/// One call that is about to be made.
+/// A prepared call.
 pub struct Task {
     pub id: Id,
     pub index: u64,
-    /// What the session holds after the call, or nothing when it is not there then.
+    /// The session's content after the call, or nothing if the call destroys it.
     pub content: Option<Content>,
 }
 
-/// What a call answered.
+/// The result of a call.
 pub enum Answer {
     Content(Option<Content>),
     Done(bool),
@@ -43,7 +42,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Subject {
-    /// Takes a side that has just been opened and gives it its population.
+    /// Takes a side that was just opened, and populates it.
     pub fn new(kind: Kind, store: Box<dyn Contender>, sessions: u64) -> Outcome<Self> {
         let live = store.populate(0, sessions, 0)?.live;
         if live.len() as u64 != sessions {
@@ -60,7 +59,7 @@ impl Subject {
         })
     }
 
-    /// Numbers that no session of this side has had yet.
+    /// Reserves numbers that no session of this side has had yet.
     pub fn take_numbers(&self, count: u64) -> u64 {
         self.next.fetch_add(count, Ordering::Relaxed)
     }
@@ -92,14 +91,23 @@ impl Subject {
         })
     }
 
-    pub fn check(&self, call: Call, task: Task, answer: Answer) -> Outcome<()> {
+    /// Compares the answer of a call that changes no content, without a read.
+    pub fn compare(&self, call: Call, task: &Task, answer: Answer) -> Outcome<()> {
+        let right = match answer {
+            Answer::Content(content) => content == task.content,
+            Answer::Done(done) => done,
+            Answer::Created(_) => false,
+        };
+        if right { Ok(()) } else { Err(self.wrong(call)) }
+    }
+
+    pub fn check(&self, call: Call, task: &Task, answer: Answer) -> Outcome<()> {
         let reads_back = |id: &Id| Outcome::Ok(self.store.read(id)? == task.content);
         let right = match answer {
             Answer::Content(content) => content == task.content,
             Answer::Done(done) => {
                 if call == Call::Update {
-                    // The same session may be chosen twice in a batch; both times it gets the same
-                    // content.
+                    // A session may be chosen twice in a batch; both calls write the same content.
                     *locked(&self.revisions).entry(task.index).or_default() =
                         task.content.as_ref().map_or(0, Content::revision);
                 }
@@ -114,7 +122,7 @@ impl Subject {
     }
 
     pub fn wrong(&self, call: Call) -> Failure {
-        format!("{} gave a wrong answer to {call:?}", self.kind.name()).into()
+        format!("{} gave a wrong result for {call:?}", self.kind.name()).into()
     }
 
     pub fn run(&self, call: Call, task: &Task) -> Outcome<Answer> {

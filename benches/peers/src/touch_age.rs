@@ -1,9 +1,9 @@
-//! Line q: how old the oldest touch that is in memory alone ever was, while sessions are touched at
-//! a rate, two threads create and destroy, and a sweep deletes expired sessions.
+//! Line q: the greatest age of a touch that is in memory alone. Meanwhile sessions are touched at a
+//! given rate, two threads create and destroy, and a sweep deletes expired sessions.
 //!
-//! The store has every setting at its default but the sweep's interval, which is short, so that
-//! there is always one under way; its promise is `touch_interval`, one second, and a commit. What
-//! is told is the most that was seen, and no percentile below it.
+//! All settings are defaults except the sweep's interval, which is short so that a sweep is always
+//! under way. The store promises a touch on the disk after `touch_interval`, one second, and a
+//! commit. The line reports the greatest age seen, not a percentile.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +18,9 @@ use crate::session::{ABSOLUTE, Content, INACTIVITY, Outcome};
 
 pub const RATES: [u64; 3] = [1_000, 10_000, 100_000];
 
-/// Between two looks at the oldest touch.
+/// The time between two measurements of the oldest touch's age.
 const LOOK: Duration = Duration::from_millis(20);
-/// The touches of one turn, after which the thread that touches waits for its rate.
+/// The turns a second of the touching thread, which waits after each turn to keep its rate.
 const TURNS_A_SECOND: u64 = 100;
 /// Threads that write while sessions are touched.
 const WRITERS: u64 = 2;
@@ -71,7 +71,7 @@ fn created(store: &SessionStore<Content>, count: u64, options: &SessionOptions) 
     })
 }
 
-/// In nanoseconds.
+/// The greatest age of a touch in memory alone, in nanoseconds.
 fn oldest_touch(
     store: &SessionStore<Content>,
     ids: &[SessionId],

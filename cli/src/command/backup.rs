@@ -19,7 +19,7 @@ pub(super) fn run(path: &Path, file: &Path, out: &mut Output) -> Done {
     told(&report, file, out)
 }
 
-/// What a backup or a restore has written.
+/// Prints the report of a backup or a restore.
 pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done {
     let damaged: Vec<_> = report.damaged.first().iter().map(ToString::to_string).collect();
     let value = json!({
@@ -38,7 +38,8 @@ pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {
-            output::warn(format!("{count} damaged records are not in it: {}", damaged.join(" ")));
+            let records = output::counted(count, "damaged record");
+            output::warn(format!("{records} left out: {}", damaged.join(" ")));
             Ok(LOOK)
         }
     }

@@ -1,4 +1,4 @@
-//! Looking for what is wrong.
+//! Checking the records and indexes of a store.
 
 use std::path::Path;
 
@@ -6,11 +6,14 @@ use serde_json::json;
 
 use crate::command::{DONE, Done, LOOK};
 use crate::output::{self, Output};
+use crate::progress::Meter;
 use crate::target;
 
 pub(super) fn run(path: &Path, out: &mut Output) -> Done {
     let inspector = target::open(path)?;
-    let report = inspector.check()?;
+    let mut meter = Meter::new("check", out.quiet);
+    let report = inspector.check_with(&mut |it| meter.step(it))?;
+    drop(meter);
     inspector.close()?;
     if out.json {
         let problem = |problem: &sessile::Problem| json!({ "key": problem.key().to_string(), "problem": problem.to_string() });
@@ -27,14 +30,14 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
         }
         let more = report.problem_count - report.problems.len() as u64;
         if more > 0 {
-            out.line(format!("and {more} more"))?;
+            out.line(format!("and {}", output::counted(more, "more problem")))?;
         }
         let sessions = output::sessions(report.sessions);
         match report.problem_count {
             0 => out.line(format!("sound: {sessions}, {} expired", report.expired))?,
             count => {
-                out.line(format!("{count} problems in {sessions}"))?;
-                out.line("a damaged record goes by `revoke KEY`; `salvage` rebuilds the indexes")?;
+                out.line(format!("{} in {sessions}", output::counted(count, "problem")))?;
+                out.line("`revoke KEY` removes a damaged record; `salvage` rebuilds the indexes")?;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The sessions of one store into another.
+//! Copying the sessions of one store into another.
 
 use std::path::Path;
 
@@ -21,18 +21,19 @@ pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut O
     let keys = |keys: &sessile::admin::Keys| -> Vec<_> {
         keys.first().iter().map(ToString::to_string).collect()
     };
+    let (differing, damaged) = (keys(&report.differing), keys(&report.damaged));
     let value = json!({
         "copied": report.copied,
         "updated": report.updated,
         "ended": report.ended,
         "equal": report.equal,
         "differing_count": report.differing.count(),
-        "differing": keys(&report.differing),
+        "differing": differing,
         "damaged_count": report.damaged.count(),
-        "damaged": keys(&report.damaged),
+        "damaged": damaged,
     });
     let text = format!(
-        "{} copied, {} updated, {} ended; {} the same in both, {} differ",
+        "{} copied, {} updated, {} ended; {} the same in both, {} different",
         output::sessions(report.copied),
         report.updated,
         report.ended,
@@ -40,6 +41,10 @@ pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut O
         report.differing.count()
     );
     out.either(&value, text)?;
+    if !damaged.is_empty() {
+        let records = output::counted(report.damaged.count(), "damaged record");
+        output::warn(format!("{records} left out: {}", damaged.join(" ")));
+    }
     let whole = report.differing.count() + report.damaged.count() == 0;
     Ok(if whole { DONE } else { LOOK })
 }

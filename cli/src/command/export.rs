@@ -1,4 +1,4 @@
-//! A store as an archive.
+//! Writing a store as an archive.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -7,7 +7,8 @@ use serde_json::json;
 use sessile::admin::LeaveOut;
 
 use crate::command::{DONE, Done, LOOK};
-use crate::failure::Failure;
+use crate::drafts::Draft;
+use crate::failure::{Failure, io_kind};
 use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
@@ -25,25 +26,22 @@ pub(super) fn run(
         inspector.export(to, with_content, leave_out, &mut |it| meter.step(it))
     };
     let report = match archive.filter(|path| path.as_os_str() != "-") {
-        // Whoever reads it has gone: nothing is wrong here.
-        None => write(out).map_err(|error| match io_kind(&error) {
-            Some(kind) => Failure::from(io::Error::from(kind)),
-            None => error.into(),
+        // A failed write is an I/O failure; `Failure` is silent about a closed pipe.
+        None => write(out).map_err(|error| match (&error, io_kind(&error)) {
+            (sessile::Error::Io { action: "write", .. }, Some(kind)) => {
+                Failure::from(io::Error::from(kind))
+            }
+            _ => error.into(),
         })?,
         Some(archive) => {
             let failed = |error: io::Error| {
-                Failure::new(format!("could not write {}", archive.display()))
-                    .because(error.to_string())
+                Failure::of_file(format!("could not write {}", archive.display()), &error)
             };
-            // It gets its name once it is whole, and is gone if it is not; nobody else may read it.
-            let folder = archive.parent().filter(|it| !it.as_os_str().is_empty());
-            let file = tempfile::Builder::new()
-                .prefix(".sessile-export-")
-                .tempfile_in(folder.unwrap_or(Path::new(".")))
-                .map_err(failed)?;
-            let report = write(&mut BufWriter::new(&file))?;
-            file.as_file().sync_all().map_err(failed)?;
-            file.persist_noclobber(archive).map_err(|error| failed(error.error))?;
+            ensure_free(archive).map_err(failed)?;
+            let draft = Draft::beside(archive).map_err(failed)?;
+            let report = write(&mut BufWriter::new(draft.file()))?;
+            draft.file().sync_all().map_err(failed)?;
+            draft.name(archive).map_err(failed)?;
             let text =
                 format!("{} in {}", output::sessions(report.sessions), output::path(archive));
             let value = json!({
@@ -59,13 +57,17 @@ pub(super) fn run(
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {
-            output::warn(format!("{count} damaged records are not in it; see `sessile check`"));
+            let records = output::counted(count, "damaged record");
+            output::warn(format!("{records} left out; see `sessile check`"));
             Ok(LOOK)
         }
     }
 }
 
-fn io_kind(error: &sessile::Error) -> Option<io::ErrorKind> {
-    let sessile::Error::Io { action: "write", source, .. } = error else { return None };
-    source.downcast_ref::<io::Error>().map(io::Error::kind)
+/// Refuses an archive whose name is taken before the store is read.
+fn ensure_free(archive: &Path) -> io::Result<()> {
+    match archive.symlink_metadata() {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => Ok(()),
+    }
 }

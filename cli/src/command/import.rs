@@ -1,10 +1,12 @@
-//! An archive into a store.
+//! Reading an archive into a store.
 
 use std::fs::File;
+use std::io::Seek;
 use std::path::Path;
 
 use serde_json::json;
-use sessile::admin::ImportOptions;
+use sessile::Error;
+use sessile::admin::{ImportOptions, verify_archive};
 
 use crate::command::{DONE, Done, LOOK};
 use crate::failure::Failure;
@@ -20,12 +22,28 @@ pub(super) fn run(
     out: &mut Output,
 ) -> Done {
     let mut file = File::open(archive).map_err(|error| {
-        Failure::new(format!("could not open {}", archive.display())).because(error.to_string())
+        Failure::of_file(format!("could not open {}", archive.display()), &error)
     })?;
+    // A pipe is refused before anything is created: the archive is read twice.
+    file.rewind().map_err(|error| {
+        Failure::of_file(format!("could not read {} twice", archive.display()), &error)
+    })?;
+    let mut meter = Meter::new("import: lines verified", out.quiet);
+    let total = match verify_archive(&mut file, &mut |it| meter.step(it)) {
+        Ok(sessions) => Some(sessions),
+        // The header is sound, and so are the lines before the fault.
+        Err(Error::InvalidArchive { line: 2.., .. }) if partial => None,
+        Err(error) => return Err(refused(error)),
+    };
+    drop(meter);
     let inspector = target::open_to_fill(path, create)?;
     let mut meter = Meter::new("import", out.quiet);
-    let options = ImportOptions::default().partial(partial);
-    let report = inspector.import(&mut file, &options, &mut |it| meter.step(it))?;
+    // The archive is verified already.
+    let options = ImportOptions::default().partial(true);
+    let report = inspector.import(&mut file, &options, &mut |mut progress| {
+        progress.total = progress.total.or(total);
+        meter.step(progress)
+    })?;
     drop(meter);
     inspector.close()?;
     let differing: Vec<_> = report.differing.first().iter().map(ToString::to_string).collect();
@@ -38,7 +56,7 @@ pub(super) fn run(
         "fault": report.fault.as_ref().map(ToString::to_string),
     });
     let text = format!(
-        "{} imported, {} there already, {} expired, {} that differ left as they are",
+        "{} imported, {} there already, {} expired, {} different and not changed",
         output::sessions(report.imported),
         report.already_there,
         report.expired,
@@ -49,7 +67,19 @@ pub(super) fn run(
         output::warn(format!("only a part was imported: {fault}"));
     }
     if !differing.is_empty() {
-        output::warn(format!("these differ: {}", differing.join(" ")));
+        output::warn(format!("sessions that differ: {}", differing.join(" ")));
     }
     Ok(if report.fault.is_none() && differing.is_empty() { DONE } else { LOOK })
+}
+
+/// The failure of the verification. No session stands before a fault of the header.
+fn refused(error: Error) -> Failure {
+    let has_sessions = matches!(error, Error::InvalidArchive { line: 3.., .. });
+    let failure = Failure::from(error);
+    match has_sessions {
+        true => {
+            failure.hint("nothing was changed; `--partial` imports the sessions before the fault")
+        }
+        false => failure,
+    }
 }

@@ -1,8 +1,7 @@
-//! The sessions of a store, or its users.
+//! Listing the sessions of a store, or its users.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use comfy_table::{Table, presets};
@@ -11,14 +10,15 @@ use sessile::admin::StoredSession;
 use sessile::{Error, Inspector, SessionKey, UserId};
 
 use crate::arguments::List;
-use crate::command::show::{content_as_json, content_as_text};
+use crate::command::show::{content_as_hex, content_as_json, content_as_text};
 use crate::command::{DONE, Done, LOOK};
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::{progress, target, when};
+use crate::progress::{Meter, ensure_not_interrupted};
+use crate::{target, when};
 
-/// The latest activity first; of one moment by key. Its order is that of the heap, whose greatest
-/// element is the first to go.
+/// A session's place in the list: latest activity first, then by key. The heap drops the greatest
+/// place, which is the last of the list.
 type Place = (Reverse<SystemTime>, SessionKey);
 
 pub(super) fn run(list: &List, out: &mut Output) -> Done {
@@ -28,10 +28,11 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
         inspector.close()?;
         return Ok(DONE);
     }
-    let (places, damaged) = chosen(&inspector, list)?;
+    let (places, damaged) = chosen(&inspector, list, out.quiet)?;
     let mut table = new_table(&["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"]);
     for (_, key) in &places {
-        // It was there a moment ago, and nobody else has the file.
+        ensure_not_interrupted()?;
+        // The program that has the store open may have ended the session since.
         let Some(session) = inspector.session(key)? else { continue };
         match out.json {
             true => out.document(&as_json(&session, list.content, out))?,
@@ -47,19 +48,20 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
     match damaged {
         0 => Ok(DONE),
         damaged => {
-            output::warn(format!("{damaged} damaged records are left out; see `sessile check`"));
+            let records = output::counted(damaged, "damaged record");
+            output::warn(format!("{records} left out; see `sessile check`"));
             Ok(LOOK)
         }
     }
 }
 
-/// Which sessions are listed, in their order, and how many records are damaged. No more are kept in
-/// memory than are listed.
-fn chosen(inspector: &Inspector, list: &List) -> Result<(Vec<Place>, u64), Failure> {
+/// The sessions to list, in their order, and the number of damaged records. Memory holds no more
+/// sessions than the list has.
+fn chosen(inspector: &Inspector, list: &List, quiet: bool) -> Result<(Vec<Place>, u64), Failure> {
     let after = match &list.after {
         Some(key) => match inspector.session(key)? {
             Some(session) => Some((Reverse(session.last_active()), *key)),
-            None => return Err(Failure::new(format!("there is no session {key} to begin after"))),
+            None => return Err(Failure::new(format!("`--after`: there is no session {key}"))),
         },
         None => None,
     };
@@ -73,6 +75,7 @@ fn chosen(inspector: &Inspector, list: &List) -> Result<(Vec<Place>, u64), Failu
     };
     let mut heap = BinaryHeap::new();
     let mut damaged = 0;
+    let mut meter = Meter::new("list", quiet);
     let mut visit = |session: sessile::Result<StoredSession>| {
         match session {
             Ok(session) if wanted(&session) => {
@@ -88,27 +91,25 @@ fn chosen(inspector: &Inspector, list: &List) -> Result<(Vec<Place>, u64), Failu
             Err(Error::DamagedRecord { .. }) => damaged += 1,
             Err(error) => return Err(error),
         }
-        Ok(match progress::is_interrupted() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })
+        Ok(meter.count())
     };
     match &list.user {
         Some(user) => inspector.sessions_of(user.clone(), &mut visit)?,
         None => inspector.sessions(None, &mut visit)?,
     }
-    match progress::is_interrupted() {
-        true => Err(Failure::interrupted()),
-        false => Ok((heap.into_sorted_vec(), damaged)),
-    }
+    ensure_not_interrupted()?;
+    Ok((heap.into_sorted_vec(), damaged))
 }
 
 fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Result<(), Failure> {
     let mut users: Vec<(Reverse<u64>, UserId)> = Vec::new();
+    let mut meter = Meter::new("list: users", out.quiet);
     inspector.users(&mut |user, sessions| {
         users.push((Reverse(sessions), user));
-        Ok(ControlFlow::Continue(()))
+        Ok(meter.count())
     })?;
+    drop(meter);
+    ensure_not_interrupted()?;
     users.sort();
     users.truncate(limit.unwrap_or(usize::MAX));
     let mut table = new_table(&["USER", "SESSIONS"]);
@@ -147,7 +148,7 @@ fn row(session: &StoredSession, with_content: bool, out: &Output) -> Vec<String>
     ]
 }
 
-/// What `list --json` and `show --json` print of a session.
+/// A session as `list --json` and `show --json` print it.
 pub(super) fn as_json(
     session: &StoredSession,
     with_content: bool,
@@ -171,6 +172,7 @@ pub(super) fn as_json(
     });
     if let (true, Some(fields)) = (with_content, value.as_object_mut()) {
         fields.insert("content".into(), content_as_json(session));
+        fields.insert("content_hex".into(), content_as_hex(session).into());
     }
     value
 }

@@ -1,4 +1,4 @@
-//! The verbs, one file each. A verb answers with its exit code.
+//! The verbs, one file each. A verb returns its exit code.
 
 mod backup;
 mod check;
@@ -14,7 +14,6 @@ mod salvage;
 mod show;
 mod stats;
 mod sweep;
-#[cfg(unix)]
 mod watch;
 
 use std::path::Path;
@@ -26,9 +25,9 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::target;
 
-/// Done.
+/// The verb is done.
 const DONE: u8 = 0;
-/// Done, and something needs a look.
+/// The verb is done and found something to look at.
 const LOOK: u8 = 1;
 
 type Done = Result<u8, Failure>;
@@ -62,19 +61,19 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
             import::run(archive, target, *create, *partial, output)
         }
         Command::Copy { from, to, create, exact } => copy::run(from, to, *create, *exact, output),
-        #[cfg(unix)]
         Command::Watch { target } => watch::run(target, output),
         Command::Completions { shell } => completions::completions(*shell, output),
-        Command::Man => completions::man(output),
+        Command::Man { folder } => completions::man(folder.as_deref(), output),
     }
 }
 
-/// No session has this key. The target is not named: it may be a URL with a password.
+/// No session has this key. The text leaves the target out, which may be a URL with a password.
 fn missing(key: &SessionKey) -> Failure {
     Failure::new(format!("there is no session {key}")).hint("`sessile list` shows the keys")
 }
 
-/// What can only be a file: a URL there is a mistake, and may hold a password.
+/// The arguments that must be files. A URL in their place may hold a password, so it is refused
+/// before any message shows it.
 fn files_of(command: &Command) -> Vec<&Path> {
     match command {
         Command::Compact { target } => vec![target],
@@ -82,6 +81,7 @@ fn files_of(command: &Command) -> Vec<&Path> {
         Command::Backup { file, .. } => vec![file],
         Command::Restore { backup, file, .. } => vec![backup, file],
         Command::Import { archive, .. } => vec![archive],
+        Command::Man { folder: Some(folder) } => vec![folder],
         Command::Export { archive: Some(archive), .. } => vec![archive],
         _ => Vec::new(),
     }

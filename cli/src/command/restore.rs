@@ -1,11 +1,13 @@
-//! A store out of a backup.
+//! Making a store from a backup.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use sessile::admin::{LeaveOut, restore};
 
 use crate::command::Done;
 use crate::command::backup::told;
+use crate::failure::io_kind;
 use crate::output::Output;
 use crate::progress::Meter;
 use crate::target;
@@ -21,10 +23,10 @@ pub(super) fn run(
     let restored = restore(backup, file, replace, leave_out, &mut |it| meter.step(it));
     drop(meter);
     let report = restored.map_err(|error| {
-        let exists = !replace && file.exists();
-        let failure = target::explained(error, file);
+        let exists = !replace && io_kind(&error) == Some(ErrorKind::AlreadyExists);
+        let failure = target::explained(error);
         match exists {
-            true => failure.hint("`--replace` puts it in the place of the store that is there"),
+            true => failure.hint("`--replace` replaces the store that is there"),
             false => failure,
         }
     })?;

@@ -1,6 +1,6 @@
 //! Ending sessions.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use sessile::{Error, Inspector, SessionKey, UserId};
@@ -9,15 +9,18 @@ use crate::arguments::Revoke;
 use crate::command::{DONE, Done, LOOK, missing};
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::progress::{ensure_not_interrupted, flow, is_interrupted};
 use crate::target;
 
 pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     let inspector = target::open(&revoke.target)?;
     let whom = &revoke.whom;
-    // Where it is by keys, those are the sessions that end, and no others.
-    let keys = match (&whom.idle_for, whom.keys.is_empty()) {
+    // A key may be named twice, and is of one session.
+    let named: BTreeSet<_> = whom.keys.iter().copied().collect();
+    // With keys or `--idle-for`, the sessions that end are chosen here.
+    let keys = match (&whom.idle_for, named.is_empty()) {
         (Some(least), _) => Some(idle_for(&inspector, *least)?),
-        (None, false) => Some(live(&inspector, &whom.keys)?),
+        (None, false) => Some(live(&inspector, &named)?),
         (None, true) => None,
     };
     let expected = match &keys {
@@ -31,19 +34,24 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         return Ok(DONE);
     }
     if !revoke.yes && expected > 0 {
-        match output::ask(&format!("End {}?", output::sessions(expected))) {
+        match output::ask(&format!("End {}?", output::sessions(expected)))? {
             Some(true) => {}
-            Some(false) => return Err(Failure::new("nothing was ended")),
+            Some(false) => return Err(Failure::new("no session was ended")),
             None => {
-                return Err(Failure::new("nothing was ended: there is no terminal to ask on")
-                    .hint("`--yes` does not ask, `--dry-run` only counts"));
+                return Err(Failure::new("no session was ended: there is no terminal to ask on")
+                    .hint("`--yes` skips the question; `--dry-run` only counts"));
             }
         }
     }
+    ensure_not_interrupted()?;
     let ended = match (&keys, &whom.user, &whom.all_but) {
         (Some(keys), ..) => {
             let mut ended = 0;
             for key in keys {
+                if is_interrupted() {
+                    let some = format!("{} of {expected} ended", output::sessions(ended));
+                    return Err(Failure::interrupted().because(some));
+                }
                 ended += u64::from(inspector.revoke(key)?);
             }
             ended
@@ -54,20 +62,21 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     };
     inspector.close()?;
     out.either(&json!({ "ended": ended }), format!("{} ended", output::sessions(ended)))?;
-    let all_named = whom.keys.is_empty() || ended == whom.keys.len() as u64;
+    let all_named = named.is_empty() || ended == named.len() as u64;
     if !all_named {
-        output::warn("some of the keys are those of no live session");
+        output::warn("some of the keys belong to no live session");
     }
     Ok(if all_named { DONE } else { LOOK })
 }
 
-fn live(inspector: &Inspector, keys: &[SessionKey]) -> Result<Vec<SessionKey>, Failure> {
+fn live(inspector: &Inspector, keys: &BTreeSet<SessionKey>) -> Result<Vec<SessionKey>, Failure> {
     let mut live = Vec::new();
     for key in keys {
+        ensure_not_interrupted()?;
         match inspector.session(key) {
             Ok(Some(session)) if !session.is_expired() => live.push(*key),
             Ok(_) => {}
-            // Nobody can use it, and this is how it goes.
+            // Nobody can use a damaged record, and `revoke` is how it is removed.
             Err(Error::DamagedRecord { .. }) => live.push(*key),
             Err(error) => return Err(error.into()),
         }
@@ -89,8 +98,9 @@ fn idle_for(inspector: &Inspector, least: std::time::Duration) -> Result<Vec<Ses
             Ok(_) | Err(Error::DamagedRecord { .. }) => {}
             Err(error) => return Err(error),
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(flow())
     })?;
+    ensure_not_interrupted()?;
     Ok(keys)
 }
 
@@ -106,7 +116,7 @@ fn count(inspector: &Inspector, revoke: &Revoke) -> Result<u64, Failure> {
     }
     match &whom.user {
         Some(user) => sessions_of(inspector, user),
-        None => Ok(inspector.overview()?.sessions),
+        None => Ok(inspector.overview_with(&mut |_| flow())?.sessions),
     }
 }
 
@@ -114,7 +124,8 @@ fn sessions_of(inspector: &Inspector, user: &UserId) -> Result<u64, Failure> {
     let mut count = 0;
     inspector.sessions_of(user.clone(), &mut |session| {
         count += u64::from(session.is_ok_and(|session| !session.is_expired()));
-        Ok(ControlFlow::Continue(()))
+        Ok(flow())
     })?;
+    ensure_not_interrupted()?;
     Ok(count)
 }

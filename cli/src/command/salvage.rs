@@ -1,11 +1,12 @@
-//! Copying what is readable of a damaged file.
+//! Copying the readable sessions of a damaged file.
 
 use std::path::Path;
 
 use serde_json::json;
-use sessile::Salvage;
+use sessile::{Error, Salvage};
 
 use crate::command::{DONE, Done, LOOK};
+use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
@@ -15,7 +16,13 @@ pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Out
     let salvage = Salvage::new().include_stale(include_stale);
     let salvaged = salvage.run_with(damaged, new, |it| meter.salvage(it));
     drop(meter);
-    let report = salvaged.map_err(|error| target::explained(error, damaged))?;
+    let report = salvaged.map_err(|error| match error {
+        // The usual hint is this verb.
+        Error::DamagedFile { .. } | Error::NotASessionStore { .. } => {
+            Failure::from(error).hint("nothing can be read from it: restore a backup")
+        }
+        error => target::explained(error),
+    })?;
     if out.json {
         let lost: Vec<_> = report.lost.iter().map(ToString::to_string).collect();
         out.document(&json!({
@@ -35,14 +42,20 @@ pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Out
             out.line(format!("  {key}"))?;
         }
         out.line(format!("{} stale", report.stale))?;
-        out.line(format!("{} damaged records", report.damaged_records))?;
-        out.line(format!("{} unreadable pages", report.unreadable_pages))?;
+        out.line(output::counted(report.damaged_records, "damaged record"))?;
+        out.line(output::counted(report.unreadable_pages, "unreadable page"))?;
     }
     if report.kept == 0 {
         output::warn("NOTHING was kept: the new file holds no session");
     }
     if !report.has_metadata {
-        output::warn("the timeouts, the time of creation and the content's name are lost");
+        output::warn("the store's timeouts, creation time and content name are lost");
+    }
+    if report.stale > 0 && !report.opened {
+        output::warn(match include_stale {
+            true => "stale sessions are in the new file: some of them may have ended",
+            false => "stale sessions are not in the new file: some of them may be live",
+        });
     }
     let whole = report.kept > 0
         && report.has_metadata

@@ -1,4 +1,4 @@
-//! One session, with what can be told of its content.
+//! Showing one session and its content.
 
 use std::path::Path;
 
@@ -44,19 +44,25 @@ pub(super) fn run(path: &Path, key: &SessionKey, out: &mut Output) -> Done {
     Ok(DONE)
 }
 
-/// Where the content describes itself; else null, as what it means is the program's own affair.
+/// The content as JSON if its encoding is self-describing; else null, as only the program can
+/// decode it. Then [`content_as_hex`] has its bytes.
 pub(super) fn content_as_json(session: &StoredSession) -> Value {
     let json = session.json().map(|json| serde_json::from_str(&json));
     json.and_then(Result::ok).unwrap_or(Value::Null)
 }
 
+/// The bytes of content that only the program can decode.
+pub(super) fn content_as_hex(session: &StoredSession) -> Option<String> {
+    let is_opaque = session.json().is_none();
+    is_opaque.then(|| session.content().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 pub(super) fn content_as_text(session: &StoredSession) -> String {
-    match session.json() {
-        Some(json) => output::plain(&json),
-        None => {
-            let bytes = session.content();
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{}: {hex}", output::bytes(bytes.len() as u64))
+    match (session.json(), content_as_hex(session)) {
+        (Some(json), _) => output::plain(&json),
+        (None, hex) => {
+            let len = output::bytes(session.content().len() as u64);
+            format!("{len}: {}", hex.unwrap_or_default())
         }
     }
 }

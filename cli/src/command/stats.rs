@@ -1,4 +1,4 @@
-//! Numbers about a store.
+//! The counts, sizes, ages and timeouts of a store.
 
 use std::path::Path;
 
@@ -8,13 +8,16 @@ use sessile::admin::{Histogram, Overview};
 use crate::command::{DONE, Done, LOOK};
 use crate::failure::Failure;
 use crate::output::{self, Output};
+use crate::progress::Meter;
 use crate::{target, when};
 
 const BAR: usize = 40;
 
 pub(super) fn run(path: &Path, out: &mut Output) -> Done {
     let inspector = target::open(path)?;
-    let overview = inspector.overview()?;
+    let mut meter = Meter::new("stats", out.quiet);
+    let overview = inspector.overview_with(&mut |it| meter.step(it))?;
+    drop(meter);
     let program = inspector.program()?;
     inspector.close()?;
     if out.json {
@@ -54,6 +57,10 @@ fn document(overview: &Overview, out: &Output) -> serde_json::Value {
         "time_left_ms": buckets(&overview.time_left),
         "content_bytes": buckets(&overview.content_len),
         "file_bytes": overview.file_bytes,
+        "live_bytes": overview.live_bytes,
+        "log_bytes": overview.log_bytes,
+        "log_used_bytes": overview.log_used_bytes,
+        "format": overview.format,
         "pending_touches": overview.pending_touches,
         "content_name": overview.content_name,
         "created_at": time(overview.created_at),
@@ -61,7 +68,7 @@ fn document(overview: &Overview, out: &Output) -> serde_json::Value {
     })
 }
 
-/// The numbers of a running program: [`sessile::Stats`], field by field.
+/// Prints the [`sessile::Stats`] of a running program, field by field.
 fn of_program(program: Option<&Value>, out: &mut Output) -> Result<(), Failure> {
     let Some(fields) = program.and_then(Value::as_object) else { return Ok(()) };
     out.line("\nthe program, since it opened the store")?;
@@ -79,6 +86,9 @@ fn text(overview: &Overview, out: &mut Output) -> Result<(), Failure> {
         let (inactivity, absolute) = (length(timeouts.inactivity()), length(timeouts.absolute()));
         format!("{inactivity} of inactivity, {absolute} in all")
     });
+    let in_use = |bytes| format!("{} when it was opened", output::bytes(bytes));
+    let used = output::bytes(overview.log_used_bytes.unwrap_or(0));
+    let log = |bytes| format!("{}, {used} in use", output::bytes(bytes));
     let name = overview.content_name.as_deref().map_or("-".into(), output::plain);
     let rows = [
         ("sessions", overview.sessions.to_string()),
@@ -90,6 +100,10 @@ fn text(overview: &Overview, out: &mut Output) -> Result<(), Failure> {
         ("oldest", time(out, overview.oldest)),
         ("newest", time(out, overview.newest)),
         ("file", overview.file_bytes.map_or("-".into(), output::bytes)),
+        ("in use", overview.live_bytes.map_or("-".into(), in_use)),
+        ("log", overview.log_bytes.map_or("-".into(), log)),
+        ("format", overview.format.map_or("-".into(), |format| format.to_string())),
+        ("touches", format!("{} in memory only", overview.pending_touches)),
         ("created", time(out, overview.created_at)),
         ("content name", name),
         ("timeouts", timeouts),

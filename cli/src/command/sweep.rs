@@ -1,4 +1,4 @@
-//! Deleting what is expired.
+//! Deleting expired sessions.
 
 use std::path::Path;
 use std::time::Duration;

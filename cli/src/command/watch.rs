@@ -48,15 +48,15 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
         }
         return out.document(&event);
     }
-    let user = text.map(|text| Value::String(text).to_string()).or(number);
+    let user = text.map(|text| output::user(Some(&text.into()))).or(number);
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
     let told = match (text("event"), text("key")) {
         ("missed", _) => {
             format!("{} events were missed", event.get("events").unwrap_or(&Value::Null))
         }
-        ("note" | "cleared", _) => output::plain(text("text")),
+        ("note" | "cleared", _) => text("text").to_owned(),
         (name, key) => {
-            let user = user.map_or("-".into(), |user| output::plain(&user));
+            let user = user.unwrap_or_else(|| "-".into());
             let more = match name {
                 "regenerated" => format!(" was {}", text("old")),
                 _ => text("reason").to_owned(),
@@ -64,5 +64,6 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
             format!("{name:<12} {key} {user} {more}").trim_end().to_owned()
         }
     };
-    out.line(format!("{now} {told}"))
+    // Whoever answers behind the socket writes these texts.
+    out.line(output::plain(&format!("{now} {told}")))
 }

@@ -1,13 +1,24 @@
-//! An actix-web server over sessile's own API: an extractor, a login, a counter that loses nothing.
+//! An actix-web server over sessile's own API: an extractor, a login, an exact counter.
 //!
 //! ```text
-//! cargo run --manifest-path examples/actix/Cargo.toml     # http://127.0.0.1:8082, sessions.redb
+//! $ cargo run --manifest-path examples/actix/Cargo.toml
+//! http://127.0.0.1:8082
+//! $ curl -i http://127.0.0.1:8082/
+//! HTTP/1.1 303 See Other
+//! location: /login
+//! $ curl -i http://127.0.0.1:8082/login
+//! HTTP/1.1 200 OK
+//! set-cookie: actix_session=…; HttpOnly; SameSite=Lax; Path=/
 //! ```
 //!
-//! Reads are in place, since the store is a file: from memory they take about a microsecond. Writes
+//! The headers and the page are left out that a program does not look at. The sessions are in
+//! `actix.redb`, in the current folder. `-- 8181` at the end of the command is another port.
+//!
+//! The store is a file, so reads run in place: from memory they take about a microsecond. Writes
 //! wait for the disk, so each goes through `web::block`.
 
 use std::future::{Ready, ready};
+use std::path::Path;
 use std::{fmt, io};
 
 use actix_web::dev::Payload;
@@ -37,9 +48,18 @@ impl Site {
     ) -> sessile::Result<Data<Self>> {
         Ok(Data::new(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) }))
     }
+
+    /// The names are this program's alone: a browser sends a host's cookies to every port, and
+    /// another program may run in the same folder.
+    fn open(path: impl AsRef<Path>) -> sessile::Result<Data<Self>> {
+        let store = SessionStore::builder().content_name("example.actix").open(path)?;
+        // The prefix `__Host-` needs TLS. Behind TLS, use `SessionCookie::default()`.
+        let cookie = SessionCookie::builder().name("actix_session").secure(false).build()?;
+        Self::new(store, cookie)
+    }
 }
 
-/// What a client is answered when something fails. Details go to the log.
+/// A failure and the answer to the client. Details go to the log.
 #[derive(Debug)]
 enum Failure {
     NotSignedIn,
@@ -62,6 +82,10 @@ impl ResponseError for Failure {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::NotSignedIn | Self::Store(Error::Gone { .. }) => StatusCode::SEE_OTHER,
+            // A login gives the client a new session, and ends this one.
+            Self::Store(Error::ContentMismatch { .. } | Error::DamagedRecord { .. }) => {
+                StatusCode::SEE_OTHER
+            }
             Self::Forged => StatusCode::FORBIDDEN,
             Self::Store(Error::Conflict { .. }) => StatusCode::CONFLICT,
             Self::Blocking | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,7 +94,7 @@ impl ResponseError for Failure {
 
     fn error_response(&self) -> HttpResponse {
         if let Self::Store(error) = self {
-            // No error has an id in its text.
+            // No error text contains a session id.
             eprintln!("the store: {error}");
         }
         let mut response = HttpResponse::build(self.status_code());
@@ -87,7 +111,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs what waits for the disk on a thread that may wait.
+/// Runs a write, which waits for the disk, on a blocking thread.
 async fn on_disk<T: Send + 'static>(
     site: &Data<Site>,
     act: impl FnOnce(&SessionStore<Json<Visits>>) -> sessile::Result<T> + Send + 'static,
@@ -97,7 +121,8 @@ async fn on_disk<T: Send + 'static>(
     Ok(outcome.map_err(|_| Failure::Blocking)??)
 }
 
-/// The session of the request, its life extended; without one, the login page.
+/// The session of the request, with its lifetime extended. Without a session, the client gets the
+/// login page.
 struct SignedIn(Session<Json<Visits>>);
 
 impl FromRequest for SignedIn {
@@ -138,7 +163,7 @@ struct Login {
     name: String,
 }
 
-/// A server of your own checks a password here; `examples/login.rs` shows how.
+/// Your own server checks a password here; `examples/login.rs` shows how.
 async fn log_in(
     site: Data<Site>,
     request: HttpRequest,
@@ -152,7 +177,7 @@ async fn log_in(
     let content = Json(Visits { count: 0 });
     let session = on_disk(&site, move |store| {
         let session = store.create_with(content, &options)?;
-        // Whoever was logged in here is not any more. An id without a session costs no commit.
+        // Ends an earlier login of this browser. An id without a session costs no commit.
         store.destroy(&before)?;
         Ok(session)
     });
@@ -167,7 +192,7 @@ async fn log_in(
 async fn home(site: Data<Site>, SignedIn(session): SignedIn) -> Result<HttpResponse, Failure> {
     let count = session.content().count + 1;
     let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
-    // Two tabs may load at once: `modify` counts both.
+    // Two tabs may load concurrently: `modify` counts both.
     on_disk(&site, move |store| {
         store.modify(session.id(), |session| session.content_mut().count += 1).map(drop)
     })
@@ -208,17 +233,14 @@ fn routes(config: &mut ServiceConfig) {
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
-    let open = || {
-        // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
-        let cookie = SessionCookie::builder().name("session").secure(false).build()?;
-        Site::new(SessionStore::open("sessions.redb")?, cookie)
-    };
-    let site = open().map_err(io::Error::other)?;
-    println!("http://127.0.0.1:8082");
-    HttpServer::new(move || App::new().app_data(site.clone()).configure(routes))
-        .bind("127.0.0.1:8082")?
-        .run()
-        .await
+    let port = std::env::args().nth(1).unwrap_or("8082".into());
+    let site = Site::open("actix.redb").map_err(io::Error::other)?;
+    let server = HttpServer::new(move || App::new().app_data(site.clone()).configure(routes))
+        .bind(format!("127.0.0.1:{port}"))?;
+    for address in server.addrs() {
+        println!("http://{address}");
+    }
+    server.run().await
 }
 
 #[cfg(test)]
@@ -287,6 +309,24 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_session_of_another_programs_content_is_a_login_to_make_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actix.redb");
+        let other = SessionStore::<u32>::open(&path).unwrap();
+        let id = other.create(7).unwrap().id().clone();
+        other.close().unwrap();
+
+        let site = Site::open(&path).unwrap();
+        let cookie = format!("actix_session={}", id.encode());
+        assert_eq!(send!(site, page("/", &cookie)).0, 303);
+        let (_, _, login) = send!(site, page("/login", &cookie));
+        let fields = format!("token={}&name=ann", token_in(&login));
+        let (_, ann, _) = send!(site, form("/login", &cookie, fields));
+        assert_eq!(send!(site, page("/", &ann.unwrap())).0, 200);
+        assert_eq!(site.store.len().unwrap(), 1, "the login has ended the other session");
+    }
+
+    #[actix_web::test]
     async fn a_login_on_top_of_another_ends_that_one() {
         let site = site();
         let (_, visitor, login) = send!(site, page("/login", "a=b"));
@@ -295,7 +335,7 @@ mod tests {
         let ann = ann.unwrap();
         let (_, _, login) = send!(site, page("/login", &ann));
         assert_eq!(send!(site, form("/login", &ann, "token=x&name=bob".into())).0, 403);
-        assert_eq!(send!(site, page("/", &ann)).0, 200, "a form that is forged ends nothing");
+        assert_eq!(send!(site, page("/", &ann)).0, 200, "a forged form ends no session");
 
         let fields = format!("token={}&name=bob", token_in(&login));
         let (_, bob, _) = send!(site, form("/login", &ann, fields));

@@ -1,5 +1,5 @@
-//! What a client is answered when something fails. Details go to the log, and no text here or there
-//! has an id.
+//! Failures and the answers to the client. Details go to the log. No answer and no log line
+//! contains a session id.
 
 use std::error::Error as _;
 
@@ -12,7 +12,7 @@ use crate::Notes;
 #[derive(Debug)]
 pub(crate) enum Failure {
     NotSignedIn,
-    /// The form is another site's, or too old.
+    /// The form is from another site, or too old.
     Forged,
     Panicked,
     Store(Error),
@@ -27,26 +27,35 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            // A request from before the logout, too.
+            // `Gone`: the session ended while the request was in flight.
             Self::NotSignedIn | Self::Store(Error::Gone { .. }) => {
+                Redirect::to("/login").into_response()
+            }
+            // A login gives the client a new session, and ends this one.
+            Self::Store(error @ (Error::ContentMismatch { .. } | Error::DamagedRecord { .. })) => {
+                log(&error);
                 Redirect::to("/login").into_response()
             }
             Self::Forged => (StatusCode::FORBIDDEN, "load the form again").into_response(),
             Self::Store(Error::Conflict { .. }) => {
-                (StatusCode::CONFLICT, "something else was saved meanwhile: try again")
+                (StatusCode::CONFLICT, "another request changed the session: try again")
                     .into_response()
             }
             Self::Store(
                 Error::InvalidKey { .. } | Error::TooLarge { .. } | Error::InvalidUser { .. },
             ) => StatusCode::BAD_REQUEST.into_response(),
             Self::Store(error) => {
-                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                eprintln!("the store: {error}{cause}");
+                log(&error);
                 StatusCode::SERVICE_UNAVAILABLE.into_response()
             }
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
+}
+
+fn log(error: &Error) {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    eprintln!("the store: {error}{cause}");
 }
 
 /// Refuses a form that does not have the session's own token.

@@ -1,17 +1,27 @@
 //! An axum server over sessile's own API: an extractor, a login, a list of devices.
 //!
 //! ```text
-//! cargo run --manifest-path examples/axum/Cargo.toml     # http://127.0.0.1:8081, sessions.redb
+//! $ cargo run --manifest-path examples/axum/Cargo.toml
+//! http://127.0.0.1:8081
+//! $ curl -i http://127.0.0.1:8081/
+//! HTTP/1.1 303 See Other
+//! location: /login
+//! $ curl -i http://127.0.0.1:8081/login
+//! HTTP/1.1 200 OK
+//! set-cookie: axum_session=…; HttpOnly; SameSite=Lax; Path=/
 //! ```
+//!
+//! The headers and the page are left out that a program does not look at. The sessions are in
+//! `axum.redb`, in the current folder. `-- 8181` at the end of the command is another port.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `main.rs` | the server, its state and its routes |
 //! | `signed_in.rs` | the extractor: the session of a request, or the login page |
-//! | `failure.rs` | what a client is answered when something fails |
+//! | `failure.rs` | failures and the answers to the client |
 //! | `pages.rs` | HTML |
 //!
-//! Reads are in place, since the store is a file: from memory they take about a microsecond. Writes
+//! The store is a file, so reads run in place: from memory they take about a microsecond. Writes
 //! wait for the disk, so each runs on a thread of tokio's blocking pool.
 
 mod failure;
@@ -22,6 +32,7 @@ mod tests;
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
@@ -58,9 +69,18 @@ impl Site {
     fn new(store: SessionStore<Json<Notes>>, cookie: SessionCookie) -> sessile::Result<App> {
         Ok(Arc::new(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) }))
     }
+
+    /// The names are this program's alone: a browser sends a host's cookies to every port, and
+    /// another program may run in the same folder.
+    fn open(path: impl AsRef<Path>) -> sessile::Result<App> {
+        let store = SessionStore::builder().content_name("example.axum").open(path)?;
+        // The prefix `__Host-` needs TLS. Behind TLS, use `SessionCookie::default()`.
+        let cookie = SessionCookie::builder().name("axum_session").secure(false).build()?;
+        Self::new(store, cookie)
+    }
 }
 
-/// Runs what waits for the disk on a thread that may wait.
+/// Runs a write, which waits for the disk, on a blocking thread.
 async fn on_disk<T: Send + 'static>(
     app: &App,
     act: impl FnOnce(&SessionStore<Json<Notes>>) -> sessile::Result<T> + Send + 'static,
@@ -89,8 +109,8 @@ struct Login {
     name: String,
 }
 
-/// A server of your own checks a password here; `examples/login.rs` shows how. The address is that
-/// of the connection; behind a proxy it is in a header of the proxy's.
+/// Your own server checks a password here; `examples/login.rs` shows how. The address is the
+/// connection's; behind a proxy, take the address from the proxy's header.
 async fn log_in(
     State(app): State<App>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
@@ -108,7 +128,7 @@ async fn log_in(
     let content = Json(Notes { browser, address, notes: Vec::new() });
     let session = on_disk(&app, move |store| {
         let session = store.create_with(content, &options)?;
-        // Whoever was logged in here is not any more. An id without a session costs no commit.
+        // Ends an earlier login of this browser. An id without a session costs no commit.
         store.destroy(&before)?;
         Ok(session)
     });
@@ -127,7 +147,7 @@ struct NewNote {
     note: String,
 }
 
-/// Of two notes at once the second is a `Conflict`, answered with 409, and no note is lost.
+/// Of two concurrent notes the second gets a `Conflict`, answered with 409. No note is lost.
 async fn add_note(
     State(app): State<App>,
     SignedIn(mut session): SignedIn,
@@ -194,12 +214,10 @@ fn routes(app: App) -> Router {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let store = SessionStore::open("sessions.redb")?;
-    // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
-    let cookie = SessionCookie::builder().name("session").secure(false).build()?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8081").await?;
+    let port = std::env::args().nth(1).unwrap_or("8081".into());
+    let routes = routes(Site::open("axum.redb")?);
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("http://{}", listener.local_addr()?);
-    let routes = routes(Site::new(store, cookie)?);
     axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

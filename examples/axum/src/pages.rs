@@ -1,4 +1,4 @@
-//! HTML. Whatever comes from a client is escaped.
+//! HTML. Every text from a client is escaped.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -26,7 +26,7 @@ fn page(body: &str) -> String {
     format!("<!doctype html><meta charset=utf-8><title>Notes</title>{body}")
 }
 
-/// A form with one button, and the token that every form needs.
+/// A form with one button and the CSRF token that every form needs.
 fn form(action: &str, token: &str, fields: &str, button: &str) -> String {
     let token = escaped(token);
     format!(

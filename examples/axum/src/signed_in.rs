@@ -1,4 +1,4 @@
-//! The extractor: a handler that takes a [`SignedIn`] runs for a request with a session, and every
+//! The extractor: a handler that takes a [`SignedIn`] runs only for requests with a session. Every
 //! other request gets the login page.
 
 use axum::extract::FromRequestParts;
@@ -9,7 +9,7 @@ use sessile::{Json, Session};
 use crate::failure::Failure;
 use crate::{App, Notes};
 
-/// The session of the request, its life extended.
+/// The session of the request, with its lifetime extended.
 pub(crate) struct SignedIn(pub(crate) Session<Json<Notes>>);
 
 impl FromRequestParts<App> for SignedIn {
@@ -19,7 +19,7 @@ impl FromRequestParts<App> for SignedIn {
         let Some(id) = app.cookie.read(parts.headers.get_all(header::COOKIE)) else {
             return Err(Failure::NotSignedIn);
         };
-        // A read and a touch, both in memory: no need for another thread.
+        // A read and a touch in memory need no blocking thread.
         match app.store.read_and_extend(&id)? {
             Some(session) => Ok(Self(session)),
             None => Err(Failure::NotSignedIn),

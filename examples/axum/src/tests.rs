@@ -1,4 +1,4 @@
-//! The server as a browser meets it.
+//! The server as a browser sees it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test reports by panicking")]
 
@@ -18,7 +18,7 @@ impl Browser {
         Self { app: routes(Arc::clone(app)), cookie: String::new() }
     }
 
-    /// Sends a request and keeps the cookie that comes back: the status and the page.
+    /// Sends a request and keeps the cookie of the response. Returns the status and the page.
     async fn send(&mut self, method: &str, path: &str, form: &str) -> (StatusCode, String) {
         let request = Request::builder()
             .method(method)
@@ -88,7 +88,7 @@ async fn a_login_on_top_of_another_ends_that_one() {
     let token = browser.token("/login").await;
     let refused = browser.send("POST", "/login", "token=guess&name=bob").await;
     assert_eq!(refused.0, StatusCode::FORBIDDEN);
-    assert!(browser.is_logged_in().await, "a form that is forged ends nothing");
+    assert!(browser.is_logged_in().await, "a forged form ends no session");
 
     browser.send("POST", "/login", &format!("token={token}&name=bob")).await;
     assert!(browser.is_logged_in().await);
@@ -96,6 +96,25 @@ async fn a_login_on_top_of_another_ends_that_one() {
     browser.cookie = before;
     assert!(!browser.is_logged_in().await);
     assert_eq!(app.store.len().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_session_of_another_programs_content_is_a_login_to_make_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("axum.redb");
+    let other = SessionStore::<u32>::open(&path).unwrap();
+    let id = other.create(7).unwrap().id().clone();
+    other.close().unwrap();
+
+    let app = Site::open(&path).unwrap();
+    let mut browser = Browser::new(&app);
+    browser.cookie = format!("axum_session={}", id.encode());
+    let (status, _) = browser.send("GET", "/", "").await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let token = browser.token("/login").await;
+    browser.send("POST", "/login", &format!("token={token}&name=ann")).await;
+    assert!(browser.is_logged_in().await);
+    assert_eq!(app.store.len().unwrap(), 1, "the login has ended the other session");
 }
 
 #[tokio::test]

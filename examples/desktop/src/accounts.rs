@@ -1,8 +1,7 @@
-//! Who may log in: a stub of two. A program of your own asks its server, or has the user choose a
-//! password at the first start.
+//! A stub with two users. Your own program asks its server, or has the user choose a password at
+//! the first start.
 //!
-//! Invariant: no password is kept or shown, and a name that nobody has takes as long as a wrong
-//! password.
+//! Invariant: no password is kept or shown, and an unknown name takes as long as a wrong password.
 
 use std::fmt;
 
@@ -10,12 +9,12 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
 use zeroize::Zeroizing;
 
-/// A password on its way from the window: wiped from memory when dropped, and shown by nothing.
+/// A password on its way from the window. Dropping it wipes its memory, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes over what was typed.
+    /// Takes the typed text.
     #[must_use]
     pub fn new(typed: String) -> Self {
         Self(Zeroizing::new(typed))
@@ -28,7 +27,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Names, and what argon2 made of their passwords: "correct horse" and "battery staple".
+/// Names, and the argon2 hashes of their passwords: "correct horse" and "battery staple".
 const ACCOUNTS: [(&str, &str); 2] = [
     (
         "ann",
@@ -64,7 +63,7 @@ mod tests {
         assert!(is_right("ann", "correct horse"));
         assert!(is_right("bob", "battery staple"));
         assert!(!is_right("bob", "correct horse"));
-        assert!(!is_right("eve", "correct horse"), "the hash for strangers is somebody's");
+        assert!(!is_right("eve", "correct horse"), "the hash for unknown names is a user's");
         assert!(!is_right("ann", ""));
     }
 

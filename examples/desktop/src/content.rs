@@ -1,40 +1,40 @@
-//! What a session holds, and how release 2 reads what release 1 has stored.
+//! The content of a session, and how release 2 reads the content that release 1 has stored.
 //!
-//! Invariant: release 1's type stays as it was. Nobody is logged out by an update.
+//! Invariant: release 1's type never changes, so an update logs nobody out.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sessile::{Builder, SessionStore, StoredContent, Timeouts};
 
-/// The name of the content, in the file: another program's file is not opened by mistake.
+/// The content's name in the file, so that another program's file is not opened by mistake.
 pub const NAME: &str = "sessile's example desktop";
 /// The version of [`Desk`].
 pub const VERSION: u32 = 2;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a login is kept without use, and in all.
+/// Both timeouts of a login that is kept.
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long one lives at most that is not kept, if the program is killed before it ends it.
+/// Both timeouts of a login that is not kept. They end it if the program is killed.
 pub const NOT_KEPT: Duration = Duration::from_secs(DAY.as_secs() / 2);
 
-/// What a session holds, from release 2 on.
+/// The content of a session, from release 2 on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desk {
     /// The computer of the login, as the list of computers shows it.
     pub computer: String,
-    /// The user's notes, one a line.
+    /// The user's notes, in order.
     pub notes: Vec<String>,
 }
 
-/// What release 1 has stored.
+/// The content that release 1 has stored.
 pub mod release_1 {
     use serde::{Deserialize, Serialize};
 
     /// The version of [`Desk`].
     pub const VERSION: u32 = 1;
 
-    /// All notes were one text.
+    /// The content, with all notes in one text.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Desk {
         /// The computer of the login.
@@ -48,14 +48,14 @@ pub mod release_1 {
 ///
 /// # Errors
 ///
-/// If what is stored is not what release 1 has written.
+/// If the stored content is not release 1's.
 pub fn migrate(old: StoredContent<'_>) -> sessile::Result<Desk> {
     let release_1::Desk { computer, note } = old.decode()?;
     let lines = note.lines().filter(|line| !line.trim().is_empty());
     Ok(Desk { computer, notes: lines.map(str::to_owned).collect() })
 }
 
-/// How every file of this program is opened.
+/// The settings with which the program opens every file.
 ///
 /// # Errors
 ///

@@ -1,12 +1,14 @@
-//! "Keep me logged in": where the session id waits for the next start.
+//! "Keep me logged in": where the session id is kept for the next start.
 //!
 //! The store holds digests and cannot give an id back. So the id goes into the system's keyring,
-//! or into a file beside the store that this user alone may read. The file `login` says which: it
-//! holds the word `keyring`, or the id itself.
+//! or into a file beside the store that only this user may read. The file `login` holds the word
+//! `keyring`, or the id itself.
 //!
-//! Invariant: whoever has the id is logged in. No error and no `Debug` here has it, the file is
-//! never there with another mode than 0600, and it is there whole or not at all.
+//! Invariant: the id gives a login, so no error and no `Debug` of this module contains it. The file
+//! always has mode 0600, and exists complete or not at all. It says `keyring` before an id is in the
+//! keyring and until none is there any more, so that no id stays there unknown.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,10 +16,10 @@ use std::path::{Path, PathBuf};
 use sessile::SessionId;
 use zeroize::Zeroizing;
 
-/// The file's name, and what it holds if the id is elsewhere.
+/// The file's name, and its text if the id is in the keyring.
 const FILE: &str = "login";
 const IN_KEYRING: &str = "keyring";
-/// No more than this is read of it.
+/// The most bytes that are read of the file.
 const MAX_LEN: u64 = 64;
 
 /// Where the user wants the id to be kept.
@@ -26,14 +28,14 @@ pub enum Place {
     /// Nowhere: the login ends with the window.
     #[default]
     Nowhere,
-    /// In a file beside the store, of mode 0600. Worth as much as the store's own mode.
+    /// In a file of mode 0600 beside the store, protected as the store itself is.
     File,
-    /// In the system's keyring, which a password or the login to the system opens.
+    /// In the system's keyring, which the user's password or the system's login unlocks.
     Keyring,
 }
 
 impl Place {
-    /// Whether this build knows a keyring. Whether the system has one, shows when it is used.
+    /// Whether this build supports a keyring. The system may still have none; the first use shows.
     pub const HAS_KEYRING: bool = cfg!(feature = "keyring");
 }
 
@@ -41,39 +43,51 @@ impl Place {
 #[derive(Debug)]
 pub struct Keeper {
     folder: PathBuf,
+    keyring: Box<dyn Keyring>,
 }
 
 impl Keeper {
-    /// For the store in this folder.
+    /// The keeper for the store in this folder.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
-        Self { folder: folder.into() }
+        Self::with(folder, Box::new(keyring::System))
+    }
+
+    fn with(folder: &Path, keyring: Box<dyn Keyring>) -> Self {
+        Self { folder: folder.into(), keyring }
     }
 
     /// Keeps the id for the next start, in place of any that was kept before.
     ///
     /// # Errors
     ///
-    /// If the disk or the keyring refuses. Nothing is kept then.
+    /// If the disk or the keyring refuses. Nothing is kept then, unless the error says where an id
+    /// still is.
     pub fn keep(&self, place: Place, id: &SessionId) -> io::Result<()> {
         self.forget()?;
+        let kept = self.put(place, id);
+        if kept.is_err() {
+            // A keyring may have taken the id and failed to say so.
+            self.forget()?;
+        }
+        kept
+    }
+
+    fn put(&self, place: Place, id: &SessionId) -> io::Result<()> {
         let encoded = Zeroizing::new(id.encode());
         match place {
             Place::Nowhere => Ok(()),
             Place::File => self.write_private(encoded.as_bytes()),
             Place::Keyring => {
-                // First the note where it is: an id that nothing leads to would never be removed.
+                self.keyring.is_there(&self.folder)?;
+                // The file is written first: without it, nobody would remove the keyring's id.
                 self.write_private(IN_KEYRING.as_bytes())?;
-                let kept = keyring::set(&self.folder, &encoded);
-                if kept.is_err() {
-                    fs::remove_file(self.file())?;
-                }
-                kept
+                self.keyring.set(&self.folder, &encoded)
             }
         }
     }
 
-    /// The id that is kept, if one is.
+    /// The kept id, if there is one.
     ///
     /// # Errors
     ///
@@ -91,39 +105,49 @@ impl Keeper {
         if text.as_str() != IN_KEYRING {
             return Ok(SessionId::parse(&text).ok().map(|id| (Place::File, id)));
         }
-        let kept = keyring::get(&self.folder)?;
+        let kept = self.keyring.get(&self.folder)?;
         let id = kept.and_then(|encoded| SessionId::parse(&encoded).ok());
         Ok(id.map(|id| (Place::Keyring, id)))
     }
 
-    /// Keeps nothing from now on.
+    /// Removes the kept id from wherever it is.
     ///
     /// # Errors
     ///
-    /// If the file or the entry in the keyring cannot be removed.
+    /// If the file or the entry in the keyring cannot be removed. The error says where the id still
+    /// is; the next call tries again.
     pub fn forget(&self) -> io::Result<()> {
+        let in_file = |error| still_kept(error, "beside the store");
+        // A killed program may have left an id in the new file.
+        fs::remove_file(self.new_file()).or_else(is_gone).map_err(in_file)?;
         let file = self.file();
         let is_in_keyring = match fs::read(&file) {
             Ok(text) => Zeroizing::new(text).as_slice() == IN_KEYRING.as_bytes(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(in_file(error)),
         };
         if is_in_keyring {
-            keyring::remove(&self.folder)?;
+            let removed = self.keyring.remove(&self.folder);
+            removed.map_err(|error| still_kept(error, "in the keyring"))?;
+            return fs::remove_file(file);
         }
-        fs::remove_file(file)
+        fs::remove_file(file).map_err(in_file)
     }
 
     fn file(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 
-    /// Writes a new file, for this user alone from its first moment, and puts it into its place.
+    fn new_file(&self) -> PathBuf {
+        self.folder.join(format!("{FILE}.new"))
+    }
+
+    /// Writes a new file, private from its creation, and renames it to its place.
     fn write_private(&self, bytes: &[u8]) -> io::Result<()> {
-        let new = self.folder.join(format!("{FILE}.new"));
+        let new = self.new_file();
         let written = write_new(&new, bytes).and_then(|()| fs::rename(&new, self.file()));
         if written.is_err() {
-            // It may not be there, and nobody reads it.
+            // The new file may be missing, and nobody reads it.
             fs::remove_file(&new).or_else(is_gone)?;
         }
         written
@@ -131,7 +155,7 @@ impl Keeper {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // What a killed program left.
+    // A killed program may have left this file.
     fs::remove_file(path).or_else(is_gone)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -140,6 +164,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+fn still_kept(error: io::Error, place: &str) -> io::Error {
+    io::Error::new(error.kind(), format!("{error}, and an id is still kept {place}"))
 }
 
 fn is_gone(error: io::Error) -> io::Result<()> {
@@ -159,7 +187,18 @@ fn refuse_if_shared(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// One entry for each folder, so that two of them do not share a login.
+/// A keyring with one entry per folder, so that two folders do not share a login.
+trait Keyring: fmt::Debug + Send {
+    /// Fails where there is no keyring.
+    fn is_there(&self, folder: &Path) -> io::Result<()>;
+
+    fn set(&self, folder: &Path, encoded: &str) -> io::Result<()>;
+
+    fn get(&self, folder: &Path) -> io::Result<Option<Zeroizing<String>>>;
+
+    fn remove(&self, folder: &Path) -> io::Result<()>;
+}
+
 #[cfg(feature = "keyring")]
 mod keyring {
     use std::io;
@@ -170,35 +209,45 @@ mod keyring {
 
     const SERVICE: &str = "sessile-example-desktop";
 
+    /// The system's keyring.
+    #[derive(Debug)]
+    pub(super) struct System;
+
+    impl super::Keyring for System {
+        fn is_there(&self, folder: &Path) -> io::Result<()> {
+            entry(folder).map(drop)
+        }
+
+        fn set(&self, folder: &Path, encoded: &str) -> io::Result<()> {
+            entry(folder)?.set_password(encoded).map_err(refused)
+        }
+
+        fn get(&self, folder: &Path) -> io::Result<Option<Zeroizing<String>>> {
+            match entry(folder)?.get_password() {
+                Ok(encoded) => Ok(Some(Zeroizing::new(encoded))),
+                Err(Error::NoEntry) => Ok(None),
+                Err(error) => Err(refused(error)),
+            }
+        }
+
+        fn remove(&self, folder: &Path) -> io::Result<()> {
+            match entry(folder)?.delete_credential() {
+                Ok(()) | Err(Error::NoEntry) => Ok(()),
+                Err(error) => Err(refused(error)),
+            }
+        }
+    }
+
     fn entry(folder: &Path) -> io::Result<Entry> {
         if let Err(error) = Entry::store_status() {
             eprintln!("the keyring: {error}");
-            return Err(io::Error::other("this system has no keyring that answers"));
+            return Err(io::Error::other("this system's keyring does not answer"));
         }
         let name = std::path::absolute(folder)?.to_string_lossy().into_owned();
         Entry::new(SERVICE, &name).map_err(refused)
     }
 
-    pub(super) fn set(folder: &Path, encoded: &str) -> io::Result<()> {
-        entry(folder)?.set_password(encoded).map_err(refused)
-    }
-
-    pub(super) fn get(folder: &Path) -> io::Result<Option<Zeroizing<String>>> {
-        match entry(folder)?.get_password() {
-            Ok(encoded) => Ok(Some(Zeroizing::new(encoded))),
-            Err(Error::NoEntry) => Ok(None),
-            Err(error) => Err(refused(error)),
-        }
-    }
-
-    pub(super) fn remove(folder: &Path) -> io::Result<()> {
-        match entry(folder)?.delete_credential() {
-            Ok(()) | Err(Error::NoEntry) => Ok(()),
-            Err(error) => Err(refused(error)),
-        }
-    }
-
-    /// Its text alone goes to the log: some of these errors hold what was read.
+    /// Only the error's text goes to the log, since some of these errors hold the secret.
     fn refused(error: Error) -> io::Error {
         eprintln!("the keyring: {error}");
         io::Error::other("the system's keyring refused")
@@ -212,70 +261,33 @@ mod keyring {
 
     use zeroize::Zeroizing;
 
+    /// In place of the system's keyring.
+    #[derive(Debug)]
+    pub(super) struct System;
+
+    impl super::Keyring for System {
+        fn is_there(&self, _: &Path) -> io::Result<()> {
+            none()
+        }
+
+        fn set(&self, _: &Path, _: &str) -> io::Result<()> {
+            none()
+        }
+
+        fn get(&self, _: &Path) -> io::Result<Option<Zeroizing<String>>> {
+            none()
+        }
+
+        fn remove(&self, _: &Path) -> io::Result<()> {
+            none()
+        }
+    }
+
     fn none<T>() -> io::Result<T> {
-        Err(io::Error::other("this build of the program knows no keyring"))
-    }
-
-    pub(super) fn set(_: &Path, _: &str) -> io::Result<()> {
-        none()
-    }
-
-    pub(super) fn get(_: &Path) -> io::Result<Option<Zeroizing<String>>> {
-        none()
-    }
-
-    pub(super) fn remove(_: &Path) -> io::Result<()> {
-        none()
+        Err(io::Error::other("this build of the program supports no keyring"))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_is_found_by_the_next_start_and_forgotten_after_a_logout() {
-        let folder = tempfile::tempdir().unwrap();
-        let (first, id) = (Keeper::of(folder.path()), SessionId::generate().unwrap());
-        assert_eq!(first.find().unwrap(), None);
-        first.keep(Place::File, &id).unwrap();
-        let second = Keeper::of(folder.path());
-        assert_eq!(second.find().unwrap(), Some((Place::File, id)));
-        second.forget().unwrap();
-        assert_eq!(second.find().unwrap(), None);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_file_is_this_users_alone_and_not_trusted_otherwise() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let folder = tempfile::tempdir().unwrap();
-        let keeper = Keeper::of(folder.path());
-        keeper.keep(Place::File, &SessionId::generate().unwrap()).unwrap();
-        let file = folder.path().join(FILE);
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(keeper.find().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-    }
-
-    #[test]
-    fn a_file_that_holds_something_else_keeps_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let keeper = Keeper::of(folder.path());
-        for text in ["", "AAAA", &"A".repeat(100_000), "AAAAAAAAAAAAAAAAAAAAAB"] {
-            keeper.write_private(text.as_bytes()).unwrap();
-            assert_eq!(keeper.find().unwrap(), None);
-        }
-    }
-
-    #[test]
-    fn what_a_killed_program_left_half_written_is_in_nobodys_way() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("login.new"), "half").unwrap();
-        let (keeper, id) = (Keeper::of(folder.path()), SessionId::generate().unwrap());
-        keeper.keep(Place::File, &id).unwrap();
-        assert_eq!(keeper.find().unwrap(), Some((Place::File, id)));
-    }
-}
+#[path = "kept_tests.rs"]
+mod tests;

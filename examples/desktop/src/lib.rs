@@ -1,16 +1,16 @@
-//! The program without its window: what it keeps, what it does, and what it shows when.
+//! The program without its window: its data, its work and its screens.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`state`] | the screens, and which event leads from one to the next; calls nothing that waits |
-//! | [`worker`] | the calls that may wait: opening, logging in, saving, rescuing |
+//! | [`state`] | the screens, and the events that lead from one to the next; never blocks |
+//! | [`worker`] | the calls that may block: opening, logging in, saving, rescuing |
 //! | [`kept`] | where the session id is kept: in a file of mode 0600, or in the system's keyring |
-//! | [`rescue`] | a damaged file: what is whole goes into a new one, in the old one's place |
-//! | [`words`] | errors in plain words, and what can be done about each |
-//! | [`content`] | what a session holds, in release 2 and in release 1 |
-//! | [`accounts`] | who may log in; a stub of two |
+//! | [`rescue`] | a damaged file: its intact sessions go into a new file, which replaces it |
+//! | [`words`] | errors in plain words, and the possible actions for each |
+//! | [`content`] | the content of a session, in release 2 and in release 1 |
+//! | [`accounts`] | a stub with two users |
 //!
-//! Invariant: nothing here knows the window, and no text has a session id.
+//! Invariant: the library does not use the window, and no text contains a session id.
 
 pub mod accounts;
 pub mod content;

@@ -1,18 +1,18 @@
-//! A program in a window whose user stays logged in: notes, and a list of one's other computers.
+//! A program in a window whose user stays logged in: notes, and a list of the user's computers.
 //!
 //! ```text
 //! cargo run --manifest-path examples/desktop/Cargo.toml     # log in as ann, "correct horse"
 //! ```
 //!
-//! The library beside this file has everything but the window; see its page and `README.md`.
+//! The library beside this file has everything but the window; see `lib.rs` and `README.md`.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `main.rs` | the command line, the folder, the computer's name |
 //! | `window/mod.rs` | the window: takes reports, draws the screen, hands on events |
 //! | `window/entry.rs`, `home.rs`, `trouble.rs` | the screens |
-//! | `window/parts.rs` | texts, buttons and fields, and how they look |
-//! | `window/script.rs` | where everything is on the screen, for the test that clicks |
+//! | `window/parts.rs` | texts, buttons and fields, and their style |
+//! | `window/script.rs` | the positions of everything on the screen, for the test that clicks |
 
 mod window;
 
@@ -24,14 +24,14 @@ use std::process::ExitCode;
 
 const USAGE: &str = "desktop [--folder FOLDER] [--computer NAME] [--script FILE]";
 
-/// What the command line says.
+/// The options of the command line.
 #[derive(Default)]
 struct Arguments {
-    /// Where the store is. Default: the folder that the system has for the program's data.
+    /// The store's folder. Default: the system's folder for the program's data.
     folder: Option<PathBuf>,
     /// This computer's name, in the list of computers.
     computer: Option<String>,
-    /// Where to write what is on the screen; for `tests/desktop/run`.
+    /// The file for a record of the screen, which `tests/desktop/run` reads.
     script: Option<PathBuf>,
 }
 
@@ -51,7 +51,7 @@ impl Arguments {
     }
 }
 
-/// The name that the system has for this computer.
+/// The system's name for this computer.
 fn computer_name() -> String {
     let said = ["COMPUTERNAME", "HOSTNAME"].iter().find_map(|name| env::var(name).ok());
     let said = said.or_else(|| fs::read_to_string("/etc/hostname").ok());

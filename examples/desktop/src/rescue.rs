@@ -1,7 +1,7 @@
-//! A damaged file: what is whole goes into a new file, which takes the old one's place.
+//! A damaged file: its intact sessions go into a new file, which replaces the damaged file.
 //!
-//! Invariant: the damaged file is never changed, only renamed. At any moment, also if the program
-//! is killed, the store's own name leads to the damaged file or to the finished new one.
+//! Invariant: the damaged file is never changed, only renamed. The store's name always leads to the
+//! damaged file or to the complete new file, even if the program is killed.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ const NEW_FILE: &str = "sessions.rescued.redb";
 pub struct Step {
     /// Counted from 1, up to [`STEPS`].
     pub number: u32,
-    /// What is being done.
+    /// The step's name, for the user.
     pub what: &'static str,
     /// How much of this step is done, from 0 to 1; an estimate.
     pub part: f32,
@@ -42,7 +42,7 @@ impl Step {
     }
 }
 
-/// What became of a rescue.
+/// The result of a rescue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Logins in the new file.
@@ -53,23 +53,23 @@ pub struct Summary {
     pub aside: PathBuf,
 }
 
-/// Copies what is whole of the store at `path` to a new file, looks through that, and exchanges
-/// the two. Tells how far it is.
+/// Copies the intact sessions of the store at `path` to a new file, checks the new file, and
+/// exchanges the two files. Reports each step to `tell`.
 ///
 /// # Errors
 ///
-/// As for [`Salvage::run`]; [`Kind::OlderStates`] if there are only logins that may have ended
-/// since, which `include_stale` takes; [`Kind::Damaged`] if nothing could be found in the file. The
-/// damaged file is where it was then.
+/// As for [`Salvage::run`]; [`Kind::OlderStates`] if the file has only logins that may have ended
+/// since, which `include_stale` keeps; [`Kind::Damaged`] if the file has no readable session. After
+/// an error the damaged file is in its place.
 pub fn rescue(
     path: &Path,
     include_stale: bool,
     tell: &(dyn Fn(Step) + Sync),
 ) -> Result<Summary, Trouble> {
     let new = path.with_file_name(NEW_FILE);
-    // Of a rescue that was killed; what it was made from is still there.
+    // A killed rescue may have left this file; its source, the damaged file, is still there.
     remove_if_there(&new)?;
-    let copying = Step::new(1, "Reading what is whole");
+    let copying = Step::new(1, "Reading the intact notes");
     let salvage = Salvage::new().include_stale(include_stale);
     tell(copying.clone());
     let report = salvage.run_with(path, &new, |progress| {
@@ -79,20 +79,21 @@ pub fn rescue(
     if report.kept == 0 && report.stale > 0 {
         return Err(Trouble {
             kind: Kind::OlderStates,
-            sentence: "What leads to your notes in the file is damaged. It was left as it is."
+            sentence: "The part of the file that leads to your notes is damaged. The file was not \
+                       changed."
                 .into(),
             detail: format!("{} stale sessions in {}", report.stale, path.display()),
         });
     }
 
-    tell(Step::new(2, "Looking through the new file"));
+    tell(Step::new(2, "Checking the new file"));
     let store = content::settings()?.open_existing(&new)?;
     let check = store.check()?;
     store.close()?;
     if !check.is_sound() {
         return Err(Trouble {
             kind: Kind::Other,
-            sentence: "The new file is not sound. The damaged one was left as it is.".into(),
+            sentence: "The new file is not sound. The damaged file was not changed.".into(),
             detail: format!("{} problems in {}", check.problem_count, new.display()),
         });
     }
@@ -104,7 +105,7 @@ pub fn rescue(
     Ok(Summary { kept: report.kept, lost: report.lost_count, aside })
 }
 
-/// Renames a file of which nothing can be rescued, so that a new one can begin in its place.
+/// Renames a file from which nothing can be rescued, so that an empty file can replace it.
 ///
 /// # Errors
 ///
@@ -116,8 +117,8 @@ pub fn put_aside(path: &Path) -> Result<PathBuf, Trouble> {
     Ok(aside)
 }
 
-/// A second name for the damaged file, so that its first can be replaced in one step; or a copy,
-/// where the file system knows no second names.
+/// Links a second name to the damaged file, so that one rename can replace its first name. Copies
+/// the file if the file system has no hard links.
 fn keep_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = free_name(path)?;
     if fs::hard_link(path, &aside).is_err() {
@@ -148,9 +149,9 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How much of the first step is done. Never all of it: the end is told by the end.
+/// How much of the first step is done; always less than 1, since only the return ends the step.
 fn part_of(progress: SalvageProgress) -> f32 {
-    // The file is copied first, and then either opened or looked through.
+    // A salvage first copies the file. Then it opens the copy, or searches the pages.
     let (from, to) = match progress.step {
         SalvageStep::Copying => (0.0, 0.4),
         _ => (0.4, 0.95),
@@ -180,7 +181,7 @@ mod tests {
         (path, id)
     }
 
-    /// Spoils a page without which the file is refused, and of which a salvage says what is wanted.
+    /// Damages a page without which the file does not open and the salvage report is as wanted.
     fn damage(path: &Path, wanted: impl Fn(&sessile::SalvageReport) -> bool) {
         const PAGE: usize = 4_096;
         let (sound, new) = (fs::read(path).unwrap(), path.with_file_name("trial.redb"));
@@ -196,7 +197,7 @@ mod tests {
             remove_if_there(&new).unwrap();
             is_met
         });
-        assert!(is_met, "no damage is met");
+        assert!(is_met, "no page gives the wanted damage");
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, _) = store_in(folder.path());
         damage(&path, |report| report.kept > 0);
-        fs::write(folder.path().join(NEW_FILE), "of a rescue that was killed").unwrap();
+        fs::write(folder.path().join(NEW_FILE), "left by a killed rescue").unwrap();
         let first = rescue(&path, false, &|_| ()).unwrap();
         damage(&path, |report| report.kept > 0);
         let second = rescue(&path, false, &|_| ()).unwrap();

@@ -1,7 +1,7 @@
-//! The screens of the program, and which event leads from one to the next.
+//! The screens of the program, and the events that lead from one to the next.
 //!
-//! Invariant: nothing here waits, draws or touches a file. The window hands in what its user does
-//! and what the worker reports, and passes on the job that comes out.
+//! Invariant: this module never blocks, draws or touches a file. The window hands in the user's
+//! events and the worker's reports, and passes the resulting job on.
 
 use std::time::SystemTime;
 
@@ -12,17 +12,17 @@ use crate::kept::Place;
 use crate::rescue::{Step, Summary};
 use crate::words::{Kind, Trouble};
 
-/// What the worker is asked to do.
+/// A job for the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Open the file, and log in with what was kept. With `wait`, for a moment longer.
+    /// Open the file and log in with the kept id.
     Open {
-        /// Whether the user is waiting for another window to close.
+        /// Whether to wait for another window to close.
         wait: bool,
     },
-    /// Rescue what is whole of a damaged file.
+    /// Rescue the intact sessions of a damaged file.
     Rescue {
-        /// Also logins that may have ended since.
+        /// Also rescue logins that may have ended since.
         include_stale: bool,
     },
     /// Put a damaged file aside and begin with an empty one.
@@ -38,72 +38,72 @@ pub enum Job {
     },
     /// Save one more note.
     AddNote(String),
-    /// Look again who else is logged in.
+    /// List the user's sessions again.
     Refresh,
     /// End one of the user's other sessions.
     EndOne(SessionKey),
-    /// End all of them.
+    /// End all of the user's other sessions.
     EndOthers,
     /// Log out.
     LogOut,
 }
 
-/// What a job has led to.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nobody is logged in, perhaps with a word about why.
+    /// Nobody is logged in; the notice may say why.
     Login(Option<String>),
-    /// Somebody is, perhaps with a word about what was done.
+    /// Somebody is logged in; the notice may say what was done.
     Home(Home, Option<String>),
     /// A damaged file was rescued.
     Rescued(Summary),
 }
 
-/// What the worker tells.
+/// A report of the worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
-    /// The file was not closed, and so much of its recovery is done.
+    /// The file is being recovered, up to this share.
     Recovering(f64),
-    /// A rescue has come so far.
+    /// A rescue is at this step.
     Step(Step),
     /// The job has ended.
     Done(Result<Outcome, Trouble>),
 }
 
-/// What a logged-in user sees.
+/// The screen of a logged-in user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// Who it is.
+    /// The user's name.
     pub user: String,
-    /// This computer.
+    /// This computer's name.
     pub computer: String,
     /// Where the login is kept.
     pub place: Place,
     /// The notes.
     pub notes: Vec<String>,
-    /// The user's other sessions, the most recently active first.
+    /// The user's other sessions, latest activity first.
     pub others: Vec<Other>,
 }
 
 /// Another session of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
-    /// Its public name.
+    /// The session's key, which is no secret.
     pub key: SessionKey,
-    /// Where it was begun.
+    /// The computer of the login.
     pub computer: String,
     /// When it was last active.
     pub last_active: SystemTime,
 }
 
-/// What can be done about a damaged file; each is offered when the one before did not help.
+/// The remedies for a damaged file. Each is offered after the one before has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Take what the checksums prove to be part of the last state.
+    /// Rescue the sessions that checksums prove to be part of the last state.
     Whole,
-    /// Take what is older, too; logins that were ended come back.
+    /// Rescue older states, too; logins that were ended come back.
     OlderStates,
-    /// Put the file aside, and begin with nothing.
+    /// Put the file aside, and begin with an empty one.
     Empty,
 }
 
@@ -117,18 +117,18 @@ pub enum Screen {
     },
     /// Another window has the file.
     Held {
-        /// Whether this one waits for it.
+        /// Whether this window waits for the other.
         waiting: bool,
-        /// What to tell.
+        /// The failure to show.
         trouble: Trouble,
     },
     /// The file is damaged.
     Damaged {
-        /// What to tell.
+        /// The failure to show.
         trouble: Trouble,
-        /// Whether the user has agreed.
+        /// Whether the user has agreed to the remedy.
         consent: bool,
-        /// What can be done.
+        /// The remedy.
         offer: Offer,
     },
     /// A rescue is under way.
@@ -137,52 +137,52 @@ pub enum Screen {
     Rescued(Summary),
     /// Nobody is logged in.
     Login,
-    /// Somebody is.
+    /// Somebody is logged in.
     Home(Home),
     /// The disk is full.
     Full {
-        /// What to tell.
+        /// The failure to show.
         trouble: Trouble,
-        /// What could not be done, and is tried again.
+        /// The failed job, for another try.
         job: Job,
-        /// Where the user was.
+        /// The screen before the failure.
         back: Box<Screen>,
     },
     /// Something else is wrong.
     Failed(Trouble),
 }
 
-/// What the user does.
+/// An action of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The program has started.
     Start,
-    /// Try again what did not work.
+    /// Try the failed job again.
     TryAgain,
-    /// Go back to where it did not work, and leave it.
+    /// Give the failed job up and go back.
     Back,
     /// Wait until the other window closes.
     Wait,
-    /// Wait no longer.
+    /// Stop waiting.
     StopWaiting,
-    /// Agree to a rescue, or take that back.
+    /// Agree to a remedy, or withdraw the consent.
     Consent(bool),
-    /// Go on to what was agreed to.
+    /// Apply the remedy that was agreed to.
     Agreed,
     /// Go on after a rescue.
     GoOn,
-    /// Have something done that needs no more than being done.
+    /// Have the worker do a job.
     Do(Job),
 }
 
-/// What is shown, and what is under way.
+/// The screen, and the job under way.
 #[derive(Debug)]
 pub struct Model {
     /// What the window shows.
     pub screen: Screen,
-    /// A word about what was done last.
+    /// A notice about the last job.
     pub notice: Option<String>,
-    /// The note that is being written; it stays until it is saved.
+    /// The note in the text field, which stays there until it is saved.
     pub draft: String,
     under_way: Option<Job>,
 }
@@ -199,13 +199,13 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Whether the worker has something to do. The window takes no second job meanwhile.
+    /// Whether the worker has a job. The window starts no second job meanwhile.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// What the user does; the answer is for the worker.
+    /// Handles an action of the user. Returns a job for the worker.
     #[must_use]
     pub fn handle(&mut self, event: Event) -> Option<Job> {
         if let (Event::StopWaiting, Screen::Held { waiting, .. }) = (&event, &mut self.screen) {
@@ -259,12 +259,12 @@ impl Model {
                 ),
                 Screen::Home(_),
             ) => self.start(job),
-            // A click on what was just taken away.
+            // A click on a part that has just disappeared.
             _ => None,
         }
     }
 
-    /// What the worker tells; the answer is for the worker again.
+    /// Handles a report of the worker. Returns the next job for the worker.
     #[must_use]
     pub fn take(&mut self, report: Report) -> Option<Job> {
         match (report, &mut self.screen) {
@@ -326,7 +326,7 @@ impl Model {
                 None
             }
             (Kind::Full, Some(job)) => {
-                // A rescue had shown its steps.
+                // These jobs show their progress, so going back from them is a new start.
                 let back = match (&job, &self.screen) {
                     (Job::Open { .. } | Job::Rescue { .. } | Job::BeginEmpty, _) => {
                         Screen::Starting { recovered: None }

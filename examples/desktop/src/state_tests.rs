@@ -1,4 +1,4 @@
-//! The screens by themselves, and with the worker behind them, without a window or a thread.
+//! The screens alone and with the worker, without a window or a thread.
 
 use std::fs;
 use std::path::Path;
@@ -69,13 +69,13 @@ fn nothing_is_rescued_without_consent() {
     let whole = Job::Rescue { include_stale: false };
     assert_eq!(model.handle(Event::Agreed), Some(whole));
 
-    // Older states bring logins back that were ended, and need consent of their own.
+    // Older states bring ended logins back, and need separate consent.
     let _ = model.take(failing(Kind::OlderStates));
     assert_eq!(model.handle(Event::Agreed), None);
     let _ = model.handle(Event::Consent(true));
     assert_eq!(model.handle(Event::Agreed), Some(Job::Rescue { include_stale: true }));
 
-    // It finds nothing: beginning with an empty file needs consent of its own.
+    // Nothing is found: beginning with an empty file needs separate consent.
     let _ = model.take(failing(Kind::Damaged));
     assert!(matches!(model.screen, Screen::Damaged { offer: Offer::Empty, consent: false, .. }));
     assert_eq!(model.handle(Event::Agreed), None);
@@ -135,7 +135,7 @@ fn every_kind_of_trouble_shows_and_leaves_the_program_usable() {
     }
 }
 
-/// A window's thread and the worker's in one.
+/// The window and the worker on one thread.
 struct Program {
     model: Model,
     worker: Worker,
@@ -171,7 +171,7 @@ impl Program {
         }
     }
 
-    /// Nothing is ended in order. `tests/desktop/run` kills a process.
+    /// Ends the program without closing anything. `tests/desktop/run` kills a process.
     fn vanish(self) {
         drop(self);
     }

@@ -1,7 +1,6 @@
-//! Errors in plain words, and what the window can offer about each; times as people say them.
+//! Errors in plain words, with the kind of action for each, and times as people say them.
 //!
-//! Invariant: every error of the store has a sentence here, and its own text stays at hand for
-//! whoever helps the user.
+//! Invariant: every error of the store has a sentence here, and keeps its own text for support.
 
 use std::error::Error as _;
 use std::io;
@@ -9,33 +8,33 @@ use std::time::SystemTime;
 
 use sessile::Error;
 
-/// What can be done about a trouble.
+/// The kind of action that a failure allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Another window has the file: wait, or leave.
     Held,
-    /// The file is damaged: rescue what is whole.
+    /// The file is damaged: rescue its intact sessions.
     Damaged,
-    /// It is so badly damaged that only older states of it can be rescued.
+    /// The file is damaged, and only older states of its sessions can be rescued.
     OlderStates,
     /// The disk is full: make room, and try again.
     Full,
     /// The session was ended elsewhere, or has expired: log in.
     Gone,
-    /// What was asked for is refused, and the rest goes on.
+    /// The job is refused, and everything else goes on.
     Refused,
     /// Anything else: try again, by opening the file again.
     Other,
 }
 
-/// Something went wrong.
+/// A failure, as the window shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What can be done.
+    /// The kind of action.
     pub kind: Kind,
-    /// For the user.
+    /// The sentence for the user.
     pub sentence: String,
-    /// The error's own words and its causes, for whoever helps.
+    /// The error's own text and its causes, for support.
     pub detail: String,
 }
 
@@ -110,7 +109,7 @@ impl From<io::Error> for Trouble {
 /// How long ago something was.
 #[must_use]
 pub fn ago(then: SystemTime, now: SystemTime) -> String {
-    // A clock that was set back shows the future as this moment.
+    // After a clock is set back, a time in the future counts as now.
     let seconds = now.duration_since(then).map_or(0, |passed| passed.as_secs());
     let (count, unit) = match seconds {
         0..60 => return "just now".into(),

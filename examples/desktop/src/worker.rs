@@ -1,6 +1,6 @@
-//! The calls that may wait, on a thread of their own, so that the window never does.
+//! The calls that may block, on a separate thread, so that the window never blocks.
 //!
-//! Invariant: the session id stays in here; what goes to the window is what the user may see. A
+//! Invariant: the session id stays on this thread; the window gets only what the user may see. A
 //! login that is not kept ends with the window.
 
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use crate::state::{Home, Job, Other, Outcome, Report};
 use crate::words::{Kind, Trouble};
 
 const FILE: &str = "sessions.redb";
-/// How long one try lasts of a start that waits for another window. The window asks again until
-/// its user has had enough.
+/// How long one attempt waits for another window to close. The window starts the next attempt until
+/// its user stops it.
 const ONE_WAIT: Duration = Duration::from_millis(500);
-/// A program that is just closing is no reason to bother anybody.
+/// How long a start waits for a program that is just closing, before the user is told.
 const JUST_CLOSING: Duration = Duration::from_millis(300);
 
-/// How the worker tells the window something.
+/// The callback by which the worker reports to the window.
 pub type Tell = Arc<dyn Fn(Report) + Send + Sync>;
 
-/// What the program has open.
+/// The worker: the open store and the login.
 pub struct Worker {
     file: PathBuf,
     computer: String,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// For the store in this folder. Opens nothing yet.
+    /// A worker for the store in this folder, which is not opened yet.
     #[must_use]
     pub fn new(folder: &Path, computer: String, tell: Tell) -> Self {
         let (file, keeper) = (folder.join(FILE), Keeper::of(folder));
@@ -56,7 +56,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// What went wrong, in words.
+    /// The failure, in words for the user.
     pub fn run(&mut self, job: Job) -> Result<Outcome, Trouble> {
         match job {
             Job::Open { wait } => self.open(wait),
@@ -88,7 +88,7 @@ impl Worker {
     }
 
     fn open(&mut self, wait: bool) -> Result<Outcome, Trouble> {
-        // After a failed sync the file is opened again from the start.
+        // A store from before, for instance after a failed sync, is closed and opened again.
         if let Some(store) = self.store.take() {
             drop(store.close());
         }
@@ -123,17 +123,17 @@ impl Worker {
         place: Place,
     ) -> Result<Outcome, Trouble> {
         if !accounts::is_right(name, password) {
-            return Ok(Outcome::Login(Some("This is not the name, or not the password.".into())));
+            return Ok(Outcome::Login(Some("The name or the password is wrong.".into())));
         }
         let mut options = SessionOptions::new().user(name);
         if place == Place::Nowhere {
-            // For a window that is killed: else the window ends it.
+            // The window ends this login when it closes; the timeouts end it if it is killed.
             options = options.inactivity(NOT_KEPT).absolute(NOT_KEPT);
         }
         let notes = Vec::new();
         let desk = Desk { computer: self.computer.clone(), notes };
         let id = self.store()?.create_with(desk, &options)?.id().clone();
-        // The user is logged in; that this is not kept is no reason to refuse.
+        // A login that cannot be kept is still a login.
         let kept = self.keeper.keep(place, &id);
         let is_kept = if kept.is_ok() { place } else { Place::Nowhere };
         self.login = Some((id, is_kept));
@@ -151,7 +151,7 @@ impl Worker {
         }
     }
 
-    /// Ends a session only if it is this user's: the store looks at that as it ends it.
+    /// Ends a session only if it is this user's; the store checks both in one step.
     fn end_one(&mut self, key: &SessionKey) -> Result<Outcome, Trouble> {
         let (store, id) = self.session()?;
         let Some(session) = store.read(id)? else { return Err(self.gone()) };
@@ -171,19 +171,19 @@ impl Worker {
         self.home(Some(format!("{computers} ended.")))
     }
 
-    /// First the session: an id without one logs nobody in.
+    /// Ends the session before it forgets the id, since an id without a session gives no login.
     fn log_out(&mut self) -> Result<Outcome, Trouble> {
         let (store, id) = self.session()?;
         store.destroy(id)?;
         self.login = None;
         let notice = match self.keeper.forget() {
             Ok(()) => "You are logged out.".into(),
-            Err(error) => format!("You are logged out. What is left cannot be removed: {error}."),
+            Err(error) => format!("You are logged out. The kept id cannot be removed: {error}."),
         };
         Ok(Outcome::Login(Some(notice)))
     }
 
-    /// What the user sees when logged in. A look at it extends the session's life.
+    /// The screen of a logged-in user. Showing it extends the session's lifetime.
     fn home(&mut self, notice: Option<String>) -> Result<Outcome, Trouble> {
         let (store, id) = self.session()?;
         let session = match store.read_and_extend(id) {
@@ -220,7 +220,7 @@ impl Worker {
         Ok((self.store()?, id))
     }
 
-    /// The session has ended: so has what was kept of it.
+    /// Forgets the kept id of a session that has ended.
     fn gone(&mut self) -> Trouble {
         self.login = None;
         match self.keeper.forget() {
@@ -238,7 +238,7 @@ fn no_login() -> Trouble {
     }
 }
 
-/// The window's end of a worker's thread.
+/// The window's link to the worker's thread.
 #[derive(Debug)]
 pub struct Link {
     jobs: Option<Sender<Job>>,
@@ -250,7 +250,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// If the system has no room for a thread.
+    /// If the system starts no thread.
     pub fn start(
         folder: &Path,
         computer: String,
@@ -259,7 +259,7 @@ impl Link {
         let (jobs, to_do) = mpsc::channel::<Job>();
         let (told, reports) = mpsc::channel();
         let tell: Tell = Arc::new(move |report| {
-            // A window that is gone needs to know nothing.
+            // A window that has closed takes no reports.
             drop(told.send(report));
             wake();
         });
@@ -275,7 +275,7 @@ impl Link {
         Ok(Self { jobs: Some(jobs), reports })
     }
 
-    /// Has a job done, after those before it.
+    /// Sends a job, which runs after the earlier ones.
     pub fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             drop(jobs.send(job));
@@ -287,7 +287,7 @@ impl Link {
         match self.reports.try_recv() {
             Ok(report) => Some(report),
             Err(TryRecvError::Empty) => None,
-            // It ends without being told to by a panic alone. That is told once.
+            // While the window is open, only a panic ends the thread. It is reported once.
             Err(TryRecvError::Disconnected) => self.jobs.take().map(|_| {
                 Report::Done(Err(Trouble {
                     kind: Kind::Other,
@@ -298,13 +298,13 @@ impl Link {
         }
     }
 
-    /// Waits until the store is closed, but not for ever: a rescue may be ended by the end of the
-    /// program, and a keyring may be asking its user something.
+    /// Waits until the store is closed, for a limited time. A rescue may end with the program, and
+    /// a keyring may be waiting for its user.
     pub fn close(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(5);
         self.jobs = None;
         let until = Instant::now() + PATIENCE;
-        // The reports end with the thread.
+        // The channel of reports closes when the thread ends.
         while self.reports.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 }

@@ -1,18 +1,29 @@
-//! A rouille server: blocking handlers, so every call is where it is needed.
+//! A rouille server. Its handlers may block, so they call the store directly.
 //!
 //! ```text
-//! cargo run --manifest-path examples/rouille/Cargo.toml     # http://127.0.0.1:8083, sessions.redb
+//! $ cargo run --manifest-path examples/rouille/Cargo.toml
+//! http://127.0.0.1:8083
+//! $ curl -i http://127.0.0.1:8083/
+//! HTTP/1.1 303 See Other
+//! location: /login
+//! $ curl -i http://127.0.0.1:8083/login
+//! HTTP/1.1 200 OK
+//! set-cookie: rouille_session=…; HttpOnly; SameSite=Lax; Path=/
 //! ```
+//!
+//! The headers and the page are left out that a program does not look at. The sessions are in
+//! `rouille.redb`, in the current folder. `-- 8181` at the end of the command is another port.
 //!
 //! Log in with any name, count visits, kill the server, start it again: the count goes on.
 
 use std::error::Error;
+use std::path::Path;
 
-use rouille::{Request, Response, post_input};
+use rouille::{Request, Response, Server, post_input};
 use serde::{Deserialize, Serialize};
 use sessile::web::cookie::SessionCookie;
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
-use sessile::{Json, Session, SessionId, SessionOptions, SessionStore};
+use sessile::{Error as StoreError, Json, Session, SessionId, SessionOptions, SessionStore};
 
 #[derive(Serialize, Deserialize)]
 struct Visits {
@@ -30,6 +41,15 @@ impl Site {
         Ok(Self { store, cookie, csrf: StatelessCsrf::new(CsrfKey::generate()?) })
     }
 
+    /// The names are this program's alone: a browser sends a host's cookies to every port, and
+    /// another program may run in the same folder.
+    fn open(path: impl AsRef<Path>) -> sessile::Result<Self> {
+        let store = SessionStore::builder().content_name("example.rouille").open(path)?;
+        // The prefix `__Host-` needs TLS. Behind TLS, use `SessionCookie::default()`.
+        let cookie = SessionCookie::builder().name("rouille_session").secure(false).build()?;
+        Self::new(store, cookie)
+    }
+
     fn handle(&self, request: &Request) -> Response {
         let answer = match (request.method(), request.url().as_str()) {
             ("GET", "/") => self.home(request),
@@ -39,17 +59,24 @@ impl Site {
             _ => Ok(Response::empty_404()),
         };
         answer.unwrap_or_else(|error| {
-            // No error has an id in its text.
+            // No error text contains a session id.
             eprintln!("the store: {error}");
             Response::text("try again later").with_status_code(503)
         })
     }
 
-    /// The session of a request, its life extended.
+    /// The session of a request, with its lifetime extended.
     fn session(&self, request: &Request) -> sessile::Result<Option<Session<Json<Visits>>>> {
-        match self.cookie.read(request.header("cookie")) {
-            Some(id) => self.store.read_and_extend(&id),
-            None => Ok(None),
+        let Some(id) = self.cookie.read(request.header("cookie")) else { return Ok(None) };
+        match self.store.read_and_extend(&id) {
+            // A login gives the client a new session, and ends this one.
+            Err(
+                error @ (StoreError::ContentMismatch { .. } | StoreError::DamagedRecord { .. }),
+            ) => {
+                eprintln!("the store: {error}");
+                Ok(None)
+            }
+            outcome => outcome,
         }
     }
 
@@ -57,7 +84,7 @@ impl Site {
         let Some(session) = self.session(request)? else {
             return Ok(Response::redirect_303("/login"));
         };
-        // Two tabs may load at once: `modify` counts both.
+        // Two tabs may load concurrently: `modify` counts both.
         self.store.modify(session.id(), |session| session.content_mut().count += 1)?;
         let count = session.content().count + 1;
         let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
@@ -87,7 +114,7 @@ impl Site {
         })
     }
 
-    /// A server of your own checks a password here; `examples/login.rs` shows how.
+    /// Your own server checks a password here; `examples/login.rs` shows how.
     fn log_in(&self, request: &Request) -> sessile::Result<Response> {
         let Ok(form) = post_input!(request, { token: String, name: String }) else {
             return Ok(Response::empty_400());
@@ -98,7 +125,7 @@ impl Site {
         };
         let options = SessionOptions::new().user(form.name).csrf_token();
         let session = self.store.create_with(Json(Visits { count: 0 }), &options)?;
-        // Whoever was logged in here is not any more. An id without a session costs no commit.
+        // Ends an earlier login of this browser. An id without a session costs no commit.
         self.store.destroy(&before)?;
         let set_cookie = self.cookie.set(&session);
         Ok(Response::redirect_303("/").with_additional_header("set-cookie", set_cookie))
@@ -121,12 +148,14 @@ impl Site {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let store = SessionStore::open("sessions.redb")?;
-    // Without TLS, so without the prefix `__Host-`. Behind TLS: `SessionCookie::default()`.
-    let cookie = SessionCookie::builder().name("session").secure(false).build()?;
-    let site = Site::new(store, cookie)?;
-    println!("http://127.0.0.1:8083");
-    rouille::start_server("127.0.0.1:8083", move |request| site.handle(request))
+    let port = std::env::args().nth(1).unwrap_or("8083".into());
+    let site = Site::open("rouille.redb")?;
+    let address = format!("127.0.0.1:{port}");
+    let server = Server::new(address, move |request| site.handle(request));
+    let server = server.map_err(|error| error.to_string())?;
+    println!("http://{}", server.server_addr());
+    server.run();
+    Ok(())
 }
 
 #[cfg(test)]
@@ -183,6 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_another_programs_content_is_a_login_to_make_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rouille.redb");
+        let other = SessionStore::<u32>::open(&path).unwrap();
+        let id = other.create(7).unwrap().id().clone();
+        other.close().unwrap();
+
+        let site = Site::open(&path).unwrap();
+        let cookie = format!("rouille_session={}", id.encode());
+        assert_eq!(send(&site, "GET", "/", &cookie, "").0, 303);
+        assert_eq!(send(&site, "POST", "/logout", &cookie, "token=x").0, 303);
+        let (_, _, page) = send(&site, "GET", "/login", &cookie, "");
+        let form = format!("token={}&name=ann", token_in(&page));
+        let (_, ann, _) = send(&site, "POST", "/login", &cookie, &form);
+        assert_eq!(send(&site, "GET", "/", &ann, "").0, 200);
+        assert_eq!(site.store.len().unwrap(), 1, "the login has ended the other session");
+    }
+
+    #[test]
     fn a_login_on_top_of_another_ends_that_one() {
         let site = Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap();
         let (_, visitor, page) = send(&site, "GET", "/login", "", "");
@@ -190,7 +238,7 @@ mod tests {
         let (_, ann, _) = send(&site, "POST", "/login", &visitor, &form);
         let (_, _, page) = send(&site, "GET", "/login", &ann, "");
         assert_eq!(send(&site, "POST", "/login", &ann, "token=x&name=bob").0, 403);
-        assert_eq!(send(&site, "GET", "/", &ann, "").0, 200, "a form that is forged ends nothing");
+        assert_eq!(send(&site, "GET", "/", &ann, "").0, 200, "a forged form ends no session");
 
         let form = format!("token={}&name=bob", token_in(&page));
         let (_, bob, _) = send(&site, "POST", "/login", &ann, &form);

@@ -1,4 +1,4 @@
-//! Writing an archive.
+//! Writes an archive.
 
 use std::io;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::admin::copying::{Keys, LeaveOut, OnProgress, Progress, Steps, for_eac
 use crate::admin::inspector::Inspector;
 use crate::error::{Error, Result};
 
-/// What an export wrote.
+/// The result of an export.
 ///
 /// # Examples
 ///
@@ -21,25 +21,24 @@ use crate::error::{Error, Result};
 pub struct ExportReport {
     /// Sessions in the archive, expired ones included.
     pub sessions: u64,
-    /// Sessions that were left out.
+    /// Sessions that were left out on request.
     pub left_out: u64,
-    /// Records that are damaged, and so not in the archive.
+    /// Damaged records, which are not in the archive.
     pub damaged: Keys,
 }
 
 impl Inspector {
-    /// Writes the store as an archive: a line of JSON for each session, as of one moment where the
-    /// engine can show one. Streamed.
+    /// Writes the store as an archive: a line of JSON for each session, as of one moment if the
+    /// engine can show one. Sessions are streamed.
     ///
     /// # Security
     ///
-    /// Without `with_content` it holds neither contents nor CSRF tokens; it can be read, not
-    /// [imported](Self::import). Users are in it either way. No session id ever is.
+    /// Without `with_content` the archive holds neither contents nor CSRF tokens; it can be read,
+    /// but not [imported](Self::import). It always holds users, and never a session id.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read; [`Error::Io`] when `out` cannot be written, and
-    /// [`Error::CalledOff`].
+    /// If the store cannot be read; [`Error::Io`] if `out` cannot be written; [`Error::CalledOff`].
     ///
     /// # Examples
     ///

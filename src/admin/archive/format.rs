@@ -1,6 +1,6 @@
-//! The lines of an archive, field by field, and a record's way into one and back.
+//! The lines of an archive, field by field, and their conversion from and to records.
 //!
-//! Invariant: a record that goes out with its content and comes back is the same record.
+//! Invariant: a record that is exported with its content and imported again is the same record.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,20 +12,20 @@ use crate::key::SessionKey;
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
 use crate::session::user::{UserId, UserKey};
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name, rule_broken_by};
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
-/// The version of the format that is written, and the newest that is read.
+/// The version of the format that is written, and the only one that is read.
 pub(super) const VERSION: u32 = 1;
 
-/// The first line.
+/// The first line of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
     /// The version of this format.
     pub(super) sessile_archive: u32,
-    /// Whether the lines hold contents and CSRF tokens. Without them it can be read, not imported.
+    /// Whether the lines hold contents and CSRF tokens. An archive without them cannot be imported.
     pub(super) with_content: bool,
     /// Times are milliseconds since 1970, UTC; durations are milliseconds.
     pub(super) exported_at: u64,
@@ -63,14 +63,14 @@ pub(super) struct SessionLine {
     absolute: Option<u64>,
     content_version: u32,
     content_len: u64,
-    /// In base64, as the CSRF token.
+    /// The content in base64; the CSRF token likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
 }
 
-/// A number as text, so that no reader rounds it.
+/// A user. A number is written as text, so that no reader rounds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(in crate::admin) enum UserText {
@@ -78,17 +78,17 @@ pub(in crate::admin) enum UserText {
     Text(String),
 }
 
-/// The last line.
+/// The last line of an archive.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Trailer {
     pub(super) sessions: u64,
-    /// Of every byte before this line, in hexadecimal digits.
+    /// The SHA-256 of every byte before this line, in hexadecimal digits.
     pub(super) sha256: String,
 }
 
 impl Header {
-    /// What an engine has on record about itself.
+    /// Collects an engine's metadata for the header.
     pub(super) fn of(engine: &dyn Engine, with_content: bool, now: Timestamp) -> Result<Self> {
         let timeouts = engine.load_meta(TIMEOUTS)?.and_then(|it| Timeouts::from_bytes(&it));
         let name = engine.load_meta(CONTENT_NAME)?;
@@ -104,15 +104,25 @@ impl Header {
         })
     }
 
-    /// The timeouts on record, in the form in which an engine keeps them; an error if they are
-    /// none.
+    /// Returns the timeouts on record; an error if they are invalid.
     pub(super) fn timeouts(&self) -> Result<Option<Timeouts>, &'static str> {
         let (Some(inactivity), Some(absolute)) = (self.inactivity, self.absolute) else {
             return Ok(None);
         };
+        if inactivity == 0 || absolute == 0 {
+            return Err("has a timeout of zero");
+        }
         let bytes = [inactivity.to_le_bytes(), absolute.to_le_bytes()].concat();
         let timeouts = Timeouts::from_bytes(&bytes).filter(|_| inactivity <= absolute);
         timeouts.map(Some).ok_or("has an inactivity timeout greater than the absolute one")
+    }
+
+    /// Returns an error if no store has a name like the archive's.
+    pub(super) fn check_name(&self) -> Result<(), String> {
+        match self.content_name.as_deref().and_then(rule_broken_by) {
+            Some(rule) => Err(format!("has a `content_name` that no store has: it {rule}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -135,8 +145,8 @@ impl SessionLine {
         }
     }
 
-    /// The session as a record, indexed under its deadline by these timeouts; or the rule that the
-    /// line breaks.
+    /// Returns the session as a record, indexed under its deadline by these timeouts, or the rule
+    /// that the line breaks.
     pub(super) fn to_record(
         &self,
         timeouts: &Timeouts,
@@ -147,6 +157,12 @@ impl SessionLine {
         let content = STANDARD.decode(content).map_err(|_| "has content that is no base64")?;
         if content.len() as u64 != self.content_len {
             return Err("has content of another length than it says");
+        }
+        if self.revision == 0 {
+            return Err("has revision 0, and the first save is revision 1");
+        }
+        if self.inactivity == Some(0) || self.absolute == Some(0) {
+            return Err("has a timeout of zero");
         }
         if self.last_active < self.created_at {
             return Err("was active before it was created");
@@ -187,7 +203,7 @@ impl UserText {
         const NO_USER: &str = "names no user";
         let user = match self {
             Self::Text(text) => UserId::from(text.as_str()),
-            // A user is any number that `UserId` takes, and not only one of 64 bits.
+            // A user id may be any number that `UserId` takes, not only one of 64 bits.
             Self::Number(digits) => match (digits.parse::<i128>(), digits.parse::<u128>()) {
                 (Ok(number), _) => UserId::from(number),
                 (_, Ok(number)) => UserId::from(number),

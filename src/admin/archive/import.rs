@@ -1,4 +1,4 @@
-//! Reading an archive into a store.
+//! Reads an archive into a store.
 
 use std::io::{Read, Seek};
 
@@ -12,7 +12,7 @@ use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name}
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How an archive is imported.
+/// The options of an import.
 ///
 /// # Examples
 ///
@@ -24,14 +24,14 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Whether what comes before a fault is imported. Default: `false`, an archive that was cut or
-    /// altered is refused as a whole.
+    /// Sets whether the sessions before a fault are imported. Default: `false`; an archive that was
+    /// cut off or altered is then refused as a whole.
     pub fn partial(self, partial: bool) -> Self {
         Self { partial }
     }
 }
 
-/// What became of an import.
+/// The result of an import.
 ///
 /// # Examples
 ///
@@ -41,34 +41,36 @@ impl ImportOptions {
 pub struct ImportReport {
     /// Sessions that the store did not have.
     pub imported: u64,
-    /// Sessions that it had, as the archive has them or active later.
+    /// Sessions that the store had already, with equal or later activity.
     pub already_there: u64,
     /// Sessions that were expired, and so not imported.
     pub expired: u64,
-    /// Sessions that it had and that differ, or are damaged; they are as they were.
+    /// Sessions that the store had already and that differ or are damaged there; they are left
+    /// unchanged.
     pub differing: Keys,
-    /// Where the archive is at fault, if only a [part](ImportOptions::partial) could be imported.
+    /// The fault of the archive, if only a [part](ImportOptions::partial) could be imported.
     pub fault: Option<Error>,
 }
 
 impl Inspector {
-    /// Imports the sessions of an archive that was written with contents. What is there already and
-    /// equal is counted, so an import that was broken off is taken up by repeating it. Nothing that
-    /// is there is changed.
+    /// Imports the sessions of an archive that was written with contents. Sessions already in the
+    /// store are never changed, and equal ones are counted, so repeating an interrupted import
+    /// completes it.
     ///
-    /// The archive is read twice: once to see that it is whole, and once to import it. A new store
-    /// takes its time of creation and its timeouts on record from the archive. It takes the
-    /// content's name if it has none.
+    /// The archive is read twice: once to verify it, and once to import it. A new store takes its
+    /// time of creation and its timeouts on record from the archive. A store without a content name
+    /// takes the archive's.
     ///
     /// # Durability
     ///
-    /// That of the engine for each session; everything is on the disk once this returned.
+    /// Each session is as durable as with the engine's own writes. Every session is on the disk
+    /// once the call has returned.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidArchive`] with the line, before anything is changed;
-    /// [`Error::ContentMismatch`] if the store holds content of another name; [`Error::CalledOff`],
-    /// or when the store cannot be written: what was imported so far stays.
+    /// [`Error::ContentMismatch`] if the store holds content of another name; [`Error::CalledOff`];
+    /// or if the store cannot be written. In the last two cases the sessions imported so far stay.
     pub fn import<R: Read + Seek>(
         &self,
         archive: &mut R,
@@ -81,7 +83,7 @@ impl Inspector {
         begin(archive)?;
         let mut total = None;
         if !options.partial {
-            total = Some(verify(archive)?);
+            total = Some(verify_archive(archive, progress)?);
             begin(archive)?;
         }
         let (mut reader, header) = Reader::new(archive)?;
@@ -123,16 +125,10 @@ impl Inspector {
         Ok(report)
     }
 
-    /// Compares the archive's header with this store's, and adopts what this one lacks. The
-    /// timeouts to go by.
+    /// Compares the archive's header with the store's metadata, and stores what is missing there.
+    /// Returns the timeouts to go by.
     fn take_on<R: Read>(&self, header: &Header, reader: &Reader<R>) -> Result<Timeouts> {
-        if !header.with_content {
-            return Err(reader.fault(
-                "says that the archive holds no contents: it can be read, not imported; \
-                 export with contents",
-            ));
-        }
-        let timeouts = header.timeouts().map_err(|reason| reader.fault(reason))?;
+        let timeouts = check_header(header, reader)?;
         let engine = self.engine();
         if let Some(name) = &header.content_name {
             let found = engine.init_meta(CONTENT_NAME, name.as_bytes())?;
@@ -155,18 +151,45 @@ impl Inspector {
     }
 }
 
-/// Reads all of it, and counts its sessions.
-fn verify(archive: &mut impl Read) -> Result<u64> {
+/// Reads the whole archive, and returns the number of its sessions. It needs no store, so that one
+/// is created only for an archive that can be imported.
+///
+/// # Errors
+///
+/// [`Error::InvalidArchive`] with the line if [`Inspector::import`] would refuse the archive;
+/// [`Error::Io`] if it cannot be read; [`Error::CalledOff`].
+///
+/// # Examples
+///
+/// ```
+/// use std::ops::ControlFlow::Continue;
+/// use sessile::{Error, admin};
+///
+/// let verified = admin::verify_archive(&mut &b"a thesis"[..], &mut |_| Continue(()));
+/// assert!(matches!(verified, Err(Error::InvalidArchive { line: 1, .. })));
+/// ```
+pub fn verify_archive(archive: &mut impl Read, progress: &mut OnProgress<'_>) -> Result<u64> {
     let (mut reader, header) = Reader::new(archive)?;
-    header.timeouts().map_err(|reason| reader.fault(reason))?;
-    let mut sessions = 0;
+    check_header(&header, &reader)?;
+    let mut steps = Steps { action: "import", progress: Progress::default(), told: progress };
+    steps.tell()?;
     while let Some(line) = reader.next_session()? {
-        if header.with_content {
-            record_of(&reader, &line, &Timeouts::ENDLESS)?;
-        }
-        sessions += 1;
+        record_of(&reader, &line, &Timeouts::ENDLESS)?;
+        steps.step()?;
     }
-    Ok(sessions)
+    Ok(steps.progress.done)
+}
+
+/// Returns the archive's timeouts; an error if it cannot be imported.
+fn check_header<R: Read>(header: &Header, reader: &Reader<R>) -> Result<Option<Timeouts>> {
+    if !header.with_content {
+        return Err(reader.fault(
+            "says that the archive holds no contents: it can be read, not imported; \
+             export with contents",
+        ));
+    }
+    header.check_name().map_err(|reason| reader.fault(&reason))?;
+    header.timeouts().map_err(|reason| reader.fault(reason))
 }
 
 type Entry = (crate::key::SessionKey, crate::record::Record);

@@ -1,7 +1,7 @@
-//! Reading an archive, line by line, and seeing what is wrong with it.
+//! Reads an archive line by line, and detects its faults.
 //!
-//! Invariant: a line is read in bounded memory, and no session is handed out after a fault. Only an
-//! archive that ends with a sound trailer is whole.
+//! Invariant: a line is read in bounded memory, and no session is returned after a fault. Only an
+//! archive that ends with a valid trailer is complete.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -12,7 +12,7 @@ use crate::admin::archive::export::hex;
 use crate::admin::archive::format::{Header, Line, SessionLine, Trailer, VERSION};
 use crate::error::{Error, Result};
 
-/// A session of the largest content there is, in base64, takes less.
+/// The most bytes of a line. A session with the largest content, in base64, takes fewer.
 const MAX_LINE: u64 = 32 * 1024 * 1024;
 
 pub(super) struct Reader<R> {
@@ -47,7 +47,7 @@ impl<R: Read> Reader<R> {
         Ok((reader, header))
     }
 
-    /// The next session; `None` once the trailer was read and found to be right.
+    /// Returns the next session; `None` once a valid trailer was read.
     pub(super) fn next_session(&mut self) -> Result<Option<SessionLine>> {
         if !self.next_line()? {
             return Err(self.fault("is missing: the archive was cut off"));
@@ -68,7 +68,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The number of the line that was read last, from 1 on.
+    /// Returns an error at the line that was read last, counted from 1.
     pub(super) fn fault(&self, reason: &str) -> Error {
         Error::InvalidArchive { line: self.number, reason: reason.into() }
     }
@@ -89,7 +89,7 @@ impl<R: Read> Reader<R> {
             .map_err(|error| self.fault(&format!("{reason} ({error})")))
     }
 
-    /// Reads one more line, with its end; `false` if there is none.
+    /// Reads the next line, with its line end; `false` if there is none.
     fn next_line(&mut self) -> Result<bool> {
         self.line.clear();
         self.number += 1;

@@ -1,7 +1,7 @@
-//! What each request does, and the lines that answer it.
+//! Executes each request and writes the lines of its answer.
 //!
-//! Invariant: everything goes by the store's own clock and timeouts, and what ends here is told to
-//! the store's observers as everywhere else.
+//! Invariant: every request uses the store's own clock and timeouts, and the store's observers
+//! learn of every session that a request ends.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -13,21 +13,25 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::connection::Connection;
-use crate::admin::socket::protocol::{Answer, Reply, Request};
+use crate::admin::socket::protocol::{Answer, Outcome, Reply, Request};
 use crate::admin::socket::watching::Watching;
 use crate::engine::check::Finding;
-use crate::engine::outcome::Visit;
+use crate::engine::limits::Limits;
+use crate::engine::outcome::{Replace, Visit};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
+use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::store::core::StoreCore;
 use crate::store::events::{EndReason, Event};
+use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
 
-/// How often a client that watches hears that nothing has happened.
+/// The interval of the line that tells a watching client that nothing happened.
 const ALIVE: Duration = Duration::from_secs(1);
 
-/// Answers one request; an error means that the client is gone.
+/// Answers one request. An error means that the client has disconnected.
 pub(super) fn answer(
     core: &StoreCore,
     stop: &AtomicBool,
@@ -60,12 +64,7 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
     match request {
         Request::Load { key } => {
             let key = key.parse()?;
-            match engine.load(&key, Moment::BEGINNING) {
-                Ok(Some(record)) => sent(out.send(&Reply::record(&key, &record)))?,
-                Ok(None) => {}
-                Err(error) => damaged(error, out)?,
-            }
-            Ok(Answer::default())
+            one_record(&key, engine.load(&key, Moment::BEGINNING), out)
         }
         Request::Scan { after } => {
             let after = after.as_ref().map(|after| after.parse()).transpose()?;
@@ -88,6 +87,35 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             Ok(Answer::default())
         }
         Request::Count {} => count(engine.count(core.moment()?)?),
+        Request::Insert { key, bytes } => {
+            let key = key.parse()?;
+            insert(core, &key, &sent_record(core, &key, bytes)?)
+        }
+        Request::Replace { key, revision, bytes } => {
+            let key = key.parse()?;
+            let record = sent_record(core, &key, bytes)?;
+            if record.revision() < *revision {
+                return Ok(Answer::of(Outcome::Conflict));
+            }
+            let moment = Moment::BEGINNING;
+            let limits = limits(core);
+            match engine.replace(&key, *revision, record, moment, limits)? {
+                Replace::Done(saved) => {
+                    let last_active = Some(saved.last_active.as_millis());
+                    Ok(Answer { last_active, ..Answer::of(Outcome::Stored) })
+                }
+                Replace::Conflict => Ok(Answer::of(Outcome::Conflict)),
+                Replace::Missing => Ok(Answer::of(Outcome::Missing)),
+                Replace::UserFull => Err(core.user_full()),
+            }
+        }
+        Request::Extend { key, at } => {
+            // No activity is later than the program's time.
+            let now = Timestamp::from_millis(*at).min(core.moment()?.now);
+            let at = Moment { now, timeouts: Timeouts::ENDLESS };
+            let key = key.parse()?;
+            one_record(&key, engine.extend(&key, at, core.touch_interval), out)
+        }
         Request::Remove { key } => {
             let ended = engine.remove(&key.parse()?, None, core.moment()?)?;
             core.tell_ended(ended.as_slice(), EndReason::Destroyed);
@@ -126,6 +154,31 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
     }
 }
 
+/// A record that a client has sent. Its index entry is never later than its deadline by the
+/// program's timeouts.
+fn sent_record(core: &StoreCore, key: &SessionKey, bytes: &str) -> Result<Record> {
+    let bytes = STANDARD.decode(bytes).map_err(Error::engine)?;
+    let record = Record::decode(key, &bytes)?;
+    let (len, max) = (record.content().len(), core.max_content_len);
+    if len > max {
+        return Err(Error::TooLarge { len, max });
+    }
+    let deadline = record.deadline(&core.timeouts).min(record.index_deadline());
+    Ok(record.indexed_under(deadline))
+}
+
+/// A copy ends no session of a user, and fills no store beyond its limit.
+fn limits(core: &StoreCore) -> Limits {
+    Limits { per_user: None, ..core.limits() }
+}
+
+fn insert(core: &StoreCore, key: &SessionKey, record: &Record) -> Result<Answer> {
+    // The events of a session that is there already must not wait for this one's beginning.
+    let is_free = matches!(core.engine.load(key, Moment::BEGINNING), Ok(None));
+    let is_stored = is_free && core.insert_under(*key, record, core.moment()?, limits(core))?;
+    Ok(Answer::of(if is_stored { Outcome::Stored } else { Outcome::Occupied }))
+}
+
 fn count(count: u64) -> Result<Answer> {
     Ok(Answer { count: Some(count), ..Answer::default() })
 }
@@ -134,16 +187,23 @@ fn user_key(user: &UserText) -> Result<UserKey> {
     user.to_key().map_err(|reason| Error::engine(io::Error::other(reason)))
 }
 
-/// A client that cannot be written to ends the pass over the store.
+/// A failed write to the client ends the scan of the store.
 fn sent(sent: io::Result<()>) -> Result<()> {
     sent.map_err(|error| Error::io("answer", "the client of the admin socket", error))
 }
 
-fn show(
+fn one_record(
     key: &SessionKey,
-    record: Result<crate::record::Record>,
+    found: Result<Option<Record>>,
     out: &mut Connection,
-) -> Result<ControlFlow<()>> {
+) -> Result<Answer> {
+    if let Some(record) = found.transpose() {
+        let _ = show(key, record, out)?;
+    }
+    Ok(Answer::default())
+}
+
+fn show(key: &SessionKey, record: Result<Record>, out: &mut Connection) -> Result<ControlFlow<()>> {
     match record {
         Ok(record) => sent(out.send(&Reply::record(key, &record)))?,
         Err(error) => damaged(error, out)?,
@@ -151,7 +211,7 @@ fn show(
     Ok(ControlFlow::Continue(()))
 }
 
-/// A damaged record is shown as that; another error is one.
+/// A damaged record becomes a line of its own; any other error ends the request.
 fn damaged(error: Error, out: &mut Connection) -> Result<()> {
     match error {
         Error::DamagedRecord { key, .. } => {
@@ -178,11 +238,15 @@ fn check(core: &StoreCore, out: &mut Connection) -> Result<Answer> {
 }
 
 fn stats(core: &StoreCore) -> Result<Answer> {
-    let stored = core.engine.stats()?.stored;
+    let engine = core.engine.stats()?;
     let failed = |error: serde_json::Error| Error::engine(error);
     let mut stats = serde_json::to_value(core.stats()?).map_err(failed)?;
     if let Some(fields) = stats.as_object_mut() {
-        fields.insert("stored".into(), stored.into());
+        fields.insert("stored".into(), engine.stored.into());
+        fields.insert("live_bytes".into(), engine.live_bytes.into());
+        fields.insert("log_bytes".into(), engine.log_bytes.map(|(length, _)| length).into());
+        fields.insert("log_used_bytes".into(), engine.log_bytes.map(|(_, used)| used).into());
+        fields.insert("format".into(), engine.format.into());
     }
     Ok(Answer { stats: Some(stats), ..Answer::default() })
 }
@@ -190,7 +254,7 @@ fn stats(core: &StoreCore) -> Result<Answer> {
 fn watch(core: &StoreCore, stop: &AtomicBool, out: &mut Connection) -> io::Result<()> {
     out.begin_endless_answer();
     let watching = Watching::begin(core);
-    // From here on nothing is missed, and the client may know it.
+    // The client learns that it misses no event from now on.
     out.send(&Reply::Alive {})?;
     out.flush()?;
     while !stop.load(Ordering::Acquire) {

@@ -1,50 +1,68 @@
-//! One connection: bounded lines in, with a deadline for each, and lines out, with one for each
-//! write.
+//! One connection. Each line read has a bounded length and a deadline, and each write has a
+//! deadline.
 //!
-//! Invariant: no client holds a thread, or a snapshot of the store, longer than is written here.
+//! Invariant: no client holds a thread or a snapshot of the store beyond the limits below.
 
 use std::io;
 use std::io::{BufWriter, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::admin::socket::protocol::{MAX_REQUEST, Reply};
+use crate::admin::socket::protocol::Reply;
+use crate::admin::socket::transport::Stream;
 use crate::time::ticks;
 
-/// How long a client may take for its next request.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long a client may leave a line unread.
-const WRITE: Duration = Duration::from_secs(10);
-/// How long an answer may take in all: a listing keeps the file from reusing space.
-const ANSWER: Duration = Duration::from_secs(3_600);
+/// The time limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the next request.
+    pub(super) idle: Duration,
+    /// For the client to read a line.
+    pub(super) write: Duration,
+    /// For a whole answer: while a listing runs, the file cannot reuse pages.
+    pub(super) answer: Duration,
+}
+
+impl Patience {
+    pub(super) const USUAL: Self = Self {
+        idle: Duration::from_secs(30),
+        write: Duration::from_secs(10),
+        answer: Duration::from_secs(3_600),
+    };
+}
 
 pub(super) struct Connection {
-    stream: UnixStream,
-    out: BufWriter<UnixStream>,
+    stream: Stream,
+    out: BufWriter<Stream>,
     read: Vec<u8>,
+    max_request: usize,
+    patience: Patience,
     answer_until: Option<Instant>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
-        stream.set_write_timeout(Some(WRITE))?;
+    /// A connection that takes requests of at most `max_request` bytes.
+    pub(super) fn new(stream: Stream, max_request: usize, patience: Patience) -> io::Result<Self> {
+        stream.set_write_timeout(patience.write)?;
         let out = BufWriter::with_capacity(64 * 1024, stream.try_clone()?);
-        Ok(Self { stream, out, read: Vec::new(), answer_until: None })
+        Ok(Self { stream, out, read: Vec::new(), max_request, patience, answer_until: None })
     }
 
-    /// The next line, without its end; `None` once the client is gone.
+    /// The next line, without its newline; `None` once the client has disconnected.
     pub(super) fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let until = ticks::now() + IDLE;
+        let until = ticks::now() + self.patience.idle;
+        let mut searched = 0;
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.read) {
-                let rest = self.read.split_off(end + 1);
+            let new = self.read.get(searched..).unwrap_or_default();
+            if let Some(end) = memchr::memchr(b'\n', new) {
+                let rest = self.read.split_off(searched + end + 1);
                 let mut line = std::mem::replace(&mut self.read, rest);
                 line.pop();
                 return Ok(Some(line));
             }
-            if self.read.len() > MAX_REQUEST {
+            if self.read.len() > self.max_request {
                 return Err(io::Error::new(ErrorKind::InvalidData, "the request is too long"));
             }
+            searched = self.read.len();
             let left = until.saturating_duration_since(ticks::now());
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
@@ -61,10 +79,10 @@ impl Connection {
     }
 
     pub(super) fn begin_answer(&mut self) {
-        self.answer_until = ticks::now().checked_add(ANSWER);
+        self.answer_until = ticks::now().checked_add(self.patience.answer);
     }
 
-    /// Without end: what tells of events.
+    /// Starts an answer without a time limit, for `watch`.
     pub(super) fn begin_endless_answer(&mut self) {
         self.answer_until = None;
     }
@@ -73,11 +91,22 @@ impl Connection {
         if self.answer_until.is_some_and(|until| until < ticks::now()) {
             return Err(io::Error::new(ErrorKind::TimedOut, "the client is too slow"));
         }
-        serde_json::to_writer(&mut self.out, reply)?;
-        self.out.write_all(b"\n")
+        let written = serde_json::to_writer(&mut self.out, reply).map_err(io::Error::from);
+        let sent = written.and_then(|()| self.out.write_all(b"\n"));
+        self.or_end(sent)
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        let flushed = self.out.flush();
+        self.or_end(flushed)
+    }
+
+    /// Ends the connection after a failed write. Otherwise the error line and the rest of the
+    /// buffer would be written to the same client, each with a new deadline.
+    fn or_end(&self, sent: io::Result<()>) -> io::Result<()> {
+        if sent.is_err() {
+            self.stream.end();
+        }
+        sent
     }
 }

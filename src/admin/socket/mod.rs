@@ -1,15 +1,16 @@
-//! A door into a running program: a Unix socket beside the store's file, through which the tool, or
-//! an [`Inspector`](crate::Inspector), looks into the store while the program has it.
+//! The admin socket of a running program: a Unix socket beside the store's file, or a named pipe on
+//! Windows. Through it the tool, or an [`Inspector`](crate::Inspector), uses the store while the
+//! program has the file open.
 //!
-//! Invariant: nothing here is reachable over a network, and whoever may open the file may open the
-//! door, and nobody else. No session id goes through it. docs/admin-protocol.md has every line.
+//! Invariant: the socket is not reachable over a network, only users who may open the file may
+//! connect, and no session id goes through it. docs/admin-protocol.md describes every line.
 
 mod answering;
 mod client;
 mod connection;
-mod listening;
 mod protocol;
 mod serving;
+mod transport;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -18,14 +19,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admin::socket::listening::Listening;
+use crate::admin::socket::connection::Patience;
 use crate::admin::socket::serving::Door;
+use crate::admin::socket::transport::{Listening, is_door};
 use crate::error::{Error, Result};
 use crate::store::SessionStore;
 
 pub use client::RunningStore;
 
-/// Where the door of a running store is.
+/// The path of the admin socket of a running store.
+///
+/// On Unix a socket is at the path. On Windows it is a small file with the name of a pipe; the
+/// program holds the file open, and the system removes it when the program ends.
 ///
 /// # Examples
 ///
@@ -36,52 +41,65 @@ pub struct AdminSocket {
     at: Option<PathBuf>,
 }
 
-/// What stands behind the name of the store's file.
+/// The suffix of the socket's name, after the name of the store's file.
 const SUFFIX: &str = ".admin";
 
 impl AdminSocket {
-    /// Beside the store's file, under its name with `.admin` behind it, where the tool looks for
-    /// it.
+    /// Beside the store's file, at its path plus `.admin`, where the tool finds the socket.
     pub const fn beside_file() -> Self {
         Self { at: None }
     }
 
-    /// At a path of its own: for a folder that the program may not write to, or a path that is too
-    /// long for a socket (108 bytes on Linux, 104 on others).
+    /// At another path: use this if the program may not write to the file's folder, or the path is
+    /// too long for a socket (108 bytes on Linux, 104 on other Unix systems).
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { at: Some(path.into()) }
     }
 
-    /// Where the socket of a store's file is, if it is beside the file.
+    /// The path of a socket beside this store's file.
     #[must_use]
     pub fn path_beside(file: &Path) -> PathBuf {
         let mut path = file.as_os_str().to_owned();
         path.push(SUFFIX);
         path.into()
     }
+
+    /// Whether the path holds an admin socket, or one that a killed program left: a socket, or on
+    /// Windows a file with the name of a pipe.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        is_door(path)
+    }
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
-    /// Opens a door for the tool `sessile`: it lists, shows and ends sessions, sweeps, checks,
-    /// backs up and exports while this program runs. On Unix alone; there is no such door on
-    /// Windows yet.
+    /// Opens an admin socket for the tool `sessile`, which then lists, shows and ends sessions,
+    /// sweeps, checks, backs up, exports, and copies sessions in, while this program runs.
     ///
-    /// One thread waits for clients, and each of at most 8 at a time has another while it is there.
-    /// A client that dies, stalls, floods or sends garbage loses its connection, and nothing else
-    /// happens. The door is closed, and the socket removed, when the store is closed or its last
-    /// handle goes. A socket that a killed program left is taken over.
+    /// One thread accepts clients, at most 8 at a time, and each client has a thread while it is
+    /// connected. A client that dies, stalls, floods or sends garbage loses its own connection and
+    /// has no other effect. The socket is closed and removed when the store is closed or its last
+    /// handle is dropped. A socket that a killed program left is replaced.
     ///
     /// # Security
     ///
-    /// The socket has mode 0600, and on Linux each client's user is looked at: it has to be this
-    /// process' or root. Whoever comes in may see every user and content, and end any session; they
-    /// could open the file as well. No session id is shown or accepted.
+    /// A client sees every user and content, and can end any session. It can add sessions, and so
+    /// log in as any user. Its user could do the same with the file. No session id is shown or
+    /// accepted, and nothing is reachable over a network.
+    ///
+    /// On Unix the socket has mode 0600. On Linux and Android a client must also run as this
+    /// process' user or as root.
+    ///
+    /// On Windows the pipe's access list admits the pipe's owner, administrators and the system,
+    /// from this machine only. Administrators own the pipe of an elevated process. The name is
+    /// random, so no other process can take it first, and the pipe of another program is never
+    /// shared. Any process of the same user has the same rights to the pipe as this one.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if the store has no file and no path is named, or has a door
-    /// already. [`Error::Io`] if a socket of another program, or something else, is at the path, or
-    /// the system refuses.
+    /// [`Error::InvalidSetting`] if the store has no file and no path is given, or if the store
+    /// already has an admin socket. [`Error::Io`] if another program's socket or another file is at
+    /// the path, or if the system refuses.
     ///
     /// # Examples
     ///
@@ -109,7 +127,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         };
         self.guests().keep(&core, "serve_admin", || {
             let listening = Listening::at(&path)?;
-            Ok(Box::new(Door::open(Arc::clone(&core), listening)?))
+            Ok(Box::new(Door::open(Arc::clone(&core), listening, Patience::USUAL)?))
         })
     }
 }

@@ -1,6 +1,8 @@
-//! The lines that go through the door: JSON, one object a line, as docs/admin-protocol.md has them.
+//! The lines of the admin protocol: one JSON object per line. docs/admin-protocol.md describes
+//! each.
 //!
-//! Invariant: a line is bounded, names sessions by their keys, and holds no session id.
+//! Invariant: a line has a bounded length, names sessions by their keys, and contains no session
+//! id.
 
 use std::time::Duration;
 
@@ -17,10 +19,16 @@ use crate::store::events::Event;
 /// The version of the protocol.
 pub(super) const VERSION: u32 = 1;
 
-/// The longest request, in bytes: a user of 255 bytes, each escaped, and then some.
-pub(super) const MAX_REQUEST: usize = 8 * 1024;
+/// The longest request without a record, in bytes: enough for a user of 255 escaped bytes.
+const MAX_PLAIN_REQUEST: usize = 8 * 1024;
 
-/// What a client asks.
+/// The longest request, in bytes, to a store whose contents have at most `max_content_len` bytes: a
+/// record in base64.
+pub(super) const fn max_request(max_content_len: usize) -> usize {
+    MAX_PLAIN_REQUEST.saturating_add(max_content_len.div_ceil(3).saturating_mul(4))
+}
+
+/// A request of a client.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Request {
@@ -30,10 +38,17 @@ pub(super) enum Request {
     Scan { after: Option<String> },
     /// Every record of a user.
     ScanUser { user: UserText },
-    /// Every user after one, who has a live session.
+    /// Every user with a live session, after the given user.
     ScanUsers { after: Option<UserText> },
-    /// How many sessions are live.
+    /// The number of live sessions.
     Count {},
+    /// Stores a record under a free key.
+    Insert { key: String, bytes: String },
+    /// Replaces a record of a revision, expired or not.
+    Replace { key: String, revision: u64, bytes: String },
+    /// Moves a session's last activity forward to a time in milliseconds since 1970, and sends its
+    /// record.
+    Extend { key: String, at: u64 },
     /// Ends a session.
     Remove { key: String },
     /// Ends every session of a user.
@@ -44,17 +59,17 @@ pub(super) enum Request {
     Clear {},
     /// One step of a sweep.
     Sweep {},
-    /// Every record, and every problem.
+    /// Every record, and every problem that a check finds.
     Check {},
     /// A value about the store as a whole.
     Meta { name: String },
     /// The program's time.
     Time {},
-    /// Numbers.
+    /// The store's statistics.
     Stats {},
-    /// Makes everything as durable as it gets.
+    /// Flushes every acknowledged change.
     Flush {},
-    /// Events from now on, until the client goes.
+    /// Events from now on, until the client disconnects.
     Watch {},
 }
 
@@ -64,7 +79,7 @@ impl Request {
     }
 }
 
-/// One line to a client. An answer is any number of lines and then `done` or `error`.
+/// One line to a client. An answer is any number of lines, then `done` or `error`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
@@ -72,13 +87,16 @@ pub(super) enum Reply {
     Hello {
         sessile_admin: u32,
         pid: u32,
+        /// The longest content that the program stores, in bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_content_len: Option<usize>,
     },
-    /// A record, in base64, as docs/format.md has it.
+    /// A record in base64, in the format of docs/internals/format.md.
     Record {
         key: String,
         bytes: String,
     },
-    /// A record that is not what was written.
+    /// A record that fails its checksum or cannot be parsed.
     Damaged {
         key: String,
     },
@@ -91,11 +109,11 @@ pub(super) enum Reply {
         text: String,
     },
     Event(EventText),
-    /// So many events were not told, as the client was too slow for them.
+    /// The number of events that were lost because the client read too slowly.
     Missed {
         events: u64,
     },
-    /// Nothing has happened for a while.
+    /// No event within the interval.
     Alive {},
     Done(Answer),
     Error {
@@ -104,11 +122,11 @@ pub(super) enum Reply {
     },
 }
 
-/// What stands in the last line of an answer.
+/// The fields of the last line of an answer.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Answer {
-    /// What ended; `None` where nothing was there to look at.
+    /// The ended sessions; `None` if the session to start from does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<Vec<EndedText>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,10 +141,28 @@ pub(super) struct Answer {
     pub(super) value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stats: Option<serde_json::Value>,
+    /// What became of a record that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<Outcome>,
+    /// Of a record that was replaced, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_active: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expiry_entries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user_entries: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Stored,
+    /// There is a record under the key already.
+    Occupied,
+    /// The record under the key has another revision.
+    Conflict,
+    /// There is no record under the key.
+    Missing,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -136,7 +172,7 @@ pub(super) struct EndedText {
     user: Option<UserText>,
 }
 
-/// An event, as a line of `watch` has it.
+/// An event in a line of `watch`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct EventText {
     /// `created`, `regenerated`, `ended`, `cleared`, or `note`.
@@ -150,37 +186,51 @@ pub(super) struct EventText {
     user: Option<UserText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// In words.
+    /// A description for people.
     text: String,
 }
 
 impl Reply {
     pub(super) fn record(key: &SessionKey, record: &Record) -> Self {
-        Self::Record { key: key.to_string(), bytes: STANDARD.encode(record.encode(key)) }
+        Self::Record { key: key.to_string(), bytes: record_text(key, record) }
     }
 }
 
+/// A record in base64.
+pub(super) fn record_text(key: &SessionKey, record: &Record) -> String {
+    STANDARD.encode(record.encode(key))
+}
+
 impl Answer {
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self { outcome: Some(outcome), ..Self::default() }
+    }
+
     pub(super) fn ended(ended: &[Ended]) -> Self {
         Self { ended: Some(ended.iter().map(EndedText::of).collect()), ..Self::default() }
     }
 
     pub(super) fn engine_stats(&self) -> EngineStats {
         let number = |name: &str| self.stats.as_ref()?.get(name)?.as_u64();
+        let time = |name: &str| number(name).map(Duration::from_millis);
         EngineStats {
             stored: number("stored").unwrap_or(0),
             file_bytes: number("file_bytes"),
+            live_bytes: number("live_bytes"),
+            log_bytes: number("log_bytes").zip(number("log_used_bytes")),
+            format: number("format"),
             pending_touches: number("pending_touches").unwrap_or(0),
             commits: number("commits").unwrap_or(0),
             committed_operations: number("committed_operations").unwrap_or(0),
             checkpoints: number("checkpoints").unwrap_or(0),
             reopenings: number("reopenings").unwrap_or(0),
             clock_jumps: number("clock_jumps").unwrap_or(0),
-            oldest_pending_touch: number("oldest_pending_touch_ms").map(Duration::from_millis),
+            oldest_pending_touch: time("oldest_pending_touch_ms"),
             late_touches: number("late_touches").unwrap_or(0),
-            touches_late_by: number("touches_late_by_ms")
-                .map(Duration::from_millis)
-                .unwrap_or_default(),
+            touches_late_by: time("touches_late_by_ms").unwrap_or_default(),
+            commits_late_by: time("commits_late_by_ms").unwrap_or_default(),
+            // The program's store raises the events of its flushes.
+            late_flushes: 0,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Events on their way to a client that watches.
+//! The queue of events for a client that watches.
 //!
-//! Invariant: a client that is slow loses events, is told how many, and makes nobody wait.
+//! Invariant: a slow client loses events and learns how many; it never blocks the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::admin::socket::protocol::EventText;
 use crate::store::core::StoreCore;
 use crate::store::events::{Event, Observer};
 
-/// How many events wait for a client.
+/// The most events in the queue of a client.
 const WAITING: usize = 1_000;
 
 struct Sender {
@@ -27,7 +27,7 @@ impl Observer for Sender {
     }
 }
 
-/// A client's view of what happens, until it is dropped.
+/// A client's subscription to events. Dropping it ends the subscription.
 pub(super) struct Watching<'a> {
     core: &'a StoreCore,
     number: Option<u64>,
@@ -45,12 +45,12 @@ impl<'a> Watching<'a> {
         Self { core, number, events, missed }
     }
 
-    /// The next event, or none for a while.
+    /// The next event; `None` if none comes within the interval.
     pub(super) fn next(&self, wait: Duration) -> Option<EventText> {
         self.events.recv_timeout(wait).ok()
     }
 
-    /// How many were not told since this was asked last.
+    /// The number of events lost since the last call.
     pub(super) fn take_missed(&self) -> u64 {
         self.missed.swap(0, Ordering::Relaxed)
     }
@@ -73,7 +73,7 @@ mod tests {
     use crate::error::Result;
     use crate::store::SessionStore;
 
-    /// An engine that has done checkpoints.
+    /// An engine that reports checkpoints.
     #[derive(Debug)]
     struct Busy {
         inner: MemoryEngine,

@@ -1,7 +1,7 @@
 //! The reference engine: maps in memory under one lock, in the simplest correct way.
 //!
 //! Invariant: each call is one step under the lock, and no lock is held while a closure runs. Other
-//! engines are right where they behave like this one.
+//! engines are correct if they behave like this one.
 
 mod tables;
 
@@ -30,7 +30,7 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// Keeps sessions in memory: for tests, and for programs whose sessions may end with the process.
+/// Stores sessions in memory: for tests, and for programs whose sessions may end with the process.
 ///
 /// Nothing is durable. Memory is bounded by `max_sessions` times the size of a session.
 ///
@@ -377,7 +377,7 @@ impl Engine for MemoryEngine {
     }
 }
 
-/// Shows items, with no lock held, until one of them ends it.
+/// Shows items, without a lock, until `show` ends the listing.
 fn show_all<T>(
     items: impl IntoIterator<Item = T>,
     mut show: impl FnMut(T) -> Result<ControlFlow<()>>,

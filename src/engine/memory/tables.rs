@@ -1,4 +1,4 @@
-//! The maps of the memory engine, and what keeps them in step.
+//! The maps of the memory engine, and the changes that keep them consistent.
 //!
 //! Invariant: `expiry` and `users` hold exactly one entry for each record that should have one.
 
@@ -15,7 +15,7 @@ use crate::time::moment::Moment;
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// Shared with scans that are under way; whoever changes it meanwhile makes a copy.
+    /// Shared with scans in progress; a change meanwhile copies the map.
     pub(super) sessions: Arc<BTreeMap<SessionKey, Record>>,
     pub(super) expiry: BTreeSet<(Timestamp, SessionKey)>,
     pub(super) users: BTreeSet<(UserKey, SessionKey)>,
@@ -53,7 +53,7 @@ impl Tables {
         Some(record)
     }
 
-    /// Takes records out, and says which of them were live.
+    /// Removes records, and returns the live ones.
     pub(super) fn take_all(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -70,7 +70,8 @@ impl Tables {
         of_user.map(|(_, key)| *key).collect()
     }
 
-    /// Which of the user's sessions have to end before `record` is stored; `None` if it may not be.
+    /// Returns the user's sessions that must end before `record` is stored; `None` if `record` is
+    /// refused.
     pub(super) fn make_room(
         &self,
         record: &Record,
@@ -85,7 +86,8 @@ impl Tables {
         per_user.make_room(others, moment)
     }
 
-    /// The same for a record in place of another: one that stays with its user needs no room.
+    /// As [`make_room`](Self::make_room), for a record that replaces another: a record that stays
+    /// with its user needs no room.
     pub(super) fn make_room_after(
         &self,
         stored: &Record,

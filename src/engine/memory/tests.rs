@@ -1,4 +1,4 @@
-//! What needs a look behind the engine: maps that contradict one another.
+//! Tests that need the engine's internals: maps that contradict one another.
 
 use super::*;
 use crate::record::Parts;
@@ -38,7 +38,8 @@ fn a_check_names_each_way_in_which_the_maps_can_disagree() {
             tables.expiry.remove(&(deadline, key(1)));
             tables.users.remove(&(ann_key.clone(), key(2)));
             tables.put(key(3), record_of("ann").indexed_under(late));
-            // One without a session, one under another deadline, one under another user.
+            // Three stray entries: one without a session, one under another deadline, one under
+            // another user.
             tables.expiry.insert((deadline, key(9)));
             tables.expiry.insert((late, key(4)));
             tables.users.insert((bob.to_key().unwrap(), key(4)));
@@ -66,6 +67,6 @@ fn a_check_names_each_way_in_which_the_maps_can_disagree() {
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     assert!(expected.iter().all(|problem| found.contains(problem)), "{found:#?}");
     assert_eq!((records, checked.expiry_entries, checked.user_entries), (4, 5, 4));
-    // What leads to no session is not counted as one that has expired.
+    // An entry without a session does not count as an expired session.
     assert_eq!(engine.count(Moment { now: deadline, timeouts: Timeouts::default() }).unwrap(), 2);
 }

@@ -1,13 +1,13 @@
-//! BSON, as far as commands and answers need it: documents out by name and value, and views of what
-//! came in.
+//! BSON, as far as commands and answers need it: documents written by name and value, and views of
+//! received documents.
 //!
-//! Invariant: what came in is looked at in place, with every length checked against what is there;
-//! no nesting is followed deeper than it is asked for. It knows no command.
+//! Invariant: received documents are read in place, with every length checked against the present
+//! bytes; nesting is followed only as deep as the caller asks. This file knows no command.
 
-/// A document that is being written.
+/// A document to send.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
-    /// With room for the length in front.
+    /// Begins with room for the length.
     bytes: Vec<u8>,
 }
 
@@ -42,7 +42,7 @@ const DECIMAL: u8 = 19;
 const GENERIC: u8 = 0;
 const UUID: u8 = 4;
 
-/// A document by its names and values.
+/// A document from its names and values.
 macro_rules! bson {
     ($($name:literal: $value:expr),* $(,)?) => {
         $crate::engine::mongodb::bson::Document::new()$(.with($name, $value))*
@@ -50,7 +50,7 @@ macro_rules! bson {
 }
 pub(super) use bson;
 
-/// A list of values of any kinds.
+/// A list of values of any types.
 macro_rules! list {
     ($($value:expr),* $(,)?) => {
         $crate::engine::mongodb::bson::Value::List(vec![$($value.into()),*])
@@ -69,7 +69,7 @@ impl Document {
         self
     }
 
-    /// The same, where there is a value.
+    /// As `with`, if there is a value.
     #[must_use]
     pub(super) fn with_some<'a>(self, name: &str, value: Option<impl Into<Value<'a>>>) -> Self {
         match value {
@@ -103,7 +103,7 @@ impl Document {
             Value::List(_) => LIST,
         };
         self.bytes.push(tag);
-        // A zero ends a name. No name of ours has one.
+        // A zero byte ends a name. No name of this crate has one.
         self.bytes.extend(name.bytes().filter(|byte| *byte != 0));
         self.bytes.push(0);
         match value {
@@ -163,14 +163,14 @@ impl<'a> From<&'a crate::key::SessionKey> for Value<'a> {
     }
 }
 
-/// A document that came in.
+/// A received document.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     /// Without the length and the end.
     elements: &'a [u8],
 }
 
-/// A value that came in.
+/// A received value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'a> {
     Double(f64),
@@ -181,12 +181,12 @@ pub(super) enum Found<'a> {
     Bool(bool),
     Number(i64),
     Null,
-    /// Of a kind that is never asked for.
+    /// A type that is never requested.
     Other,
 }
 
 impl<'a> View<'a> {
-    /// The document that bytes begin with, and what follows it.
+    /// The document at the beginning of the bytes, and the bytes after it.
     pub(super) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (length, _) = number32(bytes)?;
         let (document, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
@@ -198,12 +198,12 @@ impl<'a> View<'a> {
         View { elements: &[] }
     }
 
-    /// Bytes that are a document, and nothing else.
+    /// The document that is all of the bytes.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         Self::split(bytes).filter(|(_, rest)| rest.is_empty()).map(|(view, _)| view)
     }
 
-    /// How many bytes its names and values take.
+    /// The length of the names and values, in bytes.
     pub(super) const fn len(self) -> usize {
         self.elements.len()
     }
@@ -212,7 +212,7 @@ impl<'a> View<'a> {
         self.values().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// A number, whatever its kind.
+    /// A number of any type.
     pub(super) fn number(self, name: &str) -> Option<i64> {
         match self.get(name)? {
             Found::Number(number) => Some(number),
@@ -243,7 +243,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What a list holds; nothing if there is none.
+    /// The items of a list; none if there is no list.
     pub(super) fn list(self, name: &str) -> impl Iterator<Item = Found<'a>> {
         let list = match self.get(name) {
             Some(Found::List(list)) => list,
@@ -252,7 +252,7 @@ impl<'a> View<'a> {
         list.values().map(|(_, value)| value)
     }
 
-    /// Names and values, up to the first that is malformed.
+    /// Names and values, up to the first malformed one.
     fn values(self) -> impl Iterator<Item = (&'a [u8], Found<'a>)> {
         let mut rest = self.elements;
         std::iter::from_fn(move || {
@@ -263,7 +263,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The first element's name and value, and what follows it.
+/// The first element's name and value, and the bytes after it.
 fn element(bytes: &[u8]) -> Option<(&[u8], Found<'_>, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let end = memchr::memchr(0, rest)?;

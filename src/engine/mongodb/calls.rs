@@ -1,7 +1,7 @@
-//! Every call of the contract as one command or transaction.
+//! The calls of the contract, each as one command or transaction.
 //!
-//! Invariant: a call changes something in one command on one document, or in one transaction, so
-//! that it happens wholly or not at all.
+//! Invariant: a call makes its changes in one command on one document, or in one transaction, so
+//! they happen wholly or not at all.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// Of so many records of a user a page may hold all, however long some records are of late: who
-/// lists a few sessions sees them as of one moment.
+/// The number of a user's records that a page may hold however long recent records are, so that a
+/// listing of a few sessions shows one moment.
 const WHOLE: usize = 32;
 
 impl Backend for Mongodb {
@@ -200,7 +200,7 @@ impl Backend for Mongodb {
         moment: Moment,
     ) -> Attempt<u64> {
         let of_user = || bson! { "u": &name_of(old) };
-        // The greatest revision there is stays what it is.
+        // The greatest revision stays unchanged.
         let next = list![
             bson! { "$eq": list!["$r", -1_i64] },
             "$r",
@@ -283,7 +283,7 @@ impl Backend for Mongodb {
         self.count_live(server, moment)
     }
 
-    /// By an empty collection that takes the place of the other in one step.
+    /// Replaces the collection by an empty one in one step.
     fn clear(&self, on: &mut MongodbConnection) -> Attempt<()> {
         on.set_deadline(Deadline::after(self.clearing));
         let number = u128::from_be_bytes(draw(&SystemRandom)?);
@@ -298,7 +298,7 @@ impl Backend for Mongodb {
         for answer in on.ask([self.here(self.making(&next)), rename])? {
             answer.map_err(|refusal| refusal.failure(&self.hosts.server))?;
         }
-        *self.counted.lock() = None;
+        self.last_count.forget();
         Ok(())
     }
 

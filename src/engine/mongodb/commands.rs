@@ -1,7 +1,6 @@
-//! The commands that calls are made of.
+//! The commands that the calls consist of.
 //!
-//! Invariant: a command that is not in a transaction says itself what it reads and what it waits
-//! for.
+//! Invariant: a command outside a transaction states its own read concern or write concern.
 
 use std::sync::atomic::Ordering;
 
@@ -21,22 +20,22 @@ use crate::key::SessionKey;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// A page ends with the record that takes it past so many bytes.
+/// A page ends with the record that exceeds this number of bytes.
 const PAGE_BYTES: i64 = 2 * 1024 * 1024;
 
-/// How long a record is taken to be before one was seen.
+/// The assumed length of a record before any was read.
 pub(super) const UNSEEN: usize = 512 * 1024;
 
 impl Mongodb {
-    /// A change outside a transaction: it waits for what others hold, but for less long than anybody
-    /// waits for its answer, and until it is on a majority.
+    /// A change outside a transaction. It waits until it is on a majority. Its wait for locks is
+    /// shorter than the wait for its answer.
     pub(super) fn lasting(&self, command: Document) -> Document {
         command.with("writeConcern", acknowledged()).with("maxTimeMS", self.patience)
     }
 
-    /// Records in the order of their keys, as of one moment. The server looks at no more than
-    /// `least` of them, or as many as fit where all are as long as the longest of late, and answers
-    /// with those that fit.
+    /// Returns records in the order of their keys, as of one moment. The server reads `least`
+    /// records, or as many as fit if all have the longest recent length, whichever is more, but at
+    /// most `most`; it returns those that fit.
     pub(super) fn page(
         &self,
         on: &mut MongodbConnection,
@@ -47,7 +46,8 @@ impl Mongodb {
     ) -> Attempt<Page<Shown>> {
         let long = self.long.load(Ordering::Relaxed).max(1);
         let limit = most.min((PAGE_BYTES as usize / long).max(least));
-        // The bytes of the records up to each, and that one's own, which has its sum in it by then.
+        // `sum` is the bytes of the records up to each one, which by then contains its own `sum`
+        // field.
         let window = bson! { "documents": list!["unbounded", "current"] };
         let sum = bson! { "$sum": bson! { "$bsonSize": "$$ROOT" }, "window": window };
         let before = bson! { "$subtract": list!["$sum", bson! { "$bsonSize": "$$ROOT" }] };
@@ -78,7 +78,7 @@ impl Mongodb {
             None => false,
         };
         let items = documents.into_iter().map(shown).collect::<Attempt<Vec<_>>>()?;
-        // An answer holds 16 MiB at the most, and the rest is asked for by its key.
+        // An answer holds at most 16 MiB; the next page asks for the rest by key.
         if let Some(cursor) = cursor {
             let kill = bson! { "killCursors": &self.sessions, "cursors": list![cursor] };
             self.carry_out(on, kill)?;
@@ -86,13 +86,13 @@ impl Mongodb {
         Ok(Page { more: cursor.is_some() || is_cut || items.len() == limit, items })
     }
 
-    /// How many documents there are of some.
+    /// A command that counts the documents of a filter.
     pub(super) fn counting_those(&self, those: Document) -> Document {
         let pipeline = list![bson! { "$match": those }, bson! { "$count": "n" }];
         bson! { "aggregate": &self.sessions, "pipeline": pipeline, "cursor": bson! {} }
     }
 
-    /// Keys and users of some records.
+    /// A command that finds the keys and users of a filter's records.
     pub(super) fn keys_of(&self, those: Document) -> Document {
         bson! {
             "find": &self.sessions,
@@ -111,7 +111,7 @@ impl Mongodb {
         bson! { "delete": &self.sessions, "deletes": list![bson! { "q": those, "limit": 0 }] }
     }
 
-    /// Changes a value about the store, which is made if there is none; what it is then.
+    /// Changes a value about the store, which is created if missing; returns the new value.
     pub(super) fn change_meta(
         &self,
         on: &mut MongodbConnection,
@@ -137,7 +137,7 @@ impl Mongodb {
         }
     }
 
-    /// How many sessions the server says that it has, without a look at them.
+    /// A command for the server's own count of the sessions, which reads no session.
     pub(super) fn counting(&self) -> Document {
         bson! { "count": &self.sessions }
     }
@@ -146,7 +146,7 @@ impl Mongodb {
         bson! { "insert": &self.sessions, "documents": list![inserted(key, columns)] }
     }
 
-    /// The head of the record under a key.
+    /// A command that finds the head of the record under a key.
     pub(super) fn finding(&self, key: &SessionKey) -> Document {
         bson! {
             "find": &self.sessions,
@@ -157,7 +157,7 @@ impl Mongodb {
         }
     }
 
-    /// The heads of a user's records.
+    /// A command that finds the heads of a user's records.
     pub(super) fn finding_others(&self, user: &UserKey) -> Document {
         bson! {
             "find": &self.sessions,
@@ -167,7 +167,7 @@ impl Mongodb {
         }
     }
 
-    /// A change that every transaction has to make that goes by the same limit.
+    /// A change that every transaction near the same limit must make, so that two of them conflict.
     pub(super) fn locking(&self, name: &str) -> Document {
         let lock = bson! {
             "q": bson! { "_id": name },
@@ -183,14 +183,14 @@ impl Mongodb {
         bson! { "delete": &self.sessions, "deletes": list![bson! { "q": filter, "limit": 0 }] }
     }
 
-    /// A part of a transaction of which no error is expected.
+    /// Returns a part of a transaction; a refusal of it is a failure.
     pub(super) fn refused(&self, part: Part) -> Attempt<Vec<Reply>> {
         part.map_err(|refusal| refusal.failure(&self.hosts.server))
     }
 }
 
-/// What ended, by the keys that a transaction found before it removed them; of one user, or of each
-/// its own.
+/// Returns the sessions that ended, from the keys that a transaction found before their removal;
+/// all of one user, or each of its own.
 pub(super) fn ended(found: Option<&Reply>, user: Option<&UserKey>) -> Attempt<Vec<Ended>> {
     let (documents, more) = found.ok_or_else(garbled)?.batch()?;
     if more.is_some() {

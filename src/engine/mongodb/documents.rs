@@ -1,17 +1,17 @@
-//! A record as a document, and back; and the rule of live and expired as the server has to be told
-//! it.
+//! A record as a document, and back; and the condition for live and expired records in the server's
+//! query language.
 //!
-//! Invariant: [`live`] is [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline);
-//! the tests that need a server compare the two. Where this side may decide, it does, by the
-//! record.
+//! Invariant: [`live`] computes the same as
+//! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
+//! server compare the two. Wherever this side can decide, it decides by the record.
 //!
 //! | field | what |
 //! |---|---|
-//! | `_id` | the server's own: a session changes its key, and `_id` never changes |
+//! | `_id` | the server's own field: a session changes its key, and `_id` never changes |
 //! | `k` | the key |
 //! | `r`, `a`, `x`, `c` | revision, last active, index deadline, created at |
-//! | `i`, `m` | timeouts of its own: of inactivity, and the most in all |
-//! | `u` | the user key, in hexadecimal digits: texts sort as users do, and binary data by length |
+//! | `i`, `m` | the session's own timeouts: inactivity and absolute |
+//! | `u` | the user key, in hexadecimal digits: text sorts as users do, binary data by length |
 //! | `b` | the record's bytes |
 
 use crate::engine::mongodb::bson::{Document, Value, View, bson, list};
@@ -27,10 +27,10 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// The longest record: a document of the server has 16 MiB, and these are the other fields.
+/// The longest record: a document of the server has at most 16 MiB, and 2 KiB are for other fields.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024 - 2_048;
 
-/// A user as documents name it.
+/// A user as a field value.
 pub(super) fn name_of(user: &UserKey) -> String {
     hex(user.as_bytes())
 }
@@ -49,7 +49,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// What is stored of a record, except its activity.
+/// The stored fields of a record, except its activity.
 fn fields<'a>(document: Document, key: Option<&'a SessionKey>, columns: &'a Columns) -> Document {
     document
         .with_some("k", key)
@@ -67,7 +67,7 @@ pub(super) fn inserted(key: &SessionKey, columns: &Columns) -> Document {
     fields(bson! { "a": columns.last_active }, Some(key), columns)
 }
 
-/// What makes the stored record another one, under its key or a new one.
+/// The update that turns the stored record into another one, under its key or a new one.
 pub(super) fn replaced(new: Option<&SessionKey>, columns: &Columns) -> Document {
     let absent = [
         ("i", columns.inactivity.is_none()),
@@ -86,7 +86,7 @@ pub(super) fn replaced(new: Option<&SessionKey>, columns: &Columns) -> Document 
     }
 }
 
-/// Timeouts of a record's own, or the store's.
+/// A record's own timeout, or the store's.
 fn own(field: &'static str, default: i64) -> Document {
     bson! { "$ifNull": list![field, default] }
 }
@@ -95,7 +95,7 @@ fn compared(operator: &str, left: Value<'_>, right: Value<'_>) -> Document {
     Document::new().with(operator, vec![left, right])
 }
 
-/// The two comparisons of which both say that a record is live, or either that it is not.
+/// The two comparisons: both must hold for a live record, one suffices for an expired one.
 fn ends(operator: &str, moment: Moment) -> Value<'static> {
     let MomentColumns { now, inactivity, absolute } = MomentColumns::of(moment);
     let earliest = |timeout: Document| Value::from(bson! { "$subtract": list![now, timeout] });
@@ -115,7 +115,7 @@ pub(super) fn expired(moment: Moment) -> Document {
     bson! { "$or": ends("$lte", moment) }
 }
 
-/// Whether a touch moves a record's activity by as much as the resolution, or a tenth of its
+/// Whether a touch moves a record's activity by at least the resolution, or a tenth of its
 /// inactivity timeout.
 pub(super) fn due(moment: Moment, resolution: u64) -> Document {
     let MomentColumns { now, inactivity, .. } = MomentColumns::of(moment);
@@ -128,22 +128,22 @@ pub(super) fn due(moment: Moment, resolution: u64) -> Document {
     ] }
 }
 
-/// The live record under a key and of a revision.
+/// The filter for the live record with a key and a revision.
 pub(super) fn expected(key: &SessionKey, revision: u64, moment: Moment) -> Document {
     bson! { "k": key, "r": as_column(revision), "$expr": live(moment) }
 }
 
-/// How many documents are asked for at the most.
+/// A limit on the number of requested documents.
 pub(super) fn bounded(limit: usize) -> i32 {
     i32::try_from(limit).unwrap_or(i32::MAX)
 }
 
-/// All fields but the server's own.
+/// The projection of all fields except the server's own.
 pub(super) fn whole() -> Document {
     bson! { "_id": false }
 }
 
-/// The fields by which a record ends, and whose it is.
+/// The projection of the fields for a record's end and its user.
 pub(super) fn head() -> Document {
     bson! { "_id": false, "b": false }
 }
@@ -152,7 +152,7 @@ pub(super) fn key_of(view: View<'_>) -> Attempt<SessionKey> {
     view.bytes("k").and_then(session_key).ok_or_else(garbled)
 }
 
-/// Whose a record is; nobody's if what names them is no user.
+/// The user of a record; `None` if the field holds no valid user.
 pub(super) fn user_of(view: View<'_>) -> Option<UserKey> {
     view.text("u").and_then(unhex).and_then(|bytes| user_key(&bytes))
 }
@@ -161,13 +161,13 @@ pub(super) fn number(view: View<'_>, name: &str) -> Attempt<i64> {
     view.number(name).ok_or_else(garbled)
 }
 
-/// A record of which no more is known than when it ends.
+/// A record that holds only the times and timeouts of a head.
 pub(super) fn outline_of(view: View<'_>) -> Attempt<Record> {
     let (active, created) = (number(view, "a")?, number(view, "c")?);
     outlined(active, created, view.number("i"), view.number("m")).ok_or_else(garbled)
 }
 
-/// Whether a record is live, by what it tells of its end.
+/// Whether a record is live, by the fields of its head.
 pub(super) fn is_live(head: View<'_>, moment: Moment) -> bool {
     outline_of(head).is_ok_and(|record| !record.is_expired(moment))
 }

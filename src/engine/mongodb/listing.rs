@@ -1,7 +1,7 @@
 //! Passes over many records: listings, counts, and the index by deadline.
 //!
-//! Invariant: a record that is there throughout a listing is shown exactly once. No cursor and no
-//! snapshot is kept on the server between two pages, so that a listing may take as long as it does.
+//! Invariant: a record that exists throughout a listing is shown exactly once. No cursor and no
+//! snapshot is kept on the server between two pages, so a listing may take any time.
 
 use std::ops::ControlFlow;
 
@@ -25,13 +25,13 @@ use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many records a page holds at the most.
+/// The most records in a page.
 const LARGEST_PAGE: usize = 1_024;
 
-/// How many records a page of users looks at.
+/// How many records a page of users reads.
 const OF_USERS: usize = 1_000;
 
-/// How many records one step of a reindexing looks at.
+/// How many records one step of a reindexing reads.
 const REINDEXED: usize = 1_000;
 
 impl Mongodb {
@@ -64,7 +64,8 @@ impl Mongodb {
         }
     }
 
-    /// How many records are live: those whose index entries have not passed, and some others.
+    /// Counts the live records: those whose index entries have not passed, and live ones whose
+    /// have.
     pub(super) fn count_live(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
         let now = clamped(moment.now.as_millis());
         server.read(|mongodb, on| {
@@ -75,7 +76,7 @@ impl Mongodb {
         })
     }
 
-    /// Users after a user, and how many live records each has.
+    /// Returns users after a user, each with the number of live records.
     pub(super) fn users_after(
         &self,
         on: &mut MongodbConnection,
@@ -104,7 +105,7 @@ impl Mongodb {
                 None => users.push((user, live)),
             }
         }
-        // The last one may go on behind the page.
+        // The last user's records may continue after the page.
         if let Some((user, _)) = users.pop_if(|_| more).filter(|_| users.is_empty()) {
             let those = bson! { "u": &name_of(&user), "$expr": live(moment) };
             let counting = self.counting_those(those).with("readConcern", one_moment());
@@ -120,7 +121,7 @@ impl Mongodb {
         timeouts: &Timeouts,
         inspect: &mut Inspect<'_>,
     ) -> Result<Checked> {
-        // A document is in each index by its own fields, and so in none that it should not be in.
+        // A document is in each index by its own fields, so no index entry can be wrong.
         let entries = |those: fn() -> Document| {
             server.read(|mongodb, on| {
                 let counting = mongodb.counting_those(those());
@@ -165,7 +166,8 @@ impl Mongodb {
         if keys.is_empty() {
             return Ok(Sweep { removed: Vec::new(), more, busy: true });
         }
-        // Others may have touched or swept them meanwhile: what is expired in the transaction goes.
+        // Others may have touched or swept the records meanwhile, so the transaction removes only
+        // records that are expired in its snapshot.
         let those = || {
             let keys: Vec<_> = keys.iter().map(Value::from).collect();
             bson! { "k": bson! { "$in": keys }, "x": due(), "$expr": expired(moment) }
@@ -178,7 +180,7 @@ impl Mongodb {
         Ok(Sweep { removed, more, busy: true })
     }
 
-    /// Moves late index entries, of as many records as one step looks at.
+    /// Moves the late index entries of the records that one step reads.
     pub(super) fn move_late(
         &self,
         on: &mut MongodbConnection,
@@ -212,7 +214,7 @@ impl Mongodb {
         Ok(next_key(&last).filter(|_| is_full).map(|key| key.as_bytes().to_vec()))
     }
 
-    /// Moves index entries to the deadlines of their records, where those are as they were seen.
+    /// Moves index entries to their records' deadlines, if revision and index entry are unchanged.
     fn move_entries(
         &self,
         on: &mut MongodbConnection,

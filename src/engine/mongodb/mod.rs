@@ -1,9 +1,9 @@
 //! The engine on MongoDB: a replica set, or a cluster behind routers.
 //!
-//! Invariant: what a call has shown or acknowledged is on a majority of the servers, so that no
-//! failover takes it back. A call is one command or one transaction. It speaks the protocol itself:
-//! so a call has one deadline, whatever the server does, and it is known whether a request was
-//! handed over.
+//! Invariant: every shown or acknowledged state is on a majority of the servers, so that no
+//! failover undoes it. A call is one command or one transaction. The engine speaks the protocol
+//! itself: so a call has one deadline, whatever the server does, and the engine knows whether a
+//! request was sent.
 
 mod bson;
 mod calls;
@@ -14,6 +14,7 @@ mod login;
 mod refusal;
 mod saving;
 mod transaction;
+mod url;
 mod wire;
 
 use std::sync::atomic::AtomicUsize;
@@ -23,46 +24,35 @@ use parking_lot::Mutex;
 
 use crate::engine::contract::Engine;
 use crate::engine::mongodb::bson::{Document, bson, list};
-use crate::engine::mongodb::commands::UNSEEN;
-use crate::engine::mongodb::login::{Hosts, Login};
+use crate::engine::mongodb::login::Hosts;
 use crate::engine::mongodb::refusal::Refusal;
-use crate::engine::mongodb::saving::Counted;
 use crate::engine::mongodb::wire::{Answer, MongodbConnection, Reply, garbled};
 use crate::engine::network::backend::{Attempt, Backend as _};
-use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
-use crate::engine::network::server::{Limits, Repeat, Server};
-use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::network::dns::SystemDns;
+use crate::engine::network::options::FORMAT_NAME;
+use crate::engine::network::server::{Repeat, Server};
+use crate::engine::network::stored::last_count::LastCount;
 use crate::error::Result;
 
-const DEFAULT_PORT: u16 = 27_017;
-
-/// The database, if the URL names none.
-const DEFAULT_DATABASE: &str = "sessile";
-
-/// How many times as long as other calls ending everything may take: it waits for transactions.
-const CLEARING: u32 = 12;
-
-/// How long ending a transaction that was left behind may take, at the least.
-const LEAST_ABANDONING: Duration = Duration::from_millis(100);
-
-/// Keeps sessions on a MongoDB replica set, or on a sharded cluster's routers.
+/// Stores sessions on a MongoDB replica set, or on a sharded cluster's routers.
 ///
 /// The store's collections are `NAME_sessions`, `NAME_users` and `NAME_meta`, in the database of
-/// the URL; they are made where they are missing. Every call is one command or one short
-/// transaction.
+/// the URL; missing collections are created. Every call is one command or one short transaction.
 ///
-/// **It has never been run against a real server, only against a stand-in that speaks the
+/// **This engine has never run against a real server, only against a stand-in that speaks the
 /// protocol.**
 ///
 /// # Durability
 ///
-/// An answer means that the change is on the disks of a majority of the replica set, and what is
-/// read is as well: so it survives power loss and a failover.
+/// When a call returns, its change is on the disks of a majority of the replica set, and every
+/// record that it returned is on a majority too: so both survive power loss and a failover.
 ///
 /// # Security
 ///
 /// The server holds no session id, and holds user ids and content in clear. A connection to another
-/// machine is in TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+/// machine uses TLS, and the server's certificate is verified, unless the URL says `tls=off`. Answers
+/// of DNS are not signed: after `mongodb+srv://`, only TLS stops a forged one from leading to another
+/// server.
 ///
 /// # Examples
 ///
@@ -80,36 +70,48 @@ pub struct MongodbEngine {
 }
 
 impl MongodbEngine {
-    /// Connects by a URL: `mongodb://[user:password@]host[:port][,host[:port]...][/database]`. Of a
-    /// replica set any members will do: the primary is found and followed.
+    /// Connects to a URL: `mongodb://[user:password@]host[:port][,host[:port]...][/database]`. For
+    /// a replica set, any of its members will do: the engine finds and follows the primary.
+    ///
+    /// `mongodb+srv://[user:password@]HOST[/database]` looks the hosts up in DNS, by MongoDB's
+    /// specification: hosts and ports are in the SRV records of `_mongodb._tcp.HOST`, and a TXT record
+    /// of HOST may set `authSource` and `replicaSet` where the URL does not. The hosts must be below
+    /// the parent domain of HOST, which is HOST without its first label, or all of HOST if that has
+    /// only one dot or none. TLS is on unless the URL says `tls=off`. The name servers are those of
+    /// `/etc/resolv.conf`, on Windows those of the network adapters. The look-up happens here, once,
+    /// and takes at most `timeout_ms`. It is not repeated: the members of a replica set name each
+    /// other, and the engine follows them. New routers of a cluster are found by the next `connect`.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
-    /// | `name` | `sessile` | what the names of the store's collections begin with |
-    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
-    /// | `connections` | 16 | how many connections are open at the most |
-    /// | `replicaSet` | | what the replica set has to be called |
+    /// | `name` | `sessile` | the beginning of the names of the store's collections |
+    /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
+    /// | `connections` | 16 | the most connections that are open at once |
+    /// | `replicaSet` | | the required name of the replica set |
     /// | `authSource` | the database, or `admin` | the database that knows the user |
-    /// | `directConnection` | `false` | `true` leaves alone the members that the hosts of the URL name |
+    /// | `directConnection` | `false` | `true` uses only the hosts of the URL, not the members they name |
+    /// | `srvServiceName` | `mongodb` | the name of the service in DNS, for `mongodb+srv://` |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
-    /// `w=majority`, `retryWrites=true` and `appName` are taken, and change nothing.
+    /// `w=majority`, `retryWrites=true`, `loadBalanced=false` and `appName` are accepted, and change
+    /// nothing. A load balancer, `loadBalanced=true`, is not supported.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown, and for
-    /// `mongodb+srv://`. [`Error::Unavailable`] if no primary is reached, or it refuses the login or
-    /// the collections. [`Error::UnsupportedServer`] if it is too old, or a server alone, or of another
-    /// replica set. [`Error::UnsupportedFormat`] if a newer version of this library keeps sessions
-    /// there.
+    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter, and if DNS has no hosts
+    /// for it, or hosts or options that are not allowed. [`Error::Unavailable`] if no name server
+    /// answers, no primary is reached, or it refuses the login or the collections.
+    /// [`Error::UnsupportedServer`] if it is too old, is not in a replica set,
+    /// or is in another one. [`Error::UnsupportedFormat`] if a newer version of this library stored
+    /// the sessions there.
     ///
     /// [`Error::InvalidSetting`]: crate::Error::InvalidSetting
     /// [`Error::Unavailable`]: crate::Error::Unavailable
     /// [`Error::UnsupportedServer`]: crate::Error::UnsupportedServer
     /// [`Error::UnsupportedFormat`]: crate::Error::UnsupportedFormat
     pub fn connect(url: &str) -> Result<Self> {
-        let (mongodb, limits) = Mongodb::parse(url)?;
+        let (mongodb, limits) = Mongodb::parse(url, &SystemDns)?;
         let server = Server::new(mongodb, limits);
         server.write(Repeat::Idempotent, |mongodb, on, _| {
             mongodb.make_collections(on)?;
@@ -118,13 +120,13 @@ impl MongodbEngine {
         Ok(Self { server: server.open()? })
     }
 
-    /// Takes the store's collections away, with every session and every setting in them. Other
-    /// engines on the store fail from then on, or make them again.
+    /// Removes the store's collections, with every session and every setting in them. After that,
+    /// other engines on the store fail, or create the collections again.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the server cannot be used, or does not
-    /// let the user do so.
+    /// permit this user to do it.
     pub fn drop_collections(&self) -> Result<()> {
         self.server.write(Repeat::Never, |mongodb, on, _| {
             for name in [&mongodb.sessions, &mongodb.users, &mongodb.meta] {
@@ -153,35 +155,35 @@ pub(crate) struct Mongodb {
     sessions: String,
     users: String,
     meta: String,
-    /// How many sessions there were when somebody looked.
-    counted: Mutex<Option<Counted>>,
-    /// Sessions whose last transactions were left behind, and the numbers of those.
+    /// The last count of the sessions.
+    last_count: LastCount,
+    /// The sessions of abandoned transactions, with the transactions' numbers.
     left: Mutex<Vec<([u8; 16], i64)>>,
-    /// How long the longest records were that listings have met of late.
+    /// The length of the longest record in recent listings.
     long: AtomicUsize,
-    /// How long a change may wait for what others hold, in milliseconds.
+    /// How long a change may wait for locks, in milliseconds.
     patience: i32,
-    /// How long ending everything may take, and ending a transaction that was left behind.
+    /// The time limits for clearing the store, and for aborting an abandoned transaction.
     clearing: Duration,
     abandoning: Duration,
 }
 
-/// What a change waits for.
+/// The write concern of a change.
 fn acknowledged() -> Document {
     bson! { "w": "majority", "j": true }
 }
 
-/// What is read: what is on a majority.
+/// The read concern of one document: on a majority.
 fn on_a_majority() -> Document {
     bson! { "level": "majority" }
 }
 
-/// What is read of several documents: one moment that is on a majority.
+/// The read concern of several documents: one moment that is on a majority.
 fn one_moment() -> Document {
     bson! { "level": "snapshot" }
 }
 
-/// What the sessions are found by: each key once, by deadline, and each user's by key.
+/// The indexes of the sessions: unique by key, by deadline, and by user and key.
 fn indexes() -> bson::Value<'static> {
     let partial = bson! { "u": bson! { "$exists": true } };
     list![
@@ -193,75 +195,6 @@ fn indexes() -> bson::Value<'static> {
 }
 
 impl Mongodb {
-    fn parse(url: &str) -> Result<(Self, Limits)> {
-        if url.starts_with("mongodb+srv:") {
-            return Err(invalid(
-                "leaves its hosts to be looked up in DNS, which is not done here; name them, as in \
-                 `mongodb://USER:PASSWORD@HOST1:27017,HOST2:27017/DATABASE?replicaSet=NAME&tls=on&\
-                 authSource=admin`: `nslookup -type=SRV _mongodb._tcp.HOST` shows the hosts, and \
-                 `-type=TXT HOST` the parameters",
-            ));
-        }
-        let mut location = Location::parse(url, DEFAULT_PORT)?;
-        if location.scheme != "mongodb" {
-            return Err(invalid("needs the scheme `mongodb`"));
-        }
-        let options = Options::take(&mut location, Secured::Default)?;
-        let set = location.take("replicaSet")?;
-        let known_in = location.take::<String>("authSource")?;
-        for (name, only) in [("w", "majority"), ("retryWrites", "true")] {
-            if location.take::<String>(name)?.is_some_and(|value| value != only) {
-                return Err(invalid(format!("needs `{name}` to be `{only}`, or left out")));
-            }
-        }
-        location.take::<String>("appName")?;
-        let is_direct = location.take("directConnection")?.unwrap_or(false);
-        location
-            .finish(&format!("{KNOWN}, `tls`, `replicaSet`, `authSource`, `directConnection`"))?;
-        let forbidden = |letter: char| letter.is_control() || "/\\. \"$*<>:|?".contains(letter);
-        if location.path.contains(forbidden) || location.path.len() > 63 {
-            return Err(invalid("names a database that no server can have"));
-        }
-        if location.user.is_some() && location.password.is_none() {
-            return Err(invalid("names a user without a password"));
-        }
-        let is_named = !location.path.is_empty();
-        let source = known_in.unwrap_or_else(|| match is_named {
-            true => location.path.clone(),
-            false => "admin".into(),
-        });
-        let hosts = Hosts {
-            server: server_in_words("MongoDB", &location),
-            login: Login {
-                user: location.user,
-                password: location.password,
-                source,
-                #[cfg(feature = "tls")]
-                tls: options.tls,
-            },
-            seeds: location.addresses,
-            set,
-            is_direct,
-            learned: Mutex::default(),
-        };
-        let name = &options.name;
-        let collection = |kind: &str| format!("{name}_{kind}");
-        let mongodb = Self {
-            hosts,
-            database: if is_named { location.path } else { DEFAULT_DATABASE.into() },
-            sessions: collection("sessions"),
-            users: collection("users"),
-            meta: collection("meta"),
-            counted: Mutex::new(None),
-            left: Mutex::default(),
-            long: AtomicUsize::new(UNSEEN),
-            patience: i32::try_from(options.limits.lock().as_millis()).unwrap_or(i32::MAX),
-            clearing: options.limits.timeout * CLEARING,
-            abandoning: (options.limits.timeout / 10).max(LEAST_ABANDONING),
-        };
-        Ok((mongodb, options.limits))
-    }
-
     /// A command on the store's database.
     fn here(&self, command: Document) -> Document {
         command.with("$db", &self.database)
@@ -271,13 +204,13 @@ impl Mongodb {
         on.ask([self.here(command)])?.pop().ok_or_else(garbled)
     }
 
-    /// One command of which no error is expected.
+    /// Runs one command; an error is a failure.
     fn carry_out(&self, on: &mut MongodbConnection, command: Document) -> Attempt<Reply> {
         self.ask(on, command)?.map_err(|refusal| refusal.failure(&self.hosts.server))
     }
 
-    /// Makes the collections, unless they are there. Several hosts may do so at once. What is
-    /// stored in the last one tells that all are.
+    /// Creates the collections, unless they exist. Several hosts may do so at once. The value
+    /// stored last shows that all of them exist.
     fn make_collections(&self, on: &mut MongodbConnection) -> Attempt<()> {
         if self.load_meta(on, FORMAT_NAME)?.is_some() {
             return Ok(());
@@ -295,47 +228,8 @@ impl Mongodb {
         Ok(())
     }
 
-    /// What makes a collection for sessions, with its indexes.
+    /// The command that creates a collection for sessions, with its indexes.
     fn making(&self, name: &str) -> Document {
         bson! { "createIndexes": name, "indexes": indexes(), "writeConcern": acknowledged() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Error;
-
-    fn refusal(url: &str) -> String {
-        let error = MongodbEngine::connect(url).unwrap_err();
-        assert!(matches!(error, Error::InvalidSetting { .. }), "{url}: {error:?}");
-        error.to_string()
-    }
-
-    #[test]
-    fn a_url_that_is_not_understood_is_refused_before_anything_is_asked() {
-        for url in [
-            "redis://localhost",
-            "mongodb://localhost/a.b",
-            "mongodb://localhost/a%00b",
-            "mongodb://u@localhost/shop",
-            "mongodb://localhost/shop?w=1",
-            "mongodb://localhost/shop?retryWrites=false",
-            "mongodb://localhost/shop?readPreference=secondary",
-        ] {
-            refusal(url);
-        }
-        let said = refusal("mongodb+srv://u:hidden@cluster.example.com/shop");
-        assert!(said.contains("HOST1:27017,HOST2:27017") && !said.contains("hidden"), "{said}");
-    }
-
-    #[test]
-    fn a_user_is_known_in_the_database_unless_the_url_says_otherwise() {
-        let source = |url: &str| Mongodb::parse(url).unwrap().0.hosts.login.source;
-        assert_eq!(source("mongodb://u:p@localhost/shop"), "shop");
-        assert_eq!(source("mongodb://u:p@localhost/shop?authSource=admin"), "admin");
-        assert_eq!(source("mongodb://u:p@localhost"), "admin");
-        let (mongodb, _) = Mongodb::parse("mongodb://localhost?name=a&w=majority").unwrap();
-        assert_eq!((mongodb.database.as_str(), mongodb.meta.as_str()), ("sessile", "a_meta"));
     }
 }

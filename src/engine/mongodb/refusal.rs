@@ -1,7 +1,7 @@
-//! What a server refused, and what is known then of the effect.
+//! The errors of a server, and what is known of the effect after each.
 //!
-//! Invariant: an error that may have come after the change is never taken for one before it. A
-//! server's words about a user are not passed on.
+//! Invariant: an error that may have come after the change never counts as one before it. A
+//! server's message about a user is not passed on.
 
 use crate::engine::mongodb::bson::{Found, View};
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
@@ -12,36 +12,35 @@ use crate::error::Error;
 pub(super) struct Refusal {
     pub(super) code: i64,
     message: String,
-    /// The change is made on one server, and not known to be on a majority.
+    /// The change is on one server, and not known to be on a majority.
     is_unacknowledged: bool,
-    /// The transaction was undone for another's sake.
+    /// The server rolled back the transaction because of another one.
     is_transient: bool,
     /// The commit may have happened.
     is_unknown_commit: bool,
 }
 
-/// It is no primary, and has done nothing.
+/// The server is not the primary, and did nothing.
 const NOT_PRIMARY: [i64; 4] = [10_058, 10_107, 13_435, 13_436];
 
-/// It stopped in the middle, or was stopped: shutdown, a new primary, a time limit, a host behind
-/// it.
+/// The server stopped in the middle, or was stopped: shutdown, a new primary, a time limit, an
+/// unreachable host.
 const INTERRUPTED: [i64; 10] = [6, 7, 50, 89, 91, 189, 262, 9_001, 11_600, 11_602];
 
-/// It came in another's way, and was undone: a lock, a conflict, a transaction, a snapshot.
+/// The operation was undone after a conflict: a lock, a write, a transaction, a snapshot.
 const UNDONE: [i64; 5] = [24, 112, 239, 246, 251];
 
 impl Refusal {
-    /// A unique index has the value already.
+    /// A unique index already has the value.
     pub(super) const DUPLICATE_KEY: i64 = 11_000;
     /// The user or the password is wrong.
     pub(super) const AUTHENTICATION_FAILED: i64 = 18;
-    /// The collection is there already.
+    /// The collection already exists.
     pub(super) const NAMESPACE_EXISTS: i64 = 48;
-    /// There is no such collection.
+    /// The collection does not exist.
     pub(super) const NAMESPACE_NOT_FOUND: i64 = 26;
 
-    /// The first error that an answer holds, of the command, of one of its writes, or of its write
-    /// concern.
+    /// The first error in an answer: of the command, of one of its writes, or of its write concern.
     pub(super) fn of(answer: View<'_>) -> Option<Self> {
         let is_done = answer.number("ok") == Some(1);
         let write = answer.list("writeErrors").find_map(|error| match error {
@@ -74,13 +73,13 @@ impl Refusal {
         self.is_transient
     }
 
-    /// Whether the commit may be asked for again, as it may have happened.
+    /// Whether the commit may be repeated, because it may have happened.
     pub(super) fn is_unknown_commit(&self) -> bool {
         let may_be = self.is_unacknowledged || INTERRUPTED.contains(&self.code);
         self.is_unknown_commit || (may_be && !self.is_transient)
     }
 
-    /// What it means for the request.
+    /// The failure of the request.
     pub(super) fn failure(&self, server: &str) -> Failure {
         if self.is_unacknowledged {
             return Failure::lost(format!(
@@ -88,7 +87,7 @@ impl Refusal {
                 self.message
             ));
         }
-        // A part of a transaction that was not committed is undone, whatever came in its way.
+        // An uncommitted transaction was rolled back, whatever interrupted it.
         let is_undone = self.is_transient && INTERRUPTED.contains(&self.code);
         if is_undone || NOT_PRIMARY.contains(&self.code) {
             return Failure::not_now("the server is not the primary any more");

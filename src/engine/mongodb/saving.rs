@@ -1,8 +1,10 @@
 //! Storing records, within the limits.
 //!
-//! Invariant: no number of hosts gets past a limit. Far from it, one command stores; near it, a
-//! transaction changes what others would have to change as well, looks, and stores. A user is
-//! locked before the store is.
+//! Invariant: no number of hosts can exceed a limit. Far below the limit, one command stores; near
+//! it, a transaction makes a change that conflicts with all others near the limit, then reads and
+//! stores. The lock of a user is taken before the lock of the store.
+
+use std::time::Duration;
 
 use crate::engine::limits::{Limits, PerUser};
 use crate::engine::mongodb::bson::{Document, View, bson};
@@ -17,6 +19,7 @@ use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Since;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::stored::columns::{Columns, as_column, saved_at};
+use crate::engine::network::stored::last_count::is_near;
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -24,25 +27,13 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// How near the limit of the store is near: more than there are inserts under way at once.
-const NEAR: u64 = 1_000;
-
-/// What is locked by whoever comes near to the most sessions there may be. No user is named so.
+/// The lock near the limit on the number of sessions. No user has this name.
 const LIMIT_LOCK: &str = "*";
 
-/// For how long a count is as good as a new one, and for how long it will do where not even half of
-/// the sessions are there that there may be.
-const FRESH_MS: u128 = 1_000;
-const STALE_MS: u128 = 60_000;
+/// Inserts count the records this often, so that the last count shows room for the next insert.
+const COUNTED_EVERY: Duration = Duration::from_millis(250);
 
-/// How many sessions there were, and when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Counted {
-    stored: u64,
-    since: Since,
-}
-
-/// A save, whether under the old key or a new one.
+/// A save, under the old key or a new one.
 pub(super) struct Save<'a> {
     pub(super) old: &'a SessionKey,
     pub(super) new: Option<&'a SessionKey>,
@@ -72,7 +63,7 @@ impl Mongodb {
         })
     }
 
-    /// Where the limit of the store is out of reach.
+    /// Inserts while the store's limit is out of reach.
     fn insert_far(
         &self,
         on: &mut MongodbConnection,
@@ -82,15 +73,14 @@ impl Mongodb {
     ) -> Attempt<Insert> {
         let insert = self.lasting(self.inserting(key, columns));
         let mut commands = vec![self.here(insert)];
-        // So that the next one knows how many there are.
-        let is_fresh = self.counted_within(FRESH_MS).is_some();
-        if max < u64::MAX && !is_fresh {
+        if max < u64::MAX && !self.last_count.is_younger_than(COUNTED_EVERY) {
             commands.push(self.here(self.counting()));
         }
+        let asked = Since::now();
         let mut answers = on.ask(commands)?.into_iter();
         let done = answers.next().ok_or_else(garbled)?;
         if let Some(Ok(counted)) = answers.next() {
-            self.note_counted(&counted)?;
+            self.note_counted(&counted, asked)?;
         }
         match done {
             Ok(_) => Ok(Insert::Done(Vec::new())),
@@ -99,34 +89,29 @@ impl Mongodb {
         }
     }
 
-    /// Whether no number of inserts that are under way reaches the limit of the store.
+    /// Whether the inserts in progress cannot reach the store's limit.
     fn is_far(&self, on: &mut MongodbConnection, max: u64) -> Attempt<bool> {
-        let half = max.saturating_sub(NEAR.max(max / 2));
-        if max == u64::MAX || self.counted_within(STALE_MS).is_some_and(|stored| stored < half) {
+        if max == u64::MAX || self.last_count.shows_room(max) {
             return Ok(true);
         }
         let stored = self.count_all(on).map_err(Failure::harmless)?;
-        Ok(stored.saturating_add(NEAR) <= max)
+        Ok(!is_near(stored, max))
     }
 
-    /// How many sessions there are, which is remembered.
+    /// Counts the sessions, and remembers the number.
     pub(super) fn count_all(&self, on: &mut MongodbConnection) -> Attempt<u64> {
+        let asked = Since::now();
         let counted = self.carry_out(on, self.counting())?;
-        self.note_counted(&counted)
+        self.note_counted(&counted, asked)
     }
 
-    fn counted_within(&self, millis: u128) -> Option<u64> {
-        let counted = *self.counted.lock();
-        counted.filter(|one| one.since.elapsed().as_millis() < millis).map(|one| one.stored)
-    }
-
-    fn note_counted(&self, reply: &Reply) -> Attempt<u64> {
+    fn note_counted(&self, reply: &Reply, asked: Since) -> Attempt<u64> {
         let stored = u64::try_from(number(reply.view(), "n")?).map_err(|_| garbled())?;
-        *self.counted.lock() = Some(Counted { stored, since: Since::now() });
+        self.last_count.note(stored, asked);
         Ok(stored)
     }
 
-    /// In a transaction that whoever comes near the same limits comes in the way of.
+    /// Inserts in a transaction; others near the same limits conflict with it.
     fn insert_within(
         &self,
         within: &mut Transaction<'_>,
@@ -136,8 +121,7 @@ impl Mongodb {
         moment: Moment,
         limits: Limits,
     ) -> Attempt<Insert> {
-        let is_near = |stored: u64| stored.saturating_add(NEAR) > limits.max_sessions;
-        let mut is_locked = self.counted_within(STALE_MS).is_some_and(is_near);
+        let mut is_locked = self.last_count.was_near(limits.max_sessions);
         let mut steps = Vec::new();
         if let Some((_, user)) = limited {
             steps.push(Step::In(self.locking(&name_of(user))));
@@ -153,9 +137,10 @@ impl Mongodb {
         if is_counted {
             steps.push(Step::Beside(self.counting()));
         }
+        let mut asked = Since::now();
         let mut looked = self.looked(within, steps)?.into_iter().rev();
         let mut stored = match is_counted {
-            true => self.note_counted(&looked.next().ok_or_else(garbled)?)?,
+            true => self.note_counted(&looked.next().ok_or_else(garbled)?, asked)?,
             false => 0,
         };
         let victims = match limited {
@@ -168,11 +153,12 @@ impl Mongodb {
             return within.give_up(Insert::Occupied);
         }
         let Some(victims) = victims else { return within.give_up(Insert::UserFull) };
-        if is_near(stored) && !is_locked {
+        if is_near(stored, limits.max_sessions) && !is_locked {
             is_locked = true;
             let steps = [Step::In(self.locking(LIMIT_LOCK)), Step::Beside(self.counting())];
+            asked = Since::now();
             let counted = self.looked(within, steps)?.pop().ok_or_else(garbled)?;
-            stored = self.note_counted(&counted)?;
+            stored = self.note_counted(&counted, asked)?;
         }
         if is_locked && stored.saturating_sub(victims.len() as u64) >= limits.max_sessions {
             return within.give_up(Insert::Full);
@@ -195,7 +181,7 @@ impl Mongodb {
         save: &Save<'_>,
     ) -> Attempt<Rekey> {
         if save.new == Some(save.old) {
-            // Its own key is not free either.
+            // A rekey to the record's own key: that key is not free.
             return Ok(match self.look(on, save)? {
                 Looked::Found { .. } => Rekey::Occupied,
                 Looked::Not(outcome) => outcome,
@@ -217,18 +203,18 @@ impl Mongodb {
         }
         match self.look(on, save)? {
             Looked::Not(outcome) => Ok(outcome),
-            // Another's user: there is a limit, and it takes a transaction.
+            // The record gets another user, whose limit needs a transaction.
             Looked::Found { user: before } if staying.is_some() && before != user => {
                 self.transact(on, |within| self.save_within(within, save, &columns))
             }
-            // It changed between the two commands, and has what is expected after all.
+            // The record changed between the two commands, and now has the expected revision.
             Looked::Found { .. } => {
                 Err(Failure::RolledBack(source("the record changed meanwhile")))
             }
         }
     }
 
-    /// The one command; a user that has to stay is a part of what it looks for.
+    /// The command that saves; if the user must stay, the filter contains the user.
     fn saving(&self, save: &Save<'_>, columns: &Columns, staying: Option<&UserKey>) -> Document {
         let query = expected(save.old, save.expected_revision, save.moment)
             .with_some("u", staying.map(name_of).as_ref());
@@ -241,7 +227,7 @@ impl Mongodb {
         }
     }
 
-    /// In a transaction that other logins of the same user come in the way of.
+    /// Saves in a transaction; other logins of the same user conflict with it.
     fn save_within(
         &self,
         within: &mut Transaction<'_>,
@@ -278,7 +264,7 @@ impl Mongodb {
         match within.commit(steps)? {
             Ok(replies) => {
                 let reply = replies.first().ok_or_else(garbled)?;
-                // It was looked at in the transaction, and had what was expected.
+                // The record was read in the transaction, and had the expected revision.
                 let saved = saved(reply, save.record)?.ok_or_else(garbled)?;
                 Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
             }
@@ -287,7 +273,8 @@ impl Mongodb {
         }
     }
 
-    /// The first part of a transaction. Two that make the same lock meet as a key that is taken.
+    /// Runs the first part of a transaction. Two that create the same lock at once conflict by its
+    /// key.
     fn looked(
         &self,
         within: &mut Transaction<'_>,
@@ -306,7 +293,7 @@ impl Mongodb {
         judged(&self.carry_out(on, find)?, save)
     }
 
-    /// Refuses a record that no document holds.
+    /// Refuses a record that is too long for a document.
     fn check_length(&self, columns: &Columns) -> Attempt<()> {
         let length = columns.bytes.len();
         if length <= LONGEST {
@@ -319,12 +306,12 @@ impl Mongodb {
     }
 }
 
-/// What is under the old key.
+/// The record under the old key.
 enum Looked {
     Found {
         user: Option<UserKey>,
     },
-    /// What became of the save for that.
+    /// The outcome of the save, if that record prevents it.
     Not(Rekey),
 }
 
@@ -350,7 +337,7 @@ fn saved(reply: &Reply, record: &Record) -> Attempt<Option<Saved>> {
     Ok(Some(Saved { last_active, ended: Vec::new() }))
 }
 
-/// The user's other records, as far as a limit goes by them.
+/// The user's other records, with the fields that a limit needs.
 fn others(reply: &Reply) -> Attempt<Vec<(SessionKey, Record)>> {
     let (heads, more) = reply.batch()?;
     if more.is_some() {

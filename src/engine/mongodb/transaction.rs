@@ -1,10 +1,10 @@
-//! Several commands in one step: a transaction, whose end is sent with its last commands.
+//! Several commands in one step: a transaction, whose commit is sent with its last commands.
 //!
-//! Invariant: a transaction whose answers were lost is ended before the call goes on, or on the next
-//! connection: it would hold others up until the server gives it up, after a minute.
+//! Invariant: a transaction whose answers were lost is aborted before the call continues, or on the
+//! next connection: otherwise it would block others until the server aborts it after a minute.
 //!
-//! The server carries out what is sent in one go one after the other, and undoes a transaction at
-//! its first error. So a commit that is sent behind other commands commits all of them or none.
+//! The server runs the commands of one send one after the other, and rolls a transaction back at
+//! its first error. So a commit that is sent after other commands commits all of them or none.
 
 use std::thread;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::{Backoff, Deadline};
 use crate::engine::network::failure::Failure;
 
-/// How often a transaction is begun again that others come in the way of. The deadline comes first,
-/// unless the server answers at once.
+/// How often a transaction restarts after conflicts. The deadline comes first, unless the server
+/// answers at once.
 const MOST_BEGUN: u32 = 200;
 
-/// How often a commit is asked for again whose outcome the server does not tell.
+/// How often a commit with an unknown outcome is repeated.
 const MOST_COMMITTED: u32 = 3;
 
-/// What is waited before that.
+/// The pause before that.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the commands of a part came to, or the first refusal.
+/// The replies to the commands of a part, or the first refusal.
 pub(super) type Part = std::result::Result<Vec<Reply>, Refusal>;
 
 /// A transaction on a connection.
@@ -39,14 +39,14 @@ pub(super) struct Transaction<'a> {
 
 /// A command of a part.
 pub(super) enum Step {
-    /// It belongs to the transaction.
+    /// The command belongs to the transaction.
     In(Document),
-    /// It is carried out in its turn, and sees what is committed.
+    /// The command runs in its turn outside the transaction, and sees what is committed.
     Beside(Document),
 }
 
 impl Mongodb {
-    /// Carries a transaction out, again where others came in its way.
+    /// Runs a transaction, and restarts it after conflicts.
     pub(super) fn transact<T>(
         &self,
         on: &mut MongodbConnection,
@@ -79,19 +79,23 @@ impl Mongodb {
                 self.abandon(on);
                 Err(Failure::NotDone(reason))
             }
-            // What was carried out beside it may have failed, and left it open.
+            // A command outside the transaction may have failed, which leaves the transaction open.
             Err(failure @ (Failure::Answered(_) | Failure::NotNow(_))) => {
-                drop(on.ask([ended("abortTransaction", on)]));
-                Err(failure)
+                if on.ask([ended("abortTransaction", on)]).is_ok() {
+                    return Err(failure);
+                }
+                // Its answer may still come, so the connection must not be used again.
+                self.abandon(on);
+                Err(Failure::not_done("the connection ended while a transaction was aborted"))
             }
             other => other,
         }
     }
 
-    /// Ends a transaction that a connection left behind, over another one. Whether the server says
-    /// that it was there and is undone.
+    /// Aborts a connection's abandoned transaction, over another connection. Returns whether the
+    /// server reports that the transaction existed and was aborted.
     fn abandon(&self, on: &MongodbConnection) -> bool {
-        // The time for the answer may be over by now.
+        // The time for the answer may already be over.
         let deadline = Deadline::after(self.abandoning);
         let aborted = self.hosts.connect(deadline).and_then(|mut other| {
             other.ask([ended("abortTransaction", on)])?.pop().ok_or_else(garbled)
@@ -102,12 +106,13 @@ impl Mongodb {
         matches!(aborted, Ok(Ok(_)))
     }
 
-    /// Goes on in the session of a transaction that was left behind, if there is one, and ends that.
+    /// Takes over the session of an abandoned transaction, if there is one, and aborts the
+    /// transaction.
     pub(super) fn take_over(&self, on: &mut MongodbConnection) -> Attempt<()> {
         let Some(left) = self.left.lock().pop() else { return Ok(()) };
         (on.session, on.last_transaction) = left;
-        // One that is over already is not there. One that is still on its way comes too late, once
-        // the session has begun another.
+        // A finished transaction no longer exists. A request still on its way comes too late, once
+        // the session has begun another transaction.
         on.ask([ended("abortTransaction", on)]).map(drop).inspect_err(|_| {
             self.left.lock().push(left);
         })
@@ -115,7 +120,7 @@ impl Mongodb {
 }
 
 impl Transaction<'_> {
-    /// Commands of which no error is expected.
+    /// Runs commands; an error of one is a failure.
     pub(super) fn carry_out(
         &mut self,
         steps: impl IntoIterator<Item = Step>,
@@ -124,13 +129,13 @@ impl Transaction<'_> {
         self.ask(steps)?.map_err(|refusal| refusal.failure(&mongodb.hosts.server))
     }
 
-    /// Commands; what each came to. After a refusal the transaction is undone.
+    /// Runs commands, and returns their replies. After a refusal the transaction is rolled back.
     pub(super) fn ask(&mut self, steps: impl IntoIterator<Item = Step>) -> Attempt<Part> {
         let commands = self.commands(steps);
         self.on.ask(commands)?.into_iter().collect::<Part>().map_or_else(transient, |r| Ok(Ok(r)))
     }
 
-    /// The last commands, and the commit.
+    /// Runs the last commands, and commits.
     pub(super) fn commit(&mut self, steps: impl IntoIterator<Item = Step>) -> Attempt<Part> {
         let mut commands = self.commands(steps);
         commands.push(ended("commitTransaction", self.on));
@@ -139,13 +144,13 @@ impl Transaction<'_> {
         let part = answers.into_iter().collect::<Part>();
         match (part, commit) {
             (Err(refusal), Err(_)) => transient(refusal),
-            // It says that it committed what it refused to do.
+            // The server reports a commit after it refused a command.
             (Err(_), Ok(_)) => Err(garbled()),
             (Ok(replies), commit) => self.committed(commit).map(|()| Ok(replies)),
         }
     }
 
-    /// Sees that a commit is on a majority.
+    /// Waits until a commit is on a majority.
     fn committed(&mut self, mut commit: Answer) -> Attempt<()> {
         for _ in 0..MOST_COMMITTED {
             match commit {
@@ -164,9 +169,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// Ends a transaction that has changed nothing that matters.
+    /// Aborts a transaction, and returns the outcome.
     pub(super) fn give_up<T>(&mut self, outcome: T) -> Attempt<T> {
-        // One that is over already is not there.
+        // A finished transaction no longer exists.
         self.on.ask([ended("abortTransaction", self.on)]).map_err(Failure::harmless)?;
         Ok(outcome)
     }
@@ -191,7 +196,7 @@ impl Transaction<'_> {
     }
 }
 
-/// A refusal is for the caller to look at, unless the transaction has to be begun again.
+/// A refusal is the caller's to handle, unless the transaction must restart.
 fn transient(refusal: Refusal) -> Attempt<Part> {
     match refusal.is_transient() {
         true => Err(refusal.failure("")),

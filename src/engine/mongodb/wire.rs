@@ -1,7 +1,7 @@
 //! The protocol: commands out, each as one message, and the answer to each in.
 //!
-//! Invariant: an answer is to the command whose turn it is, or the connection is not used again. It
-//! knows no collection.
+//! Invariant: an answer belongs to the command whose turn it is, or the connection is not reused.
+//! It knows no collection.
 
 use std::fmt;
 
@@ -15,19 +15,20 @@ use crate::engine::network::transport::stream::Stream;
 
 const OP_MSG: i32 = 2013;
 
-/// The longest answer that is accepted: what servers allow a message.
+/// The longest accepted answer: the servers' own limit for a message.
 const LONGEST: usize = 48_000_000;
 
-/// A buffer that grew beyond this for one long request is given back after it.
+/// A buffer that grew beyond this for one long request is freed afterwards.
 const KEPT_BUFFER: usize = 256 * 1024;
 
-/// Length, number, whose answer it is, and kind; then flags and the kind of the only section.
+/// Length, number, number of the answered message, and kind; then flags and the kind of the only
+/// section.
 const HEADER: usize = 16 + 4 + 1;
 
-/// The answer to one command: that it was done, with what it says, or why it was not.
+/// The answer to one command: the reply, or a refusal.
 pub(super) type Answer = std::result::Result<Reply, Refusal>;
 
-/// What a server said.
+/// A reply of a server.
 #[derive(Debug)]
 pub(super) struct Reply(Vec<u8>);
 
@@ -37,7 +38,7 @@ pub(crate) struct MongodbConnection {
     deadline: Deadline,
     last_request: i32,
     request: Vec<u8>,
-    /// What transactions on this connection are numbered under.
+    /// The session id under which transactions on this connection are numbered.
     pub(super) session: [u8; 16],
     pub(super) last_transaction: i64,
 }
@@ -58,7 +59,7 @@ impl MongodbConnection {
         self.deadline
     }
 
-    /// Sends commands in one go; the server carries them out one after the other, and answers each.
+    /// Sends commands in one go; the server runs them one after the other, and answers each.
     pub(super) fn ask(
         &mut self,
         commands: impl IntoIterator<Item = Document>,
@@ -98,7 +99,7 @@ impl MongodbConnection {
         else {
             return Err(garbled());
         };
-        // No flag is asked for, and only a section of kind 0 comes.
+        // No flag is requested, and the only section has kind 0.
         if answered != request || kind != OP_MSG || flags != 0 || head.get(20) != Some(&0) {
             return Err(garbled());
         }
@@ -118,7 +119,7 @@ impl MongodbConnection {
 
 impl Reply {
     pub(super) fn view(&self) -> View<'_> {
-        // It was looked at when it came.
+        // The document was validated when it was received.
         View::parse(&self.0).unwrap_or_else(View::empty)
     }
 
@@ -133,7 +134,8 @@ impl Reply {
         Ok((documents, cursor.number("id").filter(|id| *id != 0)))
     }
 
-    /// The one number of a batch of one document; 0 of an empty one, as counting nothing gives.
+    /// The number in a batch of one document; 0 for an empty batch, the answer when nothing was
+    /// counted.
     pub(super) fn counted(&self) -> Attempt<u64> {
         let (documents, _) = self.batch()?;
         let Some(document) = documents.first() else { return Ok(0) };
@@ -141,7 +143,7 @@ impl Reply {
         number.ok_or_else(garbled)
     }
 
-    /// The document that was found and changed, if there was one.
+    /// The document that was found and changed, if any.
     pub(super) fn value(&self) -> Option<View<'_>> {
         self.view().document("value")
     }
@@ -166,7 +168,7 @@ impl fmt::Debug for MongodbConnection {
     }
 }
 
-/// An answer that is none.
+/// The failure for an answer that breaks the protocol.
 pub(super) fn garbled() -> Failure {
     Failure::lost("the server's answer is not what the protocol allows")
 }

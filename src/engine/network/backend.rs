@@ -1,8 +1,8 @@
-//! What a kind of server has to be able to do, for an engine to be made of it.
+//! The interface of one kind of server; an engine is built on it.
 //!
-//! Invariant: each call is one attempt on one connection, and says by [`Failure`] what is known of
-//! its effect. Pools, deadlines, other attempts and what to make of a lost answer are not its
-//! matter: [`Server`](super::server::Server) has them, once for all kinds.
+//! Invariant: each call is one attempt on one connection, and its [`Failure`] says what is known of
+//! its effect. Pools, deadlines, retries and lost answers are not handled here:
+//! [`Server`](super::server::Server) handles them, once for all kinds.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// What an attempt comes to.
+/// The result of an attempt.
 pub(crate) type Attempt<T> = std::result::Result<T, Failure>;
 
-/// A record as a listing shows it: damaged ones are shown as their error.
+/// A record as a listing shows it: a damaged record is its error.
 pub(crate) type Shown = (SessionKey, Result<Record>);
 
 /// A connection of one kind of server.
 pub(crate) trait Connection: Pooled + fmt::Debug + Send + 'static {
-    /// Sets the time by which the answers to what follows have to be here.
+    /// Sets the deadline for the answers to the following requests.
     fn set_deadline(&mut self, deadline: Deadline);
 }
 
@@ -38,16 +38,16 @@ pub(crate) trait Connection: Pooled + fmt::Debug + Send + 'static {
 pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
     type Connection: Connection;
 
-    /// What a scan and a check show.
+    /// Which moment a scan and a check show.
     const LISTING: Listing;
 
-    /// The server in words, without credentials: what errors name.
+    /// The server's name for errors, without credentials.
     fn server(&self) -> &str;
 
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 
-    /// The server's clock.
+    /// Returns the time of the server's clock.
     fn server_time(&self, on: &mut Self::Connection) -> Attempt<Timestamp>;
 
     fn insert(
@@ -59,7 +59,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limits: Limits,
     ) -> Attempt<Insert>;
 
-    /// The record under a key, expired or not.
+    /// Returns the record under a key, expired or not.
     fn load(&self, on: &mut Self::Connection, key: &SessionKey) -> Attempt<Option<Record>>;
 
     fn extend(
@@ -92,7 +92,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limits: Limits,
     ) -> Attempt<Rekey>;
 
-    /// Removes a record; [`Removal::Absent`] if there is none that the owner may end.
+    /// Removes a record; [`Removal::Absent`] if there is none, or it is not the owner's.
     fn remove(
         &self,
         on: &mut Self::Connection,
@@ -123,7 +123,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         moment: Moment,
     ) -> Attempt<u64>;
 
-    /// Up to `limit` records of a user, after a key, in the order of the keys.
+    /// Returns up to `limit` records of a user, after a key, in the order of the keys.
     fn user_page(
         &self,
         on: &mut Self::Connection,
@@ -132,8 +132,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limit: usize,
     ) -> Attempt<Page<Shown>>;
 
-    /// Users after a user, in the order of the user keys, and how many live records each has, which
-    /// may be none.
+    /// Returns users after a user, in the order of the user keys, each with the number of their
+    /// live records, which may be 0.
     fn users_page(
         &self,
         on: &mut Self::Connection,
@@ -163,7 +163,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limit: usize,
     ) -> Attempt<Sweep>;
 
-    /// Moves late index entries, from a place on; the next place, until there is none.
+    /// Moves late index entries, beginning at a place; returns the next place, `None` at the end.
     fn reindex(
         &self,
         on: &mut Self::Connection,
@@ -181,18 +181,18 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
 
     fn init_meta(&self, on: &mut Self::Connection, name: &str, value: &[u8]) -> Attempt<Vec<u8>>;
 
-    /// How many records there are, expired or not.
+    /// Returns the number of records, expired ones included.
     fn stored(&self, on: &mut Self::Connection) -> Attempt<u64>;
 }
 
-/// What became of a removal.
+/// The outcome of a removal.
 #[derive(Debug)]
 pub(crate) enum Removal {
-    /// There is no such record, or it is another user's.
+    /// No such record exists, or it belongs to another user.
     Absent,
     /// The record is removed; it was expired.
     Expired,
-    /// The record is removed; it was a session.
+    /// The record is removed; it was live.
     Ended(Ended),
 }
 

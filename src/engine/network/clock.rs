@@ -1,4 +1,4 @@
-//! The server's clock, told without asking the server each time.
+//! An estimate of the server's clock, without a request for each reading.
 //!
 //! Invariant: the time never goes back, and follows the server's clock within half a round trip of
 //! the last comparison.
@@ -9,26 +9,26 @@ use std::time::Duration;
 use crate::engine::network::deadline::Since;
 use crate::time::clock::Timestamp;
 
-/// How old a comparison of the clocks becomes at the most, where a flush comes twice as often.
+/// The greatest age of a comparison of the clocks, if a flush comes twice in this time.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
-/// A jump of the server's clock worth telling of.
+/// The least jump of the server's clock that counts as one.
 const JUMP_MS: u64 = 5_000;
 
-/// How far the server's clock is from this process' monotonic one.
+/// The difference between the server's clock and this process's monotonic clock.
 #[derive(Debug)]
 pub(crate) struct ServerClock {
     start: Since,
-    /// What to add to the milliseconds since the start.
+    /// Added to the milliseconds since the start, this gives the server's time.
     offset_ms: AtomicI64,
-    /// The latest time that was told.
+    /// The latest time that was returned.
     latest: AtomicU64,
     /// When the clocks were compared, in milliseconds since the start.
     compared_at: AtomicU64,
     jumps: AtomicU64,
 }
 
-/// One comparison: what the server said, and when it was asked and had answered.
+/// One comparison: the server's time, and the times of the request and of the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Comparison {
     asked_ms: u64,
@@ -47,7 +47,7 @@ impl ServerClock {
         }
     }
 
-    /// The time on the server.
+    /// Returns the time on the server.
     pub(crate) fn now(&self) -> Timestamp {
         self.at(self.elapsed_ms())
     }
@@ -57,7 +57,7 @@ impl ServerClock {
         Timestamp::from_millis(self.latest.fetch_max(now, Ordering::AcqRel).max(now))
     }
 
-    /// Asks the server for its time, and takes down when.
+    /// Asks the server for its time, and records when the request and the answer happened.
     pub(crate) fn compare<E>(
         &self,
         ask: impl FnOnce() -> Result<Timestamp, E>,
@@ -67,7 +67,7 @@ impl ServerClock {
         Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server })
     }
 
-    /// Goes by the comparison that took the shortest time, which is the most exact.
+    /// Uses the comparison with the shortest round trip, which is the most exact.
     pub(crate) fn adopt(&self, comparisons: &[Comparison]) {
         let best =
             comparisons.iter().min_by_key(|one| one.answered_ms.saturating_sub(one.asked_ms));
@@ -81,7 +81,7 @@ impl ServerClock {
         }
     }
 
-    /// Whether it is time to compare the clocks again.
+    /// Whether the clocks must be compared again.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due_at(self.elapsed_ms())
     }
@@ -91,8 +91,7 @@ impl ServerClock {
         since >= INTERVAL.as_millis() as u64 / 2
     }
 
-    /// How often the server's clock was found more than five seconds from where it should have
-    /// been.
+    /// How often the server's clock differed by more than five seconds from the expected time.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps.load(Ordering::Relaxed)
     }
@@ -125,7 +124,7 @@ mod tests {
         let compare = |at| clock.adopt(&[comparison(at, at + 3, 1_000_000 + at)]);
         compare(1_000);
         let (mut last, mut most) = (1_000, 0);
-        // A flush is never early, and may be late.
+        // A flush is never early, but may be late.
         for flush in (1..20).map(|number: u64| 1_000 + number * 30_000 + number % 7) {
             if clock.is_due_at(flush) {
                 most = most.max(flush - last);

@@ -1,40 +1,40 @@
-//! How long a call may take, and how long to wait between two tries.
+//! The time limit of a call, and the pause between two tries.
 //!
-//! Invariant: every wait of a network engine ends at its call's deadline. The only place in this
-//! folder that asks the monotonic clock.
+//! Invariant: every wait of a network engine ends at its call's deadline. Only this file of the
+//! folder reads the monotonic clock.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A moment at which a call gives up.
+/// The moment at which a call gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline so far from now.
+    /// The deadline that is `duration` from now.
     pub(crate) fn after(duration: Duration) -> Self {
-        // A sum past the end of the clock's range cannot be reached; now is the safe answer.
+        // A deadline past the clock's range cannot be represented; now is the safe answer.
         Self(now().checked_add(duration).unwrap_or_else(now))
     }
 
-    /// This deadline, or so far from now, whichever is earlier.
+    /// This deadline, or `duration` from now, whichever is earlier.
     pub(crate) fn within(self, duration: Duration) -> Self {
         self.min(Self::after(duration))
     }
 
-    /// What is left; `None` once the deadline has passed.
+    /// The time left; `None` once the deadline has passed.
     pub(crate) fn remaining(self) -> Option<Duration> {
         let left = self.0.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// The deadline as the standard library's type, for waiting on a condition.
+    /// The deadline as the standard library's type, for waiting on a condition variable.
     pub(crate) const fn as_instant(self) -> Instant {
         self.0
     }
 }
 
-/// How long ago something was.
+/// A past moment, to measure the time since then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Since(Instant);
 
@@ -48,8 +48,8 @@ impl Since {
     }
 }
 
-/// Waits between tries: 20 ms, doubling up to half a second, with a random part so that many
-/// callers do not come back at once.
+/// The pause between tries: 20 ms, doubling up to half a second, with a random part so that many
+/// callers do not return at once.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pause: Duration,
@@ -63,14 +63,15 @@ impl Backoff {
         Self { pause: Self::FIRST }
     }
 
-    /// Sleeps; `false`, at once, if the deadline would pass meanwhile.
+    /// Sleeps for the next pause; returns `false` at once if the deadline would pass meanwhile.
     pub(crate) fn wait(&mut self, deadline: Deadline) -> bool {
         let pause = self.pause.mul_f32(0.75 + 0.5 * fraction());
         self.pause = self.pause.saturating_mul(2).min(Self::LONGEST);
         self.sleep(pause, deadline)
     }
 
-    /// A short, random pause after the server undid a transaction for another's sake.
+    /// Sleeps for a short, random time after the server rolled back a transaction because of
+    /// another.
     pub(crate) fn step_aside(&self, deadline: Deadline) -> bool {
         self.sleep(Duration::from_millis(8).mul_f32(fraction()), deadline)
     }
@@ -84,7 +85,7 @@ impl Backoff {
     }
 }
 
-/// From 0 to 1. Spreads callers; nothing secret depends on it.
+/// A random number from 0 to 1. It spreads callers; no secret depends on it.
 fn fraction() -> f32 {
     use std::hash::{BuildHasher, RandomState};
     let bits = RandomState::new().hash_one(0_u8) >> 40;

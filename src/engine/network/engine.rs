@@ -1,9 +1,9 @@
-//! The contract, kept by a server: which calls may be tried again, and how a lost answer is looked
-//! up.
+//! The contract on a server: which calls may be retried, and how the outcome is looked up when the
+//! answer was lost.
 //!
-//! Invariant: an answer that is not an error is the server's own. Where an answer was lost, what is
-//! stored now decides: the exact record that was to be stored means that it was. What was sent may
-//! still come then, so nothing is sent again that would bring back what ended meanwhile.
+//! Invariant: an answer that is not an error comes from the server. After a lost answer the stored
+//! state decides: if exactly the new record is stored, the request succeeded. A lost request may
+//! still reach the server later, so no request is repeated that could revive an ended session.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::network::backend::{Attempt, Backend, Removal};
 use crate::engine::network::clock::INTERVAL;
-use crate::engine::network::server::{Repeat, Server, gone_by_whom};
+use crate::engine::network::server::{Repeat, Server, gone_by_whom, saved_over};
 use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
 };
@@ -28,12 +28,12 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many records of a user are asked for at first; more, the longer the listing goes on.
+/// How many records of a user are requested at first; the number grows as the listing goes on.
 const FIRST_PAGE: usize = 32;
-/// How many at the most.
+/// The most records of a user that are requested at once.
 const LARGEST_PAGE: usize = 512;
 
-/// The most that one step of a sweep looks at: a step holds up others on the server.
+/// The most records that one step of a sweep reads: a step blocks other calls on the server.
 const SWEEP_STEP: usize = 128;
 
 impl<B: Backend> Engine for Server<B> {
@@ -48,12 +48,13 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt {
                 return backend.insert(on, key, &record, moment, limits);
             }
-            match is_stored(backend, on, key, &record)? {
-                // Which sessions ended for it is not known any more.
-                Some(_) => Ok(Insert::Done(Vec::new())),
-                // It may come yet, and would bring the session back if that had ended meanwhile. So
-                // the key is not used again: what comes under it then is nobody's.
-                None => Ok(Insert::Occupied),
+            match looked_up(backend, on, key, &record)? {
+                // The sessions that ended because of the limit are no longer known.
+                Stored::Ours(_) => Ok(Insert::Done(Vec::new())),
+                // The lost insert may still be carried out, so the key is not used again: repeating
+                // the insert could revive the session after its end. Nobody gets the id of a late
+                // record.
+                Stored::Another(_) | Stored::Nothing => Ok(Insert::Occupied),
             }
         })
     }
@@ -88,9 +89,15 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt || outcome != Replace::Conflict {
                 return Ok(outcome);
             }
-            match is_stored(backend, on, key, &record)? {
-                Some(last_active) => Ok(Replace::Done(Saved { last_active, ended: Vec::new() })),
-                None => Ok(Replace::Conflict),
+            match looked_up(backend, on, key, &record)? {
+                Stored::Ours(last_active) => {
+                    Ok(Replace::Done(Saved { last_active, ended: Vec::new() }))
+                }
+                // Each save raises the revision by one, so ours may lie beneath a later one.
+                Stored::Another(revision) if revision > record.revision() => {
+                    Err(saved_over().into())
+                }
+                Stored::Another(_) | Stored::Nothing => Ok(Replace::Conflict),
             }
         })
     }
@@ -110,9 +117,13 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt || outcome != Rekey::Missing {
                 return Ok(outcome);
             }
-            match is_stored(backend, on, new, &record)? {
-                Some(last_active) => Ok(Rekey::Done(Saved { last_active, ended: Vec::new() })),
-                None => Ok(Rekey::Missing),
+            match looked_up(backend, on, new, &record)? {
+                Stored::Ours(last_active) => {
+                    Ok(Rekey::Done(Saved { last_active, ended: Vec::new() }))
+                }
+                // Only this call knows the new key before it is stored.
+                Stored::Another(_) => Err(saved_over().into()),
+                Stored::Nothing => Ok(Rekey::Missing),
             }
         })
     }
@@ -244,13 +255,13 @@ impl<B: Backend> Engine for Server<B> {
         self.attachments.attach(timeouts)
     }
 
-    /// Nothing is in memory only; so this is the time to compare the clocks.
+    /// No touches are in memory, so a flush only compares the clocks.
     fn flush(&self) -> Result<()> {
         self.ensure_open()?;
         self.compare_clocks(false)
     }
 
-    /// The server's clock is followed within this time.
+    /// The flushes keep the comparison of the clocks this recent.
     fn flush_interval(&self) -> Option<Duration> {
         Some(INTERVAL)
     }
@@ -281,16 +292,26 @@ impl<B: Backend> Engine for Server<B> {
     }
 }
 
-/// Whether exactly this record is stored under a key, whatever touches came since; when it was last
-/// active.
-fn is_stored<B: Backend>(
+/// What is stored under the key of a lost change.
+enum Stored {
+    /// Exactly the new record, apart from later touches; with its `last_active`.
+    Ours(Timestamp),
+    /// Another record of this revision.
+    Another(u64),
+    Nothing,
+}
+
+fn looked_up<B: Backend>(
     backend: &B,
     on: &mut B::Connection,
     key: &SessionKey,
     record: &Record,
-) -> Attempt<Option<Timestamp>> {
-    let Some(stored) = backend.load(on, key)? else { return Ok(None) };
+) -> Attempt<Stored> {
+    let Some(stored) = backend.load(on, key)? else { return Ok(Stored::Nothing) };
     let last_active = stored.last_active();
     let expected = record.clone().touched(last_active).indexed_under(stored.index_deadline());
-    Ok((stored == expected).then_some(last_active))
+    Ok(match stored == expected {
+        true => Stored::Ours(last_active),
+        false => Stored::Another(stored.revision()),
+    })
 }

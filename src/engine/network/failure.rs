@@ -1,29 +1,29 @@
-//! What can become of a request to a server, by what is known of its effect.
+//! The ways in which a request to a server can fail, by what is known of its effect.
 //!
-//! Invariant: a request of which some bytes left, and which was not answered, is [`Failure::Lost`]:
-//! they may hold a whole command. Everything else is known to have changed nothing, or is an
-//! answer.
+//! Invariant: a request of which some bytes were sent, and which was not answered, is
+//! [`Failure::Lost`]: these bytes may hold a whole command. Every other failure changed nothing, or
+//! is an answer.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Source};
 
-/// What a request came to, where that is not its wished result.
+/// The failure of a request.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The server did not carry the request out: it was not reached, or given nothing of it. The
-    /// connection is of no more use.
+    /// The server did not carry out the request: it was not reached, or received nothing of the
+    /// request. The connection is unusable.
     NotDone(Source),
-    /// The server was given the request, or a part of it, and did not answer it. The connection is
-    /// of no more use.
+    /// The server received the request, or a part of it, and did not answer. The connection is
+    /// unusable.
     Lost(Source),
-    /// The server says that it did not carry the request out, and that this may change: it starts,
-    /// stops, lost its role, or others have its connections.
+    /// The server reports that it did not carry out the request, and that this may change: it is
+    /// starting or stopping, lost its role, or has too many connections.
     NotNow(Source),
-    /// The server undid the transaction for another's sake; another try may do at once.
+    /// The server rolled back the transaction because of another one; a retry may succeed at once.
     RolledBack(Source),
-    /// The answer is an error. The connection is as good as before.
+    /// The answer is an error. The connection is still usable.
     Answered(Error),
 }
 
@@ -34,12 +34,12 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// The request was not carried out, for a reason in words.
+    /// A [`NotDone`](Self::NotDone) with a reason in words.
     pub(crate) fn not_done(reason: impl Into<String>) -> Self {
         Self::NotDone(source(reason))
     }
 
-    /// The request got no answer, for a reason in words.
+    /// A [`Lost`](Self::Lost) with a reason in words.
     pub(crate) fn lost(reason: impl Into<String>) -> Self {
         Self::Lost(source(reason))
     }
@@ -48,8 +48,8 @@ impl Failure {
         Self::NotNow(source(reason))
     }
 
-    /// What a lost request is where losing it changes nothing: a read, or a part of a transaction
-    /// that was not committed.
+    /// Turns `Lost` into `NotDone`, for a request whose loss changes nothing: a read, or a part of
+    /// an uncommitted transaction.
     pub(crate) fn harmless(self) -> Self {
         match self {
             Self::Lost(source) => Self::NotDone(source),
@@ -58,7 +58,7 @@ impl Failure {
     }
 }
 
-/// What is said in place of a server's words about a right that a user lacks: those name the user.
+/// Replaces the server's message about a missing right, because that message names the user.
 pub(crate) const NOT_ALLOWED: &str = "the server does not let this user do what a store needs";
 
 /// A reason in words as the source of an error.
@@ -66,7 +66,7 @@ pub(crate) fn source(reason: impl Into<String>) -> Source {
     Arc::new(Reason(reason.into()))
 }
 
-/// What a server or a socket said, without anything secret.
+/// The message of a server or a socket, without secrets.
 #[derive(Debug)]
 struct Reason(String);
 

@@ -1,25 +1,27 @@
-//! Which of several hosts takes writes: the search for it, whatever the kind of server.
+//! The search for the host that takes writes, for every kind of server.
 //!
-//! Invariant: what was learned of hosts is only where to look first; each is asked itself what it
-//! is. It knows no kind of server.
+//! Invariant: remembered hosts only decide where to look first; each host is asked for its own
+//! role. This file knows no kind of server.
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
 use crate::engine::network::transport::location::Address;
 
-/// How many hosts are remembered at the most.
+/// The most hosts that are remembered.
 pub(crate) const MOST_KNOWN: usize = 64;
+/// How many unanswering hosts share the time of a call, if more hosts may have been learned.
+pub(crate) const SHARES: usize = 3;
 
-/// What a host said that it is.
+/// The role that a host reports.
 pub(crate) enum Host<C> {
-    /// It takes writes; a connection to it.
+    /// The host takes writes; the value is a connection to it.
     Primary(C),
-    /// It is another one that takes writes.
+    /// Another host takes writes, at this address.
     Elsewhere(Address),
 }
 
-/// What was learned of the hosts.
+/// The hosts that were learned.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) primary: Option<Address>,
@@ -27,7 +29,7 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    /// Where to look, the likeliest first.
+    /// The hosts to ask, the most likely primary first.
     pub(crate) fn candidates(&self, seeds: &[Address]) -> Vec<Address> {
         let mut candidates = Vec::new();
         for address in self.primary.iter().chain(seeds).chain(&self.others) {
@@ -39,10 +41,11 @@ impl Learned {
     }
 }
 
-/// A connection to the primary: to the first host that says it is, or that another names and that
-/// agrees.
+/// Connects to the primary: the first host that reports this role, or that another host names and
+/// that confirms it. A host that does not answer gets only its share, one of `shares`, of the time.
 pub(crate) fn find_primary<C>(
     candidates: &[Address],
+    shares: usize,
     deadline: Deadline,
     visit: impl Fn(&Address, Deadline) -> Attempt<Host<C>>,
 ) -> Attempt<C> {
@@ -50,9 +53,8 @@ pub(crate) fn find_primary<C>(
     let mut was_reached = false;
     for (at, address) in candidates.iter().enumerate() {
         let Some(left) = deadline.remaining() else { break };
-        // One that does not answer must leave time for the others.
-        let others = u32::try_from(candidates.len() - at).unwrap_or(u32::MAX).min(3);
-        let mut host = visit(address, deadline.within(left / others));
+        let shares = u32::try_from(shares.min(candidates.len() - at)).unwrap_or(u32::MAX);
+        let mut host = visit(address, deadline.within(left / shares.max(1)));
         if let Ok(Host::Elsewhere(primary)) = host {
             was_reached = true;
             host = visit(&primary, deadline);
@@ -70,7 +72,7 @@ pub(crate) fn find_primary<C>(
         }
     }
     match last {
-        // Another host answers, so that a new primary may come.
+        // Another host answered, so a new primary may be elected.
         Failure::NotDone(reason) | Failure::Lost(reason) if was_reached => {
             Err(Failure::NotNow(reason))
         }
@@ -89,14 +91,15 @@ mod tests {
         Address { host: name.into(), port: 1 }
     }
 
-    /// Looks for the primary among three hosts; what came of it, and who was visited.
+    /// Looks for the primary among three hosts; returns the outcome, and the visited hosts.
     fn look(say: impl Fn(&str) -> Attempt<Host<String>>) -> (Attempt<String>, Vec<String>) {
         let visited = RefCell::new(Vec::new());
         let hosts = ["a", "b", "c"].map(address);
-        let found = find_primary(&hosts, Deadline::after(Duration::from_secs(60)), |host, _| {
-            visited.borrow_mut().push(host.host.clone());
-            say(&host.host)
-        });
+        let found =
+            find_primary(&hosts, SHARES, Deadline::after(Duration::from_secs(60)), |host, _| {
+                visited.borrow_mut().push(host.host.clone());
+                say(&host.host)
+            });
         (found, visited.into_inner())
     }
 

@@ -1,12 +1,14 @@
-//! What engines on a server have in common: connections, deadlines, the server's clock, and what to
-//! make of an answer that did not come.
+//! The code that all engines on servers share: connections, deadlines, the server's clock, and what
+//! to do when an answer is lost.
 //!
-//! It knows no kind of server. [`backend`] says what a kind has to be able to do, [`server`] does
-//! each call by it, and [`engine`] keeps the contract by such calls.
+//! It knows no kind of server. [`backend`] is the interface of one kind, [`server`] makes each call
+//! through it, and [`engine`] keeps the contract with these calls.
 
 pub(crate) mod backend;
 pub(crate) mod clock;
 pub(crate) mod deadline;
+#[cfg(feature = "mongodb")]
+pub(crate) mod dns;
 pub(crate) mod engine;
 pub(crate) mod failure;
 pub(crate) mod hosts;

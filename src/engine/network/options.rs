@@ -1,4 +1,4 @@
-//! What the URLs of all servers have in common.
+//! The parameters that the URLs of all servers share.
 
 use crate::engine::network::failure::source;
 use crate::engine::network::server::Limits;
@@ -10,27 +10,29 @@ use crate::error::{Error, Result};
 /// The parameters that every server takes.
 pub(crate) const KNOWN: &str = "`name`, `timeout_ms`, `connections`, `tls_ca`";
 
-/// Settings that every server has.
+/// The settings of every server.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// What the store is called on the server.
+    /// The store's name on the server.
     pub(crate) name: String,
     pub(crate) limits: Limits,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
 
-/// Whether a connection is in TLS.
+/// Whether a connection uses TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secured {
     Yes,
     No,
-    /// Unless the server is on this machine, or the URL says `tls=off`.
+    /// TLS, unless the server is on this machine, or the URL says `tls=off`.
     Default,
+    /// TLS, unless the URL says `tls=off`.
+    UnlessOff,
 }
 
 impl Options {
-    /// Takes what all servers have in common out of a URL.
+    /// Takes the shared parameters out of a URL.
     ///
     /// # Errors
     ///
@@ -51,12 +53,15 @@ impl Options {
         let is_secured = match secured {
             Secured::Yes => true,
             Secured::No => false,
-            Secured::Default => match location.take::<String>("tls")?.as_deref() {
-                Some("off") => false,
-                Some("on") => true,
-                Some(_) => return Err(invalid("needs `tls` to be `on` or `off`")),
-                None => !location.addresses.iter().all(|address| address.is_loopback()),
-            },
+            Secured::Default | Secured::UnlessOff => {
+                match location.take::<String>("tls")?.as_deref() {
+                    Some("off") => false,
+                    Some("on") => true,
+                    Some(_) => return Err(invalid("needs `tls` to be `on` or `off`")),
+                    None if secured == Secured::UnlessOff => true,
+                    None => !location.addresses.iter().all(|address| address.is_loopback()),
+                }
+            }
         };
         if authority.is_some() && !is_secured {
             return Err(invalid("names a `tls_ca` for a connection that is not in TLS"));
@@ -80,14 +85,14 @@ impl Options {
     }
 }
 
-/// A name that every server takes as it is.
+/// Whether every server accepts the name unquoted.
 fn is_name(name: &str) -> bool {
     (1..=40).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'))
 }
 
-/// A server in words: its kind, its first host, and how many more there are.
+/// A server in words: its kind, its first host, and the number of further hosts.
 pub(crate) fn server_in_words(kind: &str, location: &Location) -> String {
     let first = location.addresses.first().map(ToString::to_string).unwrap_or_default();
     match location.addresses.len().saturating_sub(1) {
@@ -96,21 +101,21 @@ pub(crate) fn server_in_words(kind: &str, location: &Location) -> String {
     }
 }
 
-/// The version of what engines keep on a server.
+/// The format version of the data that engines store on a server.
 const FORMAT: u64 = 1;
-/// The name under which a server keeps it.
+/// The metadata name under which a server stores the version.
 pub(crate) const FORMAT_NAME: &str = "format";
 
-/// What is kept on a new server as its format.
+/// The format version as stored on a new server.
 pub(crate) fn format_text() -> String {
     FORMAT.to_string()
 }
 
-/// Refuses what a newer version of this library keeps.
+/// Refuses data of a newer version of this library.
 ///
 /// # Errors
 ///
-/// [`Error::UnsupportedFormat`], or [`Error::Unavailable`] if the format is none.
+/// [`Error::UnsupportedFormat`], or [`Error::Unavailable`] if the value is not a format version.
 pub(crate) fn check_format(server: &str, found: &[u8]) -> Result<()> {
     let number = std::str::from_utf8(found).ok().and_then(|text| text.parse().ok());
     match number {

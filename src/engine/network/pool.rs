@@ -1,8 +1,8 @@
-//! A few connections, kept for the next call.
+//! A few connections, kept for later calls.
 //!
-//! Invariant: never more than the limit are open, and who waits for one gets it in the order of
-//! asking; one that failed is not used again, and neither is any that is older than the failure. It
-//! knows no protocol.
+//! Invariant: no more connections are open than the limit, and waiting calls get one in the order
+//! of their requests. A connection that failed is not reused, nor is any that was made before the
+//! failure. This file knows no protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::engine::network::deadline::{Deadline, Since};
 
-/// A connection that nobody has used for so long is not used again: servers and the boxes between
-/// end such without a word.
+/// A connection that was idle for this long is not reused: servers and firewalls drop idle
+/// connections silently.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
-/// A connection of this age is not used again, so that a pool follows its servers around.
+/// A connection of this age is not reused, so that a pool follows a change of its servers.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// A connection that was idle for longer than this is looked at before it is used.
+/// A connection that was idle for longer than this is checked before use.
 const UNQUESTIONED: Duration = Duration::from_millis(5);
 
-/// What the pool asks of a connection.
+/// The pool's requirement on a connection.
 pub(crate) trait Pooled {
-    /// Whether the connection is still there, as far as this side can tell at no cost.
+    /// Whether the connection is still open, as far as this side can tell without a round trip.
     fn is_quiet(&self) -> bool;
 }
 
-/// Connections of one kind.
+/// The connections of one kind.
 #[derive(Debug)]
 pub(crate) struct Pool<C> {
     state: Mutex<State<C>>,
     limit: usize,
-    /// How often everything was found to be stale.
+    /// How often all connections were declared stale.
     generation: AtomicU64,
 }
 
@@ -45,7 +45,7 @@ struct State<C> {
     waiting: VecDeque<Arc<Waiter>>,
 }
 
-/// Somebody who waits for the right to a connection, until it is handed over.
+/// A call that waits for a lease, until another call hands one over.
 #[derive(Debug, Default)]
 struct Waiter {
     has_it: AtomicBool,
@@ -66,7 +66,7 @@ struct Birth {
     at: Since,
 }
 
-/// The right to use one connection; given back when dropped.
+/// The right to use one connection; dropping it returns the right.
 #[derive(Debug)]
 pub(crate) struct Lease<'a, C> {
     pool: &'a Pool<C>,
@@ -84,13 +84,14 @@ impl<C: Pooled> Pool<C> {
         }
     }
 
-    /// The right to use a connection, and the one used last, if one is left; `None` if all were in
-    /// use until the deadline.
+    /// Returns the right to use a connection, with the connection used last, if one is left; `None`
+    /// if all were in use until the deadline.
     pub(crate) fn lease(&self, deadline: Deadline) -> Option<Lease<'_, C>> {
         let mut state = self.state.lock();
         match state.in_use < self.limit {
             true => state.in_use += 1,
-            // It is handed over, and stays in use meanwhile: nobody who asks later comes first.
+            // A lease is handed over while it counts as in use, so no later call can overtake the
+            // waiter.
             false => {
                 let waiter = Arc::new(Waiter::default());
                 state.waiting.push_back(Arc::clone(&waiter));
@@ -111,7 +112,7 @@ impl<C: Pooled> Pool<C> {
                     kept = Some(idle);
                     break;
                 }
-                // Dropped once the lock is let go: ending a connection may take its time.
+                // Dropped after the lock is released: closing a connection can take time.
                 false => stale.push(idle.connection),
             }
         }
@@ -130,14 +131,14 @@ impl<C: Pooled> Pool<C> {
             && (idle_for < UNQUESTIONED || idle.connection.is_quiet())
     }
 
-    /// Uses no connection again that was made before now: the server is another one, or was away.
+    /// Discards every connection made before now: the server changed, or was unreachable.
     pub(crate) fn renew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let idle = std::mem::take(&mut self.state.lock().idle);
         drop(idle);
     }
 
-    /// How many connections are open and idle.
+    /// The number of connections that are open and idle.
     #[cfg(test)]
     fn idle(&self) -> usize {
         self.state.lock().idle.len()
@@ -145,7 +146,7 @@ impl<C: Pooled> Pool<C> {
 }
 
 impl<C: Pooled> Lease<'_, C> {
-    /// Keeps a connection that worked, for the next call.
+    /// Keeps a working connection for the next call.
     pub(crate) fn keep(self, connection: C) {
         let idle = Idle { connection, birth: self.birth, since: Since::now() };
         self.pool.state.lock().idle.push(idle);

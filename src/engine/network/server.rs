@@ -1,8 +1,8 @@
-//! A server as an engine uses it: calls with deadlines, on pooled connections, tried again where
-//! that is safe.
+//! A server as an engine uses it: calls with deadlines, on pooled connections, retried if that is
+//! safe.
 //!
 //! Invariant: every call ends within the time limit. A request that may have been carried out is
-//! never sent again unless a second execution cannot act twice; then its outcome is looked up.
+//! repeated only if a second execution changes nothing more; otherwise its outcome is looked up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::engine::network::pool::{Lease, Pool};
 use crate::error::{Error, Result, Source};
 use crate::process::Process;
 
-/// How often a request is given to a server that does not answer, or a transaction is tried that
-/// others come in the way of.
+/// The most times that a call sends a request that gets no answer, or tries a transaction that
+/// others make the server roll back.
 const MOST_ATTEMPTS: u32 = 5;
 
 /// How the time of a call is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The time for a whole call, other attempts included.
+    /// The time for a whole call, retries included.
     pub(crate) timeout: Duration,
     /// The most connections that are open at once.
     pub(crate) connections: usize,
@@ -33,33 +33,33 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) const DEFAULT: Self = Self { timeout: Duration::from_secs(5), connections: 16 };
 
-    /// The time for one answer: a lost one leaves time to look up what became of the request.
+    /// The time for one answer. If it is lost, enough time is left to look up the outcome.
     fn answer(&self) -> Duration {
         self.timeout.mul_f32(0.4)
     }
 
-    /// How long a statement may wait for what others hold: less than anybody waits for its answer,
-    /// so that it does not change something once nobody waits any more.
+    /// The time that a statement may wait for a lock. It is shorter than the wait for the answer,
+    /// so that a statement changes nothing after its caller has given up.
     pub(crate) fn lock(&self) -> Duration {
         self.timeout.mul_f32(0.3)
     }
 
-    /// The time to connect, and to wait for a connection that others use.
+    /// The time to connect, and to wait for a connection in use.
     fn connect(&self) -> Duration {
         self.timeout.mul_f32(0.2)
     }
 }
 
-/// What a request does when the server carries it out a second time, or late.
+/// The effect of a request that the server carries out a second time, or late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Nothing: it only reads.
+    /// None: the request only reads.
     Reads,
-    /// Nothing more than the first time, whenever that is.
+    /// None beyond the first execution, at any time.
     Idempotent,
-    /// Nothing more, and the attempt itself looks up what became of the first one.
+    /// None beyond the first execution; the attempt itself looks up the outcome of the first one.
     LookedUp,
-    /// It would act on what came after.
+    /// A second execution would change what came after the first.
     Never,
 }
 
@@ -97,11 +97,11 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// Sees that the server is there, compares the clocks, and sees what it holds.
+    /// Connects to the server, compares the clocks, and checks the format of the stored data.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedFormat`] for what a newer version keeps; whatever the server fails with.
+    /// [`Error::UnsupportedFormat`] for data of a newer version; otherwise the server's failure.
     pub(crate) fn open(self) -> Result<Self> {
         self.compare_clocks(true)?;
         let format = format_text();
@@ -112,7 +112,8 @@ impl<B: Backend> Server<B> {
         Ok(self)
     }
 
-    /// Refuses calls after closing, and in a process that shares the connections of another.
+    /// Refuses calls after closing, and calls in a forked child, which shares its parent's
+    /// connections.
     pub(crate) fn ensure_open(&self) -> Result<()> {
         self.process.ensure_same()?;
         match self.closed.load(Ordering::Acquire) {
@@ -121,13 +122,13 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// Lets go of every idle connection, and of the others once they are given back.
+    /// Closes every idle connection now, and the others when they are returned.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.pool.renew();
     }
 
-    /// A call that changes nothing.
+    /// Makes a call that changes nothing.
     pub(crate) fn read<T>(
         &self,
         mut attempt: impl FnMut(&B, &mut B::Connection) -> Attempt<T>,
@@ -135,7 +136,8 @@ impl<B: Backend> Server<B> {
         self.call(Repeat::Reads, |backend, on, _| attempt(backend, on))
     }
 
-    /// A call that changes something. The attempt is told whether one before it may have done so.
+    /// Makes a call that changes something. The attempt learns whether an earlier one may have done
+    /// so.
     pub(crate) fn write<T>(
         &self,
         repeat: Repeat,
@@ -154,7 +156,7 @@ impl<B: Backend> Server<B> {
         self.ensure_open()?;
         let deadline = Deadline::after(self.limits.timeout);
         let mut backoff = Backoff::new();
-        // What is known of an attempt that may have been carried out.
+        // The failure of an earlier attempt that may have been carried out.
         let mut lost = None;
         let mut quick_attempts = 0;
         loop {
@@ -164,7 +166,7 @@ impl<B: Backend> Server<B> {
             };
             let (reason, again) = match failure {
                 Failure::Answered(error) => return Err(answered(error, lost)),
-                // A kept connection may have ended long ago, which says nothing of the server.
+                // A kept connection may have ended long ago, which says nothing about the server.
                 Failure::NotDone(reason) if was_kept => (reason, true),
                 Failure::NotDone(reason) => {
                     let again = lost.is_some() && backoff.wait(deadline);
@@ -173,7 +175,8 @@ impl<B: Backend> Server<B> {
                 Failure::NotNow(reason) => (reason, backoff.wait(deadline)),
                 Failure::RolledBack(reason) => {
                     quick_attempts += 1;
-                    // One that waits for others until nobody waits for it would be in doubt.
+                    // Without time for a whole answer, the retry could lose its answer while it
+                    // waits for locks.
                     let whole = self.limits.answer();
                     let fits = deadline.remaining().is_some_and(|left| left >= whole);
                     (reason, fits && backoff.step_aside(deadline))
@@ -196,7 +199,7 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// One attempt. A failure is told with whether it was on a connection from an earlier call.
+    /// Makes one attempt. Its failure comes with whether the connection was from an earlier call.
     fn attempt<T>(
         &self,
         deadline: Deadline,
@@ -213,7 +216,7 @@ impl<B: Backend> Server<B> {
             Err(failure) => {
                 match failure {
                     Failure::Answered(_) | Failure::RolledBack(_) => self.keep(lease, on),
-                    // The others may have ended with this one, and are as old.
+                    // The other connections are as old, and may have ended with this one.
                     Failure::NotDone(_) | Failure::Lost(_) | Failure::NotNow(_) => {
                         self.pool.renew();
                     }
@@ -223,8 +226,8 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// A connection that is held for several requests, none of which changes anything. The first of
-    /// them is made here, on another connection where the first one had ended unnoticed.
+    /// Holds a connection for several requests that change nothing, and makes the first of them. If
+    /// a kept connection had ended unnoticed, the first request is made again on another one.
     pub(crate) fn hold(
         &self,
         first: impl Fn(&B, &mut B::Connection) -> Attempt<()>,
@@ -249,7 +252,7 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// What a failure is to the caller of something that changes nothing.
+    /// The caller's error for the failure of a request that changes nothing.
     fn failed(&self, failure: Failure) -> Error {
         match failure {
             Failure::Answered(error) => error,
@@ -260,7 +263,7 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// The right to a connection, one, and whether it was kept from an earlier call.
+    /// Returns a lease, a connection, and whether the connection was kept from an earlier call.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     fn lease(
         &self,
@@ -293,7 +296,7 @@ impl<B: Backend> Server<B> {
         Error::Unavailable { server: self.backend.server().into(), source }
     }
 
-    /// Compares the clocks, unless they were compared not long ago.
+    /// Compares the clocks, unless a recent comparison exists and `anyway` is not set.
     pub(crate) fn compare_clocks(&self, anyway: bool) -> Result<()> {
         const COMPARISONS: usize = 3;
         if !anyway && !self.clock.is_due() {
@@ -310,7 +313,7 @@ impl<B: Backend> Server<B> {
 }
 
 impl<'a, B: Backend> Held<'a, B> {
-    /// One request. After one that fails the connection is of no more use.
+    /// Makes one request. After a failure the connection is unusable.
     pub(crate) fn ask<T>(
         &mut self,
         attempt: impl FnOnce(&B, &mut B::Connection) -> Attempt<T>,
@@ -322,13 +325,13 @@ impl<'a, B: Backend> Held<'a, B> {
             .map_err(|failure| self.server.failed(failure))
     }
 
-    /// Gives back a connection that is as good as before.
+    /// Returns a connection that is still usable to the pool.
     pub(crate) fn give_back(self) {
         self.server.keep(self.lease, self.connection);
     }
 }
 
-/// An error of the server, which leaves an earlier attempt in doubt.
+/// The error for a server's error; after a lost attempt the outcome is unknown.
 fn answered(error: Error, lost: Option<Source>) -> Error {
     match (error, lost) {
         (error @ Error::DamagedRecord { .. }, _) | (error, None) => error,
@@ -336,7 +339,14 @@ fn answered(error: Error, lost: Option<Source>) -> Error {
     }
 }
 
-/// What became of a removal whose answer was lost: the session is gone, by whom is not known.
+/// The error for a lost save that another one may have followed.
+pub(crate) fn saved_over() -> Error {
+    Error::OutcomeUnknown {
+        source: source("another call saved the session; whether after this one is not known"),
+    }
+}
+
+/// The error for a lost removal: the session is gone, but which call removed it is unknown.
 pub(crate) fn gone_by_whom() -> Error {
     Error::OutcomeUnknown {
         source: source("the session is gone; whether by this call is not known"),

@@ -1,4 +1,4 @@
-//! The calls of the contract, in its order.
+//! The engine contract's calls, in the contract's order.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::engine::outcome::{
 use crate::engine::redb::commit::question;
 use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
+use crate::engine::redb::file::signature;
 use crate::engine::redb::file::unwinding::not_unwinding;
 use crate::engine::redb::view::extend::{Extended, Extension};
 use crate::engine::redb::view::touches::Receipt;
@@ -52,9 +53,13 @@ impl Engine for RedbEngine {
         match self.reading(|| self.view.extend(key, extension))? {
             Extended::Live(record, _) => Ok(Some(record)),
             Extended::Missing => Ok(None),
-            // The queue decides which comes first, this or a removal.
+            // The queue decides which comes first, this call or a removal.
             Extended::Undecided | Extended::Stale => {
-                self.submit(question::Extend { key: *key, moment })
+                let extended = self.submit(question::Extend { key: *key, moment });
+                if self.writer.is_due() {
+                    self.wake();
+                }
+                extended
             }
         }
     }
@@ -242,7 +247,7 @@ impl Engine for RedbEngine {
     }
 
     fn set_waker(&self, waker: Waker) {
-        // The previous one is dropped without a lock held: it is the caller's code.
+        // The previous waker is the caller's code, so it is dropped while no lock is held.
         let before = self.waker.lock().replace(waker);
         drop(before);
     }
@@ -250,7 +255,7 @@ impl Engine for RedbEngine {
     fn run_background_work(&self) -> Result<()> {
         self.process.ensure_same()?;
         self.writer.checkpoint(&self.view);
-        // Another one may be due by now.
+        // Another checkpoint may be due by now.
         self.checkpoint_if_due();
         if self.prepare() {
             self.wake();
@@ -274,18 +279,23 @@ impl Engine for RedbEngine {
         Ok(EngineStats {
             stored: self.stored()?,
             file_bytes: Some(self.view.file.len()?),
+            live_bytes: self.view.file.live_bytes(),
+            log_bytes: self.view.file.log_bytes(),
+            format: Some(signature::FORMAT_VERSION),
             pending_touches: pending.touches as u64,
             oldest_pending_touch: pending.oldest,
             late_touches: pending.late.0,
             touches_late_by: pending.late.1,
+            late_flushes: pending.late_flushes.0,
+            commits_late_by: pending.late_flushes.1,
             ..self.writer.stats()
         })
     }
 }
 
 impl RedbEngine {
-    /// Announces that a session is about to be saved. So nobody finds it expired while its record
-    /// is on the way to the disk.
+    /// Announces that a session is about to be saved, so that no call finds it expired while its
+    /// record is being written.
     fn announce(
         &self,
         key: &SessionKey,
@@ -297,8 +307,8 @@ impl RedbEngine {
         self.reading(|| self.view.extend(key, extension))
     }
 
-    /// Takes an announcement back that was not followed by a save, unless another thread touched
-    /// the session.
+    /// Takes an announcement back if no save followed, unless another thread has touched the
+    /// session since.
     fn take_back_unless(&self, saved: bool, key: &SessionKey, announced: Option<Receipt>) {
         if let Some(receipt) = announced.filter(|_| !saved) {
             self.view.touches.take_back(key, receipt);

@@ -1,9 +1,9 @@
 //! The redb engine: sessions in one file.
 //!
-//! A read asks the touch buffer, the overlay, the cache of hot records, then the snapshot. A write
-//! becomes a [`Question`], goes through the commit queue, and is decided by the thread that leads.
-//! All changes of a group become one entry of the log; touches that the commit made void are
-//! forgotten. redb's tables follow in the background.
+//! A read looks in the touch buffer, the overlay, the cache of hot records, then the snapshot. A
+//! write becomes a [`Question`] in the commit queue, and the leading thread decides it. All changes
+//! of a group become one log entry. Touches of sessions that the commit removed are dropped. A
+//! checkpoint copies the changes to redb's tables in the background.
 
 use std::fmt;
 use std::path::Path;
@@ -33,24 +33,24 @@ use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::Mutex;
 
-/// The most touches, or index entries, of one transaction: another writer may have to wait for so
+/// The most touches, or index entries, in one transaction: another writer may have to wait for this
 /// many.
 pub(in crate::engine::redb) const STEP: usize = 1_000;
 
-/// Keeps sessions in one redb file.
+/// An engine that stores sessions in one redb file.
 ///
-/// [`SessionStore::open`](crate::SessionStore::open) makes one; open it yourself to wrap it in an
-/// engine of your own. The file is locked for as long as the engine lives.
+/// [`SessionStore::open`](crate::SessionStore::open) opens one. Open it yourself to wrap it in your
+/// own engine. The file is locked while the engine lives.
 ///
 /// # Durability
 ///
-/// As the [`Durability`](crate::Durability) it was opened with says; touches on
-/// [`flush`](Engine::flush).
+/// Writes have the [`Durability`](crate::Durability) that the engine was opened with. Touches are
+/// durable after the next [`flush`](Engine::flush).
 ///
 /// # Concurrency
 ///
-/// Reads take no lock of a writer, except to open the file again after an error. Threads that write
-/// at the same time share commits.
+/// Reads take no writer's lock, except to reopen the file after an error. Threads that write at the
+/// same time share commits.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ impl RedbEngine {
         Self::of(StoreFile::open(storage, options)?, options)
     }
 
-    /// Opens a store that is there, and creates none.
+    /// Opens an existing store, and creates none.
     pub(in crate::engine::redb) fn open_existing(
         storage: Box<dyn Storage>,
         options: &RedbOptions,
@@ -111,22 +111,25 @@ impl RedbEngine {
         Self::of(StoreFile::open_existing(storage, options)?, options)
     }
 
-    /// Gives back the space that a store's file does not need, if no program has it open. How long
-    /// it was, and is, in bytes.
+    /// Shrinks a store's file, if no program has it open, and returns its length before and after,
+    /// in bytes.
     ///
     /// # Errors
     ///
     /// As for [`Builder::open_existing`](crate::Builder::open_existing). After an error the file is
-    /// complete, shorter or not.
+    /// complete; it may or may not be shorter.
     pub fn compact(path: impl AsRef<Path>) -> Result<(u64, u64)> {
         let storage = || InFolder::at(path.as_ref());
-        // The log goes into the tables first.
+        // Closing the store first writes the log to the tables.
         let options = RedbOptions::new().compact_on_open(false);
         Self::open_existing(Box::new(storage()?), &options)?.close()?;
         StoreFile::compact(Box::new(storage()?))
     }
 
-    fn of((file, opened): (StoreFile, OpenFile), options: &RedbOptions) -> Result<Self> {
+    pub(in crate::engine::redb) fn of(
+        (file, opened): (StoreFile, OpenFile),
+        options: &RedbOptions,
+    ) -> Result<Self> {
         let OpenFile { database, log, logged } = opened;
         let (database, begun) = holding(database, |database| {
             let snapshot = Snapshot::of(database, 0)?;
@@ -148,12 +151,12 @@ impl RedbEngine {
         })
     }
 
-    /// What [`check`](Engine::check) finds wrong, under the timeouts that the file's index was made
-    /// under: an empty list in every sound file.
+    /// The findings of [`check`](Engine::check) under the timeouts that the file's index was built
+    /// with. The list is empty if the file is sound.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     #[cfg(any(test, feature = "testing"))]
     pub fn disagreements(&self) -> Result<Vec<String>> {
         let timeouts = self
@@ -172,13 +175,14 @@ impl RedbEngine {
         Ok(found)
     }
 
-    /// The store as it is now, as one whole. It waits for no commit, nor for the disk.
+    /// The store's present state, as one consistent whole. This call waits for no commit and no
+    /// disk.
     pub(in crate::engine::redb) fn as_of_now(&self) -> Result<Listing> {
         self.reopen_if_lost()?;
         self.view.listing()
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
         self.reopen_if_lost()?;
         self.view.stored()
@@ -190,7 +194,7 @@ impl RedbEngine {
         if self.view.is_handle_lost() { self.writer.reopen(&self.view) } else { Ok(()) }
     }
 
-    /// The same in a snapshot, with its indexes.
+    /// A snapshot of the present state, with its indexes.
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.reopen_if_lost()?;
         if !self.view.overlay.is_empty() {
@@ -199,7 +203,7 @@ impl RedbEngine {
         self.view.snapshot.load_full().ok_or(Error::Closed)
     }
 
-    /// Has a question answered, by this thread or by whichever leads.
+    /// Has a question answered, by this thread or by the thread that leads the commit queue.
     pub(in crate::engine::redb) fn submit<T: Ask>(&self, question: T) -> Result<T::Answer> {
         self.process.ensure_same()?;
         if T::NEEDS_TABLES {
@@ -215,8 +219,9 @@ impl RedbEngine {
         asked.take_answer()
     }
 
-    /// Sees to a checkpoint that is due. The maintenance thread runs it. This thread does if there
-    /// is none, or if it has not come and the log is nearly full.
+    /// Starts a checkpoint if one is due, preferably in the maintenance thread. This thread runs it
+    /// if there is no maintenance thread, or if the log is nearly full and that thread has not
+    /// started.
     pub(in crate::engine::redb) fn checkpoint_if_due(&self) {
         let by_another = match self.writer.take_due() {
             Due::No if self.warm_up.take_due(&self.view) => self.wake(),
@@ -229,36 +234,36 @@ impl RedbEngine {
         }
     }
 
-    /// Wakes the thread that runs background work; whether there is one. No lock is held meanwhile,
-    /// because the waker may call into the engine.
+    /// Wakes the thread that runs background work; false if there is none. No lock is held during
+    /// the call, because the waker may call into the engine.
     pub(in crate::engine::redb) fn wake(&self) -> bool {
         let waker = self.waker.lock().clone();
         waker.as_ref().map(Waker::wake).is_some()
     }
 
-    /// Reads, through a new handle if an earlier error ended the old one. An error of the read
-    /// itself is its call's answer. So no call reopens the file more than once.
+    /// Reads, through a new handle if an earlier error ended the old one. If the read itself fails,
+    /// its error is returned, so no call reopens the file more than once.
     pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
         self.process.ensure_same()?;
         let lost = self.view.is_handle_lost();
         match read() {
-            // The error may be that of a checkpoint that has just failed.
+            // The error may come from a checkpoint that has just failed.
             Err(ref error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
                 self.writer.reopen(&self.view)?;
                 read()
             }
-            // Reads of memory need no handle.
+            // A read that memory answers needs no handle.
             other => other,
         }
     }
 
-    /// Writes everything that is in memory alone.
+    /// Writes everything that is only in memory.
     pub(in crate::engine::redb) fn write_pending(&self) -> Result<()> {
         self.reopen_if_lost()?;
-        // A failure of one must not keep the other from being written.
+        // If one of the two writes fails, the other is still attempted.
         let touches = self.flush_touches();
         let written = touches.and(self.sync_if_needed());
-        // A checkpoint is somebody else's, if there is anybody.
+        // A due checkpoint is left to the maintenance thread, if there is one.
         if self.writer.take_due() != Due::No && !self.wake() {
             self.writer.checkpoint(&self.view);
         }
@@ -272,7 +277,7 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Writes the pending touches, a step at a time.
+    /// Writes the pending touches, [`STEP`] at a time.
     fn flush_touches(&self) -> Result<()> {
         let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
@@ -284,13 +289,13 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Takes a step of the warm-up; whether more are left.
+    /// Runs one step of the warm-up; true if more steps are left.
     pub(in crate::engine::redb) fn prepare(&self) -> bool {
-        // Without a filter reads are slower, and still right.
+        // Without a filter, reads are slower but correct.
         self.warm_up.step(&self.view).unwrap_or(false)
     }
 
-    /// Chooses the size of the next background step. Whether nobody else writes.
+    /// Chooses the size of the next background step; true if nobody else writes.
     pub(in crate::engine::redb) fn adapt(&self, step_size: &StepSize, limit: usize) -> bool {
         let operations = self.writer.stats().committed_operations;
         step_size.adapt(self.queue.is_busy(), operations, limit)
@@ -298,7 +303,7 @@ impl RedbEngine {
 }
 
 impl Drop for RedbEngine {
-    /// Writes what is pending. No caller gets an error of it; `close` reports one. A forked process
+    /// Writes what is pending. Errors are not reported here; `close` reports them. A forked process
     /// drops nothing, because redb would take locks and write to the file.
     fn drop(&mut self) {
         if self.process.is_same_by_id() {

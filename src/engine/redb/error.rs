@@ -1,4 +1,4 @@
-//! redb's errors as this crate's: what happened, and to which file.
+//! Converts redb's errors to this crate's: what happened, and to which file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use redb::DatabaseError;
 
-use crate::engine::redb::log::head::Overwritten;
 use crate::error::{Error, Source};
 
-/// The outer result of an operation: the transaction as a whole failed.
+/// The result of an operation on the tables; an error means that the whole transaction failed.
 pub(in crate::engine::redb) type RedbResult<T> = Result<T, redb::Error>;
 
-/// Reported by redb's open where the file system has no locks.
+/// Returned by redb's open if the file system has no locks.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the file system does not support locks")]
 pub(in crate::engine::redb) struct LocksUnsupported;
 
-/// An error of an open database, before anything was committed.
+/// Somebody else has written to the open file, for instance by copying a backup over it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("somebody else has written to the open file")]
+pub(in crate::engine::redb) struct Overwritten;
+
+/// Converts an error of an open database, before anything was committed.
 pub(in crate::engine::redb) fn from_redb(
     action: &'static str,
     path: &Path,
@@ -39,7 +43,7 @@ fn is_overwritten(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<Overwritten>())
 }
 
-/// An error of opening a file that has redb's signature and ours.
+/// Converts an error of opening a file that has redb's signature and ours.
 pub(in crate::engine::redb) fn from_open(path: &Path, error: DatabaseError) -> Error {
     let path = PathBuf::from(path);
     match error {
@@ -64,20 +68,20 @@ pub(in crate::engine::redb) fn from_open(path: &Path, error: DatabaseError) -> E
     }
 }
 
-/// Whether redb refused to go on because of an earlier error, which was another call's; by now that
-/// call, or another, may have closed the handle and opened the file again.
+/// Whether redb refused a call because of another call's earlier error. By now that call, or
+/// another, may have closed the handle and reopened the file.
 pub(in crate::engine::redb) fn is_of_an_earlier_one(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     matches!(source.downcast_ref(), Some(redb::Error::PreviousIo | redb::Error::DatabaseClosed))
 }
 
-/// redb panicked while it opened a file that has redb's signature and ours.
+/// The error after redb panicked while opening a file that has redb's signature and ours.
 pub(in crate::engine::redb) fn panicked(path: &Path) -> Error {
     let cause = io::Error::other("the database library panicked on it");
     Error::DamagedFile { path: path.into(), source: Arc::new(cause) }
 }
 
-/// A failed commit: its changes may be on the disk or not.
+/// The error of a failed commit: its changes may or may not be on the disk.
 pub(in crate::engine::redb) fn outcome_unknown(error: &Error) -> Error {
     Error::OutcomeUnknown { source: Arc::new(error.clone()) as Source }
 }

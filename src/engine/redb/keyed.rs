@@ -8,8 +8,8 @@ use crate::record::Record;
 
 pub(in crate::engine::redb) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
-/// Keys are halves of SHA-256 digests: their bits are as even as any hash could make them, and no
-/// client can choose them. The last eight bytes are a map's hash.
+/// Keys are halves of SHA-256 digests: their bits are as even as any hash's, and no client can
+/// choose them. The last eight bytes are a map's hash.
 #[derive(Default)]
 pub(in crate::engine::redb) struct KeyHasher(u64);
 
@@ -30,7 +30,7 @@ pub(in crate::engine::redb) fn shard_of<'a, T, const N: usize>(
     shards: &'a [T; N],
     key: &SessionKey,
 ) -> &'a T {
-    // A number below N always finds a shard; the first one stands in for the impossible case.
+    // A number below N always has a shard; the first shard stands in for the impossible case.
     shards.get(shard_number::<N>(key)).unwrap_or(&shards[0])
 }
 
@@ -41,11 +41,11 @@ pub(in crate::engine::redb) fn shard_number<const N: usize>(key: &SessionKey) ->
     usize::from(*first) % N
 }
 
-/// A key, and the bytes of the record that a commit leaves there; `None`: none.
+/// A key, and the bytes of the record that a commit leaves there; `None` if it leaves none.
 pub(in crate::engine::redb) type Change = (SessionKey, Option<Vec<u8>>);
 
-/// The record that a group leaves under each key that it changed; `None`: none.
+/// For each key that a group changed, the record it leaves there; `None` if it leaves none.
 pub(in crate::engine::redb) type Changes = HashMap<SessionKey, Option<Record>, BuildKeyHasher>;
 
-/// Keys, each once.
+/// A set of keys.
 pub(in crate::engine::redb) type Keys = HashSet<SessionKey, BuildKeyHasher>;

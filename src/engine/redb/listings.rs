@@ -1,11 +1,11 @@
-//! Listings of sessions and of users, which go on where an error of others ended redb's handle.
+//! Listings of sessions and of users, which continue when another call's error ends redb's handle.
 //!
-//! Invariant: a listing shows one moment. It goes on in the reopened file only if readers have been
-//! shown nothing since it began; else the error is its answer.
+//! Invariant: a listing shows one moment. It continues in the reopened file only if readers have
+//! been shown no change since it began; otherwise it returns the error.
 //!
-//! An example. The disk is full. A listing is at its thousandth session, and a checkpoint in the
-//! background finds no room: redb's handle refuses everything. The log holds what it held, so the
-//! reopened file shows the same sessions, and the listing goes on with its next key.
+//! An example. The disk is full. A listing is at its thousandth session, and a background
+//! checkpoint finds no room, so redb's handle refuses every call. The log is unchanged, so the
+//! reopened file shows the same sessions, and the listing continues with its next key.
 
 use std::collections::VecDeque;
 
@@ -20,14 +20,14 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// In how many handles one listing is tried.
+/// The number of handles through which one listing is tried.
 const HANDLES: u32 = 4;
 
 /// Why a listing stopped.
 enum Stop {
     /// redb could not read its snapshot.
     Unread(redb::Error),
-    /// Whatever else, as an error of the visitor.
+    /// Any other error, such as the visitor's.
     Failed(Error),
 }
 
@@ -106,7 +106,8 @@ impl RedbEngine {
                     live += u64::from(self.is_live(listing, &key, moment)?);
                     let same = |next: &RedbResult<(UserKey, _)>| match next {
                         Ok((next, _)) => *next == user,
-                        // Else the count of this user would lack what could not be read.
+                        // An unreadable entry ends the listing: otherwise this user's count might
+                        // be too low.
                         Err(_) => true,
                     };
                     match entries.next_if(same) {
@@ -139,8 +140,8 @@ impl RedbEngine {
         Ok(live)
     }
 
-    /// Runs `pass` over a listing. If the handle was lost to another call, `pass` runs over the
-    /// same moment in the reopened file, and goes on by itself after what it has visited.
+    /// Runs `pass` over a listing. If another call lost the handle, runs `pass` again over the same
+    /// moment in the reopened file; `pass` continues after the sessions it has visited.
     fn list(
         &self,
         mut listing: Listing,
@@ -178,7 +179,7 @@ impl RedbEngine {
         })
     }
 
-    /// Whether a listing's key is that of a live session. A damaged record is none that is known.
+    /// Whether a listing's key has a live session. A damaged record does not count as live.
     fn is_live(&self, listing: &Listing, key: &SessionKey, moment: Moment) -> Result<bool, Stop> {
         Ok(match listing.get(key)? {
             Some(Ok(record)) => !self.latest(listing, key, Ok(record))?.is_expired(moment),

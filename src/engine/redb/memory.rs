@@ -1,18 +1,17 @@
-//! How much memory the cache takes where nobody says: a share of what the machine, or the
-//! container, has.
+//! The default size of the cache: a share of the memory of the machine or the container.
 //!
-//! Invariant: the answer lies within fixed bounds and is the same for the life of the process. It
-//! knows nothing of what the cache holds.
+//! Invariant: the size lies within fixed bounds and is the same for the life of the process. This
+//! module knows nothing of the cache's content.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
 const MIB: u64 = 1024 * 1024;
-/// What a desktop program can always spare, and the cache where nothing is known of the memory.
+/// An amount that a desktop program can always spare; also the size if the memory is unknown.
 const LEAST: u64 = 64 * MIB;
-/// More than this is for a program to ask for itself.
+/// A program must ask for a larger cache explicitly.
 const MOST: u64 = 512 * MIB;
-/// The share of the memory: one in so many.
+/// The cache gets one part in this many of the memory.
 const SHARE: u64 = 32;
 
 /// The default of [`Builder::cache_size`](crate::Builder::cache_size), in bytes.
@@ -27,7 +26,7 @@ fn cache_size_for(machine: Option<u64>, container: Option<u64>) -> u64 {
     memory.map_or(LEAST, |memory| (memory / SHARE).clamp(LEAST, MOST))
 }
 
-/// Linux says so in `/proc/meminfo`. Of other systems nothing is known without C.
+/// Linux reports the memory in `/proc/meminfo`. On other systems only C code could find it.
 fn memory_of_machine() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     total_in(&text)
@@ -39,7 +38,7 @@ fn total_in(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The limit of the control group (version 2) that the process is in, or of one above it.
+/// The lowest limit of the process's control group (version 2) and the groups above it.
 fn memory_of_container() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;

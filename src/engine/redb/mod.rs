@@ -1,12 +1,12 @@
 //! Sessions in one redb file: a map of this folder, and no code.
 //!
-//! A read asks the touch buffer, the overlay of the last commits, the cache of hot records, then
-//! the snapshot (`view/`). A write becomes an operation, goes through the commit queue, and is
-//! carried out by the thread that leads (`commit/`): one entry of the log for the whole group
-//! (`log/`). redb's tables (`database/`) follow in the background (`background/`,
-//! `commit/checkpoint.rs`). `listings.rs` goes through all of it as of one moment. `file/` creates,
-//! opens and watches the file, and `storage/` is where it is kept. `pages/` reads it without redb,
-//! and `salvage/` rescues what a damaged one still holds.
+//! A read looks in the touch buffer, the overlay of the last commits, the cache of hot records,
+//! then the snapshot (`view/`). A write becomes a question in the commit queue; the leading thread
+//! decides it (`commit/`) and writes one log entry for the whole group (`log/`). A checkpoint
+//! copies the logged changes to redb's tables (`database/`) in the background (`background/`,
+//! `commit/checkpoint.rs`). `listings.rs` lists sessions as of one moment. `file/` creates, opens
+//! and watches the file, and `storage/` is the place that holds it. `pages/` reads the file without
+//! redb, and `salvage/` recovers the readable records of a damaged file.
 
 pub(in crate::engine::redb) mod background;
 mod calls;

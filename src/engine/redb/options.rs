@@ -1,4 +1,4 @@
-//! The settings of a redb file: defaults, ranges, and what they change.
+//! The settings of a redb file: defaults, ranges and effects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,8 @@ pub struct RedbOptions {
     pub(crate) durability: Durability,
     pub(in crate::engine::redb) cache_size: usize,
     pub(in crate::engine::redb) verify_on_open: bool,
-    pub(in crate::engine::redb) compact_on_open: bool,
+    /// `None`: if the file is verified.
+    compact_on_open: Option<bool>,
     pub(in crate::engine::redb) create_missing: bool,
     pub(in crate::engine::redb) on_recovery: OnRecovery,
     record_cache: bool,
@@ -38,14 +39,14 @@ pub struct RedbOptions {
 const MIN_CACHE_SIZE: usize = 1024 * 1024;
 
 impl RedbOptions {
-    /// [`Durability::Immediate`], a cache that follows the machine's memory (see
+    /// [`Durability::Immediate`], a cache sized by the machine's memory (see
     /// [`Builder::cache_size`](crate::Builder::cache_size)), verification and compaction on open.
     pub fn new() -> Self {
         Self {
             durability: Durability::default(),
             cache_size: memory::default_cache_size(),
             verify_on_open: true,
-            compact_on_open: true,
+            compact_on_open: None,
             create_missing: true,
             on_recovery: OnRecovery::default(),
             record_cache: true,
@@ -62,7 +63,7 @@ impl RedbOptions {
         Self { cache_size: bytes, ..self }
     }
 
-    /// How many bytes the cache takes on this machine where nobody says.
+    /// The default size of the cache on this machine, in bytes.
     ///
     /// # Examples
     ///
@@ -82,24 +83,24 @@ impl RedbOptions {
         Self { verify_on_open: verify, ..self }
     }
 
-    /// Whether opening gives back the space of a file that is mostly empty; see
+    /// Whether opening shrinks a mostly empty file; see
     /// [`Builder::compact_on_open`](crate::Builder::compact_on_open).
     pub fn compact_on_open(self, compact: bool) -> Self {
-        Self { compact_on_open: compact, ..self }
+        Self { compact_on_open: Some(compact), ..self }
     }
 
-    /// Whether a file that is missing or empty is created. Default: `true`.
+    /// Whether a missing or empty file is created. Default: `true`.
     pub fn create_missing(self, create: bool) -> Self {
         Self { create_missing: create, ..self }
     }
 
-    /// What to call while a file that was not closed is recovered; see
+    /// The callback during the recovery of a file that was not closed; see
     /// [`Builder::on_recovery`](crate::Builder::on_recovery).
     pub fn on_recovery(self, callback: impl Fn(&mut Recovery) + Send + Sync + 'static) -> Self {
         Self { on_recovery: OnRecovery::new(callback), ..self }
     }
 
-    /// Notes it if the file is recovered, and calls what is to be called all the same.
+    /// Sets `recovered` if the file is recovered, and still calls the present callback.
     pub(crate) fn noting_recovery(self, recovered: Arc<AtomicBool>) -> Self {
         let named = self.on_recovery.clone();
         self.on_recovery(move |recovery| {
@@ -108,14 +109,19 @@ impl RedbOptions {
         })
     }
 
-    /// The options for opening the same file again after a failed write, unseen by the caller.
+    /// The options for reopening the file after a failed write, unnoticed by the caller.
     pub(in crate::engine::redb) fn for_reopening(&self) -> Self {
-        Self { compact_on_open: false, on_recovery: OnRecovery::default(), ..self.clone() }
+        Self { compact_on_open: Some(false), on_recovery: OnRecovery::default(), ..self.clone() }
     }
 
-    /// Whether three quarters of the cache hold records, ready to use, rather than pages.
+    /// Whether three quarters of the cache hold decoded records instead of pages.
     pub fn record_cache(self, keep: bool) -> Self {
         Self { record_cache: keep, ..self }
+    }
+
+    /// An unverified file may be damaged, and compaction must not move damage.
+    pub(in crate::engine::redb) fn compacts(&self) -> bool {
+        self.verify_on_open && self.compact_on_open != Some(false)
     }
 
     pub(in crate::engine::redb) const fn keeps_records(&self) -> bool {
@@ -134,6 +140,12 @@ impl RedbOptions {
         self.durability.check()?;
         if self.cache_size < MIN_CACHE_SIZE {
             return Err(Error::setting("cache_size", "must be at least 1 MiB"));
+        }
+        if self.compact_on_open == Some(true) && !self.verify_on_open {
+            return Err(Error::setting(
+                "compact_on_open",
+                "would do nothing without `verify_on_open`; leave one of them out",
+            ));
         }
         Ok(())
     }

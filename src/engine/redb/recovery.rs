@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use redb::RepairSession;
 
-/// The recovery of a file, as [`Builder::on_recovery`](crate::Builder::on_recovery)'s callback sees
-/// it.
+/// The recovery of a file, passed to [`Builder::on_recovery`](crate::Builder::on_recovery)'s
+/// callback.
 ///
 /// # Examples
 ///
@@ -28,15 +28,15 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// How much is done, from 0.0 to 1.0; an estimate, in a few coarse steps.
+    /// The completed fraction, from 0.0 to 1.0; an estimate, in a few coarse steps.
     #[must_use]
     pub const fn progress(&self) -> f64 {
         self.progress
     }
 
-    /// Calls the recovery off: opening fails with
-    /// [`Error::RecoveryAborted`](crate::Error::RecoveryAborted), nothing in the file is lost, and
-    /// the next opening starts over.
+    /// Stops the recovery: opening fails with
+    /// [`Error::RecoveryAborted`](crate::Error::RecoveryAborted), the file loses nothing, and the
+    /// next opening starts over.
     pub const fn abort(&mut self) {
         self.aborted = true;
     }
@@ -44,7 +44,7 @@ impl Recovery {
 
 type Callback = dyn Fn(&mut Recovery) + Send + Sync;
 
-/// What to call, if anything.
+/// The callback, if there is one.
 #[derive(Clone, Default)]
 pub(in crate::engine::redb) struct OnRecovery(Option<Arc<Callback>>);
 
@@ -55,21 +55,21 @@ impl OnRecovery {
         Self(Some(Arc::new(callback)))
     }
 
-    /// Calls it, if there is anything to call.
+    /// Calls the callback, if there is one.
     pub(in crate::engine::redb) fn call(&self, recovery: &mut Recovery) {
         if let Some(callback) = &self.0 {
             callback(recovery);
         }
     }
 
-    /// What is told of the opening of a file: nothing if it was closed.
+    /// The watch of one opening; it calls nothing if the file was closed.
     pub(in crate::engine::redb) fn watch(&self, was_closed: bool) -> Rc<Watch> {
         let callback = if was_closed { None } else { self.0.clone() };
         Rc::new(Watch { callback, furthest: Cell::new(0.0), is_called: Cell::new(false) })
     }
 }
 
-/// One opening of a file, as the callback is told of it.
+/// One opening of a file, as reported to the callback.
 pub(in crate::engine::redb) struct Watch {
     callback: Option<Arc<Callback>>,
     furthest: Cell<f64>,
@@ -77,8 +77,8 @@ pub(in crate::engine::redb) struct Watch {
 }
 
 impl Watch {
-    /// Tells how much is done, and never less than before, though redb may begin again where our
-    /// own look has ended. Whether to go on.
+    /// Reports the progress, and returns whether to continue. The progress never decreases, though
+    /// redb may start over after our own verification.
     pub(in crate::engine::redb) fn goes_on(&self, progress: f64) -> bool {
         let Some(callback) = &self.callback else { return true };
         self.furthest.set(self.furthest.get().max(progress));
@@ -89,12 +89,12 @@ impl Watch {
         !recovery.aborted
     }
 
-    /// Whether the callback runs, or ended in a panic, which then is the caller's own.
+    /// Whether the callback runs, or has panicked; such a panic is the caller's own.
     pub(in crate::engine::redb) fn is_called(&self) -> bool {
         self.is_called.get()
     }
 
-    /// For redb, which also calls it when it verifies a file that was closed.
+    /// The callback for redb, which also calls it when it verifies a file that was closed.
     pub(in crate::engine::redb) fn for_redb(self: Rc<Self>) -> impl Fn(&mut RepairSession) + use<> {
         move |session| {
             if !self.goes_on(session.progress()) {

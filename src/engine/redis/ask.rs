@@ -1,7 +1,6 @@
-//! A connection to the primary, and commands and scripts on it, with their errors as what they
-//! mean.
+//! A connection to the primary, the commands and scripts on it, and the meaning of their errors.
 //!
-//! Invariant: a request that the server refused is never taken for lost. A server's text that may
+//! Invariant: a request that the server refused never counts as lost. A server's message that may
 //! repeat arguments is not passed on.
 
 use std::time::Duration;
@@ -40,7 +39,7 @@ impl Connection for RedisConnection {
     }
 }
 
-/// Whether a command changes something that replicas should have.
+/// Whether a command makes a change that replicas must acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Reads,
@@ -48,7 +47,7 @@ pub(super) enum Effect {
 }
 
 impl Redis {
-    /// One command.
+    /// Runs one command.
     pub(super) fn command(
         &self,
         on: &mut RedisConnection,
@@ -61,7 +60,7 @@ impl Redis {
         }
     }
 
-    /// Several commands that read, in one round trip; a reply to each.
+    /// Runs several reading commands in one round trip; returns the reply to each.
     pub(super) fn commands<'a>(
         &self,
         on: &mut RedisConnection,
@@ -76,8 +75,9 @@ impl Redis {
         replies.collect()
     }
 
-    /// One command that reads, and only on a primary. Who never writes would not learn otherwise
-    /// that a primary has become a replica, which goes on answering outside a cluster.
+    /// Runs one reading command, and checks that the node is still a primary. Outside a cluster a
+    /// primary that became a replica keeps answering, and a client that never writes would not
+    /// notice.
     pub(super) fn ask_primary(&self, on: &mut RedisConnection, words: &[&[u8]]) -> Attempt<Reply> {
         let mut replies = on.wire.ask(&Request::default().with(words).with(&[b"ROLE"]))?;
         if replies.pop().and_then(Reply::list).and_then(primary_of).is_some() {
@@ -89,8 +89,8 @@ impl Redis {
         }
     }
 
-    /// One script. The digests of all were learned when the engine was opened; a node that does not
-    /// have this one yet is given its text.
+    /// Runs one script by its digest, which was learned when the engine was opened. A node that
+    /// lacks the script receives its text.
     pub(super) fn script(
         &self,
         on: &mut RedisConnection,
@@ -123,7 +123,7 @@ impl Redis {
         }
     }
 
-    /// Gives the server all scripts, and learns their digests.
+    /// Loads all scripts on the server, and learns their digests.
     pub(super) fn load_scripts(&self, on: &mut RedisConnection) -> Attempt<()> {
         let request = ALL.iter().fold(Request::default(), |request, script| {
             request.with(&[b"SCRIPT", b"LOAD", script.text.as_bytes()])
@@ -131,7 +131,7 @@ impl Redis {
         let replies = on.wire.ask(&request)?;
         let digests: Option<Vec<_>> = replies.into_iter().map(Reply::text).collect();
         if let Some(digests) = digests {
-            // Every node has the same digest for a text.
+            // Every node computes the same digest for a text.
             let _ = self.digests.set(digests);
         }
         Ok(())
@@ -147,7 +147,8 @@ impl Redis {
         let request = match waits {
             false => request,
             true => {
-                let (replicas, millis) = (self.replicas.to_string(), WAIT.as_millis().to_string());
+                let wait = WAIT.min(self.longest_wait);
+                let (replicas, millis) = (self.replicas.to_string(), wait.as_millis().to_string());
                 request.with(&[b"WAIT", replicas.as_bytes(), millis.as_bytes()])
             }
         };
@@ -168,11 +169,11 @@ impl Redis {
         }
     }
 
-    /// What an error of the server means.
+    /// The failure that a server's error means.
     pub(super) fn refused(&self, said: &str) -> Failure {
         let mut words = said.split_whitespace();
         let kind = words.next().unwrap_or_default();
-        // Some versions wrap what a script ran into.
+        // Some versions wrap an error from inside a script.
         let holds = |kind: &str| said.starts_with(kind) || said.contains(&format!("-{kind} "));
         if kind == "MOVED" {
             if let Some(address) = words.nth(1) {
@@ -207,13 +208,13 @@ impl Redis {
 /// How long the server waits for its replicas.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What the error begins with of a node that does not know a script's digest.
+/// The beginning of the error of a node that does not know a script's digest.
 const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
 
-/// What versions say, and name the user, where a script may not do something.
+/// Messages of several versions for a script without a permission; they contain the user's name.
 const DENIED_IN_SCRIPTS: [&str; 3] = ["ACL failure", "The user executing the script", "-NOPERM "];
 
-/// Errors that mean that nothing was carried out, and that this may change.
+/// Errors after which nothing was carried out, and which may pass.
 const TRANSIENT: &[(&str, &str)] = &[
     ("ASK", "the store's slot is moving to another node"),
     ("TRYAGAIN", "the store's slot is moving to another node"),
@@ -225,7 +226,7 @@ const TRANSIENT: &[(&str, &str)] = &[
     ("BUSY", "the server is busy with a script"),
 ];
 
-/// The server's words, without the arguments that some of its errors repeat.
+/// The server's message, without the arguments that some errors repeat.
 fn without_arguments(said: &str) -> String {
     let words = said.split(", with args").next().unwrap_or_default();
     words.chars().take(120).collect()
@@ -255,6 +256,7 @@ mod tests {
             keys: Keys::new("tag"),
             digests: OnceLock::new(),
             replicas: 0,
+            longest_wait: WAIT,
         }
     }
 

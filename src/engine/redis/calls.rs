@@ -1,7 +1,6 @@
-//! Every call of the contract as one script or command.
+//! The calls of the contract, each as one script or command.
 //!
-//! Invariant: a call changes something in one script alone, so that it happens wholly or not at
-//! all.
+//! Invariant: a call makes its changes in one script, so they happen wholly or not at all.
 
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many bytes of records a page holds before it ends.
+/// The bytes of records after which a page ends.
 pub(super) const PAGE_BYTES: &str = "1048576";
 
 const KEY_LEN: usize = 16;
@@ -79,7 +78,8 @@ impl Backend for Redis {
     ) -> Attempt<Option<Record>> {
         let (inactivity, absolute) = moment.timeouts.as_millis();
         let now = moment.now.as_millis();
-        // Below zero is before every time there is, as an empty text is.
+        // A difference below zero is before every time, and an empty text sorts before every
+        // number.
         let earlier = |millis| now.checked_sub(millis).map(digits).unwrap_or_default();
         let resolution = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
         let usual = resolution.min(inactivity / 10);
@@ -331,7 +331,7 @@ impl Backend for Redis {
     }
 
     fn init_meta(&self, on: &mut RedisConnection, name: &str, value: &[u8]) -> Attempt<Vec<u8>> {
-        // A full server refuses the command below, be the value there or not.
+        // A server without free memory refuses `HSETNX`, even if the value exists.
         if let Some(found) = self.load_meta(on, name)? {
             return Ok(found);
         }
@@ -371,7 +371,7 @@ impl Redis {
     }
 }
 
-/// A number of things.
+/// A number that counts something.
 pub(super) fn count(reply: &Reply) -> Attempt<u64> {
     reply.number().and_then(|number| u64::try_from(number).ok()).ok_or_else(garbled)
 }

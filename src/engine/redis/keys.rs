@@ -1,4 +1,4 @@
-//! The names of a store's keys. All carry one hash tag, and so are in one slot of a cluster.
+//! The names of a store's keys. All have one hash tag, so a cluster puts them in one slot.
 //!
 //! | key | what |
 //! |---|---|

@@ -1,7 +1,7 @@
-//! Looking at all records: bucket by bucket, each page as of one moment.
+//! Listings of all records: bucket by bucket, each page as of one moment.
 //!
-//! Invariant: a record that is there throughout is shown exactly once. Memory use is bounded by the
-//! keys of one bucket, a 256th of the store's, and one page of records.
+//! Invariant: a record that exists throughout is shown exactly once. Memory use is bounded by the
+//! keys of one bucket, a 256th of the store's keys, and one page of records.
 
 use std::ops::ControlFlow;
 
@@ -23,10 +23,10 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many records are asked for at a time.
+/// How many records are requested at a time.
 const PAGE_LEN: usize = 256;
 
-/// A record in its place.
+/// A record with its key and its index entries.
 struct Examined {
     key: SessionKey,
     record: Result<Record>,
@@ -70,8 +70,8 @@ impl Redis {
         Ok(())
     }
 
-    /// Which buckets have records, from `first` on. One that is filled later has none that was
-    /// there throughout.
+    /// The buckets with records, beginning at `first`. A bucket that is filled later holds no
+    /// record that existed throughout.
     fn filled(&self, server: &Server<Self>, first: u8) -> Result<Vec<u8>> {
         server.read(|redis, on| {
             let buckets = (first..=u8::MAX).map(|bucket| redis.keys.bucket_at(bucket));
@@ -97,7 +97,7 @@ impl Redis {
         })
     }
 
-    /// As many of the first keys' records as fit a page, and how many keys those were.
+    /// Returns the records of the first keys, as many as fit a page, and how many keys those were.
     fn page(
         &self,
         server: &Server<Self>,
@@ -119,7 +119,7 @@ impl Redis {
                 else {
                     break;
                 };
-                // A record that went since its key was seen is not there throughout.
+                // A record that was removed after its key was read did not exist throughout.
                 let Some(value) = value.bytes() else { continue };
                 page.push(Examined {
                     key: *key,

@@ -1,7 +1,7 @@
-//! The engine on Redis or Valkey, alone or as a cluster.
+//! The engine on Redis or Valkey, a single server or a cluster.
 //!
-//! Invariant: each call is one script, and so one step on the server. It needs no client library:
-//! the protocol is [`wire`], and a slot moves or a primary fails over in [`nodes`].
+//! Invariant: each call is one script, and so one step on the server. The engine needs no client
+//! library: [`wire`] speaks the protocol, and [`nodes`] follows moved slots and failovers.
 
 mod ask;
 mod calls;
@@ -14,6 +14,7 @@ mod value;
 mod wire;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::engine::contract::Engine;
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
@@ -27,26 +28,26 @@ use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// The oldest version that is supported.
+/// The oldest supported version.
 const OLDEST: (u32, u32) = (6, 2);
 
-/// Keeps sessions on a Redis or Valkey server, or on a cluster of them.
+/// Stores sessions on a Redis or Valkey server, or on a cluster of them.
 ///
-/// Every call is one script on the server, which is one step and one round trip. All of a store is
-/// in one slot of a cluster, so it lives on one primary and fails over with it; other stores, under
-/// other names, live elsewhere.
+/// Every call is one script on the server: one step and one round trip. A store occupies one slot
+/// of a cluster, so it lives on one primary and fails over with it; stores with other names are in
+/// other slots.
 ///
 /// # Durability
 ///
-/// An answer means that the change is in the memory of one primary. What of it survives a crash is
-/// for `appendfsync` to say, and a failover may undo changes of the last moments, logouts among
-/// them. `replicas=1` in the URL has each change but a touch acknowledged by a replica before it is
-/// answered.
+/// When a call returns, its change is in the memory of one primary. `appendfsync` determines which
+/// changes survive a crash, and a failover may undo the last changes, logouts included. With
+/// `replicas=1` in the URL, a replica acknowledges each change except a touch before the call
+/// returns.
 ///
 /// # Security
 ///
 /// The server holds no session id, and holds user ids and content in clear. `redis://` is not
-/// encrypted: use `rediss://` where anybody could listen in.
+/// encrypted: use `rediss://` on a network that others can listen to.
 ///
 /// # Examples
 ///
@@ -64,24 +65,24 @@ pub struct RedisEngine {
 }
 
 impl RedisEngine {
-    /// Connects by a URL: `redis://[[user]:password@]host[:port][,host[:port]...][/database]`, or
-    /// the same with `rediss://` for TLS. Of a cluster any nodes will do.
+    /// Connects to a URL: `redis://[[user]:password@]host[:port][,host[:port]...][/database]`, or
+    /// the same with `rediss://` for TLS. For a cluster, any of its nodes will do.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
-    /// | `name` | `sessile` | what the store's keys begin with: stores of different names share nothing |
-    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
-    /// | `connections` | 16 | how many connections are open at the most |
-    /// | `replicas` | 0 | how many replicas have to have a change before it is answered |
-    /// | `eviction` | `refuse` | `allow` takes a server that may evict sessions as it likes |
+    /// | `name` | `sessile` | the beginning of the store's keys: stores with different names share nothing |
+    /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
+    /// | `connections` | 16 | the most connections that are open at once |
+    /// | `replicas` | 0 | how many replicas must acknowledge a change before the call returns |
+    /// | `eviction` | `refuse` | `allow` accepts a server that may evict sessions at any time |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
-    /// [`Error::Unavailable`] if no primary is reached, or refuses the login.
+    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
+    /// [`Error::Unavailable`] if no primary is reached, or it refuses the login.
     /// [`Error::UnsupportedServer`] if it is too old or may evict sessions.
-    /// [`Error::UnsupportedFormat`] if a newer version of this library keeps sessions there.
+    /// [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
         let mut location = Location::parse(url, DEFAULT_PORT)?;
         let secured = match location.scheme.as_str() {
@@ -121,6 +122,8 @@ impl RedisEngine {
             keys: Keys::new(&options.name),
             digests: OnceLock::new(),
             replicas,
+            // Half of the time that an answer may take.
+            longest_wait: options.limits.timeout.mul_f32(0.2),
         };
         let server = Server::new(redis, options.limits);
         server.read(|redis, on| {
@@ -147,14 +150,16 @@ pub(crate) struct Redis {
     server: String,
     nodes: Nodes,
     keys: Keys,
-    /// Of each script, once a node was given them.
+    /// The digests of the scripts, once a node has loaded them.
     digests: OnceLock<Vec<String>>,
     replicas: u32,
+    /// The time that the server may wait for its replicas.
+    longest_wait: Duration,
 }
 
 impl Redis {
-    /// Refuses a server that is too old, or that would throw sessions away. One that does not tell
-    /// is taken.
+    /// Refuses a server that is too old, or that may evict sessions. A server that does not report
+    /// its settings is accepted.
     fn check_server(&self, info: &str, may_evict: bool) -> Result<()> {
         let field = |name: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

@@ -1,14 +1,14 @@
-//! Which node to speak to: the primary, alone or of the store's slot in a cluster.
+//! Finding the node to use: the primary of a server, or of the store's slot in a cluster.
 //!
-//! Invariant: a connection that is handed out led to a primary a moment ago. What was learned of
-//! the nodes is only where to look first: nothing is believed of them without asking.
+//! Invariant: a new connection led to a primary a moment ago. Remembered nodes only decide where to
+//! look first; each node is asked for its own role.
 
 use parking_lot::Mutex;
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::hosts::{Host, Learned, MOST_KNOWN, find_primary};
+use crate::engine::network::hosts::{Host, Learned, MOST_KNOWN, SHARES, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -16,7 +16,7 @@ use crate::engine::network::transport::tls::Tls;
 use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
 use crate::error::Error;
 
-/// How to become somebody on a node.
+/// The login and settings of a connection to a node.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) user: Option<Secret>,
@@ -38,24 +38,24 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// The nodes that know where the slot of `tag` is.
+    /// The nodes to ask for the slot of `tag`.
     pub(super) fn new(server: String, login: Login, seeds: Vec<Address>, tag: &str) -> Self {
         Self { server, login, slot: slot_of(tag), seeds, learned: Mutex::default() }
     }
 
-    /// A connection to the primary.
+    /// Connects to the primary.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<Wire> {
         let candidates = self.learned.lock().candidates(&self.seeds);
-        find_primary(&candidates, deadline, |node, deadline| self.visit(node, deadline))
+        find_primary(&candidates, SHARES, deadline, |node, deadline| self.visit(node, deadline))
     }
 
-    /// Notes that a node named another one as the primary; `host:port`.
+    /// Remembers the primary that another node named, as `host:port`.
     pub(super) fn redirect(&self, text: &str) {
         let Some((host, port)) = text.rsplit_once(':') else { return };
         let Ok(port) = port.parse() else { return };
         let mut learned = self.learned.lock();
         match (host, &mut learned.primary) {
-            // The host is the one that was asked.
+            // An empty host means the host that was asked.
             ("" | "?", Some(primary)) => primary.port = port,
             ("" | "?", None) => {}
             _ => learned.primary = Some(Address { host: host.into(), port }),
@@ -88,7 +88,7 @@ impl Nodes {
             Some(Reply::Refused(said)) if said.starts_with("LOADING") => {
                 Err(Failure::not_now("the server is loading its data"))
             }
-            // Who may not ask for the role learns from the first write.
+            // A user who may not ask for the role learns it from the first write.
             _ => Ok(self.is_primary(address, wire)),
         }
     }
@@ -125,7 +125,8 @@ impl Nodes {
         Ok(())
     }
 
-    /// A login that failed. The server's text may repeat the login, so only the kind is reported.
+    /// The failure of a login. The server's message may contain the login, so only its kind is
+    /// reported.
     fn login_refused(&self, said: &str) -> Failure {
         let reason = match said.split_whitespace().next().unwrap_or_default() {
             "LOADING" => return Failure::not_now("the server is loading its data"),
@@ -144,7 +145,8 @@ impl Nodes {
         Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
     }
 
-    /// The primary of the slot, by the answer to `CLUSTER SLOTS`; the other nodes are remembered.
+    /// Returns the primary of the slot, from the answer to `CLUSTER SLOTS`; remembers the other
+    /// nodes.
     fn learn_slots(&self, ranges: Vec<Reply>, asked: &Address) -> Attempt<Address> {
         let mut primary = None;
         let mut others = Vec::new();
@@ -172,12 +174,12 @@ fn node_address(node: Reply, asked: &Address) -> Option<Address> {
     let mut node = node.list()?.into_iter();
     let host = node.next()?;
     let port = u16::try_from(node.next()?.number()?).ok()?;
-    // A node that does not know its own name goes by the one it was asked by.
+    // A node that does not know its own name is reached by the address that was asked.
     let host = host.text().filter(|host| !host.is_empty() && host != "?");
     Some(Address { host: host.unwrap_or_else(|| asked.host.clone()), port })
 }
 
-/// The primary that a replica follows, by the answer to `ROLE`; `None` if it is one itself.
+/// The primary that a replica follows, from the answer to `ROLE`; `None` if the node is a primary.
 pub(super) fn primary_of(role: Vec<Reply>) -> Option<Address> {
     let mut role = role.into_iter();
     let kind = role.next()?.text()?;
@@ -189,7 +191,7 @@ pub(super) fn primary_of(role: Vec<Reply>) -> Option<Address> {
     }
 }
 
-/// The slot of a hash tag: CRC-16 (XMODEM) modulo 16,384, as the cluster specification has it.
+/// The slot of a hash tag: CRC-16 (XMODEM) modulo 16,384, as the cluster specification defines it.
 fn slot_of(tag: &str) -> u16 {
     const POLYNOMIAL: u16 = 0x1021;
     let crc = tag.bytes().fold(0_u16, |crc, byte| {

@@ -1,8 +1,8 @@
 //! Storing records, within the limits.
 //!
 //! Invariant: [`PerUser::make_room`](crate::engine::limits::PerUser::make_room) decides which of a
-//! user's sessions end, from what one script showed. A second script carries it out only if nothing
-//! of that has changed; else both are repeated.
+//! user's sessions end, from the result of one script. A second script applies that decision only
+//! if the user's sessions are unchanged; otherwise both scripts are repeated.
 
 use crate::engine::limits::PerUser;
 use crate::engine::network::backend::Attempt;
@@ -20,10 +20,10 @@ use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// How often the two scripts are repeated where others keep changing the user's sessions.
+/// How often the two scripts are repeated while others keep changing the user's sessions.
 const MOST_LOOKS: u32 = 20;
 
-/// The moment as scripts take it: now, and the two timeouts.
+/// The moment as arguments of a script: now, and the two timeouts.
 pub(super) struct MomentText {
     pub(super) now: String,
     pub(super) inactivity: String,
@@ -41,17 +41,17 @@ impl MomentText {
     }
 }
 
-/// A deadline as a score, which is a double: exact up to 2^53 milliseconds, and no later.
+/// A deadline as a score, which is a double: exact up to 2^53 milliseconds, and capped there.
 pub(super) fn score(deadline: Timestamp) -> String {
     deadline.as_millis().min(1 << 53).to_string()
 }
 
-/// What has to end for a record, as one look showed it.
+/// The sessions that must end before a record is stored, from one look-up.
 struct Room {
     is_taken: bool,
-    /// What the user's sessions were; a second script compares it.
+    /// A digest of the user's sessions; the second script compares it.
     fingerprint: Vec<u8>,
-    /// `None` if the record may not be stored.
+    /// `None` if the record is refused.
     victims: Option<Vec<Victim>>,
 }
 
@@ -60,7 +60,7 @@ struct Victim {
     last_active: String,
 }
 
-/// A save, whether under the old key or a new one.
+/// A save, under the old key or a new one.
 pub(super) struct Save<'a> {
     pub(super) old: &'a SessionKey,
     pub(super) new: Option<&'a SessionKey>,
@@ -121,7 +121,7 @@ impl Redis {
         let moment = MomentText::of(save.moment);
         let revision = digits(save.expected_revision);
         let new = save.new.map(|new| new.as_bytes().as_slice()).unwrap_or_default();
-        // A record that stays with its user needs no room, and most do.
+        // Usually a record keeps its user, and then needs no room.
         let mut guard = match (save.per_user, &user) {
             (Some(_), Some(_)) => b"same".to_vec(),
             _ => Vec::new(),
@@ -167,7 +167,7 @@ impl Redis {
         Err(too_busy())
     }
 
-    /// What a user's sessions are now, and which of them have to end for one more.
+    /// Looks up a user's sessions, and decides which of them must end before one more is stored.
     fn look_for_room(
         &self,
         on: &mut RedisConnection,
@@ -184,7 +184,7 @@ impl Redis {
         let mut others = Vec::new();
         while let (Some(key), Some(head)) = (found.next(), found.next()) {
             let key = key.bytes().and_then(|key| session_key(&key)).ok_or_else(garbled)?;
-            // A value that is damaged is nobody's session.
+            // A damaged value is not a session of the user.
             if let Some(record) = head.bytes().and_then(|head| outlined(&head)) {
                 others.push((key, record));
             }

@@ -1,7 +1,7 @@
-//! A session as Redis holds it: a head that scripts can read, and the record's bytes behind it.
+//! A session as a Redis value: a head that scripts can read, then the record's bytes.
 //!
-//! Invariant: numbers are 20 decimal digits, so that scripts compare them as text and no digit is
-//! lost to a floating point number. What the head says is newer than what the bytes say.
+//! Invariant: numbers are 20 decimal digits, so that scripts compare them as text and lose no digit
+//! to a floating-point number. The values in the head are newer than those in the bytes.
 //!
 //! | at | what |
 //! |---|---|
@@ -30,7 +30,7 @@ const USER: usize = 123;
 
 const NO_VALUE: &str = "what the server holds is not a session's value";
 
-/// A number as scripts compare it.
+/// A number in the form that scripts compare.
 pub(super) fn digits(number: u64) -> String {
     format!("{number:020}")
 }
@@ -39,7 +39,7 @@ fn own(timeout: Option<u64>) -> String {
     timeout.map_or_else(|| BLANK.into(), digits)
 }
 
-/// What is stored under a key.
+/// The value stored under a key.
 pub(super) fn encode(key: &SessionKey, record: &Record) -> Vec<u8> {
     let user = record.user().map(|user| indexed(&user)).unwrap_or_default();
     let own_timeouts = record.own_timeouts();
@@ -61,11 +61,11 @@ pub(super) fn encode(key: &SessionKey, record: &Record) -> Vec<u8> {
     value
 }
 
-/// The record that a value stands for.
+/// Returns the record of a value.
 ///
 /// # Errors
 ///
-/// [`Error::DamagedRecord`] if it stands for none.
+/// [`Error::DamagedRecord`] if the value is not a record.
 pub(super) fn decode(key: &SessionKey, value: &[u8]) -> Result<Record> {
     parts(value).ok_or(Error::DamagedRecord { key: *key, reason: NO_VALUE })?.decode(key)
 }
@@ -85,7 +85,7 @@ fn parts(value: &[u8]) -> Option<Stored<'_>> {
     })
 }
 
-/// What a head tells of a session's end.
+/// A record that holds only the times and timeouts of a head.
 pub(super) fn outlined(head: &[u8]) -> Option<Record> {
     let own = |at| match head.get(at..at + DIGITS)? {
         blank if blank == BLANK.as_bytes() => Some(None),
@@ -103,7 +103,7 @@ fn time(value: &[u8], at: usize) -> Option<Timestamp> {
     number(value, at, at + DIGITS).map(Timestamp::from_millis)
 }
 
-/// A user's name in the index: no name is the beginning of another, and names sort as users do.
+/// A user's name in the index: no name is a prefix of another, and names sort as users do.
 pub(super) fn indexed(user: &UserKey) -> Vec<u8> {
     let mut name = Vec::with_capacity(user.as_bytes().len() + 2);
     for byte in user.as_bytes() {

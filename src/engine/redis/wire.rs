@@ -1,7 +1,7 @@
 //! The protocol, RESP2: a command out, a reply in.
 //!
-//! Invariant: as many replies are read as commands were sent, or the connection is not used again.
-//! It knows no script and no key.
+//! Invariant: as many replies are read as commands were sent, or the connection is not reused. It
+//! knows no script and no key.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::engine::network::failure::Failure;
 use crate::engine::network::pool::Pooled;
 use crate::engine::network::transport::stream::Stream;
 
-/// How deep arrays stand in arrays at the most; the deepest reply that is asked for has three.
+/// The deepest nesting of arrays in a reply; the deepest expected reply has three.
 const DEEPEST: usize = 8;
 
-/// The longest reply or element that is accepted: what Redis itself allows a string.
+/// The longest accepted reply or element: Redis's own limit for a string.
 const LONGEST: usize = 512 * 1024 * 1024;
 
-/// What a server answered.
+/// A reply of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Nil,
@@ -63,7 +63,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Adds a command of so many words, which are to follow.
+    /// Begins a command of `words` words, which must follow.
     pub(super) fn command(mut self, words: usize) -> Self {
         self.commands += 1;
         self.header(b'*', words);
@@ -103,7 +103,7 @@ impl Wire {
         self.stream.set_deadline(deadline);
     }
 
-    /// Sends the commands, and gives the reply to each.
+    /// Sends the commands, and returns the reply to each.
     pub(super) fn ask(&mut self, request: &Request) -> Attempt<Vec<Reply>> {
         self.stream.send(&request.bytes)?;
         (0..request.commands).map(|_| self.reply(DEEPEST)).collect()
@@ -124,7 +124,7 @@ impl Wire {
             },
             b'*' if deepest > 0 => match length()? {
                 -1 => Ok(Reply::Nil),
-                // Grown by what comes, not by what is announced.
+                // The list grows with the received elements, not with an announced length.
                 length => (0..length)
                     .map(|_| self.reply(deepest - 1))
                     .collect::<Attempt<_>>()
@@ -178,7 +178,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// A reply that is none.
+/// The failure for a reply that breaks the protocol.
 pub(super) fn garbled() -> Failure {
     Failure::lost("the server's answer is not what the protocol allows")
 }

@@ -1,7 +1,6 @@
-//! Every call of the contract as one statement or transaction, as far as dialects do it alike.
+//! The calls of the contract that dialects implement alike, each as one statement or transaction.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
-//! at all.
+//! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
 
 use std::time::Duration;
 
@@ -17,8 +16,7 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
-    Outcome as _, Row as _, found, garbled, key_of, more_after, one_count, one_number, rows_of,
-    shown,
+    Outcome as _, Row as _, found, garbled, key_of, more_after, one_count, rows_of, shown,
 };
 use crate::engine::sql::saving::Save;
 use crate::engine::sql::statements::{Common, PAGE_BYTES};
@@ -31,10 +29,10 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// How many users a page holds.
+/// The number of users in a page.
 const USERS: i64 = 500;
 
-/// How many records one step of a reindexing looks at.
+/// How many records one step of a reindexing reads.
 const REINDEXED: i64 = 1_000;
 
 impl<D: Dialect> Backend for Sql<D> {
@@ -51,7 +49,11 @@ impl<D: Dialect> Backend for Sql<D> {
     }
 
     fn server_time(&self, on: &mut D::Connection) -> Attempt<Timestamp> {
-        one_number(&self.rows(on, Common::Now, &[])?).map(time)
+        let rows = self.rows(on, Common::Now, &[])?;
+        match rows.first().ok_or_else(garbled)?.number(0) {
+            Some(now) => Ok(time(now)),
+            None => Err(Failure::not_now("the server accepts no writes any more")),
+        }
     }
 
     fn insert(

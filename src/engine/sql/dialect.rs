@@ -1,7 +1,7 @@
-//! What a dialect of SQL has to be able to do, for a store to be kept on its servers.
+//! The interface of a dialect of SQL; a store on its servers needs nothing else.
 //!
-//! Invariant: what is asked for here differs from dialect to dialect, and is all that differs. It
-//! knows none of them.
+//! Invariant: this interface holds exactly the parts that differ between dialects. It knows no
+//! dialect.
 
 use std::fmt;
 
@@ -22,12 +22,13 @@ use crate::time::timeouts::Timeouts;
 /// One statement, with its values.
 pub(super) type Step<'a, T = Common> = (T, &'a [Value<'a>]);
 
-/// What statements came to: the outcome of each, or the error that ended them.
+/// The result of statements: the outcome of each, or the error that ended them.
 pub(super) type Answer<D> =
     std::result::Result<Vec<<D as Dialect>::Outcome>, <D as Dialect>::Refusal>;
 
-/// A dialect of SQL, and the servers that speak it. Calls are those of
-/// [`Backend`](crate::engine::network::backend::Backend), some of them as rows that are read alike.
+/// A dialect of SQL, and the servers that speak it. The calls are those of
+/// [`Backend`](crate::engine::network::backend::Backend); some return rows, which all dialects read
+/// alike.
 pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     type Connection: Connection;
     type Row: Row;
@@ -36,38 +37,37 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     type Refusal;
     type Text: Texts;
 
-    /// What begins a transaction that reads, and sees everything as of its beginning.
+    /// The statements that begin a read-only transaction on a snapshot.
     const SNAPSHOT: &'static [Self::Text];
 
-    /// What touches a live record, where that is due, and answers with it, and with whether it is
-    /// due still. Each takes the key, now, the resolution and the two timeouts.
+    /// The statements that touch a live record, if that is due, and return the record and whether
+    /// the touch is still due. Each takes the key, now, the resolution and the two timeouts.
     const EXTEND: &'static [Self::Text];
 
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 
-    /// Statements in one round trip; what each came to.
+    /// Runs statements in one round trip; returns the outcome of each.
     fn batch(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
         steps: &[Step<'_, Self::Text>],
     ) -> Attempt<Answer<Self>>;
 
-    /// A statement as text, whose rows nobody asks for.
+    /// Runs a statement as text, and ignores its rows.
     fn say(
         on: &mut Self::Connection,
         text: &str,
     ) -> Attempt<std::result::Result<(), Self::Refusal>>;
 
-    /// Whether an error says that a key is taken.
+    /// Whether an error means that a key exists already.
     fn is_taken(refusal: &Self::Refusal) -> bool;
 
-    /// The activity that a record has, after a statement that stored it over another; `None` if the
-    /// statement changed no row.
+    /// The `last_active` of a record after a statement that replaced it; `None` if the statement
+    /// changed no row.
     fn activity(outcome: &Self::Outcome) -> Option<i64>;
 
-    /// Stores a new record in one round trip, unless there are as many as `far` already: `None` if
-    /// there are.
+    /// Stores a new record in one round trip; `None` if `far` or more records exist.
     fn insert_far(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
@@ -76,7 +76,7 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         far: i64,
     ) -> Attempt<Option<Insert>>;
 
-    /// Removes a record that the owner may end: its user, and whether it was live.
+    /// Removes a record that the owner may end; returns its user, and whether it was live.
     fn remove(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
@@ -85,7 +85,7 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         moment: Moment,
     ) -> Attempt<Vec<Self::Row>>;
 
-    /// Removes a user's records: the keys of those that were live.
+    /// Removes a user's records; returns the keys of the live ones.
     fn remove_user(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
@@ -100,7 +100,7 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         moment: Moment,
     ) -> Attempt<Option<Vec<Ended>>>;
 
-    /// Gives a user's records to another: how many of them are live.
+    /// Gives a user's records to another user; returns how many are live.
     fn rename_user(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
@@ -116,8 +116,8 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         limit: usize,
     ) -> Attempt<Sweep>;
 
-    /// Moves late index entries of up to `limit` records, from a key on: the last key, and whether
-    /// there were as many.
+    /// Moves late index entries of up to `limit` records, beginning at a key; returns the last key,
+    /// and whether `limit` records were read.
     fn reindex(
         sql: &Sql<Self>,
         on: &mut Self::Connection,
@@ -128,6 +128,6 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
 
     fn clear(sql: &Sql<Self>, on: &mut Self::Connection) -> Attempt<()>;
 
-    /// What an error of the server means.
+    /// The failure that a server's error means.
     fn refused(server: &str, refusal: &Self::Refusal) -> Failure;
 }

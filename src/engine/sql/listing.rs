@@ -1,7 +1,8 @@
-//! Looking at all records, as of one moment: pages by key in one transaction that only reads.
+//! Listings as of one moment: pages by key in one read-only transaction.
 //!
 //! Invariant: no lock is held that a writer waits for, and memory use is bounded by one page,
-//! whatever the length of records. The server keeps what is changed meanwhile until a listing ends.
+//! whatever the length of records. Until a listing ends, the server keeps the old versions of
+//! changed rows.
 
 use std::ops::ControlFlow;
 
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::key::SessionKey;
 use crate::time::timeouts::Timeouts;
 
-/// How many records a page holds at first, and at the most.
+/// The first and the largest number of records in a page.
 const FIRST_PAGE: i64 = 16;
 const LARGEST_PAGE: i64 = 1_024;
 
@@ -64,7 +65,7 @@ impl<D: Dialect> Sql<D> {
                 let page = rows.iter().map(shown).collect::<Attempt<Vec<_>>>()?;
                 Ok((page, more_after(&rows, limit)?))
             })?;
-            // The server looks at no more than twice as many as fit into the last one.
+            // The server reads at most twice as many rows as fit into the last page.
             limit = (page.len() as i64 * 2).clamp(1, LARGEST_PAGE);
             from = None;
             for (key, record) in page {

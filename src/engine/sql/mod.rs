@@ -1,9 +1,9 @@
-//! The engines on SQL servers. A record is a row: its bytes, and beside them the few columns that
-//! statements go by.
+//! The engines on SQL servers. A record is a row: its bytes, and the few columns that statements
+//! compare.
 //!
-//! The dialects share how statements tell which records are live, [`terms`], and every call whose
-//! statements do the same in each, [`calls`]. What differs is asked of a [`dialect`]: how
-//! statements are sent, and the calls that one does in one statement and another in several.
+//! The dialects share the conditions for live records, [`terms`], and every call whose statements
+//! have the same effect in each dialect, [`calls`]. A [`dialect`] provides the rest: how statements
+//! are sent, and the calls that take one statement in one dialect and several in another.
 
 mod calls;
 mod dialect;
@@ -22,12 +22,13 @@ use std::time::Duration;
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::Failure;
+use crate::engine::network::stored::last_count::LastCount;
 use crate::engine::sql::dialect::{Answer, Dialect, Step};
 use crate::engine::sql::rows::{Outcome, garbled};
 use crate::engine::sql::statements::{DROPPING, Texts};
 use crate::engine::sql::value::Value;
 
-/// How many times as long as other calls ending everything may take: it may be a row at a time.
+/// The time limit for clearing a store, as a multiple of a call's: it may delete row by row.
 const CLEARING: u32 = 12;
 
 /// A store on one server.
@@ -39,21 +40,23 @@ struct Sql<D> {
     /// The statements, by their numbers.
     texts: Vec<String>,
     name: String,
-    /// How long ending everything may take.
+    last_count: LastCount,
+    /// The time limit for clearing the store.
     clearing: Duration,
 }
 
 impl<D: Dialect> Sql<D> {
     fn new(server: String, dialect: D, name: String, timeout: Duration) -> Self {
         let texts = D::Text::ALL.iter().map(|text| text.replace("{}", &name)).collect();
-        Self { server, dialect, texts, name, clearing: timeout * CLEARING }
+        let (last_count, clearing) = (LastCount::default(), timeout * CLEARING);
+        Self { server, dialect, texts, name, last_count, clearing }
     }
 
     fn text(&self, text: D::Text) -> Attempt<&str> {
         self.texts.get(text.number()).map(String::as_str).ok_or_else(garbled)
     }
 
-    /// Statements in one round trip; what each came to.
+    /// Runs statements in one round trip; returns the outcome of each.
     fn batch<T: Copy + Into<D::Text>>(
         &self,
         on: &mut D::Connection,
@@ -63,7 +66,7 @@ impl<D: Dialect> Sql<D> {
         D::batch(self, on, &steps)
     }
 
-    /// Statements in one round trip, of which no error is expected.
+    /// Runs statements in one round trip; an error of one is a failure.
     fn carry_out<T: Copy + Into<D::Text>>(
         &self,
         on: &mut D::Connection,
@@ -72,7 +75,7 @@ impl<D: Dialect> Sql<D> {
         self.batch(on, steps)?.map_err(|refusal| self.refused(&refusal))
     }
 
-    /// One statement, and its rows.
+    /// Runs one statement; returns its rows.
     fn rows(
         &self,
         on: &mut D::Connection,

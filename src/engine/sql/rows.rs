@@ -1,7 +1,7 @@
-//! Rows, and what calls hand out of them: counts, keys, records.
+//! Rows, and the values that calls read from them: counts, keys, records.
 //!
-//! Invariant: a row that is not as its statement asked is an answer that the protocol does not
-//! allow. How a server writes a row is not known here.
+//! Invariant: a row that does not fit its statement is an answer that breaks the protocol. This
+//! file does not know how a server encodes a row.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub(super) trait Row: fmt::Debug {
     fn bool(&self, column: usize) -> Option<bool>;
 }
 
-/// What one statement came to.
+/// The outcome of one statement.
 pub(super) trait Outcome: fmt::Debug {
     type Row: Row;
 
@@ -36,7 +36,7 @@ pub(super) fn rows_of<O: Outcome>(outcomes: &[O], at: usize) -> &[O::Row] {
     outcomes.get(at).map(Outcome::rows).unwrap_or_default()
 }
 
-/// An answer that is none, or in no place for it.
+/// The failure for an answer that does not fit, or comes in the wrong place.
 pub(super) fn garbled() -> Failure {
     Failure::lost("the server's answer is not what the protocol allows")
 }
@@ -47,7 +47,7 @@ pub(super) fn one_number(rows: &[impl Row]) -> Attempt<i64> {
 }
 
 pub(super) fn one_count(rows: &[impl Row]) -> Attempt<u64> {
-    // The number of records is a sum of parts, which a repair by hand may have made wrong.
+    // The number of records is a sum of several rows, which a manual repair may have made negative.
     one_number(rows).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn key_of(row: &impl Row, column: usize) -> Attempt<SessionKey> {
     row.bytes(column).and_then(session_key).ok_or_else(garbled)
 }
 
-/// The record in a row, from a column on.
+/// The record in a row, beginning at a column.
 fn record(key: &SessionKey, row: &impl Row, from: usize) -> Attempt<Result<Record>> {
     let number = |at: usize| row.number(from + at).ok_or_else(garbled);
     let found = Found {
@@ -80,10 +80,9 @@ pub(super) fn shown(row: &impl Row) -> Attempt<Shown> {
     Ok((key, record(&key, row, 1)?))
 }
 
-/// Whether others may come after a page of records, which its statement has ended after so many
-/// rows, or bytes.
+/// Whether more records may follow a page, which ends at its limit of rows or of bytes.
 pub(super) fn more_after(page: &[impl Row], limit: i64) -> Attempt<bool> {
-    // Behind the record stands how many rows there would be, if they were short.
+    // Column 6 is the number of rows that the page would have without its limit of bytes.
     let Some(first) = page.first() else { return Ok(false) };
     let looked_at = first.number(6).ok_or_else(garbled)?;
     Ok(page.len() as i64 != looked_at || looked_at >= limit)

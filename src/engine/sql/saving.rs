@@ -1,8 +1,8 @@
 //! Storing records, within the limits.
 //!
-//! Invariant: no number of hosts gets past a limit. Far from it, one statement counts and stores;
-//! near it, a transaction locks what others would have to lock as well, looks, and stores. A user
-//! is locked before the store is.
+//! Invariant: no number of hosts can exceed a limit. Far below the limit, one round trip counts and
+//! stores; near it, a transaction takes locks that all others near it need as well, then reads and
+//! stores. The lock of a user is taken before the lock of the store.
 
 use crate::engine::limits::{Limits, PerUser};
 use crate::engine::network::backend::Attempt;
@@ -10,25 +10,26 @@ use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::stored::columns::{
     Columns, MomentColumns, as_column, outlined, saved_at,
 };
+use crate::engine::network::stored::last_count::{NEAR, is_near};
 use crate::engine::network::stored::session_key;
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{Outcome, Row as _, garbled};
-use crate::engine::sql::statements::{Common, LIMIT_LOCK, NEAR, SHARDS};
+use crate::engine::sql::statements::{Common, LIMIT_LOCK, SHARDS};
 use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// Over which row of the counts a key is counted.
+/// The row of the counts that counts a key.
 pub(super) fn shard_of(key: &SessionKey) -> i64 {
     let [.., last] = key.as_bytes();
     i64::from(last % SHARDS)
 }
 
-/// A save, whether under the old key or a new one.
+/// A save, under the old key or a new one.
 pub(super) struct Save<'a> {
     pub(super) old: &'a SessionKey,
     pub(super) new: Option<&'a SessionKey>,
@@ -38,7 +39,7 @@ pub(super) struct Save<'a> {
     pub(super) per_user: Option<PerUser>,
 }
 
-/// The columns as an insert takes them.
+/// The columns as values of an insert.
 pub(super) fn inserted<'a>(key: &'a SessionKey, columns: &'a Columns) -> Vec<Value<'a>> {
     vec![
         Value::Key(key),
@@ -65,6 +66,9 @@ impl<D: Dialect> Sql<D> {
         let columns = Columns::of(key, record);
         let far = limits.max_sessions.saturating_sub(NEAR);
         let is_limited = limits.per_user.is_some() && columns.user.is_some();
+        if !is_limited && self.last_count.shows_room(limits.max_sessions) {
+            return self.insert_in_room(on, key, &columns);
+        }
         if far > 0 && !is_limited {
             let far = i64::try_from(far).unwrap_or(i64::MAX);
             if let Some(done) = D::insert_far(self, on, key, &columns, far)? {
@@ -74,7 +78,34 @@ impl<D: Dialect> Sql<D> {
         self.insert_within(on, key, &columns, record, moment, limits)
     }
 
-    /// In a transaction that whoever comes near the same limits waits for.
+    /// Inserts while the store's limit is out of reach, which needs no look at the counts.
+    fn insert_in_room(
+        &self,
+        on: &mut D::Connection,
+        key: &SessionKey,
+        columns: &Columns,
+    ) -> Attempt<Insert> {
+        let values = inserted(key, columns);
+        let counted = [Value::Number(shard_of(key)), Value::Number(1)];
+        let steps: [Step<'_>; 4] = [
+            (Common::Begin, &[]),
+            (Common::Insert, &values),
+            (Common::Count, &counted),
+            (Common::Commit, &[]),
+        ];
+        self.inserted_by(on, &steps)
+    }
+
+    /// Runs the statements that insert a record; names none that its limit ends.
+    fn inserted_by(&self, on: &mut D::Connection, steps: &[Step<'_>]) -> Attempt<Insert> {
+        match self.batch(on, steps)? {
+            Ok(_) => Ok(Insert::Done(Vec::new())),
+            Err(refusal) if D::is_taken(&refusal) => Ok(Insert::Occupied),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    /// Inserts in a transaction; other transactions near the same limits wait for it.
     fn insert_within(
         &self,
         on: &mut D::Connection,
@@ -103,7 +134,7 @@ impl<D: Dialect> Sql<D> {
             return self.give_up(on, Insert::Occupied);
         }
         let Some(victims) = victims else { return self.give_up(on, Insert::UserFull) };
-        if stored.saturating_add(NEAR) > limits.max_sessions {
+        if is_near(stored, limits.max_sessions) {
             let lock = [Value::Number(LIMIT_LOCK)];
             let steps: [Step<'_>; 2] = [(Common::LockLimit, &lock), (Common::Stored, &[])];
             let counted = self.carry_out(on, &steps).map_err(Failure::harmless)?;
@@ -123,16 +154,16 @@ impl<D: Dialect> Sql<D> {
         }
         steps.extend([(Common::Insert, &values[..]), (Common::Count, &counted[..])]);
         steps.push((Common::Commit, &[]));
-        match self.batch(on, &steps)? {
-            Ok(_) => Ok(Insert::Done(ended(victims, record.user().as_ref()))),
-            Err(refusal) if D::is_taken(&refusal) => Ok(Insert::Occupied),
-            Err(refusal) => Err(self.refused(&refusal)),
-        }
+        let done = self.inserted_by(on, &steps)?;
+        Ok(match done {
+            Insert::Done(_) => Insert::Done(ended(victims, record.user().as_ref())),
+            other => other,
+        })
     }
 
     pub(super) fn save_record(&self, on: &mut D::Connection, save: &Save<'_>) -> Attempt<Rekey> {
         if save.new == Some(save.old) {
-            // Its own key is not free either.
+            // A rekey to the record's own key: that key is not free.
             return Ok(match self.look(on, save, Common::Look)? {
                 Looked::Found { .. } => Rekey::Occupied,
                 Looked::Not(outcome) => outcome,
@@ -144,11 +175,11 @@ impl<D: Dialect> Sql<D> {
             Some(done) => Ok(done),
             None => match self.look(on, save, Common::Look)? {
                 Looked::Not(outcome) => Ok(outcome),
-                // Another's user: there is a limit, and it takes a transaction.
+                // The record gets another user, whose limit needs a transaction.
                 Looked::Found { user } if user_stays && user != columns.user => {
                     self.save_within(on, save, &columns)
                 }
-                // It changed between the two statements, and has what is expected after all.
+                // The record changed between the two statements, and now has the expected revision.
                 Looked::Found { .. } => {
                     Err(Failure::RolledBack(source("the record changed meanwhile")))
                 }
@@ -156,7 +187,7 @@ impl<D: Dialect> Sql<D> {
         }
     }
 
-    /// The one statement; `None` if it changed no row.
+    /// Saves with one statement; `None` if it changed no row.
     fn save(
         &self,
         on: &mut D::Connection,
@@ -173,7 +204,7 @@ impl<D: Dialect> Sql<D> {
         }
     }
 
-    /// In a transaction that other logins of the same user wait for.
+    /// Saves in a transaction; other logins of the same user wait for it.
     fn save_within(
         &self,
         on: &mut D::Connection,
@@ -220,7 +251,7 @@ impl<D: Dialect> Sql<D> {
                 Some(saved) => {
                     Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
                 }
-                // It was locked, and had what was expected.
+                // The row was locked, and had the expected revision.
                 None => Err(garbled()),
             },
             Err(refusal) if D::is_taken(&refusal) => Ok(Rekey::Occupied),
@@ -238,7 +269,7 @@ impl<D: Dialect> Sql<D> {
         Some(Saved { last_active: saved_at(last_active, record), ended: Vec::new() })
     }
 
-    /// Ends a transaction that has changed nothing that matters.
+    /// Rolls back a transaction, and returns the outcome.
     fn give_up<T>(&self, on: &mut D::Connection, outcome: T) -> Attempt<T> {
         match D::say(on, "rollback").map_err(Failure::harmless)? {
             Ok(()) => Ok(outcome),
@@ -247,12 +278,12 @@ impl<D: Dialect> Sql<D> {
     }
 }
 
-/// What is under the old key.
+/// The record under the old key.
 enum Looked {
     Found {
         user: Option<Vec<u8>>,
     },
-    /// What became of the save for that.
+    /// The outcome of the save, if that record prevents it.
     Not(Rekey),
 }
 
@@ -305,12 +336,13 @@ fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Commo
     }
 }
 
-fn number_stored(outcome: Option<&impl Outcome>) -> Attempt<u64> {
+/// The number of records that the counts add up to.
+pub(super) fn number_stored(outcome: Option<&impl Outcome>) -> Attempt<u64> {
     let stored = outcome.and_then(|outcome| outcome.rows().first()?.number(0));
     Ok(u64::try_from(stored.ok_or_else(garbled)?).unwrap_or(0))
 }
 
-/// The user's other records, as far as a limit goes by them.
+/// The user's other records, with the columns that a limit needs.
 fn others<O: Outcome>(outcome: Option<&O>) -> Attempt<Vec<(SessionKey, Record)>> {
     let rows = outcome.map(Outcome::rows).unwrap_or_default();
     let other = |row: &O::Row| {

@@ -1,25 +1,23 @@
-//! What the statements of all dialects have in common: numbers, names, the rows of the counts.
+//! The common parts of all dialects' statements: numbers, names, the rows of the counts.
 //!
-//! Invariant: all hosts on a store agree on these, whatever their version. It knows no dialect.
+//! Invariant: all hosts on a store use the same values, whatever their version. It knows no
+//! dialect.
 
-/// Over how many rows the number of records is spread, so that those who insert do not wait for one
-/// another.
+/// The number of rows over which the number of records is spread, so that inserts do not wait for
+/// one another.
 pub(super) const SHARDS: u8 = 64;
 
-/// The row that is locked by whoever comes near to the most sessions there may be.
+/// The row to lock near the limit on the number of sessions.
 pub(super) const LIMIT_LOCK: i64 = -1;
 
-/// How near that is: more than there are inserts under way at once.
-pub(super) const NEAR: u64 = 1_000;
-
-/// How many bytes of records a page holds before it ends: one more record may come on top.
+/// The bytes of records after which a page ends; the last record may exceed it.
 pub(super) const PAGE_BYTES: i64 = 4 * 1024 * 1024;
 
-/// What takes the tables away. `{}` is the store's name.
+/// Removes the tables. `{}` is the store's name.
 pub(super) const DROPPING: &str = "drop table if exists {}_sessions, {}_users, {}_counts, {}_meta";
 
-/// The statements that do the same in every dialect: they take the same values, and answer with the
-/// same columns. Only what a save answers is for the dialect to read.
+/// The statements that have the same effect in every dialect: they take the same values, and return
+/// the same columns. Only the answer to a save is for each dialect to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Common {
     Begin,
@@ -48,7 +46,7 @@ pub(super) enum Common {
     InitMeta,
 }
 
-/// The statements of a dialect, by their numbers: those that all have, and its own.
+/// The statements of a dialect, by their numbers: the common ones, and its own.
 pub(super) trait Texts: Copy + From<Common> + 'static {
     /// Each text at its number; `{}` is the store's name.
     const ALL: &'static [&'static str];
@@ -56,8 +54,8 @@ pub(super) trait Texts: Copy + From<Common> + 'static {
     fn number(self) -> usize;
 }
 
-/// The statements of a dialect, each with its text. `@` marks those that every dialect has: one
-/// that is missing, or that others have not, does not compile.
+/// Declares the statements of a dialect, each with its text. `@` marks the common ones: a missing
+/// or unknown common statement does not compile.
 macro_rules! statements {
     ($($(@ $common:ident)? $($own:ident)? = $text:expr;)*) => {
         /// The statements, by their numbers.

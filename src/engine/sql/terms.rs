@@ -1,12 +1,11 @@
-//! The rules of sessions as SQL has to restate them, once for all dialects.
+//! The rules of sessions in SQL, once for all dialects.
 //!
-//! Invariant: `live!` and `deadline!` are
+//! Invariant: `live!` and `deadline!` compute the same as
 //! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
-//! server compare the two. Numbers are cut off by
-//! [`columns`](crate::engine::network::stored::columns), so that no sum of two is past what a
-//! server can hold.
+//! server compare the two. [`columns`](crate::engine::network::stored::columns) caps the numbers,
+//! so that no sum of two overflows on a server.
 
-/// Whether a record is live at `$now`, under timeouts of its own or `$i` and `$a`.
+/// Whether a record is live at `$now`, with its own timeouts or `$i` and `$a`.
 macro_rules! live {
     ($now:literal, $i:literal, $a:literal) => {
         concat!(
@@ -24,7 +23,7 @@ macro_rules! live {
 }
 pub(super) use live;
 
-/// When a record ends, under timeouts of its own or `$i` and `$a`.
+/// The deadline of a record, with its own timeouts or `$i` and `$a`.
 macro_rules! deadline {
     ($i:literal, $a:literal) => {
         concat!(
@@ -38,8 +37,8 @@ macro_rules! deadline {
 }
 pub(super) use deadline;
 
-/// Whether a touch at `$2` moves a record's activity by as much as `$3`, or a tenth of its
-/// inactivity timeout, `$4` by default. `$divide` is the dialect's division of whole numbers.
+/// Whether a touch at `$2` moves a record's activity by at least `$3`, or a tenth of its inactivity
+/// timeout, `$4` by default. `$divide` is the dialect's integer division.
 macro_rules! due {
     ($divide:literal) => {
         concat!(

@@ -1,6 +1,6 @@
-//! Values for statements, of the kinds that records have.
+//! Values for statements, of the types that records use.
 //!
-//! Invariant: how a value is sent is said by its dialect alone. It knows no server.
+//! Invariant: only a dialect decides how a value is sent. This file knows no server.
 
 use crate::engine::network::stored::columns::MomentColumns;
 use crate::key::SessionKey;
@@ -16,7 +16,7 @@ pub(super) enum Value<'a> {
     MaybeBytes(Option<&'a [u8]>),
     Text(&'a str),
     Key(&'a SessionKey),
-    /// At least one, where a dialect has no empty lists.
+    /// A list of keys; not empty for a dialect without empty lists.
     Keys(&'a [SessionKey]),
 }
 

@@ -1,13 +1,13 @@
-//! Owns what one value may use while it is encoded or decoded, and why it was refused.
+//! Owns the limits of one value while it is encoded or decoded, and the reasons for a refusal.
 //!
-//! Invariant: bytes alone bound a list whose elements take bytes. No two elements begin at the same
-//! byte, so there are at most as many as bytes. The budget allows that many, and [`FREE_ELEMENTS`]
-//! that take none.
+//! Invariant: the number of bytes bounds a list whose elements take bytes. No two elements begin at
+//! the same byte, so there are at most as many elements as bytes. The budget allows that many, and
+//! [`FREE_ELEMENTS`] that take none.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// The levels that content may nest, the outermost one included.
+/// The most levels of nesting in content, including the outermost.
 ///
 /// Session content needs far fewer. A stack of 256 KiB suffices for an unoptimised build of a
 /// recursive type of some 200 bytes. Serde keeps several copies of a value on the stack at each
@@ -15,20 +15,20 @@ use std::fmt;
 /// without this bound.
 pub(in crate::record) const MAX_DEPTH: u8 = 64;
 
-/// How many elements that take no bytes, such as those of a `Vec<()>`, one value may hold.
+/// The most elements of a value that take no bytes, such as those of a `Vec<()>`.
 pub(in crate::record) const FREE_ELEMENTS: usize = 64 * 1024;
 
-/// What one value may use. Shared by all its levels.
+/// The limits of one value, shared by all its levels.
 pub(in crate::record) struct Budget {
     allowed: usize,
     elements_left: Cell<usize>,
-    /// The elements that no size hint was given for yet.
+    /// The elements that no size hint has promised yet.
     unpromised: Cell<usize>,
     refusal: Cell<Option<Refusal>>,
 }
 
 impl Budget {
-    /// The budget of a value of so many bytes.
+    /// The budget of a value with this number of bytes.
     #[inline]
     pub(in crate::record) fn new(bytes: usize) -> Self {
         let allowed = elements_allowed(bytes);
@@ -40,7 +40,7 @@ impl Budget {
         }
     }
 
-    /// A budget of so many elements, and hints for as many.
+    /// A budget of this number of elements, and of as many promises.
     #[cfg(test)]
     pub(super) fn of_elements(allowed: usize) -> Self {
         Self {
@@ -51,12 +51,12 @@ impl Budget {
         }
     }
 
-    /// How many elements were charged.
+    /// The number of charged elements.
     pub(in crate::record) fn elements_used(&self) -> usize {
         self.allowed - self.elements_left.get()
     }
 
-    /// Why the value was refused, if it was the adapter that did so.
+    /// The reason for the refusal, if the adapter refused the value.
     pub(in crate::record) fn take_refusal(&self) -> Option<Refusal> {
         self.refusal.take()
     }
@@ -76,13 +76,13 @@ impl Budget {
         }
     }
 
-    /// The elements that a list may make room for before it has seen one. All promises of one value
-    /// together stay within its bytes. Otherwise each level could claim all of them, and get them.
+    /// The elements for which a list may reserve room before it has any. All promises of one value
+    /// together stay within its bytes. Otherwise each level could reserve room for all of them.
     ///
     /// An example: content of 100 bytes holds a list of lists, and each claims 80 elements. The
     /// outer list is promised 80. The first inner one is promised the 20 that are left, and every
-    /// later one none: it grows as its elements come. So at most 100 elements have room before they
-    /// are seen, and not 80 times 80.
+    /// later one none: it grows with its elements. So at most 100 elements have room before they
+    /// are decoded, and not 80 times 80.
     #[inline]
     pub(super) fn promise(&self, claimed: usize) -> usize {
         let elements = claimed.min(self.unpromised.get());
@@ -95,19 +95,19 @@ impl Budget {
     }
 }
 
-/// How many elements content of so many bytes may have.
+/// The number of elements that content of this many bytes may have.
 pub(in crate::record) fn elements_allowed(bytes: usize) -> usize {
     bytes.saturating_add(FREE_ELEMENTS)
 }
 
-/// Why the adapter ended the work on a value.
+/// Why the adapter refused a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::record) enum Refusal {
     TooDeep,
     TooManyElements {
         allowed: usize,
     },
-    /// `Serialize` left a field out, which it said with `skip_field`.
+    /// `Serialize` left a field out with `skip_field`.
     FieldLeftOut {
         structure: &'static str,
         field: &'static str,
@@ -115,12 +115,12 @@ pub(in crate::record) enum Refusal {
     /// `Serialize` gave a map no length, as `flatten` does.
     MapOfUnknownLength,
     ListOfUnknownLength,
-    /// A list or a map has not as many elements as `Serialize` announced.
+    /// A list or a map has another number of elements than `Serialize` announced.
     Miscounted {
         announced: usize,
         given: usize,
     },
-    /// `Deserialize` lists no variant at this number.
+    /// `Deserialize` lists no variant with this number.
     UnlistedVariant {
         of: &'static str,
         number: u32,
@@ -128,7 +128,7 @@ pub(in crate::record) enum Refusal {
     /// `Deserialize` made a request that only a self-describing format can answer.
     NotSelfDescribing {
         request: &'static str,
-        /// What the type said that it expects.
+        /// What the type expects, in its own words.
         expected: String,
     },
 }
@@ -169,7 +169,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The text of the format's error where the adapter refused; the [`Refusal`] tells the caller more.
+/// The format's error after a refusal by the adapter; the [`Refusal`] tells the caller more.
 pub(super) struct Refused;
 
 impl fmt::Display for Refused {

@@ -1,20 +1,20 @@
-//! Owns what differs between the compounds that a type can ask for while it is decoded.
+//! Owns the differences between the compounds that a type can request during decoding.
 //!
-//! Invariant: what is reported when one closes is what was asked for or claimed, never what the
-//! type happened to take of it. A type that takes less leaves bytes to its neighbours, and another
-//! shape.
+//! Invariant: the report at the end of a compound has the requested or claimed number, never the
+//! number of values that the type read. A type that reads fewer leaves bytes for the next values,
+//! and gets another shape.
 
 use super::names;
 use super::observer::{Closed, Item};
 
 pub(super) trait Compound {
-    /// Whether the data says how many values there are, so that each is charged.
+    /// Whether the data determines the number of values, so that each is charged.
     const IS_CHARGED: bool;
 
-    /// The value at this place.
+    /// The value at this position.
     fn item(at: usize) -> Item;
 
-    /// What is reported at the end of one of which the format claims that it has so many values.
+    /// The report at the end of a compound that claims this number of values.
     fn closed(&self, claimed: usize) -> Closed;
 }
 

@@ -1,11 +1,11 @@
-//! Owns the decoding half of the adapter: a deserializer that reports every request, passes it to
-//! the format's own deserializer, and charges for each level and element that comes back.
+//! Owns the decoding half of the adapter: a deserializer that reports each request, forwards it to
+//! the format's own deserializer, and charges each level and element of the answer.
 //!
-//! Invariants: a level is charged when the format presents it, never when the type asks for it; so
+//! Invariants: a level is charged when the format presents it, never when the type requests it; so
 //! a `None` or a unit variant costs nothing. An element is charged when its decoding starts, never
 //! when a collection asks for one more; so a value that spends its last element is read to its end.
 //! Nothing is allocated for a length that the input only claims: owned strings and byte buffers are
-//! asked of the format as borrowed ones.
+//! requested from the format as borrowed ones.
 //!
 //! It must not know which format it reads, nor how the budget is charged while encoding.
 
@@ -32,7 +32,7 @@ impl<'de, T: Deserialize<'de>, O: Observer> DeserializeSeed<'de> for WatchedSeed
     }
 }
 
-/// A value inside a level that is charged already, and which is not itself an element.
+/// A value inside a level that is already charged; the value itself is not an element.
 impl<'de, S: DeserializeSeed<'de>, O: Observer> DeserializeSeed<'de> for Within<'_, S, O> {
     type Value = S::Value;
 
@@ -59,8 +59,8 @@ impl<D, O> Within<'_, D, O> {
     }
 }
 
-/// Requests for values that hold no other. One that is answered by another method of the format
-/// names it after the arrow.
+/// Requests for values that contain no other value. If another method of the format answers one,
+/// that method's name is after the arrow.
 macro_rules! leaves {
     ($($method:ident is $leaf:ident => $asks:ident)*) => {$(
         #[inline]
@@ -82,9 +82,9 @@ macro_rules! self_describing {
 impl<'de, D: Deserializer<'de>, O: Observer> Deserializer<'de> for Within<'_, D, O> {
     type Error = D::Error;
 
-    // The last two ask for the borrowed form. bincode makes an owned one by allocating the claimed
-    // length before it looks whether the input is that long, so a damaged prefix aborts the
-    // process. serde's contract makes both forms equal to a visitor, since `visit_string` must not
+    // The last two request the borrowed form. For an owned one, bincode allocates the claimed
+    // length before it checks whether the input is that long, so a damaged prefix aborts the
+    // process. By serde's contract a visitor treats both forms alike, since `visit_string` must not
     // be implemented without `visit_str`.
     leaves! {
         deserialize_bool is Bool => deserialize_bool
@@ -236,7 +236,7 @@ impl<'de, V: Visitor<'de>, O: Observer> Visitor<'de> for Within<'_, V, O> {
     }
 }
 
-/// The visitor of a compound, with what was asked for.
+/// The visitor of a compound, with the requested compound.
 pub(super) struct Asked<'a, V, K, O> {
     pub(super) visitor: V,
     pub(super) compound: K,
@@ -273,7 +273,7 @@ impl<'de, V: Visitor<'de>, K: Compound, O: Observer> Visitor<'de> for Asked<'_, 
     }
 }
 
-/// A compound that is being read.
+/// A compound during decoding.
 struct Items<'a, A, K, O> {
     inner: A,
     place: Place<'a, O>,
@@ -281,7 +281,7 @@ struct Items<'a, A, K, O> {
     compound: PhantomData<K>,
 }
 
-/// An element. The format starts its decoding only when it has one, and that is when it is charged.
+/// An element. It is charged when the format starts to decode it, which is only if it exists.
 struct Element<'a, S, K, O> {
     seed: S,
     place: Place<'a, O>,
@@ -341,7 +341,7 @@ impl<'de, A: SeqAccess<'de>, K: Compound, O: Observer> SeqAccess<'de> for Items<
     }
 }
 
-/// `next_entry_seed` keeps serde's own definition, which is the two others.
+/// `next_entry_seed` keeps serde's own definition, which calls the two other methods.
 impl<'de, A: MapAccess<'de>, K: Compound, O: Observer> MapAccess<'de> for Items<'_, A, K, O> {
     type Error = A::Error;
 

@@ -1,24 +1,24 @@
 //! Owns the adapter around serde, between a caller's content type and bincode. It sees every call
-//! in both directions, bounds what the type may do, and tells an observer what it did.
+//! in both directions, limits the type, and reports the calls to an observer.
 //!
-//! bincode bounds neither depth nor the number of elements. A recursive type follows a damaged
-//! record down until the stack ends, which no caller can catch. A `Vec<()>` loops for as long as
-//! its length prefix says. Here both end in an error. Nor does bincode write the names of fields
-//! and variants, so the same bytes can be read as another value; the observer learns the names.
+//! bincode bounds neither depth nor the number of elements. With a damaged record, a recursive type
+//! recurses until the stack ends, which no caller can catch, and a `Vec<()>` loops for as long as
+//! its length prefix says. The adapter ends both with an error. Nor does bincode write the names of
+//! fields and variants, so the same bytes can be decoded as another value; the observer learns the
+//! names.
 //!
 //! Invariants: the bytes are those that bincode writes on its own. For a type whose `Serialize` and
 //! `Deserialize` agree, both directions charge the same levels and elements and report the same
-//! [events](observer::Observer). A variant is handed to its type by the name at its number, never
-//! by the number alone. So the reported name is that of the variant that is read.
+//! [events](observer::Observer). A type receives a variant by the name at its number, never by the
+//! number alone. So the reported name is that of the decoded variant.
 //!
 //! One level is charged for a sequence, a tuple, a tuple struct, a map, a struct, a newtype struct,
 //! a `Some`, and an enum variant that carries data. One element is charged for each element of a
-//! sequence and each entry of a map. Fields are charged nothing, because their number is the type's
-//! own.
+//! sequence and each entry of a map. Fields are not charged, because the type fixes their number.
 //!
-//! It relies on a format that answers a request with what was asked for, and presents structs and
-//! tuples as sequences, as bincode does. It must not know the record's layout, nor what is done
-//! with the events.
+//! The adapter relies on a format that answers each request with the requested type, and presents
+//! structs and tuples as sequences, as bincode does. It must not know the record's layout, nor the
+//! use of the events.
 
 mod budget;
 mod compound;
@@ -38,7 +38,7 @@ pub(super) use self::budget::{Budget, Refusal, elements_allowed};
 use self::budget::{MAX_DEPTH, Refused};
 use self::observer::Observer;
 
-/// What one value may use, and who watches it.
+/// The budget of one value, and its observer.
 pub(super) struct Watch<O> {
     pub(super) budget: Budget,
     pub(super) observer: O,
@@ -51,7 +51,7 @@ impl<O: Observer> Watch<O> {
     }
 }
 
-/// A value that is encoded as the bytes that it would encode to itself.
+/// A value that encodes to the same bytes as without the adapter.
 pub(super) struct Watched<'a, T: ?Sized, O> {
     value: &'a T,
     watch: &'a Watch<O>,
@@ -64,9 +64,9 @@ impl<'a, T: ?Sized, O: Observer> Watched<'a, T, O> {
     }
 }
 
-/// Decodes a `T` from the bytes that a `T` itself would decode from.
+/// Decodes a `T` from the same bytes as a `T` itself.
 ///
-/// It is a seed and not a wrapper type, because `Deserialize` has no way to be handed the watch.
+/// It is a seed and not a wrapper type, because `Deserialize` has no parameter for the watch.
 pub(super) struct WatchedSeed<'a, T, O> {
     watch: &'a Watch<O>,
     produces: PhantomData<fn() -> T>,
@@ -79,8 +79,8 @@ impl<'a, T, O: Observer> WatchedSeed<'a, T, O> {
     }
 }
 
-/// A place inside a value. The levels that are left go down with the place and so travel by value;
-/// all else is shared by the whole value.
+/// A place inside a value. The levels left differ from place to place, so they are passed by value;
+/// the whole value shares the rest.
 struct Place<'a, O> {
     watch: &'a Watch<O>,
     levels_left: u8,
@@ -106,7 +106,7 @@ impl<'a, O> Place<'a, O> {
         &self.watch.observer
     }
 
-    /// Charges one level, and gives the place inside it.
+    /// Charges one level, and returns the place inside it.
     #[inline]
     fn enter<E>(self, custom: impl FnOnce(Refused) -> E) -> Result<Self, E> {
         match self.levels_left.checked_sub(1) {
@@ -125,7 +125,7 @@ impl<'a, O> Place<'a, O> {
         Err(self.refuse(Refusal::TooManyElements { allowed: budget.allowed() }, custom))
     }
 
-    /// Notes why the value is refused, and makes the error that ends the work on it.
+    /// Records the reason for the refusal, and returns the error that ends the work on the value.
     #[cold]
     fn refuse<E>(self, refusal: Refusal, custom: impl FnOnce(Refused) -> E) -> E {
         self.watch.budget.refuse(refusal);
@@ -133,7 +133,7 @@ impl<'a, O> Place<'a, O> {
     }
 }
 
-/// Any one of serde's parts, a serializer, a visitor, a seed or a value, together with its place.
+/// A part of serde (a serializer, a visitor, a seed or a value) with its place.
 struct Within<'a, T, O> {
     inner: T,
     place: Place<'a, O>,

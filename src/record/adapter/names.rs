@@ -1,8 +1,8 @@
 //! Owns the digests of names: of a field, of a variant, and of all fields of a struct in order.
 //!
-//! Names are the type's own and never the client's, so a fast digest will do. Each thread keeps the
-//! digests of whole structs, by the address of serde's static list. So decoding a struct costs one
-//! look into a table.
+//! The type determines the names, and a client cannot, so a fast digest suffices. Each thread
+//! caches the digests of whole structs by the address of serde's static list. So decoding a struct
+//! costs one table look-up.
 
 use std::cell::Cell;
 
@@ -22,7 +22,7 @@ pub(super) const fn name(name: &str) -> u64 {
 /// The digest of a struct without fields.
 pub(super) const NO_FIELDS: u64 = 0x243f_6a88_85a3_08d3;
 
-/// The digest of a struct's names so far, and one more.
+/// The digest of a struct's names so far, extended by one more.
 #[inline]
 pub(super) const fn and(names: u64, next: &str) -> u64 {
     (names ^ name(next)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
@@ -32,7 +32,7 @@ fn all(fields: &[&str]) -> u64 {
     fields.iter().fold(NO_FIELDS, |names, field| and(names, field))
 }
 
-/// How many lists of names a thread keeps the digests of; a power of two.
+/// The number of lists whose digests a thread caches; a power of two.
 const KEPT: usize = 64;
 
 #[derive(Clone, Copy)]
@@ -43,7 +43,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Fits no list: one of no names is not kept.
+    /// Matches no list: a list without names is not cached.
     const EMPTY: Self = Self { address: 0, len: 0, digest: 0 };
 }
 
@@ -51,8 +51,8 @@ thread_local! {
     static TABLE: [Cell<Entry>; KEPT] = const { [const { Cell::new(Entry::EMPTY) }; KEPT] };
 }
 
-/// The digest of a struct's names. A static list never moves and never changes, so its address
-/// and its length stand for it.
+/// The digest of a struct's names. A static list never moves or changes, so its address and length
+/// identify it.
 #[inline]
 pub(super) fn of_fields(fields: &'static [&'static str]) -> u64 {
     let (address, len) = (fields.as_ptr() as usize, fields.len());
@@ -68,7 +68,7 @@ pub(super) fn of_fields(fields: &'static [&'static str]) -> u64 {
 fn learn(fields: &'static [&'static str], slot: usize) -> u64 {
     let (address, len) = (fields.as_ptr() as usize, fields.len());
     let digest = all(fields);
-    // A thread that is about to end has no table any more.
+    // A thread that is ending has no table any more.
     let _ = TABLE.try_with(|table| {
         if let Some(entry) = table.get(slot) {
             entry.set(Entry { address, len, digest });
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_name_is_digested_as_fnv_does() {
-        // Vectors of the authors' own test program.
+        // Vectors of the test program by FNV's authors.
         assert_eq!(name(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(name("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(name("foobar"), 0x8594_4171_f739_67e8);
@@ -98,7 +98,8 @@ mod tests {
         }
     }
 
-    /// Two lists in one slot push each other out, and a list is never taken for a part of itself.
+    /// Two lists in one slot replace each other, and a list is never confused with a part of
+    /// itself.
     #[test]
     fn what_is_kept_is_what_would_be_computed() {
         let lists: &'static [[&'static str; 3]] = Box::leak(

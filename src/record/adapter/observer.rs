@@ -1,19 +1,19 @@
-//! Owns the vocabulary of what is seen of a value while it is encoded or decoded.
+//! Owns the events that are reported while a value is encoded or decoded.
 //!
-//! Invariant: it says what both directions see. Names of types are not part of it, nor is how a
-//! type holds its text and bytes, so these may change without anybody noticing.
+//! Invariant: an event is one that both directions report. Names of types are not reported, nor how
+//! a type stores its text and bytes, so these may change without another shape.
 
 use crate::record::content::ContentKind;
 
-/// Told of every call, in order. What is called for the sake of a [trace](super::trace) alone does
-/// nothing unless it is overridden.
+/// Receives every call, in order. The calls that only a [trace](super::trace) needs do nothing by
+/// default.
 pub(in crate::record) trait Observer {
     fn leaf(&self, leaf: Leaf);
     /// An option; if it is `some`, the value comes next.
     fn option(&self, is_some: bool);
     /// A variant; what it carries comes next.
     fn variant(&self, variant: Variant);
-    /// A newtype struct that says what kind of content it holds; its value comes next.
+    /// A newtype struct that names its kind of content; its value comes next.
     fn kind(&self, kind: ContentKind);
     /// A compound begins.
     #[inline]
@@ -24,7 +24,7 @@ pub(in crate::record) trait Observer {
     fn close(&self, closed: Closed);
 }
 
-/// A value that holds no other.
+/// A value that contains no other value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(in crate::record) enum Leaf {
@@ -51,7 +51,7 @@ pub(in crate::record) enum Leaf {
 pub(in crate::record) struct Variant {
     pub(in crate::record) of: &'static str,
     pub(in crate::record) number: u32,
-    /// `None` if the type lists none at this number, which is the end of the work on the value.
+    /// `None` if the type lists no variant at this number, which ends the work on the value.
     pub(in crate::record) name: Option<&'static str>,
     pub(in crate::record) carries: Carries,
 }
@@ -72,14 +72,14 @@ pub(in crate::record) enum Opened {
     List,
     Map,
     Tuple,
-    /// With the fields that `Deserialize` lists. `Serialize` lists none beforehand.
+    /// With the fields that `Deserialize` lists. `Serialize` lists none in advance.
     Struct {
         name: &'static str,
         listed: Option<&'static [&'static str]>,
     },
 }
 
-/// Which value of a compound comes next.
+/// The next value of a compound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::record) enum Item {
     /// The next element of a list or a tuple.
@@ -88,18 +88,18 @@ pub(in crate::record) enum Item {
     Value,
     /// A field that `Serialize` names.
     Field(&'static str),
-    /// The field at this place of those that `Deserialize` lists.
+    /// The field at this position in the list of `Deserialize`.
     FieldAt(usize),
 }
 
 /// A compound that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::record) enum Closed {
-    /// With as many elements.
+    /// With this number of elements.
     List(usize),
-    /// With as many entries.
+    /// With this number of entries.
     Map(usize),
-    /// With as many elements.
+    /// With this number of elements.
     Tuple(usize),
     /// With the digest of its fields' names, in order.
     Struct(u64),

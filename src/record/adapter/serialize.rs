@@ -1,5 +1,5 @@
-//! Owns the encoding half of the adapter: a serializer that charges for each level and each
-//! element, reports what it is given, and hands everything on to the format's own serializer.
+//! Owns the encoding half of the adapter: a serializer that charges each level and each element,
+//! reports each call, and forwards it to the format's own serializer.
 //!
 //! Invariant: every call reaches the format's serializer with the same arguments and in the same
 //! order as without the adapter, so the bytes are identical. `collect_seq` and `collect_map` are
@@ -27,7 +27,7 @@ impl<T: Serialize + ?Sized, O: Observer> Serialize for Watched<'_, T, O> {
     }
 }
 
-/// A value inside the content. Its level and its element are charged before it gets here.
+/// A value inside the content. Its level and its element are already charged.
 impl<T: Serialize + ?Sized, O: Observer> Serialize for Within<'_, &T, O> {
     #[inline]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -35,11 +35,11 @@ impl<T: Serialize + ?Sized, O: Observer> Serialize for Within<'_, &T, O> {
     }
 }
 
-/// A list, a map or a tuple that is being written.
+/// A list, a map or a tuple during encoding.
 pub(super) struct Items<'a, C, O> {
     inner: C,
     place: Place<'a, O>,
-    /// `None` if the number is the type's own, as that of a tuple is.
+    /// `None` if the type fixes the number, as for a tuple.
     announced: Option<usize>,
     given: usize,
 }
@@ -50,7 +50,7 @@ impl<'a, C, O: Observer> Items<'a, C, O> {
         Self { inner, place, announced, given: 0 }
     }
 
-    /// Charges and reports an element or an entry, unless it is one of a tuple.
+    /// Charges and reports an element or an entry; an element of a tuple is not charged.
     #[inline]
     fn begin<E>(&mut self, item: Item, custom: impl FnOnce(Refused) -> E) -> Result<(), E> {
         self.given += 1;
@@ -76,7 +76,7 @@ impl<'a, C, O: Observer> Items<'a, C, O> {
     }
 }
 
-/// A struct, or a variant like one, that is being written.
+/// A struct, or a struct variant, during encoding.
 pub(super) struct Fields<'a, C, O> {
     inner: C,
     place: Place<'a, O>,
@@ -92,7 +92,7 @@ impl<'a, C, O: Observer> Fields<'a, C, O> {
     }
 }
 
-/// Hands on the values that hold no other value and so cost nothing.
+/// Forwards the values that contain no other value and so cost nothing.
 macro_rules! leaves {
     ($($method:ident($value:ty) is $leaf:ident)*) => {$(
         #[inline]
@@ -283,7 +283,7 @@ impl<'a, S: Serializer, O: Observer> Serializer for Within<'a, S, O> {
     }
 }
 
-/// A compound that has no names for its values.
+/// A compound whose values have no names.
 macro_rules! unnamed {
     ($($compound:ident::$method:ident is $closed:ident)*) => {$(
         impl<C: $compound, O: Observer> $compound for Items<'_, C, O> {
@@ -312,7 +312,7 @@ unnamed! {
     SerializeTupleVariant::serialize_field is Tuple
 }
 
-/// A compound with named fields. One that leaves a field out could not be read back.
+/// A compound with named fields. If it leaves a field out, it cannot be decoded.
 macro_rules! named {
     ($($compound:ident)*) => {$(
         impl<C: $compound, O: Observer> $compound for Fields<'_, C, O> {
@@ -350,7 +350,7 @@ named! {
     SerializeStructVariant
 }
 
-/// `serialize_entry` keeps serde's own definition, which is the two others.
+/// `serialize_entry` keeps serde's own definition, which calls the two other methods.
 impl<C: SerializeMap, O: Observer> SerializeMap for Items<'_, C, O> {
     type Ok = C::Ok;
     type Error = C::Error;

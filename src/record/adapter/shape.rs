@@ -1,17 +1,17 @@
-//! Owns the shape of a value: a digest of everything that was seen of it except its data.
+//! Owns the shape of a value: a digest of all its events, without its data.
 //!
 //! Invariant: two values of one shape have, call by call, the same kinds of primitives, the same
-//! names of fields and variants, and lists of the same lengths. So bytes that were written under a
-//! shape mean the same when they are read under it.
+//! names of fields and variants, and lists of the same lengths. So bytes mean the same when they
+//! are decoded under the shape under which they were written.
 //!
 //! # Why this digest
 //!
 //! A client that chooses content chooses which variants, options and lengths occur, and so, in
-//! part, what is digested. It must not find content that has one shape for the type that wrote it
-//! and the same shape for another type. The state has 128 bits, all of which are kept. For a given
-//! token a step permutes the states. So two states that differ stay different for as long as the
-//! tokens are the same. To make them equal again, two words of 64 bits have to cancel at once. The
-//! tokens that could do it are digests of the program's names, which no client chooses.
+//! part, the digest's input. It must not find content that has one shape for the type that wrote it
+//! and the same shape for another type. The state has 128 bits, and all of them are kept. For a
+//! given token, a step permutes the states. So two different states stay different while the tokens
+//! are the same. To make them equal again, two words of 64 bits must cancel at once. Only digests
+//! of the program's names could do that, and no client chooses these.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use super::names;
 use super::observer::{Closed, Leaf, Observer, Variant};
 use crate::record::content::ContentKind;
 
-/// The length of a shape as it is stored, in bytes.
+/// The length of a stored shape, in bytes.
 pub(in crate::record) const SHAPE_LEN: usize = 16;
 
 /// The shape of a value.
@@ -44,25 +44,25 @@ impl Shape {
         Self { low: both as u64, high: (both >> 64) as u64 }
     }
 
-    /// That of a value of which nothing was seen yet: the first bits of the fraction of pi.
+    /// The shape of a value without events: the first bits of the fraction of pi.
     const BLANK: Self = Self { low: 0x243f_6a88_85a3_08d3, high: 0x1319_8a2e_0370_7344 };
 }
 
-/// Digests what it sees, as it sees it.
+/// Digests the events as they come.
 pub(in crate::record) struct ShapeDigest {
     low: Cell<u64>,
     high: Cell<u64>,
     kinds: Cell<Kinds>,
 }
 
-/// Which marks of kinds were seen.
+/// The kinds of content that were reported.
 #[derive(Clone, Copy)]
 struct Kinds {
     outermost: ContentKind,
     has_json: bool,
 }
 
-// Tokens. Leaves are the small numbers, so nothing else may be small.
+// Tokens. Leaves have the small numbers, so no other token may be small.
 const NONE: u64 = 32;
 const SOME: u64 = 33;
 const KIND: u64 = 40;
@@ -70,7 +70,7 @@ const LIST: u64 = 0xa409_3822_299f_31d0;
 const MAP: u64 = 0x082e_fa98_ec4e_6c89;
 const TUPLE: u64 = 0x4528_21e6_38d0_1377;
 const VARIANT: u64 = 0xbe54_66cf_34e9_0c6c;
-/// Odd, so that multiplying by it loses nothing.
+/// Odd, so that multiplication by it is reversible.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl ShapeDigest {
@@ -86,12 +86,12 @@ impl ShapeDigest {
         Shape { low: self.low.get(), high: self.high.get() }
     }
 
-    /// The kind of content that the value says it is.
+    /// The kind of content that the value reports.
     pub(in crate::record) fn outermost_kind(&self) -> ContentKind {
         self.kinds.get().outermost
     }
 
-    /// Whether there is JSON text anywhere in the value.
+    /// Whether the value contains a JSON text anywhere.
     pub(in crate::record) fn has_json(&self) -> bool {
         self.kinds.get().has_json
     }

@@ -1,6 +1,6 @@
-//! Owns the list of what was seen of a value, for telling where two directions part.
+//! Owns the trace of a value, which shows where `Serialize` and `Deserialize` disagree.
 //!
-//! It is made only once something is wrong, so it may be slow. It must not decide what is refused.
+//! A trace is made only after a failure, so it may be slow. It must not decide what is refused.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,10 +19,10 @@ pub(in crate::record) enum Event {
     Close(Closed),
 }
 
-/// How many events are kept: 10 MiB. Content of 16 MiB could have thirty million.
+/// The most events that are kept: 10 MiB. Content of 16 MiB could have thirty million.
 const MOST_EVENTS: usize = 256 * 1024;
 
-/// Keeps what it sees, up to [`MOST_EVENTS`].
+/// Keeps the events, up to [`MOST_EVENTS`].
 #[derive(Default)]
 pub(in crate::record) struct Trace {
     events: RefCell<Vec<Event>>,
@@ -71,7 +71,7 @@ impl Observer for Trace {
     }
 }
 
-/// The way to a place in a value, as `Cart.items[2].price`.
+/// The path to a place in a value, as `Cart.items[2].price`.
 #[derive(Default)]
 pub(in crate::record) struct Path {
     levels: Vec<Level>,
@@ -84,7 +84,7 @@ struct Level {
 }
 
 impl Path {
-    /// To where the events end.
+    /// The path to the end of the events.
     pub(in crate::record) fn to_end_of(events: &[Event]) -> Self {
         let mut path = Self::default();
         events.iter().for_each(|event| path.follow(*event));
@@ -147,7 +147,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// In words, for the text of an error: what `Serialize` wrote, or what `Deserialize` asked for.
+/// An event in words, for an error: what `Serialize` wrote, or what `Deserialize` requested.
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -199,16 +199,16 @@ impl Leaf {
     }
 }
 
-/// How what `Deserialize` asked for is related to what `Serialize` had written.
+/// The relation of the requests of `Deserialize` to the calls of `Serialize`.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::record) enum Agreement {
-    /// They agree, except for aliases of fields, which are names for nothing that is written.
+    /// They agree, except for aliases of fields, which are names that nothing is written under.
     ExceptAliases,
-    /// They part, in words.
+    /// They disagree; the text says how.
     Parted(String),
 }
 
-/// Compares the two directions of one value, whose shapes differ.
+/// Compares the two directions of one value with different shapes.
 pub(in crate::record) fn compare(written: &[Event], asked: &[Event]) -> Agreement {
     let mut path = Path::default();
     let mut structs = Vec::new();
@@ -301,8 +301,9 @@ impl Carries {
     }
 }
 
-/// The names of a struct on both sides. With aliases `Deserialize` lists more than are written, and
-/// which of them are fields cannot be seen; so those that are written must occur in its order.
+/// The names of a struct on both sides. With aliases, `Deserialize` lists more names than are
+/// written, and nothing tells which are fields; so the written names must occur in the listed
+/// order.
 struct Names {
     of: &'static str,
     written: Vec<&'static str>,
@@ -310,7 +311,7 @@ struct Names {
 }
 
 impl Names {
-    /// The names that are listed behind the last one that was written.
+    /// The listed names after the last written one.
     fn ahead(&self) -> &'static [&'static str] {
         self.written.iter().fold(self.listed, |ahead, name| {
             let at = ahead.iter().position(|listed| listed == name);
@@ -337,7 +338,7 @@ impl Names {
         })
     }
 
-    /// A field is read that was not written.
+    /// The message for a field that is read but was not written.
     fn left_out(&self, at: usize) -> String {
         let of = self.of;
         match self.listed.iter().find(|name| !self.written.contains(name)) {

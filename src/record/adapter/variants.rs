@@ -1,11 +1,12 @@
-//! Owns how a variant is read: by the name that the type lists at the number in the bytes.
+//! Owns how a variant is decoded: by the name that the type lists at the number in the bytes.
 //!
-//! Invariant: the type is handed the name. So the variant that it makes is the one whose name is
-//! reported, though a derived list of variants leaves skipped ones out, and holds aliases.
+//! Invariant: the type receives the name. So the decoded variant is the one with the reported name,
+//! even though a derived list of variants omits skipped ones, and contains aliases.
 
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -58,7 +59,7 @@ impl<'a, 'de, A: EnumAccess<'de>, O: Observer> EnumAccess<'de> for Variants<'a, 
     }
 }
 
-/// What a variant is known by, handed to its type.
+/// The identifier of a variant, given to its type.
 struct Tag<E> {
     number: u32,
     name: &'static str,
@@ -73,7 +74,7 @@ impl<'de, E: Error> Deserializer<'de> for Tag<E> {
         visitor.visit_borrowed_str(self.name)
     }
 
-    // A type that asks for a number knows its variants by number alone.
+    // A type that requests a number identifies its variants by number alone.
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         visitor.visit_u32(self.number)
     }
@@ -90,13 +91,23 @@ impl<'de, E: Error> Deserializer<'de> for Tag<E> {
         visitor.visit_u32(self.number)
     }
 
+    // The identifier type may itself be an enum of the names.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        visitor.visit_enum(BorrowedStrDeserializer::new(self.name))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
-/// The access to a variant that its type has recognised.
+/// The access to a variant that its type has identified.
 pub(super) struct Chosen<'a, A, O> {
     inner: A,
     of: &'static str,
@@ -113,8 +124,8 @@ impl<A, O: Observer> Chosen<'_, A, O> {
     }
 }
 
-/// The level of a variant with several fields is charged by the visitor, which the format calls
-/// with the sequence of the fields; the level of a newtype variant has no visitor of its own.
+/// The visitor charges the level of a variant with several fields, when the format calls it with
+/// the sequence of the fields. A newtype variant has no visitor, so its level is charged here.
 impl<'de, A: VariantAccess<'de>, O: Observer> VariantAccess<'de> for Chosen<'_, A, O> {
     type Error = A::Error;
 

@@ -1,9 +1,9 @@
 //! Owns the canonical form of a value: every call of its `Serialize`, with every name and all data,
-//! in bytes that two values share only if `Serialize` tells them apart nowhere.
+//! as bytes. Two values have the same bytes only if `Serialize` makes the same calls for both.
 //!
-//! It is how values are compared that need not be written as the same bytes. Invariant: order
-//! counts everywhere, but in what is known to have none: a `HashSet` and its like, by the name of
-//! the type. A list of another type that comes back in another order is another value.
+//! It compares values that may be encoded to different bytes. Invariant: order counts, except in
+//! types that are known to have none: `HashSet` and similar types, recognised by name. A list of
+//! another type whose order changed is a different value.
 
 mod compounds;
 #[cfg(test)]
@@ -15,26 +15,26 @@ use serde::Serialize;
 
 use self::writer::CanonicalWriter;
 
-/// As much as most content takes.
+/// Enough for most content.
 const FIRST_CAPACITY: usize = 512;
 
 /// A value in its canonical form.
 #[derive(Default)]
 pub(super) struct Canonical {
     bytes: Vec<u8>,
-    /// Where fields begin and end, for telling where two values differ.
+    /// Where fields begin and end, to report where two values differ.
     marks: Vec<Mark>,
     depth: usize,
-    /// Whether what has no order is put in one.
+    /// Whether elements without an order are sorted.
     is_sorted: bool,
-    /// Whether `Serialize` failed half way, so that there is nothing to compare.
+    /// Whether `Serialize` failed, so that there is nothing to compare.
     has_failed: bool,
 }
 
 struct Mark {
     at: usize,
     depth: usize,
-    /// `None` where the struct ends.
+    /// `None` at the end of the struct.
     field: Option<(&'static str, &'static str)>,
 }
 
@@ -44,8 +44,8 @@ impl Canonical {
         Self::written(value, true)
     }
 
-    /// Where two values differ; `None` if they do not. What has no order seldom comes back in
-    /// another one, so it is put in order only if the values differ without that.
+    /// Where two values differ; `None` if they do not. The order of unordered elements seldom
+    /// changes, so they are sorted only if the values differ without sorting.
     pub(super) fn difference<T: Serialize>(one: &T, other: &T) -> Option<String> {
         let is_same = |is_sorted| {
             Self::written(one, is_sorted).first_difference(&Self::written(other, is_sorted))
@@ -85,7 +85,7 @@ impl Canonical {
         self.marks.push(Mark { at: self.bytes.len(), depth, field });
     }
 
-    /// Puts what was written from each of the starts on in order.
+    /// Sorts the parts that begin at `starts`.
     fn sort(&mut self, starts: &[usize]) {
         let Some(begin) = starts.first().copied() else { return };
         let written = self.bytes.split_off(begin);
@@ -97,7 +97,7 @@ impl Canonical {
             .collect();
         parts.sort_unstable();
         self.bytes.extend(parts.concat());
-        // Marks inside would point to where something else is now.
+        // Marks inside are removed, because the bytes at their positions have moved.
         self.marks.retain(|mark| mark.at <= begin);
     }
 }

@@ -1,11 +1,11 @@
-//! Owns what is said of content besides its bytes: whose form it has.
+//! Owns the kind of content, which a record stores beside the content's bytes.
 
 use std::fmt;
 
 use crate::session::attributes::ATTRIBUTES;
 use crate::session::json::JSON;
 
-/// The form that the content of a record has, for tools that do not know the program's type.
+/// The kind of a record's content, for tools that do not know the program's type.
 ///
 /// # Examples
 ///
@@ -18,15 +18,15 @@ use crate::session::json::JSON;
 /// let builder = SessionStore::<Json<Vec<u32>>>::builder().engine(engine.clone());
 /// let key = builder.build()?.create(Json(vec![1, 2]))?.key();
 ///
-/// let record = engine.load(&key, Moment::BEGINNING)?.expect("created above");
+/// let record = engine.load(&key, Moment::BEGINNING)?.ok_or("no such session")?;
 /// assert_eq!(record.content_kind(), Some(ContentKind::Json));
 /// assert_eq!(record.stored_content().to_json()?.as_deref(), Some("[1,2]"));
-/// # Ok::<(), sessile::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ContentKind {
-    /// A type of the program's, as bincode. Only the program can tell what it means.
+    /// A type of the program, as bincode. Only the program can interpret it.
     Typed,
     /// [`Attributes`](crate::Attributes): a map from names to JSON texts.
     Attributes,

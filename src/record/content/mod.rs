@@ -1,9 +1,9 @@
-//! The caller's content as bytes, and back: bincode, with its kind and its shape in front.
+//! The caller's content as bytes, and back: bincode, after a head of kind and shape.
 //!
-//! Invariants: whatever [`encode`] accepts, [`decode`] gives back; it was tried before anything was
-//! written. What [`decode`] gives back has the shape under which it was written, or it is an error.
-//! Decoding allocates nothing for a length that is only claimed, recurses to a fixed depth, and
-//! ends in time proportional to the input.
+//! Invariants: [`decode`] returns everything that [`encode`] accepts; `encode` tries this before
+//! anything is written. A decoded value has the shape under which it was written, or it is an
+//! error. Decoding allocates nothing for a length that is only claimed, recurses to a fixed depth,
+//! and ends in time proportional to the input.
 
 mod canonical;
 mod kind;
@@ -32,11 +32,11 @@ use crate::error::{Error, Result, Source};
 /// The largest `max_content_len` a builder accepts, in bytes.
 pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;
 
-/// What stands in front of the bytes of bincode: the kind, and the shape.
+/// The length of the head before bincode's bytes: the kind, and the shape.
 pub(crate) const HEAD_LEN: usize = 1 + SHAPE_LEN;
 
-/// Encodes content of at most `max_len` bytes, not counting what stands in front, and makes sure
-/// that it can be read back. Memory use stays at `max_len`, whatever the size.
+/// Encodes content of at most `max_len` bytes, without the head, and verifies that it can be
+/// decoded. Memory use stays at `max_len`, whatever the content's size.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     content: &C,
     max_len: usize,
@@ -52,18 +52,18 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     Ok(bytes)
 }
 
-/// The bytes of bincode alone.
+/// The bytes of bincode, without the head.
 #[cfg(feature = "testing")]
 pub(crate) fn encode_body<C: Serialize>(content: &C) -> Result<Vec<u8>> {
     write(content, MAX_LEN).map(|written| written.body().to_vec())
 }
 
-/// Content that was encoded, and not yet looked at again.
+/// Encoded content that is not yet verified.
 struct Written {
-    /// With room for the head.
+    /// Begins with room for the head.
     bytes: Vec<u8>,
     kind: ContentKind,
-    /// As `Serialize` went through it.
+    /// The shape that `Serialize` produced.
     shape: Shape,
     has_json: bool,
 }
@@ -105,7 +105,7 @@ fn write_watched<C: Serialize, O: Observer>(
     bincode::serde::encode_into_writer(watched, writer, config::standard())
 }
 
-/// Decodes content of this shape, all of it: bytes left over are an error.
+/// Decodes all of the content, which must have this shape: bytes left over are an error.
 #[inline]
 pub(super) fn decode<C: DeserializeOwned>(body: &[u8], shape: Option<Shape>) -> Result<C, Misread> {
     let watch = Watch::new(Budget::new(body.len()), ShapeDigest::new());
@@ -128,10 +128,10 @@ fn read<C: DeserializeOwned, O: Observer>(body: &[u8], watch: &Watch<O>) -> Resu
     }
 }
 
-/// Why bytes could not be read as a type.
+/// Why bytes could not be decoded as a type.
 #[derive(Debug)]
 pub(crate) struct Misread {
-    /// The kind of content that the type is.
+    /// The kind of content that the type has.
     asked: ContentKind,
     cause: Cause,
 }
@@ -140,14 +140,14 @@ pub(crate) struct Misread {
 enum Cause {
     /// The content is of a kind that this version of the library does not know.
     UnknownKind,
-    /// It has another shape than the type has.
+    /// The content has another shape than the type.
     OtherShape,
     LeftOver {
         bytes: usize,
     },
     TooShort,
     Refused(Refusal),
-    /// In the words of the type's `Deserialize`, or of bincode.
+    /// The message of the type's `Deserialize`, or of bincode.
     Failed(String),
 }
 
@@ -167,7 +167,7 @@ impl Misread {
         })
     }
 
-    /// The kind of content that the type is.
+    /// The kind of content that the type has.
     pub(crate) fn asked_kind(&self) -> ContentKind {
         self.asked
     }
@@ -198,18 +198,18 @@ impl From<Misread> for Source {
     }
 }
 
-/// Keeps the first `max_len` bytes, behind room for the head, and counts the rest, so that the
-/// error can tell the length. Or keeps nothing and compares with what was written before.
+/// Keeps the first `max_len` bytes after room for the head, and counts the rest for the error. Or
+/// keeps nothing, and compares with bytes written earlier.
 struct BoundedWriter<'a> {
     bytes: Vec<u8>,
     len: usize,
     max_len: usize,
-    /// What has to come yet.
+    /// The bytes that must still come.
     expected: Option<&'a [u8]>,
 }
 
 impl<'a> BoundedWriter<'a> {
-    /// As much as most content takes.
+    /// Enough for most content.
     const FIRST_CAPACITY: usize = 512;
 
     fn keeping(max_len: usize) -> Self {

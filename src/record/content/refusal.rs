@@ -1,7 +1,9 @@
-//! Owns what a caller is told whose content cannot be stored: what does it, where, and what to use.
+//! Owns the errors for content that cannot be stored: the cause, its place, and what to use
+//! instead.
 //!
-//! Invariant: no text of this module's holds any of the content. What a type's `Serialize` says is
-//! passed on, and what its `Deserialize` says, which may quote what it was given, is a source.
+//! Invariant: no text from this module contains any of the content. The message of a type's
+//! `Serialize` is included; the message of its `Deserialize`, which may quote the content, is only
+//! a source.
 
 use std::any::type_name;
 use std::fmt::Display;
@@ -18,7 +20,7 @@ use crate::record::adapter::trace::{Event, Path};
 
 const USE_JSON: &str = "keep it as `Json<T>`, or change the type";
 
-/// `Serialize` ended in an error.
+/// `Serialize` failed.
 #[cold]
 pub(super) fn of_encoding<C: Serialize>(
     content: &C,
@@ -36,7 +38,7 @@ pub(super) fn of_encoding<C: Serialize>(
     }
 }
 
-/// The adapter refused it, in either direction.
+/// The adapter refused the content, while encoding or decoding.
 #[cold]
 pub(super) fn told<C>(refusal: &Refusal, place: Option<&Path>) -> Error {
     let advice = match refusal {
@@ -46,20 +48,20 @@ pub(super) fn told<C>(refusal: &Refusal, place: Option<&Path>) -> Error {
     };
     let text = format_args!("{refusal}; {advice}");
     match (refusal, place) {
-        // It names its struct, and the place is that of the field before.
+        // The refusal names its struct; the place would be that of the field before.
         (Refusal::FieldLeftOut { .. }, _) | (_, None) => refused::<C>("", text, None),
         (_, Some(place)) => refused::<C>(place, text, None),
     }
 }
 
-/// `Serialize` and `Deserialize` do not see the same.
+/// `Serialize` and `Deserialize` disagree.
 #[cold]
 pub(super) fn parted<C>(text: &str) -> Error {
     let text = format_args!("{text}; it could come back as another value: {USE_JSON}");
     refused::<C>("", text, None)
 }
 
-/// What was written could not be read.
+/// The encoded content could not be decoded.
 #[cold]
 pub(super) fn unreadable<C>(misread: Misread, asked: &[Event]) -> Error {
     let place = Path::to_end_of(asked);
@@ -73,7 +75,7 @@ pub(super) fn unreadable<C>(misread: Misread, asked: &[Event]) -> Error {
     }
 }
 
-/// It came back as another value.
+/// The content was decoded as another value.
 #[cold]
 pub(super) fn another_value<C>(place: &str) -> Error {
     let text = "it comes back as another value; what `Serialize` writes has to tell all that is kept, \
@@ -81,7 +83,7 @@ pub(super) fn another_value<C>(place: &str) -> Error {
     refused::<C>(place, text, None)
 }
 
-/// It is not even written the same way twice.
+/// `Serialize` writes the content differently each time.
 #[cold]
 pub(super) fn unstable<C>(place: &str) -> Error {
     let text =
@@ -89,7 +91,7 @@ pub(super) fn unstable<C>(place: &str) -> Error {
     refused::<C>(place, text, None)
 }
 
-/// The type, the place in it unless that is empty, and what is wrong there.
+/// The type, the place in it unless that is empty, and the problem there.
 fn refused<C>(place: impl Display, text: impl Display, source: Option<Source>) -> Error {
     let place = match place.to_string() {
         place if place.is_empty() => place,
@@ -98,7 +100,7 @@ fn refused<C>(place: impl Display, text: impl Display, source: Option<Source>) -
     Error::Encode { detail: format!("`{}`{place}: {text}", type_name::<C>()), source }
 }
 
-/// The words of the type's own `Serialize`, or else bincode's error.
+/// The message of the type's own `Serialize`, or else bincode's error.
 fn in_words(error: EncodeError) -> (String, Option<Source>) {
     match error {
         EncodeError::OtherString(text) => (format!(": {text}"), None),

@@ -1,4 +1,4 @@
-//! Owns content as it lies in a record, for migrations and for tools that do not know its type.
+//! Owns content as a record stores it, for migrations and for tools that do not know its type.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use crate::record::adapter::shape::{SHAPE_LEN, Shape};
 use crate::session::attributes::Attributes;
 use crate::session::json::JsonText;
 
-/// Content as it was written, perhaps by an earlier version of the program: handed to the migration
-/// given to [`Builder::content_version`](crate::Builder::content_version).
+/// Content as it was written, perhaps by an earlier version of the program. The migration given to
+/// [`Builder::content_version`](crate::Builder::content_version) receives it.
 ///
 /// # Examples
 ///
@@ -37,13 +37,13 @@ use crate::session::json::JsonText;
 pub struct StoredContent<'a> {
     version: u32,
     kind: Option<ContentKind>,
-    /// Not known of what a test made up.
+    /// `None` for content that a test made up.
     shape: Option<Shape>,
     body: &'a [u8],
 }
 
 impl<'a> StoredContent<'a> {
-    /// Takes what a record holds apart.
+    /// Parses a record's stored content.
     #[inline]
     pub(crate) fn new(version: u32, stored: &'a [u8]) -> Self {
         match stored.split_first_chunk::<HEAD_LEN>() {
@@ -56,19 +56,19 @@ impl<'a> StoredContent<'a> {
         }
     }
 
-    /// Content of a shape that nobody knows.
+    /// Content without a known shape.
     #[cfg(feature = "testing")]
     pub(crate) const fn without_shape(version: u32, body: &'a [u8]) -> Self {
         Self { version, kind: Some(ContentKind::Typed), shape: None, body }
     }
 
-    /// The content version it was written with; 0 if the program named none.
+    /// The content version at writing; 0 if the program set none.
     #[must_use]
     pub const fn version(&self) -> u32 {
         self.version
     }
 
-    /// Whose form it has; `None` for one that this version of the library does not know.
+    /// The kind of the content; `None` for a kind that this version of the library does not know.
     #[must_use]
     pub const fn kind(&self) -> Option<ContentKind> {
         self.kind
@@ -80,7 +80,7 @@ impl<'a> StoredContent<'a> {
         self.body
     }
 
-    /// Decodes it as the type it was written from.
+    /// Decodes the content as the type from which it was written.
     ///
     /// # Errors
     ///
@@ -106,17 +106,17 @@ impl<'a> StoredContent<'a> {
         decode(self.body, self.shape)
     }
 
-    /// The content as a JSON text, if it can be shown without the program's type: that of
+    /// Returns the content as a JSON text, if that is possible without the program's type:
     /// [`Json`](crate::Json) is its text, and [`Attributes`] are an object. `None` for a type of
-    /// the program's.
+    /// the program.
     ///
     /// # Security
     ///
-    /// This is what the program keeps of its users, in clear.
+    /// The text is the program's data about its users, in clear.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentMismatch`] if the content is not what its kind says.
+    /// [`Error::ContentMismatch`] if the content does not match its kind.
     ///
     /// # Examples
     ///

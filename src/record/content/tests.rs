@@ -1,4 +1,4 @@
-//! The encoding is pinned, bounded at both ends, and no content gets past the proof.
+//! The encoding is pinned and bounded in both directions, and all content is verified.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serializer};
 
 use super::*;
 
-/// The bytes of bincode alone.
+/// The bytes of bincode, without the head.
 fn body<C: Serialize>(content: &C) -> Vec<u8> {
     write(content, 1_000).unwrap().body().to_vec()
 }
@@ -62,7 +62,7 @@ fn the_encoding_is_pinned() {
     assert_eq!(decode::<Rich>(&expected, None).unwrap(), rich());
 }
 
-/// bincode is no longer maintained; this is the crate to go to, and it needs no new format.
+/// bincode is no longer maintained; this crate can replace it without a new format.
 #[test]
 fn bincode_next_reads_and_writes_the_same_bytes() {
     let ours = body(&rich());
@@ -74,7 +74,7 @@ fn bincode_next_reads_and_writes_the_same_bytes() {
 
 #[test]
 fn content_at_the_limit_is_taken_and_one_byte_more_is_refused() {
-    // One byte tells the length of the text.
+    // The length of the text takes one byte.
     assert_eq!(encode(&"x".repeat(99), 100).unwrap().len(), HEAD_LEN + 100);
     let error = encode(&"x".repeat(100), 100).unwrap_err();
     assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }));
@@ -104,7 +104,7 @@ fn bytes_left_over_are_an_error() {
     assert!(decode::<()>(&[0], None).is_err());
 }
 
-/// Worked out from docs/internals/format.md: the kind, the shape, and the bytes of bincode.
+/// Derived from docs/internals/format.md: the kind, the shape, and the bytes of bincode.
 #[test]
 fn the_head_is_the_documented_one() {
     let shape = "4fa87360b2747f053a7159a93002ab59";
@@ -150,7 +150,7 @@ fn a_length_that_is_only_claimed_is_refused() {
 #[test]
 fn elements_of_no_bytes_are_allowed_up_to_their_budget() {
     assert!(encode(&vec![(); 65_536], 100).is_ok());
-    // The length takes bytes, too, and each of them allows for one more.
+    // The length prefix takes bytes too, and each of them allows one more element.
     assert!(encode(&vec![(); 65_539], 100).is_ok());
     for max_len in [100, MAX_LEN] {
         let refused = encode(&vec![(); 65_542], max_len).unwrap_err();

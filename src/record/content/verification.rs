@@ -1,9 +1,9 @@
-//! Owns the proof, before anything is written, that content can be read back: it is decoded and
-//! encoded again, and both have to give what they were given.
+//! Owns the verification, before anything is written, that content can be decoded: the content is
+//! decoded and encoded again, and both results must equal their input.
 //!
-//! Invariants: what is accepted has, when it is read, the shape that is returned, and the value
-//! that was given, as far as `Serialize` tells values apart. A list or a map may come back in
-//! another order only if its type is known to have none.
+//! Invariants: accepted content has, whenever it is decoded, the returned shape and the given
+//! value, as far as `Serialize` distinguishes values. A list or a map may be decoded in another
+//! order only if its type is known to have none.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use crate::record::adapter::shape::{Shape, ShapeDigest};
 use crate::record::adapter::trace::{Agreement, Event, Trace, compare};
 use crate::record::adapter::{Budget, Watch};
 
-/// Reads content back that was just written, and gives the shape that every later reading must
+/// Decodes content that was just encoded, and returns the shape that every later decoding must
 /// have.
 pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     content: &C,
@@ -30,7 +30,7 @@ pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     if shape != written.shape {
         agree(content, written)?;
     }
-    // JSON text can be the same for two values: an option that is none, or holds none.
+    // Two values can have the same JSON text: a `None`, and a `Some(None)`.
     if written.has_json || !is_written_the_same(&back, written.body()) {
         same_value(content, &back)?;
     }
@@ -44,8 +44,8 @@ fn is_written_the_same<C: Serialize>(content: &C, bytes: &[u8]) -> bool {
         && writer.expected.is_some_and(<[u8]>::is_empty)
 }
 
-/// What could not be read at all: says where it ended, or where the two directions part before
-/// that.
+/// The error for content that cannot be decoded: where decoding ended, or where `Serialize` and
+/// `Deserialize` disagree before that.
 #[cold]
 fn unreadable<C: Serialize + DeserializeOwned>(
     content: &C,
@@ -54,7 +54,7 @@ fn unreadable<C: Serialize + DeserializeOwned>(
 ) -> Error {
     let asked = trace_of_reading::<C>(written.body());
     let events = trace_of_writing(content);
-    // Where reading has failed, it has asked for less; that is not where the two part.
+    // A failed decoding has requested less than was written; that is no disagreement.
     let reached = events.get(..asked.len()).unwrap_or(&events);
     match compare(reached, &asked) {
         Agreement::Parted(text) => refusal::parted::<C>(&text),
@@ -62,7 +62,7 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     }
 }
 
-/// The shapes differ: finds out whether that means anything.
+/// Decides whether two different shapes matter.
 #[cold]
 fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Result<()> {
     match compare(&trace_of_writing(content), &trace_of_reading::<C>(written.body())) {
@@ -71,7 +71,7 @@ fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Res
     }
 }
 
-/// What `Serialize` does, up to where it fails if it does.
+/// The calls of `Serialize`, up to its failure if it fails.
 #[cold]
 pub(super) fn trace_of_writing<C: Serialize>(content: &C) -> Vec<Event> {
     let watch = Watch::new(Budget::new(MAX_LEN), Trace::default());
@@ -79,7 +79,7 @@ pub(super) fn trace_of_writing<C: Serialize>(content: &C) -> Vec<Event> {
     watch.observer.into_events()
 }
 
-/// What `Deserialize` asks for, up to where it fails if it does.
+/// The requests of `Deserialize`, up to its failure if it fails.
 #[cold]
 fn trace_of_reading<C: DeserializeOwned>(body: &[u8]) -> Vec<Event> {
     let watch = Watch::new(Budget::new(body.len()), Trace::default());
@@ -87,7 +87,7 @@ fn trace_of_reading<C: DeserializeOwned>(body: &[u8]) -> Vec<Event> {
     watch.observer.into_events()
 }
 
-/// The bytes differ, or say too little: compares the values themselves.
+/// Compares the values themselves, because the bytes differ or are ambiguous.
 fn same_value<C: Serialize>(content: &C, back: &C) -> Result<()> {
     let Some(place) = Canonical::difference(content, back) else { return Ok(()) };
     match Canonical::difference(content, content) {

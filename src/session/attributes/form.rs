@@ -1,7 +1,7 @@
-//! Owns the form that attributes have in a record: a map from names to JSON texts.
+//! Serializes attributes: a map from names to JSON texts.
 //!
-//! Invariant: what comes from a record was checked when it was written; what comes from a format
-//! that people write is checked here.
+//! Invariant: a text from a record was checked when it was written. A text from a human-readable
+//! format is checked here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{ATTRIBUTES, AttributeValue, Attributes};
 
 impl Serialize for Attributes {
-    /// As a map from the names to the JSON texts.
+    /// Serializes a map from the names to the JSON texts.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(ATTRIBUTES, &Texts(self))
     }

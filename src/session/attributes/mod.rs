@@ -1,8 +1,8 @@
-//! Content for programs that name no type of their own: values by name.
+//! Content of programs without their own content type: values by name.
 //!
-//! Invariant: every value is valid JSON text that says nothing twice, nested no deeper than
-//! [`Attributes::get`] can read. Values are kept as text: reading a session converts only what is
-//! asked for, and the stored type is not recursive.
+//! Invariant: every value is valid JSON text without duplicate keys, nested no deeper than
+//! [`Attributes::get`] can read. Values are stored as text: reading a session decodes only the
+//! values asked for, and the stored type is not recursive.
 
 mod form;
 #[cfg(test)]
@@ -18,17 +18,17 @@ use serde::de::DeserializeOwned;
 pub use self::value::AttributeValue;
 use crate::error::{Error, Result};
 
-/// The name of the newtype struct that attributes are, for the format of a record.
+/// The name of the newtype struct around attributes, for the record format.
 pub(crate) const ATTRIBUTES: &str = "$sessile::Attributes";
 
 /// JSON-like values by name: the content of a session whose store names no type.
 ///
-/// Each value is anything that serde can turn into JSON: numbers, texts, lists, maps, your own
-/// types. What [`set`](Self::set) takes, [`get`](Self::get) of the same type gives back, floats to
-/// the last bit; what JSON cannot give back is refused by `set`.
+/// A value is anything that serde can turn into JSON: numbers, texts, lists, maps, your own types.
+/// [`get`](Self::get) of the same type returns the value given to [`set`](Self::set), floats to the
+/// last bit. `set` refuses a value that JSON cannot return.
 ///
-/// Two things no check can see: a type whose `Deserialize` does not undo its `Serialize`, and an
-/// `untagged` enum of which two variants look the same in JSON. [`Json`](crate::Json) and typed
+/// Two faults escape this check: a type whose `Deserialize` does not undo its `Serialize`, and an
+/// `untagged` enum with two variants that look the same in JSON. [`Json`](crate::Json) and typed
 /// content are checked against the type itself.
 ///
 /// # Examples
@@ -56,13 +56,13 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// No attributes.
+    /// Makes an empty set of attributes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value under a name; `None` if there is none.
+    /// Returns the value under a name; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -72,21 +72,21 @@ impl Attributes {
         value.read().map(Some).map_err(|detail| Error::attribute(name, detail))
     }
 
-    /// Stores a value under a name, in place of what was there.
+    /// Stores a value under a name, and replaces an earlier value.
     ///
     /// # Errors
     ///
-    /// [`Error::Attribute`] if JSON cannot give the value back. That is so for:
+    /// [`Error::Attribute`] if JSON cannot return the value:
     ///
     /// - a float that is not finite;
     /// - a `Some` that holds nothing (`Some(None)`, `Some(())`);
     /// - an integer of more than 64 bits;
     /// - the same key twice in one map;
-    /// - a key that is no text, number, boolean or unit variant;
-    /// - number keys together with text keys that look like numbers;
+    /// - a key other than a text, number, boolean or unit variant;
+    /// - number or boolean keys together with text keys that look like them;
     /// - more than 127 levels.
     ///
-    /// What was there stays.
+    /// The earlier value stays.
     pub fn set(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<()> {
         let name = name.into();
         match AttributeValue::written(&value) {
@@ -96,11 +96,11 @@ impl Attributes {
         Ok(())
     }
 
-    /// Stores a value that is JSON text already, in place of what was there.
+    /// Stores a value that is already JSON text, and replaces an earlier value.
     ///
     /// # Errors
     ///
-    /// As for [`AttributeValue::from_json`]. What was there stays.
+    /// As for [`AttributeValue::from_json`]. The earlier value stays.
     ///
     /// # Examples
     ///
@@ -120,23 +120,23 @@ impl Attributes {
         Ok(())
     }
 
-    /// Removes a name; `false` if it was not there.
+    /// Removes a name and its value; `false` if there was none.
     pub fn remove(&mut self, name: &str) -> bool {
         self.values.remove(name).is_some()
     }
 
-    /// Removes the value under a name and returns it.
+    /// Removes the value under a name and returns it; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// [`Error::Attribute`] if the value is not a `T`; it stays.
+    /// [`Error::Attribute`] if the value is not a `T`; the value stays.
     pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
         let value = self.get(name)?;
         self.values.remove(name);
         Ok(value)
     }
 
-    /// Removes everything.
+    /// Removes all attributes.
     pub fn clear(&mut self) {
         self.values.clear();
     }
@@ -147,35 +147,35 @@ impl Attributes {
         self.values.contains_key(name)
     }
 
-    /// The value under a name, to copy or to look at; `None` if there is none.
+    /// Returns the value under a name, to copy or inspect it; `None` if there is none.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&AttributeValue> {
         self.values.get(name)
     }
 
-    /// Every name, in order.
+    /// Iterates over the names, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
 
-    /// Every name with its value as JSON text, in the order of the names.
+    /// Iterates over the names with their values as JSON text, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_json()))
     }
 
-    /// How many attributes there are.
+    /// Returns the number of attributes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// All of them as one JSON object.
+    /// Returns the attributes as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let members: Vec<String> = self
             .iter()
@@ -185,7 +185,7 @@ impl Attributes {
     }
 }
 
-/// Attributes one by one, in the order of their names.
+/// Iterates over the attributes in the order of their names.
 impl IntoIterator for Attributes {
     type Item = (String, AttributeValue);
     type IntoIter = btree_map::IntoIter<String, AttributeValue>;
@@ -204,7 +204,7 @@ impl<'a> IntoIterator for &'a Attributes {
     }
 }
 
-/// Of one name the last value stays.
+/// If a name occurs twice, the last value stays.
 impl<N: Into<String>> Extend<(N, AttributeValue)> for Attributes {
     fn extend<I: IntoIterator<Item = (N, AttributeValue)>>(&mut self, attributes: I) {
         self.values.extend(attributes.into_iter().map(|(name, value)| (name.into(), value)));
@@ -220,7 +220,7 @@ impl<N: Into<String>> FromIterator<(N, AttributeValue)> for Attributes {
 }
 
 impl fmt::Debug for Attributes {
-    /// Shows the names alone: values may be secrets.
+    /// Shows only the names: values may be secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Attributes")?;
         formatter.debug_set().entries(self.values.keys()).finish()

@@ -1,4 +1,4 @@
-//! Values by name: what is taken comes back, and what could not is refused.
+//! Values by name: an accepted value reads back equal, and others are refused.
 
 use super::*;
 

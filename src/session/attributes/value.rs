@@ -1,8 +1,8 @@
-//! Owns one value by name: how it becomes JSON text, and a value again.
+//! Owns one attribute value: its encoding as JSON text, and its decoding.
 //!
 //! Invariant: the text is JSON that serde_json reads. A type that buffers its data (`untagged`,
 //! `tag`, `flatten`) sees the keys of its maps before it knows their types. So the text records
-//! whether they were numbers.
+//! whether they were numbers or booleans.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::session::json::{reading, strict};
 
-/// The value of an attribute: a JSON text that can be read back.
+/// The value of an attribute: a JSON text that was checked to be readable.
 ///
-/// It is what [`Attributes`](crate::Attributes) are made of and what they can be collected from.
+/// [`Attributes`](crate::Attributes) consist of such values, and can be collected from them.
 ///
 /// # Examples
 ///
@@ -29,19 +29,19 @@ use crate::session::json::{reading, strict};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct AttributeValue {
-    /// With [`TYPED_KEYS`] in front, if that is so.
+    /// Begins with [`TYPED_KEYS`] if the value has typed keys.
     text: String,
 }
 
-/// In front of a text in which every key that looks like a number or a boolean was written as one.
-/// JSON allows a space there and gives it no meaning.
+/// The first character of a text in which every key that looks like a number or a boolean was
+/// written as one. JSON allows a space there and gives it no meaning.
 const TYPED_KEYS: char = ' ';
 
-/// How a value is called in the error of one that has no name yet.
+/// The name in errors of a value that has no name yet.
 const NAMELESS: &str = "value";
 
 impl AttributeValue {
-    /// A value of any type that JSON can give back.
+    /// Makes a value from any type that JSON can return.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl AttributeValue {
         Self::written(&value).map_err(|detail| Error::attribute(NAMELESS, detail))
     }
 
-    /// A value from its JSON text. White space around it is not kept.
+    /// Makes a value from its JSON text, without white space around it.
     ///
     /// # Errors
     ///
@@ -60,22 +60,22 @@ impl AttributeValue {
         Self::checked(text).map_err(|detail| Error::attribute(NAMELESS, detail))
     }
 
-    /// The value as a `T`.
+    /// Decodes the value as a `T`.
     ///
     /// # Errors
     ///
-    /// [`Error::Attribute`] if it is not a `T`.
+    /// [`Error::Attribute`] if the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self) -> Result<T> {
         self.read().map_err(|detail| Error::attribute(NAMELESS, detail))
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_json(&self) -> &str {
         self.text.trim_start()
     }
 
-    /// The text of a value, or why there is none.
+    /// Encodes a value, or returns the reason for a refusal.
     pub(super) fn written<T: Serialize + ?Sized>(value: &T) -> Result<Self, String> {
         let notes = strict::Notes::for_any_type();
         let mut text = strict::to_text(value, &notes).map_err(|error| error.to_string())?;
@@ -104,12 +104,12 @@ impl AttributeValue {
         read.map_err(|error| error.to_string())
     }
 
-    /// A text from a record, which another value was read back from once.
+    /// Takes a text from a record, which was checked before it was written.
     pub(super) fn stored(text: String) -> Self {
         Self { text }
     }
 
-    /// A text that somebody may have made up.
+    /// Checks a text from an unknown source.
     pub(super) fn from_stored(text: String) -> Result<Self, String> {
         reading::check(&text).map_err(|error| error.to_string())?;
         Ok(Self { text })
@@ -121,7 +121,7 @@ impl AttributeValue {
 }
 
 impl fmt::Debug for AttributeValue {
-    /// Shows how long it is: it may be a secret.
+    /// Shows only the length: the value may be a secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("AttributeValue")

@@ -1,4 +1,4 @@
-//! Owns the keys of maps that are no texts. JSON writes them as texts all the same.
+//! Owns map keys that are not texts. JSON writes them as texts all the same.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use serde::ser::{Error, Impossible, Serializer};
 
 use super::strict::Notes;
 
-/// What a key of a map stands for where it is not taken for a text.
+/// The number or boolean that the text of a map key may stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum TypedKey {
     Bool(bool),
@@ -17,7 +17,7 @@ pub(super) enum TypedKey {
 }
 
 impl TypedKey {
-    /// What this text could be besides a text.
+    /// Parses the text of a key; `None` if it can only be a text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text.as_bytes().first()? {
             b't' | b'f' => text.parse().ok().map(Self::Bool),
@@ -30,7 +30,7 @@ impl TypedKey {
     }
 }
 
-/// Notes what kind of key a value is, and writes nothing.
+/// Notes the kind of a key, and writes nothing.
 pub(super) struct KeyProbe<'a>(pub(super) &'a Notes);
 
 impl KeyProbe<'_> {
@@ -48,7 +48,7 @@ macro_rules! typed {
     )*};
 }
 
-/// What JSON cannot have for a key is left to serde_json to refuse.
+/// The error for a key that JSON cannot have.
 fn refused<T>() -> serde_json::Result<T> {
     Err(Error::custom("a key of a map has to be a text, a number or a boolean"))
 }

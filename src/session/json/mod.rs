@@ -1,7 +1,7 @@
-//! Owns content of any serde type that is kept as a JSON text.
+//! Owns content of any serde type that is stored as a JSON text.
 //!
-//! Invariant: for a format that is read by people a `Json<T>` is its `T`; for any other it is a
-//! text, under a name that tells a tool so.
+//! Invariant: a human-readable format serializes a `Json<T>` as its `T`. Any other format
+//! serializes a text, under a name that tells tools so.
 
 mod key;
 pub(in crate::session) mod node;
@@ -16,27 +16,25 @@ use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-/// The name of the newtype struct that a JSON text is in a format that nobody reads.
+/// The name of the newtype struct around the JSON text, in formats that are not human-readable.
 pub(crate) const JSON: &str = "$sessile::Json";
 
-/// Content of any serde type, kept as a JSON text: `SessionStore<Json<Cart>>`.
+/// Content of any serde type, stored as a JSON text: `SessionStore<Json<Cart>>`.
 ///
-/// Choose it where the type grows with the program, or is one that only a self-describing format
-/// can hold: `untagged`, `tag` and `flatten`, `skip_serializing_if`, a [`serde_json::Value`].
-/// Fields may come, with `#[serde(default)]`, and go, without a
-/// [`content_version`](crate::Builder::content_version), and a tool that does not know the type can
-/// show it. It dereferences to the value.
+/// Choose it for a type that grows with the program, or that only a self-describing format can
+/// hold: `untagged`, `tag` and `flatten`, `skip_serializing_if`, a [`serde_json::Value`]. Fields
+/// may be added, with `#[serde(default)]`, and removed without a
+/// [`content_version`](crate::Builder::content_version). A tool that does not know the type can
+/// show the content. `Json<T>` dereferences to the value.
 ///
-/// The text has every name in it, and saving takes about twice as long as typed content does, not
-/// counting the disk. The module [`guide::content`](crate::guide::content) says more.
-///
+/// The text contains every field name, and saving takes about twice as long as with typed content,
+/// not counting the disk. See [`guide::content`](crate::guide::content).
 /// # Errors
 ///
-/// A value that JSON would not give back is refused when it is stored, with
-/// [`Error::Encode`](crate::Error::Encode). It has a float that is not finite, or a `Some` that
-/// holds nothing (`Some(None)`, `Some(())`). Or it has the same key twice, more than 127 levels, or
-/// a buffered map with keys that are no text. A value that is stored comes back equal; floats do to
-/// the last bit.
+/// [`Error::Encode`](crate::Error::Encode) when a value is stored that JSON cannot return: a float
+/// that is not finite, a `Some` that holds nothing (`Some(None)`, `Some(())`), the same key twice,
+/// more than 127 levels, or a buffered map with keys that are not texts. A stored value reads back
+/// equal; floats do to the last bit.
 ///
 /// # Examples
 ///
@@ -62,7 +60,7 @@ pub(crate) const JSON: &str = "$sessile::Json";
 pub struct Json<T>(pub T);
 
 impl<T> Json<T> {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Examples
     ///
@@ -96,7 +94,7 @@ impl<T> From<T> for Json<T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for Json<T> {
-    /// Shows the value as its own `Debug` does.
+    /// Writes the value as its own `Debug` does.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
@@ -111,7 +109,7 @@ impl<T: Serialize> Serialize for Json<T> {
     }
 }
 
-/// The value as a text; or itself, for whoever looks behind the text.
+/// Serializes the value as a text, or as itself in a human-readable format inside the newtype.
 struct AsText<'a, T>(&'a T);
 
 impl<T: Serialize> Serialize for AsText<'_, T> {
@@ -151,7 +149,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for TextVisitor<T> {
     }
 }
 
-/// The text of a `Json<T>`, whatever its `T`.
+/// The text of a `Json<T>`, without decoding its `T`.
 pub(crate) struct JsonText(String);
 
 impl JsonText {

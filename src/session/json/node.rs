@@ -1,8 +1,8 @@
-//! Owns a JSON text that was read into memory, and how a type is read from it.
+//! Owns a JSON value in memory, and decodes types from it.
 //!
-//! It does what serde_json does from a text, and two things that serde_json does not: a key of a
-//! map is a number or a boolean for a type that asks what it is, if it was written as one; and its
-//! errors hold no value of the text.
+//! It decodes as serde_json does, with two differences. A map key that was written as a number or a
+//! boolean is one for a type that asks for any value. serde's standard errors hold no value of the
+//! text; an error that a type's own `Deserialize` makes is passed on.
 
 mod error;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Une
 use self::error::NodeError;
 use self::values::Reading;
 
-/// A JSON value. Its depth is bounded by the parser that it comes from.
+/// A JSON value. The parser that makes it bounds its depth.
 pub(super) enum Node {
     Null,
     Bool(bool),

@@ -1,8 +1,8 @@
-//! Owns how a value is read from a JSON text.
+//! Decodes values from a JSON text.
 //!
-//! Invariant: the text of an error holds no value of the JSON text. serde_json's own do ("invalid
-//! type: string \"4111 1111\""), so where one occurs the text is read again, by a reader that tells
-//! less.
+//! Invariant: no standard error holds a value of the JSON text. serde_json's own errors do
+//! ("invalid type: string \"4111 1111\""), so after one the text is decoded again with errors that
+//! hide values. An error that a type's own `Deserialize` makes is passed on.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::error::Category;
 
 use super::node::{Node, TypedKeys};
 
-/// Why a text could not be read, with no value of it.
+/// The reason why a text could not be decoded, without its values.
 #[derive(Debug)]
 pub(in crate::session) struct Unreadable(String);
 
@@ -27,13 +27,13 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// Reads a value.
+/// Decodes a value.
 #[inline]
 pub(in crate::session) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     serde_json::from_str(text).map_err(|error| told::<T>(text, &error))
 }
 
-/// Reads a value of which every key that looks like a number or a boolean was written as one.
+/// Decodes a value whose keys were written as numbers or booleans wherever they look so.
 pub(in crate::session) fn from_text_with_typed_keys<T: DeserializeOwned>(
     text: &str,
 ) -> Result<T, Unreadable> {
@@ -59,16 +59,16 @@ fn told<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Unreadabl
     }
 }
 
-/// Whether a text is JSON, no deeper than it can be read, and says nothing twice.
+/// Checks that a text is JSON, not too deep to decode, and without duplicate keys in a map.
 pub(in crate::session) fn check(text: &str) -> Result<(), Unreadable> {
     serde_json::from_str::<Sound>(text).map(drop).map_err(|error| match error.classify() {
-        // The one such error that `Sound` has.
+        // `Sound` makes no other error of this kind.
         Category::Data => Unreadable("a key occurs twice in the same map".into()),
         _ => told::<IgnoredAny>(text, &error),
     })
 }
 
-/// Any value without the same key twice in one map.
+/// Any JSON value without duplicate keys in a map.
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {

@@ -1,10 +1,10 @@
-//! Owns how a value becomes a JSON text that it can be read back from.
+//! Encodes a value as a JSON text from which it can be decoded again.
 //!
-//! JSON has one `null` for a `None`, a unit and a float that is not finite. It has no levels of
-//! options. serde_json writes all of these and says nothing. Invariant: what is written here has no
+//! JSON has one `null` for a `None`, a unit and a float that is not finite, and it cannot nest
+//! options. serde_json writes all of these without an error. Invariant: a text written here has no
 //! float that is not finite, no `Some` that holds a `null`, and at most 127 levels.
 //!
-//! It cannot know what the type's `Deserialize` does with the text.
+//! This file cannot know how the type's `Deserialize` reads the text.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -16,10 +16,10 @@ use serde::ser::{
 
 use super::key::{KeyProbe, TypedKey};
 
-/// The levels of lists and maps that serde_json reads.
+/// The most nested lists and maps that serde_json reads.
 const MAX_LEVELS: u8 = 127;
 
-/// The value as a JSON text.
+/// Encodes a value as a JSON text.
 pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
     value: &T,
     notes: &Notes,
@@ -31,28 +31,28 @@ pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
     String::from_utf8(bytes).map_err(serde_json::Error::custom)
 }
 
-/// What was noticed while a value was written.
+/// Observations made while a value is encoded.
 #[derive(Default)]
 pub(in crate::session) struct Notes {
-    /// Whether integers of more than 64 bits are refused: a type that buffers its data cannot read
-    /// one back, and nobody can see here whether the type does.
+    /// Whether integers of more than 64 bits are refused. A type that buffers its data cannot read
+    /// one back, and the encoder cannot see whether the type does.
     refuses_wide: bool,
     typed_keys: Cell<bool>,
     texts_like_typed_keys: Cell<bool>,
 }
 
 impl Notes {
-    /// For a value whose type is not known when it is read.
+    /// For a value whose type is unknown when it is decoded.
     pub(in crate::session) fn for_any_type() -> Self {
         Self { refuses_wide: true, ..Self::default() }
     }
 
-    /// Whether there was a key that is a number or a boolean.
+    /// Whether a key was a number or a boolean.
     pub(in crate::session) fn has_typed_keys(&self) -> bool {
         self.typed_keys.get()
     }
 
-    /// Whether there was a key that is a text and could be taken for a number or a boolean.
+    /// Whether a key was a text that looks like a number or a boolean.
     pub(in crate::session) fn has_texts_like_typed_keys(&self) -> bool {
         self.texts_like_typed_keys.get()
     }
@@ -77,12 +77,12 @@ impl Notes {
     }
 }
 
-/// Where a value stands.
+/// The position of a value in the text.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     notes: &'a Notes,
     levels_left: u8,
-    /// Whether the value is all that a `Some` holds.
+    /// Whether the value is the whole content of a `Some`.
     in_some: bool,
 }
 
@@ -94,7 +94,7 @@ impl Place<'_> {
         }
     }
 
-    /// A `null` is about to be written.
+    /// Called before a `null` is written; refuses it inside a `Some`.
     fn null<E: Error>(self) -> Result<(), E> {
         match self.in_some {
             true => Err(E::custom(
@@ -106,7 +106,7 @@ impl Place<'_> {
     }
 }
 
-/// Any one of serde's parts, together with its place.
+/// A serde serializer or value, with its position.
 struct Strict<'a, T> {
     inner: T,
     place: Place<'a>,
@@ -171,7 +171,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         if !v.is_finite() {
             return Err(not_finite());
         }
-        // A type that buffers its data reads it as an `f64` first, which rounds once more.
+        // A type that buffers its data reads the number as an `f64` first, which rounds once more.
         let as_read = v.to_string().parse::<f64>().map(|read| (read as f32).to_bits());
         match as_read == Ok(v.to_bits()) {
             true => self.inner.serialize_f32(v),

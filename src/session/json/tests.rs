@@ -1,4 +1,4 @@
-//! What a `Json<T>` is to formats that nobody reads; the rest is tested through a store.
+//! `Json<T>` in formats that are not human-readable. Other tests go through a store.
 
 use super::*;
 

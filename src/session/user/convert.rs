@@ -1,6 +1,6 @@
-//! User ids from what programs have: wider numbers, shared texts, UUIDs; and to and from serde.
+//! Converts wider numbers, shared texts and UUIDs to user ids, and user ids to and from serde.
 //!
-//! Invariant: a number has one form as bytes, and so one key, whatever type it came from.
+//! Invariant: a number has one form as bytes, and so one key, whatever its type.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use super::{Repr, UserId};
 
 const TAG_UNSIGNED: u8 = 1;
 const TAG_NEGATIVE: u8 = 2;
-/// 3 is a text.
+/// Tag 3 is a text.
 const TAG_WIDE: u8 = 4;
 const TAG_WIDE_NEGATIVE: u8 = 5;
 
@@ -40,7 +40,7 @@ fn tagged(tag: u8, bits: &[u8]) -> Vec<u8> {
     [&[tag], bits].concat()
 }
 
-/// The number, if the bytes are the one form that it has.
+/// Decodes a number, if the bytes are its only valid form.
 pub(super) fn number_from_bytes(tag: u8, bits: &[u8]) -> Option<Repr> {
     let number = match tag {
         TAG_UNSIGNED => u64::from_be_bytes(bits.try_into().ok()?).into(),
@@ -92,7 +92,7 @@ macro_rules! from_texts {
 
 from_texts!(Cow<'_, str>, Arc<str>, &Arc<str>, Box<str>, &Box<str>, std::rc::Rc<str>);
 
-/// A text: `"7".parse()` is the user "7", and not the number 7.
+/// Parses a text: `"7".parse()` is the user "7", not the number 7.
 impl FromStr for UserId {
     type Err = Infallible;
 
@@ -101,7 +101,7 @@ impl FromStr for UserId {
     }
 }
 
-/// As its text, in lower case and with hyphens.
+/// Converts a UUID to its text, in lower case and with hyphens.
 #[cfg(feature = "uuid")]
 impl From<uuid::Uuid> for UserId {
     fn from(uuid: uuid::Uuid) -> Self {
@@ -109,7 +109,7 @@ impl From<uuid::Uuid> for UserId {
     }
 }
 
-/// A number, or a text.
+/// Serializes a number or a text.
 impl Serialize for UserId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
@@ -124,7 +124,7 @@ impl Serialize for UserId {
     }
 }
 
-/// From a number or a text, as a self-describing format has them.
+/// Deserializes a number or a text, as self-describing formats have them.
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NumberOrText;
@@ -185,7 +185,7 @@ mod tests {
             let key = user.to_key().unwrap();
             assert_eq!(UserId::from_key(key.as_bytes()), Some(user.clone()), "{user}");
         }
-        // Other forms of a number that has one already.
+        // Invalid further forms of a number.
         assert_eq!(UserId::from_key(&tagged(TAG_WIDE, &7_u128.to_be_bytes())), None);
         assert_eq!(UserId::from_key(&tagged(TAG_WIDE_NEGATIVE, &(-7_i128).to_be_bytes())), None);
         assert_eq!(UserId::from_key(&tagged(TAG_NEGATIVE, &7_i64.to_be_bytes())), None);

@@ -1,7 +1,7 @@
 //! The timeouts by which a sweep may delete: the store's own, or longer ones on record.
 //!
-//! Invariant: what is live under the timeouts on record is not swept for shorter ones before those
-//! are adopted. It knows no engine; the store's core does what is decided here.
+//! Invariant: a session that is live under the timeouts on record is not swept for shorter ones
+//! before those are adopted. This file knows no engine; the store's core carries out its decisions.
 
 use std::time::Duration;
 
@@ -10,43 +10,43 @@ use parking_lot::Mutex;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// Shorter timeouts than those on record, until they are adopted; empty from then on.
+/// Shorter timeouts than those on record, until they are adopted; `None` from then on.
 #[derive(Debug, Default)]
 pub(crate) struct Adoption(Mutex<Option<Pending>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     on_record: Timeouts,
-    /// Under these a session is expired only if it is under both.
+    /// The longer of each timeout. A session expired under these is expired under both pairs.
     lenient: Timeouts,
     due: Timestamp,
-    /// Whether the background thread has come by, which it does after one sweep interval.
+    /// Whether the background thread has begun a sweep, which it does after one sweep interval.
     thread_came: bool,
-    /// How many steps of a sweep went by the lenient timeouts, and so may have moved index entries
-    /// past the store's own deadlines.
+    /// The number of sweep steps that went by the lenient timeouts. Each may have moved index
+    /// entries past the store's own deadlines.
     lenient_steps: u64,
 }
 
-/// Whose sweep it is.
+/// The caller of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sweeper {
     Caller,
     Thread,
 }
 
-/// What a sweep is to go by.
+/// The timeouts by which a sweep deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sweeping {
     /// The store's own timeouts.
     Own,
-    /// These, and the index has to be made right afterwards.
+    /// These timeouts. The index must be rebuilt afterwards.
     Lenient(Timeouts),
-    /// The store's own, once they are adopted.
+    /// The store's own timeouts, after their adoption.
     AfterAdoption,
 }
 
 impl Adoption {
-    /// The timeouts `own` wait for one `interval` before they replace those on record.
+    /// The store's `own` timeouts wait for one `interval` before they replace those on record.
     pub(crate) fn pending(
         own: &Timeouts,
         on_record: Timeouts,
@@ -68,13 +68,13 @@ impl Adoption {
         self.0.lock().map(|pending| pending.on_record)
     }
 
-    /// The timeouts by which every deletion goes now.
+    /// The timeouts by which every deletion must go now, while shorter ones wait.
     pub(crate) fn lenient(&self) -> Option<Timeouts> {
         self.0.lock().map(|pending| pending.lenient)
     }
 
-    /// The timeouts of a sweep that begins now. The thread's first one comes after one interval,
-    /// which is when its successor, and nobody before it, may adopt.
+    /// Decides the timeouts of a sweep that begins now. The thread's first sweep comes after one
+    /// interval, so its second sweep may adopt.
     pub(crate) fn decide(&self, now: Timestamp, sweeper: Sweeper) -> Sweeping {
         let mut state = self.0.lock();
         let Some(pending) = state.as_mut() else { return Sweeping::Own };
@@ -88,13 +88,13 @@ impl Adoption {
         }
     }
 
-    /// Whether the store has been open for a whole interval, and nobody has adopted them.
+    /// Whether the store has been open for a whole interval without an adoption.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.0.lock().is_some_and(|pending| now >= pending.due)
     }
 
-    /// A step that began by lenient timeouts has ended. Whether they were given up meanwhile: then
-    /// nobody else makes right what the step has moved.
+    /// Records the end of a step that began with lenient timeouts. Returns whether the store's own
+    /// were adopted meanwhile: the caller must then rebuild the index, since nobody else does.
     #[must_use]
     pub(crate) fn ends_lenient_step(&self) -> bool {
         match self.0.lock().as_mut() {
@@ -106,13 +106,14 @@ impl Adoption {
         }
     }
 
-    /// How many such steps have ended; `None` once the store's own timeouts are adopted.
+    /// The number of lenient steps that have ended; `None` once the store's own timeouts are
+    /// adopted.
     pub(crate) fn lenient_steps(&self) -> Option<u64> {
         self.0.lock().map(|pending| pending.lenient_steps)
     }
 
-    /// From now on every sweep goes by the store's own timeouts. Answers
-    /// [`lenient_steps`](Self::lenient_steps) for the last time.
+    /// Makes every later sweep go by the store's own timeouts. Returns the last value of
+    /// [`lenient_steps`](Self::lenient_steps).
     pub(crate) fn done(&self) -> Option<u64> {
         self.0.lock().take().map(|pending| pending.lenient_steps)
     }

@@ -1,23 +1,23 @@
-//! The background tasks that fail at present, and their errors.
+//! The background tasks that currently fail, with their errors.
 
 use crate::error::Error;
 
-/// What the background threads do.
+/// The tasks of the background threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Flush,
     Sweep,
-    /// What an engine has itself woken for.
+    /// Background work that the engine asked for through its waker.
     Work,
 }
 
-/// The last failure of each task that has not gone well since, the latest at the end.
+/// The last error of each failing task, the latest error at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Failing(Vec<(Task, Error)>);
 
 impl Failing {
-    /// Notes that a task failed or succeeded. The error before is handed out and dropped without a
-    /// lock held: dropping an engine's error may run any code.
+    /// Records that a task failed or succeeded, and returns its previous error. The caller drops
+    /// that error without a lock held, because dropping an engine's error may run any code.
     pub(crate) fn note(&mut self, task: Task, failure: Option<Error>) -> Option<Error> {
         let place = self.0.iter().position(|(failed, _)| *failed == task);
         let before = place.map(|place| self.0.remove(place).1);

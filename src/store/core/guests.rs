@@ -1,21 +1,21 @@
-//! What was opened for a store, and has to go before it: the door of `admin/`, for one.
+//! Objects that were opened for a store and must be dropped before it, such as the admin socket.
 //!
-//! It knows none of them: each closes itself when it is dropped.
+//! This file knows none of their types: each closes itself when it is dropped.
 
 use parking_lot::Mutex;
 
-#[cfg(all(feature = "admin", unix))]
+#[cfg(feature = "admin")]
 use crate::error::{Error, Result};
-#[cfg(all(feature = "admin", unix))]
+#[cfg(feature = "admin")]
 use crate::store::core::StoreCore;
 
-/// Each by the name of the call that opened it.
+/// The objects, each with the name of the method that opened it.
 #[derive(Default)]
 pub(crate) struct Guests(Mutex<Vec<(&'static str, Box<dyn Send>)>>);
 
 impl Guests {
-    /// Opens something that is there once, and keeps it until the store goes.
-    #[cfg(all(feature = "admin", unix))]
+    /// Opens an object that may exist once only, and keeps it until the store closes.
+    #[cfg(feature = "admin")]
     pub(crate) fn keep(
         &self,
         core: &StoreCore,
@@ -23,27 +23,28 @@ impl Guests {
         open: impl FnOnce() -> Result<Box<dyn Send>>,
     ) -> Result<()> {
         let mut guests = self.0.lock();
-        // Whoever closes the store has closed them by now, or will do so once this is done.
+        // Checked under the lock: a closing store either has closed its guests by now, or closes
+        // this one later.
         core.ensure_open()?;
         if guests.iter().any(|(there, _)| *there == name) {
-            return Err(Error::setting(name, "was called before: it is open already"));
+            return Err(Error::setting(name, "has been called already, and is open"));
         }
         guests.push((name, open()?));
         Ok(())
     }
 
-    /// Closes them all.
+    /// Closes all objects.
     pub(crate) fn close(&self) {
         let guests = std::mem::take(&mut *self.0.lock());
         drop(guests);
     }
 
-    /// Closes them all, where nobody else can have the lock.
+    /// Closes all objects, without the lock: no other handle exists.
     pub(crate) fn close_alone(&mut self) {
         drop(std::mem::take(self.0.get_mut()));
     }
 
-    /// In a forked process: what they are is the other process's.
+    /// In a forked process: the objects belong to the other process, so they are not dropped.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(std::mem::take(self.0.get_mut()));
     }

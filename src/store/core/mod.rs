@@ -1,7 +1,7 @@
-//! What every handle of a store shares, whatever its content type: the engine, the clock, the
-//! limits, and the few steps that most methods begin with.
+//! The state that all handles of a store share, whatever their content type: the engine, the clock,
+//! the limits, and the steps that most methods begin with.
 //!
-//! The maintenance threads hold this and nothing above it, so that no reference cycle can form.
+//! The maintenance threads hold this core and nothing above it, so no reference cycle can form.
 
 pub(crate) mod adoption;
 pub(crate) mod failing;
@@ -35,31 +35,51 @@ use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 use crate::trace::span;
 
-/// How many sessions one step of a sweep looks at. A writer waits for one step at most, so larger
-/// steps would make writers wait. Each step pays for one sync, so smaller ones would make sweeps
-/// slow.
+/// The most sessions that one step of a sweep examines. A writer waits for one step at most, so
+/// larger steps delay writers. Each step costs one sync, so smaller steps make sweeps slow.
 pub(crate) const SWEEP_STEP: usize = 1_000;
 
-/// How long a sweep pauses after a step while others write. An engine's tables take over what a
-/// step removed, and writes take longer meanwhile. So a slower sweep delays fewer writes.
+/// The pause of a sweep after a step while others write. The engine moves the deletions of a step
+/// into its tables later, which slows writes. So a slower sweep delays fewer writes.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
-/// The names under which an engine keeps what concerns the whole store; see
-/// docs/internals/format.md.
+/// The names of an engine's metadata about the whole store; see docs/internals/format.md.
 pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
     pub(crate) const TIMEOUTS: &str = "timeouts";
     pub(crate) const CREATED_AT: &str = "created_at";
 
-    /// The current one of the names that a store keeps under [`CONTENT_NAME`], if it has any.
+    /// Separates two content names, so no name may contain it.
+    pub(crate) const SEPARATOR: char = '\0';
+
+    /// The most bytes of a content name.
+    const MAX_NAME_LEN: usize = 255;
+
+    /// The rule for content names that a text breaks.
+    pub(crate) fn rule_broken_by(name: &str) -> Option<&'static str> {
+        match name {
+            "" => Some("must have 1 to 255 bytes"),
+            name if name.len() > MAX_NAME_LEN => Some("must have 1 to 255 bytes"),
+            name if name.contains(SEPARATOR) => Some("must not contain NUL"),
+            _ => None,
+        }
+    }
+
+    /// The current one of the content names that a store keeps under [`CONTENT_NAME`], if it has
+    /// any.
     pub(crate) fn current_name(kept: &[u8]) -> Option<String> {
         let name = kept.split(|byte| *byte == 0).next().filter(|name| !name.is_empty())?;
         Some(String::from_utf8_lossy(name).into_owned())
     }
 }
 
-/// The most ids drawn for one session. Two sound draws in a row are practically never both taken. A
-/// generator that repeats itself must not hang the caller.
+/// The most ids drawn for one session. With a sound generator, two taken ids in a row are
+/// practically impossible. The limit keeps a generator that repeats itself from hanging the caller.
 pub(crate) const MAX_DRAWS: u32 = 4;
+
+/// Why the outcome of a creation is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} times in a row the server did not say whether it stored the session")]
+struct Unanswered(u32);
 
 pub(crate) fn repeated_draws() -> Error {
     let text = format!("{MAX_DRAWS} ids in a row were taken already: it repeats itself");
@@ -73,7 +93,7 @@ pub(crate) struct StoreCore {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn RandomSource>,
     pub(crate) timeouts: Timeouts,
-    /// Holds this store's timeouts against another store's on the same engine, until it is closed.
+    /// Keeps stores with other timeouts off the engine, until this store is closed.
     pub(crate) attachment: Mutex<Option<Attachment>>,
     pub(crate) adoption: Adoption,
     pub(crate) max_content_len: usize,
@@ -82,14 +102,14 @@ pub(crate) struct StoreCore {
     pub(crate) user_limit: Option<(u64, UserLimit)>,
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
-    /// Where the store's file is, if it was opened by its path.
-    #[cfg_attr(not(all(feature = "admin", unix)), allow(dead_code, reason = "the door needs it"))]
+    /// The path of the store's file, if it was opened by its path.
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "the door needs it"))]
     pub(crate) file: Option<PathBuf>,
-    /// `None` where nobody is told anything.
+    /// `None` if nobody observes the store.
     pub(crate) events: Option<Box<Events>>,
 }
 
-/// What [`Stats`](crate::Stats) reports besides the engine's own numbers.
+/// The counters that [`Stats`](crate::Stats) adds to the engine's own.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) swept: AtomicU64,
@@ -97,12 +117,12 @@ pub(crate) struct Counters {
     pub(crate) maintenance_failures: AtomicU64,
     pub(crate) failing: Mutex<Failing>,
     pub(crate) missed_promises: AtomicU64,
-    /// The engine's numbers when observers were last told of what they say.
+    /// The engine's statistics that observers have been told of.
     pub(crate) engine_seen: Mutex<EngineStats>,
 }
 
 impl StoreCore {
-    /// An error on a closed store and in a forked process. Every operation asks this first.
+    /// Fails on a closed store and in a forked process. Every operation begins with this check.
     pub(crate) fn ensure_open(&self) -> Result<()> {
         self.process.ensure_same()?;
         match self.closed.load(Ordering::Acquire) {
@@ -111,8 +131,9 @@ impl StoreCore {
         }
     }
 
-    /// The time of an operation, asked once; an error on a closed store. The caller's own code has
-    /// run by then, so a slow closure does not make an old time decide.
+    /// Returns the time and timeouts of an operation; fails on a closed store. Called once an
+    /// operation, after the caller's own code, so that a slow closure does not make an old time
+    /// decide.
     pub(crate) fn moment(&self) -> Result<Moment> {
         self.ensure_open()?;
         let now = Timestamp::from_system_time(self.clock.now())?;
@@ -125,46 +146,65 @@ impl StoreCore {
         Limits { max_sessions: self.max_sessions, per_user }
     }
 
-    /// The error of a user who may have no more sessions.
+    /// The error for a user who may have no more sessions.
     pub(crate) fn user_full(&self) -> Error {
         Error::UserFull { max: self.user_limit.map_or(u64::MAX, |(max, _)| max) }
     }
 
-    /// Stores a new record under a new id, which comes with its key. Another id is drawn if the
-    /// first is taken, and expired sessions make room before the store says that it is full.
+    /// Stores a new record under a new id, and returns the id with its key. Draws another id if the
+    /// first is taken, or if a server did not say whether it stored the session.
     pub(crate) fn insert(
         &self,
         record: &Record,
         moment: Moment,
     ) -> Result<(SessionId, SessionKey)> {
-        for _ in 0..MAX_DRAWS {
+        for draw in 1..=MAX_DRAWS {
             let id = SessionId::draw_from(&*self.random)?;
-            // A digest, which takes a part of the time of a create: once.
+            // One digest for each id: it takes a measurable part of a create.
             let key = id.key();
-            loop {
-                let beginning = self.begin(key);
-                match self.engine.insert(&key, record.clone(), moment, self.limits())? {
-                    Insert::Done(ended) => {
-                        self.tell_created(beginning, key, record);
-                        self.tell_ended(&ended, EndReason::OverUserLimit);
-                        return Ok((id, key));
-                    }
-                    Insert::Occupied => break,
-                    Insert::UserFull => return Err(self.user_full()),
-                    Insert::Full => {
-                        let sweep = self.sweep_step(moment)?;
-                        if sweep.removed.is_empty() && !sweep.more {
-                            return Err(Error::Full { max: self.max_sessions });
-                        }
-                    }
-                }
+            if self.insert_under(key, record, moment, self.limits())? {
+                return Ok((id, key));
+            }
+            // A server that answered no insert may store a session under its key later.
+            let is_taken = || !matches!(self.engine.load(&key, Moment::BEGINNING), Ok(None));
+            if draw > 1 && !is_taken() {
+                return Err(Error::OutcomeUnknown { source: Arc::new(Unanswered(draw)) });
             }
         }
         Err(repeated_draws())
     }
 
-    /// Removes everything expired, in steps, each a transaction of its own. As long as shorter
-    /// timeouts than those on record wait to be adopted, only what is expired under both.
+    /// Stores a new record under a key; `false` if the key is taken. Sweeps expired sessions before
+    /// it reports a full store.
+    pub(crate) fn insert_under(
+        &self,
+        key: SessionKey,
+        record: &Record,
+        moment: Moment,
+        limits: Limits,
+    ) -> Result<bool> {
+        loop {
+            let beginning = self.begin(key);
+            match self.engine.insert(&key, record.clone(), moment, limits)? {
+                Insert::Done(ended) => {
+                    self.tell_created(beginning, key, record);
+                    self.tell_ended(&ended, EndReason::OverUserLimit);
+                    return Ok(true);
+                }
+                Insert::Occupied => return Ok(false),
+                Insert::UserFull => return Err(self.user_full()),
+                Insert::Full => {
+                    let sweep = self.sweep_step(moment)?;
+                    if sweep.removed.is_empty() && !sweep.more {
+                        return Err(Error::Full { max: self.max_sessions });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes all expired sessions, in steps of one transaction each. While shorter timeouts than
+    /// those on record wait for adoption, only sessions expired under both are deleted.
     pub(crate) fn sweep(&self, sweeper: Sweeper) -> Result<u64> {
         match self.adoption.decide(self.moment()?.now, sweeper) {
             Sweeping::Own => self.sweep_all(),
@@ -174,15 +214,15 @@ impl StoreCore {
             }
             Sweeping::Lenient(_) => {
                 let swept = self.sweep_all();
-                // It moved index entries to the deadlines that it went by.
+                // The sweep moved index entries to the lenient deadlines.
                 let reindexed = self.engine.reindex(&self.timeouts);
                 swept.and_then(|swept| reindexed.map(|()| swept))
             }
         }
     }
 
-    /// Adopts shorter timeouts when the store is closed, if it was open for a whole interval. A
-    /// failure is not reported: the next opening finds the former ones on record.
+    /// Adopts waiting timeouts when the store closes, if it was open for a whole interval. A
+    /// failure is not reported: the next opening finds the former timeouts on record.
     pub(crate) fn adopt_timeouts_if_due(&self) {
         let adopted = || match Timestamp::from_system_time(self.clock.now()) {
             Ok(now) if self.adoption.is_due(now) => self.note_timeouts(),
@@ -193,7 +233,7 @@ impl StoreCore {
         }
     }
 
-    /// Puts the store's timeouts on record, if others are. From then on sweeps go by them.
+    /// Puts the store's timeouts on record, if others are there. Sweeps then go by the store's own.
     pub(crate) fn adopt_timeouts(&self) -> Result<()> {
         self.ensure_open()?;
         self.note_timeouts()
@@ -201,11 +241,11 @@ impl StoreCore {
 
     fn note_timeouts(&self) -> Result<()> {
         let Some(steps) = self.adoption.lenient_steps() else { return Ok(()) };
-        // A step that made room may have moved entries since the store was opened.
+        // A step that made room may have moved index entries since the store was opened.
         self.engine.reindex(&self.timeouts)?;
         self.engine.store_meta(meta::TIMEOUTS, &self.timeouts.to_bytes())?;
         match self.adoption.done() {
-            // And another one since.
+            // Another step has moved entries since.
             Some(later) if later != steps => self.engine.reindex(&self.timeouts),
             _ => Ok(()),
         }
@@ -214,7 +254,7 @@ impl StoreCore {
     fn sweep_all(&self) -> Result<u64> {
         let mut removed = 0;
         loop {
-            // Asked for each step: a long sweep must not go by the time at which it began.
+            // The time is read for each step, so that a long sweep does not go by its beginning.
             let sweep = self.sweep_step(self.moment()?)?;
             removed += sweep.removed.len() as u64;
             if !sweep.more {
@@ -228,20 +268,36 @@ impl StoreCore {
 
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
-        let lenient = self.adoption.lenient();
+        let pending = self.adoption.lenient();
+        let lenient = match pending {
+            None => self.longer_of_other_hosts()?,
+            pending => pending,
+        };
         let moment = Moment { timeouts: lenient.unwrap_or(moment.timeouts), ..moment };
         let swept = self.engine.remove_expired(moment, SWEEP_STEP);
         if let Ok(sweep) = &swept {
             self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
             self.tell_ended(&sweep.removed, EndReason::Expired);
         }
-        if lenient.is_some() && self.adoption.ends_lenient_step() {
+        if pending.is_some() && self.adoption.ends_lenient_step() {
             self.engine.reindex(&self.timeouts)?;
         }
         swept
     }
 
-    /// One step of a sweep in the background.
+    /// The longer of each timeout, if another host of a server has put a longer one on record since
+    /// this store was opened: during a deploy, its sessions are live on that host.
+    fn longer_of_other_hosts(&self) -> Result<Option<Timeouts>> {
+        if self.engine.server_time()?.is_none() {
+            return Ok(None);
+        }
+        let on_record = self.engine.load_meta(meta::TIMEOUTS)?;
+        let on_record = on_record.and_then(|bytes| Timeouts::from_bytes(&bytes));
+        let longer = on_record.map(|on_record| self.timeouts.longer_of_each(&on_record));
+        Ok(longer.filter(|longer| *longer != self.timeouts))
+    }
+
+    /// Runs one step of a sweep on the background thread.
     pub(crate) fn sweep_step_by_thread(&self, begins_round: bool) -> Result<Sweep> {
         let moment = self.moment()?;
         let sweeping = match begins_round {
@@ -254,8 +310,8 @@ impl StoreCore {
         self.sweep_step_of_round(moment)
     }
 
-    /// One step of a sweep whose steps are asked for one by one. The last makes the index right, if
-    /// they went by longer timeouts.
+    /// Runs one step of a sweep whose steps are called one by one. The last step rebuilds the index
+    /// if the sweep went by longer timeouts.
     pub(crate) fn sweep_step_of_round(&self, moment: Moment) -> Result<Sweep> {
         let sweep = self.sweep_step(moment)?;
         if !sweep.more && self.adoption.lenient().is_some() {
@@ -264,8 +320,11 @@ impl StoreCore {
         Ok(sweep)
     }
 
-    /// What became of a background task.
+    /// Records the outcome of a background task. A task that a closing store refuses has not failed.
     pub(crate) fn note(&self, task: Task, outcome: Result<()>) {
+        if matches!(outcome, Err(Error::Closed)) && self.closed.load(Ordering::Acquire) {
+            return;
+        }
         let failure = outcome.err();
         let failed = failure.is_some();
         if let Some(error) = &failure {
@@ -279,7 +338,7 @@ impl StoreCore {
         drop(before);
     }
 
-    /// Passes a result on, and counts a damaged record where there is one.
+    /// Passes a result on, and counts a damaged record.
     pub(crate) fn counting_damage<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::DamagedRecord { key, .. }) = &result {
             self.note_damage(*key);

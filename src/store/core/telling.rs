@@ -1,11 +1,10 @@
-//! What the store's own steps tell its observers. Without an observer each is one look at a
-//! pointer.
+//! The events of the store's steps. Without an observer, each call costs one pointer check.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::outcome::{Ended, EngineStats};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserId;
@@ -19,7 +18,7 @@ impl StoreCore {
         self.events.as_deref().filter(|events| events.is_heard())
     }
 
-    /// Before the commit that begins a key.
+    /// Called before the commit that creates a session under this key.
     pub(crate) fn begin(&self, key: SessionKey) -> Option<Beginning<'_>> {
         self.heard().map(|events| events.begin(key))
     }
@@ -60,28 +59,34 @@ impl StoreCore {
         }
     }
 
-    /// An error that is the answer to a save which came too late.
+    /// Returns the error for a save that came after another one, and tells the observers.
     pub(crate) fn conflict(&self, key: SessionKey) -> Error {
         self.tell(|| Event::Conflict { key });
         Error::Conflict { key }
     }
 
-    /// Counts a damaged record that was met.
+    /// Counts a damaged record.
     #[cold]
     pub(crate) fn note_damage(&self, key: SessionKey) {
         self.counters.damaged_records.fetch_add(1, Ordering::Relaxed);
         self.tell(|| Event::DamagedRecord { key });
     }
 
-    /// What was in memory alone may have been there for longer than was promised.
+    /// Records that changes may have been in memory only for longer than promised.
     pub(crate) fn note_missed_promise(&self, promised: Duration, waited: Duration) {
         self.counters.missed_promises.fetch_add(1, Ordering::Relaxed);
         self.tell(|| Event::PromiseMissed { promised, waited });
     }
 
-    /// Before somebody begins to watch, who is not to be told of what the engine did before: the
-    /// others are told now. If there are none, nobody is.
-    #[cfg(all(feature = "admin", unix))]
+    /// How many touches, and flushes of deferred commits, the engine has written later than promised.
+    pub(crate) fn late_writes(&self) -> Result<u64> {
+        let stats = self.engine.stats()?;
+        Ok(stats.late_touches.saturating_add(stats.late_flushes))
+    }
+
+    /// Called before a new watcher is added, which must not be told of earlier work of the engine.
+    /// Tells the other observers of it now; without any, it only marks the work as told.
+    #[cfg(feature = "admin")]
     pub(crate) fn note_engine_for_a_new_watcher(&self) {
         if self.heard().is_some() {
             self.note_engine();
@@ -90,7 +95,7 @@ impl StoreCore {
         }
     }
 
-    /// What the engine has done since this was called last, by its own numbers.
+    /// Tells the observers what the engine has done since the last call, by its statistics.
     pub(crate) fn note_engine(&self) {
         let Some(events) = self.heard() else { return };
         let Ok(now) = self.engine.stats() else { return };
@@ -107,7 +112,7 @@ impl StoreCore {
         events.gauges(&now);
     }
 
-    /// How long a background task took.
+    /// Reports the duration of a background task.
     pub(crate) fn note_time(&self, task: Task, time: Duration) {
         if let Some(events) = self.heard() {
             events.took(task.into(), time);

@@ -1,11 +1,10 @@
-//! Telling observers: after the commit, with no lock held, and in order for one session.
+//! Reports events to observers: after the commit, with no lock held, and in order for each session.
 //!
-//! Invariant: the end of a session is told after its beginning was. Keys are drawn at random and
-//! never come twice, so a key begins once and ends once. While a beginning is on its way, between
-//! its commit and its last observer, whoever ends that key leaves the end to the thread that tells
-//! the beginning. Nobody waits.
+//! Invariant: a session's end is reported after its beginning. Keys are drawn at random, so each key
+//! begins once and ends once, unless an operator copies an ended session in again. From before the commit of a beginning until its
+//! last observer has returned, another thread that ends the key leaves its event to the thread that
+//! reports the beginning. No thread waits.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,23 +19,24 @@ use crate::store::events::{EndReason, Event, MaintenanceTask, Observer, Observer
 
 #[derive(Default)]
 struct Watchers {
-    #[cfg_attr(not(all(feature = "admin", unix)), allow(dead_code, reason = "the door needs it"))]
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "the door needs it"))]
     next: u64,
     there: Arc<Vec<(u64, Arc<dyn Observer>)>>,
 }
 
-/// The observers of one store, and what is on its way to them.
+/// The observers of one store, and the events that wait for a beginning.
 pub(crate) struct Events {
     observers: Observers,
-    /// Observers that come and go, each under its number.
+    /// Observers that can be removed, each with a number.
     watchers: RwLock<Watchers>,
     watching: AtomicUsize,
-    /// Keys that may have begun and were not told of yet, each with the event that ends it.
-    beginning: Mutex<HashMap<SessionKey, Option<Event>>>,
+    /// Keys whose beginning is not told yet, each with the event that ends it, if it has ended: one
+    /// or a few for each thread, so a list is searched faster than a map.
+    beginning: Mutex<Vec<(SessionKey, Option<Event>)>>,
     panics: AtomicU64,
 }
 
-/// A key that is about to begin; its beginning is told, or it is taken back.
+/// A key that is about to begin. Its beginning is then told; a drop means that it never began.
 #[must_use]
 pub(crate) struct Beginning<'a> {
     events: Option<&'a Events>,
@@ -54,8 +54,8 @@ impl Events {
         }
     }
 
-    /// Tells one more from now on, until it is removed by the number that is answered.
-    #[cfg(all(feature = "admin", unix))]
+    /// Adds an observer, and returns the number that removes it.
+    #[cfg(feature = "admin")]
     pub(crate) fn add_watcher(&self, watcher: Arc<dyn Observer>) -> u64 {
         let mut watchers = self.watchers.write();
         let number = watchers.next;
@@ -65,33 +65,33 @@ impl Events {
         number
     }
 
-    #[cfg(all(feature = "admin", unix))]
+    #[cfg(feature = "admin")]
     pub(crate) fn remove_watcher(&self, number: u64) {
         let mut watchers = self.watchers.write();
         Arc::make_mut(&mut watchers.there).retain(|(there, _)| *there != number);
         self.watching.store(watchers.there.len(), Ordering::Relaxed);
     }
 
-    /// Whether there is anybody to tell.
+    /// Whether there is any observer.
     pub(crate) fn is_heard(&self) -> bool {
         !self.observers.is_empty() || self.watching.load(Ordering::Relaxed) > 0
     }
 
-    /// What an engine holds at present.
+    /// Reports the engine's current gauges.
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn gauges(&self, stats: &EngineStats) {
         #[cfg(feature = "metrics")]
         self.caught(|| crate::store::events::measured::gauges(stats));
     }
 
-    /// How long a background task took.
+    /// Reports the duration of a background task.
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn took(&self, task: MaintenanceTask, time: Duration) {
         #[cfg(feature = "metrics")]
         self.caught(|| crate::store::events::measured::took(task, time));
     }
 
-    /// Calls the program's own code, a recorder's for one, and counts its panic.
+    /// Calls the program's own code, such as a recorder, and counts its panic.
     fn caught(&self, tell: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(tell)).is_err() {
             self.panics.fetch_add(1, Ordering::Relaxed);
@@ -102,42 +102,52 @@ impl Events {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Before the commit that begins a key.
+    /// Called before the commit that creates a session under this key.
     pub(crate) fn begin(&self, key: SessionKey) -> Beginning<'_> {
-        self.beginning.lock().insert(key, None);
+        self.beginning.lock().push((key, None));
         Beginning { events: Some(self), key }
     }
 
-    /// After the commit that ended a key.
+    /// Called after the commit that ended a session.
     pub(crate) fn end(&self, ended: &Ended, reason: EndReason) {
         let user = ended.user.as_ref().and_then(|user| user.to_id());
         self.end_as(ended.key, Event::Ended { key: ended.key, user, reason });
     }
 
-    /// The end of a key, with what begins by the same commit.
+    /// Ends a key by an event, which may also begin another key.
     fn end_as(&self, key: SessionKey, event: Event) {
-        if let Some(waiting) = self.beginning.lock().get_mut(&key) {
+        let mut beginning = self.beginning.lock();
+        if let Some((_, waiting)) = beginning.iter_mut().find(|(begun, _)| *begun == key) {
             *waiting = Some(event);
             return;
         }
+        drop(beginning);
         self.tell_with_what_follows(event);
     }
 
-    /// Tells an event, and the end that came meanwhile of what it began.
+    /// Tells an event, and then the end of the session that it began, if that end has come
+    /// meanwhile.
     fn tell_with_what_follows(&self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next {
             self.tell(&event);
             next = match event {
                 Event::Created { key, .. } | Event::Regenerated { new: key, .. } => {
-                    self.beginning.lock().remove(&key).flatten()
+                    self.take_what_follows(key)
                 }
                 _ => None,
             };
         }
     }
 
-    /// Tells what stands in no order to anything.
+    /// Takes a key from those whose beginning is not told, with the event that ends it.
+    fn take_what_follows(&self, key: SessionKey) -> Option<Event> {
+        let mut beginning = self.beginning.lock();
+        let place = beginning.iter().position(|(begun, _)| *begun == key)?;
+        beginning.swap_remove(place).1
+    }
+
+    /// Tells an event that has no order to others.
     pub(crate) fn tell(&self, event: &Event) {
         let watchers = Arc::clone(&self.watchers.read().there);
         let watchers = watchers.iter().map(|(_, watcher)| watcher);
@@ -155,7 +165,7 @@ impl Beginning<'_> {
         }
     }
 
-    /// The session is stored, in place of the one under an earlier key.
+    /// The session is stored, in place of the one under its old key.
     pub(crate) fn regenerated(mut self, old: SessionKey, event: Event) {
         if let Some(events) = self.events.take() {
             events.end_as(old, event);
@@ -164,10 +174,10 @@ impl Beginning<'_> {
 }
 
 impl Drop for Beginning<'_> {
-    /// Nothing began, as far as is known. Somebody who ended it all the same knows better.
+    /// The session did not begin, as far as is known. If another thread has ended it, it did begin.
     fn drop(&mut self) {
         if let Some(events) = self.events {
-            let waiting = events.beginning.lock().remove(&self.key).flatten();
+            let waiting = events.take_what_follows(self.key);
             if let Some(event) = waiting {
                 events.tell_with_what_follows(event);
             }
@@ -221,7 +231,7 @@ mod tests {
     fn an_end_that_overtakes_its_beginning_is_told_after_it() {
         let (told, events) = telling();
         let first = events.begin(key(1));
-        // Other threads have renewed it and ended it, before it is told that it began.
+        // Other threads renew the session and end it before its beginning is told.
         let second = events.begin(key(2));
         second.regenerated(key(1), regenerated(key(1), key(2)));
         events.end(&Ended { key: key(2), user: None }, EndReason::Destroyed);

@@ -1,7 +1,7 @@
-//! Events as counters for the facade `metrics`, and what the store's thread measures besides.
+//! Counts events for the facade `metrics`, and reports durations and gauges of background work.
 //!
 //! Names and units follow OpenTelemetry: dots between words, a noun in the plural, units as in
-//! UCUM. No label holds a key or a user: their number has no bound.
+//! UCUM. No label holds a key or a user, because their number is unbounded.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl Observer for Measured {
     }
 }
 
-/// What an engine holds at present.
+/// Reports the engine's current gauges.
 pub(super) fn gauges(stats: &EngineStats) {
     gauge!(STORED).set(stats.stored as f64);
     gauge!(PENDING).set(stats.pending_touches as f64);
@@ -87,7 +87,7 @@ pub(super) fn gauges(stats: &EngineStats) {
     }
 }
 
-/// How long a background task took.
+/// Reports the duration of a background task.
 pub(super) fn took(task: MaintenanceTask, time: Duration) {
     histogram!(DURATION, "task" => task.name()).record(time.as_secs_f64());
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::store::events::dispatch::Events;
 
-    /// A recorder that refuses everything, as one does whose registry is broken.
+    /// A recorder that refuses everything, as with a broken registry.
     struct Broken;
 
     fn broken() -> ! {

@@ -1,8 +1,8 @@
-//! What a store tells of: sessions that begin, are renewed and end, and what an operator has to
-//! know.
+//! The events of a store: sessions that begin, are renewed and end, and failures that an operator
+//! must know of.
 //!
-//! Invariant: an event is told after its commit, in a thread that holds no lock of the store. It
-//! never holds an id, content or a CSRF token. It knows no store and no engine.
+//! Invariant: an event is reported after its commit, in a thread that holds no lock of the store.
+//! It never holds an id, content or a CSRF token. This folder knows no store and no engine.
 
 pub(crate) mod dispatch;
 #[cfg(feature = "metrics")]
@@ -19,33 +19,34 @@ use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::time::timeouts::Timeouts;
 
-/// Is told what happens in a store; see [`Builder::observer`](crate::Builder::observer). A closure
-/// that takes an `&Event` is one.
+/// An observer receives the events of a store; see [`Builder::observer`](crate::Builder::observer).
+/// A closure that takes an `&Event` is an observer.
 ///
-/// A store tells of what is done through its own handles: on a server, not of what other hosts do.
+/// A store reports changes made through its own handles. On a server, it does not report those of
+/// other hosts.
 ///
 /// # Durability
 ///
-/// A process that is killed, or a power cut, between a commit and its event keeps that event from
-/// being told. So may a call that was answered with
-/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). What must never be missed is looked up
-/// after a restart: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
+/// An event is lost if the process is killed, or the power is cut, between a commit and its event.
+/// It may also be lost if the call failed with
+/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). After a restart, look up whatever must
+/// not be missed: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
 ///
 /// # Concurrency
 ///
-/// It is called by the thread that made the change, or by a maintenance thread, after the commit
-/// and with no lock held: it may use the store. Several threads may call it at once. What makes the
-/// caller wait is its own time alone.
+/// The thread that made the change, or a maintenance thread, calls the observer after the commit
+/// with no lock held, so the observer may use the store. Several threads may call it at once. The
+/// caller waits only for the observer itself.
 ///
-/// Of one session, `Created` is told before `Regenerated`, and that before `Ended`, also where
-/// other threads renew and end it. The other events stand in no order to these.
+/// For one session, `Created` is reported before `Regenerated` and that before `Ended`, also if
+/// other threads renew and end it. Other events have no order to these.
 ///
-/// A panic in it is caught, and counted in
-/// [`Stats::observer_panics`](crate::Stats::observer_panics); the call that it was told of is
-/// answered as if there had been none.
+/// A panic of the observer is caught and counted in
+/// [`Stats::observer_panics`](crate::Stats::observer_panics); the call that caused the event
+/// returns as if there had been none.
 ///
-/// An observer that holds a handle of its own store keeps that store open: hold it weakly, or let
-/// go of it before the end.
+/// An observer that holds a handle of its own store keeps that store open. Hold it weakly, or drop
+/// the handle before the end.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ use crate::time::timeouts::Timeouts;
 /// # Ok::<(), sessile::Error>(())
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Something has happened.
+    /// Called with each event.
     fn observe(&self, event: &Event);
 }
 
@@ -71,14 +72,14 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
     }
 }
 
-/// What has happened in a store.
+/// An event in a store.
 ///
-/// `Display` is one line without line breaks, for a log; users do not stand in it.
+/// `Display` writes one line without line breaks, for a log. It shows no user.
 ///
 /// # Security
 ///
-/// It names sessions by their keys, which give nobody a login, and holds no id, no content and no
-/// CSRF token. Users are personal data.
+/// An event names sessions by their keys, which give nobody a login. It holds no id, no content and
+/// no CSRF token. Users are personal data.
 ///
 /// # Examples
 ///
@@ -88,95 +89,98 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
 pub enum Event {
     /// A session was created.
     Created {
-        /// Its key.
+        /// The session's key.
         key: SessionKey,
-        /// Its user, if it has one.
+        /// The session's user, if it has one.
         user: Option<UserId>,
     },
-    /// A session was saved under a new id; the old one is dead.
+    /// A session was saved under a new id; the old id is dead.
     Regenerated {
-        /// The key it had.
+        /// The session's old key.
         old: SessionKey,
-        /// The key it has.
+        /// The session's new key.
         new: SessionKey,
-        /// Its user, if it has one.
+        /// The session's user, if it has one.
         user: Option<UserId>,
     },
     /// A session has ended.
     Ended {
-        /// Its key.
+        /// The session's key.
         key: SessionKey,
-        /// Its user, if it had one that could be read.
+        /// The session's user, if it had one that could be read.
         user: Option<UserId>,
-        /// Why.
+        /// The reason.
         reason: EndReason,
     },
-    /// Every session has ended at once, by [`clear`](crate::SessionStore::clear). They are not told
-    /// one by one. A session that is created meanwhile may be told of before or after this.
+    /// Every session has ended at once, by [`clear`](crate::SessionStore::clear). No `Ended`
+    /// follows for each. A session that is created meanwhile may be reported before or after this.
     Cleared,
-    /// A save was refused, since somebody else had saved the session meanwhile. `modify` tries
-    /// again.
+    /// A save was refused, because another caller had saved the session since it was read. `modify`
+    /// tries again.
     Conflict {
         /// The session's key.
         key: SessionKey,
     },
-    /// A record was met that is not what was written.
+    /// A damaged record was read: its bytes are not those that were written.
     DamagedRecord {
-        /// The key it is stored under.
+        /// The key of the record.
         key: SessionKey,
     },
-    /// Work in the background failed. It is tried again.
+    /// A background task failed. It is tried again.
     MaintenanceFailed {
-        /// What failed.
+        /// The task that failed.
         task: MaintenanceTask,
-        /// With what.
+        /// Its error.
         error: Error,
     },
-    /// Work in the background that had failed has gone well again.
+    /// A background task that had failed has succeeded again.
     MaintenanceRecovered {
-        /// What had failed.
+        /// The task that had failed.
         task: MaintenanceTask,
     },
-    /// The file had not been closed, and was recovered as it was opened.
+    /// The file had not been closed, and was recovered when it was opened.
     Recovered,
-    /// The file was opened again after an I/O error, and the store goes on.
+    /// The file was reopened after an I/O error, and the store goes on.
     Reopened,
-    /// The database has taken over what its log held.
+    /// A checkpoint has moved the log's entries into the database.
     Checkpoint,
-    /// Touches, or deferred commits, were longer in memory alone than was promised: by the time
-    /// given, and one commit, at most.
+    /// Touches, or deferred commits, were in memory only for longer than promised: for `waited`
+    /// plus one commit at most. Raised before a flush that begins late, and after a flush that wrote
+    /// them late because it took long.
     PromiseMissed {
-        /// How long they may be in memory alone.
+        /// How long they may be in memory only.
         promised: Duration,
-        /// How long the longest may have been there when the write began.
+        /// The longest time that they may have been there when the flush began late, or when it had
+        /// written them.
         waited: Duration,
     },
-    /// The store was opened with shorter timeouts than those on record. Sweeps delete nothing for
-    /// them until they are [adopted](crate::SessionStore::adopt_shorter_timeouts).
+    /// The store was opened with shorter timeouts than those on record. Sweeps keep to the longer
+    /// ones until the shorter ones are [adopted](crate::SessionStore::adopt_shorter_timeouts).
     LongerTimeoutsOnRecord {
-        /// Those on record.
+        /// The timeouts on record.
         on_record: Timeouts,
     },
 }
 
-/// Why a session has ended.
+/// The reason why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// It was ended itself: `destroy`, `destroy_key`, `destroy_of`, or the tool's `revoke`.
+    /// The session itself was ended: by `destroy`, `destroy_key`, `destroy_of`, or the tool's
+    /// `revoke`.
     Destroyed,
     /// All sessions of its user were ended.
     AllOfUser,
     /// All other sessions of its user were ended.
     Others,
-    /// It expired, and a sweep has deleted it; or its record was damaged, and a sweep came by.
+    /// The session expired and a sweep deleted it, or a sweep deleted its damaged record.
     Expired,
-    /// Its user had as many sessions as they may, and it was the least recently active.
+    /// The user had the most sessions allowed, and this one was the least recently active.
     OverUserLimit,
 }
 
 impl EndReason {
-    /// One word, for a log line or a label.
+    /// Returns one word, for a log line or a label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -189,20 +193,20 @@ impl EndReason {
     }
 }
 
-/// What a store does in the background.
+/// A background task of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MaintenanceTask {
     /// Writes touches and deferred commits.
     Flush,
-    /// Deletes what is expired.
+    /// Deletes expired sessions.
     Sweep,
-    /// What the engine asked for: a checkpoint, for one.
+    /// Runs the engine's background work, such as a checkpoint.
     Engine,
 }
 
 impl MaintenanceTask {
-    /// One word, for a log line or a label.
+    /// Returns one word, for a log line or a label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -243,7 +247,7 @@ impl fmt::Display for Event {
             Self::Checkpoint => formatter.write_str("a checkpoint has emptied the log"),
             Self::PromiseMissed { promised, waited } => write!(
                 formatter,
-                "touches were in memory alone for up to {} ms, and {} ms were promised",
+                "changes were in memory alone for up to {} ms, and {} ms were promised",
                 waited.as_millis(),
                 promised.as_millis()
             ),
@@ -258,10 +262,10 @@ impl fmt::Display for Event {
     }
 }
 
-/// The observers of a store, in the order in which they are told.
+/// The observers of a store, in the order in which they are called.
 pub(crate) type Observers = Vec<Arc<dyn Observer>>;
 
-/// What the features of this crate add to the observers that a program names.
+/// The observers that features of this crate add to a program's own.
 pub(crate) fn built_in() -> Observers {
     vec![
         #[cfg(feature = "tracing")]

@@ -1,7 +1,8 @@
-//! Events for `tracing`: at levels that a production log can bear, with keys and nothing secret.
+//! Passes events on to `tracing`, at levels that suit a production log, with keys and nothing
+//! secret.
 //!
-//! Each session's own story is at `DEBUG`, since a busy program has thousands a second; what an
-//! operator has to see is at `WARN` and `ERROR`. Users are left out: they are personal data.
+//! Events of single sessions are at `DEBUG`, since a busy program has thousands a second. Events
+//! that an operator must see are at `WARN` and `ERROR`. Users are left out: they are personal data.
 
 use tracing::Level;
 
@@ -10,7 +11,7 @@ use crate::store::events::{Event, Observer};
 #[derive(Debug)]
 pub(super) struct Traced;
 
-/// One event, with its text and its own fields.
+/// Emits one event, with its text and its fields.
 macro_rules! emit {
     ($level:expr, $event:expr $(, $field:ident = $value:expr)*) => {
         tracing::event!(target: "sessile", $level, $($field = %$value,)* "{}", $event)

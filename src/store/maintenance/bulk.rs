@@ -1,4 +1,4 @@
-//! The thread for work without a deadline: sweeps, step by step, and an engine's background work.
+//! The thread for work without a deadline: sweeps, step by step, and the engine's background work.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::store::maintenance::signal::Signal;
 use crate::store::maintenance::{Intervals, guarded};
 use crate::time::ticks;
 
-/// An engine's work comes first: writers may need the room that it makes. Between any two steps the
-/// thread sees whether it is to stop.
+/// Runs the engine's work first, because writers may need the room that it makes. Between any two
+/// steps the thread checks whether to stop.
 pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
     let mut due = ticks::now() + intervals.sweep;
     let mut begins_round = true;
-    // What an engine prepares once it is open.
+    // The work that an engine prepares once it is open.
     signal.tell(|told| told.work = true);
     loop {
         let told = signal.work_until(due);
@@ -29,7 +29,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             let begun = ticks::now();
             let step = guarded(|| core.sweep_step_by_thread(begins_round));
             core.note_time(Task::Sweep, ticks::now().saturating_duration_since(begun));
-            // A round that failed goes on, and does not count as another.
+            // A round continues after a failed step, and does not count as a new one.
             begins_round = step.as_ref().is_ok_and(|step| !step.more);
             let pause = match &step {
                 Ok(step) if step.more => {
@@ -40,7 +40,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
                     }
                 }
                 Ok(_) => intervals.sweep,
-                // Due again with the next flush, rather than a whole interval later.
+                // A failed sweep is due again at the next flush, not a whole interval later.
                 Err(_) => intervals.flush.min(intervals.sweep),
             };
             due = ticks::now() + pause;

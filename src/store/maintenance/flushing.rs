@@ -8,24 +8,38 @@ use crate::store::maintenance::guarded;
 use crate::store::maintenance::signal::Signal;
 use crate::time::ticks;
 
-/// Flushes two times an interval. A touch that comes just after a flush began belongs to the next
-/// one, half an interval later. That one has half an interval to write it.
+/// Flushes twice an interval. A touch that comes just after a flush began waits half an interval
+/// for the next flush, which has another half to write it.
 pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
     let period = interval / 2;
     let mut due = ticks::now() + period;
-    // When the last flush that went well began, and when it ended.
+    // When the last successful flush began, and when it ended.
     let mut last = (ticks::now(), ticks::now());
+    // How many changes, by the engine's count, an earlier flush has written late.
+    let mut late = 0;
     while signal.goes_on_at(due) {
-        // From its beginning to the next one's: a flush that takes long is followed at once.
+        // The period runs from beginning to beginning: a slow flush is followed at once by the
+        // next.
         let begun = ticks::now();
         due = begun + period;
-        // What came when the last one had begun may wait for as long as that commit took, besides.
-        if begun.saturating_duration_since(last.1) > interval {
+        // Changes that came after the last flush began may also wait for the time of its commit.
+        let begins_late = begun.saturating_duration_since(last.1) > interval;
+        if begins_late {
             core.note_missed_promise(interval, begun.saturating_duration_since(last.0));
         }
         let flushed = guarded(|| core.engine.flush());
         let ended = ticks::now();
         if flushed.is_ok() {
+            // No change has waited for longer than since the last flush began. So the engine is
+            // asked only where one may have been late.
+            let waited = ended.saturating_duration_since(last.0);
+            if waited > interval {
+                let now = guarded(|| core.late_writes()).unwrap_or(late);
+                if now > late && !begins_late {
+                    core.note_missed_promise(interval, waited);
+                }
+                late = now;
+            }
             last = (begun, ended);
         }
         core.note_time(Task::Flush, ended.saturating_duration_since(begun));

@@ -1,8 +1,8 @@
-//! The background threads. One writes touches and deferred commits, which have a deadline, and does
-//! nothing else; so nothing makes it late. The other sweeps, and runs an engine's background work.
+//! The background threads. One only writes touches and deferred commits, which have a deadline, so
+//! nothing delays it. The other sweeps and runs the engine's background work.
 //!
-//! Invariant: they hold the store's core and nothing above it, so the last handle can stop them;
-//! and no failure, not even a panic, ends one: it is counted and tried again.
+//! Invariant: they hold the store's core and nothing above it, so the last handle can stop them. No
+//! failure, not even a panic, ends a thread: it is counted and the work is tried again.
 
 mod bulk;
 mod flushing;
@@ -27,12 +27,12 @@ const BULK: &str = "sessile-maintenance";
 /// The intervals of the background work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intervals {
-    /// How long a touch, or a deferred commit, may be in memory alone.
+    /// How long a touch, or a deferred commit, may be in memory only.
     pub(crate) flush: Duration,
     pub(crate) sweep: Duration,
 }
 
-/// The running threads; stopped and joined when dropped, which a forked process must not do.
+/// The running threads. Dropping it stops and joins them, which a forked process must not do.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     signal: Arc<Signal>,
@@ -51,7 +51,7 @@ impl Maintenance {
         Ok(maintenance)
     }
 
-    /// Where one of the threads cannot be started, dropping stops the other.
+    /// If the second thread cannot be started, the drop stops the first.
     fn spawn(
         &self,
         core: &Arc<StoreCore>,
@@ -65,14 +65,14 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Stops the threads and waits for them; a step under way is finished first.
+    /// Stops the threads and waits for them; a running step completes first.
     pub(crate) fn stop(&self) {
         self.signal.tell(|told| told.stop = true);
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
-            // A clock or an engine that drops the last handle does so on one of these.
+            // A clock or an engine may drop the last handle on one of these threads.
             if thread.thread().id() != thread::current().id() {
-                // It catches its panics, so there is nothing to learn from its result.
+                // The thread catches its panics, so its result says nothing.
                 let _ = thread.join();
             }
         }

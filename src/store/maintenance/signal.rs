@@ -1,4 +1,4 @@
-//! The signals that the threads get while they wait or work.
+//! The signals to the maintenance threads.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ pub(super) struct Signal {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     pub(super) stop: bool,
-    /// An engine has work to be done.
+    /// The engine has work to do.
     pub(super) work: bool,
 }
 
@@ -23,7 +23,7 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Waits until a moment. Whether to go on.
+    /// Waits until `due`. Returns whether to go on.
     pub(super) fn goes_on_at(&self, due: Instant) -> bool {
         let mut told = self.told.lock();
         while !told.stop {
@@ -34,7 +34,8 @@ impl Signal {
         !told.stop
     }
 
-    /// Waits until a moment, or until there is work. What was told; the work is the caller's then.
+    /// Waits until `due`, or until there is work or a stop. Returns the signals; the caller then
+    /// does the work.
     pub(super) fn work_until(&self, due: Instant) -> Told {
         let mut told = self.told.lock();
         while !(told.stop || told.work) {

@@ -1,4 +1,4 @@
-//! Sessions by their key: read, changed and ended by somebody who does not hold them.
+//! Sessions by their key: read, changed and ended by a caller without their id.
 
 use crate::error::Error;
 use crate::store::by_key::SessionByKey;
@@ -6,7 +6,7 @@ use crate::store::modify::Returned;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
 
-/// What a change by key must leave as it is.
+/// The parts of a session that a change by key must not change.
 fn untouched<C: Sample>(session: &crate::session::Session<C>) -> impl PartialEq + std::fmt::Debug {
     let token = session.csrf_token().map(|token| token.encode());
     let times = (session.created_at(), session.last_active(), session.expires_at());
@@ -165,8 +165,8 @@ pub fn a_change_of_a_users_other_sessions_looks_at_whose_they_are<F: EngineFixtu
     let store = setup.store::<u64>();
     let mut here = created_for(&store, "ann", 1);
     let others = [2, 3].map(|number| created_for(&store, "ann", number));
-    // Whoever is visited first gives both to Bob: the one that is being changed, and the one that
-    // was listed and comes next.
+    // The first visit gives both to Bob: the session being changed, and the listed one that comes
+    // next.
     let mut given = false;
     let changed = store.update_others(&here, |session| {
         if !std::mem::replace(&mut given, true) {
@@ -180,7 +180,7 @@ pub fn a_change_of_a_users_other_sessions_looks_at_whose_they_are<F: EngineFixtu
     let contents = || others.each_ref().map(|other| *stored(&store, other.id()).content());
     assert_eq!(contents(), [2, 3], "they are Bob's");
 
-    // What is unsaved decides nothing.
+    // An unsaved user decides nothing.
     here.set_user("bob");
     let add = |session: &mut SessionByKey<u64>| *session.content_mut() += 100;
     assert_eq!(store.update_others(&here, add).unwrap(), 0);

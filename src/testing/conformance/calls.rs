@@ -1,5 +1,5 @@
-//! What a call of the store costs: how many calls of the engine it makes, which over a network are
-//! as many round trips.
+//! The cost of a call of the store: the number of engine calls that it makes. Over a network each
+//! is a round trip.
 
 use std::sync::Arc;
 
@@ -134,6 +134,6 @@ pub fn a_try_of_modify_is_a_read_and_a_save<F: EngineFixture>() {
     }
     engine.take();
     assert_eq!(store.update_others(&here, |_| ()).unwrap(), 3);
-    // Whose the others are is looked up with the session itself.
+    // The user of the other sessions is looked up with the session itself.
     assert_eq!(engine.take(), [("load", 1 + 3), ("replace", 3), ("scan_user", 1)]);
 }

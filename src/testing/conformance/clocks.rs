@@ -1,4 +1,4 @@
-//! Clocks that go back, jump ahead, or show what no clock should.
+//! Clocks that go back, jump ahead, or show impossible times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +95,7 @@ pub fn a_session_from_the_future_lives_by_its_own_times<F: EngineFixture>() {
     assert_absent(&store, &session);
 }
 
-/// Shows the time of the other clock, or one before 1970.
+/// Shows the other clock's time, or a time before 1970.
 #[derive(Clone, Debug)]
 struct Unset {
     clock: ManualClock,

@@ -1,4 +1,4 @@
-//! What a new session is, and when there is none.
+//! The properties of a new session, and the cases in which none is created.
 
 use crate::error::Error;
 use crate::session::attributes::Attributes;
@@ -60,7 +60,7 @@ pub fn an_unknown_id_finds_nothing_and_creates_nothing<F: EngineFixture>() {
     assert!(store.modify(&unknown, never_called).unwrap().is_none());
     assert!(!store.destroy(&unknown).unwrap());
     assert!(!store.destroy_key(&unknown.key()).unwrap());
-    // A session of another store, and one that was here: for this one they are nothing to go by.
+    // A session of another store, and one that ended here: this store must not trust either.
     let mut foreign = created(&Setup::<F>::new().store::<u64>(), 2);
     let mut ended = created_for(&store, "ann", 3);
     assert!(store.destroy(ended.id()).unwrap());
@@ -100,8 +100,8 @@ pub fn two_sessions_with_the_same_content_are_two<F: EngineFixture>() {
     assert_eq!(visited(&store), [(two.key(), 1)]);
 }
 
-/// Content that encodes to exactly as many bytes: a length of up to 250 takes one byte, one of up
-/// to 65,535 three.
+/// Content that encodes to exactly `len` bytes. A length prefix takes one byte up to 250, and three
+/// up to 65,535.
 fn text_of_encoded_len(len: usize) -> String {
     let prefix = if len <= 251 { 1 } else { 3 };
     "x".repeat(len - prefix)

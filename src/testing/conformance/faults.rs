@@ -13,7 +13,7 @@ use crate::store::SessionStore;
 use crate::testing::conformance::kit::*;
 use crate::testing::{EngineFixture, RandomSource};
 
-/// Gives the numbers of a list, and fails after the last.
+/// Returns the numbers of a list, and fails after the last.
 #[derive(Clone, Debug, Default)]
 struct Scripted {
     draws: Arc<parking_lot::Mutex<Vec<u8>>>,
@@ -107,7 +107,7 @@ pub fn a_source_that_repeats_itself_is_given_up_on<F: EngineFixture>() {
     assert_eq!(*stored(&store, session.id()).content(), 1);
 }
 
-/// Content that encodes, fails, or panics, as it is told.
+/// Content that encodes, fails or panics, by its variant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Moody {
     Fine,

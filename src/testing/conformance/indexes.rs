@@ -1,4 +1,4 @@
-//! What goes through an index or through all records: scans, pages, users, sweeps.
+//! Calls that use an index or visit all records: scans, pages, users, sweeps.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -79,7 +79,7 @@ pub fn a_sweep_takes_limited_steps_and_moves_early_entries<F: EngineFixture>() {
 
 pub fn reindex_finds_what_shorter_timeouts_have_ended<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
-    // More than one step's worth, from many threads, which may share their commits.
+    // More sessions than one step takes, from many threads, which may share their commits.
     thread::scope(|scope| {
         for first in 0..50 {
             let engine = &engine;

@@ -1,5 +1,5 @@
-//! What the cases share: a store on a fixture with a clock that stands still, content of two
-//! kinds, and the one question that most cases end with.
+//! The common tools of the cases: a store on a fixture with a manual clock, content of two types,
+//! and the check that a session is absent.
 
 use std::time::Duration;
 
@@ -34,12 +34,12 @@ impl<F: EngineFixture> Setup<F> {
         Self { fixture: F::new(), clock: ManualClock::new() }
     }
 
-    /// A store on a newly opened engine, without a thread of its own.
+    /// A store on a newly opened engine, without maintenance threads.
     pub(super) fn builder<C: Serialize + DeserializeOwned>(&self) -> Builder<C> {
         self.builder_on(self.fixture.open())
     }
 
-    /// The same on an engine that is open already.
+    /// As `builder`, on an engine that is already open.
     pub(super) fn builder_on<C: Serialize + DeserializeOwned>(
         &self,
         engine: impl Engine,
@@ -47,7 +47,7 @@ impl<F: EngineFixture> Setup<F> {
         SessionStore::builder()
             .engine(engine)
             .clock(self.clock.clone())
-            // So that no touch is left out.
+            // So that every touch is kept.
             .touch_interval(MS)
             .timeouts(Timeouts::new(INACTIVITY, ABSOLUTE).unwrap())
             .manual_maintenance()
@@ -62,7 +62,7 @@ impl<F: EngineFixture> Setup<F> {
     }
 }
 
-/// Content of which a case needs to know no more than a number.
+/// Content that a case identifies by a number.
 pub(super) trait Sample:
     Serialize + DeserializeOwned + Clone + Send + Sync + 'static
 {
@@ -147,7 +147,7 @@ pub(super) fn keys_listed<C: Sample>(
     listed(store, user).iter().map(SessionInfo::key).collect()
 }
 
-/// What `for_each` shows, by key.
+/// The sessions that `for_each` visits, by key.
 pub(super) fn visited<C: Sample>(store: &SessionStore<C>) -> Vec<(crate::key::SessionKey, u64)> {
     let mut all = Vec::new();
     let count = store.for_each(|info, content| all.push((info.key(), content.number()))).unwrap();
@@ -156,17 +156,17 @@ pub(super) fn visited<C: Sample>(store: &SessionStore<C>) -> Vec<(crate::key::Se
     all
 }
 
-/// A change for `modify` where there is nothing to change.
+/// A change for `modify` that must not run.
 pub(super) fn never_called<C>(session: &mut Session<C>) {
     panic!("there is nothing to modify, and yet there is {session:?}");
 }
 
-/// The same for `modify_key`.
+/// A change for `modify_key` that must not run.
 fn never_called_by_key<C>(session: &mut SessionByKey<C>) {
     panic!("there is nothing to modify, and yet there is {:?}", session.info());
 }
 
-/// Asks every method, and each must say that there is no such session.
+/// Calls every method; each must answer that there is no such session.
 pub(super) fn assert_absent<C: Sample>(store: &SessionStore<C>, session: &Session<C>) {
     let (id, key) = (session.id(), session.key());
     assert!(store.read(id).unwrap().is_none(), "read");

@@ -1,4 +1,4 @@
-//! When a session ends: the deadline's very millisecond, what moves it, and what does not.
+//! When a session ends: the exact millisecond of the deadline, what moves it, and what does not.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::testing::EngineFixture;
 use crate::testing::conformance::kit::*;
 use crate::time::timeouts::Timeouts;
 
-/// One session for each method, so that what one does to its own hides nothing from the next.
+/// One session per method, so that no method affects the session of another.
 fn one_for_each_method<C: Sample>(store: &SessionStore<C>) -> Vec<Session<C>> {
     (0..12).map(|number| created_for(store, number, number)).collect()
 }

@@ -1,4 +1,4 @@
-//! Looking at all sessions: counting, visiting, clearing, and the numbers about a store.
+//! Calls on all sessions: counting, visiting, clearing, and the statistics of a store.
 
 use crate::engine::contract::Engine as _;
 use crate::engine::outcome::Listing;

@@ -10,7 +10,7 @@ use crate::session::user::UserId;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::records::*;
 
-/// A record that has expired once ten seconds have passed.
+/// A record that expires after ten seconds.
 fn of_ann(revision: u64) -> Draft {
     Draft { user: Some("ann".into()), revision, ..Draft::new(1) }
 }
@@ -61,7 +61,7 @@ pub fn every_call_finds_a_record_in_its_last_millisecond<F: EngineFixture>() {
     let rekeyed = engine.rekey(&key(3), &key(9), 1, next(), last, MANY).unwrap();
     assert_eq!(rekeyed, Rekey::Done(saved(9_999)));
     assert_eq!(engine.remove(&key(4), None, last).unwrap(), Some(ended(4, Some("ann"))));
-    // By then those that were touched or saved live on, and the others do not.
+    // By then the touched and saved sessions are live, and the others are expired.
     let later = moment(19_998);
     assert_eq!(engine.count(later).unwrap(), 3);
     let others = engine.remove_others(&key(1), later).unwrap().unwrap();
@@ -80,7 +80,7 @@ pub fn a_save_that_is_no_activity_moves_no_deadline<F: EngineFixture>() {
     assert_eq!(engine.load(&key(1), moment(14_000)).unwrap(), None);
 }
 
-/// Whoever is told that a session lives on was told so before it went, whatever takes it.
+/// An extension that succeeded came before the sweep or removal that ended the session.
 pub fn of_a_sweep_and_an_extension_one_comes_first<F: EngineFixture>() {
     const ROUNDS: u64 = 200;
     let (_setup, engine) = opened::<F>();

@@ -1,8 +1,8 @@
 //! The conformance suite: every rule of sessions, as cases that any engine can run.
 //!
 //! Each case is a function of an [`EngineFixture`](crate::testing::EngineFixture), in a module
-//! named after what it is about. [`engine_conformance!`](crate::testing::engine_conformance) makes
-//! one test of each; its list is the only one there is, and a test below holds it complete.
+//! named after its subject. [`engine_conformance!`](crate::testing::engine_conformance) makes one
+//! test of each. Its list is the only one, and a test below checks that the list is complete.
 
 pub mod by_key;
 pub mod calls;
@@ -28,10 +28,10 @@ mod kit;
 mod records;
 
 /// Runs the conformance suite over an engine: one `#[test]` for each case, in modules named after
-/// what they are about.
+/// their subjects.
 ///
-/// It takes the type of an [`EngineFixture`](crate::testing::EngineFixture). Each case begins with
-/// a new one. Use it at the top of a test module of its own; the tests are then found as
+/// The argument is the type of an [`EngineFixture`](crate::testing::EngineFixture); each case
+/// creates a new one. Use the macro at the top of its own test module; the tests are then named
 /// `module::lifetimes::extending_an_expired_session_does_not_revive_it` and so on.
 ///
 /// # Examples

@@ -1,4 +1,4 @@
-//! Listings in parts: pages, a visitor that has seen enough, who is there, and a user's other name.
+//! Listings in parts: pages, a visitor that stops early, the list of users, and a user's rename.
 
 use std::ops::ControlFlow;
 

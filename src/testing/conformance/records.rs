@@ -1,4 +1,4 @@
-//! Records and keys for the cases that talk to an engine without a store.
+//! Records and keys for the cases that call an engine without a store.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
-/// A record before it is one; active from the start of time, under 10 and 60 seconds.
+/// The parts of a record. It is active from time 0, under timeouts of 10 and 60 seconds.
 #[derive(Clone)]
 pub(super) struct Draft {
     pub(super) user: Option<UserId>,
@@ -75,12 +75,12 @@ pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-/// A time, under the timeouts of these records.
+/// A moment with the timeouts of these records.
 pub(super) fn moment(millis: u64) -> Moment {
     Moment { now: at(millis), timeouts: defaults() }
 }
 
-/// Keys in the order of their numbers.
+/// A key. Keys are in the order of their numbers.
 pub(super) fn key(number: u64) -> SessionKey {
     SessionKey::from_bytes(u128::from(number).to_be_bytes())
 }
@@ -110,7 +110,7 @@ pub(super) fn is_there(engine: &impl Engine, number: u64) -> bool {
     engine.load(&key(number), Moment::BEGINNING).unwrap().is_some()
 }
 
-/// Extends a session to the millisecond; whether there was one.
+/// Extends a session to the millisecond, and returns whether there was one.
 pub(super) fn extended(engine: &impl Engine, number: u64, millis: u64) -> bool {
     engine.extend(&key(number), moment(millis), Duration::ZERO).unwrap().is_some()
 }
@@ -127,7 +127,7 @@ pub(super) fn up_to(max_sessions: u64) -> Limits {
     Limits { max_sessions, ..MANY }
 }
 
-/// What became of storing a record under a key while none is expired.
+/// Stores a record under a key at a moment when no record is expired; returns the outcome.
 pub(super) fn insert(engine: &impl Engine, number: u64, record: Record, limits: Limits) -> Insert {
     engine.insert(&key(number), record, moment(0), limits).unwrap()
 }

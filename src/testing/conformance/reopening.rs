@@ -1,4 +1,4 @@
-//! What is there after the store was closed and opened again, and what closing does.
+//! The contents of a store after it was closed and opened again, and the effects of closing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,10 +171,11 @@ pub fn shorter_timeouts_delete_nothing_before_they_are_adopted<F: EngineFixture>
     let store = reopened(minutes(10, 70)).build().unwrap();
     let on_record = |store: &SessionStore<u64>| store.stats().unwrap().longer_timeouts_on_record;
     assert_eq!(on_record(&store), Some(minutes(30, 70)), "the longer of each");
-    // It is absent, and it is there.
+    // The session is absent, and its record is still stored.
     assert!(store.read(old.id()).unwrap().is_none());
     assert_eq!(store.len().unwrap(), 0);
-    // What had ended under those on record went before the longer absolute timeout counted.
+    // The session that had ended under the stored timeouts was removed before the longer absolute
+    // timeout counted.
     assert_eq!(store.clean_up_expired().unwrap(), 0);
     assert_absent(&store, &over);
     assert_eq!(store.len().unwrap(), 0, "the index is right afterwards");
@@ -182,13 +183,13 @@ pub fn shorter_timeouts_delete_nothing_before_they_are_adopted<F: EngineFixture>
     assert!(matches!(store.create(4), Err(Error::Full { max: 2 })), "it makes no room for one");
     store.close().unwrap();
 
-    // Whoever noticed the mistake has lost nothing.
+    // An operator who notices the mistake has lost nothing.
     let store = setup.store_with(minutes(30, 70));
     assert!(store.read(old.id()).unwrap().is_some());
     assert_eq!(on_record(&store), None);
     store.close().unwrap();
 
-    // Told so, by hand; or after one interval.
+    // Adopted by an explicit setting, or after one interval.
     let store = reopened(minutes(10, 60)).build().unwrap();
     store.adopt_shorter_timeouts().unwrap();
     assert_eq!((on_record(&store), store.clean_up_expired().unwrap()), (None, 1));
@@ -209,7 +210,7 @@ pub fn what_has_ended_stays_gone_under_longer_timeouts<F: EngineFixture>() {
     let store = setup.store_with(minutes(60, 1_440));
     let session = created_for(&store, "ann", 1);
     store.close().unwrap();
-    // After an incident: five minutes, and she is told that she is logged out.
+    // After an incident the timeout is five minutes, and she sees that she is logged out.
     let store = setup.builder::<u64>().timeouts(minutes(5, 1_440)).adopt_shorter_timeouts();
     let store = store.build().unwrap();
     setup.clock.advance(Duration::from_secs(600));
@@ -229,7 +230,7 @@ pub fn shorter_timeouts_that_were_in_force_for_an_interval_end_sessions_for_good
         let store = setup.store_with(minutes(60, 1_440));
         let session = created_for(&store, "ann", 1);
         store.close().unwrap();
-        // After an incident: five minutes. She is told that she is logged out.
+        // After an incident the timeout is five minutes. She sees that she is logged out.
         let store = setup.store_with(minutes(5, 1_440));
         setup.clock.advance(Duration::from_secs(600));
         assert!(store.read(session.id()).unwrap().is_none());
@@ -250,7 +251,7 @@ pub fn timeouts_of_which_one_is_longer_and_one_shorter_end_no_live_session<F: En
     let idle = created_for(&store, "ann", 1);
     store.close().unwrap();
     let (longer_and_shorter, minute) = (minutes(60, 720), Duration::from_secs(60));
-    // Each time too soon for the shorter one to be adopted.
+    // Each time too early for the shorter timeout to be adopted.
     for _ in 0..2 {
         let store = setup.store_with(longer_and_shorter);
         assert!(store.read(idle.id()).unwrap().is_some());
@@ -301,7 +302,7 @@ pub fn longer_timeouts_apply_at_once_to_stored_sessions<F: EngineFixture>() {
     assert_eq!(keys_listed(&store, "ann"), [session.key()]);
     store.close().unwrap();
 
-    // And back: the index was made under longer ones by now.
+    // And back: the index now has deadlines under longer timeouts.
     let builder = setup.builder::<u64>().timeouts(minutes(1, 20));
     let store = builder.adopt_shorter_timeouts().build().unwrap();
     assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 1));

@@ -1,4 +1,4 @@
-//! The id stays out of whatever is printed, reported or stored.
+//! The id does not appear in any printed, reported or stored text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -165,7 +165,7 @@ pub fn no_number_of_threads_gets_a_user_past_their_limit<F: EngineFixture>() {
                         start.wait();
                         let mut created = 0;
                         for _ in 0..4 {
-                            // Half of them log in to a session that was nobody's.
+                            // Half of them log in to a session that had no user.
                             let result = match number % 2 {
                                 0 => store.create_for_user("ann", number).map(drop),
                                 _ => {

@@ -1,4 +1,4 @@
-//! Deleting what is past its deadline, and nothing else.
+//! Deleting the sessions that are past their deadline, and no others.
 
 use std::thread;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub fn a_sweep_knows_each_sessions_own_timeouts<F: EngineFixture>() {
     }
 }
 
-/// More than one step's worth, with a survivor in between.
+/// More sessions than one step takes, with a live one in between.
 pub fn a_sweep_takes_as_many_steps_as_it_needs<F: EngineFixture>() {
     const SESSIONS: u64 = 2_500;
     let setup = Setup::<F>::new();

@@ -1,4 +1,4 @@
-//! Saving a session: no lost update, no revival, no change that was not asked for.
+//! Saving a session: no lost update, no revival, no unrequested change.
 
 use crate::error::Error;
 use crate::session::Session;
@@ -185,7 +185,7 @@ pub fn modify_gives_what_its_closure_returns<F: EngineFixture>() {
     };
     assert_eq!(store.modify(id, add).unwrap(), Some(2));
     assert_eq!(store.modify(id, |session| (add(session), "two")).unwrap(), Some((3, "two")));
-    // A message that was there is taken out; one that was not is none.
+    // A flash message that is there is taken; an absent one gives `None`.
     assert_eq!(store.modify(id, |session| Some(add(session))).unwrap(), Some(4));
     assert_eq!(store.modify(id, |_| None::<String>).unwrap(), None);
     assert_eq!(store.modify(id, |session| Returned(add(session))).unwrap(), Some(5));
@@ -222,7 +222,7 @@ pub fn what_a_session_says_of_its_times_is_ignored<F: EngineFixture>() {
     let mut honest = created(&store, 1);
     setup.clock.advance(INACTIVITY - MS);
     let other = created(&store, 2);
-    // A handle whose times are those of a younger session.
+    // A handle with the times of a younger session.
     honest.times = other.times;
     store.update(&mut honest).unwrap();
     assert_eq!(honest.created_at() + INACTIVITY - MS, other.created_at());

@@ -1,4 +1,4 @@
-//! Whose sessions they are: listings, ending them, and users who look alike.
+//! Sessions by user: listings, ending them, and users who look alike.
 
 use std::thread;
 
@@ -197,7 +197,7 @@ pub fn a_session_is_ended_by_its_key_alone<F: EngineFixture>() {
     assert_eq!(keys_listed(&store, "ann"), [other.key()]);
 }
 
-/// How many threads share the commits of the crowd below.
+/// The threads that share the commits of the crowd below.
 const THREADS: u64 = 64;
 const CROWD: u64 = 10_000;
 
@@ -290,7 +290,7 @@ pub fn one_session_too_many_ends_the_least_recently_active<F: EngineFixture>() {
         .collect();
     let bobs = created_for(&store, "bob", 9);
     setup.clock.advance(MS);
-    // Whether the touch is written yet or not: the first one is now the latest.
+    // The first session is now the latest, whether or not its touch is written yet.
     assert!(store.extend_lifetime(sessions[0].id()).unwrap());
     let fourth = created_for(&store, "ann", 3);
     assert_absent(&store, &sessions[1]);

@@ -1,6 +1,6 @@
-//! Seeded chance: the same seed, the same choices, on every machine.
+//! Seeded random choices: a seed gives the same choices on every machine.
 
-/// SplitMix64: small, and even enough for choices.
+/// SplitMix64: small, and uniform enough for choices.
 #[derive(Clone, Debug)]
 pub(super) struct Coin(u64);
 

@@ -1,4 +1,4 @@
-//! What fails, and when it strikes.
+//! The kinds of faults, and when each strikes.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -6,22 +6,22 @@ use std::panic::resume_unwind;
 use crate::testing::disk::State;
 use crate::testing::disk::history::Event;
 
-/// What fails.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DiskFault {
-    /// There is no room: writes, changes of length and new files fail, perhaps half way.
+    /// The disk is full: writes, changes of length and new files fail, perhaps half way.
     Full,
     /// Writes and changes of lengths and names fail, perhaps half way.
     Write,
-    /// Syncs fail, and drop what they covered.
+    /// Syncs fail, and drop the writes that they covered.
     Sync,
     /// Reads fail.
     Read,
-    /// Writes and changes of length are carried out, and fail all the same.
+    /// Writes and changes of length take effect, and report an error.
     Late,
-    /// Syncs panic, and do nothing. (A write cannot: redb holds locks meanwhile that no panic may
-    /// meet.)
+    /// Syncs panic, and do nothing. (Writes cannot panic: redb holds locks then, which a panic
+    /// would break.)
     Panic,
 }
 
@@ -57,7 +57,7 @@ impl State {
         Some((planned.fault, error))
     }
 
-    /// Carries out an operation, or lets it fail and do nothing; or both, if it is late.
+    /// Applies an operation, or fails without applying it. A late fault does both.
     pub(super) fn change(&mut self, event: Event, kinds: &[DiskFault]) -> io::Result<()> {
         let struck = self.strike(kinds);
         match &struck {

@@ -13,17 +13,17 @@ use crate::testing::disk::history::Event;
 use crate::testing::disk::image::PAGE;
 use crate::testing::disk::{DiskFault, SimulatedDisk, State, beginning};
 
-/// What keeps a write, or a change of length, from succeeding.
+/// The faults that make a write, or a change of length, fail.
 const WRITING: &[DiskFault] = &[DiskFault::Full, DiskFault::Write, DiskFault::Late];
 
 #[derive(Debug)]
 pub(super) struct OpenFile {
     disk: SimulatedDisk,
     file: u64,
-    /// Who holds its locks.
+    /// The owner of its locks.
     handle: u64,
-    /// Of how many failed syncs a sync of the file, and one of a range, have been told: the two are
-    /// opened apart.
+    /// The number of failed syncs reported to whole-file syncs, and to range syncs. The two stand
+    /// for two separate handles.
     told: [AtomicU64; 2],
 }
 
@@ -55,8 +55,8 @@ impl OpenFile {
         &self.disk.state
     }
 
-    /// Syncs the whole file, or a range of its bytes. What has failed is told once to each of the
-    /// two, whichever of them met it.
+    /// Syncs the whole file, or a range of its bytes. Each failure is reported once to each of the
+    /// two kinds of sync, whichever of them met it.
     fn sync(&self, range: Option<Range<u64>>) -> io::Result<()> {
         let mut state = self.disk.until_released(range.is_none());
         let file = self.file;
@@ -87,7 +87,7 @@ impl OpenFile {
         free
     }
 
-    /// Nobody waits for a lock in these tests: what is taken is an error.
+    /// No call waits for a lock in these tests: a taken lock is an error.
     fn lock(&self, range: Range<u128>, shared: bool) -> Result<(), BackendError> {
         match self.try_lock(range, shared) {
             true => Ok(()),
@@ -112,8 +112,11 @@ impl Drop for OpenFile {
 }
 
 impl StorageFile for OpenFile {
-    /// A write, and then a sync of what it wrote, as two operations of the disk.
+    /// A write, and then a sync of its bytes, as two operations of the disk.
     fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), WriteFailure>> {
+        if !self.state().lock().syncs_ranges {
+            return None;
+        }
         let written = self.write(offset, data).map_err(WriteFailure::Write);
         let range = offset..offset + data.len() as u64;
         Some(written.and_then(|()| self.sync(Some(range)).map_err(WriteFailure::Sync)))
@@ -204,13 +207,14 @@ impl StorageBackend for OpenFile {
 }
 
 impl State {
-    /// What a failed sync dropped is read from the disk again; what is to be written stays.
+    /// Drops the pages of failed syncs from the cache, so that they are read from the disk again.
+    /// Pending writes stay.
     pub(super) fn forget_cached(&mut self) {
         self.seen = self.history.seen();
         self.dropped.clear();
     }
 
-    /// A write to a page that a failed sync dropped makes all of the page wait to be written.
+    /// After a failed sync dropped a page, a write to it makes the whole page pending.
     fn rewrite_dropped(&mut self, event: &mut Event) {
         let Event::Write { file, offset, data, .. } = event else { return };
         if self.dropped.is_empty() || data.is_empty() {

@@ -1,7 +1,7 @@
-//! What was done to the disk, and what of it there is after a crash.
+//! The operations on the disk, and the state after a crash.
 //!
-//! Invariant: what a sync returned from is there. Of everything else any part may be, in units of
-//! a sector; names change in the order in which they were changed.
+//! Invariant: every change that a successful sync covered is there. Of all other changes any part
+//! may be there, in units of a sector. Changes of names take effect in their order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,15 +11,15 @@ use crate::testing::disk::choices::Coin;
 use crate::testing::disk::file::pages;
 use crate::testing::disk::image::Image;
 
-/// What power loss writes whole or not at all.
+/// The unit that a power loss writes whole or not at all.
 const SECTOR: usize = 512;
 
 /// One operation, in the order of the disk's count.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    /// It failed before it did anything.
+    /// It failed before it had an effect.
     Nothing,
-    /// Where it went past the end, the file grew to `grown_to`.
+    /// If the write went past the end, the file grew to `grown_to`.
     Write {
         file: u64,
         offset: u64,
@@ -30,12 +30,12 @@ pub(super) enum Event {
         file: u64,
         len: u64,
     },
-    /// Of the whole file, or of a range of its bytes and of nothing else.
+    /// A sync of the whole file, or of a range of its bytes and no others.
     Sync {
         file: u64,
         range: Option<Range<u64>>,
     },
-    /// The pages it covered count as written; the seed says which really were.
+    /// The pages that it covered count as written; the seed decides which were written.
     SyncFailed {
         file: u64,
         range: Option<Range<u64>>,
@@ -54,7 +54,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    /// The file whose content it changes; `None` where it changes none.
+    /// The file whose content this changes, if any.
     fn changes(&self) -> Option<u64> {
         match self {
             Self::Write { file, .. } | Self::SetLen { file, .. } => Some(*file),
@@ -62,7 +62,7 @@ impl Event {
         }
     }
 
-    /// What a sync of this covers of it, and what it leaves.
+    /// The part of this event that a sync covers, and the parts that it leaves.
     fn covered(&self, of: u64, range: Option<&Range<u64>>) -> (Option<Self>, Vec<Self>) {
         match (self, range) {
             (Self::Write { file, offset, data, grown_to }, Some(range)) if *file == of => {
@@ -122,7 +122,7 @@ impl Contents {
         }
     }
 
-    /// Applies each sector of a write, or all of anything else, if the coin says so.
+    /// Applies each sector of a write, or any other event as a whole, if the coin decides so.
     fn apply_torn(&mut self, event: &Event, coin: &mut Coin) {
         let Event::Write { file, offset, data, grown_to } = event else {
             return self.apply(event);
@@ -143,7 +143,7 @@ impl Contents {
     }
 }
 
-/// What is on the storage for sure, and what has been done since.
+/// The durable state, and the changes that are not durable yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Durable {
     pub(super) contents: Contents,
@@ -155,7 +155,7 @@ impl Durable {
         match event {
             Event::Nothing => {}
             Event::Sync { file, range } => {
-                // A file without a byte is there once it is synced.
+                // A file without a byte exists once it is synced.
                 self.contents.files.entry(*file).or_default();
                 for change in self.take_covered(*file, range.as_ref()) {
                     self.contents.apply(&change);
@@ -165,7 +165,7 @@ impl Durable {
                 let mut coin = Coin::new(*seed);
                 for change in self.take_covered(*file, range.as_ref()) {
                     match change {
-                        // The length is not of a page; it stays to be written.
+                        // A change of length belongs to no page, so it stays pending.
                         Event::SetLen { .. } => self.pending.push(change),
                         change if coin.flip() => self.contents.apply_torn(&change, &mut coin),
                         _ => {}
@@ -185,7 +185,7 @@ impl Durable {
         }
     }
 
-    /// Takes what a sync covers out of what is pending.
+    /// Takes the events that a sync covers out of the pending ones.
     fn take_covered(&mut self, file: u64, range: Option<&Range<u64>>) -> Vec<Event> {
         let mut all_covered = Vec::new();
         for change in std::mem::take(&mut self.pending) {
@@ -196,10 +196,10 @@ impl Durable {
         all_covered
     }
 
-    /// What power loss leaves: what is durable, and any part of the rest.
+    /// The state after a power loss: all durable changes, and any part of the others.
     pub(super) fn after_power_loss(mut self, seed: u64) -> Contents {
         let mut coin = Coin::new(seed);
-        // All, nothing, few, half or most of it: each finds other mistakes.
+        // All, none, few, half or most of them: each finds other errors.
         let eighths = [0, 8, 1, 4, 7][coin.below(5) as usize];
         let mut names_go_on = true;
         for event in &self.pending {
@@ -218,7 +218,7 @@ impl Durable {
         self.contents
     }
 
-    /// What everybody sees while there is power.
+    /// The state that programs see while there is power.
     pub(super) fn seen(&self) -> Contents {
         let mut contents = self.contents.clone();
         for event in &self.pending {
@@ -228,12 +228,12 @@ impl Durable {
     }
 }
 
-/// Every operation since the disk was made, and the durable state at some of them.
+/// Every operation since the disk was created, and the durable state at some of them.
 #[derive(Debug, Default)]
 pub(super) struct History {
     events: Vec<Event>,
     current: Durable,
-    /// With the number of events before it.
+    /// Each durable state, with the number of events before it.
     checkpoints: Vec<(usize, Durable)>,
 }
 
@@ -246,7 +246,7 @@ impl History {
         self.events.len() as u64
     }
 
-    /// The pages, with their file, that a sync of this would write.
+    /// The pages, with their file, that a sync would write.
     pub(super) fn pages_to_sync(
         &self,
         file: u64,
@@ -274,7 +274,7 @@ impl History {
         }
     }
 
-    /// The state after the first `count` operations, and the one that was to come next.
+    /// The state after the first `count` operations, and the next operation.
     pub(super) fn at(&self, count: u64) -> (Durable, Option<&Event>) {
         let count = self.events.len().min(count as usize);
         let after = self.checkpoints.partition_point(|(events, _)| *events <= count);

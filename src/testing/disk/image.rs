@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-/// What Linux caches, and writes back, at once.
+/// The unit in which Linux caches and writes back.
 pub(super) const PAGE: usize = 4096;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
-    /// `None`: never written, so it reads as zeros.
+    /// `None`: the page was never written, and reads as zeros.
     pages: Vec<Option<Arc<[u8; PAGE]>>>,
     len: u64,
 }
@@ -17,7 +17,7 @@ impl Image {
         self.len
     }
 
-    /// Whether there was as much to read as asked for.
+    /// Reads into `out`; false if the file is too short.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> bool {
         if offset + out.len() as u64 > self.len {
             return false;
@@ -32,7 +32,7 @@ impl Image {
         true
     }
 
-    /// Writes what fits; a file grows by [`set_len`](Self::set_len) alone.
+    /// Writes the bytes within the file; only [`set_len`](Self::set_len) makes it longer.
     pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
         let fits = self.len.saturating_sub(offset).min(data.len() as u64) as usize;
         for (page, within, part) in parts(offset, fits) {
@@ -45,7 +45,7 @@ impl Image {
         self.pages.resize((len as usize).div_ceil(PAGE), None);
         let tail = len as usize % PAGE;
         if len < self.len && tail > 0 {
-            // What a file lost by shrinking is zeros when it grows again.
+            // Bytes cut off by shrinking are zeros when the file grows again.
             if let Some(Some(last)) = self.pages.last_mut() {
                 Arc::make_mut(last)[tail..].fill(0);
             }
@@ -53,7 +53,7 @@ impl Image {
         self.len = len;
     }
 
-    /// The bytes of one page, as far as the file goes.
+    /// The bytes of one page, up to the end of the file.
     pub(super) fn page(&self, page: u64) -> Vec<u8> {
         let start = page * PAGE as u64;
         let mut bytes = vec![0; self.len.saturating_sub(start).min(PAGE as u64) as usize];

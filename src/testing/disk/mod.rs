@@ -1,6 +1,6 @@
 //! A disk in memory that crashes and fails on demand.
 //!
-//! It promises what docs/durability.md assumes of a storage, and not a byte more.
+//! It guarantees exactly what docs/durability.md assumes of a storage medium.
 
 mod choices;
 mod fault;
@@ -28,24 +28,23 @@ use crate::testing::disk::file::Locks;
 use crate::testing::disk::history::{Contents, Durable, Event, History};
 use crate::testing::disk::image::Image;
 
-/// A disk in memory, with room for one store, that remembers everything that was done to it.
+/// A disk in memory, with room for one store, that records every operation.
 ///
 /// Clones are handles of one disk. [`RedbEngine::open_on`] opens the store on it, or creates it.
 /// Writes, changes of length, syncs and changes of names are counted.
 /// [`after_power_loss`](Self::after_power_loss) and [`after_kill`](Self::after_kill) make a new
-/// disk of what a crash before any of them would have left. So a program runs once and is then
+/// disk in a state that a crash before any of them can leave. So a program runs once and is then
 /// crashed at each of its operations. [`fail_once`](Self::fail_once) and
 /// [`fail_from`](Self::fail_from) make the disk fail while the program runs.
 ///
-/// # What it promises
+/// # Guarantees of the disk
 ///
-/// - What was written before a [sync](redb::StorageBackend::sync_data) that succeeded is there.
-/// - Of what was written since, any part may be there after power loss, in sectors of 512 bytes,
-///   and in any order; a change of length may be there or not. A killed process loses nothing that
-///   it wrote.
-/// - A sync that fails drops what it covered, as Linux does: it reads back, but is not written
-///   until something else is written to the same page, or until it is forgotten: a store whose sync
-///   has failed has that done when it is closed.
+/// - Every write before a successful [sync](redb::StorageBackend::sync_data) is there.
+/// - Of later writes any part may be there after power loss, in sectors of 512 bytes and in any
+///   order; a change of length may be there or not. A killed process loses none of its writes.
+/// - A failed sync drops the writes that it covered, as on Linux: they read back, but are not on
+///   the disk until the same page is written again. They read back until the cache forgets them; a
+///   store whose sync has failed does that when it is closed.
 ///
 /// # Examples
 ///
@@ -61,7 +60,7 @@ use crate::testing::disk::image::Image;
 /// let store = open(&disk)?;
 /// let session = store.create("hello".into())?;
 ///
-/// // The power goes; what was acknowledged is there, whatever becomes of the rest.
+/// // After a power loss every acknowledged change is there; any part of the others may be.
 /// let disk = disk.after_power_loss(disk.operations(), 7);
 /// assert!(open(&disk)?.read(session.id())?.is_some());
 /// # Ok::<(), sessile::Error>(())
@@ -69,7 +68,7 @@ use crate::testing::disk::image::Image;
 #[derive(Clone)]
 pub struct SimulatedDisk {
     state: Arc<Mutex<State>>,
-    /// Told of every sync that begins to wait, and of their release.
+    /// Notified when a sync begins to wait, and when syncs are released.
     syncs_changed: Arc<Condvar>,
 }
 
@@ -79,7 +78,7 @@ struct State {
     history: History,
     reads: u64,
     fault: Option<Planned>,
-    /// Which syncs wait, and how many do.
+    /// Which syncs wait, and their number.
     holds: Holds,
     held_syncs: usize,
     failed_syncs: u64,
@@ -87,34 +86,43 @@ struct State {
     dropped: BTreeSet<(u64, u64)>,
     locks: Locks,
     files: u64,
+    /// Whether a single write can be synced, or only a whole file.
+    syncs_ranges: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holds {
     None,
-    /// Those of whole files.
+    /// Syncs of whole files.
     Files,
     All,
 }
 
 impl SimulatedDisk {
-    /// A disk with nothing on it.
+    /// An empty disk.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Durable::default())
+        Self::of(Durable::default(), true)
     }
 
-    /// A disk on which the store's file is these bytes, whatever they are.
+    /// An empty disk of a system that syncs no single write, but only whole files: so are all
+    /// systems other than Linux. The disks after its crashes are like it.
+    #[must_use]
+    pub fn syncing_whole_files() -> Self {
+        Self::of(Durable::default(), false)
+    }
+
+    /// A disk on which the store's file has these bytes.
     #[must_use]
     pub fn with_store(bytes: &[u8]) -> Self {
         let mut image = Image::default();
         image.set_len(bytes.len() as u64);
         image.write(0, bytes);
         let contents = Contents { files: [(1, image)].into(), store: Some(1), draft: None };
-        Self::of(Durable { contents, pending: Vec::new() })
+        Self::of(Durable { contents, pending: Vec::new() }, true)
     }
 
-    /// The bytes of the store's file as a program reads them now; none without a file.
+    /// The bytes of the store's file as a program reads them now; empty without a file.
     #[must_use]
     pub fn store_bytes(&self) -> Vec<u8> {
         let state = self.state.lock();
@@ -126,7 +134,7 @@ impl SimulatedDisk {
         bytes
     }
 
-    fn of(durable: Durable) -> Self {
+    fn of(durable: Durable, syncs_ranges: bool) -> Self {
         let seen = durable.seen();
         let state = State {
             files: seen.files.keys().max().map_or(0, |last| last + 1),
@@ -139,31 +147,32 @@ impl SimulatedDisk {
             failed_syncs: 0,
             dropped: BTreeSet::new(),
             locks: Locks::default(),
+            syncs_ranges,
         };
         Self { state: Arc::new(Mutex::new(state)), syncs_changed: Arc::default() }
     }
 
-    /// How many operations there have been that change the disk or sync it, failed ones included.
+    /// The number of operations that change or sync the disk, failed ones included.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state.lock().history.len()
     }
 
-    /// How many reads there have been, failed ones included.
+    /// The number of reads, failed ones included.
     #[must_use]
     pub fn reads(&self) -> u64 {
         self.state.lock().reads
     }
 
-    /// How long the store's file was after the first `operations`, in bytes; 0 without a file.
+    /// The length of the store's file after the first `operations`, in bytes; 0 without a file.
     #[must_use]
     pub fn bytes_at(&self, operations: u64) -> u64 {
         let seen = self.state.lock().history.at(operations).0.seen();
         seen.store.and_then(|store| seen.files.get(&store)).map_or(0, |image| image.len())
     }
 
-    /// What is on the disk if the power is cut after the first `operations`: what was synced, and
-    /// whatever the seed chooses of the rest and of the operation under way.
+    /// The disk after a power loss that follows the first `operations`: all synced changes, and a
+    /// part of the others and of the next operation, chosen by the seed.
     #[must_use]
     pub fn after_power_loss(&self, operations: u64, seed: u64) -> Self {
         let state = self.state.lock();
@@ -172,12 +181,12 @@ impl SimulatedDisk {
             durable.push(under_way);
         }
         let contents = durable.after_power_loss(seed);
-        Self::of(Durable { contents, pending: Vec::new() })
+        Self::of(Durable { contents, pending: Vec::new() }, state.syncs_ranges)
     }
 
-    /// What is on the disk if the process is killed after the first `operations`: all they wrote,
-    /// and a beginning, which the seed chooses, of a write under way. What was not synced can still
-    /// be lost with the power.
+    /// The disk after the process is killed following the first `operations`: all their writes, and
+    /// a beginning, chosen by the seed, of a write under way. A later power loss can still lose
+    /// unsynced writes.
     #[must_use]
     pub fn after_kill(&self, operations: u64, seed: u64) -> Self {
         let state = self.state.lock();
@@ -185,11 +194,11 @@ impl SimulatedDisk {
         if let Some(Event::Write { file, offset, data, grown_to }) = next {
             durable.push(&beginning(*file, *offset, data, *grown_to, seed));
         }
-        Self::of(durable)
+        Self::of(durable, state.syncs_ranges)
     }
 
-    /// Makes the first fitting operation fail that is not among the first `operations`; for
-    /// [`DiskFault::Read`], the first that is not among so many [`reads`](Self::reads).
+    /// Makes one operation fail: the first of the fitting kind after the first `operations`. For
+    /// [`DiskFault::Read`] the number counts [`reads`](Self::reads).
     pub fn fail_once(&self, fault: DiskFault, operations: u64) {
         self.state.lock().fault = Some(Planned { fault, from: operations, lasting: false });
     }
@@ -200,19 +209,18 @@ impl SimulatedDisk {
         self.state.lock().fault = Some(Planned { fault, from: operations, lasting: true });
     }
 
-    /// Makes every sync wait until [`release_syncs`](Self::release_syncs), as one on a slow disk.
+    /// Makes every sync wait until [`release_syncs`](Self::release_syncs), as on a slow disk.
     pub fn hold_syncs(&self) {
         self.state.lock().holds = Holds::All;
     }
 
-    /// As [`hold_syncs`](Self::hold_syncs), but what a write syncs of itself alone does not wait:
-    /// so the store can be held up while it makes room in its log, and not what is logged
-    /// meanwhile.
+    /// As [`hold_syncs`](Self::hold_syncs), but a write that syncs only itself does not wait. So a
+    /// store can be held while it makes room in its log, and commits to the log continue.
     pub fn hold_file_syncs(&self) {
         self.state.lock().holds = Holds::Files;
     }
 
-    /// Waits until a sync waits.
+    /// Waits until a sync is waiting.
     pub fn wait_for_held_sync(&self) {
         let mut state = self.state.lock();
         while state.held_syncs == 0 {
@@ -220,7 +228,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// Lets the syncs go on that were held.
+    /// Releases the held syncs.
     pub fn release_syncs(&self) {
         self.state.lock().holds = Holds::None;
         self.syncs_changed.notify_all();
@@ -244,7 +252,8 @@ impl SimulatedDisk {
         state
     }
 
-    /// Ends the fault. Whether there was one left: one that strikes once ends by itself.
+    /// Ends the fault, and returns whether one was still armed. A fault that strikes once ends by
+    /// itself.
     pub fn repair(&self) -> bool {
         self.state.lock().fault.take().is_some()
     }
@@ -295,7 +304,7 @@ impl SimulatedDisk {
     }
 }
 
-/// A beginning of a write, as long as the seed says.
+/// A beginning of a write, of a length chosen by the seed.
 fn beginning(file: u64, offset: u64, data: &[u8], grown_to: Option<u64>, seed: u64) -> Event {
     let len = Coin::new(seed).below(data.len() as u64 + 1) as usize;
     let data: Arc<[u8]> = data[..len].into();

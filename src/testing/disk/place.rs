@@ -1,4 +1,4 @@
-//! The place of the store on the disk: its name, and the name of one that is being made.
+//! The path of the store on the disk, and the name of a file under creation.
 
 use std::io;
 use std::path::Path;
@@ -96,7 +96,7 @@ impl Storage for SimulatedDisk {
     }
 }
 
-/// A store that is being made; it goes away unless it is moved in place.
+/// A file under creation; it is removed unless it is moved to its place.
 struct New {
     disk: SimulatedDisk,
     file: u64,

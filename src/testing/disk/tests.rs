@@ -1,14 +1,14 @@
-//! That the disk keeps what it promises, and loses what it may.
+//! The disk keeps its guarantees, and loses only what it may lose.
 
 use std::collections::BTreeSet;
 
 use redb::StorageBackend;
 
-use crate::engine::redb::storage::Storage;
+use crate::engine::redb::storage::{Storage, StorageFile};
 use crate::testing::disk::file::OpenFile;
 use crate::testing::disk::{DiskFault, SimulatedDisk};
 
-/// A disk with a store of 4 KiB of ones, synced, and the store opened.
+/// A disk with a synced store file of 4 KiB of ones, and the opened file.
 fn with_ones() -> (SimulatedDisk, OpenFile) {
     let disk = SimulatedDisk::new();
     let backend = disk.create().unwrap().unwrap().backend;
@@ -63,7 +63,7 @@ fn a_kill_takes_nothing_that_was_written_until_the_power_goes_too() {
 #[test]
 fn what_a_failed_sync_dropped_reads_back_and_is_lost_until_it_is_written_again() {
     let mut lost = 0;
-    // The seed of what the failing sync has written is the number of operations.
+    // The seed that decides what the failing sync wrote is the number of operations.
     for more in 0..20 {
         let (disk, file) = with_ones();
         for _ in 0..more {
@@ -104,6 +104,23 @@ fn what_is_forgotten_reads_as_power_loss_would_leave_it_and_what_waits_to_be_wri
         lost += u32::from(read[..512] == [1; 512]);
     }
     assert!((1..20).contains(&lost), "some reach the disk all the same, not all: {lost}");
+}
+
+#[test]
+fn a_disk_that_syncs_whole_files_writes_nothing_where_a_write_is_to_be_synced_and_so_after_crashes()
+{
+    let disk = SimulatedDisk::syncing_whole_files();
+    drop(disk.create().unwrap());
+    disk.sync_name().unwrap();
+    let operations = disk.operations();
+    let crashed = [disk.after_power_loss(operations, 1), disk.after_kill(operations, 1)];
+    for disk in crashed.into_iter().chain([disk]) {
+        let operations = disk.operations();
+        let backend = disk.open().unwrap().unwrap().backend;
+        assert!(backend.write_synced(0, &[2; 512]).is_none());
+        assert_eq!((disk.operations(), backend.len().unwrap()), (operations, 0));
+    }
+    assert!(with_ones().1.write_synced(0, &[2; 512]).is_some());
 }
 
 #[test]

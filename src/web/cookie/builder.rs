@@ -1,6 +1,6 @@
-//! Every setting of a session cookie, and what becomes of them together.
+//! The settings of a session cookie, and the cookie that they make.
 //!
-//! The rules themselves are in `rules.rs`; this file knows what was left to its default.
+//! The rules themselves are in `rules.rs`; this file knows which settings have their defaults.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::rules::Settings;
 use crate::error::Result;
 use crate::time::clock::{Clock, SystemClock};
 
-/// When browsers send the cookie along with a request that another site caused
-/// (RFC 6265bis, 4.1.2.7 and 5.6.7).
+/// When browsers send the cookie with a request that another site caused (RFC 6265bis, 4.1.2.7 and
+/// 5.6.7).
 ///
 /// # Examples
 ///
@@ -23,9 +23,10 @@ use crate::time::clock::{Clock, SystemClock};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
-    /// Never, not even when a link on another site is followed: the user then seems logged out.
+    /// Never, not even when the user follows a link on another site: the user then seems logged
+    /// out.
     Strict,
-    /// When a link is followed, and never with another site's forms, images or scripts.
+    /// When the user follows a link, but never with another site's forms, images or scripts.
     #[default]
     Lax,
     /// Always: for pages that other sites embed. Needs `Secure`, and a
@@ -53,7 +54,7 @@ impl From<::cookie::SameSite> for SameSite {
     }
 }
 
-/// How long a browser keeps the cookie. The session ends by its own timeouts either way.
+/// How long a browser keeps the cookie. The session's own timeouts end the session either way.
 ///
 /// # Examples
 ///
@@ -66,19 +67,19 @@ impl From<::cookie::SameSite> for SameSite {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CookieLifetime {
-    /// Until the browser ends: no `Max-Age`. Browsers that restore their tabs keep it longer.
+    /// Until the browser ends: no `Max-Age`. A browser that restores its tabs keeps the cookie
+    /// longer.
     #[default]
     BrowserSession,
     /// Until the session's [`expires_at`](crate::Session::expires_at), but at most
     /// [400 days](SessionCookie::MAX_AGE_SECONDS).
     ///
-    /// `Max-Age` says it, whatever the client's clock shows. `Expires` would go by that clock, and
-    /// `Max-Age` overrules it (RFC 6265bis, 4.1.2.2). Set the cookie again whenever the session is
-    /// extended.
+    /// Uses `Max-Age`, which does not depend on the client's clock. `Expires` would, and `Max-Age`
+    /// overrules it (RFC 6265bis, 4.1.2.2). Set the cookie again whenever the session is extended.
     UntilExpiry,
 }
 
-/// The settings of a [`SessionCookie`], each with a default that is right for most servers.
+/// The settings of a [`SessionCookie`]; their defaults suit most servers.
 ///
 /// # Examples
 ///
@@ -94,14 +95,14 @@ pub enum CookieLifetime {
 ///
 /// // What no browser would store is an error here, and says what to do.
 /// let refused = SessionCookie::builder().domain("example.com").build();
-/// assert!(refused.unwrap_err().to_string().contains("name the cookie `__Secure-…`"));
+/// assert!(refused.is_err_and(|error| error.to_string().contains("name the cookie `__Secure-…`")));
 /// # Ok::<(), sessile::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct SessionCookieBuilder {
     settings: Settings,
-    /// Whether the name was given, so that it does not follow `secure`.
+    /// Whether a name was given, so that it does not depend on `secure`.
     is_named: bool,
     clock: Arc<dyn Clock>,
 }
@@ -116,21 +117,21 @@ impl SessionCookieBuilder {
         self
     }
 
-    /// The name. Default: `__Host-session`, and `session` where [`secure`](Self::secure) is off.
+    /// Sets the name. Default: `__Host-session`, or `session` if [`secure`](Self::secure) is off.
     ///
-    /// A name that begins with `__Host-` makes browsers keep every other host from setting the
-    /// cookie (ASVS 5.0, 3.3.3). Give each program on one host a name of its own: cookies do not
-    /// tell ports apart (RFC 6265bis, 8.5).
+    /// With a name that begins with `__Host-`, browsers let no other host set the cookie (ASVS 5.0,
+    /// 3.3.3). Give each program on one host its own name: cookies do not distinguish ports (RFC
+    /// 6265bis, 8.5).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self.is_named = true;
         self
     }
 
-    /// `Secure`: browsers send the cookie over TLS alone (ASVS 5.0, 3.3.1). Default: on.
+    /// `Secure`: browsers send the cookie only over TLS (ASVS 5.0, 3.3.1). Default: on.
     ///
-    /// It is about what the browser speaks, so it stays on behind a proxy that terminates TLS. Turn
-    /// it off for plain HTTP on a developer's machine.
+    /// The setting concerns the browser's connection, so leave it on behind a proxy that terminates
+    /// TLS. Turn it off for plain HTTP on a developer's machine.
     pub fn secure(self, secure: bool) -> Self {
         self.with(|settings| settings.secure = secure)
     }
@@ -140,26 +141,27 @@ impl SessionCookieBuilder {
         self.with(|settings| settings.http_only = http_only)
     }
 
-    /// `SameSite`: whether the cookie goes along with what another site causes (ASVS 5.0, 3.3.2).
-    /// Default: [`SameSite::Lax`], so that a link from elsewhere finds the user logged in.
+    /// `SameSite`: whether browsers send the cookie with requests that another site causes (ASVS
+    /// 5.0, 3.3.2). Default: [`SameSite::Lax`], so that a user who follows a link from elsewhere is
+    /// logged in.
     pub fn same_site(self, same_site: SameSite) -> Self {
         self.with(|settings| settings.same_site = same_site)
     }
 
-    /// `Path`: which part of the host gets the cookie. Default: `/`, all of it.
+    /// `Path`: the part of the host that gets the cookie. Default: `/`, the whole host.
     ///
-    /// `/app` stands for `/app` and what is below; `/app/` only for what is below. It is no
-    /// protection from other paths of the host (RFC 6265bis, 8.6). Write it as the browser shows
-    /// it, percent-encoded.
+    /// `/app` covers `/app` and the paths below it; `/app/` only those below. It does not protect
+    /// from other paths of the host (RFC 6265bis, 8.6). Write it percent-encoded, as the browser
+    /// shows it.
     pub fn path(self, path: impl Into<String>) -> Self {
         self.with(|settings| settings.path = path.into())
     }
 
-    /// `Domain`: the cookie goes to this host and to every one below it, and each of them can set
-    /// it. Default: none, which is this host alone.
+    /// `Domain`: browsers send the cookie to this host and to every host below it, and each of them
+    /// can set it. Default: none, which means only this host.
     ///
-    /// Needs a name without `__Host-`. A leading dot is left out, as browsers do. A public suffix
-    /// such as `co.uk` is refused by browsers; this crate has no list of them.
+    /// Needs a name without `__Host-`. A leading dot is removed, as browsers do. Browsers refuse a
+    /// public suffix such as `co.uk`; this crate has no list of them.
     pub fn domain(self, domain: impl Into<String>) -> Self {
         let domain = domain.into().to_ascii_lowercase();
         let domain = domain.strip_prefix('.').map_or_else(|| domain.clone(), str::to_owned);
@@ -168,37 +170,38 @@ impl SessionCookieBuilder {
 
     /// How long browsers keep the cookie. Default: [`CookieLifetime::BrowserSession`].
     ///
-    /// One login may differ: [`SessionCookie::with_lifetime`].
+    /// For another lifetime of one login, see [`SessionCookie::with_lifetime`].
     pub fn lifetime(self, lifetime: CookieLifetime) -> Self {
         self.with(|settings| settings.lifetime = lifetime)
     }
 
-    /// `Partitioned` (CHIPS): where other sites embed the page, each of them has a cookie of its
-    /// own. Default: off. Needs [`secure`](Self::secure); to be sent when embedded it needs
-    /// [`SameSite::None`], too.
+    /// `Partitioned` (CHIPS): if other sites embed the page, browsers keep a separate cookie for
+    /// each of them. Default: off. Needs [`secure`](Self::secure), and also [`SameSite::None`] to
+    /// be sent in embedded pages.
     pub fn partitioned(self, partitioned: bool) -> Self {
         self.with(|settings| settings.partitioned = partitioned)
     }
 
-    /// Where the time comes from, for [`CookieLifetime::UntilExpiry`]. Default: [`SystemClock`].
-    /// Give it the clock of the store, if that has one.
+    /// Sets the source of the time for [`CookieLifetime::UntilExpiry`]. Default: [`SystemClock`].
+    /// Give it the store's clock, if the store has its own.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// The cookie.
+    /// Builds the cookie.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting), with a message of its own for each
-    /// of these, all of which browsers drop, change or never send back:
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting), with a separate message for each of
+    /// these cookies, which browsers drop, change or never send back:
     ///
-    /// - a name that is empty, is no token, is too long, or spells a prefix in other letters;
+    /// - a name that is empty, is not a token, is too long, or spells a prefix in another case;
     /// - `__Host-` without `Secure`, with a domain, or with a path other than `/`;
     /// - `__Secure-` without `Secure`; `__Http-` and `__Host-Http-` without `Secure` or `HttpOnly`;
     /// - `SameSite=None` or `Partitioned` without `Secure`;
-    /// - a path that does not begin with `/`, is too long, or is none that a request can have;
-    /// - a domain that is empty, is no host name in ASCII, is an IP address, or has one part alone.
+    /// - a path that does not begin with `/`, is too long, or cannot occur in a request;
+    /// - a domain that is empty, is not an ASCII host name, is an IP address, or has only one
+    ///   label.
     pub fn build(mut self) -> Result<SessionCookie> {
         if !self.is_named && !self.settings.secure {
             self.settings.name = "session".into();

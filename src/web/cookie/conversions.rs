@@ -1,6 +1,6 @@
-//! The session cookie as a `Cookie` of the crate `cookie`, which writes it, and back.
+//! Conversion between the session cookie and a `Cookie` of the crate `cookie`, which formats it.
 //!
-//! The one place that decides how long a browser keeps it.
+//! Only this file decides how long a browser keeps the cookie.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::session::id::SessionId;
 
 impl SessionCookie {
-    /// As [`set`](Self::set), as a [`Cookie`] of the crate `cookie` 0.18: for a `CookieJar`, or a
-    /// framework that takes one.
+    /// As [`set`](Self::set), but returns a [`Cookie`] of the crate `cookie` 0.18, for a
+    /// `CookieJar` or a framework that takes one.
     ///
     /// # Security
     ///
@@ -48,7 +48,7 @@ impl SessionCookie {
         }
     }
 
-    /// As [`clear`](Self::clear), as a [`Cookie`] of the crate `cookie` 0.18.
+    /// As [`clear`](Self::clear), but returns a [`Cookie`] of the crate `cookie` 0.18.
     ///
     /// # Examples
     ///
@@ -66,15 +66,15 @@ impl SessionCookie {
         cookie
     }
 
-    /// The id in a [`Cookie`] of the crate `cookie` 0.18, which a jar or a framework has parsed.
-    /// `None` if it has another name or holds no id.
+    /// Returns the id in a [`Cookie`] of the crate `cookie` 0.18 that a jar or a framework has
+    /// parsed; `None` if it has another name or holds no id.
     ///
     /// # Security
     ///
-    /// Prefer [`read`](Self::read) where there are headers. The crate's parser cuts off all of
-    /// Unicode's white space, and jars that decode percent signs decode names, too. Both let a
-    /// sibling host plant a cookie whose name only *becomes* `__Host-…` on the server, and a jar
-    /// keeps one of two cookies with the same name.
+    /// Prefer [`read`](Self::read) if you have the headers. The crate's parser trims all Unicode
+    /// white space, and jars that decode percent signs decode names too. Both let a sibling host
+    /// plant a cookie whose name only *becomes* `__Host-…` on the server. And a jar keeps only one
+    /// of two cookies with the same name.
     ///
     /// # Examples
     ///
@@ -93,7 +93,7 @@ impl SessionCookie {
         if cookie.name() == self.name() { header::id(cookie.value().as_bytes()) } else { None }
     }
 
-    /// The cookie of a session for as long as that lives, by this cookie's clock.
+    /// The cookie of a session until the session's expiry, by this cookie's clock.
     fn lasting<C>(&self, session: &Session<C>) -> Cookie<'static> {
         let left = session.expires_at().duration_since(self.clock.now()).unwrap_or_default();
         if left.is_zero() {
@@ -107,7 +107,7 @@ impl SessionCookie {
     }
 }
 
-/// Rounded up: the cookie is never gone before its session.
+/// Rounded up, so that the cookie never ends before its session.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

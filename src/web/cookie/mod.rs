@@ -1,7 +1,7 @@
 //! The session cookie: read from a request, set and cleared in a response.
 //!
-//! A [`SessionCookie`] is valid by construction: what a browser would drop is refused at build.
-//! Section numbers are those of RFC 6265bis, the standard that browsers follow.
+//! A [`SessionCookie`] is valid by construction: building one refuses a cookie that a browser would
+//! drop. Section numbers are those of RFC 6265bis, the standard that browsers follow.
 //!
 //! # Which cookie to choose
 //!
@@ -11,14 +11,14 @@
 //!
 //! # Security
 //!
-//! Only the `__Host-` prefix makes the cookie this host's own. Without it a sibling under the same
-//! domain, or an attacker who can answer for `http://`, can plant a cookie of the same name (8.6,
-//! "cookie tossing"). Beside the right one a planted id keeps the user logged out, since
-//! [`read`](SessionCookie::read) takes neither of two. Alone it is read like any other.
+//! Only the `__Host-` prefix keeps other hosts from setting the cookie. Without it, a sibling host
+//! under the same domain, or an attacker who can answer for `http://`, can plant a cookie of the
+//! same name (8.6, "cookie tossing"). Beside the right cookie, a planted id keeps the user logged
+//! out, since [`read`](SessionCookie::read) accepts neither. Alone, it is read like any other.
 //!
-//! The id is not signed. It has 128 random bits and opens nothing unless the store knows it, so a
-//! signature adds no strength. A program that keeps all its cookies in a `SignedJar` puts this one
-//! in, too, by [`to_cookie`](SessionCookie::to_cookie) and
+//! The id is not signed. It has 128 random bits and is worthless unless the store knows it, so a
+//! signature adds no strength. A program that keeps all its cookies in a `SignedJar` can include
+//! this one with [`to_cookie`](SessionCookie::to_cookie) and
 //! [`read_cookie`](SessionCookie::read_cookie).
 
 mod builder;
@@ -37,15 +37,15 @@ pub use self::builder::{CookieLifetime, SameSite, SessionCookieBuilder};
 pub use self::presented::Presented;
 use self::rules::Settings;
 
-/// The cookie that carries a session's id: its name, its attributes, and how it is read.
+/// The cookie that carries a session id: its name, its attributes, and how it is read.
 ///
 /// Build one at start-up and share it. It holds no id and no session.
 ///
 /// # Security
 ///
-/// What [`set`](Self::set), [`set_id`](Self::set_id) and [`to_cookie`](Self::to_cookie) return
-/// contains the credential: send it, and do not log it. `Debug` of a `SessionCookie` shows the
-/// settings alone.
+/// The return values of [`set`](Self::set), [`set_id`](Self::set_id) and
+/// [`to_cookie`](Self::to_cookie) contain the credential: send them, and do not log them. `Debug`
+/// of a `SessionCookie` shows only the settings.
 ///
 /// # Examples
 ///
@@ -82,11 +82,10 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The longest that a cookie is kept, in seconds: 400 days. Browsers cut off what is longer
-    /// (5.5).
+    /// The longest lifetime of a cookie, in seconds: 400 days. Browsers shorten a longer one (5.5).
     pub const MAX_AGE_SECONDS: u64 = 400 * 24 * 60 * 60;
 
-    /// A builder with the settings of [`default`](Self::default).
+    /// Returns a builder with the settings of [`default`](Self::default).
     ///
     /// # Examples
     ///
@@ -114,7 +113,7 @@ impl SessionCookie {
         &self.settings.name
     }
 
-    /// The same cookie with another lifetime: what "remember me" changes.
+    /// Returns the same cookie with another lifetime, for example for "remember me".
     ///
     /// # Examples
     ///
@@ -137,20 +136,22 @@ impl SessionCookie {
         self
     }
 
-    /// The id that a request presents, from the values of its `Cookie` headers. `None` if there is
-    /// none, or more than one.
+    /// Returns the id that a request presents, from the values of its `Cookie` headers. `None` if
+    /// there is no id, or more than one.
     ///
-    /// Takes several headers, as HTTP/2 sends them (RFC 9113, 8.2.3), and any bytes. Reads them
-    /// once, in time linear in their length. Allocates nothing and touches no disk.
+    /// Accepts several headers, as HTTP/2 sends them (RFC 9113, 8.2.3), and any bytes. Reads them
+    /// once, in time linear in their length. Allocates nothing, and needs no disk access.
     ///
     /// # Security
     ///
-    /// - A malformed value is passed over, so junk that a sibling host plants logs nobody out.
-    /// - **Different ids under the name are no id.** Their order says nothing (4.2.2), so either
-    ///   may be an attacker's. [`present`](Self::present) tells this from having no cookie.
-    /// - Names are compared byte by byte. Only spaces and tabs are cut off, and nothing is decoded,
-    ///   so no other name is taken for one with the `__Host-` prefix.
-    /// - Quotes hide no semicolon. One pair of them around the whole value is ignored (4.1.1).
+    /// - A malformed value is ignored, so junk that a sibling host plants logs nobody out.
+    /// - **Two different ids of the same name give no id.** Their order means nothing (4.2.2), so
+    ///   either may be an attacker's. [`present`](Self::present) distinguishes this from a missing
+    ///   cookie.
+    /// - Names are compared byte by byte. Only spaces and tabs are trimmed, and nothing is decoded,
+    ///   so no other name can pass for one with the `__Host-` prefix.
+    /// - Quotes do not protect a semicolon. One pair of them around the whole value is ignored
+    ///   (4.1.1).
     ///
     /// # Examples
     ///
@@ -175,10 +176,10 @@ impl SessionCookie {
         self.present(headers).into_id()
     }
 
-    /// As [`read`](Self::read), and says why there is no id.
+    /// As [`read`](Self::read), but also says why there is no id.
     ///
-    /// A server that meets [`Presented::Several`] should say so in its log: the user cannot log in
-    /// until the other cookie is gone.
+    /// A server that gets [`Presented::Several`] should log it: the user cannot log in until the
+    /// other cookie is gone.
     ///
     /// # Examples
     ///
@@ -216,12 +217,12 @@ impl SessionCookie {
         presented
     }
 
-    /// The value of a `Set-Cookie` header that gives the client the session's id.
+    /// Returns the value of a `Set-Cookie` header that gives the client the session's id.
     ///
     /// Send it when the session is created and after every
-    /// [`regenerate_id`](crate::SessionStore::regenerate_id). With
-    /// [`CookieLifetime::UntilExpiry`] send it whenever the session was extended, too. A session
-    /// that has expired by then gives the value of [`clear`](Self::clear).
+    /// [`regenerate_id`](crate::SessionStore::regenerate_id). With [`CookieLifetime::UntilExpiry`],
+    /// also send it whenever the session was extended. For a session that has expired by then, the
+    /// value is that of [`clear`](Self::clear).
     ///
     /// # Security
     ///
@@ -248,13 +249,13 @@ impl SessionCookie {
         self.to_cookie(session).to_string()
     }
 
-    /// The value of a `Set-Cookie` header for an id without a session: what a form before a login
-    /// is bound to, see [`csrf`](super::csrf). The browser forgets it when it ends.
+    /// Returns the value of a `Set-Cookie` header for an id without a session, to which a form
+    /// before a login is bound, see [`csrf`](super::csrf). The browser forgets the cookie when it
+    /// ends.
     ///
     /// # Security
     ///
-    /// Never use it to log somebody in with an id that was there before: see
-    /// [`set`](Self::set).
+    /// Never log somebody in under an id from before the login: see [`set`](Self::set).
     ///
     /// # Examples
     ///
@@ -273,11 +274,11 @@ impl SessionCookie {
         self.settings.to_cookie(id.encode()).to_string()
     }
 
-    /// The value of a `Set-Cookie` header that makes the client forget the cookie.
+    /// Returns the value of a `Set-Cookie` header that makes the client forget the cookie.
     ///
-    /// A courtesy: what logs out is [`destroy`](crate::SessionStore::destroy). It has the
-    /// attributes of [`set`](Self::set), since a browser keeps cookies of another path or domain
-    /// apart (5.7), and `Max-Age=0`.
+    /// It is a courtesy: the logout itself is [`destroy`](crate::SessionStore::destroy). The value
+    /// has the attributes of [`set`](Self::set), because a browser treats cookies with another path
+    /// or domain as different cookies (5.7), and `Max-Age=0`.
     ///
     /// # Examples
     ///

@@ -1,8 +1,8 @@
-//! What a request holds under the session cookie's name, and why that is no id.
+//! What a request contains under the session cookie's name, and why that may be no id.
 
 use crate::session::id::SessionId;
 
-/// What a request presented under the session cookie's name; see
+/// What a request presents under the session cookie's name; see
 /// [`SessionCookie::present`](super::SessionCookie::present).
 ///
 /// # Examples
@@ -25,10 +25,10 @@ pub enum Presented {
     Nothing,
     /// Cookies have the name, but none holds an id.
     Malformed,
-    /// Cookies of the name hold different ids, and nothing tells which is the right one.
+    /// Cookies of the name hold different ids, and nothing tells which id is the right one.
     ///
-    /// Either another host of the domain has planted one, or the program's path or domain has
-    /// changed and browsers still hold the cookie from before. For the latter, send
+    /// Either another host of the domain planted one, or the program's path or domain has changed
+    /// and browsers still hold the former cookie. In the second case, send
     /// [`clear`](super::SessionCookie::clear) of a `SessionCookie` with the former settings.
     Several,
     /// Exactly one id, whether or not a session has it.

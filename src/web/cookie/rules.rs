@@ -1,7 +1,7 @@
-//! The settings of a session cookie, and which of them go together.
+//! The settings of a session cookie, and the rules for combining them.
 //!
-//! Invariant: of settings that pass [`Settings::check`] browsers store the cookie exactly as it was
-//! set, and send it back. Knows nothing of requests or of ids beyond their length.
+//! Invariant: browsers store a cookie whose settings pass [`Settings::check`] exactly as it was
+//! set, and send it back. This file knows nothing of requests, and of ids only their length.
 
 use ::cookie::Cookie;
 
@@ -9,15 +9,15 @@ use super::builder::{CookieLifetime, SameSite};
 use crate::error::{Error, Result};
 use crate::session::id::SessionId;
 
-/// Name and value together; what is longer is dropped (RFC 6265bis, 5.6).
+/// The limit of name and value together; browsers drop a longer cookie (RFC 6265bis, 5.6).
 const MAX_COOKIE_LEN: usize = 4096;
-/// The value of one attribute; what is longer is passed over (RFC 6265bis, 5.6).
+/// The limit of one attribute's value; browsers ignore a longer one (RFC 6265bis, 5.6).
 const MAX_ATTRIBUTE_LEN: usize = 1024;
-/// A name in the DNS (RFC 1035, 2.3.4).
+/// The longest name in the DNS (RFC 1035, 2.3.4).
 const MAX_DOMAIN_LEN: usize = 253;
 const MAX_LABEL_LEN: usize = 63;
 
-/// What the builder collects.
+/// The settings that the builder collects.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) name: String,
@@ -31,16 +31,17 @@ pub(super) struct Settings {
     pub(super) partitioned: bool,
 }
 
-/// What a name's first characters promise, so that browsers hold the cookie to it.
+/// A prefix of a name, and the rules that browsers enforce for it.
 struct Prefix {
     text: &'static str,
-    /// `Path=/`, and no `Domain`.
+    /// Requires `Path=/`, and no `Domain`.
     is_of_one_host: bool,
     is_http_only: bool,
 }
 
-/// Longer ones first, since one begins another. All of them want `Secure`. The two with `Http` are
-/// newer than RFC 6265bis; browsers that do not know them yet take the second for `__Host-`.
+/// Longer prefixes first, since one is the beginning of another. All of them require `Secure`. The
+/// two with `Http` are newer than RFC 6265bis; browsers that do not know them treat the second as
+/// `__Host-`.
 const PREFIXES: [Prefix; 4] = [
     Prefix { text: "__Host-Http-", is_of_one_host: true, is_http_only: true },
     Prefix { text: "__Host-", is_of_one_host: true, is_http_only: false },
@@ -78,7 +79,7 @@ impl Settings {
         cookie
     }
 
-    /// Refuses what browsers drop, change or never send back.
+    /// Refuses settings for which browsers drop, change or never send back the cookie.
     pub(super) fn check(&self) -> Result<()> {
         self.check_name()?;
         self.check_prefix()?;
@@ -131,7 +132,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What the name promises must be so (RFC 6265bis, 4.1.3 and 5.7).
+    /// A prefix requires its settings (RFC 6265bis, 4.1.3 and 5.7).
     fn check_prefix(&self) -> Result<()> {
         let of_name = |prefix: &&Prefix| {
             let start = self.name.get(..prefix.text.len());
@@ -188,7 +189,7 @@ impl Settings {
     }
 }
 
-/// A path as browsers compare it with that of a request (RFC 6265bis, 5.1.4 and 5.6.4).
+/// A path in the form that browsers compare with a request's path (RFC 6265bis, 5.1.4 and 5.6.4).
 fn check_path(path: &str) -> Result<()> {
     if !path.starts_with('/') {
         return Err(Error::setting(
@@ -229,7 +230,7 @@ fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// A domain that a cookie can be shared under (RFC 6265bis, 5.1.3, 5.6.3 and 5.7).
+/// A domain that cookies can have (RFC 6265bis, 5.1.3, 5.6.3 and 5.7).
 fn check_domain(domain: &str) -> Result<()> {
     let refused = |reason: String| Err(Error::setting("domain", reason));
     if domain.is_empty() {
@@ -272,18 +273,18 @@ fn check_domain(domain: &str) -> Result<()> {
     }
 }
 
-/// What may stand in a token (RFC 9110, 5.6.2).
+/// Whether a token may contain the character (RFC 9110, 5.6.2).
 fn is_token(character: char) -> bool {
     character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
 }
 
-/// What browsers leave as it is in the path of a request (URL Standard, path percent-encode set),
-/// without the semicolon.
+/// Whether browsers leave the character unencoded in the path of a request (URL Standard, path
+/// percent-encode set); the semicolon is excluded.
 fn is_of_path(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@/%[]|".contains(character)
 }
 
-/// Whether a host that ends like this is an IPv4 address.
+/// Whether a host with this last label is an IPv4 address.
 fn is_number(label: &str) -> bool {
     let digits = label.bytes().all(|byte| byte.is_ascii_digit());
     let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));

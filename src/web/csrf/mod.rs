@@ -1,9 +1,9 @@
 //! CSRF tokens for forms that are shown before there is a session: login, registration, a forgotten
 //! password.
 //!
-//! Without a token in the login form another site can log its visitors in under an account of its
-//! own, and see what they do there (login CSRF). A session for each view of the form would cost a
-//! commit for every crawler. Here the token is computed: the signed double submit of the OWASP CSRF
+//! Without a token in the login form, another site can log its visitors in under its own account,
+//! and watch what they do there (login CSRF). A session for each view of the form would cost a
+//! commit for every crawler. So the token is computed: the signed double submit of the OWASP CSRF
 //! Prevention Cheat Sheet (ASVS 5.0, 3.5.1), bound to a random id in the visitor's cookie and
 //! limited in time. Nothing is stored.
 //!
@@ -26,20 +26,20 @@ use crate::random::{RandomSource, SystemRandom};
 use crate::session::id::SessionId;
 use crate::time::clock::{Clock, SystemClock, Timestamp};
 
-/// Keeps these tokens apart from whatever else a program signs with the same secret.
+/// Distinguishes these tokens from other data that a program signs with the same secret.
 const LABEL: &[u8] = b"sessile form token 1";
 const TIME_LEN: usize = 8;
 const MAC_LEN: usize = 32;
 const TOKEN_LEN: usize = TIME_LEN + MAC_LEN;
-/// SHA-256 takes its input in blocks of this length, and HMAC fills its key up to one.
+/// The block length of SHA-256; HMAC pads its key to one block.
 const BLOCK_LEN: usize = 64;
 
-/// The program's secret that form tokens are signed with.
+/// The program's secret key, which signs form tokens.
 ///
 /// # Security
 ///
-/// Whoever knows it can make tokens. `Debug` shows nothing of it, and it is overwritten in memory
-/// when it is dropped. Copies that the compiler made on the stack are not.
+/// Whoever knows the key can make tokens. `Debug` shows nothing of it, and it is overwritten in
+/// memory when it is dropped. Copies that the compiler made on the stack are not.
 ///
 /// # Examples
 ///
@@ -59,11 +59,11 @@ const BLOCK_LEN: usize = 64;
 pub struct CsrfKey(Zeroizing<[u8; BLOCK_LEN]>);
 
 impl CsrfKey {
-    /// The shortest secret that is taken, in bytes: as long as the digest (RFC 2104, 3).
+    /// The shortest accepted secret, in bytes: as long as the digest (RFC 2104, 3).
     pub const MIN_LEN: usize = 32;
 
-    /// Draws a key from the operating system's generator. Forms that were shown before the program
-    /// was restarted are refused then, and work once they are loaded again.
+    /// Generates a key with the operating system's generator. After a restart of the program, forms
+    /// from before it are refused, and work once they are loaded again.
     ///
     /// # Errors
     ///
@@ -78,13 +78,13 @@ impl CsrfKey {
         Self::from_secret(&*secret)
     }
 
-    /// From a secret of the program's: random bytes, at least [`MIN_LEN`](Self::MIN_LEN) of them,
-    /// decoded from whatever text they are kept as. Another secret makes every form that is open
-    /// stale, and nothing worse.
+    /// Makes a key from the program's secret: at least [`MIN_LEN`](Self::MIN_LEN) random bytes,
+    /// decoded from their text form. A changed secret invalidates every open form, and has no other
+    /// effect.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a shorter one. The error does not repeat it.
+    /// [`Error::InvalidSetting`] for a shorter secret. The error does not repeat the secret.
     pub fn from_secret(secret: &[u8]) -> Result<Self> {
         let len = secret.len();
         if len < Self::MIN_LEN {
@@ -98,13 +98,13 @@ impl CsrfKey {
         let mut block = Zeroizing::new([0; BLOCK_LEN]);
         match block.get_mut(..len) {
             Some(start) => start.copy_from_slice(secret),
-            // As HMAC does with a longer key (RFC 2104, 2).
+            // HMAC digests a longer key (RFC 2104, 2).
             None => block.split_at_mut(MAC_LEN).0.copy_from_slice(&Sha256::digest(secret)),
         }
         Ok(Self(block))
     }
 
-    /// Each part has a fixed length, so no two inputs are the same bytes.
+    /// Each part has a fixed length, so two different inputs never give the same bytes.
     fn mac(&self, shown_at: Timestamp, bound_to: SessionKey) -> Hmac<Sha256> {
         Hmac::<Sha256>::new((&*self.0).into())
             .chain_update(LABEL)
@@ -121,17 +121,17 @@ impl fmt::Debug for CsrfKey {
 
 /// Makes and checks tokens for forms before a login, without storing anything.
 ///
-/// A whole login page is in the example of [`web`](super).
+/// The example of [`web`](super) is a complete login page.
 ///
 /// # Security
 ///
-/// - Another site knows neither the visitor's id nor the key, so it has no token that fits. A token
+/// - Another site knows neither the visitor's id nor the key, so it has no valid token. A token
 ///   from its own visit is bound to another id.
-/// - The id must be in a `__Host-` cookie, as by default. Whoever can plant a cookie can plant an
-///   id that it has a token for.
-/// - A token tells nothing about the id, and differs from one page view to the next.
-/// - It is good for every form of the program, as often as it is sent, until it is too old. What
-///   must happen only once is the program's to see to.
+/// - The id must be in a `__Host-` cookie, which is the default. An attacker who can plant a cookie
+///   can plant an id with a matching token.
+/// - A token reveals nothing about the id, and differs from one page view to the next.
+/// - Until it is too old, a token is valid for every form of the program, any number of times. If
+///   an action must happen only once, the program must ensure it.
 ///
 /// # Examples
 ///
@@ -162,14 +162,14 @@ impl StatelessCsrf {
     /// The length of a token, in characters.
     pub const TOKEN_LEN: usize = 54;
 
-    /// Tokens that are signed with a key and accepted for an hour.
+    /// Signs tokens with a key, and accepts them for an hour.
     #[must_use]
     pub fn new(key: CsrfKey) -> Self {
         Self { key, max_age_ms: 60 * 60 * 1000, clock: Arc::new(SystemClock) }
     }
 
     /// How long a form may stay open. Default: an hour, so that a tab left open over lunch still
-    /// works. A form is refused once this much time has passed; parts of a millisecond are cut off.
+    /// works. A form is refused once this time has passed; parts of a millisecond are cut off.
     ///
     /// # Examples
     ///
@@ -195,15 +195,15 @@ impl StatelessCsrf {
         Self { max_age_ms: u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX), ..self }
     }
 
-    /// Where the time comes from. Default: [`SystemClock`].
+    /// Sets the source of the time. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// A token for a form that goes to the client with this id:
-    /// [54 characters](Self::TOKEN_LEN) of base64url, safe in HTML without escaping. Costs a
-    /// few digests, no disk.
+    /// Makes a token for a form; the client has this id in its cookie. A token is base64url text of
+    /// [54 characters](Self::TOKEN_LEN), safe in HTML without escaping. Costs a few digests, and no
+    /// disk access.
     ///
     /// # Errors
     ///
@@ -218,13 +218,13 @@ impl StatelessCsrf {
         Ok(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// Whether a submitted text is a token that was made for this id, with this key, and is not too
-    /// old. A malformed text is simply none.
+    /// Whether a submitted text is a token for this id, signed with this key, and not too old. A
+    /// malformed text is not a token.
     ///
     /// # Security
     ///
     /// The comparison takes the same time wherever the difference is (ASVS 5.0, 11.2.4), and comes
-    /// before the time is looked at. A token from the future is refused: the clock has gone back,
+    /// before the check of the time. A token from the future is refused: the clock has gone back,
     /// and loading the form again helps.
     #[must_use]
     pub fn verify(&self, id: &SessionId, submitted: &str) -> bool {
@@ -238,7 +238,7 @@ impl StatelessCsrf {
     }
 }
 
-/// The time and the signature in a token's one spelling.
+/// The time and the signature of a token. Each token has exactly one spelling.
 fn decode(submitted: &str) -> Option<(Timestamp, [u8; MAC_LEN])> {
     if submitted.len() != StatelessCsrf::TOKEN_LEN {
         return None;

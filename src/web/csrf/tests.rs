@@ -1,4 +1,4 @@
-//! Form tokens: whose they are, how long, and what is none.
+//! Form tokens: for which id, for how long, and which texts are not tokens.
 
 use super::*;
 use crate::error::Source;
@@ -49,7 +49,7 @@ fn the_same_secret_makes_the_same_tokens_after_a_restart() {
     assert!(with(&[7; 32]).verify(&setup.id, &token));
     assert!(!with(&[8; 32]).verify(&setup.id, &token));
     assert!(!with(&[7; 33]).verify(&setup.id, &token));
-    // Longer than a block, where HMAC digests the key first.
+    // Longer than a block: HMAC digests the key first.
     let token = with(&[7; 200]).token(&setup.id).unwrap();
     assert!(with(&[7; 200]).verify(&setup.id, &token));
     assert!(!with(&[7; 201]).verify(&setup.id, &token));
@@ -58,7 +58,7 @@ fn the_same_secret_makes_the_same_tokens_after_a_restart() {
 #[test]
 fn a_token_is_the_hmac_of_label_time_and_key() {
     let setup = Setup::new();
-    // Windows knows no time after the year 30828.
+    // Windows represents no time after the year 30828.
     setup.clock.set_millis(0x0304_0506_0708);
     let id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
     // Computed with Python's hmac and hashlib.
@@ -121,7 +121,7 @@ fn a_malformed_text_is_no_token() {
     let setup = Setup::new();
     let token = setup.token();
     let (start, last) = token.split_at(53);
-    // 54 characters hold 324 bits, so the last one carries two bits of the token.
+    // 54 characters hold 324 bits, so the last character carries two bits of the token.
     let spellings = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let fits = |c: &char| setup.csrf.verify(&setup.id, &format!("{start}{c}"));
     assert_eq!(spellings.chars().filter(fits).collect::<String>(), last, "it has one spelling");
@@ -144,8 +144,7 @@ fn a_malformed_text_is_no_token() {
 
 #[test]
 fn tokens_differ_from_one_view_of_the_form_to_the_next() {
-    // What repeats in every answer could be guessed from the lengths of compressed answers
-    // (BREACH).
+    // The lengths of compressed answers could reveal a text that repeats in every answer (BREACH).
     let setup = Setup::new();
     let first = setup.token();
     setup.clock.advance(MS);

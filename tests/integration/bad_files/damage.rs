@@ -1,4 +1,4 @@
-//! The ways in which a file is damaged, each with a number, so that a run can go on where it died.
+//! The kinds of damage to a file, each with a number, so that a run can continue after a crash.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ pub(crate) const PAGE: usize = 4_096;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Damage {
-    /// The file ends here.
+    /// The file ends at this length.
     Cut(usize),
-    /// One bit is the other way round.
+    /// One bit is flipped.
     Flip {
         byte: usize,
         bit: u8,
     },
     Zeroed(usize),
     Swapped(usize, usize),
-    /// A page is as it was in the older state of the file.
+    /// A page of the older state of the file.
     Stale(usize),
     /// Not a store at all.
     Foreign(u64),
@@ -40,8 +40,8 @@ impl Damage {
         }
     }
 
-    /// Every damage of a run: a cut and a flipped bit at every so manyth byte, or at a sample of
-    /// them if that is 0; and all damages of whole pages.
+    /// Every damage of a run: a cut and a flipped bit every `stride` bytes, or at a sample of bytes
+    /// if that is 0; and all damages of whole pages.
     pub(crate) fn all(sample: &Sample, stride: usize) -> Vec<Self> {
         let len = sample.current.len();
         let pages = len / PAGE;
@@ -54,7 +54,7 @@ impl Damage {
                 let flips = (0..pages)
                     .flat_map(|page| [(); 12].map(|()| page * PAGE))
                     .map(|page| page + numbers.below(PAGE as u64) as usize);
-                // The header is small and says everything.
+                // The header is small, and every byte of it matters.
                 (cuts.collect(), (0..320).step_by(3).chain(flips.collect::<Vec<_>>()).collect())
             }
         };
@@ -70,7 +70,7 @@ impl Damage {
         all
     }
 
-    /// The damaged file.
+    /// Writes the damaged file.
     pub(crate) fn write(&self, sample: &Sample, path: &Path) {
         let mut bytes = sample.current.clone();
         let page = |number: usize| number * PAGE..(number + 1) * PAGE;
@@ -92,7 +92,8 @@ impl Damage {
     }
 }
 
-/// Noise, of several lengths; noise behind redb's magic; and noise behind that and our own mark.
+/// Noise of several lengths; noise behind redb's magic; and noise behind redb's magic and our
+/// signature.
 fn foreign(number: u64) -> Vec<u8> {
     let mut numbers = Numbers(number);
     let len = [100, 4_096, 20_000, 57_344][(number % 4) as usize];

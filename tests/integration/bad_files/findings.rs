@@ -1,10 +1,10 @@
-//! What is written down of a damaged file's answers.
+//! The record of the answers of a damaged file.
 
 use std::fmt::Debug;
 
 use sessile::Error;
 
-/// What came of a damage: counts of clear errors, or a wrong answer.
+/// The result of a damage: counts of clear errors, or a wrong answer.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) errors: u64,
@@ -12,7 +12,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Takes an answer down: right, an error that says what is the matter, or wrong.
+    /// Records an answer: right, a clear error, or wrong.
     pub(super) fn note<T: PartialEq + Debug>(
         &mut self,
         question: &str,

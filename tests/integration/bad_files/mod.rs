@@ -1,9 +1,9 @@
-//! Damaged files: each is opened, read, listed, counted, swept and written to, and must answer with
-//! a clear error or with what it always answered.
+//! Damaged files: each is opened, read, listed, counted, swept and written to. Every answer must be
+//! the right one or a clear error.
 //!
-//! The questions are put in a child process, so that what ends a process is counted too.
-//! `cargo test` runs a sample. A cut at every length and a flipped bit in every byte, or in every
-//! eighth with an 8 instead of the 1:
+//! A child process makes the calls, so that an abort is counted too. `cargo test` runs a sample. A
+//! cut at every length and a flipped bit in every byte, or in every eighth with an 8 instead of the
+//! 1:
 //! `SESSILE_BAD_FILES=1 cargo test --release --test integration bad_files -- --nocapture`
 
 mod damage;
@@ -22,14 +22,14 @@ use self::sample::Sample;
 use crate::child;
 use crate::crash::share;
 
-/// Tells a child process at which damage to begin.
+/// Tells a child process the number of its first damage.
 const BEGIN: &str = "SESSILE_TEST_BAD_FILES_FROM";
-/// Stands before each line that a child says to its parent.
+/// The prefix of each line that a child prints for its parent.
 const SAYS: &str = "bad file: ";
-/// More than any damage takes on a loaded machine; what takes longer hangs.
+/// More than any damage takes on a loaded machine. A child that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What came of the damages of one kind.
+/// The results of the damages of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Counts {
     files: u64,
@@ -64,13 +64,13 @@ impl Display for Table {
     }
 }
 
-/// Every how manyth byte is tried; 0 for a sample.
+/// The distance between the tried bytes; 0 for a sample.
 fn stride() -> usize {
     child::number("SESSILE_BAD_FILES", 0) as usize
 }
 
-/// The child's part: from a damage on, one after the other, each announced before it is tried. An
-/// ordinary run tries its share of them.
+/// The child's part: tries one damage after the other, from a number on, and announces each first.
+/// An ordinary run tries a share of them.
 fn question_from(begin: usize, verify: bool) {
     let folder = child::fast_folder();
     let sample = Sample::new(folder.path());
@@ -100,11 +100,11 @@ fn question_from(begin: usize, verify: bool) {
     println!("{SAYS}0 0 over");
 }
 
-/// The parent's part: counts what children report, and starts another where one has died.
+/// The parent's part: counts the results of children, and starts another where one has died.
 fn campaign(test: &str, verify: bool) -> Table {
     if let Ok(begin) = std::env::var(BEGIN) {
         question_from(begin.parse().unwrap(), verify);
-        // What a child would say after this is not for its parent.
+        // The output of a child after this is not for its parent.
         std::process::exit(0);
     }
     let mut table = Table(Default::default());
@@ -117,8 +117,8 @@ fn campaign(test: &str, verify: bool) -> Table {
     table
 }
 
-/// A damaged length must fail to be allocated, rather than take the machine's memory. Where there is
-/// no shell, nothing limits it.
+/// Makes the allocation of a damaged length fail, so that it cannot use up the machine's memory.
+/// Without a shell there is no limit.
 fn limited(child: Command) -> Command {
     if cfg!(not(unix)) {
         return child;
@@ -129,7 +129,7 @@ fn limited(child: Command) -> Command {
     limited
 }
 
-/// Runs a child to its end; where it died, if it did.
+/// Runs a child to its end, and returns the damage at which it died, if it did.
 fn one_child(test: &str, begin: usize, table: &mut Table) -> Option<(usize, usize)> {
     let mut child = limited(child::running(test));
     child.env(BEGIN, begin.to_string());
@@ -181,7 +181,7 @@ fn a_damaged_file_is_a_clear_error_or_has_no_effect() {
     assert_eq!(table.0[0].no_effect + table.0[5].no_effect, 0, "cut or foreign, and opened");
 }
 
-/// What is left of the promise without it, and the proof that the test above is not idle.
+/// The guarantees that remain without verification, and the proof that the test above can fail.
 #[test]
 fn without_verification_only_cut_and_foreign_files_are_sure_to_be_refused() {
     let test = "bad_files::without_verification_only_cut_and_foreign_files_are_sure_to_be_refused";
@@ -190,10 +190,10 @@ fn without_verification_only_cut_and_foreign_files_are_sure_to_be_refused() {
     for refused in [cut, foreign] {
         assert_eq!(refused.errors, refused.files, "{refused:?}");
     }
-    // A flipped bit in a record is still noticed, by the record's own checksum.
+    // A flipped bit in a record is still detected, by the record's own checksum.
     assert!(flipped.broken_promises() * 50 < flipped.files, "{flipped:?}");
     let [zeroed, swapped] = [zeroed, swapped].map(|counts| counts.broken_promises());
     assert!(swapped > 0, "verification was not needed");
-    // In a debug build redb's own assertions notice every page without content.
+    // In a debug build redb's own assertions detect every empty page.
     assert_eq!(zeroed > 0, !cfg!(debug_assertions), "{zeroed}");
 }

@@ -1,4 +1,4 @@
-//! A small store whose every answer is known, and the questions that are put to a damaged copy.
+//! A small store whose every answer is known, and the calls on a damaged copy.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::child::Numbers;
 const MINUTE: Duration = Duration::from_secs(60);
 const USERS: [&str; 2] = ["ann", "bob"];
 
-/// Ids that come out the same each time.
+/// Ids that are the same in each run.
 #[derive(Debug)]
 struct Seeded(Mutex<Numbers>);
 
@@ -61,14 +61,15 @@ impl Known {
     }
 }
 
-/// The store, an older state of the same file, and everything that it must answer.
+/// The store, an older state of the same file, and all its right answers.
 pub(crate) struct Sample {
     pub(crate) current: Vec<u8>,
     pub(crate) older: Vec<u8>,
     live: Vec<(SessionId, Known)>,
     gone: Vec<SessionId>,
     of_users: [usize; 2],
-    /// How many are past their deadline, and how many more in six minutes.
+    /// The number of sessions past their deadline, and of those that expire in the next six
+    /// minutes.
     swept: [u64; 2],
 }
 
@@ -124,7 +125,7 @@ impl Sample {
         sample
     }
 
-    /// A minute after the first half of it was made.
+    /// A minute after its first half was created.
     fn reopen(
         &self,
         path: &Path,
@@ -135,7 +136,7 @@ impl Sample {
         (open(path, &clock, 3, verify), clock)
     }
 
-    /// Puts every question to a file: open, read, list, count, sweep, write, and all once more.
+    /// Makes every call on a file: open, read, list, count, sweep, write, and all once more.
     pub(crate) fn question(&self, path: &Path, verify: bool) -> Findings {
         let mut findings = Findings::default();
         let (store, clock) = self.reopen(path, verify);
@@ -152,7 +153,7 @@ impl Sample {
         findings.note("for_each", self.visit(&store), &live);
         for (user, count) in USERS.iter().zip(&self.of_users) {
             let listed = store.sessions_of(*user);
-            // A damaged record is left out of a list and counted.
+            // A listing omits a damaged record, which is counted.
             let damaged = store.stats().map_or(0, |stats| stats.damaged_records);
             match listed {
                 Ok(listed) if listed.len() < *count && damaged > 0 => findings.errors += 1,
@@ -189,7 +190,7 @@ impl Sample {
         }
     }
 
-    /// How many were visited, all with their own content.
+    /// The number of visited sessions, each with its own content.
     fn visit(&self, store: &SessionStore<String>) -> sessile::Result<u64> {
         let mut strange = 0;
         let visited = store.for_each(|info, content| {
@@ -199,7 +200,7 @@ impl Sample {
         Ok(visited + 1_000 * strange)
     }
 
-    /// The id of a session that was created and changed, if both were acknowledged.
+    /// The id of a session that was created and changed, if both calls were acknowledged.
     fn write(&self, store: &SessionStore<String>, findings: &mut Findings) -> Option<SessionId> {
         let options = SessionOptions::new().user("ann").inactivity(90 * MINUTE);
         let created = store.create_with("new".into(), &options);

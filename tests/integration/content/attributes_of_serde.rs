@@ -9,7 +9,7 @@ use sessile::Json;
 
 use super::{comes_back, is_refused};
 
-/// Shows that content comes back as it is, and as JSON.
+/// Checks that content is read back unchanged, typed and as JSON.
 fn comes_back_both_ways<C>(content: C)
 where
     C: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
@@ -18,7 +18,8 @@ where
     comes_back(Json(content));
 }
 
-/// Shows that content comes back as JSON alone; that it is refused as it is, and why.
+/// Checks that content is read back as JSON alone; and that the typed form is refused, with this
+/// error.
 fn needs_json<C>(content: C, says: &[&str])
 where
     C: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
@@ -195,7 +196,7 @@ struct LeftOut {
     note: String,
 }
 
-/// The bytes of `{ note: "\0" }` alone are those of `{ is_admin: true, note: "" }`.
+/// The bytes of `{ note: "\0" }` are also those of `{ is_admin: true, note: "" }`.
 #[test]
 fn a_field_that_is_left_out_is_refused_and_never_read_from_the_next() {
     let content = LeftOut { is_admin: false, note: "\0".into() };
@@ -206,7 +207,7 @@ fn a_field_that_is_left_out_is_refused_and_never_read_from_the_next() {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct LeftOutOfTuple(#[serde(skip_serializing_if = "std::ops::Not::not")] bool, String);
 
-/// Nothing says that a field of a tuple struct is left out.
+/// No call of serde shows that a field of a tuple struct is left out.
 #[test]
 fn a_field_that_is_left_out_of_a_tuple_struct_is_refused() {
     is_refused(LeftOutOfTuple(false, "\0".into()), &["LeftOutOfTuple", "Json<T>"]);
@@ -244,7 +245,7 @@ fn a_field_that_goes_one_way_is_refused_whatever_its_value_is() {
     is_refused(ReadOnly { first: 0, second: 0 }, &says);
     is_refused(Crossed::default(), &["`is_guest` of `Crossed`"]);
     is_refused(Crossed { is_guest: true, is_admin: false }, &["`is_guest` of `Crossed`"]);
-    // In JSON the names say which it is; so what is lost is what such an attribute says.
+    // In JSON the names identify the fields, so only the skipped field is lost.
     comes_back(Json(ReadOnly { first: 0, second: 2 }));
     is_refused(Json(WrittenOnly { first: 1, second: 2 }), &["another value", "WrittenOnly.first"]);
 }
@@ -311,7 +312,7 @@ fn a_json_value_needs_json_wherever_it_stands() {
     needs_json(value.clone(), &["deserialize_any"]);
     needs_json(HashMap::from([("prefs".to_owned(), value.clone())]), &["deserialize_any"]);
     needs_json((1u8, vec![value]), &["the content.1[0]"]);
-    // Nothing is asked of what is not there.
+    // An empty map asks for no value.
     comes_back_both_ways(HashMap::<String, serde_json::Value>::new());
 }
 

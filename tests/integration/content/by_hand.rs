@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{comes_back, is_refused};
 
-/// Writes a number as one kind and reads it as another, which bincode does not notice for small
-/// ones.
+/// Writes a number as one type and reads it as another, which bincode does not notice for small
+/// numbers.
 macro_rules! two_kinds {
     ($name:ident: $writes:ident $written:ty, reads $read:ty) => {
         #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ fn a_number_that_is_read_as_another_kind_is_refused_whatever_it_is() {
     }
 }
 
-/// Shows eight bits and keeps four.
+/// Writes eight bits and reads back four.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "u8", from = "u8")]
 struct Masked {
@@ -115,7 +115,7 @@ fn collections_without_an_order_come_back_whatever_their_order_is() {
     }
 }
 
-/// Writes something else each time.
+/// Writes another value each time.
 #[derive(Debug)]
 struct Counter(AtomicU32);
 
@@ -148,7 +148,7 @@ fn content_that_is_written_otherwise_each_time_is_refused_for_that() {
     is_refused(Counter(AtomicU32::new(1)), &["something else each time"]);
 }
 
-/// Announces other numbers of elements than it writes.
+/// Announces another number of elements than it writes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Miscounted(Vec<u8>, isize);
 
@@ -167,7 +167,7 @@ fn a_list_that_announces_another_length_is_refused() {
     is_refused(Miscounted(vec![1, 2], -1), &["announces 1 elements and writes 2"]);
 }
 
-/// A list whose length is not known beforehand, and a map.
+/// A list of unknown length, and a map.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Endless(Vec<u8>);
 
@@ -182,7 +182,7 @@ fn a_list_of_unknown_length_is_refused() {
     is_refused(Endless(vec![1, 2]), &["without its length", "Json<T>"]);
 }
 
-/// Lists its fields in an order of its own, and reads them so.
+/// Lists its fields in its own order, and reads them in that order.
 #[derive(Clone, Debug, PartialEq)]
 struct FieldsSwapped {
     user: u32,
@@ -253,8 +253,7 @@ fn variants_that_a_type_knows_by_number_come_back() {
     comes_back(vec![ByNumber::Zero, ByNumber::One(7)]);
 }
 
-/// Two lists that are one map in between, keys and values apart, and a tuple of a length of its
-/// own.
+/// Two lists that it writes as one map, keys and values apart, and a tuple of variable length.
 #[derive(Clone, Debug, PartialEq)]
 struct Pieces(Vec<(u8, String)>);
 

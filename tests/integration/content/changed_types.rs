@@ -1,5 +1,5 @@
-//! A type that has changed without its version: what was written before is another type's, and
-//! never another value.
+//! A type that changed without a new version: older content belongs to another type, and is never
+//! read as another value.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sessile::{Attributes, Json, SessionStore};
 
 use super::{mismatch, store_on};
 
-/// Shows that what one release wrote is refused by the next, and still there for the first.
+/// Checks that the content of one release is refused by the next, and stays readable by the first.
 fn is_another_shape<Old, New>(content: Old)
 where
     Old: Serialize + DeserializeOwned + Clone + std::fmt::Debug + PartialEq,
@@ -29,7 +29,7 @@ where
     assert_eq!(old.read(&id).unwrap().unwrap().content(), &content);
 }
 
-/// Shows that what one release wrote is read by the next as what it was.
+/// Checks that the next release reads the content of one release as the same value.
 fn is_the_same_shape<Old, New>(content: Old, expected: &New)
 where
     Old: Serialize + DeserializeOwned,
@@ -133,11 +133,11 @@ fn a_variant_that_moves_is_not_read_as_the_one_in_its_place() {
         is_another_shape::<_, second::Role>(role.clone());
         is_another_shape::<_, Vec<second::Role>>(vec![first::Role::Guest, role]);
     }
-    // One that has not moved is what it was.
+    // A variant whose number did not change reads as before.
     is_the_same_shape(first::Role::Guest, &second::Role::Guest);
 }
 
-/// The number of `Owner` is that of `Deputy` by now, and its name is one of `Boss`.
+/// The number of `Owner` is now that of `Deputy`, and its name is a name of `Boss`.
 #[test]
 fn a_variant_is_read_by_its_name_and_not_by_its_number() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ fn a_variant_is_read_by_its_name_and_not_by_its_number() {
     is_another_shape::<_, Renamed>(first::Role::Owner);
 }
 
-/// A client that chooses the order of a list must not make up for it.
+/// A client that chooses the order of a list must not be able to hide the change.
 #[test]
 fn a_list_of_variants_is_not_taken_for_its_mirror_image() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Types of the standard library and of crates that people use: each comes back, or is refused with
+//! Types of the standard library and of popular crates: each value is read back, or refused with
 //! the reason.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use sessile::Json;
 
 use super::{comes_back, is_refused};
 
-/// Shows that a value comes back by itself, in a list, in an option, in a struct, and as JSON.
+/// Checks that a value is read back by itself, in a list, in an option, in a struct, and as JSON.
 fn comes_back_everywhere<T>(value: T)
 where
     T: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
@@ -107,7 +107,7 @@ fn types_of_the_standard_library_come_back() {
     comes_back(BinaryHeap::from([3u8, 1, 2, 9, 4]).into_sorted_vec());
 }
 
-/// JSON has one `null`, and typed content tells a unit from an option.
+/// JSON has one `null`, while typed content distinguishes a unit from an option.
 #[test]
 fn units_and_options_come_back_as_what_they_were() {
     comes_back(Some(None::<u8>));
@@ -152,7 +152,7 @@ bitflags::bitflags! {
 }
 
 #[test]
-fn types_of_times_and_numbers_come_back() {
+fn types_of_times_numbers_and_networks_come_back() {
     use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc, Weekday};
     let moment = DateTime::<Utc>::from_timestamp(1_767_225_600, 123_456_789).unwrap();
     let east = FixedOffset::east_opt(3_600).unwrap();
@@ -170,6 +170,9 @@ fn types_of_times_and_numbers_come_back() {
     come_back![Rights::READ | Rights::WRITE, semver::Version::new(1, 2, 3)];
     come_back![semver::VersionReq::parse(">=1.2, <2").unwrap()];
     come_back![uuid::Uuid::from_u128(7), uuid::Uuid::nil()];
+    for network in ["192.0.2.0/24", "2001:db8::/32"] {
+        come_back![network.parse::<ipnet::IpNet>().unwrap()];
+    }
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn a_decimal_that_asks_what_comes_next_needs_json_or_another_form() {
     comes_back(Priced(price));
 }
 
-/// What the guide recommends for a type that has no typed form of its own.
+/// The workaround of the guide for a type without a typed form of its own.
 mod as_text {
     use std::fmt::Display;
     use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Content of many small elements: bytes are the limit, and an error tells the truth.
+//! Content of many small elements: the limit is in bytes, and an error states the true reason.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ struct Cell {
     y: u8,
 }
 
-/// Shows that content is taken and comes back, or is too large.
+/// Checks that content is stored and read back, or is too large.
 fn is_taken_or_too_large<C>(content: C, store: &SessionStore<C>) -> bool
 where
     C: Serialize + serde::de::DeserializeOwned + Clone + PartialEq,

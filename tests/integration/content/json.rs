@@ -1,4 +1,4 @@
-//! `Json<T>`: content of any serde type; what does not come back is refused.
+//! `Json<T>`: content of any serde type. A value that does not survive the round trip is refused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn fields_come_and_go_without_a_version() {
     let second = store_on::<Json<Cart2>>(&engine);
     let read = second.read(&id).unwrap().unwrap().into_content().into_inner();
     assert_eq!(read, Cart2 { currency: "EUR".into(), items: vec![1] });
-    // One that has no default is missing, and the error says which.
+    // A missing field without a default is an error that names the field.
     let error = store_on::<Json<Cart3>>(&engine).read(&id).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("missing field `country`"), "{source}");

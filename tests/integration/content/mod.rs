@@ -1,5 +1,5 @@
-//! What people really store: whatever is accepted comes back, and what could not is refused when it
-//! is written, with an error that says what does it and what to use.
+//! Content of real programs: accepted content is read back unchanged. Content that could not be is
+//! refused when it is written, with an error that names the cause and the alternative.
 
 mod attributes_of_serde;
 mod by_hand;
@@ -23,8 +23,8 @@ fn store_on<C: Serialize + DeserializeOwned>(engine: &Arc<MemoryEngine>) -> Sess
     SessionStore::builder().manual_maintenance().engine(Arc::clone(engine)).build().unwrap()
 }
 
-/// Shows that content comes back from every call that stores it, or says why it was refused by
-/// each.
+/// Checks that content is read back from every call that stores it, or that each refuses it;
+/// returns the reason.
 fn stored<C>(content: &C) -> Result<(), String>
 where
     C: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
@@ -61,7 +61,7 @@ where
     }
 }
 
-/// Shows that content is refused, and that the error says all of this.
+/// Checks that content is refused, with an error that has all these texts.
 fn is_refused<C>(content: C, says: &[&str])
 where
     C: Serialize + DeserializeOwned + Clone + Debug + PartialEq,
@@ -107,7 +107,7 @@ fn what_is_refused_leaves_the_session_as_it_was() {
     let modified = store.modify(&id, |session| session.content_mut().nickname = None);
     assert!(refusal(modified.unwrap_err()).contains("nickname"));
     assert_eq!(store.read(&id).unwrap().unwrap().content(), &named);
-    // One that is there is another matter: nothing is left out.
+    // With a value there is no problem: nothing is omitted.
     session.content_mut().nickname = Some("ann".into());
     store.update(&mut session).unwrap();
 }

@@ -1,4 +1,4 @@
-//! `Attributes`: what `set` takes, `get` of the same type gives back.
+//! `Attributes`: `get` returns the value of `set`, for the same type.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sessile::{AttributeValue, Attributes, SessionStore};
 
-/// Shows that a value comes back, from memory and from a store, or says why it was refused.
+/// Checks that a value is read back, from memory and from a store, or returns the reason for its
+/// refusal.
 fn stored<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: &T) -> Result<(), String> {
     let mut attributes = Attributes::new();
     attributes.set("x", "before").unwrap();
@@ -35,7 +36,7 @@ fn is_refused<T: Serialize + DeserializeOwned + Debug + PartialEq>(value: T, say
     assert!(text.contains("`x`") && text.contains(says), "no {says:?} in: {text}");
 }
 
-/// XorShift, with every bit pattern there is.
+/// XorShift, which gives every bit pattern.
 fn patterns(count: usize) -> impl Iterator<Item = u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     std::iter::repeat_with(move || {
@@ -78,7 +79,7 @@ fn floats_come_back_to_the_last_bit() {
     }
 }
 
-/// The shortest text of this one, read as an `f64` and then cut, is its neighbour.
+/// The shortest text of this number, read as an `f64` and then rounded, gives its neighbour.
 #[test]
 fn a_float_that_two_roundings_would_change_comes_back_through_a_buffer() {
     for bits in (0..1_u32 << 12).map(|low| 0x5000_0000 | low.wrapping_mul(1_048_583) >> 4) {

@@ -1,4 +1,4 @@
-//! `content_name` over releases: it can be changed, taken off and rolled back.
+//! `content_name` over several releases: it can be changed, removed and rolled back.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn release() -> Builder<Cart> {
     SessionStore::builder().manual_maintenance()
 }
 
-/// Shows that a release opens the file and reads what is in it.
+/// Checks that a release opens the file and reads its session.
 fn opens(release: Builder<Cart>, path: &Path, id: &SessionId) {
     let store = release.open(path).unwrap();
     assert_eq!(store.read(id).unwrap().unwrap().content(), &Cart { items: 1 });
@@ -62,7 +62,7 @@ fn a_file_that_holds_no_session_takes_another_name_and_keeps_the_one_before() {
     let path = folder.path().join("s.redb");
     release().content_name("oldco.cart").open(&path).unwrap().close().unwrap();
     let id = created(release().content_name("newco.cart"), &path);
-    // The release before, its name and its sessions, is no other program.
+    // An earlier release, with its name and its sessions, counts as the same program.
     opens(release().content_name("oldco.cart"), &path, &id);
     opens(release().content_name("newco.cart"), &path, &id);
     let other = release().content_name("blog.draft").open(&path).unwrap_err();

@@ -1,8 +1,9 @@
-//! All settings with one another, beside a browser: what it keeps as it was asked to and sends back
-//! is built, and nothing else.
+//! All combinations of settings, against a browser: a cookie is built exactly if the browser stores
+//! it as set and sends it back.
 //!
-//! The browser is `user_agent`, which is quick and by the book. `tests/browser/run` asks Chromium
-//! the same: `SESSILE_COOKIES` names the file that the combinations are written to for it.
+//! The browser is the model `user_agent`, which is fast and follows the RFC. `tests/browser/run`
+//! checks the same with Chromium: `SESSILE_COOKIES` names the file to which the combinations are
+//! written for it.
 
 use std::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use sessile::web::cookie::{SameSite, SessionCookie};
 use super::store;
 use crate::user_agent::{Kept, Request, keep, requested};
 
-/// Under `localhost`, where browsers take plain HTTP for as good as TLS.
+/// Under `localhost`, where browsers treat plain HTTP like TLS.
 const HOST: &str = "www.example.localhost";
 
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ struct Settings {
     partitioned: bool,
 }
 
-/// Names in the grammar of 4.1.1, which browsers do not insist on.
+/// Names in the grammar of 4.1.1, which browsers do not enforce.
 const NAMES: [&str; 6] = [
     "session",
     "__Host-session",
@@ -86,7 +87,7 @@ impl Settings {
         }
     }
 
-    /// The header as somebody writes it who checks nothing.
+    /// The header without any check.
     fn unchecked(&self, value: &str) -> String {
         let mut header =
             format!("{}={value}; SameSite={:?}; Path={}", self.name, self.same_site, self.path);
@@ -107,7 +108,7 @@ impl Settings {
         Request { host, path, is_tls: self.secure }
     }
 
-    /// Whether it is kept with everything as it was set, and goes where it should.
+    /// Whether it is stored with every setting unchanged, and sent to the right hosts.
     fn is_kept(&self, kept: &Kept) -> bool {
         let domain = self.domain.map(|d| d.to_ascii_lowercase().trim_start_matches('.').to_owned());
         let is_as_set = kept.name == self.name
@@ -139,7 +140,7 @@ fn what_a_browser_keeps_and_sends_back_is_built_and_nothing_else() {
         if !settings.path.contains('\n') {
             let header = settings.unchecked("value").replacen('=', &format!("-{number}="), 1);
             let (path, requested) = (settings.path, requested(settings.path));
-            // An empty domain is not the same as none.
+            // An empty domain differs from none.
             let domain = settings.domain.map(|domain| format!("={domain}")).unwrap_or_default();
             let is_built = result.is_ok();
             writeln!(listed, "{header}\t{path}\t{domain}\t{requested}\t{is_built}").unwrap();
@@ -163,7 +164,7 @@ fn what_is_built_goes_through_a_browser_and_back_and_can_be_taken_away() {
             let kept = keep(&set, request).unwrap_or_else(|| panic!("{settings:?}: {set}"));
             assert!(settings.is_kept(&kept), "{settings:?}: {kept:?}");
             assert_eq!(cookie.read([kept.sent()]).as_ref(), Some(session.id()), "{settings:?}");
-            // The one that takes it away differs in nothing but value and age, or both would stay.
+            // The removal differs only in value and age; otherwise both cookies would stay.
             let gone = keep(&cookie.clear(), request).unwrap();
             assert_eq!(gone.max_age, Some(0));
             let (value, max_age) = (kept.value.clone(), kept.max_age);
@@ -200,14 +201,14 @@ fn the_browser_of_these_tests_keeps_to_the_standard() {
     assert!(kept("__Secure-SID=12345; Domain=example.localhost; Secure").is_some());
     assert!(kept("__Host-SID=12345; Secure; Path=/").is_some());
     assert_eq!(keep("__Host-SID=12345; Secure; Path=/", plain), None);
-    // Without a path, or with one that is none, the folder of the request.
+    // Without a valid path, the path is the folder of the request.
     assert_eq!(kept("a=b").unwrap().path, "/app");
     assert_eq!(kept("a=b; Path=x").unwrap().path, "/app");
     let of_app = kept("a=b; Path=/app").unwrap();
     assert!(of_app.goes_to(tls, HOST));
     assert!(!of_app.goes_to(Request { path: "/apple", ..tls }, HOST));
     assert!(!of_app.goes_to(Request { host: "example.localhost", ..tls }, HOST));
-    // What an address makes of a path.
+    // A path as it stands in the address of a request.
     for (path, expected) in [
         ("/", "/"),
         ("/a/b", "/a/b"),

@@ -1,4 +1,4 @@
-//! How long a browser is told to keep the cookie.
+//! The lifetime of the cookie in the browser.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ impl Setup {
         builder.manual_maintenance().in_memory().unwrap()
     }
 
-    /// A session that lives this long.
+    /// A session with this lifetime.
     fn session(&self, lifetime: Duration) -> Session<u32> {
         let options = SessionOptions::new().inactivity(lifetime).absolute(lifetime);
         self.store().create_with(1, &options).unwrap()
@@ -52,7 +52,7 @@ fn a_cookie_for_a_browser_session_has_no_end() {
     {
         assert!(!set.contains("Max-Age") && !set.contains("Expires"), "{set}");
     }
-    // Whatever the clock says: the session's end is the store's to see to.
+    // Whatever the clock shows: the store checks the session's end.
     setup.clock.advance(2 * DAY);
     assert!(cookie.set(&session).contains(&session.id().encode()));
 }
@@ -111,7 +111,7 @@ fn no_cookie_is_kept_longer_than_400_days() {
     assert_eq!(setup.lifetime_of(&shorter), "Max-Age=34559999");
 }
 
-/// A clock that shows one moment, any that the operating system can say.
+/// A clock that shows one moment, of any value that the operating system can give.
 #[derive(Clone, Copy, Debug)]
 struct Fixed(SystemTime);
 

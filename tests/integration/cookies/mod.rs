@@ -1,4 +1,4 @@
-//! `sessile::web::cookie` as a browser and a sibling host see it.
+//! `sessile::web::cookie` from the view of a browser and of a sibling host.
 
 mod combinations;
 mod lifetimes;
@@ -10,7 +10,7 @@ use sessile::web::cookie::SessionCookie;
 
 /// An id, as text.
 const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-/// Another one.
+/// Another id.
 const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 
 fn without_tls() -> SessionCookie {

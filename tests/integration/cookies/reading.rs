@@ -1,11 +1,11 @@
-//! What is read out of `Cookie` headers: the one id, or none.
+//! Reading `Cookie` headers: the one id, or none.
 
 use sessile::SessionId;
 use sessile::web::cookie::{Presented, SessionCookie};
 
 use super::{ID, OTHER, store, without_tls};
 
-/// What is read under `session`, `ID` for the id `ID`.
+/// The result for the cookie name `session`: `ID` for the id `ID`.
 fn read(headers: &[&str]) -> Option<String> {
     without_tls().read(headers).map(|id| id.encode())
 }
@@ -53,7 +53,7 @@ fn a_value_that_is_no_id_is_passed_over() {
     ] {
         let junk = format!("session={value}");
         assert_eq!(without_tls().present([&junk]), Presented::Malformed, "{junk}");
-        // It takes nothing from the id that is there as well, wherever it stands.
+        // It does not affect the id that is there as well, wherever it stands.
         for headers in [format!("{junk}; session={ID}"), format!("session={ID}; {junk}")] {
             assert_eq!(read(&[&headers]).as_deref(), Some(ID), "{headers}");
         }
@@ -66,7 +66,8 @@ fn a_value_that_is_no_id_is_passed_over() {
 
 #[test]
 fn different_ids_under_one_name_are_no_id_in_any_order() {
-    // What a sibling host planted comes first with a longer path, and last with a later creation.
+    // A planted cookie of a sibling host comes first with a longer path, and last with a later
+    // creation.
     let (own, planted) = (format!("session={ID}"), format!("session={OTHER}"));
     for headers in [
         vec![format!("{own}; {planted}")],
@@ -85,8 +86,8 @@ fn different_ids_under_one_name_are_no_id_in_any_order() {
 #[test]
 fn a_name_that_is_only_alike_is_another_cookie() {
     let cookie = SessionCookie::default();
-    // A browser that takes a name for another one lets every host of the domain set it. Django and
-    // others cut Unicode's white space off, and PHP decoded percent signs (CVE-2020-7070).
+    // A browser that mistakes one name for another lets every host of the domain set it. Django and
+    // others trim Unicode white space, and PHP decoded percent signs (CVE-2020-7070).
     let mut alike: Vec<Vec<u8>> = Vec::new();
     for character in ('\u{0}'..='\u{3000}').filter(|c| c.is_whitespace() || c.is_control()) {
         if !matches!(character, ' ' | '\t') {
@@ -123,7 +124,7 @@ fn a_name_that_is_only_alike_is_another_cookie() {
         let beside = [&header[..], b"; __Host-session=", OTHER.as_bytes()].concat();
         assert_eq!(cookie.read([beside]).unwrap().encode(), OTHER, "{shown:?}");
     }
-    // A cookie without a name that holds the name of one: browsers send its value alone.
+    // A nameless cookie whose value looks like a cookie: browsers send its value alone.
     assert_eq!(cookie.present(["=__Host-session=AAAAAAAAAAAAAAAAAAAAAA"]), Presented::Nothing);
 }
 
@@ -144,8 +145,7 @@ fn what_another_cookie_holds_is_not_read() {
     ] {
         assert_eq!(read(&[header]), None, "{header:?}");
     }
-    // And none hides the id: a quote that is never closed swallows no semicolon ("cookie
-    // sandwich").
+    // And none hides the id: an unclosed quote swallows no semicolon ("cookie sandwich").
     for header in [
         "$Version=1; theme=\"x; session=AAAAAAAAAAAAAAAAAAAAAA; lang=y\"",
         "\"; session=AAAAAAAAAAAAAAAAAAAAAA",
@@ -163,7 +163,7 @@ fn bytes_that_are_not_text_are_no_id_and_hide_none() {
             let mut value = ID.as_bytes().to_vec();
             value[place] = byte;
             let header = [b"session=", &value[..]].concat();
-            // Another byte of the alphabet makes another id, which is what it says.
+            // Another byte of the alphabet makes another id, which is read as such.
             let read = cookie.read([&header]).map(|id| id.encode().into_bytes());
             assert!(read.is_none_or(|read| read == value), "{byte} at {place}");
         }
@@ -232,7 +232,7 @@ fn a_cookie_of_the_crate_cookie_goes_both_ways() {
     assert_eq!(cookie.read_cookie(&cookie.to_removal()), None);
     assert_eq!(SessionCookie::default().read_cookie(&made), None, "another name");
 
-    // Through a signed jar, which keeps what is in its cookies from being changed.
+    // Through a signed jar, which protects its cookies from changes.
     let key = cookie::Key::generate();
     let mut jar = cookie::CookieJar::new();
     jar.signed_mut(&key).add(made);
@@ -241,7 +241,7 @@ fn a_cookie_of_the_crate_cookie_goes_both_ways() {
     let opened = jar.signed(&key).get("session").unwrap();
     assert_eq!(cookie.read_cookie(&opened).as_ref(), Some(session.id()));
     assert!(jar.signed(&cookie::Key::generate()).get("session").is_none());
-    // What removes it from a browser removes it from the jar.
+    // A removal cookie removes the session cookie from the jar, as from a browser.
     jar.remove(cookie.to_removal());
     assert!(jar.get("session").is_none());
 }

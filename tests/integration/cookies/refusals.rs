@@ -1,4 +1,4 @@
-//! Every setting, and every two of them, that `build` refuses, each for its own reason.
+//! Every setting, and every pair of settings, that `build` refuses, each with its own reason.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ fn builder() -> SessionCookieBuilder {
     SessionCookie::builder()
 }
 
-/// The setting that is refused, and the whole message.
+/// The refused setting, and the whole message.
 fn refusal(builder: SessionCookieBuilder) -> (&'static str, String) {
     match builder.clone().build() {
         Err(error @ Error::InvalidSetting { name, .. }) => (name, error.to_string()),
@@ -81,7 +81,7 @@ fn each_refused_combination_has_an_error_of_its_own() {
         assert!(message.contains(reason), "{message}");
         messages.insert(message);
     }
-    // Of 40 only one is said twice: a colon in a domain, with a port and with a scheme.
+    // Only one of the 40 messages occurs twice: a colon in a domain, for a port and for a scheme.
     assert_eq!(messages.len(), 39);
 }
 

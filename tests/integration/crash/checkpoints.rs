@@ -1,9 +1,9 @@
-//! The log is checkpointed into the database while others write: a crash, or a failing disk, at any
+//! The log is checkpointed into the database while others write: a crash or a failing disk at any
 //! moment of it.
 //!
-//! One thread writes until it checkpoints, and is held up at its sync; another goes on meanwhile.
-//! Each notes after a call how many operations the disk had had, so that what was acknowledged when
-//! is known without a clock.
+//! One thread writes until it checkpoints, and is held at its sync. Meanwhile another thread
+//! continues to write. Each notes after a call the number of operations of the disk. So the order
+//! of acknowledgements is known without a clock.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,10 @@ use super::{DURABILITIES, share_of};
 
 type Store = SessionStore<String>;
 
-/// What was acknowledged, and after how many operations; `None`: that a session is gone.
+/// An acknowledged content, and the number of operations before it; `None` for a removal.
 type Note = (u64, Option<String>);
 
-/// By key, all that was acknowledged.
+/// All acknowledged changes, by key.
 #[derive(Default)]
 struct Notes(Mutex<BTreeMap<SessionKey, Vec<Note>>>);
 
@@ -32,8 +32,8 @@ impl Notes {
         self.0.lock().unwrap().entry(key).or_default().push(note);
     }
 
-    /// What was acknowledged before the first `operations` were over is there, or what came later
-    /// and may have been under way.
+    /// Checks each session: the last change acknowledged within the first `operations` is there, or
+    /// a later one that may have been under way.
     fn check(&self, found: &BTreeMap<SessionKey, String>, operations: u64, what: &str) {
         for (key, notes) in self.0.lock().unwrap().iter() {
             let found = found.get(key);
@@ -66,7 +66,7 @@ fn create(disk: &SimulatedDisk, store: &Store, notes: &Notes, content: &str) -> 
     session
 }
 
-/// Lets go of what is held, also where a test fails.
+/// Releases the held syncs when dropped, also if a test fails.
 struct Released<'a>(&'a SimulatedDisk);
 
 impl Drop for Released<'_> {
@@ -75,7 +75,7 @@ impl Drop for Released<'_> {
     }
 }
 
-/// Runs `meanwhile` while another thread checkpoints the log, and waits for its sync.
+/// Runs `meanwhile` while another thread's checkpoint of the log waits for its sync.
 fn during_a_checkpoint<T>(
     disk: &SimulatedDisk,
     store: &Store,
@@ -86,12 +86,12 @@ fn during_a_checkpoint<T>(
     disk.hold_file_syncs();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // A checkpoint is due after 64 changes at the latest, with a cache as small as this.
-            // The call that checkpoints returns once it is released.
+            // With such a small cache a checkpoint is due after 64 changes at the latest. The call
+            // that checkpoints returns once the sync is released.
             let mut number = 0;
             while !over.load(Ordering::Acquire) && number < 64 {
                 let content = format!("before {number}");
-                // Where the disk fails it may be this call that learns of it.
+                // If the disk fails, it may be this call that gets the error.
                 let Ok(session) = store.create_for_user("ann", content.clone()) else { return };
                 notes.note(disk, session.key(), Some(&content));
                 number += 1;
@@ -105,8 +105,8 @@ fn during_a_checkpoint<T>(
     })
 }
 
-/// A store with a log, whose file has room for what comes: it need not grow, and its log not move,
-/// for which whoever writes would have to wait.
+/// A store with a log, whose file has room for the later writes. So neither the file grows nor the
+/// log moves, for which writers would have to wait.
 fn roomy(disk: &SimulatedDisk, notes: &Notes) -> Store {
     let store = store_on(&engine_on(disk));
     for _ in 0..600 {
@@ -193,7 +193,7 @@ fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
             create(&disk, &store, &notes, "before it fails");
             disk.fail_once(DiskFault::Sync, 0);
             if seed % 4 == 0 {
-                // The checkpoint's is the one that fails.
+                // The checkpoint's sync is the one that fails.
                 let before = disk.operations();
                 disk.release_syncs();
                 while disk.operations() == before {
@@ -212,7 +212,8 @@ fn whichever_of_two_syncs_at_once_fails_nothing_acknowledged_is_lost() {
                         None
                     })
                 });
-                // Sooner or later the checkpoint's sync is let go, to be the first or the second.
+                // Sooner or later the checkpoint's sync is released, and is the first or the second
+                // sync.
                 for _ in 0..seed * 25 {
                     thread::yield_now();
                 }

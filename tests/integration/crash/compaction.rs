@@ -1,4 +1,4 @@
-//! A mostly empty file, made smaller when it is opened, and crashed meanwhile.
+//! A mostly empty file, compacted when it is opened, and crashed meanwhile.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use sessile::{Error, RedbEngine, Result, SessionId, SessionStore};
 
 use super::share_of;
 
-/// How many points of the compaction are tried.
+/// The number of operations of the compaction that are tried.
 const SAMPLES: u64 = 24;
 const SAMPLES_OF_FAULTS: u64 = 6;
 
@@ -22,8 +22,7 @@ fn opened(disk: &SimulatedDisk) -> Result<(Arc<RedbEngine>, SessionStore<Vec<u8>
 /// Sessions by their ids, with their contents.
 type Kept = Vec<(SessionId, Vec<u8>)>;
 
-/// A closed store, most of whose sessions have ended, and those that have not, which are at the end
-/// of the file.
+/// A closed store most of whose sessions have ended. The live ones are at the end of the file.
 fn mostly_empty() -> (SimulatedDisk, &'static Kept) {
     static MADE: LazyLock<(SimulatedDisk, Kept)> = LazyLock::new(|| {
         let disk = SimulatedDisk::new();
@@ -64,11 +63,11 @@ fn a_disk_too_full_to_make_the_file_smaller_keeps_the_store_open() {
         disk.fail_once(DiskFault::Full, operation);
         let (engine, store) = match opened(&disk) {
             Ok(opened) => opened,
-            // Opening has to write something of its own, before and after.
+            // Opening has its own writes, before and after the compaction.
             Err(Error::StorageFull { .. }) => opened(&disk).unwrap(),
             Err(error) => panic!("operation {operation}: {error}"),
         };
-        // Ids differ, and with them how many operations an opening takes.
+        // Ids differ between runs, and with them the number of operations of an opening.
         disk.repair();
         not_compacted += u32::from(engine.stats().unwrap().file_bytes.unwrap() > before / 2);
         assert_kept(&store, kept, operation);

@@ -1,4 +1,4 @@
-//! Creating and closing on a disk that crashes or fails at every step of it.
+//! Creating and closing a store on a disk that crashes or fails at every step.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn open(disk: &SimulatedDisk) -> sessile::Result<Opened> {
     Opened::on(disk, DURABILITY, &beginning_of_time())
 }
 
-/// A store without sessions, that takes one.
+/// Checks that the store is empty and accepts a session.
 fn is_new_and_works(disk: &SimulatedDisk, what: &str) {
     let opened = open(disk).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     assert!(look(&opened.everything).unwrap().is_empty(), "{what}");
@@ -71,7 +71,7 @@ fn a_fault_at_any_operation_of_creation_is_an_error_and_a_retry_succeeds() {
                 match open(&disk) {
                     Err(Error::StorageFull { .. }) if fault == DiskFault::Full => refused += 1,
                     Err(Error::Io { .. }) if fault != DiskFault::Full => refused += 1,
-                    // It struck where nothing depends on it, or is yet to strike.
+                    // The fault struck where nothing depends on it, or is yet to strike.
                     Ok(_) => {}
                     Err(other) => panic!("{what}: {other:?}"),
                 }
@@ -86,7 +86,7 @@ fn a_fault_at_any_operation_of_creation_is_an_error_and_a_retry_succeeds() {
 #[test]
 fn a_close_that_fails_says_so_and_the_next_open_recovers() {
     let faults = [DiskFault::Full, DiskFault::Write, DiskFault::Sync];
-    // With a touch that is still to be written, and without.
+    // With a pending touch, and without.
     for (fault, pending) in faults.into_iter().flat_map(|fault| [(fault, true), (fault, false)]) {
         let mut refused = 0;
         for durability in DURABILITIES {

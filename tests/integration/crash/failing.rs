@@ -1,7 +1,7 @@
-//! A store on a disk that fails, loses its power and has its process killed when a script says so.
+//! A store on a disk that fails, loses its power and has its process killed, as a script demands.
 //!
-//! After every event what is stored is held against what was answered. Where an answer leaves
-//! something open, and nowhere else, there is more than one thing that may be stored.
+//! After every event the stored rows are compared with the answers. There is more than one possible
+//! state only where an answer leaves it open.
 
 use std::collections::HashMap;
 
@@ -16,38 +16,39 @@ use super::world::World;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Call(Step),
-    /// What fits fails after so many more operations of the disk; once, or until it is repaired.
+    /// Fails the fitting operation after so many more operations of the disk: once, or until the
+    /// repair.
     Fail {
         fault: DiskFault,
         after: u64,
         lasting: bool,
     },
     Repair,
-    /// The power goes, so many of the disk's operations before the end of the last call.
+    /// Cuts the power, so many operations of the disk before the end of the last call.
     CutPower {
         back: u64,
         seed: u64,
     },
-    /// The same for the process.
+    /// Kills the process at such a point.
     Kill {
         back: u64,
         seed: u64,
     },
 }
 
-/// The tags of what this module itself creates; the script's are smaller.
+/// The tags of this module's own sessions; those of the script are smaller.
 const FIRST_TAG: u32 = 1 << 20;
-/// Content of no length follows from a tag that is a multiple of this.
+/// A tag that is a multiple of this has content of length 0.
 const SMALL: u32 = 16;
 /// Seeds of ids that no other opening of the tests uses.
 const FIRST_SEED: u64 = 1 << 32;
 
-/// What may be stored: these rows, and any of the others.
+/// A state that may be stored: these rows, and any of `may_be_there`.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     rows: Vec<Row>,
     may_be_there: Vec<Row>,
-    /// How recent its touches have to be, if not as recent as those of the others.
+    /// How recent the touches of this candidate must be, if that differs from the others.
     touches: Option<Touches>,
 }
 
@@ -56,12 +57,12 @@ impl Candidate {
         Self { rows: rows.to_vec(), may_be_there: Vec::new(), touches: None }
     }
 
-    /// What is there once `Deferred` has lost what it had not flushed.
+    /// The state after `Deferred` has lost its unflushed changes.
     fn of_loss(rows: &[Row]) -> Self {
         Self { touches: Some(Touches::Durable), ..Self::whole(rows) }
     }
 
-    /// Takes over later touches. They wait in a memory of their own, which outlives what is lost.
+    /// Applies later touches. Their own buffer outlives the loss.
     fn touch(&mut self, after: &[Row]) {
         for row in &mut self.rows {
             let touched = after.iter().find(|other| other.key.is_some() && other.key == row.key);
@@ -70,7 +71,7 @@ impl Candidate {
         }
     }
 
-    /// A sweep removes in steps, each of which may be the last.
+    /// The state after a call. A sweep removes in steps, each of which may be the last.
     fn of_call(step: Step, before: &[Row], after: &[Row]) -> Self {
         let mut candidate = Self::whole(after);
         if matches!(step, Step::Sweep) {
@@ -80,7 +81,7 @@ impl Candidate {
         candidate
     }
 
-    /// The rows of it that were found, or why it is not what was found.
+    /// The rows of this candidate that were found, or how it differs from the found state.
     fn matching(&self, found: &HashMap<u32, Found>, touches: Touches) -> Result<Vec<Row>, String> {
         let mut candidate = self.clone();
         for row in candidate.rows.iter_mut().chain(&mut candidate.may_be_there) {
@@ -101,24 +102,24 @@ impl Candidate {
 
 struct Run {
     world: World,
-    /// What calls may have left that did not say.
+    /// The states that calls with an unknown outcome may have left.
     undecided: Vec<Candidate>,
-    /// What there was since the last flush, which a crash may bring back, or a store that could not
-    /// be closed: `Deferred` alone. An error alone takes nothing along.
+    /// With `Deferred`: the states since the last flush, which a crash or a failed close may bring
+    /// back. An error of any other call loses nothing.
     deferred: Vec<Candidate>,
-    /// The disk's count before the last event, and all that there may have been from then on.
+    /// The disk's count before the last event, and all possible states from then on.
     began: u64,
     since: Vec<Candidate>,
-    /// Whether something was made to fail and calls are not known to work again.
+    /// Whether a fault was injected, and calls may still fail.
     trouble: bool,
-    /// Whether a sync was among that, or a want of room.
+    /// Whether a sync failed, and whether the disk was full.
     syncs_failed: bool,
     was_full: bool,
     openings: u64,
     tags: u32,
 }
 
-/// Carries a script out.
+/// Runs a script.
 pub(crate) fn run(durability: Durability, script: impl IntoIterator<Item = Event>) {
     let mut run = Run::on(durability);
     for event in script {
@@ -165,7 +166,7 @@ impl Run {
         [self.candidates(), self.deferred.clone()].concat()
     }
 
-    /// Makes a call, and holds what is stored then against what it answered.
+    /// Makes a call, and compares the stored rows with its answer.
     fn call(&mut self, step: Step) -> Result<(), Error> {
         self.began = self.world.disk.operations();
         self.since = self.candidates_after_a_crash();
@@ -183,7 +184,8 @@ impl Run {
             Ok(()) => {}
             Err(error) => {
                 self.check_error(error, step);
-                // Some are several commits, or a commit and something else, of which one failed.
+                // Some calls are several commits, or a commit and another action, of which one
+                // failed.
                 let several = matches!(
                     step,
                     Step::Sweep | Step::Flush | Step::Extend { .. } | Step::ReadAndExtend { .. }
@@ -207,6 +209,11 @@ impl Run {
         assert!(is_documented, "{step:?}: {error:?}");
     }
 
+    /// What opening writes, the next opening writes again, so no outcome is unknown.
+    fn check_failed_opening(&self, error: &Error) {
+        assert!(self.is_failure_of_the_disk(error), "opening: {error:?}");
+    }
+
     fn is_failure_of_the_disk(&self, error: &Error) -> bool {
         match error {
             Error::Io { .. } => self.trouble,
@@ -215,13 +222,13 @@ impl Run {
         }
     }
 
-    /// Sees to it that the store is open and nothing is left open.
+    /// Makes the store open, and settles the unknown outcomes.
     fn make_ready(&mut self) -> Result<(), Error> {
         if self.world.opened.is_none() {
             self.open()?;
         }
         if !self.undecided.is_empty() {
-            // Nothing is decided before the store can write again.
+            // Outcomes are unknown until the store can write again.
             let flushed = self.world.call(Step::Flush).result;
             flushed.inspect_err(|error| self.check_error(error, Step::Flush))?;
             if self.settle(Touches::All) {
@@ -258,22 +265,22 @@ impl Run {
         let World { disk, durability, clock, .. } = &self.world;
         self.openings += 1;
         let opened = Opened::drawing_from(self.openings, disk, *durability, clock);
-        let opened = opened.inspect_err(|error| self.check_error(error, Step::Reopen))?;
+        let opened = opened.inspect_err(|error| self.check_failed_opening(error))?;
         self.world.opened = Some(opened);
-        // Touches that were in memory went with the store, if it could not be closed.
+        // A store that could not be closed lost its touches in memory.
         if self.settle(Touches::Durable) {
             self.decide();
         }
         Ok(())
     }
 
-    /// What is stored must be what the answers say; of what they leave open, it is taken over.
-    /// Whether it could be read.
+    /// Checks that the stored rows match the answers, and takes over the open ones from the store.
+    /// False if the store could not be read.
     fn settle(&mut self, touches: Touches) -> bool {
         let Some(opened) = &self.world.opened else { return false };
         let found = match look(&opened.everything) {
             Ok(found) => found,
-            // What is not in memory cannot be read until the file is reopened.
+            // Records that are not in memory cannot be read until the file is reopened.
             Err(error) if self.is_failure_of_the_disk(&error) => return false,
             Err(error) => panic!("{error:?}"),
         };
@@ -296,8 +303,8 @@ impl Run {
         self.was_full |= fault == DiskFault::Full;
     }
 
-    /// Ends the fault. From then on it takes one write to find that out, another where a read had
-    /// failed; and a store whose sync has failed goes on once it is closed and opened.
+    /// Ends the fault. After that one write may fail, and another one after a failed read. A store
+    /// whose sync has failed works again once it is closed and opened.
     fn repair(&mut self) {
         self.world.disk.repair();
         if !self.trouble {
@@ -312,7 +319,7 @@ impl Run {
             }
             failures += 1;
             if failures == 2 && self.syncs_failed {
-                // Closing is right about what it could not write.
+                // Closing rightly reports its unwritten changes.
                 drop(self.reopen());
                 assert!(self.world.opened.is_some(), "it cannot be opened after the repair");
                 failures = 1;
@@ -323,7 +330,7 @@ impl Run {
         assert!(self.settle(Touches::All));
     }
 
-    /// The disk as a crash leaves it takes the place of this one.
+    /// Replaces the disk by the one that a crash leaves.
     fn crash(&mut self, back: u64, leave: impl FnOnce(&SimulatedDisk, u64) -> SimulatedDisk) {
         let now = self.world.disk.operations();
         let at = now - back % (now - self.began + 1);
@@ -347,7 +354,7 @@ impl Run {
         self.check_reads();
     }
 
-    /// Each id that was told finds its session as long as that lives, and the tables agree.
+    /// Each known id finds its session while that is live, and the tables agree.
     fn check_reads(&self) {
         let (opened, now) = (self.world.opened.as_ref().unwrap(), self.world.clock.millis());
         for (key, id) in &self.world.ids {
@@ -358,7 +365,7 @@ impl Run {
         assert_eq!(opened.engine.disagreements().unwrap(), Vec::<String>::new());
     }
 
-    /// After all of it the store works, and what it holds is on the disk.
+    /// At the end of the script the store works, and its contents are on the disk.
     fn finish(&mut self) {
         self.repair();
         self.call(Step::Flush).unwrap();
@@ -372,7 +379,7 @@ impl Run {
     }
 }
 
-/// The rows of the first candidate that is what was found.
+/// The rows of the first candidate that matches the found rows.
 pub(super) fn pick(
     found: &HashMap<u32, Found>,
     candidates: &[Candidate],

@@ -1,5 +1,5 @@
-//! A disk that is full, fails to write, or panics, at every operation: each call says so, nothing
-//! that was acknowledged is lost, and the same store goes on once the cause is gone.
+//! A disk that is full, fails to write, or panics, at every operation. Each call reports it, no
+//! acknowledged change is lost, and the same store works again once the cause is gone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,14 +15,14 @@ use super::world::World;
 use super::{Choices, DURABILITIES, share_of};
 
 const STEPS: u32 = 25;
-/// A lasting fault is repaired after as many calls that failed.
+/// The number of failed calls after which a lasting fault is repaired.
 const PATIENCE: u32 = 4;
 
-/// The first flush builds the filter of keys, which has to know those that come later.
+/// The first flush builds the filter of keys, which must learn of later keys.
 fn steps(seed: u64, fault: DiskFault) -> impl Iterator<Item = Step> {
     let mut choices = Choices(seed);
     let any = (0..STEPS).map(move |number| Step::any(&mut choices, number));
-    // Who closes a store that panics meanwhile is told so by the panic.
+    // A close whose sync panics reports it by the panic alone, so these steps are left out.
     let reopens = move |step: &Step| matches!(step, Step::Reopen) && fault == DiskFault::Panic;
     [Step::Flush].into_iter().chain(any.filter(move |step| !reopens(step)))
 }
@@ -31,22 +31,22 @@ fn is_documented(error: &Error, fault: DiskFault) -> bool {
     match error {
         Error::OutcomeUnknown { .. } => true,
         Error::StorageFull { .. } => fault == DiskFault::Full,
-        // With a full disk it is what cannot be read until the file can be opened again.
+        // With a full disk, this is the error of reads until the file can be reopened.
         Error::Io { .. } => true,
         _ => false,
     }
 }
 
-/// A run of a workload on a failing disk, and what the rows may be besides those of the world.
+/// A run of a workload on a failing disk, and the rows that may differ from those of the world.
 struct Run {
     world: World,
-    /// What a call would have left whose outcome is not known, until the store writes again.
+    /// The rows after a call with an unknown outcome, until the store writes again.
     undecided: Option<Vec<Row>>,
-    /// What there was since the last flush, which a store that could not be closed may leave:
-    /// `Deferred` alone. An error of any other call takes nothing along.
+    /// With `Deferred`: the rows since the last flush, which a failed close may leave. An error of
+    /// any other call loses nothing.
     deferred: Vec<Vec<Row>>,
     closed_badly: bool,
-    /// How the disk is expected to fail still.
+    /// The fault that the disk may still have.
     failing: Option<DiskFault>,
     what: String,
 }
@@ -58,10 +58,10 @@ impl Run {
         Self { world, undecided: None, deferred, closed_badly: false, failing: None, what }
     }
 
-    /// Makes a call, and holds what is stored then against what it answered.
+    /// Makes a call, and compares the stored rows with its answer.
     fn call(&mut self, step: Step) -> Option<Error> {
         if self.undecided.is_some() {
-            // Nothing is decided before the store can write again.
+            // Outcomes are unknown until the store can write again.
             if let Err(error) = self.world.call(Step::Flush).result {
                 return Some(error);
             }
@@ -74,7 +74,7 @@ impl Run {
         match call.result {
             Ok(()) => self.deferred.push(before),
             Err(Error::OutcomeUnknown { .. }) => self.undecided = Some(call.after),
-            // Its last commit is known to have failed, and there may have been others before.
+            // The last of its commits has failed for certain; earlier ones may have succeeded.
             Err(_) if step.flushes() => self.undecided = Some(call.after),
             Err(_) => {}
         }
@@ -87,7 +87,7 @@ impl Run {
         call.result.err()
     }
 
-    /// What is stored must be what the answers say; of what they leave open, it is taken over.
+    /// Checks that the stored rows match the answers, and takes over the open ones from the store.
     fn settle(&mut self) {
         let opened = self.world.opened.as_ref().unwrap();
         let found = match look(&opened.everything) {
@@ -115,7 +115,7 @@ impl Run {
         self.closed_badly = false;
     }
 
-    /// A look-up finds what a listing shows, and nothing else.
+    /// Checks that look-ups find exactly the sessions of a listing.
     fn look_up_each(&self, found: &HashMap<u32, Found>) {
         let Opened { engine, everything, .. } = self.world.opened.as_ref().unwrap();
         let listed: HashSet<SessionKey> = found.values().map(|found| found.key).collect();
@@ -135,7 +135,7 @@ impl Run {
         }
     }
 
-    /// While it cannot be opened again, what is not in memory cannot be read.
+    /// Records that are not in memory cannot be read while the file cannot be reopened.
     fn cannot_read(&self, error: &Error) -> bool {
         match error {
             Error::Io { .. } => self.failing.is_some(),
@@ -144,7 +144,7 @@ impl Run {
         }
     }
 
-    /// What the disk holds once the power was lost: the rows, to the touches that must be there.
+    /// Checks the disk after a power loss: all rows, and the touches that must be durable.
     fn check_after_power_loss(&self) {
         let Self { world: World { disk, rows, durability, .. }, what, .. } = self;
         for seed in 0..2 {
@@ -179,7 +179,7 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
             run.failing = None;
         }
         if run.world.opened.is_none() {
-            // It could be closed and not opened; that is tried again once it can work.
+            // It could be closed and not opened; the opening is repeated once the disk works.
             let opened = Opened::on(&disk, run.world.durability, &run.world.clock);
             run.world.opened = Some(opened.unwrap_or_else(|error| panic!("{what}: {error:?}")));
             run.settle();
@@ -197,11 +197,11 @@ fn run(seed: u64, fault: DiskFault, lasting: bool, operation: u64) {
     run.check_after_power_loss();
 }
 
-/// Every operation of a few workloads, one fault each.
+/// Every operation of a few workloads, with one fault each.
 fn at_every_operation(fault: DiskFault, lasting: bool) {
     let workloads = match fault {
         DiskFault::Full | DiskFault::Write => 6,
-        // One of each durability.
+        // One workload of each durability.
         _ => 3,
     };
     let mut runs = 0;

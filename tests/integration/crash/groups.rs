@@ -1,4 +1,4 @@
-//! Several threads at once: commits that carry calls of many, judged thread by thread.
+//! Concurrent threads: commits that hold calls of several threads, checked thread by thread.
 
 use std::collections::HashMap;
 use std::sync::Barrier;
@@ -14,7 +14,7 @@ use super::world::World;
 use super::{Choices, DURABILITIES};
 
 const THREADS: u32 = 3;
-/// No thread writes so many times.
+/// No thread makes so many writes.
 const TAGS: u32 = 1_600;
 
 fn of_thread(found: &HashMap<u32, Found>, thread: u32) -> HashMap<u32, Found> {
@@ -22,7 +22,7 @@ fn of_thread(found: &HashMap<u32, Found>, thread: u32) -> HashMap<u32, Found> {
     found.iter().filter(|(tag, _)| mine(**tag)).map(|(tag, found)| (*tag, found.clone())).collect()
 }
 
-/// Each thread has users and sessions of its own, and is answered as if it were alone.
+/// Each thread has its own users and sessions, and is answered as if it were alone.
 fn record(seed: u64) -> Vec<Recording> {
     let durability = DURABILITIES[(seed % 3) as usize];
     let (disk, clock) = (SimulatedDisk::new(), beginning_of_time());

@@ -1,4 +1,4 @@
-//! Real processes, killed: this test program starts itself, and the child works until it is gone.
+//! Real killed processes: this test program starts itself, and the child works until it is killed.
 
 use std::collections::HashMap;
 use std::env;
@@ -14,19 +14,19 @@ use super::Choices;
 const CHILD: &str = "SESSILE_CRASH_CHILD";
 const CHILDREN: u64 = 12;
 
-/// Where the store is, if this is the child.
+/// The path of the store, if this is the child.
 fn is_child() -> Option<std::path::PathBuf> {
     env::var_os(CHILD).map(Into::into)
 }
 
 fn say(line: &str) {
-    // A line of its own, whatever the test harness has written before it.
+    // A line of its own, whatever the test harness has printed before.
     let mut out = std::io::stdout().lock();
     out.write_all(format!("\n{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }
 
-/// Starts this very test in another process, kills it after some lines, and returns all of them.
+/// Starts this test in another process, kills it after some lines, and returns all of them.
 fn kill_after(lines: u64, test: &str, path: &Path) -> Vec<String> {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -37,7 +37,7 @@ fn kill_after(lines: u64, test: &str, path: &Path) -> Vec<String> {
         .unwrap();
     let out = BufReader::new(child.stdout.take().unwrap());
     let (mut said, mut killed) = (Vec::new(), false);
-    // What it wrote before it was gone is in the pipe still; the last line may be cut short.
+    // Output from before the kill is still in the pipe; the last line may be cut short.
     for line in out.lines() {
         let line = line.unwrap();
         if line.starts_with(['+', '?', '-', '.']) {
@@ -69,7 +69,7 @@ fn a_killed_process_leaves_everything_it_acknowledged() {
             match &line[..1] {
                 "+" => there.insert(id, Some(true)),
                 "-" => there.insert(id, Some(false)),
-                // It began to end the session; whether it got to it is not known.
+                // It began to end the session; whether it did is unknown.
                 _ => there.insert(id, None),
             };
         }
@@ -82,7 +82,7 @@ fn a_killed_process_leaves_everything_it_acknowledged() {
     }
 }
 
-/// Creates and ends sessions, and says so: before it begins to end one, and after each.
+/// Creates and ends sessions, and reports it: before it begins to end one, and after each.
 fn work(path: &Path) {
     let store = SessionStore::<String>::open(path).unwrap();
     let mut choices = Choices(2);

@@ -1,16 +1,16 @@
-//! What a crash or a failing disk leaves, judged by what the calls promised and by nothing else.
+//! The states after a crash or a disk failure, checked against the guarantees of the calls alone.
 //!
-//! A workload runs once on a simulated disk, call by call beside a model; then it is crashed at its
+//! A workload runs once on a simulated disk, call by call beside a model. Then it is crashed at its
 //! operations, one state after the other, and each state is opened and compared with the model.
 //!
-//! A debug build tries a share of the cases, so that `cargo test` ends soon; all of them are tried
-//! by `SESSILE_ALL_CASES=1 cargo test --test integration crash::`.
+//! A debug build tries a share of the cases, so that `cargo test` stays fast. All of them:
+//! `SESSILE_ALL_CASES=1 cargo test --test integration crash::`.
 //!
 //! `SESSILE_CRASH_STATES=1000000 cargo test --release --test integration crash::campaign --
-//! --nocapture` tries a million states, and prints how many, from which seed and in what time;
+//! --nocapture` tries a million states, and prints their number, the seeds and the time;
 //! `SESSILE_CRASH_SEED` chooses the first workload.
 //!
-//! What is not a test of its own is shared with the fuzz targets, which are no tests.
+//! All modules without tests are shared with the fuzz targets.
 
 #[cfg(test)]
 mod campaign;
@@ -49,15 +49,15 @@ use std::time::Duration;
 
 use sessile::Durability;
 
-/// Which share of its cases a test tries: one in so many in a debug build, so that a plain
-/// `cargo test` ends soon; all of them where the build is optimised or `SESSILE_ALL_CASES` is set.
+/// The share of its cases that a test tries: one in so many in a debug build, so that a plain
+/// `cargo test` stays fast; all of them in an optimised build or with `SESSILE_ALL_CASES`.
 #[cfg(test)]
 pub(crate) fn share() -> u64 {
-    let all = !cfg!(debug_assertions) || std::env::var_os("SESSILE_ALL_CASES").is_some();
+    let all = crate::child::all_cases();
     if all { 1 } else { 8 }
 }
 
-/// These operations, or the share of them that this build tries; which ones depends on `turn`.
+/// These operations, or the share of them that this build tries; `turn` chooses the share.
 #[cfg(test)]
 pub(crate) fn share_of(
     operations: std::ops::RangeInclusive<u64>,

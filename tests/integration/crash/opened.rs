@@ -1,4 +1,4 @@
-//! Stores on a simulated disk: how they are opened, so that a seed gives the same run again.
+//! Stores on a simulated disk, opened so that a seed repeats a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,12 +27,12 @@ impl RandomSource for Seeded {
     }
 }
 
-/// How engines are opened: a small cache, everything verified.
+/// The options of the engines: a small cache, everything verified.
 pub(super) fn options(durability: Durability) -> RedbOptions {
     RedbOptions::new().durability(durability).cache_size(1024 * 1024)
 }
 
-/// A store on an engine, at a time at which nothing that it holds has expired.
+/// A store on an engine, at a time at which none of its sessions has expired.
 pub(super) fn store_on(engine: Arc<RedbEngine>, clock: ManualClock, seed: u64) -> Result<Store> {
     let (inactivity, absolute) =
         (Duration::from_millis(INACTIVITY), Duration::from_millis(ABSOLUTE));
@@ -51,7 +51,7 @@ pub(super) fn beginning_of_time() -> ManualClock {
     clock
 }
 
-/// An open store, and another on the same engine that sees expired sessions too.
+/// An open store, and another one on the same engine that sees expired sessions too.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub(super) engine: Arc<RedbEngine>,
@@ -68,7 +68,7 @@ impl Opened {
         Self::drawing_from(disk.operations() + 1, disk, durability, clock)
     }
 
-    /// As `on`, with other ids than any store that is opened by that.
+    /// As `on`, with ids that no store opened by `on` draws.
     pub(super) fn again(
         disk: &SimulatedDisk,
         durability: Durability,
@@ -77,7 +77,7 @@ impl Opened {
         Self::drawing_from(1 << 40, disk, durability, clock)
     }
 
-    /// Seeds that differ, up to 2^43, give different ids.
+    /// Different seeds, up to 2^43, give different ids.
     pub(super) fn drawing_from(
         seed: u64,
         disk: &SimulatedDisk,

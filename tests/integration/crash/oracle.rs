@@ -1,4 +1,4 @@
-//! What must be stored: rows, and whether what was found agrees with them.
+//! The rows that must be stored, and their comparison with the found sessions.
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ pub(super) const START: Millis = 1_000_000;
 pub(super) const INACTIVITY: Millis = 1_000;
 pub(super) const ABSOLUTE: Millis = 10_000;
 
-/// A tag that no other write has, and a length and filling that follow from it.
+/// A tag that is unique to a write, and a length and filling that follow from it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Content {
     pub(super) tag: u32,
@@ -24,7 +24,7 @@ impl Content {
         Self { tag, filling: Self::filling(tag) }
     }
 
-    /// Mostly small; now and then one that makes the file grow.
+    /// Mostly small; sometimes one that makes the file grow.
     fn len(tag: u32) -> usize {
         match tag % 16 {
             3 => 20_000,
@@ -45,7 +45,7 @@ impl Content {
 /// A session as it must be stored, expired or not.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    /// `None` where a call failed half way, so that nobody was told.
+    /// `None` if the creating call failed half way and returned no key.
     pub(super) key: Option<SessionKey>,
     pub(super) user: Option<u8>,
     pub(super) tag: u32,
@@ -62,7 +62,7 @@ impl Row {
     }
 }
 
-/// A session as it was found.
+/// A found session.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) key: SessionKey,
@@ -91,16 +91,16 @@ pub(super) fn look(store: &SessionStore<Content>) -> Result<HashMap<u32, Found>>
     Ok(found)
 }
 
-/// How recent the touches have to be.
+/// Which touches must be there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Touches {
-    /// All of them, for no crash came between.
+    /// All of them, because no crash came between.
     All,
     /// The durable ones.
     Durable,
 }
 
-/// What does not agree, if anything. Sessions that `may_be_there` need not be.
+/// The disagreement, if any. Sessions in `may_be_there` may be missing.
 pub(super) fn disagreement(
     found: &HashMap<u32, Found>,
     rows: &[Row],

@@ -1,4 +1,4 @@
-//! Reads that fail: an error each time, never "no session", and over once the disk reads again.
+//! Failing reads: each gives an error, never "no session", and works again once the disk does.
 
 use std::sync::Arc;
 use std::thread;
@@ -40,7 +40,7 @@ fn failed<T: std::fmt::Debug>(result: sessile::Result<T>, call: &str) {
     }
 }
 
-/// Fails the next read that reaches the disk, which one of these must.
+/// Fails the next read that reaches the disk; one of these sessions must cause it.
 fn meet_an_error(disk: &SimulatedDisk, store: &Store, sessions: &[Session<String>]) {
     disk.fail_once(DiskFault::Read, 0);
     let answers = sessions.iter().map(|session| store.read(session.id()));
@@ -67,7 +67,7 @@ fn a_read_error_is_an_error_and_never_no_session() {
             Err(other) => panic!("{other:?}"),
         }
         disk.repair();
-        // The next read opens the file again, and all is as it was.
+        // The next read reopens the file, and all sessions are as before.
         assert_eq!(store.read(session.id()).unwrap().unwrap().content().len(), LEN);
     }
     assert!(errors > SESSIONS / 2, "{errors} reads reached the disk");
@@ -122,13 +122,13 @@ fn whatever_is_called_after_a_read_error_opens_the_file_again() {
     for (place, (name, call)) in calls.into_iter().enumerate() {
         meet_an_error(&disk, &store, others);
         let before = disk.reads();
-        // A session that is in redb's cache still needs no file; there is no room in it for all.
+        // A session in redb's cache still needs no file; the cache has no room for all.
         let reopened = mine.iter_mut().skip(place).any(|own| {
             call(&store, own).unwrap_or_else(|error| panic!("{name}: {error:?}"));
             disk.reads() > before
         });
         assert!(reopened, "{name} did not open the file again");
-        // The others are no worse for it.
+        // The other sessions are unaffected.
         store.for_each(|_, _| ()).unwrap();
     }
     store.close().unwrap();
@@ -138,7 +138,7 @@ fn whatever_is_called_after_a_read_error_opens_the_file_again() {
 fn a_read_error_loses_nothing_that_was_acknowledged() {
     for durability in [DURABILITIES[0], DURABILITIES[1]] {
         let (disk, store, mut sessions) = filled(durability);
-        // In the log alone, and not in the part of the file that is opened again.
+        // In the log alone, and not in the part of the file that is reopened.
         sessions.push(store.create("new".into()).unwrap());
         let gone = sessions.remove(0);
         assert!(store.destroy(gone.id()).unwrap());
@@ -174,7 +174,7 @@ fn a_visitor_that_meets_a_read_error_can_go_on_reading() {
             assert!(sessions.iter().all(|session| store.read(session.id()).unwrap().is_some()));
         }
     });
-    // It goes on in the reopened file, since nothing was shown meanwhile.
+    // The listing continues in the reopened file, since no newer state was shown meanwhile.
     assert_eq!((listed.unwrap(), visited), (SESSIONS as u64, SESSIONS));
     assert_eq!(store.for_each(|_, _| ()).unwrap(), SESSIONS as u64);
     store.close().unwrap();
@@ -223,7 +223,7 @@ fn a_touch_that_meets_a_read_error_leaves_an_earlier_one_alone() {
     assert_eq!(touched, SESSIONS);
     let mut failed = 0;
     for id in &ids {
-        // The latest touch, and one that comes too late to change anything.
+        // The latest touch, and an older one that changes nothing.
         for seconds in [5, 0] {
             let now = Timestamp::from_millis(clock.millis() + seconds * 1_000);
             disk.fail_from(DiskFault::Read, disk.reads());
@@ -247,7 +247,7 @@ fn while_reads_fail_a_call_tries_the_disk_once_or_twice_and_not_for_ever() {
     let failed = sessions.iter().filter(|session| store.read(session.id()).is_err()).count();
     assert!(failed > SESSIONS / 2, "{failed} reads failed");
     let tried = disk.reads() - before;
-    // The read itself, and at most three of the file's head, to see whether it is still the same
+    // The read itself, and at most three of the file's head, which check that it is still the same
     // file.
     assert!(tried <= 4 * SESSIONS as u64, "{tried} reads for {failed} calls that failed");
     disk.repair();

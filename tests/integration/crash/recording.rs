@@ -1,4 +1,4 @@
-//! A workload that ran, and what each crash of it may leave.
+//! A recorded workload, and the states that each crash of it may leave.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -23,11 +23,11 @@ pub(super) struct Recording {
     pub(super) ids: HashMap<SessionKey, SessionId>,
 }
 
-/// What of a recording a crash may leave: one of these, whole.
+/// One of the states that a crash may leave.
 #[derive(Debug)]
 pub(super) struct Candidate<'r> {
     rows: &'r [Row],
-    /// What a sweep in steps has not come to yet.
+    /// Sessions that a sweep in steps has not reached yet.
     may_be_there: Vec<Row>,
 }
 
@@ -51,18 +51,23 @@ impl Recording {
         Self { disk, durability, opened, calls, before, ids }
     }
 
-    /// A seeded workload; every third one is of each durability.
+    /// A seeded workload. The durability changes with the seed, so each has a third of the seeds.
     pub(super) fn seeded(seed: u64, steps: u32) -> Self {
+        Self::seeded_on(SimulatedDisk::new(), seed, steps)
+    }
+
+    /// As `seeded`, on another disk, which is empty.
+    pub(super) fn seeded_on(disk: SimulatedDisk, seed: u64, steps: u32) -> Self {
         let mut choices = Choices(seed);
         let durability = super::DURABILITIES[(seed % 3) as usize];
-        let world = World::on(SimulatedDisk::new(), durability);
+        let world = World::on(disk, durability);
         let first = choices.below(16) as u32;
         let steps: Vec<_> =
             (0..steps).map(|number| Step::any(&mut choices, first + number)).collect();
         Self::of(world, steps)
     }
 
-    /// What there may be after a crash before the operation of this number.
+    /// The possible states after a crash before the operation of this number.
     pub(super) fn candidates(&self, operation: u64) -> Vec<Candidate<'_>> {
         let acknowledged = self.calls.partition_point(|call| call.ended <= operation);
         let certain = match self.durability {
@@ -93,7 +98,7 @@ impl Recording {
         }
     }
 
-    /// Opens what a crash left and compares it; the disk's count once it was open.
+    /// Opens the disk that a crash left and compares it; returns the disk's count once it was open.
     pub(super) fn check(
         &self,
         disk: &SimulatedDisk,
@@ -114,7 +119,7 @@ impl Recording {
             let there = found.values().any(|found| found.key == *key);
             assert_eq!(opened.store.read(id).unwrap().is_some(), there, "{crash}");
         }
-        // It is as good as any other store.
+        // It works like any other store.
         let mut session = opened.store.create(Content::new(u32::MAX)).unwrap();
         opened.store.regenerate_id(&mut session).unwrap();
         assert!(opened.store.read(session.id()).unwrap().is_some(), "{crash}");
@@ -134,7 +139,7 @@ impl Recording {
         self.check(&disk, &self.candidates(operation), &crash);
     }
 
-    /// A crash, and a second one while what it left is being opened.
+    /// Crashes, and crashes a second time during the opening.
     pub(super) fn check_twice(&self, operation: u64, seed: u64, what: &dyn Display) {
         let killed = seed.is_multiple_of(3);
         let first = || match killed {
@@ -145,7 +150,7 @@ impl Recording {
         let candidates = self.candidates(operation);
         let disk = first();
         let opened = self.check(&disk, &candidates, &crash);
-        // What is under way then is of the recovery still, or there was nothing to recover.
+        // The second crash hits an operation of the opening; without one there is nothing to crash.
         let Some(last) = opened.checked_sub(1) else { return };
         let second = Choices(seed).below(last + 1);
         let disk = disk.after_power_loss(second, seed);
@@ -153,7 +158,7 @@ impl Recording {
         self.check(&disk, &candidates, &crash);
     }
 
-    /// A kill, and power lost at each operation of the recovery from it.
+    /// Kills the process, and cuts the power at each operation of the recovery.
     pub(super) fn check_recovery(&self, operation: u64, seed: u64, what: &dyn Display) {
         let crash = format!("{what}, killed at {operation} with seed {seed}");
         let candidates = self.candidates(operation);

@@ -1,4 +1,4 @@
-//! Opening what a killed process left: what comes first, and what a callback may do to it.
+//! Opening the file of a killed process: the order of its steps, and a callback that panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use super::opened::options;
 
 type Store = SessionStore<Vec<u8>>;
 
-/// Longer than pages are, so that a write that was cut off is on some of them and not on others.
+/// Longer than pages are, so that a cut-off write is on some of them and not on others.
 const LEN: usize = 10_000;
 
 fn open(disk: &SimulatedDisk, options: &RedbOptions) -> Result<Store> {
     Store::builder().engine(RedbEngine::open_on(disk, options)?).manual_maintenance().build()
 }
 
-/// A disk on which a process worked that was killed.
+/// A disk after the kill of a process that used it.
 struct Used {
     disk: SimulatedDisk,
-    /// The disk's count when it opened the store, and when it was killed.
+    /// The disk's count when the process opened the store, and when it was killed.
     from: u64,
     to: u64,
     /// Sessions, each with the disk's count when it was acknowledged.
@@ -45,7 +45,7 @@ impl Used {
         let killed = open(&disk, &options(durability)).unwrap();
         (0..3).for_each(|_| create(&killed));
         let to = disk.operations();
-        // What it does from here on is not looked at.
+        // Its later operations do not count.
         drop(killed);
         Self { disk, from, to, sessions }
     }
@@ -84,13 +84,13 @@ fn a_file_is_synced_before_anything_is_written_to_it_or_not_opened_at_all() {
     }
 }
 
-/// What the callback panics with.
+/// The panic value of the callback.
 #[derive(Debug, PartialEq)]
 struct Theirs(u64);
 
 #[test]
 fn a_panic_of_the_callback_comes_out_of_open_and_the_file_can_be_opened_again() {
-    // After the latter it is redb that calls it, too.
+    // With `TwoPhase`, redb calls it too.
     for durability in [DURABILITIES[0], DURABILITIES[1]] {
         a_panic_comes_out_of_open(durability);
     }

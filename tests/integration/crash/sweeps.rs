@@ -1,4 +1,4 @@
-//! A sweep in steps, and a store that grows and shrinks, at a size that takes more than one step.
+//! A sweep of more than one step, and a store that grows and shrinks.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{DURABILITIES, share_of};
 
 /// More than two steps of a sweep.
 const EXPIRED: u32 = 2_100;
-/// At as many of the operations, and at the last.
+/// The number of tried operations, besides the last.
 const SAMPLES: u64 = 64;
 
 fn check(recording: &Recording, what: &str) {
@@ -24,8 +24,8 @@ fn check(recording: &Recording, what: &str) {
     }
 }
 
-/// At every operation beside one that changes the length of the file: while the log moves, and is
-/// given back.
+/// Crashes at every operation next to a change of the file's length: while the log moves, and while
+/// it is removed.
 fn check_changes_of_length(recording: &Recording, what: &str) {
     const BESIDE: u64 = 8;
     let (first, last) = (recording.opened, recording.disk.operations());
@@ -48,7 +48,7 @@ fn check_changes_of_length(recording: &Recording, what: &str) {
 
 #[test]
 fn a_crash_in_any_step_of_a_sweep_leaves_each_session_whole_or_gone() {
-    // Quickly filled, and then swept as durably as by default.
+    // Filled quickly, and then swept with the default durability.
     let mut world = World::on(SimulatedDisk::new(), DURABILITIES[2]);
     for tag in 0..EXPIRED {
         assert!(

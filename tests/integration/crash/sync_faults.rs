@@ -1,5 +1,7 @@
-//! Syncs that fail: nobody is told that it worked, nothing goes on by itself, and nothing that was
-//! acknowledged is lost when the power goes.
+//! Failing syncs: no caller is told that the call succeeded, the store does not continue by itself,
+//! and no acknowledged change is lost in a power loss.
+
+use std::ops::RangeInclusive;
 
 use sessile::Error;
 use sessile::testing::{DiskFault, SimulatedDisk};
@@ -15,15 +17,15 @@ fn steps(seed: u64) -> Vec<Step> {
     steps_from(0, seed)
 }
 
-/// Their tags begin with `first`.
+/// Steps whose tags begin with `first`.
 fn steps_from(first: u32, seed: u64) -> Vec<Step> {
     let mut choices = Choices(seed);
     let steps = (first..first + 40).map(|number| Step::any(&mut choices, number));
-    // What is reopened by the program is another matter.
+    // Reopening by the program is tested separately.
     steps.filter(|step| !matches!(step, Step::Reopen)).collect()
 }
 
-/// What the disk holds after power loss must be one of these.
+/// After a power loss the disk must hold one of these states.
 fn check(world: &World, crashes: u64, possible: &[Vec<Row>], what: &str) {
     let disk = &world.disk;
     for seed in 0..crashes {
@@ -38,12 +40,18 @@ fn check(world: &World, crashes: u64, possible: &[Vec<Row>], what: &str) {
     }
 }
 
-/// A sync fails, once; further calls are made until the workload ends. What there may be then.
-fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<Row>>, String) {
+/// A sync fails once, and further calls are made until the workload ends. Returns the possible
+/// states.
+fn run(
+    disk: SimulatedDisk,
+    seed: u64,
+    operation: u64,
+    before: Option<DiskFault>,
+) -> (World, Vec<Vec<Row>>, String) {
     let what = format!("workload {seed}, a sync fails after {operation}");
-    let mut world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
+    let mut world = World::on(disk, DURABILITIES[(seed % 2) as usize]);
     if let Some(fault) = before {
-        // The store has opened its file again once already.
+        // The store has already reopened its file once.
         world.disk.fail_once(fault, world.disk.operations());
         let refused = world.call(Step::Create { tag: 1_000 });
         assert!(matches!(refused.result, Err(Error::Io { .. })), "{what}: {refused:?}");
@@ -55,16 +63,16 @@ fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<
         let call = world.call(step);
         match &call.result {
             Ok(()) if !struck => {}
-            // Touches are kept in memory, and what changes nothing needs no disk.
+            // Touches stay in memory, and a call that changes nothing needs no disk.
             Ok(()) => assert!(call.began == call.ended, "{what}: {call:?}"),
             Err(Error::OutcomeUnknown { .. }) if !struck => undecided = Some(call.after),
-            // Before its commit, or since a sync has failed.
+            // Before its commit, or after a failed sync.
             Err(Error::Io { .. }) => {}
             Err(_) => panic!("{what}: {call:?}"),
         }
         struck |= call.result.is_err();
         if struck {
-            // What is in memory can be read still; the rest says why not.
+            // Records in memory can still be read; other reads report the failed sync.
             match look(&world.opened.as_ref().unwrap().everything) {
                 Ok(_) | Err(Error::Io { .. }) => {}
                 Err(error) => panic!("{what}: {error:?}"),
@@ -75,24 +83,24 @@ fn run(seed: u64, operation: u64, before: Option<DiskFault>) -> (World, Vec<Vec<
     if struck {
         let refused = world.call(Step::Clear).result;
         let Err(Error::Io { source, .. }) = &refused else { panic!("{what}: {refused:?}") };
-        // It is the store that refuses, before the file is opened again, and says what to do.
+        // The store itself refuses, before it reopens the file, and says what to do.
         assert!(source.to_string().contains("close the store"), "{what}: {source}");
     }
     possible.extend(undecided);
     (world, possible, what)
 }
 
-/// The program closes the store and opens it again, as the error told it to, on a system that
-/// still runs, and goes on. Then the power goes.
+/// The program closes and opens the store again, as the error says, on a running system, and
+/// continues. Then the power is lost.
 fn go_on(mut world: World, possible: Vec<Vec<Row>>, seed: u64, what: &str) {
     let what = format!("{what}, the store is opened again");
     let struck = !world.disk.repair();
     if !struck {
-        // The workload had no sync left to fail: one of closing or opening the store does.
+        // The workload had no sync left to fail, so a sync of closing or opening the store fails.
         world.disk.fail_once(DiskFault::Sync, 0);
     }
     if let Some(opened) = world.opened.take() {
-        // Whether it can be closed in good order is another matter.
+        // Whether the close succeeds does not matter here.
         let _ = opened.store.close();
     }
     let open = || Opened::again(&world.disk, world.durability, &world.clock);
@@ -106,7 +114,7 @@ fn go_on(mut world: World, possible: Vec<Vec<Row>>, seed: u64, what: &str) {
     let rows = possible.into_iter().find(is_found);
     world.rows = rows.unwrap_or_else(|| panic!("{what}: {found:#?}"));
     for row in &mut world.rows {
-        // Touches that were in memory went with the store.
+        // Touches in memory were lost with the store.
         row.last_active = found[&row.tag].last_active;
     }
     world.opened = Some(opened);
@@ -123,11 +131,21 @@ fn go_on(mut world: World, possible: Vec<Vec<Row>>, seed: u64, what: &str) {
 }
 
 fn at_every_operation(before: Option<DiskFault>, then: impl Fn(World, Vec<Vec<Row>>, u64, &str)) {
-    for seed in 1..=4 {
-        let world = World::on(SimulatedDisk::new(), DURABILITIES[(seed % 2) as usize]);
+    at_every_operation_on(SimulatedDisk::new, 1..=4, before, then);
+}
+
+/// As `at_every_operation`, on disks of another kind, with these workloads.
+fn at_every_operation_on(
+    disk: fn() -> SimulatedDisk,
+    seeds: RangeInclusive<u64>,
+    before: Option<DiskFault>,
+    then: impl Fn(World, Vec<Vec<Row>>, u64, &str),
+) {
+    for seed in seeds {
+        let world = World::on(disk(), DURABILITIES[(seed % 2) as usize]);
         let recording = Recording::of(world, steps(seed));
         for operation in share_of(recording.opened..=recording.disk.operations() - 1, seed) {
-            let (world, possible, what) = run(seed, operation, before);
+            let (world, possible, what) = run(disk(), seed, operation, before);
             then(world, possible, seed, &what);
         }
     }
@@ -155,4 +173,15 @@ fn a_store_that_is_opened_again_after_a_failed_sync_loses_nothing_to_a_power_cut
 #[test]
 fn a_store_that_failed_to_write_and_to_sync_can_be_opened_again_too() {
     at_every_operation(Some(DiskFault::Write), go_on);
+}
+
+/// So every system other than Linux syncs the log. The first workload is `TwoPhase`, which has no
+/// log; the second is `Immediate`.
+#[test]
+fn a_failed_sync_of_the_whole_file_is_told_as_that_of_one_write_and_loses_nothing_either() {
+    let disk = SimulatedDisk::syncing_whole_files;
+    for before in [None, Some(DiskFault::Write)] {
+        at_every_operation_on(disk, 2..=2, before, lose_power);
+        at_every_operation_on(disk, 2..=2, before, go_on);
+    }
 }

@@ -1,4 +1,4 @@
-//! Every three calls, crashed at every operation.
+//! Every sequence of three calls, crashed at every operation.
 
 use sessile::Durability;
 use sessile::testing::SimulatedDisk;
@@ -8,12 +8,12 @@ use super::share_of;
 use super::workload::Step;
 use super::world::World;
 
-/// A session of the user, with a tag that makes it small.
+/// Creates a session of the user, with a tag that makes it small.
 fn another(tag: u32) -> Step {
     Step::CreateForUser { user: 0, tag }
 }
 
-/// The calls that differ in what they do to the tables; the tags are the third digit's.
+/// The calls that change the tables in different ways, with tags for this place in the sequence.
 fn kinds(place: u32) -> [Step; 8] {
     let tag = 16 * (place + 2);
     [

@@ -1,9 +1,9 @@
-//! Calls on a store, which between them are all there are, and what each makes of the rows.
+//! All calls on a store, and the effect of each on the rows.
 
 use super::Choices;
 use super::oracle::{INACTIVITY, Millis, Row};
 
-/// Sessions are named by a number, which is taken modulo how many there are; a tag is new.
+/// Sessions are named by a number, taken modulo their count; each tag is new.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Create { tag: u32 },
@@ -41,7 +41,7 @@ impl Step {
         }
     }
 
-    /// A step that leaves the sessions of other threads alone.
+    /// A step that does not change the sessions of other threads.
     pub(super) fn of_one_thread(choices: &mut Choices, tag: u32, first_user: u8) -> Self {
         let session = choices.next();
         let user = first_user + choices.below(USERS) as u8;
@@ -75,7 +75,7 @@ impl Step {
         }
     }
 
-    /// Whether all that was acknowledged before is on the disk once it returns.
+    /// Whether all earlier acknowledged changes are on the disk once the step returns.
     pub(super) fn flushes(&self) -> bool {
         matches!(self, Self::Flush | Self::Reopen)
     }

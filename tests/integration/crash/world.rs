@@ -1,4 +1,4 @@
-//! A store on a simulated disk, and beside it the rows that it must hold.
+//! A store on a simulated disk, beside the rows that it must hold.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,17 +15,17 @@ pub(super) struct World {
     pub(super) disk: SimulatedDisk,
     pub(super) durability: Durability,
     pub(super) clock: ManualClock,
-    /// `None` after a reopening that failed.
+    /// `None` after a failed reopening.
     pub(super) opened: Option<Opened>,
     pub(super) rows: Vec<Row>,
     pub(super) ids: HashMap<SessionKey, SessionId>,
 }
 
-/// A call that was made, and what it would leave, or did.
+/// A call, and the rows after it if it succeeded.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) step: Step,
-    /// The disk's count before the call and after it.
+    /// The disk's count before and after the call.
     pub(super) began: u64,
     pub(super) ended: u64,
     pub(super) after: Vec<Row>,
@@ -49,7 +49,7 @@ impl World {
         Self { disk, durability, clock, opened: Some(opened), rows, ids }
     }
 
-    /// Makes the call. What it did is taken over where it succeeded.
+    /// Makes the call. If it succeeds, its effect becomes the expected rows.
     pub(super) fn call(&mut self, step: Step) -> Call {
         let nameable = |row: &&Row| row.key.is_some_and(|key| self.ids.contains_key(&key));
         let named: Vec<usize> =
@@ -119,7 +119,7 @@ impl World {
             Step::Flush => store.flush().map(done),
             Step::Forward { by } => {
                 self.clock.advance(Duration::from_millis(by));
-                // What expires by waiting is no answer to anybody.
+                // Sessions that expire while waiting are reported to no caller.
                 Ok(Answer::default())
             }
             _ => self.on_session(&store, step, &self.rows[target.unwrap()]),
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Closes and opens; a close that fails is reported once the store is open again.
+    /// Closes and opens the store; a failed close is returned once the store is open again.
     fn reopen(&mut self) -> Result<Answer> {
         let closed = self.opened.take().map_or(Ok(()), |opened| opened.store.close());
         self.opened = Some(Opened::on(&self.disk, self.durability, &self.clock)?);
@@ -185,6 +185,6 @@ impl World {
 struct Answer {
     new_id: Option<SessionId>,
     tag: Option<u32>,
-    /// Sessions that are said to have gone.
+    /// The reported number of removed sessions.
     count: u64,
 }

@@ -1,4 +1,4 @@
-//! Real threads on one session: their histories, for the checker.
+//! Real threads on one session, which record histories for the checker.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
@@ -15,7 +15,8 @@ on_every_engine! {
     concurrent_operations_on_one_session_are_linearizable
 }
 
-/// Four threads, a few calls each, on one session that moves from id to id until one ends it.
+/// Four threads make a few calls each on one session, which changes its id until one of them ends
+/// it.
 fn concurrent_operations_on_one_session_are_linearizable<F: EngineFixture>() {
     const THREADS: u64 = 4;
     const CALLS: u64 = 6;
@@ -69,19 +70,19 @@ fn concurrent_operations_on_one_session_are_linearizable<F: EngineFixture>() {
     assert!(seen.iter().all(|times| *times > 0), "moves, conflicts, ends: {seen:?}");
 }
 
-/// A thread with one session in view.
+/// A thread that uses one session.
 struct Caller<'a> {
     store: &'a SessionStore<u64>,
     /// Every id that the session has had.
     ids: &'a Mutex<Vec<SessionId>>,
-    /// The one that this thread goes by; perhaps not the latest.
+    /// The id that this thread uses; perhaps not the latest.
     id: IdNumber,
     handle: Session<u64>,
     numbers: Numbers,
 }
 
 impl Caller<'_> {
-    /// Carries out some operation, which saves `new` if it saves at all.
+    /// Makes one call, which stores `new` if it saves.
     fn call(&mut self, new: u64, may_end_it: bool) -> Call {
         let (store, id) = (self.store, self.handle.id().clone());
         let what = match self.numbers.below(16) {
@@ -127,7 +128,7 @@ impl Caller<'_> {
         Call { id: self.id, what }
     }
 
-    /// Saves through the handle, which stays as it was if that is refused.
+    /// Saves through the handle, which stays unchanged if the save is refused.
     fn save(&mut self, new: u64, under_new_id: bool) -> What {
         let base = *self.handle.content();
         *self.handle.content_mut() = new;
@@ -155,7 +156,7 @@ impl Caller<'_> {
         What::Regenerate { base, new, new_id, answer }
     }
 
-    /// Learns of the latest id, now and then, as a browser learns of a new cookie.
+    /// Reads the latest id now and then, as a browser gets a new cookie.
     fn look_around(&mut self) {
         let (number, id) = {
             let ids = self.ids.lock().unwrap();

@@ -1,15 +1,15 @@
-//! Whether what several threads were told of one session can have happened in some order.
+//! Checks whether the answers of several threads about one session are linearizable.
 //!
-//! Every saved content is different, so a content names the revision it was saved with.
+//! Every saved content is different, so a content identifies the revision that it was saved with.
 
 mod callers;
 
 use std::collections::HashSet;
 
-/// A session's id, as a number: a regeneration gives the next one.
+/// A session id as a number; a regeneration gives the next number.
 type IdNumber = u64;
 
-/// An operation on the session, through the id it was under at some time, and what it was answered.
+/// A call on the session, through one of its ids, and its answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Call {
     id: IdNumber,
@@ -18,9 +18,10 @@ struct Call {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
-    /// A read, one that extends, or a listing.
+    /// A read, an extending read, or a listing.
     Read(Option<u64>),
-    /// Through a handle that held `base`; saved, or the session had changed, or was gone.
+    /// A save through a handle that held `base`. It was saved, or the session had changed or was
+    /// gone.
     Update {
         base: u64,
         new: u64,
@@ -39,7 +40,7 @@ enum What {
     },
     Extend(bool),
     Destroy(bool),
-    /// Every session of the user, whatever its id.
+    /// Ends every session of the user, whatever its id.
     DestroyAll(u64),
 }
 
@@ -60,9 +61,9 @@ struct Event {
 /// The session's id and content; `None` once it is destroyed.
 type State = Option<(IdNumber, u64)>;
 
-/// The state after a call, if that state can give that answer.
+/// The state after a call, if the given state allows its answer.
 fn after(state: State, call: Call) -> Option<State> {
-    // Under another id there is nothing.
+    // Under another id there is no session.
     let content = state.filter(|(id, _)| *id == call.id).map(|(_, content)| content);
     let here = |content| Some((call.id, content));
     let (possible, next) = match call.what {
@@ -91,7 +92,7 @@ fn after(state: State, call: Call) -> Option<State> {
     possible.then_some(next)
 }
 
-/// How a save of a handle that holds `base` must be answered.
+/// The right answer to a save of a handle that holds `base`.
 fn save(stored: Option<u64>, base: u64) -> Answer {
     match stored {
         None => Answer::Gone,
@@ -100,7 +101,7 @@ fn save(stored: Option<u64>, base: u64) -> Answer {
     }
 }
 
-/// Tries every order in which no call comes after one that began when it had ended.
+/// Tries every order in which a call that ended before another began comes first.
 fn is_linearizable(events: &[Event], initial: State) -> bool {
     assert!(events.len() <= 64, "one bit for each event");
     let mut tried = HashSet::new();

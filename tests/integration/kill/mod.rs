@@ -1,5 +1,5 @@
-//! A process under load from many threads is killed at a random moment; whatever it had
-//! acknowledged to its parent must be in the file, with which the next process goes on.
+//! A process under load from many threads is killed at a random moment. Every change that it
+//! acknowledged to its parent must be in the file, with which the next process continues.
 //!
 //! `cargo test` does a few rounds. Hundreds:
 //! `SESSILE_KILL_ROUNDS=500 cargo test --release --test integration kill:: -- --nocapture`.
@@ -25,12 +25,12 @@ use crate::child::{self, Numbers};
 const FILE: &str = "SESSILE_TEST_KILL_FILE";
 const SAYS: &str = "kill: ";
 const THREADS: u64 = 6;
-/// Sessions that each thread looks after.
+/// The sessions of each thread.
 const SLOTS: u64 = 4;
 
-/// Which session of the child: thread and slot.
+/// A session of the child: thread and slot.
 type Place = (u64, u64);
-/// What a session holds: its place, and a number that no other change has.
+/// A session's content: its place, and a number that is unique to a change.
 type Content = (Place, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +68,7 @@ fn open(path: &Path, round: u64) -> sessile::Result<SessionStore<Content>> {
     builder.touch_interval(interval).sweep_interval(interval).open(path)
 }
 
-/// Starts a child on the file, kills it, and listens to the end of what it said.
+/// Starts a child on the file, kills it, and reads its output to the end.
 fn kill_one(path: &Path, round: u64, numbers: &mut Numbers, told: &mut Told) {
     let test = "kill::what_was_acknowledged_survives_sigkill_and_the_next_process_goes_on";
     let mut command = child::running(test);
@@ -85,7 +85,7 @@ fn kill_one(path: &Path, round: u64, numbers: &mut Numbers, told: &mut Told) {
         let (mut said, mut line) = (String::new(), String::new());
         while output.read_line(&mut line).unwrap() > 0 {
             if line.contains(SAYS) {
-                // From the second on nobody waits for it.
+                // From the second line on no thread receives this.
                 let _ = began.send(());
             }
             said += &line;
@@ -93,7 +93,7 @@ fn kill_one(path: &Path, round: u64, numbers: &mut Numbers, told: &mut Told) {
         }
         said
     });
-    // Some die while they open the file, most at work.
+    // Some are killed while they open the file, most of them at work.
     let millis = match numbers.below(5) {
         0 => numbers.below(30),
         _ => {
@@ -107,7 +107,7 @@ fn kill_one(path: &Path, round: u64, numbers: &mut Numbers, told: &mut Told) {
     child.wait().unwrap();
     drop(input);
     let said = listener.unwrap().join().unwrap();
-    // What a kill has cut short was not said.
+    // A line that the kill has cut short does not count.
     let whole = said.rfind('\n').map_or("", |end| &said[..end]);
     whole.lines().for_each(|line| told.listen(line));
 }

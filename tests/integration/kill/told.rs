@@ -1,4 +1,4 @@
-//! What the parent was told, and whether the file bears it out.
+//! The child's reports to the parent, and their comparison with the file.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,7 @@ use sessile::{SessionId, SessionKey, SessionStore};
 
 use super::{Content, Place, SAYS, Verb};
 
-/// What the parent was told: of every place what was acknowledged, and of every thread what it had
-/// begun.
+/// The reports: the acknowledged state of each place, and the call under way of each thread.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) slots: HashMap<Place, (SessionId, u64)>,
@@ -37,7 +36,7 @@ impl Told {
         }
     }
 
-    /// Compares a place with what is in the file, and forgets the id that it cannot know.
+    /// Compares a place with the file, and forgets an id that it cannot know.
     pub(super) fn compare(&mut self, store: &SessionStore<Content>, place: Place, found: &[Found]) {
         let known = self.slots.get(&place).cloned();
         let begun = self
@@ -60,7 +59,7 @@ impl Told {
             assert_eq!(store.read(id).unwrap().unwrap().content(), &(place, *number), "{story}");
             return;
         }
-        // Then it must be what was under way.
+        // Otherwise the call under way must have written it.
         assert!(begun.is_some_and(|(_, _, begun)| begun == number), "{story}");
         let verb = begun.map(|(_, verb, _)| *verb).unwrap();
         match known {
@@ -73,7 +72,7 @@ impl Told {
                 if let Some((id, _)) = known {
                     assert!(store.read(&id).unwrap().is_none(), "both ids are valid: {story}");
                 }
-                // Only the process that is gone knew this one's id.
+                // Only the killed process knew this id.
                 assert!(store.destroy_key(key).unwrap());
                 self.slots.remove(&place);
             }

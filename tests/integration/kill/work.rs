@@ -1,4 +1,4 @@
-//! The process that is killed.
+//! The process to be killed.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,17 +11,17 @@ use sessile::{SessionId, SessionOptions, SessionStore};
 use super::{Content, Place, SAYS, SLOTS, THREADS, Verb, open};
 use crate::child::Numbers;
 
-/// A session as far as its place is known: its id and its latest number.
+/// The known session of a place: its id and its latest number.
 type Slot = Option<(SessionId, u64)>;
 
-/// One line, whole or not at all, for as long as the parent listens.
+/// Prints one line, whole or not at all, while the parent reads.
 fn say(line: &str) {
     let mut output = std::io::stdout().lock();
     output.write_all(format!("{SAYS}{line}\n").as_bytes()).unwrap();
     output.flush().unwrap();
 }
 
-/// The child's part: works until it is killed. Its input says what is in the file already.
+/// The child's part: works until it is killed. Its input lists the sessions in the file.
 pub(super) fn work(path: &Path) -> ! {
     let mut lines = std::io::stdin().lines().map(Result::unwrap);
     let first = lines.next().unwrap();
@@ -73,7 +73,7 @@ fn work_in_thread(
         }
         let shown = id.map_or_else(|| "none".into(), |id| id.encode());
         say(&format!("ended {thread} {slot} {verb:?} {number} {shown}"));
-        // Sessions that expire at once keep the sweeps busy; nobody misses them.
+        // Sessions that expire at once keep the sweeps busy; no check expects them.
         if number.is_multiple_of(8) {
             store
                 .create_with(content, &SessionOptions::new().inactivity(Duration::from_millis(1)))
@@ -82,7 +82,7 @@ fn work_in_thread(
     }
 }
 
-/// Does it, and says what the session's id is afterwards.
+/// Makes the call, and returns the session's id after it.
 fn carry_out(
     store: &SessionStore<Content>,
     verb: Verb,

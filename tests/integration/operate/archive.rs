@@ -1,4 +1,4 @@
-//! Archives: what goes out comes back as it was, and what was cut or altered is seen.
+//! Archives: an export is imported unchanged, and a cut or altered archive is detected.
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -28,7 +28,7 @@ fn sample(clock: &ManualClock) -> (Memory, Vec<SessionKey>) {
     for number in [0, -1, i64::MIN, i64::MAX] {
         add(vec![1], SessionOptions::new().user(number));
     }
-    // What does not fit 64 bits.
+    // Numbers that do not fit 64 bits.
     for number in [i128::from(u64::MAX) + 1, i128::MIN] {
         add(vec![1], SessionOptions::new().user(number));
     }

@@ -1,4 +1,4 @@
-//! Backups: of one moment, verified, whole or not at all; and what is made of them.
+//! Backups: of one moment, verified, whole or not at all; and the stores opened from them.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_rea
     let store = builder.content_name("test").open(&path).unwrap();
     let session = store.create_for_user("ann", "hello".into()).unwrap();
     clock.advance(Duration::from_secs(60));
-    // It is in memory only.
+    // The touch is in memory only.
     let touched = store.read_and_extend(session.id()).unwrap().unwrap();
     let backup = folder.path().join("backup.redb");
     let report = store.backup(&backup).unwrap();
@@ -31,7 +31,7 @@ fn a_backup_is_a_closed_store_with_touches_and_settings_that_nobody_else_may_rea
     assert_eq!(report.bytes, fs::metadata(&backup).unwrap().len());
     assert!(is_private(&backup));
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
-    // The byte behind redb's magic says whether a file was closed.
+    // The byte after redb's magic tells whether a file was closed.
     assert_eq!(fs::read(&backup).unwrap()[9] & 2, 0);
 
     let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock);
@@ -81,7 +81,7 @@ fn of_two_backups_to_one_place_at_once_one_is_there_and_whole() {
     assert_eq!(keys(&Inspector::open(&backup).unwrap()).len(), 50);
 }
 
-/// What a writer has been told, and what it is about to end.
+/// The acknowledged sessions of a writer, and those that it is about to end.
 #[derive(Default)]
 struct Told {
     live: HashSet<sessile::SessionKey>,
@@ -122,7 +122,7 @@ fn a_hundred_backups_under_eight_writers_hold_what_was_acknowledged_before_each_
             assert!(inspector.check().unwrap().is_sound());
             let found: HashSet<_> = keys(&inspector).into_iter().collect();
             let still = &told.lock().unwrap().live;
-            // Those whose end began meanwhile may be there or not.
+            // Sessions whose end began meanwhile may be there or not.
             let lost: Vec<_> = live.difference(&found).filter(|key| still.contains(key)).collect();
             assert!(lost.is_empty(), "{number}: {lost:?} were acknowledged before it began");
             let back: Vec<_> = ended.intersection(&found).collect();
@@ -173,7 +173,7 @@ fn a_restore_replaces_nothing_unless_told_to_and_leaves_out_what_must_not_come_b
     for gone in [old, mallory, after] {
         assert!(store.read(gone.id()).unwrap().is_none());
     }
-    // And where there is nothing.
+    // Also where there is no store.
     let new = folder.path().join("new.redb");
     assert_eq!(restore(&backup, &new, true, &all, &mut go_on).unwrap().sessions, 3);
 }

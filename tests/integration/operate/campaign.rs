@@ -13,14 +13,15 @@ use super::{go_on, keys};
 const SESSIONS: usize = 40;
 const IMPORTED: usize = 16;
 
-fn store() -> SessionStore<String> {
+/// A store, and its disk, which no backup of it is on.
+fn store() -> (SimulatedDisk, SessionStore<String>) {
     let disk = SimulatedDisk::new();
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
     let store = SessionStore::builder().engine(engine).manual_maintenance().build().unwrap();
     for number in 0..SESSIONS {
         store.create_for_user(number as u64 % 3, "x".repeat(number * 20)).unwrap();
     }
-    store
+    (disk, store)
 }
 
 fn inspect(disk: &SimulatedDisk) -> Inspector {
@@ -40,7 +41,7 @@ fn is_whole_or_absent(disk: &SimulatedDisk, what: &str) -> bool {
 
 #[test]
 fn a_crash_at_any_operation_of_a_backup_leaves_a_whole_one_or_none() {
-    let store = store();
+    let (_source, store) = store();
     let disk = SimulatedDisk::new();
     disk.take_backup(&store).unwrap();
     let mut whole = 0;
@@ -58,7 +59,8 @@ fn a_crash_at_any_operation_of_a_backup_leaves_a_whole_one_or_none() {
 
 #[test]
 fn a_fault_at_any_operation_of_a_backup_is_an_error_or_the_backup_is_whole() {
-    let store = store();
+    let (source, store) = store();
+    let before = (source.operations(), source.store_bytes());
     let whole = SimulatedDisk::new();
     whole.take_backup(&store).unwrap();
     for fault in [DiskFault::Full, DiskFault::Write, DiskFault::Sync] {
@@ -71,18 +73,28 @@ fn a_fault_at_any_operation_of_a_backup_is_an_error_or_the_backup_is_whole() {
                     false => disk.fail_once(fault, operation),
                 }
                 let what = format!("{fault:?} at {operation}, lasting: {lasting}");
+                let mut is_acknowledged = false;
                 match disk.take_backup(&store) {
-                    Ok(_) => {}
+                    Ok(report) => {
+                        assert_eq!(report.sessions, SESSIONS as u64, "{what}");
+                        is_acknowledged = true;
+                    }
                     Err(Error::StorageFull { .. }) if fault == DiskFault::Full => refused += 1,
                     Err(Error::Io { .. } | Error::OutcomeUnknown { .. }) => refused += 1,
                     Err(other) => panic!("{what}: {other:?}"),
                 }
                 disk.repair();
-                is_whole_or_absent(&disk, &what);
+                let after = disk.after_power_loss(disk.operations(), operation);
+                for disk in [disk, after] {
+                    let is_whole = is_whole_or_absent(&disk, &what);
+                    assert!(is_whole || !is_acknowledged, "{what}: it was acknowledged");
+                }
             }
         }
         assert!(refused > 10, "{fault:?}: {refused} were refused");
     }
+    let after = (source.operations(), source.store_bytes());
+    assert!(before == after, "no backup writes to the store's own file");
     assert!(store.check().unwrap().is_sound(), "the store itself has nothing to do with it");
 }
 
@@ -132,7 +144,8 @@ fn an_import_on_a_disk_that_fails_says_so_and_is_taken_up() {
     let archive = archive();
     for fault in [DiskFault::Full, DiskFault::Write, DiskFault::Sync] {
         let mut refused = 0;
-        for step in (0..2 * IMPORTED as u64).step_by(3) {
+        let every = if crate::child::all_cases() { 1 } else { 3 };
+        for step in (0..2 * IMPORTED as u64).step_by(every) {
             let disk = SimulatedDisk::new();
             let inspector = inspect(&disk);
             disk.fail_from(fault, disk.operations() + step);

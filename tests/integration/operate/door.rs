@@ -1,12 +1,8 @@
-//! The door into a running program: everything an inspector does goes through it, and nothing that
-//! a client does to it harms the program.
+//! The admin socket of a running program: it offers everything that an inspector does, and no
+//! client can harm the program.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -16,6 +12,7 @@ use sessile::admin::{AdminSocket, LeaveOut, RunningStore};
 use sessile::testing::ManualClock;
 use sessile::{Clock, EndReason, Error, Event, Inspector, SessionStore, UserId};
 
+use super::by_hand::{AnotherDoor, ByHand, leave_dead_door};
 use super::{folder, go_on, keys, names, store_at};
 
 fn socket(path: &Path) -> PathBuf {
@@ -26,43 +23,16 @@ fn through(path: &Path) -> Inspector {
     Inspector::on(RunningStore::beside(path).unwrap()).unwrap()
 }
 
-/// Patience for a loaded machine.
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+/// A client that has been greeted. It comes again while the clients before it are being let out.
+fn admitted(path: &Path) -> ByHand {
     for _ in 0..20_000 {
-        if condition() {
-            return;
+        let mut client = ByHand::connect(&socket(path));
+        if client.line().contains("hello") {
+            return client;
         }
         thread::sleep(Duration::from_millis(1));
     }
-    panic!("in vain: {what}");
-}
-
-/// A client that speaks the protocol by hand.
-struct ByHand(BufReader<UnixStream>);
-
-impl ByHand {
-    fn connect(path: &Path) -> Self {
-        let stream = UnixStream::connect(socket(path)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.0.read_line(&mut line);
-        line
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        let _ = self.0.get_mut().write_all(bytes);
-    }
-
-    fn end(mut self) -> String {
-        let _ = self.0.get_mut().shutdown(Shutdown::Write);
-        let mut rest = String::new();
-        let _ = self.0.read_to_string(&mut rest);
-        rest
-    }
+    panic!("no place becomes free");
 }
 
 #[test]
@@ -82,8 +52,12 @@ fn an_inspector_sees_and_ends_through_the_door_what_it_would_in_the_file() {
         store.serve_admin(AdminSocket::beside_file()),
         Err(Error::InvalidSetting { .. })
     ));
-    let mode = fs::symlink_metadata(socket(&path)).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::symlink_metadata(socket(&path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
     assert_eq!(names(&path), ["sessions.redb", "sessions.redb.admin"]);
 
     let ann: Vec<_> =
@@ -96,7 +70,7 @@ fn an_inspector_sees_and_ends_through_the_door_what_it_would_in_the_file() {
     assert_eq!(overview.content_name.as_deref(), Some("shop"));
     assert_eq!(inspector.timeouts_on_record(), Some(store.timeouts()));
     assert_eq!(keys(&inspector).len(), 6);
-    // What is created while the inspector is there is seen, too.
+    // A session created while the inspector is connected is seen, too.
     let late = store.create_for_user("eve", "late".into()).unwrap();
     let shown = inspector.session(&late.key()).unwrap().unwrap();
     assert_eq!((shown.user(), shown.revision()), (Some("eve".into()), 1));
@@ -150,9 +124,9 @@ fn the_last_handle_closes_the_door_and_frees_the_file_though_clients_are_there()
     let (_folder, path) = folder();
     let store = store_at(&path);
     store.serve_admin(AdminSocket::beside_file()).unwrap();
-    let mut idle = ByHand::connect(&path);
+    let mut idle = ByHand::connect(&socket(&path));
     assert!(idle.line().contains("hello"));
-    let mut watching = ByHand::connect(&path);
+    let mut watching = ByHand::connect(&socket(&path));
     watching.send(b"{\"call\":\"watch\"}\n");
     assert!(watching.line().contains("hello") && watching.line().contains("alive"));
     let inspector = through(&path);
@@ -160,7 +134,7 @@ fn the_last_handle_closes_the_door_and_frees_the_file_though_clients_are_there()
     assert!(!socket(&path).exists());
     assert_eq!(idle.line(), "");
     assert!(inspector.overview().is_err());
-    // Nothing holds the file.
+    // No process holds the file.
     let store = store_at(&path);
     store.serve_admin(AdminSocket::beside_file()).unwrap();
     assert_eq!(through(&path).overview().unwrap().sessions, 0);
@@ -183,47 +157,47 @@ fn whatever_a_client_sends_costs_it_its_connection_and_nobody_else_anything() {
         &[b'['; 9_000],
     ];
     for bytes in garbage {
-        let mut client = ByHand::connect(&path);
+        let mut client = ByHand::connect(&socket(&path));
         client.send(bytes);
         let answer = client.end();
         assert!(!answer.contains("done"), "{answer}");
     }
     // A session id is no key.
-    let mut client = ByHand::connect(&path);
+    let mut client = ByHand::connect(&socket(&path));
     client.send(format!("{{\"call\":\"remove\",\"key\":\"{id}\"}}\n").as_bytes());
     let answer = client.end();
     assert!(answer.contains("error") && !answer.contains(&id), "{answer}");
 
-    // As many as there may be at a time, who say nothing; the next one is told so.
-    let quiet: Vec<_> = (0..8)
-        .map(|_| {
-            let mut client = ByHand::connect(&path);
-            assert!(client.line().contains("hello"));
-            client
-        })
-        .collect();
-    assert!(ByHand::connect(&path).line().contains("there already"));
+    // The maximum number of clients, all silent; the next client is told so.
+    let quiet: Vec<_> = (0..8).map(|_| admitted(&path)).collect();
+    assert!(ByHand::connect(&socket(&path)).line().contains("there already"));
     assert!(store.read(session.id()).unwrap().is_some());
     drop(quiet);
-    wait_until("the others are gone, and there is room", || {
-        ByHand::connect(&path).line().contains("hello")
-    });
-    assert_eq!(through(&path).overview().unwrap().sessions, 1);
+    // As many die after half a line, and in the middle of an answer.
+    for bytes in [&b"{\"call\":\"sc"[..], b"{\"call\":\"watch\"}\n"] {
+        for _ in 0..8 {
+            admitted(&path).send(bytes);
+        }
+    }
+    // There is room once the dead are gone, and not only for one.
+    let mut last: Vec<_> = (0..8).map(|_| admitted(&path)).collect();
+    last[0].send(b"{\"call\":\"count\"}\n");
+    assert_eq!(last[0].line(), "{\"done\":{\"count\":1}}\n");
 }
 
 #[test]
 fn a_client_that_reads_nothing_does_not_hold_up_the_program_nor_another_client() {
     let (folder, _) = folder();
-    // In memory: nothing here waits for a disk.
+    // In memory, so nothing here waits for a disk.
     let store: SessionStore<String> = SessionStore::in_memory().unwrap();
     let path = folder.path().join("door");
     store.serve_admin(AdminSocket::at(socket(&path))).unwrap();
     for _ in 0..64 {
         store.create("x".repeat(16_384)).unwrap();
     }
-    let mut stalled = ByHand::connect(&path);
+    let mut stalled = ByHand::connect(&socket(&path));
     stalled.send(b"{\"call\":\"scan\",\"after\":null}\n");
-    let mut deaf = ByHand::connect(&path);
+    let mut deaf = ByHand::connect(&socket(&path));
     deaf.send(b"{\"call\":\"watch\"}\n");
     assert!(deaf.line().contains("hello") && deaf.line().contains("alive"));
     for _ in 0..5_000 {
@@ -231,7 +205,7 @@ fn a_client_that_reads_nothing_does_not_hold_up_the_program_nor_another_client()
         store.destroy(session.id()).unwrap();
     }
     assert_eq!(through(&path).overview().unwrap().sessions, 64);
-    // It hears that it was too slow.
+    // It is told that it was too slow.
     let mut told = String::new();
     while !told.contains("missed") {
         told = deaf.line();
@@ -280,29 +254,29 @@ fn events_are_watched_from_now_on_and_until_the_client_wants_no_more() {
 
 #[test]
 fn the_socket_of_a_killed_program_is_taken_over_and_anothers_is_not() {
-    let (_folder, path) = folder();
-    // As a killed program leaves it: bound, and nobody listens.
-    drop(UnixListener::bind(socket(&path)).unwrap());
-    assert!(fs::symlink_metadata(socket(&path)).unwrap().file_type().is_socket());
+    let (folder, path) = folder();
+    leave_dead_door(&socket(&path));
+    assert!(AdminSocket::is_at(&socket(&path)) && !AdminSocket::is_at(folder.path()));
+    assert!(matches!(RunningStore::beside(&path), Err(Error::Io { .. })));
     let store = store_at(&path);
     store.serve_admin(AdminSocket::beside_file()).unwrap();
     assert_eq!(through(&path).overview().unwrap().sessions, 0);
     store.close().unwrap();
 
-    let others = UnixListener::bind(socket(&path)).unwrap();
+    let others = AnotherDoor::at(socket(&path));
     let store = store_at(&path);
     let refused = store.serve_admin(AdminSocket::beside_file()).unwrap_err();
     assert!(std::error::Error::source(&refused).unwrap().to_string().contains("another program"));
     store.close().unwrap();
     assert!(socket(&path).exists(), "it is not ours");
     drop(others);
-    fs::remove_file(socket(&path)).unwrap();
 
     fs::write(socket(&path), "a thesis").unwrap();
     let store = store_at(&path);
     assert!(store.serve_admin(AdminSocket::beside_file()).is_err());
     store.close().unwrap();
     assert_eq!(fs::read(socket(&path)).unwrap(), b"a thesis");
+    assert!(!AdminSocket::is_at(&socket(&path)) && !AdminSocket::is_at(&path));
 }
 
 #[test]
@@ -318,9 +292,9 @@ fn a_socket_has_a_place_of_its_own_where_the_store_has_no_file() {
     store.create(1).unwrap();
     let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
     assert_eq!(inspector.overview().unwrap().sessions, 1);
-    let long = folder.path().join("x".repeat(200));
+    let too_long = folder.path().join("x".repeat(300));
     let other: SessionStore<u32> = SessionStore::in_memory().unwrap();
-    assert!(matches!(other.serve_admin(AdminSocket::at(long)), Err(Error::Io { .. })));
+    assert!(matches!(other.serve_admin(AdminSocket::at(too_long)), Err(Error::Io { .. })));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_look_creates_nothing_sweeps_nothing_and_leaves_the_timeouts_on_record() {
     store.close().unwrap();
     clock.advance(Duration::from_secs(9 * 86_400));
 
-    // More than the defaults of a tool would let live.
+    // More sessions than the default timeouts of a tool would let live.
     let inspector = Inspector::open(&path).unwrap().with_clock(clock.clone());
     assert_eq!(inspector.timeouts_on_record(), Some(days(10, 30)));
     let overview = inspector.overview().unwrap();
@@ -57,11 +57,11 @@ fn a_look_creates_nothing_sweeps_nothing_and_leaves_the_timeouts_on_record() {
     let inspector = Inspector::open(&path).unwrap().with_clock(clock.clone());
     assert_eq!(keys(&inspector).len(), 2);
     assert_eq!(inspector.timeouts_on_record(), Some(days(10, 30)));
-    // Told to sweep, it goes by the timeouts on record.
+    // A requested sweep uses the stored timeouts.
     assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 1);
     assert!(inspector.check().unwrap().is_sound());
     assert_eq!(keys(&inspector), [live.key()]);
-    // By others if it is told to.
+    // It uses other timeouts on request.
     let inspector = inspector.with_timeouts(days(5, 30));
     assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 1);
     assert_eq!(keys(&inspector), []);
@@ -122,7 +122,7 @@ fn content_that_is_no_attributes_is_not_taken_for_any() {
     assert_eq!(inspector.session(&key).unwrap().unwrap().attributes(), None);
 }
 
-/// An engine whose server is in a time of its own, and whose sweeps may fail half way.
+/// An engine whose server has its own time, and whose sweeps may fail half way.
 #[derive(Debug)]
 struct OnServer {
     inner: Arc<MemoryEngine>,
@@ -159,14 +159,14 @@ fn a_server_is_looked_into_by_its_own_clock() {
     let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine)).manual_maintenance();
     let store = builder.timeouts(days(10, 30)).build().unwrap();
     let session = store.create_for_user("ann", 1).unwrap();
-    // The server is in the past, so that to this machine the session has expired long ago.
+    // The server's clock is behind, so by this machine's clock the session has expired long ago.
     let inspector = Inspector::on(Arc::clone(&engine)).unwrap();
     assert_eq!(inspector.now().unwrap(), engine.clock.now());
     assert_eq!(inspector.overview().unwrap().sessions, 1);
     assert!(!inspector.session(&session.key()).unwrap().unwrap().is_expired());
     assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 0);
     assert!(store.read(session.id()).unwrap().is_some());
-    // It follows that clock, and one that is named comes before it.
+    // The inspector uses that clock, and a clock set by the caller takes precedence.
     engine.clock.advance(Duration::from_secs(11 * 86_400));
     assert!(inspector.session(&session.key()).unwrap().unwrap().is_expired());
     let inspector = inspector.with_clock(ManualClock::new());

@@ -1,10 +1,14 @@
-//! What operators do with a store from outside its program: look, end, copy, keep.
+//! The tasks of operators outside the store's program: look, end, copy, keep.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod another_user;
 mod archive;
 mod backup;
+mod by_hand;
 mod campaign;
-#[cfg(unix)]
+mod cut_off;
 mod door;
+mod filling;
 mod inspector;
 mod transfer;
 

@@ -1,9 +1,10 @@
 //! From one engine to another, and again after the first has changed.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sessile::admin::transfer;
+use sessile::admin::{Progress, transfer};
 use sessile::engine::{Engine, Moment, Record, Visit};
 use sessile::testing::ManualClock;
 use sessile::{Error, Inspector, MemoryEngine, SessionKey, SessionStore, Timeouts};
@@ -46,7 +47,7 @@ fn a_transfer_brings_everything_over_and_is_brought_up_to_date_by_repeating_it()
     let report = world.transfer(false).unwrap();
     assert_eq!((report.copied, report.equal, report.differing.count()), (10, 10, 0));
 
-    // One changes, one is touched, one ends, one is new.
+    // One session changes, one is touched, one ends, one is new.
     *sessions[0].content_mut() = 99;
     store.update(&mut sessions[0]).unwrap();
     world.clock.advance(Duration::from_secs(5));
@@ -64,6 +65,104 @@ fn a_transfer_brings_everything_over_and_is_brought_up_to_date_by_repeating_it()
     assert_eq!(copy.read(sessions[0].id()).unwrap().map(|it| *it.content()), Some(99));
     let touched = copy.read(sessions[1].id()).unwrap().unwrap();
     assert_eq!(touched.last_active(), store.read(sessions[1].id()).unwrap().unwrap().last_active());
+}
+
+/// Whether the progress tells of the middle of the first of the three passes.
+fn is_in_the_first_pass(progress: Progress) -> bool {
+    progress.done > 0 && progress.total.is_some_and(|total| progress.done < total / 3)
+}
+
+#[test]
+fn what_changes_ends_and_begins_during_the_first_pass_is_brought_over_by_the_second() {
+    const SESSIONS: u32 = 600;
+    let world = World::new();
+    let store = world.store(&world.from);
+    let mut sessions: Vec<_> =
+        (0..SESSIONS).map(|number| store.create_for_user(number % 3, number).unwrap()).collect();
+    sessions.sort_by_key(|session| session.key());
+    let mut changed = 0;
+    let mut progress = |progress| {
+        if is_in_the_first_pass(progress) && changed == 0 {
+            // The kinds of change lie side by side, so each is before and behind the place reached.
+            for (place, session) in sessions.iter_mut().enumerate() {
+                match place % 10 {
+                    0 => {
+                        *session.content_mut() += 10_000;
+                        store.update(session).unwrap();
+                    }
+                    1 => assert!(store.destroy(session.id()).unwrap()),
+                    2 => store.regenerate_id(session).unwrap(),
+                    3 => drop(store.create(20_000).unwrap()),
+                    _ => continue,
+                }
+                changed += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let (from, to) = (world.inspector(&world.from), world.inspector(&world.to));
+    let report = transfer(&from, &to, false, &mut progress).unwrap();
+    assert!(changed > 200, "{changed}: it was never in the first pass");
+    assert_eq!((report.equal, report.differing.count()), (SESSIONS.into(), 0));
+    assert!(report.updated > 0 && report.ended > 0, "{report:?}");
+    assert_eq!(keys(&to), keys(&from));
+    let copy = world.store(&world.to);
+    for session in &sessions {
+        let read = |store: &SessionStore<u32>| store.read(session.id()).unwrap();
+        let [here, there] = [&store, &copy].map(|store| read(store).map(|it| *it.content()));
+        assert_eq!(here, there);
+    }
+}
+
+#[test]
+fn activity_is_brought_to_a_session_that_has_expired_in_the_target_alone() {
+    let world = World::new();
+    let store = world.store(&world.from);
+    let mut session = store.create(1).unwrap();
+    let (inactivity, absolute) = (Duration::from_secs(600), Duration::from_secs(86_400));
+    session.set_timeouts(inactivity, absolute).unwrap();
+    store.update(&mut session).unwrap();
+    let lapsed = store.create(2).unwrap();
+    world.transfer(false).unwrap();
+    for _ in 0..6 {
+        world.clock.advance(Duration::from_secs(300));
+        assert!(store.extend_lifetime(session.id()).unwrap());
+    }
+    assert_eq!(world.transfer(false).unwrap().updated, 1);
+    let copy = world.store(&world.to);
+    assert!(copy.read(session.id()).unwrap().is_some());
+    // What has expired in the source is not ended: the target's timeouts decide.
+    let report = world.transfer(true).unwrap();
+    assert_eq!(report.ended, 0, "{report:?}");
+    assert!(copy.read(lapsed.id()).unwrap().is_none());
+}
+
+#[test]
+fn a_transfer_can_be_called_off_in_each_of_its_passes() {
+    const SESSIONS: u32 = 600;
+    let world = World::new();
+    let store = world.store(&world.from);
+    (0..SESSIONS).for_each(|number| drop(store.create(number).unwrap()));
+    let tells_until = |last: usize| {
+        let (from, to) = (world.inspector(&world.from), world.inspector(&world.to));
+        let mut tells = 0;
+        let mut progress = |_: Progress| {
+            tells += 1;
+            if tells < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let transferred = transfer(&from, &to, true, &mut progress);
+        (tells, transferred)
+    };
+    let (all, transferred) = tells_until(usize::MAX);
+    transferred.unwrap();
+    // Three passes over the source and two over the target, each at every 256th session.
+    assert!(all >= 5 * 2 + 3 * 2, "{all}");
+    for last in 1..=all {
+        let (tells, transferred) = tells_until(last);
+        assert_eq!(tells, last, "nothing goes on after that");
+        assert!(matches!(transferred, Err(Error::CalledOff { .. })), "{last}: {transferred:?}");
+    }
+    assert_eq!(world.transfer(false).unwrap().equal, u64::from(SESSIONS));
 }
 
 #[test]
@@ -106,7 +205,7 @@ fn the_index_of_a_target_with_shorter_timeouts_is_not_late() {
     assert_eq!(world.transfer(false).unwrap().copied, 3);
     let is_sound = || world.inspector(&world.to).check().unwrap().is_sound();
     assert!(is_sound());
-    // One is replaced, and one is touched.
+    // One session is replaced, and one is touched.
     *sessions[0].content_mut() = 9;
     store.update(&mut sessions[0]).unwrap();
     world.clock.advance(Duration::from_secs(5));
@@ -168,7 +267,7 @@ fn a_damaged_record_on_either_side_ends_nothing_and_is_named() {
     assert_eq!((report.ended, report.equal, report.differing.first()), (0, 4, &[key][..]));
     assert_eq!(keys(&to).len(), 5);
 
-    // An archive meets it as well.
+    // An archive finds it as well.
     let mut archive = Vec::new();
     let all = sessile::admin::LeaveOut::nothing();
     from.export(&mut archive, true, &all, &mut go_on).unwrap();

@@ -1,5 +1,5 @@
-//! Servers that are killed, stand still, take no writes, are full, or are followed by another; and
-//! logins that are refused.
+//! Servers that are killed, stall, take no writes, are full, or are replaced by another; and
+//! refused logins.
 
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -22,7 +22,7 @@ fn assert_unavailable<T: std::fmt::Debug>(result: sessile::Result<T>, what: &str
     assert!(matches!(result, Err(Error::Unavailable { .. })), "{what}: {result:?}");
 }
 
-/// An error that says in words of ours what a user may not do.
+/// Checks for the error that names a missing permission in this crate's own words.
 fn assert_not_allowed(error: &Error) {
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     let words = std::error::Error::source(error).unwrap().to_string();
@@ -30,8 +30,8 @@ fn assert_not_allowed(error: &Error) {
     assert!(!format!("{error} {error:?}").contains("nobody"), "{error:?}");
 }
 
-/// While others hold every row, longer than a call takes, a save is not carried out, and not later
-/// either.
+/// While another transaction locks every row, longer than a call may take, a save fails, and does
+/// not take effect later either.
 fn waits_for_others(url: &str, while_locked: impl FnOnce(&mut dyn FnMut())) {
     let store = store(url);
     let mut session = store.create(1).unwrap();
@@ -44,7 +44,8 @@ fn waits_for_others(url: &str, while_locked: impl FnOnce(&mut dyn FnMut())) {
     assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 2);
 }
 
-/// A server that is killed and started again: until then every call says so, and then goes on.
+/// A server that is killed and started again: until then every call fails with that error, and
+/// afterwards calls succeed.
 fn is_killed_and_started_again(server: &mut Instance, url: &str) {
     let store = store(url);
     let session = store.create_for_user("ann", 1).unwrap();
@@ -67,7 +68,7 @@ fn is_killed_and_started_again(server: &mut Instance, url: &str) {
     store.create(4).unwrap();
 }
 
-/// A server that stands still: every call ends in time, and none is taken for done.
+/// A server that stalls: every call ends in time, and none reports success.
 fn stands_still(server: &Instance, url: &str) {
     let store = store(&format!("{url}timeout_ms=400"));
     let mut session = store.create_for_user("ann", 1).unwrap();

@@ -1,5 +1,4 @@
-//! A stand-in for MongoDB that stands still, is no primary any more, refuses a login, or fails as it is
-//! told to.
+//! A stand-in for MongoDB that stalls, is no longer primary, refuses a login, or fails on demand.
 
 use sessile::{Error, SessionStore, UserLimit};
 
@@ -10,7 +9,7 @@ fn url(server: &Instance) -> String {
     format!("mongodb://127.0.0.1:{}/shop?", server.port)
 }
 
-/// Makes a member of another role; `primary` is whom it names as the primary.
+/// Gives a member another role; it names `primary` as the primary.
 fn becomes(server: &Instance, role: &str, primary: &Instance) {
     let data = format!(r#"{{"role": "{role}", "primary": "127.0.0.1:{}"}}"#, primary.port);
     let command =
@@ -18,7 +17,7 @@ fn becomes(server: &Instance, role: &str, primary: &Instance) {
     mongodb_tell(server, &command);
 }
 
-/// Lets the next commands of a name fail, so many of them.
+/// Makes the next `times` commands of a name fail.
 fn fail(server: &Instance, times: u32, command: &str, how: &str) {
     mongodb_tell(
         server,
@@ -45,7 +44,7 @@ fn a_primary_that_steps_down_is_followed_by_the_one_it_names() {
     assert_unavailable(store.read(session.id()), "read");
     assert_unavailable(store.destroy(session.id()), "destroy");
     becomes(&old, "secondary", &new);
-    // The stand-ins share nothing, so that another one is seen to answer.
+    // The stand-ins share no data, so that the test sees which one answers.
     crate::outages::store(&url(&new)).create(2).unwrap();
     wait_until("the new primary", || store.create(3).is_ok());
     assert!(store.read(session.id()).unwrap().is_none(), "it is another server");
@@ -65,7 +64,7 @@ fn errors_of_the_moment_are_made_good_and_nothing_is_done_twice() {
         .manual_maintenance()
         .connect(&format!("{}timeout_ms=20000", url(&server)))
         .unwrap();
-    // It is not the primary, is shut down in the middle, and was in another's way.
+    // It is not the primary, is shutting down, and had a write conflict.
     let codes = [10_107, 91, 112].map(|code| format!(r#""errorCode": {code}"#));
     let undone = [10_107, 112].map(|code| format!(r#""errorCode": {code}, {TRANSIENT}"#));
     let unknown = [format!(r#""errorCode": 91, {UNKNOWN}"#), format!("{CONCERN}, {UNKNOWN}")];

@@ -1,4 +1,4 @@
-//! MariaDB that is killed, stands still, takes no writes, or takes no requests of a length.
+//! MariaDB that is killed, stalls, takes no writes, or takes no requests of a length.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn a_server_that_takes_no_writes_says_so_and_the_next_host_is_used() {
     let (server, other) = (instances::mariadb(&[]), instances::mariadb(&[]));
     let first = store(&format!("{}timeout_ms=2000", url(&server)));
     let session = first.create_for_user("ann", 1).unwrap();
-    // The superuser may write even so; the store does not.
+    // The superuser may still write; the store refuses to.
     does(&server, "set global read_only = 1");
     kill_connections(&server);
     assert_unavailable(first.create(2), "create");
@@ -50,11 +50,31 @@ fn a_server_that_takes_no_writes_says_so_and_the_next_host_is_used() {
     assert_eq!(*first.read(session.id()).unwrap().unwrap().content(), 1);
 }
 
+#[test]
+fn a_host_that_only_reads_notices_that_its_server_takes_no_writes_any_more() {
+    let (server, other) = (instances::mariadb(&[]), instances::mariadb(&[]));
+    let both = format!("mysql://root@127.0.0.1:{},127.0.0.1:{}/shop", server.port, other.port);
+    // The next primary has the tables, as a replica has.
+    drop(store(&url(&other)));
+    let store = store(&both);
+    let session = store.create_for_user("ann", 1).unwrap();
+    does(&server, "set global read_only = 1");
+    // Its connections stay. It asks the time of the server at least once a minute.
+    let moved = || store.flush().is_ok() && store.read(session.id()).unwrap().is_none();
+    for _ in 0..1_000 {
+        if moved() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("it still reads from the server that is no primary any more");
+}
+
 fn kill_connections(server: &Instance) {
     let connections =
         does(server, "select id from information_schema.processlist where db = 'shop'");
     for number in connections.lines() {
-        // It may have gone by itself.
+        // It may have ended by itself.
         let _ = mariadb_said(server, &format!("kill {number}"));
     }
 }
@@ -123,7 +143,7 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
         std::thread::scope(|scope| {
             let holding = scope.spawn(|| does(&server, &format!("use shop; {text}")));
             wait_until("the lock", || {
-                // The table is as of the last look at it, where that was within 100 ms.
+                // The server answers from a copy of the table if it was read within 100 ms.
                 std::thread::sleep(Duration::from_millis(150));
                 does(&server, locks).trim() == "1"
             });
@@ -155,7 +175,7 @@ fn what_follows_a_login_that_the_server_takes_no_packet_of_is_committed() {
     store.create_for_user("ann", vec![3]).unwrap();
 }
 
-/// A packet of so many bytes is full, and another follows it.
+/// A packet of so many bytes is full, and another packet follows it.
 const FULL: usize = 0xff_ffff;
 
 #[test]
@@ -167,7 +187,7 @@ fn content_of_more_than_one_packet_is_kept() {
         let url = format!("{}timeout_ms=900000&name={name}", url(&server));
         store.manual_maintenance().connect(&url).unwrap()
     };
-    // A letter more in the name is an odd number of bytes more in the request.
+    // One more letter in the name is an odd number of bytes more in the request.
     for name in ["even", "uneven_"] {
         limit(1 << 20);
         let probe = connect(name);

@@ -1,5 +1,5 @@
-//! PostgreSQL that is killed, takes no writes, is followed by a standby, or has locks that
-//! others hold.
+//! PostgreSQL that is killed, takes no writes, is replaced by a standby, or has locks that others
+//! hold.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn a_server_that_is_killed_is_used_again_once_it_is_started() {
 #[test]
 fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
     let mut primary = instances::postgres(&["synchronous_standby_names=*"]);
-    // Nobody waits for a standby that is not there yet.
+    // No commit waits for a standby that is not there yet.
     psql(&primary, "alter system set synchronous_commit = local").unwrap();
     psql(&primary, "select pg_reload_conf()").unwrap();
     let standby = instances::standby_of(&primary);
@@ -41,7 +41,7 @@ fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
         psql(&standby, "select pg_promote()").unwrap();
         standby
     });
-    // The call waits for the standby to be promoted, or says that none takes writes.
+    // The call waits for the promotion of the standby, or fails because no server takes writes.
     let there = store.clone();
     ends("a standby that is promoted", move || {
         loop {
@@ -69,7 +69,7 @@ fn a_server_that_takes_no_writes_says_so_and_nothing_changes() {
     assert_unavailable(store.create(2), "create");
     assert_unavailable(store.update(&mut session), "update");
     assert_unavailable(store.destroy(session.id()), "destroy");
-    // What is set there cannot be changed in a server that takes no writes.
+    // A server that takes no writes refuses `alter system`, so its file is removed.
     std::fs::remove_file(server.folder.path().join("data/postgresql.auto.conf")).unwrap();
     psql(&server, "select pg_reload_conf()").unwrap();
     wait_until("the setting", || store.create(2).is_ok());
@@ -152,7 +152,7 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
 #[test]
 fn the_servers_clock_decides_where_it_shows_another_time() {
     let server = instances::postgres(&[]);
-    // An hour ahead of this machine's.
+    // An hour ahead of this machine's clock.
     psql(
         &server,
         "create schema ahead; create function ahead.clock_timestamp() returns timestamptz \

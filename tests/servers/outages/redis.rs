@@ -1,5 +1,5 @@
-//! Redis that is killed, stands still, is full, has lost its scripts or its role; and clusters
-//! whose primaries go.
+//! Redis that is killed, stalls, is full, has lost its scripts or its role; and clusters whose
+//! primaries end.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn a_full_server_keeps_sessions_alive_and_sweeps_them() {
     assert!(store.read_and_extend(first.id()).unwrap().is_some());
     let seen = store.read(first.id()).unwrap().unwrap();
     assert_eq!(seen.last_active(), first.created_at() + Duration::from_secs(20));
-    // The first entry of the sweep is of the session that lives on.
+    // The first entry of the sweep belongs to the session that stays live.
     clock.advance(Duration::from_secs(50));
     let store = open();
     assert_eq!(store.clean_up_expired().unwrap(), 1);
@@ -98,7 +98,7 @@ fn a_server_that_became_a_replica_takes_no_writes_and_says_so() {
     let session = store.create(1).unwrap();
     redis_cli(&server, &["replicaof", "127.0.0.1", &other.port.to_string()]).unwrap();
     wait_until("the new primary", || store.create(2).is_ok());
-    // It is followed to its primary, and there the session never was.
+    // The engine follows it to its primary, which never had the session.
     assert!(store.read(session.id()).unwrap().is_none());
     assert_eq!(redis_cli(&other, &["zcard", "{sessile}:x"]).unwrap().trim(), "1");
 }
@@ -123,7 +123,7 @@ fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
     let server = instances::redis(&[]);
     let store = store(&url(&server));
     let session = store.create(1).unwrap();
-    // In the first case it is the script that is refused, in the second what is in it.
+    // In the first case the script is refused, in the second a command inside it.
     for denied in ["-evalsha", "-hset"] {
         let rules = ["acl", "setuser", "nobody", "reset", "on", ">hidden", "~*", "+@all"];
         redis_cli(&server, &[&rules[..], &[denied]].concat()).unwrap();
@@ -154,7 +154,7 @@ fn a_change_that_too_few_replicas_have_is_not_taken_for_done() {
     assert!(store.read(session.id()).unwrap().is_some(), "a read needs no replica");
 }
 
-/// Three primaries and three replicas, put together by hand.
+/// Three primaries and three replicas, connected by hand.
 struct Cluster {
     nodes: Vec<Instance>,
 }
@@ -229,7 +229,7 @@ fn a_replica_takes_over_and_whoever_was_logged_in_still_is() {
     assert!(store.destroy(ended.id()).unwrap());
     let holder = cluster.holder();
     cluster.nodes[holder].kill();
-    // The call in flight waits for the new primary, or says that there is none yet.
+    // The call in flight waits for the new primary, or fails because there is none yet.
     let (there, id) = (store.clone(), session.id().clone());
     let found = ends("a cluster without a primary", move || {
         loop {

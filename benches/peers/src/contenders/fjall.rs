@@ -1,5 +1,4 @@
-//! fjall: two keyspaces changed in one batch, which is synced to the disk before it is
-//! acknowledged.
+//! fjall: one batch changes two keyspaces and is synced to the disk before it is acknowledged.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,18 +8,19 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use crate::contender::{self, Contender, Population};
 use crate::session::{self, Content, Id, Key, Outcome, Times};
 
-/// fjall's manual asks for a cache that holds the data where that is possible.
+/// fjall's manual recommends a cache that holds all data, if possible.
 const CACHE_BYTES: u64 = 1 << 30;
 
 pub struct Fjall {
     database: Database,
     sessions: Keyspace,
     expiry: Keyspace,
-    // A batch does not read, so what reads before it writes has to keep other writers out.
+    // A batch cannot read, so a call that reads before it writes must exclude other writers.
     writer: Mutex<()>,
 }
 
-/// An entry in the index of deadlines: the deadline so that bytes sort as numbers do, then the key.
+/// An entry in the index of deadlines: the deadline in big-endian bytes, which sort as numbers do,
+/// then the key.
 fn expiry_key(deadline: u64, key: &Key) -> [u8; 24] {
     let mut entry = [0; 24];
     entry[..8].copy_from_slice(&deadline.to_be_bytes());
@@ -74,8 +74,8 @@ impl Contender for Fjall {
             }
             Ok(batch.commit()?)
         })?;
-        // Reads are fastest, and no compaction disturbs what is timed next, once everything is in
-        // sorted tables.
+        // Once everything is in sorted tables, reads are fastest and no compaction disturbs the
+        // timed calls.
         for keyspace in [&self.sessions, &self.expiry] {
             keyspace.rotate_memtable_and_wait()?;
             keyspace.major_compact()?;

@@ -1,6 +1,5 @@
-//! The limit on disk: 256 bytes written into a file that already has its full length and has been
-//! written before, then fdatasync. Nothing durable can be faster, so there is no index, no deadline
-//! and no log here.
+//! The limit of the disk: 256 bytes written into a file whose blocks were all written before, then
+//! fdatasync. Nothing durable is faster. This side has no index, no deadlines and no log.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::contender::{Contender, Population};
 use crate::session::{self, CONTENT_BYTES, Content, Id, Outcome};
 
-/// How many contents fit; further ones go round.
+/// How many contents fit; later ones overwrite the first.
 const SLOTS: u64 = 1 << 18;
 const BLOCK: usize = 1 << 20;
 
@@ -23,8 +22,7 @@ impl Floor {
     pub fn open(directory: &Path) -> Outcome<Self> {
         let path = directory.join("floor");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        // A file that grows, or whose blocks were never written, would make fdatasync write the
-        // metadata as well.
+        // In a file that grows, or has unwritten blocks, fdatasync would also write metadata.
         let block = vec![0xff; BLOCK];
         for offset in (0..SLOTS * CONTENT_BYTES as u64).step_by(BLOCK) {
             file.write_all_at(&block, offset)?;
@@ -33,7 +31,7 @@ impl Floor {
         Ok(Self { file, next: AtomicU64::new(0) })
     }
 
-    /// An id here is the number of the slot, since there is nothing to look up.
+    /// The slot of an id. The id is the slot's number, so there is no index.
     fn slot(id: &Id) -> u64 {
         let mut slot = [0; 8];
         if let Id::Raw(bytes) = id {
@@ -58,7 +56,7 @@ impl Floor {
 impl Contender for Floor {
     fn populate(&self, first: u64, live: u64, expired: u64) -> Outcome<Population> {
         if live > SLOTS || expired > 0 {
-            return Err("the file of the disk's limit is too small for that".into());
+            return Err("the file of the disk's limit is too small".into());
         }
         let mut population = Population::default();
         for index in first..first + live {
@@ -112,6 +110,6 @@ impl Contender for Floor {
     }
 
     fn delete_expired(&self) -> Outcome<u64> {
-        Err("the disk's limit knows no deadlines".into())
+        Err("the disk's limit has no deadlines".into())
     }
 }

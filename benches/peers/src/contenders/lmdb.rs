@@ -1,10 +1,10 @@
 //! LMDB through heed: one named database for the records and one for the deadlines, both changed in
-//! one transaction, and a sync on every commit, which is LMDB's own default.
+//! one transaction, and a sync on every commit, which is LMDB's default.
 //!
-//! A reader that begins a transaction for each read sees every commit; with thread-local storage
-//! each thread keeps its place in LMDB's table of readers, so that beginning takes no lock. A kept
-//! transaction reads faster but shows the past, so here it is kept only until this process commits
-//! again; to be kept it must not belong to a thread.
+//! A reader that begins a transaction for each read sees every commit. With thread-local storage
+//! each thread keeps its slot in LMDB's table of readers, so a transaction begins without a lock. A
+//! kept transaction reads faster but does not see later commits, so here it is kept only until this
+//! process commits again. A kept transaction must not belong to a thread.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -16,7 +16,7 @@ use heed::{AnyTls, Database, Env, EnvOpenOptions, RoTxn, RwTxn, TlsUsage, WithTl
 use crate::contender::{self, Contender, Population};
 use crate::session::{self, Content, Id, Key, Outcome, Times};
 
-/// The address space that the map may grow into; the file itself takes only what it needs.
+/// The address space reserved for the map; the file takes only the space that it needs.
 const MAP_BYTES: usize = 64 << 30;
 
 /// How a read gets its transaction.
@@ -26,10 +26,10 @@ pub enum Reading {
     KeptWhileUnchanged,
 }
 
-/// The environment, opened for the one or the other way of reading.
+/// The environment, opened for one of the two ways of reading.
 enum Environment {
     PerGet(Env<WithTls>),
-    // The transaction stands before the environment, so that it ends before the environment does.
+    // Fields drop in order: the transaction must end before the environment.
     Kept(Mutex<Option<RoTxn<'static, WithoutTls>>>, Env<WithoutTls>),
 }
 
@@ -39,7 +39,8 @@ pub struct Lmdb {
     expiry: Database<Bytes, Unit>,
 }
 
-/// An entry in the index of deadlines: the deadline so that bytes sort as numbers do, then the key.
+/// An entry in the index of deadlines: the deadline in big-endian bytes, which sort as numbers do,
+/// then the key.
 fn expiry_key(deadline: u64, key: &Key) -> [u8; 24] {
     let mut entry = [0; 24];
     entry[..8].copy_from_slice(&deadline.to_be_bytes());
@@ -50,8 +51,8 @@ fn expiry_key(deadline: u64, key: &Key) -> [u8; 24] {
 #[allow(unsafe_code)]
 fn open_environment<T: TlsUsage>(mut options: EnvOpenOptions<T>, directory: &Path) -> Outcome<Env<T>> {
     options.map_size(MAP_BYTES).max_dbs(2).max_readers(256);
-    // SAFETY: the directory belongs to this race alone, nothing else changes or truncates the
-    // mapped file, and a process opens it once.
+    // SAFETY: only this race uses the directory, nothing else changes or truncates the mapped file,
+    // and a process opens it once.
     Ok(unsafe { options.open(directory)? })
 }
 

@@ -1,4 +1,4 @@
-//! The limit in memory: encoded records in a hash map behind a lock, with no file at all.
+//! The limit of memory: encoded records in a hash map behind a lock, without a file.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -23,7 +23,7 @@ impl Memory {
     }
 }
 
-/// Notes a use in place; false when the deadline has passed.
+/// Records a use in place; false if the deadline has passed.
 fn extend_in_place(record: &mut [u8]) -> Outcome<bool> {
     let now = session::now();
     let (times, _) = session::open_record(record)?;

@@ -1,11 +1,9 @@
-//! The crate itself: a store on its engine for redb, with the defaults that its builder documents.
+//! The crate itself: a store on its redb engine, with the builder's documented defaults.
 //!
-//! What is set is what a user with this race's sessions would set: the two timeouts, the
-//! durability, and a higher limit to the number of sessions. The maintenance thread runs and
-//! flushes every second, as it does by default; only its sweeps are put off for a day, because
-//! lines h and i count what a sweep of theirs deletes. An extension of a session's life returns
-//! once every thread sees it, and is on the disk within that second: that is the crate's promise,
-//! and line d is about it.
+//! The race sets only what a user with these sessions would set: the two timeouts, the durability,
+//! and a higher limit of sessions. The maintenance thread flushes every second, as by default. Its
+//! sweeps are put off for a day, because lines h and i time their own sweeps. An extension returns
+//! once every thread sees it, and is on the disk within a second: line d measures this promise.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -21,27 +19,27 @@ use sessile::{Clock, Durability, MemoryEngine, SessionId, SessionOptions, Sessio
 use crate::contender::{self, Contender, Population};
 use crate::session::{ABSOLUTE, Content, INACTIVITY, Id, Outcome, Planned};
 
-/// The level at which a commit may be lost for as long as a touch by default may.
+/// The level at which a crash may lose the commits of the last second, as it may lose touches by
+/// default.
 pub const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(1) };
-/// What the builder documents as its default.
+/// The interval of sweeps, which puts them off until the race has ended.
 const DAY: Duration = Duration::from_secs(86_400);
-/// The most threads that add expired sessions to a store that is in use, so that they share
-/// commits.
+/// The most threads that add expired sessions to a store in use. Many threads share commits.
 const THREADS: u64 = 256;
 
-/// So long it takes the maintenance thread at the most to bring the tables up to the log.
+/// The longest time that the maintenance thread takes to checkpoint the log.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// The tables as `docs/internals/format.md` describes them.
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const EXPIRY: TableDefinition<'_, (u64, &[u8; 16]), ()> = TableDefinition::new("expiry");
 
-/// The store is opened by the first call, or by the population, which needs the file for itself.
+/// The store. The first call opens it; the population opens and closes the file itself.
 pub struct Ours {
     path: PathBuf,
     durability: Durability,
     store: OnceLock<SessionStore<Content>>,
-    /// Held by the thread that opens the store, so that no other does.
+    /// Held by the thread that opens the store, so that no other thread opens it.
     opening: Mutex<()>,
 }
 
@@ -52,7 +50,7 @@ fn timeouts() -> Outcome<Timeouts> {
 fn known(id: &Id) -> Outcome<&SessionId> {
     match id {
         Id::Ours(id) => Ok(id),
-        Id::Raw(_) => Err("that id is another side's".into()),
+        Id::Raw(_) => Err("the id belongs to another side".into()),
     }
 }
 
@@ -68,7 +66,7 @@ impl Ours {
 
     fn open(&self) -> Outcome<SessionStore<Content>> {
         let builder = SessionStore::<Content>::builder().timeouts(timeouts()?).durability(self.durability);
-        // Ten million are the default, and line n has them before it creates one.
+        // The default limit is ten million, and line n has as many before it creates one.
         Ok(builder.sweep_interval(DAY).max_sessions(20_000_000).open(&self.path)?)
     }
 
@@ -91,10 +89,10 @@ impl Ours {
         }
     }
 
-    /// Writes a population into the file of a store that is not open. The crate makes the records,
-    /// in memory, and they are copied as they are.
+    /// Writes a population into the file of a closed store. The crate makes the records in memory,
+    /// and they are copied unchanged.
     fn fill(&self, first: u64, live: u64, expired: u64) -> Outcome<Population> {
-        // This makes the file, and notes its timeouts.
+        // This creates the file with its timeouts.
         self.open()?.close()?;
         let database = redb::Builder::new().set_cache_size(1 << 30).open(&self.path)?;
         let mut ids = Vec::new();
@@ -110,7 +108,7 @@ impl Ours {
     /// Adds sessions that have expired to the store in use.
     fn add_expired(&self, first: u64, expired: u64) -> Outcome<Vec<Id>> {
         let store = self.store()?;
-        // By the time that this returns.
+        // These sessions have expired before this call returns.
         let at_once = SessionOptions::new().inactivity(Duration::from_millis(1));
         let create = |index| -> Outcome<Id> {
             Ok(Id::Ours(store.create_with(Content::of(index, 0), &at_once)?.id().clone()))
@@ -128,14 +126,14 @@ impl Ours {
             for thread in threads {
                 ids.extend(thread.join().map_err(|_| "a thread panicked")??);
             }
-            // What they left for the maintenance thread to do is no part of what is timed next.
+            // The maintenance thread finishes its work here, so that no timed call waits for it.
             std::thread::sleep(SETTLING);
             Ok(ids)
         })
     }
 }
 
-/// A clock that shows what it was set to, in milliseconds since 1970.
+/// A clock with a settable time, in milliseconds since 1970.
 #[derive(Clone, Debug, Default)]
 struct SetClock(Arc<AtomicU64>);
 
@@ -148,7 +146,7 @@ impl Clock for SetClock {
 /// A record's key, its place in the index of deadlines, and its bytes.
 type Stored = ([u8; 16], u64, Vec<u8>);
 
-/// Creates the planned sessions in memory, each at the time it was last used, and adds their ids
+/// Creates the planned sessions in memory, each at the time of its last use, and appends their ids
 /// and records.
 fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>) -> Outcome<()> {
     let (clock, engine) = (SetClock::default(), Arc::new(MemoryEngine::new()));
@@ -165,8 +163,7 @@ fn make_records(batch: &[Planned], ids: &mut Vec<Id>, records: &mut Vec<Stored>)
     })?)
 }
 
-/// Writes records in one transaction, each table in the order of its keys, which is the order of
-/// its pages.
+/// Writes records in one transaction, each table in the order of its keys.
 fn write_records(database: &Database, mut records: Vec<Stored>) -> Outcome<()> {
     let transaction = database.begin_write()?;
     {
@@ -192,7 +189,7 @@ impl Contender for Ours {
             return Ok(population);
         }
         if live > 0 {
-            return Err("live sessions are populated into a new store alone".into());
+            return Err("live sessions can be populated only into a new store".into());
         }
         Ok(Population { live: Vec::new(), expired: self.add_expired(first, expired)? })
     }
@@ -217,8 +214,8 @@ impl Contender for Ours {
         Ok(Id::Ours(self.store()?.create(content.clone())?.id().clone()))
     }
 
-    /// Replaces what is there, as the other sides do. The crate's `update` asks for the session
-    /// that is to be changed, so this reads it first, and moves the deadline as well.
+    /// Replaces the content without a given revision, as the other sides do. The crate's `update`
+    /// takes a session, so this call reads the session first, and also moves the deadline.
     fn update(&self, id: &Id, content: &Content) -> Outcome<bool> {
         let replace = |session: &mut sessile::Session<Content>| *session.content_mut() = content.clone();
         Ok(self.store()?.modify(known(id)?, replace)?.is_some())

@@ -1,5 +1,5 @@
-//! redb used the plain way: the same file and the same two tables as the crate has, with a
-//! transaction begun and its tables opened in each call.
+//! redb without the crate: the same file and the same two tables. Each call begins a transaction
+//! and opens the tables.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::session::{self, Content, Id, Key, Outcome, Times};
 
 const SESSIONS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("sessions");
 const EXPIRY: TableDefinition<'_, (u64, Key), ()> = TableDefinition::new("expiry");
-/// What redb takes as its cache when nothing is said.
+/// redb's default cache.
 const CACHE_BYTES: u64 = 1 << 30;
 
 pub struct PlainRedb {

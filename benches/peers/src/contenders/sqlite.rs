@@ -1,6 +1,5 @@
 //! SQLite through rusqlite: a write-ahead log, `synchronous=FULL` so that each commit is on the
-//! disk, prepared statements from the cache, one table without a row id and an index on the
-//! deadline.
+//! disk, cached prepared statements, one table without a row id and an index on the deadline.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +31,7 @@ const UPDATE: &str = "UPDATE sessions SET content = ?3 WHERE key = ?1 AND deadli
 const DELETE: &str = "DELETE FROM sessions WHERE key = ?1";
 const SWEEP: &str = "DELETE FROM sessions WHERE deadline <= ?1";
 
-/// One connection writes and one reads, as the write-ahead log lets them do at the same time.
+/// One connection writes and one reads; the write-ahead log lets them work at the same time.
 pub struct Sqlite {
     reader: Mutex<Connection>,
     writer: Mutex<Connection>,
@@ -82,8 +81,7 @@ impl Contender for Sqlite {
             }
             Ok(transaction.commit()?)
         })?;
-        // Without this the reads that follow would have to look through a log as long as the whole
-        // population.
+        // Otherwise later reads would search a log as long as the whole population.
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(population)
     }

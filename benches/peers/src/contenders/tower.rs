@@ -1,9 +1,8 @@
-//! tower-sessions with its SQLite store through sqlx, which is what a Rust web application would
-//! pick today.
+//! tower-sessions with its SQLite store through sqlx, a usual choice of Rust web applications.
 //!
-//! It is asynchronous and draws its own ids; the runtime is inside this side only. A store of
-//! tower-sessions has no step that only moves the deadline, so here as in its middleware a use is a
-//! load followed by a save.
+//! The store is asynchronous and draws its own ids; only this side has a runtime. A store of
+//! tower-sessions cannot move the deadline alone, so here, as in its middleware, a use is a load
+//! and a save.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,10 +16,8 @@ use tower_sessions_core::session_store::{ExpiredDeletion, SessionStore};
 use tower_sessions_sqlx_store::SqliteStore;
 
 use crate::contender::{self, Contender, Population};
-use crate::session::{Content, INACTIVITY, Id, Outcome};
-
-/// The name of the one value that the session holds.
-const VALUE: &str = "content";
+use crate::session::{Content, Id, Outcome};
+use crate::tower_record::{content, in_a_day, record};
 
 pub struct Tower {
     runtime: Mutex<Runtime>,
@@ -31,24 +28,9 @@ pub struct Tower {
 fn tower_id(id: &Id) -> TowerId {
     match id {
         Id::Raw(bytes) => TowerId(i128::from_le_bytes(*bytes)),
-        // Nobody has this one.
+        // No session has this id.
         Id::Ours(_) => TowerId::default(),
     }
-}
-
-fn in_a_day() -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::from_millis(INACTIVITY)
-}
-
-/// A record as the session type of tower-sessions makes it out of a typed value.
-fn record(id: TowerId, content: &Content, expiry_date: OffsetDateTime) -> Outcome<Record> {
-    let data = [(VALUE.to_owned(), serde_json::to_value(content)?)].into();
-    Ok(Record { id, data, expiry_date })
-}
-
-fn content(record: &Record) -> Outcome<Content> {
-    let value = record.data.get(VALUE).ok_or("the session holds no content")?;
-    Ok(serde::Deserialize::deserialize(value)?)
 }
 
 impl Tower {
@@ -60,8 +42,7 @@ impl Tower {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(60));
-        // One connection is the fastest for one client, and it lets the number of deleted rows be
-        // asked for.
+        // One connection is the fastest for one client, and can report the number of deleted rows.
         let pool = runtime.block_on(SqlitePoolOptions::new().max_connections(1).connect_with(options))?;
         let store = SqliteStore::new(pool.clone());
         runtime.block_on(store.migrate())?;
@@ -91,7 +72,7 @@ impl Contender for Tower {
                     let seconds = (planned.times.deadline() / 1000) as i64;
                     let expiry_date = OffsetDateTime::from_unix_timestamp(seconds)?;
                     let record = record(tower_id(&planned.id), &planned.content, expiry_date)?;
-                    // The same row as the store writes, in a transaction that holds many of them.
+                    // The same row as the store writes, many in one transaction.
                     sqlx::query("INSERT INTO tower_sessions (id, data, expiry_date) VALUES (?, ?, ?)")
                         .bind(record.id.to_string())
                         .bind(rmp_serde::to_vec(&record)?)
@@ -145,7 +126,7 @@ impl Contender for Tower {
 
     fn destroy(&self, id: &Id) -> Outcome<bool> {
         self.runtime().block_on(self.store.delete(&tower_id(id)))?;
-        // The store does not say whether there was such a session.
+        // The store does not report whether the session existed.
         Ok(true)
     }
 

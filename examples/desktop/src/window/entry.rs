@@ -1,4 +1,4 @@
-//! The screens before anybody is logged in.
+//! The screens before the login.
 
 use eframe::egui::Ui;
 use notes::accounts::Password;
@@ -9,7 +9,7 @@ use notes::words::Trouble;
 use crate::window::Wish;
 use crate::window::parts::{Parts, card};
 
-/// What is being typed.
+/// The contents of the login form.
 pub(crate) struct LoginForm {
     name: String,
     password: String,
@@ -30,7 +30,7 @@ pub(crate) fn starting(ui: &mut Ui, parts: &mut Parts, recovered: Option<f64>) {
     card(ui, |ui| match recovered {
         None => parts.text(ui, "starting", "Opening your notes."),
         Some(done) => {
-            let text = "The program was not closed the last time. Looking through the file.";
+            let text = "The program was not closed the last time. Checking the file.";
             parts.text(ui, "starting", text);
             #[expect(clippy::cast_possible_truncation, reason = "it is between 0 and 1")]
             parts.bar(ui, "recovery", done as f32);

@@ -1,4 +1,4 @@
-//! What a logged-in user sees: notes, and the other computers.
+//! The screen of a logged-in user: notes, and the other computers.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
-//! The window: takes what the worker reports, draws the screen, and hands on what its user does.
+//! The window: takes the worker's reports, draws the screen, and passes the user's actions on.
 //!
-//! Invariant: nothing here waits. A frame is drawn from the model alone.
+//! Invariant: the window never blocks. A frame is drawn from the model alone.
 
 mod entry;
 mod home;
@@ -20,10 +20,10 @@ use crate::window::script::Script;
 
 const TITLE: &str = "Notes";
 const SIZE: [f32; 2] = [560.0, 680.0];
-/// How wide the column is that everything stands in.
+/// The width of the one column, in points.
 const COLUMN: f32 = 480.0;
 
-/// What a screen may do besides being drawn.
+/// What a screen may ask of the window.
 pub(crate) enum Wish {
     Event(Event),
     Quit,
@@ -133,7 +133,7 @@ impl eframe::App for Window {
     }
 }
 
-/// What a script and a test call a screen.
+/// The name of a screen, for the script and the tests.
 pub(crate) const fn name_of(screen: &Screen) -> &'static str {
     match screen {
         Screen::Starting { .. } => "starting",

@@ -1,11 +1,11 @@
-//! Texts, buttons and fields, and how they look. Each is noted with its place on the screen.
+//! Texts, buttons and fields, and their style. Each is recorded with its place on the screen.
 
 use eframe::egui::{
     self, Button, Color32, CornerRadius, FontId, Frame, Id, Margin, Rect, RichText, Sense, Stroke,
     TextEdit, TextStyle, Ui, UiBuilder,
 };
 
-/// Left and right of the column.
+/// The margin left and right of the column.
 pub(crate) const MARGIN: f32 = 24.0;
 
 const PAPER: Color32 = Color32::WHITE;
@@ -18,7 +18,7 @@ const ACCENT: Color32 = Color32::from_rgb(0x0B, 0x6E, 0x6A);
 const NOTICE: Color32 = Color32::from_rgb(0xE2, 0xF1, 0xEF);
 const ROUND: CornerRadius = CornerRadius::same(6);
 
-/// What can be clicked or read, and where.
+/// A part of the screen that can be clicked or read, and its place.
 pub(crate) struct Part {
     pub(crate) name: String,
     pub(crate) text: String,
@@ -26,13 +26,13 @@ pub(crate) struct Part {
     pub(crate) enabled: bool,
 }
 
-/// Everything that one frame has drawn.
+/// The parts that one frame has drawn.
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) all: Vec<Part>,
 }
 
-/// Colours and sizes, once for the window.
+/// Sets the colours and sizes of the window.
 pub(crate) fn set_style(context: &egui::Context) {
     context.set_theme(egui::Theme::Light);
     context.all_styles_mut(|style| {
@@ -47,7 +47,7 @@ pub(crate) fn set_style(context: &egui::Context) {
         style.spacing.item_spacing = egui::vec2(10.0, 10.0);
         style.spacing.button_padding = egui::vec2(14.0, 7.0);
         style.spacing.interact_size.y = 32.0;
-        // A caret that blinks draws a frame twice a second for nobody.
+        // A blinking caret would draw two frames a second while nothing else changes.
         style.visuals.text_cursor.blink = false;
         style.visuals.selection.bg_fill = ACCENT.gamma_multiply(0.35);
         style.visuals.selection.stroke = Stroke::new(1.5, ACCENT);
@@ -87,7 +87,7 @@ pub(crate) fn column<R>(ui: &mut Ui, width: f32, draw: impl FnOnce(&mut Ui) -> R
     inner.inner
 }
 
-/// A white card around what belongs together.
+/// A white card around related parts.
 pub(crate) fn card<R>(ui: &mut Ui, draw: impl FnOnce(&mut Ui) -> R) -> R {
     let frame = Frame::new()
         .fill(PAPER)
@@ -128,7 +128,7 @@ impl Parts {
         self.add(name, text, shown.rect, true);
     }
 
-    /// A word about what was done last, above everything else.
+    /// A notice about the last action, above everything else.
     pub(crate) fn notice(&mut self, ui: &mut Ui, text: Option<&str>) {
         let Some(text) = text else { return };
         let frame = Frame::new().fill(NOTICE).corner_radius(ROUND).inner_margin(Margin::same(12));
@@ -157,7 +157,7 @@ impl Parts {
 
     pub(crate) fn checkbox(&mut self, ui: &mut Ui, name: &str, text: &str, on: &mut bool) -> bool {
         let shown = ui.checkbox(on, text);
-        // The box itself, whose place does not depend on the text.
+        // The place of the box itself does not depend on the text.
         self.add(name, text, shown.rect, true);
         shown.changed()
     }
@@ -173,7 +173,7 @@ impl Parts {
         self.add(name, text, shown.rect, true);
     }
 
-    /// A line to type into; what was typed is not noted. Says whether Enter ended it.
+    /// A field of one line, whose text is not recorded. Returns whether Enter was pressed.
     pub(crate) fn field(
         &mut self,
         ui: &mut Ui,
@@ -193,12 +193,12 @@ impl Parts {
         shown.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter))
     }
 
-    /// What is typed next goes into this field.
+    /// Gives this field the keyboard.
     pub(crate) fn focus(ui: &Ui, name: &str) {
         ui.memory_mut(|memory| memory.request_focus(Id::new(name)));
     }
 
-    /// A bar of which a part is done.
+    /// A progress bar; `part` is between 0 and 1.
     pub(crate) fn bar(&mut self, ui: &mut Ui, name: &str, part: f32) {
         let room = egui::vec2(ui.available_width(), 12.0);
         let (rect, _) = ui.allocate_exact_size(room, Sense::hover());
@@ -209,10 +209,10 @@ impl Parts {
         self.add(name, &format!("{:.0} %", part * 100.0), rect, true);
     }
 
-    /// The error's own words, for whoever helps.
+    /// The error's own text, for support.
     pub(crate) fn detail(&mut self, ui: &mut Ui, detail: &str) {
         if !detail.is_empty() {
-            self.faint(ui, "detail", &format!("For whoever helps you: {detail}."));
+            self.faint(ui, "detail", &format!("Details for support: {detail}."));
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Where everything is on the screen, for the test that clicks: a line of JSON whenever that changes.
+//! Records the positions of everything on the screen, for the test that clicks: one line of JSON
+//! for each change.
 //!
-//! Invariant: what is written can be seen: a frame is noted when the next one begins. No field's text, so no password; no id.
+//! Invariant: a frame is recorded when the next one begins, so it is visible by then. The record
+//! has no text of a field, hence no password, and no session id.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,7 +17,7 @@ use crate::window::parts::Parts;
 
 pub(crate) struct Script {
     file: File,
-    /// What the frame before had, and what is in the file.
+    /// The previous frame, and the last frame in the file.
     drawn: String,
     written: String,
 }
@@ -45,12 +47,12 @@ impl Script {
             json!({ "screen": name_of(&model.screen), "busy": model.is_busy(), "parts": all });
         let line = format!("{seen}\n");
         if self.drawn != self.written {
-            // Without it the test fails, and nobody else misses it.
+            // If this write fails, only the test notices.
             drop(self.file.write_all(self.drawn.as_bytes()));
             self.written.clone_from(&self.drawn);
         }
         if line != self.written {
-            // This frame is on the screen once the next one begins.
+            // This frame is on the screen when the next frame begins.
             context.request_repaint();
         }
         self.drawn = line;

@@ -1,4 +1,4 @@
-//! The screens about what went wrong, each with a sentence and a button.
+//! The screens for failures, each with a sentence and a button.
 
 use eframe::egui::Ui;
 use notes::rescue::{STEPS, Step, Summary};
@@ -19,10 +19,10 @@ pub(crate) fn damaged(
     let (title, text, agreement, button) = match offer {
         Offer::Whole => (
             "Your notes are damaged",
-            "The program can copy what is whole to a new file. What is damaged is missing there, \
+            "The program can copy the intact notes to a new file. Damaged ones are missing there, \
              and some users may have to log in again. The damaged file stays beside the new one. \
              If you have a backup, close this window and put that in its place instead.",
-            "Yes, copy what is whole",
+            "Yes, copy the intact notes",
             "Rescue my notes",
         ),
         Offer::OlderStates => (
@@ -81,7 +81,7 @@ pub(crate) fn rescued(ui: &mut Ui, parts: &mut Parts, summary: &Summary) -> Opti
     card(ui, |ui| {
         parts.title(ui, "Your notes are rescued");
         let (kept, lost) = (counted(summary.kept, "login"), counted(summary.lost, "login"));
-        let text = format!("{kept} could be kept with their notes. {lost} are known to be lost.");
+        let text = format!("Kept with their notes: {kept}. Known to be lost: {lost}.");
         parts.text(ui, "summary", &text);
         let name = summary.aside.file_name().unwrap_or_default().to_string_lossy();
         let aside = format!("The damaged file is now {name}. Delete it when you need it no more.");

@@ -1,4 +1,4 @@
-//! Each call of an engine as a request through the door, and the refusal of those it has none for.
+//! Sends each call of an engine as a request, and refuses the calls that the protocol lacks.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -7,43 +7,67 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::socket::client::RunningStore;
-use crate::admin::socket::protocol::{Reply, Request};
+use crate::admin::socket::protocol::{Outcome, Reply, Request};
 use crate::engine::attachment::Attachment;
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{
-    Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
+    Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
 };
 use crate::engine::waker::Waker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
+use crate::store::core::meta::{CONTENT_NAME, current_name};
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 impl Engine for RunningStore {
-    fn insert(&self, _: &SessionKey, _: Record, _: Moment, _: Limits) -> Result<Insert> {
-        self.only_by_the_program("no session is created")
+    /// Within the program's own limit on all sessions, and no other.
+    fn insert(&self, key: &SessionKey, record: Record, _: Moment, _: Limits) -> Result<Insert> {
+        let bytes = self.record_to_send(key, &record)?;
+        let answer = self.alone(&Request::Insert { key: key.to_string(), bytes })?;
+        match answer.outcome {
+            Some(Outcome::Stored) => Ok(Insert::Done(Vec::new())),
+            Some(Outcome::Occupied) => Ok(Insert::Occupied),
+            _ => Err(self.unexpected(Reply::Done(answer))),
+        }
     }
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
-        let mut found = None;
-        self.records(&Request::Load { key: key.to_string() }, &mut |_, record| {
-            found = Some(record?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(found.filter(|record: &Record| !record.is_expired(moment)))
+        let found = self.one_record(&Request::Load { key: key.to_string() })?;
+        Ok(found.filter(|record| !record.is_expired(moment)))
     }
 
-    fn extend(&self, _: &SessionKey, _: Moment, _: Duration) -> Result<Option<Record>> {
-        self.only_by_the_program("no session is extended")
+    /// By the session's own timeouts alone, as a copy needs it.
+    fn extend(&self, key: &SessionKey, moment: Moment, _: Duration) -> Result<Option<Record>> {
+        let (key, at) = (key.to_string(), moment.now.as_millis());
+        self.one_record(&Request::Extend { key, at })
     }
 
-    fn replace(&self, _: &SessionKey, _: u64, _: Record, _: Moment, _: Limits) -> Result<Replace> {
-        self.only_by_the_program("no session is changed")
+    /// As a copy needs it: a record that is expired at the moment is replaced too.
+    fn replace(
+        &self,
+        key: &SessionKey,
+        expected: u64,
+        record: Record,
+        _: Moment,
+        _: Limits,
+    ) -> Result<Replace> {
+        let (revision, bytes) = (expected, self.record_to_send(key, &record)?);
+        let answer = self.alone(&Request::Replace { key: key.to_string(), revision, bytes })?;
+        match (answer.outcome, answer.last_active) {
+            (Some(Outcome::Stored), Some(last_active)) => {
+                let last_active = Timestamp::from_millis(last_active);
+                Ok(Replace::Done(Saved { last_active, ended: Vec::new() }))
+            }
+            (Some(Outcome::Conflict), _) => Ok(Replace::Conflict),
+            (Some(Outcome::Missing), _) => Ok(Replace::Missing),
+            _ => Err(self.unexpected(Reply::Done(answer))),
+        }
     }
 
     fn rekey(
@@ -161,11 +185,20 @@ impl Engine for RunningStore {
         self.only_by_the_program("nothing is put on record")
     }
 
-    fn init_meta(&self, _: &str, _: &[u8]) -> Result<Vec<u8>> {
-        self.only_by_the_program("nothing is put on record")
+    /// Answers with what is on record. Only the program itself puts something there.
+    fn init_meta(&self, name: &str, _: &[u8]) -> Result<Vec<u8>> {
+        let found = self.load_meta(name)?;
+        if name == CONTENT_NAME && found.as_deref().and_then(current_name).is_none() {
+            let detail = format!(
+                "the program that has the store open gives its content no name, and these sessions \
+                 have one: call `{name}` in the program"
+            );
+            return Err(Error::ContentMismatch { detail, source: None });
+        }
+        found.map_or_else(|| self.only_by_the_program("nothing is put on record"), Ok)
     }
 
-    /// The time of the program, which may have a clock, or a server, of its own.
+    /// The program's time: it may have its own clock, or use a server's.
     fn server_time(&self) -> Result<Option<Timestamp>> {
         Ok(self.alone(&Request::Time {})?.now.map(Timestamp::from_millis))
     }

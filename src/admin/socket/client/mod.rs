@@ -1,15 +1,14 @@
-//! The other side of the door: a running program's store, as an engine for an inspector.
+//! The client: a running program's store, as an engine for an inspector.
 //!
-//! Invariant: it changes nothing but what the protocol has a request for. Each call has a
-//! connection of its own for as long as it runs, so that a visit may call again.
+//! Invariant: only requests of the protocol change the store. Each running call has its own
+//! connection, so that a visitor can make another call.
 
 mod engine;
 
 use std::fmt;
 use std::io;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::ops::ControlFlow;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,23 +18,39 @@ use parking_lot::Mutex;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::AdminSocket;
-use crate::admin::socket::protocol::{Answer, Reply, Request, VERSION};
+use crate::admin::socket::protocol::{Answer, Reply, Request, VERSION, record_text};
+use crate::admin::socket::transport::Stream;
 use crate::engine::outcome::{Ended, Visit};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 
-/// A line holds a record at most: 16 MiB of content in base64, and its user.
+/// The longest line is a record: 16 MiB of content in base64, and its user.
 const MAX_LINE: u64 = 24 * 1024 * 1024;
 const HELLO: Duration = Duration::from_secs(10);
+/// The action that failed if the program answers with an error.
+const REFUSED: &str = "do this through the program behind";
+/// The interval between two calls about a program that does not answer.
+const POLL: Duration = Duration::from_secs(1);
 
-/// A store that another process has open, through the door that its program has opened with
-/// [`SessionStore::serve_admin`](crate::SessionStore::serve_admin): an engine for
+/// Called about once a second while the program does not answer, with the time since its last line.
+type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
+
+/// A store that another process has open, reached through that program's admin socket
+/// ([`SessionStore::serve_admin`](crate::SessionStore::serve_admin)): an engine for
 /// [`Inspector::on`](crate::Inspector::on).
 ///
-/// What the protocol has no call for is an error: sessions cannot be created or changed through it,
-/// and the program's own clock and timeouts decide what is live.
+/// A call that the protocol lacks is an error: sessions come in as records, by
+/// [`transfer`](crate::admin::transfer) and [`import`](crate::Inspector::import), and cannot be
+/// regenerated or renamed. The program's own clock and timeouts decide which sessions are live.
+///
+/// # Security
+///
+/// The client trusts any process that may create a socket at the path, or a file on Windows: the
+/// folder's permissions decide. On Windows the client uses the pipe's name only while a process
+/// that may write the file holds it open. The program learns the client's user, and cannot act in
+/// that user's name.
 ///
 /// # Examples
 ///
@@ -43,19 +58,22 @@ const HELLO: Duration = Duration::from_secs(10);
 pub struct RunningStore {
     path: PathBuf,
     idle: Mutex<Option<Wire>>,
+    silent: Box<OnSilence>,
 }
 
 struct Wire {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Stream>,
     pid: u32,
+    /// `None`: it is a program of before copies could come in.
+    max_content_len: Option<usize>,
 }
 
 impl RunningStore {
-    /// The store of a program that has this file open, and a socket beside it.
+    /// The store of a program that has this file open and a socket beside it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if nobody answers, or the answer is of another version.
+    /// [`Error::Io`] if no program answers, or one of another protocol version.
     pub fn beside(file: impl AsRef<Path>) -> Result<Self> {
         Self::at(AdminSocket::path_beside(file.as_ref()))
     }
@@ -66,41 +84,54 @@ impl RunningStore {
     ///
     /// As for [`beside`](Self::beside).
     pub fn at(socket: impl Into<PathBuf>) -> Result<Self> {
-        let running = Self { path: socket.into(), idle: Mutex::default() };
+        Self::at_with(socket, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`at`](Self::at), but calls `silent` about once a second while the program does not
+    /// answer, with the time since its last line. `Break` ends the call that waits, with
+    /// [`Error::CalledOff`]. A program that is stopped, or whose disk hangs, never answers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`at`](Self::at), and [`Error::CalledOff`].
+    pub fn at_with(
+        socket: impl Into<PathBuf>,
+        silent: impl Fn(Duration) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let (path, silent) = (socket.into(), Box::new(silent));
+        let running = Self { path, idle: Mutex::default(), silent };
         let wire = running.connect()?;
         *running.idle.lock() = Some(wire);
         Ok(running)
     }
 
-    /// The process at the other end, as it says itself.
+    /// The process id of the program, as it reports it.
     ///
     /// # Errors
     ///
-    /// When nobody answers any more.
+    /// If the program does not answer any more.
     pub fn pid(&self) -> Result<u32> {
-        let wire = self.wire()?;
-        let pid = wire.pid;
-        *self.idle.lock() = Some(wire);
-        Ok(pid)
+        self.greeted(|wire| wire.pid)
     }
 
-    /// What [`SessionStore::stats`](crate::SessionStore::stats) says there, as a JSON object.
+    /// The result of [`SessionStore::stats`](crate::SessionStore::stats) in the program, as a JSON
+    /// object.
     ///
     /// # Errors
     ///
-    /// When nobody answers any more, or the store fails.
+    /// If the program does not answer any more, or its store fails.
     pub fn stats_json(&self) -> Result<String> {
         let answer = self.ask(&Request::Stats {}, &mut |_| Ok(ControlFlow::Continue(())))?;
         Ok(answer.stats.unwrap_or_default().to_string())
     }
 
-    /// Calls `event` with each event from now on, as a JSON object: its fields stand in
-    /// docs/admin-protocol.md. About once a second it is called without one, so that it may end
-    /// this.
+    /// Calls `event` with each event from now on, as a JSON object with the fields in
+    /// docs/admin-protocol.md. About once a second it calls `event` without one, so that `event`
+    /// can end the watch.
     ///
     /// # Errors
     ///
-    /// When the connection is lost, as when the program ends.
+    /// If the connection is lost, for example because the program ends.
     pub fn watch(&self, event: &mut dyn FnMut(Option<&str>) -> ControlFlow<()>) -> Result<()> {
         self.ask(&Request::Watch {}, &mut |reply| {
             let text = match &reply {
@@ -120,11 +151,15 @@ impl RunningStore {
     }
 
     fn connect(&self) -> Result<Wire> {
-        let stream = UnixStream::connect(&self.path).map_err(|error| self.failed(error))?;
-        stream.set_read_timeout(Some(HELLO)).map_err(|error| self.failed(error))?;
-        let mut wire = Wire { stream: BufReader::new(stream), pid: 0 };
-        match wire.reply().map_err(|error| self.failed(error))? {
-            Reply::Hello { sessile_admin: VERSION, pid } => wire.pid = pid,
+        let stream = Stream::connect(&self.path).map_err(|error| self.failed(error))?;
+        stream.set_read_timeout(Some(POLL)).map_err(|error| self.failed(error))?;
+        stream.set_write_timeout(POLL).map_err(|error| self.failed(error))?;
+        let mut wire = Wire { stream: BufReader::new(stream), pid: 0, max_content_len: None };
+        match self.reply(&mut wire, Some(HELLO))? {
+            Reply::Hello { sessile_admin: VERSION, pid, max_content_len } => {
+                wire.pid = pid;
+                wire.max_content_len = max_content_len;
+            }
             Reply::Hello { sessile_admin, .. } => {
                 let text =
                     format!("it speaks version {sessile_admin}, and this is version {VERSION}");
@@ -132,8 +167,74 @@ impl RunningStore {
             }
             reply => return Err(self.unexpected(reply)),
         }
-        wire.stream.get_ref().set_read_timeout(None).map_err(|error| self.failed(error))?;
         Ok(wire)
+    }
+
+    /// Waits for the next line, for `most` if that is given.
+    fn reply(&self, wire: &mut Wire, most: Option<Duration>) -> Result<Reply> {
+        let (mut line, mut waited) = (Vec::new(), Duration::ZERO);
+        loop {
+            match wire.read_line(&mut line) {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_late(&error) => {
+                    self.wait_on(&mut waited)?;
+                    if most.is_some_and(|most| waited >= most) {
+                        let text = format!("it has not answered for {} s", waited.as_secs());
+                        return Err(self.failed(io::Error::new(ErrorKind::TimedOut, text)));
+                    }
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        serde_json::from_slice(&line).map_err(|error| self.failed(error.into()))
+    }
+
+    /// Something that the program said in its greeting.
+    fn greeted<T>(&self, field: impl FnOnce(&Wire) -> T) -> Result<T> {
+        let wire = self.wire()?;
+        let said = field(&wire);
+        *self.idle.lock() = Some(wire);
+        Ok(said)
+    }
+
+    /// A record as a request has it; an error if the program does not store such long content.
+    fn record_to_send(&self, key: &SessionKey, record: &Record) -> Result<String> {
+        let len = record.content().len();
+        match self.greeted(|wire| wire.max_content_len)? {
+            Some(max) if len > max => Err(Error::TooLarge { len, max }),
+            Some(_) => Ok(record_text(key, record)),
+            None => self.only_by_the_program("its sessile is too old: no session is stored"),
+        }
+    }
+
+    /// Another interval has passed without a byte from or to the program.
+    fn wait_on(&self, waited: &mut Duration) -> Result<()> {
+        *waited += POLL;
+        match (self.silent)(*waited) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::CalledOff { action: "call of the program" }),
+        }
+    }
+
+    /// Sends a request; `false` if the program has closed the connection before its end.
+    fn send(&self, wire: &mut Wire, request: &Request) -> Result<bool> {
+        let mut line = serde_json::to_vec(request).map_err(|error| self.failed(error.into()))?;
+        line.push(b'\n');
+        let (mut rest, mut waited) = (&*line, Duration::ZERO);
+        while !rest.is_empty() {
+            match wire.stream.get_mut().write(rest) {
+                Ok(0) => return Ok(false),
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    waited = Duration::ZERO;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_late(&error) => self.wait_on(&mut waited)?,
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     fn wire(&self) -> Result<Wire> {
@@ -141,20 +242,23 @@ impl RunningStore {
         idle.map_or_else(|| self.connect(), Ok)
     }
 
-    /// Asks, and hands out each line of the answer but the last; `Break` gives the connection up.
+    /// Sends a request, and passes each line of the answer except the last to `line`. `Break`
+    /// closes the connection.
     fn ask(
         &self,
         request: &Request,
         line: &mut dyn FnMut(Reply) -> Result<ControlFlow<()>>,
     ) -> Result<Answer> {
         let mut wire = self.wire()?;
-        if wire.send(request).is_err() {
-            // It was idle for too long.
+        if !self.send(&mut wire, request)? {
+            // The program closed the connection because it was idle for too long.
             wire = self.connect()?;
-            wire.send(request).map_err(|error| self.failed(error))?;
+            if !self.send(&mut wire, request)? {
+                return Err(self.failed(ErrorKind::BrokenPipe.into()));
+            }
         }
         loop {
-            match wire.reply().map_err(|error| self.failed(error))? {
+            match self.reply(&mut wire, None)? {
                 Reply::Done(answer) => {
                     *self.idle.lock() = Some(wire);
                     return Ok(answer);
@@ -170,19 +274,21 @@ impl RunningStore {
     }
 
     fn unexpected(&self, reply: Reply) -> Error {
-        let text = match reply {
-            Reply::Error { what, because } => [vec![what], because].concat().join("; because "),
-            _ => "it answers what was not asked".into(),
-        };
-        self.failed(io::Error::other(text))
+        match reply {
+            Reply::Error { what, because } => {
+                let text = [vec![what], because].concat().join("; because ");
+                Error::io(REFUSED, &self.path, io::Error::other(text))
+            }
+            _ => self.failed(io::Error::other("it answers what was not asked")),
+        }
     }
 
-    /// An answer that has no lines before the last.
+    /// Sends a request whose answer is a single line.
     fn alone(&self, request: &Request) -> Result<Answer> {
         self.ask(request, &mut |reply| Err(self.unexpected(reply)))
     }
 
-    /// The records of an answer, and the damaged ones.
+    /// Visits the records of an answer, including the damaged ones.
     fn records(&self, request: &Request, visit: &mut Visit<'_>) -> Result<()> {
         let records = &mut |reply| {
             let (key, record) = self.record(reply)?;
@@ -208,6 +314,16 @@ impl RunningStore {
         }
     }
 
+    /// The record of an answer that has one at most.
+    fn one_record(&self, request: &Request) -> Result<Option<Record>> {
+        let mut found = None;
+        self.records(request, &mut |_, record| {
+            found = Some(record?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
     fn user(&self, user: &UserKey) -> Result<UserText> {
         let user = user.to_id().ok_or_else(|| self.failed(io::Error::other("it is no user")))?;
         Ok(UserText::of(&user))
@@ -223,23 +339,22 @@ impl RunningStore {
     }
 }
 
-impl Wire {
-    fn send(&mut self, request: &Request) -> io::Result<()> {
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        self.stream.get_mut().write_all(&line)
-    }
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
 
-    fn reply(&mut self) -> io::Result<Reply> {
-        let mut line = Vec::new();
-        let read = io::Read::take(&mut self.stream, MAX_LINE).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "it has closed the connection",
-            ));
+impl Wire {
+    /// Reads the rest of a line. After an error the line has the bytes that came until then.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
+        let room = MAX_LINE.saturating_sub(line.len() as u64);
+        io::Read::take(&mut self.stream, room).read_until(b'\n', line)?;
+        match line.last() {
+            Some(b'\n') => Ok(()),
+            _ if line.len() as u64 >= MAX_LINE => {
+                Err(io::Error::new(ErrorKind::InvalidData, "it has sent a line without an end"))
+            }
+            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection")),
         }
-        Ok(serde_json::from_slice(&line)?)
     }
 }
 

@@ -1,8 +1,7 @@
-//! Which host to speak to: the primary of a replica set, or a router of a cluster; and becoming
-//! somebody there.
+//! Finding the host to use, the primary of a replica set or a router of a cluster, and logging in.
 //!
-//! Invariant: a connection that is handed out led to a primary a moment ago, and to none that is
-//! known to have a successor. What was learned of the hosts is only where to look first.
+//! Invariant: a new connection led to a primary a moment ago, and to none that has a known
+//! successor. Remembered hosts only decide where to look first.
 
 mod scram;
 
@@ -15,7 +14,7 @@ use crate::engine::mongodb::wire::{MongodbConnection, Reply, garbled};
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::hosts::{self, Host, MOST_KNOWN, find_primary};
+use crate::engine::network::hosts::{self, Host, MOST_KNOWN, SHARES, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -23,10 +22,10 @@ use crate::engine::network::transport::tls::Tls;
 use crate::error::Error;
 use crate::random::{SystemRandom, draw};
 
-/// The protocol of the oldest version that is supported, and that version.
+/// The protocol number of the oldest supported version, and that version.
 const OLDEST: (i64, &str) = (13, "MongoDB 5.0");
 
-/// How to become somebody.
+/// The login of a connection.
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) user: Option<Secret>,
@@ -44,9 +43,9 @@ pub(super) struct Hosts {
     pub(super) server: String,
     pub(super) login: Login,
     pub(super) seeds: Vec<Address>,
-    /// What the replica set has to be called, if the URL says so.
+    /// The required name of the replica set, if the URL gives one.
     pub(super) set: Option<String>,
-    /// Whether hosts that others name are left alone.
+    /// Whether only the hosts of the URL are used.
     pub(super) is_direct: bool,
     pub(super) learned: Mutex<Learned>,
 }
@@ -54,14 +53,14 @@ pub(super) struct Hosts {
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     hosts: hosts::Learned,
-    /// The newest election that is known of, which only its winner tells.
+    /// The newest known election; only its winner reports it.
     election: Option<Election>,
 }
 
 /// An election, and the version of the set's configuration; later ones are greater.
 type Election = ([u8; 12], i64);
 
-/// What a host told of itself and of others.
+/// The role that a host reports.
 #[derive(Debug, PartialEq, Eq)]
 enum Role {
     Primary(Option<Election>),
@@ -70,9 +69,9 @@ enum Role {
 }
 
 impl Hosts {
-    /// A connection to the primary, logged in.
+    /// Connects to the primary, and logs in.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<MongodbConnection> {
-        find_primary(&self.candidates(), deadline, |host, deadline| self.visit(host, deadline))
+        find_primary(&self.candidates(), SHARES, deadline, |host, left| self.visit(host, left))
     }
 
     fn candidates(&self) -> Vec<Address> {
@@ -110,7 +109,7 @@ impl Hosts {
         Ok(Host::Primary(on))
     }
 
-    /// Notes who is the primary, unless it is one that does not know yet that it has a successor.
+    /// Remembers the primary, unless it has a successor that it does not know of yet.
     fn note_primary(&self, address: &Address, election: Option<Election>) -> Attempt<()> {
         let mut learned = self.learned.lock();
         if election.zip(learned.election).is_some_and(|(now, known)| now < known) {
@@ -121,7 +120,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// What a host's answer says; other hosts that it names are remembered.
+    /// Returns the role in a host's answer; remembers the other hosts that it names.
     fn judge(&self, hello: View<'_>) -> Attempt<Role> {
         let unsupported = |found: String, needed: &str| {
             let (server, needed) = (self.server.clone(), needed.into());
@@ -136,7 +135,7 @@ impl Hosts {
             return Ok(Role::Router);
         }
         let Some(set) = hello.text("setName") else {
-            // One that is starting, or was not told of its set, may get to know it.
+            // A server that is starting, or is not yet told of its set, may learn of it.
             return Err(match is_primary {
                 false => Failure::not_now("the server belongs to no replica set yet"),
                 true => unsupported(
@@ -149,7 +148,7 @@ impl Hosts {
         if self.set.as_ref().is_some_and(|expected| expected != set) {
             return Err(unsupported(
                 format!("the replica set `{set}`"),
-                "the one that the URL names as `replicaSet`",
+                "the one that the URL, or its TXT record in DNS, names as `replicaSet`",
             ));
         }
         let others = hello.list("hosts").filter_map(|host| match host {
@@ -169,7 +168,7 @@ impl Hosts {
         Ok(Role::Primary(id.zip(hello.number("setVersion"))))
     }
 
-    /// One command, of which no error is expected.
+    /// Runs one command; an error is a failure.
     fn one(&self, on: &mut MongodbConnection, command: super::bson::Document) -> Attempt<Reply> {
         let answer = on.ask([command])?.pop().ok_or_else(garbled)?;
         answer.map_err(|refusal| refusal.failure(&self.server))
@@ -214,7 +213,7 @@ impl Hosts {
     }
 
     fn sasl(&self, on: &mut MongodbConnection, command: super::bson::Document) -> Attempt<Reply> {
-        // A server's text about a login repeats the user's name.
+        // A server's message about a login contains the user's name.
         on.ask([command])?.pop().ok_or_else(garbled)?.map_err(|refusal| match refusal.code {
             Refusal::AUTHENTICATION_FAILED => {
                 self.unavailable("the server refuses the user or the password")
@@ -240,7 +239,7 @@ fn payload(reply: &Reply) -> Attempt<&str> {
     std::str::from_utf8(payload).map_err(|_| garbled())
 }
 
-/// `host:port`, as servers name one another.
+/// `host:port`, as servers name each other.
 fn host_in(text: &str) -> Option<Address> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');

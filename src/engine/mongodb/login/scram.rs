@@ -1,7 +1,6 @@
-//! SCRAM-SHA-256: proving a password without sending it, and being shown that the server knows it
-//! too.
+//! SCRAM-SHA-256: proves a password without sending it, and verifies that the server knows it too.
 //!
-//! Invariant: a server that does not prove that it knows the password is not gone on with. It knows
+//! Invariant: a server that does not prove that it knows the password is not used. This file knows
 //! no connection.
 
 use base64::Engine as _;
@@ -10,21 +9,21 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// How often a server may have a password hashed: below the first a stolen proof is guessed too
-/// fast, above the second somebody means to keep us busy.
+/// The accepted numbers of hash iterations: with fewer, a stolen proof is guessed too fast; with
+/// more, a server could keep the client busy.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
 
 type Sum = [u8; 32];
 
-/// A login that has begun.
+/// A login in progress.
 pub(super) struct Scram {
     password: String,
     nonce: String,
-    /// The first message, without what says that no channel is bound.
+    /// The first message, without its channel-binding part.
     first: String,
 }
 
-/// The second message, and what the server has to answer.
+/// The second message, and the answer that the server must give.
 pub(super) struct Proof {
     pub(super) message: String,
     expected: Sum,
@@ -43,7 +42,7 @@ impl Scram {
         format!("n,,{}", self.first)
     }
 
-    /// The proof for what the server answered; `None` if that is against the standard.
+    /// The proof for the server's answer; `None` if that answer breaks the standard.
     pub(super) fn prove(&self, answer: &str) -> Option<Proof> {
         let mut fields = answer.split(',');
         let mut field = |name: &str| fields.next()?.strip_prefix(name);
@@ -69,7 +68,7 @@ impl Scram {
 }
 
 impl Proof {
-    /// Whether the server has proven that it knows the password.
+    /// Whether the server has proved that it knows the password.
     pub(super) fn is_answered_by(&self, answer: &str) -> bool {
         let signature = answer.strip_prefix("v=").and_then(|text| STANDARD.decode(text).ok());
         signature.is_some_and(|signature| signature.ct_eq(self.expected.as_slice()).into())
@@ -104,7 +103,7 @@ fn xor(one: &mut Sum, other: &Sum) {
 mod tests {
     use super::*;
 
-    /// The exchange that RFC 7677 shows.
+    /// The exchange in RFC 7677.
     const NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
     const CHALLENGE: &str =
         "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";

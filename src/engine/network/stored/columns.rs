@@ -1,8 +1,7 @@
-//! A record as columns of numbers and bytes, and back: what engines whose servers compare numbers have
-//! in common.
+//! A record as columns of numbers and bytes, and back, for engines whose servers compare numbers.
 //!
-//! Invariant: revisions keep all their bits, and are compared for equality alone. Times and timeouts
-//! are cut off at [`MOST`]; the bytes keep them whole.
+//! Invariant: revisions keep all their bits, and are compared only for equality. Times and timeouts
+//! are capped at [`MOST`]; the bytes hold the exact values.
 
 use crate::engine::network::stored::{Stored, outline, user_key};
 use crate::error::Result;
@@ -12,10 +11,10 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
 
-/// The greatest time and timeout that a column holds: no sum of two is past a signed 64-bit number.
+/// The greatest time and timeout in a column: no sum of two exceeds a signed 64-bit number.
 pub(crate) const MOST: u64 = 1 << 61;
 
-/// A time or a timeout as a column holds it.
+/// A time or a timeout as a column value.
 pub(crate) fn clamped(millis: u64) -> i64 {
     millis.min(MOST) as i64
 }
@@ -49,12 +48,12 @@ impl Columns {
     }
 }
 
-/// A revision as a column holds it.
+/// A revision as a column value.
 pub(crate) const fn as_column(revision: u64) -> i64 {
     revision as i64
 }
 
-/// A row, as far as it makes a record.
+/// The columns of a row that make a record.
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     pub(crate) revision: i64,
@@ -65,11 +64,11 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The record.
+    /// Returns the record.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`](crate::error::Error::DamagedRecord) if the bytes are.
+    /// [`Error::DamagedRecord`](crate::error::Error::DamagedRecord) if the bytes are damaged.
     pub(crate) fn decode(self, key: &SessionKey) -> Result<Record> {
         let stored = Stored {
             revision: self.revision as u64,
@@ -82,7 +81,7 @@ impl Found<'_> {
     }
 }
 
-/// A record's end, by its columns.
+/// A record that holds only the times of a row's columns.
 pub(crate) fn outlined(
     last_active: i64,
     created_at: i64,
@@ -95,22 +94,22 @@ pub(crate) fn outlined(
     outline(time(created_at), time(last_active), own_timeouts).ok()
 }
 
-/// A time in a column.
+/// A time from a column.
 pub(crate) fn time(column: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(column).unwrap_or(0))
 }
 
-/// Whether a time in a column was not cut off.
+/// Whether a column holds the exact time, not the cap.
 fn is_whole(column: i64) -> bool {
     column < clamped(MOST)
 }
 
-/// What the stored `last_active` is, if a column shows it after a record was saved.
+/// The stored `last_active`, from the column's value after a record was saved.
 pub(crate) fn saved_at(column: i64, record: &Record) -> Timestamp {
     time(column).max(record.last_active())
 }
 
-/// A moment as statements take it: now, and the two timeouts.
+/// A moment as the values of a statement: now, and the two timeouts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MomentColumns {
     pub(crate) now: i64,
@@ -123,7 +122,7 @@ impl MomentColumns {
         let (inactivity, absolute) = moment.timeouts.as_millis();
         Self {
             now: match moment.now.as_millis() {
-                // At the end of time everything is expired, whatever was cut off.
+                // At the end of time every record is expired, also one with capped times.
                 u64::MAX => clamped(MOST) * 2,
                 now => clamped(now),
             },
@@ -139,7 +138,7 @@ pub(crate) fn next_key(key: &SessionKey) -> Option<SessionKey> {
     Some(SessionKey::from_bytes(next.to_be_bytes()))
 }
 
-/// The first key that is greater than `after`; `None` if there can be none.
+/// The first key that is greater than `after`; `None` if there is none.
 pub(crate) fn first_key(after: Option<&SessionKey>) -> Option<SessionKey> {
     match after {
         None => Some(SessionKey::from_bytes([0; 16])),

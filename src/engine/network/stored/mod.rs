@@ -1,9 +1,10 @@
-//! A record's bytes, and the few values that a server keeps beside them.
+//! A record's bytes, and the few values that a server stores beside them.
 //!
 //! Invariant: the values beside the bytes are the newer ones. So a touch, a moved index entry and a
-//! renamed user never rewrite the bytes, which stay as they were copied.
+//! renamed user do not rewrite the bytes.
 
 pub(crate) mod columns;
+pub(crate) mod last_count;
 
 use crate::engine::check::{Finding, Inspect, Problem};
 use crate::error::{Error, Result};
@@ -13,23 +14,23 @@ use crate::session::user::{UserId, UserKey};
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
-/// A record as a server has it.
+/// A record as stored on a server.
 #[derive(Debug)]
 pub(crate) struct Stored<'a> {
     pub(crate) revision: u64,
     pub(crate) last_active: Timestamp,
-    /// `None` where the one in the bytes holds.
+    /// `None` if the deadline in the bytes is current.
     pub(crate) index_deadline: Option<Timestamp>,
     pub(crate) user: Option<UserKey>,
     pub(crate) bytes: &'a [u8],
 }
 
 impl Stored<'_> {
-    /// The record as it is now.
+    /// Returns the current record.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`](crate::error::Error::DamagedRecord) if the bytes are.
+    /// [`Error::DamagedRecord`](crate::error::Error::DamagedRecord) if the bytes are damaged.
     pub(crate) fn decode(self, key: &SessionKey) -> Result<Record> {
         let record = Record::decode(key, self.bytes)?.touched(self.last_active);
         let record = match self.index_deadline {
@@ -40,18 +41,18 @@ impl Stored<'_> {
             (Some(user), before) if Some(&user) != before.as_ref() => {
                 Ok(record.renamed(&user).at_revision(self.revision))
             }
-            // Renamed away and back.
+            // The user was renamed and renamed back.
             _ if record.revision() != self.revision => Ok(record.at_revision(self.revision)),
             _ => Ok(record),
         }
     }
 }
 
-/// A record of which no more is known than when it ends: what a limit on a user's sessions goes by.
+/// A record that holds only its times and timeouts; a limit on a user's sessions needs no more.
 ///
 /// # Errors
 ///
-/// None that can happen: there is no content to be too large.
+/// None in practice: there is no content that could be too large.
 pub(crate) fn outline(
     created_at: Timestamp,
     last_active: Timestamp,
@@ -70,17 +71,17 @@ pub(crate) fn outline(
     Record::new(&parts, &Timeouts::default())
 }
 
-/// A user key from its bytes; `None` for bytes that are none.
+/// A user key from its bytes; `None` if the bytes are not a user key.
 pub(crate) fn user_key(bytes: &[u8]) -> Option<UserKey> {
     UserId::from_key(bytes).and_then(|user| user.to_key().ok())
 }
 
-/// A session key from its bytes; `None` if they are not as many.
+/// A session key from its bytes; `None` if the length is wrong.
 pub(crate) fn session_key(bytes: &[u8]) -> Option<SessionKey> {
     bytes.try_into().ok().map(SessionKey::from_bytes)
 }
 
-/// Reports a record whose server keeps the indexes, so that only its deadline there can be wrong.
+/// Reports a record; its server keeps the indexes, so only its deadline in the index can be wrong.
 pub(crate) fn report(
     key: SessionKey,
     record: Result<Record>,

@@ -1,7 +1,7 @@
-//! From a host's name to a connected socket, within a deadline.
+//! From a host name to a connected socket, within a deadline.
 //!
-//! Invariant: neither the resolver nor an address that does not answer takes the time of what comes
-//! after it. It knows no protocol.
+//! Invariant: neither the resolver nor an address that does not answer uses the time of the steps
+//! after it. This file knows no protocol.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -15,27 +15,36 @@ use crate::engine::network::failure::Failure;
 use crate::engine::network::transport::location::Address;
 use crate::engine::network::transport::timed::too_late;
 
-/// A socket that is connected to the first of the host's addresses that answers.
+/// Connects a socket to the first of the host's addresses that answers.
 ///
 /// # Errors
 ///
-/// [`Failure::NotDone`] with what the last of them said.
+/// [`Failure::NotDone`] with the last address's error.
 pub(super) fn connect(address: &Address, deadline: Deadline) -> Attempt<TcpStream> {
     let (host, port) = (address.host.clone(), address.port);
     let candidates = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => resolved(deadline, move || Ok((host, port).to_socket_addrs()?.collect()))?,
     };
-    first_of(&candidates, deadline, |candidate, left| {
+    connect_to(&candidates, deadline)
+}
+
+/// Connects a socket to the first of the addresses that answers.
+///
+/// # Errors
+///
+/// [`Failure::NotDone`] with the last address's error.
+pub(super) fn connect_to(candidates: &[SocketAddr], deadline: Deadline) -> Attempt<TcpStream> {
+    first_of(candidates, deadline, |candidate, left| {
         let socket = TcpStream::connect_timeout(candidate, left)?;
         socket.set_nodelay(true)?;
         Ok(socket)
     })
 }
 
-/// The addresses of a name. The operating system's resolver knows no deadline, so it is asked on a
-/// thread of its own, which ends when it does.
-fn resolved(
+/// Asks the operating system for addresses. Its resolver has no deadline, so it runs on its own
+/// thread, which ends when the resolver returns.
+pub(crate) fn resolved(
     deadline: Deadline,
     look: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> Attempt<Vec<SocketAddr>> {
@@ -45,7 +54,7 @@ fn resolved(
     let left = deadline.remaining().ok_or_else(|| failed(too_late()))?;
     let (found, has_found) = sync_channel(1);
     let thread = thread::Builder::new().name("sessile-resolve".into());
-    // Whoever asked may have given up.
+    // The caller may have given up.
     thread.spawn(move || drop(found.send(look()))).map_err(failed)?;
     match has_found.recv_timeout(left) {
         Ok(found) => found.map_err(failed),
@@ -54,7 +63,8 @@ fn resolved(
     }
 }
 
-/// The first address that answers; each is given its part of the time that is left.
+/// Returns the result for the first address that answers; each address gets an equal share of the
+/// time left.
 fn first_of<T>(
     candidates: &[SocketAddr],
     deadline: Deadline,
@@ -89,7 +99,7 @@ mod tests {
     fn a_resolver_that_does_not_answer_is_not_waited_for() {
         let (go_on, may_go_on) = channel::<()>();
         let found = resolved(Deadline::after(Duration::from_millis(20)), move || {
-            // Until this test is over.
+            // Blocks until the test ends.
             let _ = may_go_on.recv();
             Ok(Vec::new())
         });

@@ -1,4 +1,4 @@
-//! A peer for tests: it sends a byte now and then, and so never lets a read wait for long.
+//! A peer for tests: it sends a byte now and then, so that no single read waits for long.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::engine::network::transport::location::Address;
 
-/// How many bytes it sends at the most: for ten seconds.
+/// The most bytes that it sends, in about ten seconds.
 pub(super) const MOST: usize = 1_000;
 
-/// Where it listens, and how many bytes it sent before the connection was ended. It begins with
-/// these.
+/// Returns the address, and a thread that returns how many bytes it sent before the connection
+/// ended. It sends `head` first.
 pub(super) fn start(head: &'static [u8]) -> (Address, JoinHandle<usize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -8,7 +8,7 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::transport::location::Address;
 use crate::engine::network::transport::stream::Stream;
 
-/// Both ends of a connection.
+/// Returns both ends of a connection.
 pub(crate) fn connected() -> (Stream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -18,7 +18,7 @@ pub(crate) fn connected() -> (Stream, TcpStream) {
     (stream, listener.accept().unwrap().0)
 }
 
-/// Everything that came, once the connection has ended.
+/// Returns everything that was received, once the connection has ended.
 pub(crate) fn said_by(mut peer: TcpStream) -> Vec<u8> {
     let mut said = Vec::new();
     peer.read_to_end(&mut said).unwrap();

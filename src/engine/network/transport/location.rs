@@ -1,7 +1,7 @@
-//! Where a server is and how to speak to it: the parts of a URL.
+//! Where a server is and how to connect to it: the parts of a URL.
 //!
-//! Invariant: neither user nor password show in `Debug`, in an error, or anywhere else. It knows no
-//! kind of server.
+//! Invariant: neither user nor password appears in `Debug`, in an error, or anywhere else. This
+//! file knows no kind of server.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// A URL, taken apart:
-/// `scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value&...]`.
+/// A parsed URL: `scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value&...]`.
 pub(crate) struct Location {
     pub(crate) scheme: String,
     pub(crate) user: Option<Secret>,
@@ -28,13 +27,19 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-/// A text that is not shown.
+/// A text that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
 impl Secret {
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.into())
     }
 }
 
@@ -64,29 +69,29 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether the address is this machine itself, so that nobody can listen in between.
+    /// Whether the address is this machine, so that nobody can listen in between.
     pub(crate) fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
     }
 }
 
-/// What is wrong with a URL. The URL itself is not shown: it may hold a password.
+/// The error for a wrong URL. It does not show the URL, which may hold a password.
 pub(crate) fn invalid(reason: impl fmt::Display) -> Error {
     Error::setting("url", reason)
 }
 
 impl Location {
-    /// Takes a URL apart.
+    /// Parses a URL.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] with the rule the URL breaks.
+    /// [`Error::InvalidSetting`] with the rule that the URL breaks.
     pub(crate) fn parse(url: &str, default_port: u16) -> Result<Self> {
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| invalid("needs `://` after its scheme"))?;
-        // Something unencoded in a password would make a host of one part of it, and a path or a
-        // parameter of the other, which may be shown.
+        // An unencoded character in a password would turn a part of the password into a host, and
+        // the rest into a path or a parameter, which errors may show.
         let tail = rest.find(['/', '?']).and_then(|at| rest.get(at..)).unwrap_or_default();
         if tail.contains('@') {
             return Err(invalid(
@@ -131,11 +136,11 @@ impl Location {
         })
     }
 
-    /// Takes a parameter out, as what it should be.
+    /// Takes a parameter out, and parses it.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if it is something else.
+    /// [`Error::InvalidSetting`] if it does not parse.
     pub(crate) fn take<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>> {
         let Some(text) = self.parameters.remove(name) else { return Ok(None) };
         match text.parse() {
@@ -144,11 +149,11 @@ impl Location {
         }
     }
 
-    /// Takes a parameter out that is a count of milliseconds.
+    /// Takes a parameter out that is a number of milliseconds.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if it is something else, or not within an hour.
+    /// [`Error::InvalidSetting`] if it is not a number, or not within an hour.
     pub(crate) fn take_millis(&mut self, name: &'static str) -> Result<Option<Duration>> {
         match self.take::<u64>(name)? {
             None => Ok(None),
@@ -157,12 +162,11 @@ impl Location {
         }
     }
 
-    /// Refuses every parameter that nobody has taken: a typing error must not be a setting left
-    /// out.
+    /// Refuses every parameter that was not taken, so that a misspelt setting is not ignored.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] that names the first of them.
+    /// [`Error::InvalidSetting`] that names the first such parameter.
     pub(crate) fn finish(&self, known: &str) -> Result<()> {
         match self.parameters.keys().next() {
             None => Ok(()),
@@ -184,7 +188,10 @@ fn address(text: &str, default_port: u16) -> Result<Address> {
         Some(rest) => {
             let (host, rest) =
                 rest.split_once(']').ok_or_else(|| invalid("needs `]` after an IPv6 address"))?;
-            (host, rest.strip_prefix(':'))
+            match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return Err(invalid("needs a colon after `]`")),
+                port => (host, port),
+            }
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -204,8 +211,12 @@ fn address(text: &str, default_port: u16) -> Result<Address> {
     Ok(Address { host: decoded(host)?, port })
 }
 
-/// A text with its `%xx` made bytes.
-fn decoded(text: &str) -> Result<String> {
+/// A text with its `%xx` decoded to bytes.
+///
+/// # Errors
+///
+/// [`Error::InvalidSetting`] if it has other things behind a `%`, or is not UTF-8 then.
+pub(crate) fn decoded(text: &str) -> Result<String> {
     const RULE: &str = "needs two hexadecimal digits after each `%`";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -264,6 +275,7 @@ mod tests {
             "redis://u:hidden@h:0",
             "redis://u:hidden@h:99999",
             "redis://u:hidden@[::1/0",
+            "redis://u:hidden@[::1]6379",
             "redis://u:hidden%g0@h",
             "redis://u:hidden%ff@h",
             "redis://u:hidden@h?a=1&a=2",

@@ -1,6 +1,8 @@
-//! Bytes to and from a server: where it is, and a connection with deadlines, in TLS where asked.
+//! Bytes to and from a server: its location, and a connection with deadlines, with TLS if
+//! requested.
 
-mod connecting;
+pub(crate) mod connecting;
+pub(crate) mod datagrams;
 #[cfg(test)]
 mod dripping;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! A connection to a server as bytes: connecting, sending whole requests, receiving answers, each
 //! within a deadline.
 //!
-//! Invariant: [`Stream::send`] tells a request of which the server has nothing from one that it may
-//! have a part of. It knows no protocol.
+//! Invariant: [`Stream::send`] distinguishes a request of which no byte was sent from one that the
+//! server may have in part. This file knows no protocol.
 #![allow(
     clippy::infallible_destructuring_match,
     reason = "without the feature `tls` there is one kind of socket"
 )]
 
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
@@ -18,13 +19,13 @@ use crate::engine::network::transport::timed::{Timed, in_words};
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::{Tls, TlsSocket};
 
-/// How much is asked of the socket at a time, at the least.
+/// The least number of bytes to read from the socket at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// A buffer that grew beyond this for one long answer is given back after it.
+/// A buffer that grew beyond this for one long answer is freed afterwards.
 const KEPT_BUFFER: usize = 256 * 1024;
 
-/// A connection with a buffer for what came in.
+/// A connection with a buffer for received bytes.
 pub(crate) struct Stream {
     socket: Socket,
     input: Vec<u8>,
@@ -43,18 +44,31 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`Failure::NotDone`] with what the last of them said.
+    /// [`Failure::NotDone`] with the last address's error.
     pub(crate) fn connect(address: &Address, deadline: Deadline) -> Result<Self, Failure> {
-        let socket = Timed::new(connecting::connect(address, deadline)?, deadline);
-        Ok(Self { socket: Socket::Plain(socket), input: Vec::new(), start: 0, end: 0 })
+        Ok(Self::over(connecting::connect(address, deadline)?, deadline))
     }
 
-    /// Goes on in TLS. Whatever is sent after this is for the named host alone.
+    /// Connects to an address that needs no look-up.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotDone`] if the handshake fails, as it does for a certificate that is not the
-    /// host's.
+    /// [`Failure::NotDone`] if nothing answers there.
+    pub(crate) fn connect_to(address: SocketAddr, deadline: Deadline) -> Result<Self, Failure> {
+        Ok(Self::over(connecting::connect_to(&[address], deadline)?, deadline))
+    }
+
+    fn over(socket: TcpStream, deadline: Deadline) -> Self {
+        let socket = Socket::Plain(Timed::new(socket, deadline));
+        Self { socket, input: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// Switches to TLS. Only the named host can read what is sent after this.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotDone`] if the handshake fails; [`Failure::Answered`] if the certificate is not
+    /// the host's.
     #[cfg(feature = "tls")]
     pub(crate) fn into_tls(self, tls: &Tls, host: &str) -> Result<Self, Failure> {
         let Socket::Plain(socket) = self.socket else { return Ok(self) };
@@ -62,7 +76,7 @@ impl Stream {
         Ok(Self { socket: Socket::Tls(Box::new(socket)), ..self })
     }
 
-    /// Sets the time by which everything that follows has to be over.
+    /// Sets the deadline for everything that follows.
     pub(crate) fn set_deadline(&mut self, deadline: Deadline) {
         match &mut self.socket {
             Socket::Plain(socket) => socket.set_deadline(deadline),
@@ -71,8 +85,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing came in, and the connection was not ended, while nobody used it. Costs no
-    /// exchange with the server.
+    /// Whether an unused connection is still open, and received nothing. Costs no round trip.
     pub(crate) fn is_quiet(&self) -> bool {
         let socket = match &self.socket {
             Socket::Plain(socket) => socket,
@@ -82,12 +95,12 @@ impl Stream {
         self.start == self.end && socket.is_quiet()
     }
 
-    /// Hands a whole request over.
+    /// Sends a whole request.
     ///
     /// # Errors
     ///
-    /// [`Failure::NotDone`] if no byte of it left; [`Failure::Lost`] if some did: they may hold a
-    /// whole command.
+    /// [`Failure::NotDone`] if no byte of it was sent; [`Failure::Lost`] if some were: they may
+    /// hold a whole command.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
         let mut rest = request;
         self.push(&mut rest).map_err(|error| {
@@ -111,12 +124,12 @@ impl Stream {
         self.socket.flush().map_err(in_words)
     }
 
-    /// The bytes that are here and not yet consumed.
+    /// The received bytes that are not yet consumed.
     pub(crate) fn buffered(&self) -> &[u8] {
         self.input.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Takes bytes off the front of what is here.
+    /// Removes bytes from the front of the buffer.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         if self.start == self.end {
@@ -127,7 +140,7 @@ impl Stream {
         }
     }
 
-    /// Waits until at least so many bytes are here.
+    /// Waits until at least `count` bytes are buffered.
     ///
     /// # Errors
     ///
@@ -145,7 +158,8 @@ impl Stream {
         if self.input.len() - self.end < room {
             self.input.drain(..self.start);
             (self.start, self.end) = (0, self.end - self.start);
-            // Grown by what is there, not by what is announced: a length is only a claim.
+            // The buffer grows with the received bytes, not with an announced length, which is only
+            // a claim.
             let grown = self.input.len().max(self.end + room.min(self.end.max(CHUNK)));
             self.input.resize(grown, 0);
         }

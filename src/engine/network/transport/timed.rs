@@ -1,8 +1,8 @@
-//! A socket with a deadline, below everything that reads and writes on it.
+//! A socket with a deadline, below all code that reads and writes on it.
 //!
-//! Invariant: no operation is begun after the deadline, and none waits longer than what is left of
-//! it. So nothing above it is held up, however often that reads, by a peer that sends a byte now
-//! and then.
+//! Invariant: no operation begins after the deadline, and none waits longer than the time left and an
+//! eighth of it. So a peer that sends a byte now and then cannot hold up the code above, however
+//! often that reads.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::engine::network::deadline::Deadline;
 pub(crate) struct Timed {
     socket: TcpStream,
     deadline: Deadline,
-    /// The time-out that the socket has now, so that it is not set again for each operation.
+    /// The socket's present time-out, so that it is not set again for each operation.
     timeout: Duration,
 }
 
@@ -22,12 +22,12 @@ impl Timed {
         Self { socket, deadline, timeout: Duration::MAX }
     }
 
-    /// Sets the time by which everything that follows has to be over.
+    /// Sets the deadline for everything that follows.
     pub(super) const fn set_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
     }
 
-    /// Whether nothing came in, and the connection was not ended.
+    /// Whether the connection is still open, and received nothing.
     pub(super) fn is_quiet(&self) -> bool {
         if self.socket.set_nonblocking(true).is_err() {
             return false;
@@ -37,12 +37,12 @@ impl Timed {
         self.socket.set_nonblocking(false).is_ok() && quiet
     }
 
-    /// Gives the socket what is left of the deadline as its time-out. One that is shorter, or a
-    /// little longer, is left as it is.
+    /// Sets the time left as the socket's time-out. A present time-out between half the time left
+    /// and an eighth more is kept.
     fn arm(&mut self) -> io::Result<()> {
         let left = self.deadline.remaining().ok_or_else(too_late)?;
         if self.timeout > left.saturating_add(left / 8) || self.timeout < left / 2 {
-            // The shortest that the operating system takes for a time-out rather than for none.
+            // A shorter time-out could be rounded to 0, which means none.
             let timeout = left.max(Duration::from_millis(1));
             self.socket.set_read_timeout(Some(timeout))?;
             self.socket.set_write_timeout(Some(timeout))?;
@@ -70,7 +70,7 @@ impl Write for Timed {
     }
 }
 
-/// The error of a deadline that has passed.
+/// The error for a passed deadline.
 pub(super) fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the time for it has passed")
 }

@@ -1,7 +1,7 @@
-//! TLS by rustls: the server's certificate is verified, always.
+//! TLS by rustls: the server's certificate is always verified.
 //!
-//! Invariant: a completed handshake was with a server whose certificate is for the requested host,
-//! is valid now, and goes back to a trusted authority. Nothing turns that off.
+//! Invariant: after a handshake, the server's certificate is for the requested host, is valid now,
+//! and is signed through a trusted authority. No setting turns this off.
 
 use std::fmt;
 use std::io;
@@ -17,10 +17,10 @@ use crate::engine::network::transport::location::invalid;
 use crate::engine::network::transport::timed::Timed;
 use crate::error::{Error, Result};
 
-/// A connection in TLS.
+/// A TLS connection.
 pub(crate) type TlsSocket = StreamOwned<ClientConnection, Timed>;
 
-/// Which authorities are trusted.
+/// The trusted authorities.
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
 }
@@ -44,7 +44,7 @@ impl Tls {
                     roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
                 }
             }
-            // Those that cannot be read are not trusted; the others are.
+            // Unreadable certificates are not trusted; the others are.
             None => drop(
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
             ),
@@ -64,11 +64,11 @@ impl Tls {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Shakes hands, within the socket's deadline.
+    /// Performs the handshake, within the socket's deadline.
     ///
     /// # Errors
     ///
-    /// [`Failure::Answered`] for a certificate that does not hold, which stays so;
+    /// [`Failure::Answered`] for an invalid certificate, which a retry would not change;
     /// [`Failure::NotDone`] for a connection that ends.
     pub(crate) fn connect(&self, mut socket: Timed, host: &str) -> Attempt<TlsSocket> {
         let name = ServerName::try_from(host.to_owned())
@@ -82,13 +82,13 @@ impl Tls {
     }
 }
 
-/// A handshake that failed. A certificate that does not hold will not hold the next time either.
+/// The failure of a handshake. An invalid certificate stays invalid, so it is not retried.
 fn refused(host: &str, error: &io::Error) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => Error::Unavailable {
             server: host.into(),
-            source: source(format!("its certificate does not hold: {why:?}")),
+            source: source(format!("its certificate is not valid: {why:?}")),
         }
         .into(),
         _ => Failure::not_done(format!("the TLS handshake failed: {error}")),
@@ -118,7 +118,7 @@ mod tests {
             .unwrap()
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
-        // The head of a message of 16 KiB.
+        // The header of a TLS record of 16 KiB.
         let (address, sending) = dripping::start(&[0x16, 3, 3, 0x3f, 0xff]);
         let mut stream =
             Stream::connect(&address, Deadline::after(Duration::from_secs(3_600))).unwrap();

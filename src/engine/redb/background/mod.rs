@@ -1,4 +1,4 @@
-//! Work that no caller waits for: sweeps, and the warm-up after opening. What was acknowledged must
+//! Work that no caller waits for: sweeps, and the warm-up after opening. Acknowledged writes must
 //! be durable without it.
 
 pub(in crate::engine::redb) mod step_size;

@@ -1,8 +1,8 @@
-//! The size of the steps of background work: large while nobody writes, small as soon as somebody
+//! The size of a step of background work: large while nobody else writes, small as soon as somebody
 //! does.
 //!
 //! A commit costs the same whether it changes one session or many, and neighbouring keys share
-//! pages, so large steps are cheap. But a writer that comes meanwhile waits for a step.
+//! pages, so large steps are cheap. But a writer that arrives meanwhile waits for the running step.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -12,7 +12,7 @@ const LEAST: usize = 16;
 #[derive(Debug)]
 pub(in crate::engine::redb) struct StepSize {
     step: AtomicUsize,
-    /// The number of committed operations after the step before.
+    /// The number of committed operations after the previous step.
     operations: AtomicU64,
 }
 
@@ -25,8 +25,9 @@ impl StepSize {
         self.step.load(Ordering::Relaxed).min(limit)
     }
 
-    /// Called after a step, with whether a writer waits now, and the number of committed
-    /// operations, the step included. Whether nobody else writes.
+    /// Chooses the next size after a step; true if nobody else writes. `somebody_waits` says
+    /// whether a writer waits now. `operations` counts the committed operations, including the
+    /// step.
     pub(in crate::engine::redb) fn adapt(
         &self,
         somebody_waits: bool,

@@ -1,7 +1,7 @@
-//! The sessions that a sweep looks at next.
+//! The sessions that a sweep examines next.
 //!
-//! Invariant: every session whose index entry has passed is found, in the snapshot or in the
-//! overlay. A position in the index of one snapshot holds for that snapshot alone.
+//! Invariant: the sweep finds every session whose index entry has passed, in the snapshot or in the
+//! overlay. A position in one snapshot's index is valid for that snapshot only.
 
 use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::database::schema::IndexEntry;
@@ -16,7 +16,7 @@ use crate::time::clock::Timestamp;
 /// The sweep's position and the size of its steps.
 pub(in crate::engine::redb) struct SweepPosition {
     pub(in crate::engine::redb) step_size: StepSize,
-    /// The snapshot's number, and the last entry of its index that has been dealt with.
+    /// The snapshot's number, and the last entry of its index that the sweep has examined.
     last: Mutex<Option<(u64, IndexEntry)>>,
 }
 
@@ -38,7 +38,8 @@ impl SweepPosition {
         now: Timestamp,
         limit: usize,
     ) -> Result<Candidates> {
-        // The overlay before the snapshot: what leaves the overlay meanwhile is in the snapshot.
+        // The overlay is read before the snapshot: a change that leaves the overlay meanwhile is in
+        // the snapshot.
         let mut entries = view.overlay.passed(now);
         view.with_snapshot(|snapshot| {
             let after = self.position_in(snapshot);
@@ -65,7 +66,7 @@ impl SweepPosition {
         (commit == snapshot.commit()).then_some(entry)
     }
 
-    /// These sessions have been dealt with.
+    /// Moves the position past these sessions, which have been examined.
     pub(in crate::engine::redb) fn done(&self, passed: Candidates) {
         let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
         let mut last = self.last.lock();
@@ -78,7 +79,7 @@ impl Candidates {
         self.entries.is_empty()
     }
 
-    /// Keeps the first `looked_at`; the others are for a later step.
+    /// Keeps the first `looked_at` sessions; the others are left to a later step.
     pub(in crate::engine::redb) fn retain(&mut self, looked_at: usize) {
         self.entries.truncate(looked_at);
     }
@@ -87,8 +88,8 @@ impl Candidates {
         self.entries.iter().map(|(_, key)| *key).collect()
     }
 
-    /// The entries of these sessions that were wrong from the beginning: the session's own entry
-    /// has not passed. The other sessions were written or removed meanwhile.
+    /// The stray entries among those of the `unmoved` sessions: the session's own entry has not
+    /// passed. The other `unmoved` sessions were written or removed meanwhile.
     pub(in crate::engine::redb) fn stray(
         &self,
         view: &View,

@@ -1,8 +1,8 @@
-//! Builds the filter of keys, and fills the record cache, in the background once a file is open.
+//! Builds the key filter and fills the record cache, in the background after a file is opened.
 //!
-//! Invariant: a step is short, so that a store can be closed at any time, and holds no snapshot
-//! when it is over. The walk follows the order of the keys. The commit that brings a key puts it
-//! into the filter, wherever the walk stands.
+//! Invariant: a step is short, so that a store can be closed at any time, and keeps no snapshot
+//! when it ends. The walk follows key order. A commit adds its new keys to the filter, whether or
+//! not the walk has passed them.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use crate::record::MIN_LEN;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// The most records, or bytes of records, of one step. That is a few milliseconds where they are in
-/// memory, and some hundred reads where the disk is cold. A test takes few, so that a walk has many
-/// steps.
+/// The most records, or bytes of records, in one step. A step takes a few milliseconds if they are
+/// in memory, and some hundred reads if the disk is cold. A test uses a small limit, so that a walk
+/// has many steps.
 const STEP: usize = if cfg!(test) { 2 } else { 1_024 };
 const STEP_BYTES: usize = 1024 * 1024;
 
-/// The state of the walk, if one is under way.
+/// The state of the walk, if one is running.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WarmUp {
     walk: Mutex<Option<Walk>>,
-    /// Whether a step was asked for, or is under way.
+    /// Whether a step was requested, or is running.
     asked: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Walk {
     bits: Arc<Bits>,
-    /// The last key that was walked over.
+    /// The last key that the walk has passed.
     last: Option<SessionKey>,
 }
 
@@ -40,14 +40,14 @@ impl WarmUp {
         Self { walk: Mutex::new(None), asked: AtomicBool::new(false) }
     }
 
-    /// Whether a step is due that nobody was asked for. The caller that gets `true` asks for it.
+    /// Whether a step is due that nobody has requested. A caller that gets `true` must request it.
     pub(in crate::engine::redb) fn take_due(&self, view: &View) -> bool {
         view.options.keeps_records()
             && view.filter.is_worn_out()
             && !self.asked.swap(true, Ordering::Relaxed)
     }
 
-    /// Takes a step, if there is one to take; whether more are left.
+    /// Runs a step, if one is due; true if more steps are left.
     pub(in crate::engine::redb) fn step(&self, view: &View) -> Result<bool> {
         let more = self.go_on(view);
         self.asked.store(matches!(more, Ok(true)), Ordering::Relaxed);
@@ -78,14 +78,14 @@ fn begin(view: &View) -> Result<Arc<Bits>> {
     Ok(view.filter.begin(at_most_in(view.file.len()?, claimed)))
 }
 
-/// The most sessions that so many bytes can hold. An unverified file may claim any number, and
-/// memory is allocated by it.
+/// The most sessions that the file can hold, given its length. An unverified file may claim any
+/// number, and memory is allocated for that many.
 fn at_most_in(file_bytes: u64, claimed: u64) -> u64 {
     claimed.min(file_bytes / (SessionKey::LEN + MIN_LEN) as u64)
 }
 
 impl Walk {
-    /// Whether there is more to walk over.
+    /// Runs one step of the walk; true if keys are left.
     fn go_on(&mut self, view: &View) -> Result<bool> {
         let snapshot = view.snapshot.load_full().ok_or(Error::Closed)?;
         let failed = |error| view.failed_to_read(error);

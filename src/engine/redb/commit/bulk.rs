@@ -1,5 +1,6 @@
-//! Questions on the store as a whole. They go through an index or all records, or change what is no
-//! record. Some only ask that what was committed is on the disk, or in a snapshot.
+//! Questions about the whole store. They walk an index or all records, or change named values and
+//! index entries. [`Flush`] and [`Publish`] only ask that committed changes be on the disk, or in a
+//! snapshot.
 
 use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::commit::question::{
@@ -15,7 +16,7 @@ impl Ask for RemoveStrays {
     const STANDS_ALONE: bool = true;
     const NEEDS_TABLES: bool = true;
 
-    /// Looks again, as the entry's record may have come since the entry was seen.
+    /// Checks each entry again, because its record may have been written since the entry was seen.
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
         for (deadline, key) in &self.0 {
             if is_stray(decider.get(key)?.as_ref(), *deadline) {
@@ -31,7 +32,7 @@ impl Ask for RemoveStrays {
 }
 
 impl Ask for Reindex {
-    /// The last key that was looked at, if there may be more after it.
+    /// The last key that was examined, if more may follow.
     type Answer = Option<SessionKey>;
     const STANDS_ALONE: bool = true;
     const NEEDS_TABLES: bool = true;
@@ -46,7 +47,7 @@ impl Ask for Reindex {
         for entry in listing.records_after(self.after.as_ref())?.take(self.limit) {
             let (key, _) = entry?;
             last = Some(key);
-            // A damaged record has no deadline, and keeps its entry.
+            // A damaged record has no deadline, so its index entry stays.
             let Some(Ok(record)) = decider.load(&key)? else { continue };
             let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
@@ -86,13 +87,13 @@ impl Ask for StoreMeta {
 }
 
 impl Ask for InitMeta {
-    /// The value under the name now.
+    /// The value that the name has now.
     type Answer = Vec<u8>;
     const STANDS_ALONE: bool = true;
     const NEEDS_TABLES: bool = true;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Vec<u8>>> {
-        // Only durable commits change values by name, and a snapshot follows each.
+        // Only durable commits change named values, and each publishes a snapshot.
         if let Some(found) = decider.view.in_snapshot(|snapshot| snapshot.meta(&self.name))? {
             return Ok(Ok(found));
         }

@@ -1,20 +1,23 @@
-//! A checkpoint: redb takes over what the log holds, in one commit, while others go on writing.
+//! A checkpoint: one redb commit takes over the log's changes while other threads continue to
+//! write.
 //!
-//! A checkpoint writes thousands of pages, and takes as long as hundreds of entries of the log. So
-//! it is part of nobody's commit. It runs when the log is half full, in the maintenance thread or
-//! in a thread whose own commit is over. What comes meanwhile goes into the other half of the log.
+//! A checkpoint writes thousands of pages, and takes as long as hundreds of log entries. So no
+//! caller's commit includes one. A checkpoint runs when the log is half full, in the maintenance
+//! thread or in a thread whose own commit is over. Entries that arrive meanwhile go into the other
+//! half of the log.
 //!
-//! Invariant: a checkpoint's commit holds what the log held when it began, and nothing else. So a
-//! crash leaves the same state whether the checkpoint finished or not.
+//! Invariant: a checkpoint's commit holds what the log held when the checkpoint began, and nothing
+//! else. So a crash leaves the same state whether the checkpoint finished or not.
 //!
-//! An example. The log holds the entries 5 and 6, and the tables are behind with the keys A and B.
+//! An example. The log holds the entries 5 and 6, and the tables lack the latest changes of the
+//! keys A and B.
 //!
 //! 1. Begin, under the lock: the checkpoint takes the number 7, the connection, and A and B from
 //!    the overlay. The state is `Checkpointing`; commits need no connection.
-//! 2. Work, with no lock: A and B go into the tables, and redb commits with the number 7. Meanwhile
-//!    a commit changes B again: entry 8.
-//! 3. End, under the lock: the log frees 5 and 6, and a snapshot with A and B is published. A
-//!    leaves the overlay. B stays, because it has changed since.
+//! 2. Work, without the lock: A and B go into the tables, and redb commits with the number 7.
+//!    Meanwhile a commit changes B again, in the entry 8.
+//! 3. End, under the lock: the log frees the entries 5 and 6, and a snapshot with A and B is
+//!    published. A leaves the overlay. B stays, because it has changed since.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,28 +33,29 @@ use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::sync::atomic::Ordering;
 
-/// With so many keys the tables catch up before a commit rather than in it.
+/// If the tables lack at least this many keys, they catch up before a commit instead of within it.
 const WORTHWHILE: usize = 2;
 
-/// What a thread takes along that works on the tables while others go on.
+/// What a thread takes to work on the tables while other threads continue.
 struct Aside {
     connection: Connection,
-    /// The keys that the tables are behind with.
+    /// The keys whose latest changes the tables lack.
     behind: Keys,
-    /// All changes that the last snapshot does not show, if a durable commit ends the work.
+    /// The changes to write; all changes that the last snapshot lacks, if a durable commit ends the
+    /// work.
     changes: Changes,
-    /// The number of that commit.
+    /// The number of that durable commit.
     number: Option<u64>,
 }
 
 impl Writer {
-    /// Called after a commit: notes whether a checkpoint is due. After one that failed none is,
-    /// until a commit that needs the tables has succeeded; its caller learns of the failure.
+    /// After a commit, records whether a checkpoint is due. After a failed checkpoint none is due
+    /// until a commit to the tables has succeeded; the caller of such a commit learns of a failure.
     pub(super) fn note_checkpoint(&self, view: &View, committed: &Committed) {
         self.checkpoint_due.store(self.due(view, committed) as u8, Ordering::Release);
     }
 
-    /// A checkpoint is also due where too many deferred changes are in memory alone.
+    /// A checkpoint is also due if too many deferred changes are only in memory.
     fn due(&self, view: &View, committed: &Committed) -> Due {
         match self.checkpoint_failed.load(Ordering::Acquire) {
             true => Due::No,
@@ -60,7 +64,7 @@ impl Writer {
         }
     }
 
-    /// Whether a checkpoint is due. The caller that is told so once has to see to it.
+    /// Whether a checkpoint is due. Only one caller is told so, and it must start the checkpoint.
     pub(in crate::engine::redb) fn take_due(&self) -> Due {
         match self.checkpoint_due.load(Ordering::Acquire) {
             0 => Due::No,
@@ -68,8 +72,14 @@ impl Writer {
         }
     }
 
-    /// Runs a checkpoint, if one is due and nobody runs one. An error ends redb's handle, and the
-    /// next call that needs it learns so. Acknowledged writes are durable without it.
+    /// Whether a checkpoint is due, for a caller that does not start it.
+    pub(in crate::engine::redb) fn is_due(&self) -> bool {
+        self.checkpoint_due.load(Ordering::Acquire) != 0
+    }
+
+    /// Runs a checkpoint, if one is due and none is running. An error ends redb's handle, and the
+    /// next call that needs the handle reports it. Acknowledged writes are durable without the
+    /// checkpoint.
     pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
         let mut state = self.state.lock();
         let is_due = |state: &mut State| match state {
@@ -82,7 +92,8 @@ impl Writer {
         if view.file.ensure_as_left().is_err() {
             return;
         }
-        // Logged first: a checkpoint holds what the log holds, so the log must hold everything.
+        // The deferred changes are logged first: a checkpoint holds what the log holds, so the log
+        // must hold everything.
         let mut effects = Effects::new(view);
         effects.flush(view);
         let flushed = losing_handle_by_panic(view, || {
@@ -109,8 +120,9 @@ impl Writer {
         }
     }
 
-    /// Background work stops while the log is half full, so that foreground commits have room. The
-    /// caller may be the maintenance thread itself, so this never waits for it.
+    /// Background work pauses while the log is half full, so that foreground commits have room. The
+    /// caller may be the maintenance thread, so this never waits for that thread to start a
+    /// checkpoint.
     pub(in crate::engine::redb) fn yield_log_room(&self, view: &View) {
         let mut state = self.state.lock();
         match &*state {
@@ -125,8 +137,8 @@ impl Writer {
         }
     }
 
-    /// Has the tables catch up with the log, for a caller that is about to commit on them. Then
-    /// others wait less for that commit.
+    /// Has the tables catch up with the log, for a caller that is about to commit to them. Other
+    /// threads then wait less for that commit.
     pub(in crate::engine::redb) fn catch_up(&self, view: &View) {
         let mut state = self.state.lock();
         self.wait_for_checkpoint(&mut state);
@@ -140,14 +152,15 @@ impl Writer {
         }
     }
 
-    /// Takes the connection and what `wanted` says, if both are there.
+    /// Takes the connection and the changes that `wanted` returns, if both are available.
     fn begin(
         &self,
         view: &View,
         state: &mut State,
         wanted: impl FnOnce(&mut Committed) -> Option<(Changes, Option<u64>)>,
     ) -> Option<Aside> {
-        // A copy that somebody put over the file must not be spoiled by this file's pages.
+        // If somebody copied another file over this one, this file's pages must not damage the
+        // copy.
         if self.is_forked() || view.is_handle_lost() || view.file.ensure_as_left().is_err() {
             return None;
         }
@@ -177,15 +190,15 @@ impl Writer {
                 }
             })
         }));
-        // A panic here would reach a caller that has nothing to do with it.
+        // A panic here would reach a caller that did not cause it.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             losing_handle_by_panic(view, || self.end(view, done.ok(), number.map(|_| &changes)));
         }));
         self.checkpointed.notify_all();
     }
 
-    /// `done` is `None` after a panic. `shown` holds the changes, if a durable commit ended the
-    /// work.
+    /// Returns the connection and publishes a snapshot. `done` is `None` after a panic. `shown`
+    /// holds the changes, if a durable commit ended the work.
     fn end(
         &self,
         view: &View,

@@ -1,4 +1,4 @@
-//! Closes the file: everything goes into redb's part, and the lock is given back.
+//! Closes the file: every change goes into redb's part, and the lock is released.
 
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{State, Writer};
@@ -8,7 +8,7 @@ use crate::engine::redb::view::View;
 use crate::error::{Error, Result};
 
 impl Writer {
-    /// Closes the file. Later calls are answered with [`Error::Closed`].
+    /// Closes the file. Later calls return [`Error::Closed`].
     pub(in crate::engine::redb) fn close(&self, view: &View) -> Result<()> {
         let mut state = self.state.lock();
         self.wait_for_checkpoint(&mut state);
@@ -38,7 +38,7 @@ impl Writer {
         mut committed: Committed,
     ) -> Result<()> {
         if let Err(error) = view.file.ensure_as_left() {
-            // Nothing more is written to it; closing gives the lock back.
+            // Nothing more is written to this file; closing releases the lock.
             let _ = connection.close();
             return Err(error);
         }
@@ -53,7 +53,7 @@ impl Writer {
         let closed = written.and(connection.close());
         let path = view.file.path();
         match closed.map_err(|error| error::from_redb("close", path, error)) {
-            // A change without room in the database stays in the log.
+            // If redb's part has no room for the changes, they stay in the log.
             Err(Error::StorageFull { .. }) if in_log && !in_memory => Ok(()),
             closed => closed,
         }

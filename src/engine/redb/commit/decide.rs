@@ -1,8 +1,8 @@
-//! Decides each question of a group, on what readers see.
+//! Decides each question of a group on the state that readers see.
 //!
-//! Invariant: a question's condition is checked and its change made in one step. Nobody comes in
-//! between, so the others of its group see all of it or nothing. A condition that does not hold is
-//! that question's answer alone. Nothing is written here.
+//! Invariant: a question's condition is checked and its change made in one step. No other question
+//! comes in between, so the others of its group see the whole change or nothing. If the condition
+//! does not hold, only that question's answer says so. Nothing is written here.
 
 use crate::engine::limits::Limits;
 use crate::engine::outcome;
@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
-/// A group under way: the state that was committed before it, and its changes so far.
+/// A group being decided: the state that was committed before it, and its changes so far.
 pub(in crate::engine::redb) struct Decider<'v, 'e> {
     pub(in crate::engine::redb) view: &'v View,
     pub(in crate::engine::redb) effects: &'e mut Effects<'v>,
@@ -90,7 +90,8 @@ impl Ask for Rekey {
         let Some(ending) = room else { return Ok(Ok(outcome::Rekey::UserFull)) };
         let ended = decider.end_all(ending, self.moment)?;
         let record = match decider.remove(&self.old)? {
-            // With every touch so far. A later one waits, and finds the old id gone.
+            // The new record gets every touch so far. A later touch waits, and then finds the old
+            // id gone.
             Some(Ok(removed)) => self.record.clone().touched(removed.last_active()),
             _ => self.record.clone(),
         };
@@ -106,7 +107,7 @@ impl Ask for Rekey {
 }
 
 impl Ask for RenameUser {
-    /// The number of live sessions that changed their user.
+    /// The number of live sessions whose user changed.
     type Answer = u64;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<u64>> {
@@ -122,7 +123,7 @@ impl Ask for RenameUser {
 }
 
 impl Decider<'_, '_> {
-    /// The record to change, if it is live and nobody else has changed it.
+    /// The record to change, if it is live and has the expected revision.
     fn expect(
         &self,
         key: &SessionKey,
@@ -138,7 +139,7 @@ impl Decider<'_, '_> {
         })
     }
 
-    /// The user's sessions that end before `record` is stored; `None` if it may not be stored.
+    /// The user's sessions to end before `record` is stored; `None` if it may not be stored.
     fn make_room(
         &self,
         record: &Record,
@@ -157,7 +158,8 @@ impl Decider<'_, '_> {
         Ok(per_user.make_room(others, moment))
     }
 
-    /// The same for a record in place of another. A session that stays with its user needs no room.
+    /// As [`make_room`](Self::make_room), for a record that replaces another. A session that stays
+    /// with its user needs no room.
     fn make_room_after(
         &self,
         stored: &Record,
@@ -176,7 +178,7 @@ impl Decider<'_, '_> {
         &self,
         key: &SessionKey,
     ) -> RedbResult<Option<Result<Record>>> {
-        // The touch before the record: once it is gone from the buffer, the record has it.
+        // The touch is read before the record: a touch that has left the buffer is in the record.
         let pending = self.view.touches.pending(key);
         let record = self.get(key)?;
         Ok(record.map(|record| {
@@ -215,16 +217,16 @@ impl Decider<'_, '_> {
     }
 }
 
-/// What a change finds under its key.
+/// The state of the key that a change is for.
 enum Found {
     Live(Record),
     Missing,
-    /// Its revision is not the one that the change was made from.
+    /// The record's revision is not the expected one.
     Stale,
 }
 
-/// A record as it is stored in place of another. An index entry that is early enough stays, which
-/// spares its page.
+/// The form in which a record replaces another. An index entry that is early enough stays, so its
+/// page is not written.
 pub(in crate::engine::redb) fn in_place_of(old: &Record, new: Record) -> Record {
     let entry = old.index_deadline().min(new.index_deadline());
     new.indexed_under(entry)

@@ -1,4 +1,4 @@
-//! The effects of a group, as data: decided first, written and shown afterwards.
+//! The effects of a group, as data: first decided, then written and shown.
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::state::Committed;
@@ -12,28 +12,28 @@ use crate::record::Record;
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
-    /// How many changes were made, also of a key that had changed before.
+    /// The number of changes made, counting each change of the same key.
     pub(in crate::engine::redb) made: u64,
-    /// Keys that were found to have no record. Their touches are void.
+    /// Keys without a record. Their touches are void.
     pub(in crate::engine::redb) missing: Vec<SessionKey>,
-    /// The number of records afterwards.
+    /// The number of records after the group.
     pub(in crate::engine::redb) stored: u64,
     /// How often the file had been reopened when the group began.
     pub(in crate::engine::redb) openings: u64,
-    /// Touches that the committed records hold.
+    /// The touches that the committed records include.
     pub(in crate::engine::redb) touched: Touches,
-    /// No touch is kept for these sessions until the group is over.
+    /// Sessions that accept no touch until the group is over.
     pub(in crate::engine::redb) condemned: Condemned<'v>,
-    /// Whether every key that is not in `changed` was removed.
+    /// Whether every key outside `changed` was removed.
     pub(in crate::engine::redb) cleared: bool,
-    /// Changes of what is no record: values by name, and index entries that are removed.
+    /// Changes of things other than records: named values, and index entries to remove.
     pub(in crate::engine::redb) meta: Vec<(String, Vec<u8>)>,
     pub(in crate::engine::redb) strays: Vec<IndexEntry>,
-    /// Whether so much has changed for one caller that the log is no place for it.
+    /// Whether one caller has changed too much for the log.
     pub(in crate::engine::redb) in_bulk: bool,
-    /// Whether these are the changes in memory alone, on their way to the disk.
+    /// Whether these are the changes that are only in memory, to be written to the disk.
     pub(in crate::engine::redb) flush: bool,
-    /// Whether a snapshot must show everything.
+    /// Whether the group asks for a snapshot of everything.
     pub(in crate::engine::redb) publish: bool,
 }
 
@@ -56,19 +56,19 @@ impl<'v> Effects<'v> {
         }
     }
 
-    /// Begins from what was committed.
+    /// Starts from the committed state.
     pub(in crate::engine::redb) const fn begin(&mut self, committed: &Committed, openings: u64) {
         self.stored = committed.stored;
         self.openings = openings;
     }
 
-    /// Stores a record under a key, or removes the one that is there.
+    /// Stores a record under a key, or removes the existing one.
     pub(in crate::engine::redb) fn change(&mut self, key: SessionKey, record: Option<Record>) {
         self.made += 1;
         self.changed.insert(key, record);
     }
 
-    /// Takes the changes in memory alone.
+    /// Takes the changes that are only in memory.
     pub(in crate::engine::redb) fn flush(&mut self, view: &View) {
         self.changed = view.overlay.volatile();
         self.flush = true;
@@ -79,12 +79,13 @@ impl<'v> Effects<'v> {
         !self.changed.is_empty() || self.cleared || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
-    /// Whether an entry of the log can tell all of them.
+    /// Whether one log entry can hold all the effects.
     pub(in crate::engine::redb) fn is_entry(&self) -> bool {
         !self.changed.is_empty() && !self.need_tables()
     }
 
-    /// Their durability when they are answered, in a store of this durability.
+    /// The durability of these effects when they are answered, in a store with the durability
+    /// `of_store`.
     pub(in crate::engine::redb) const fn durability(&self, of_store: Durability) -> Durability {
         match (self.flush, of_store) {
             (true, Durability::Deferred { .. }) => Durability::Immediate,
@@ -92,14 +93,16 @@ impl<'v> Effects<'v> {
         }
     }
 
-    /// Whether the log cannot hold them, or is no place for them.
+    /// Whether the effects must go to the tables: the log cannot hold them, or they are too large
+    /// for it.
     pub(in crate::engine::redb) fn need_tables(&self) -> bool {
         self.cleared || self.in_bulk || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
-    /// Forgets touches that the commit holds, or that it made void.
-    pub(in crate::engine::redb) fn settle(&self, view: &View) {
-        view.touches.settle(&self.touched);
+    /// Forgets the touches that the commit includes or made void. The commit may be `deferred`: only
+    /// in memory.
+    pub(in crate::engine::redb) fn settle(&self, view: &View, deferred: bool) {
+        view.touches.settle(&self.touched, deferred);
         let is_there = |key: &SessionKey| matches!(self.changed.get(key), Some(Some(_)));
         for key in self.changed.keys().chain(&self.missing).filter(|key| !is_there(key)) {
             view.touches.forget(key);

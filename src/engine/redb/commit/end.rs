@@ -1,7 +1,7 @@
-//! Ends sessions, one by one and many at a time.
+//! Ends sessions, one or many at a time.
 //!
-//! Invariant: a removed session takes no touch from the decision until its commit is over,
-//! committed or not.
+//! Invariant: from the decision to remove a session until its commit has succeeded or failed, the
+//! session accepts no touch.
 
 use crate::engine::outcome::Ended;
 use crate::engine::redb::commit::decide::Decider;
@@ -33,7 +33,7 @@ impl Ask for RemoveUser {
 }
 
 impl Ask for RemoveOthers {
-    /// `None` if there is no such session to keep.
+    /// `None` if the session to keep does not exist.
     type Answer = Option<Vec<Ended>>;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>> {
@@ -51,7 +51,7 @@ impl Ask for RemoveOthers {
 }
 
 impl Decider<'_, '_> {
-    /// Removes the record under a key, and hands it out with its latest touch.
+    /// Removes the record under a key, and returns it with its latest touch.
     pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         let pending = self.condemn(key);
         let Some(stored) = self.get(key)? else {
@@ -66,8 +66,8 @@ impl Decider<'_, '_> {
         }))
     }
 
-    /// Takes the pending touch, and has later ones wait until the group is over. So a caller that
-    /// was told that the session lives was told so before it ended.
+    /// Takes the pending touch, and makes later touches wait until the group is over. So an answer
+    /// that the session lives always comes before the session's end.
     fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
         self.view.touches.condemn_if(key, |touch| {
@@ -78,7 +78,8 @@ impl Decider<'_, '_> {
         pending
     }
 
-    /// Removes records, expired or not; the sessions that ended by it.
+    /// Removes records, expired or not, and returns the sessions that this ended; expired ones are
+    /// left out.
     pub(super) fn end_all(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -96,7 +97,8 @@ impl Decider<'_, '_> {
         Ok(ended)
     }
 
-    /// Whether the record is the owner's, if one is named. The index tells of a damaged one.
+    /// Whether the record belongs to the owner, if one is given. For a damaged record the index
+    /// decides.
     fn is_owned_by(&self, key: &SessionKey, owner: Option<&UserKey>) -> RedbResult<bool> {
         let Some(owner) = owner else { return Ok(true) };
         Ok(match self.get(key)? {

@@ -10,11 +10,11 @@ use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// The most bytes of records for one entry of the log, which is in memory twice.
+/// The most bytes of records in one log entry, which is in memory twice.
 const ENOUGH: usize = 256 * 1024;
 
 impl Ask for WriteTouches {
-    /// The number of touches that were written.
+    /// The number of touches written.
     type Answer = usize;
     const MAY_CHECKPOINT: bool = false;
 
@@ -37,6 +37,7 @@ impl Ask for WriteTouches {
 
 impl Ask for Extend {
     type Answer = Option<Record>;
+    const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Option<Record>>> {
         let live = match decider.load(&self.key)? {
@@ -55,18 +56,19 @@ impl Ask for Extend {
 /// The result of a step of a sweep.
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Swept {
-    /// The number of sessions that were looked at.
+    /// The number of sessions that were examined.
     pub(in crate::engine::redb) looked_at: usize,
-    /// Those that were expired.
+    /// The sessions that were expired.
     pub(in crate::engine::redb) removed: Vec<Ended>,
-    /// Those without a passed index entry.
+    /// The sessions without a passed index entry.
     pub(in crate::engine::redb) unmoved: Vec<SessionKey>,
 }
 
 impl Ask for RemoveExpired {
     type Answer = Swept;
 
-    /// Looks at sessions whose index entries had passed, up to [`ENOUGH`].
+    /// Examines sessions whose index entries have passed, until the rewritten records reach
+    /// [`ENOUGH`] bytes.
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Swept>> {
         let mut swept = Swept::default();
         let mut bytes = 0;
@@ -78,11 +80,11 @@ impl Ask for RemoveExpired {
             match decider.get(key)? {
                 None => swept.unmoved.push(*key),
                 Some(Err(_)) => {
-                    // Its passed index entry is all that can be known.
+                    // Of a damaged record nothing is known but its passed index entry.
                     decider.remove(key)?;
                     swept.removed.push(Ended::damaged(key));
                 }
-                // The record was written since, or the entry was never its own.
+                // The record was written since, or the entry never belonged to it.
                 Some(Ok(record)) if record.index_deadline() > self.moment.now => {
                     swept.unmoved.push(*key);
                 }
@@ -105,7 +107,7 @@ impl Decider<'_, '_> {
         self.effects.changed.get(key).and_then(Option::as_ref).map_or(0, Record::tail_len)
     }
 
-    /// Writes a touch. A damaged record is left as it is.
+    /// Writes a touch. A damaged record stays unchanged.
     fn touch(&mut self, key: &SessionKey, at: Timestamp) -> RedbResult<()> {
         let Some(stored) = self.get(key)? else {
             self.effects.missing.push(*key);

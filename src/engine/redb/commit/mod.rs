@@ -1,14 +1,15 @@
-//! The write path: one group, one commit.
+//! The write path: one group of questions, one commit.
 //!
-//! A group is decided on what readers see. Its changes become an entry of the log, and then the
-//! overlay shows them. redb's tables follow later, many commits at once. With `Deferred` the
-//! changes stay in memory for a while and then become one entry together. A question on the store
-//! as a whole is a group of its own, on the tables, which catch up first.
+//! A group is decided on the state that readers see. Its changes become one log entry, and then the
+//! overlay shows them. A checkpoint later copies the changes of many commits to redb's tables. With
+//! `Deferred` the changes stay in memory for a while and then share one log entry. A question about
+//! the whole store is a group of its own and works on the tables, after the tables have caught up
+//! with the log.
 //!
-//! Invariant: one thread at a time is in here, and a caller is told what a reader sees. A commit
-//! that failed is an unknown outcome to everybody in it, unless it is seen not to have happened.
-//! redb's handle ends with an I/O error and is replaced. What was acknowledged in memory alone
-//! outlives the handle.
+//! Invariant: one thread at a time runs here, and each answer agrees with what a reader sees. A
+//! failed commit is an unknown outcome for everybody in its group, unless the reopened file shows
+//! that it did not happen. An I/O error ends redb's handle, and a new handle replaces it. Changes
+//! that were acknowledged in memory outlive the handle.
 
 pub(in crate::engine::redb) mod bulk;
 pub(in crate::engine::redb) mod checkpoint;
@@ -48,21 +49,21 @@ use crate::trace::span;
 
 pub(in crate::engine::redb) struct Writer {
     state: Mutex<State>,
-    /// Notified when a checkpoint has given the connection back.
+    /// Notified when a checkpoint has returned the connection.
     checkpointed: Condvar,
     /// A [`Due`] as a number, and whether the last checkpoint failed.
     checkpoint_due: AtomicU8,
     checkpoint_failed: AtomicBool,
-    /// The number of a durable commit of redb that has begun and not finished; 0 if there is none.
+    /// The number of a durable redb commit that has begun and not finished; 0 if there is none.
     unconfirmed: AtomicU64,
-    /// The number of a commit that may be on the disk, in the log or the tables, and that no reader
-    /// was shown; 0 if there is none.
+    /// The number of a commit that may be on the disk, in the log or the tables, but was not shown
+    /// to readers; 0 if there is none.
     in_doubt: AtomicU64,
     opened_by: Process,
-    /// How often the file was reopened, and how often that failed.
+    /// How often the file was reopened, and how often a reopening failed.
     openings: AtomicU64,
     failed_reopenings: AtomicU64,
-    /// Published snapshots since the file was opened.
+    /// The number of snapshots published since the file was opened.
     published: AtomicU64,
     commits: AtomicU64,
     operations: AtomicU64,
@@ -72,11 +73,11 @@ pub(in crate::engine::redb) struct Writer {
 /// The state of the connection to the file.
 enum State {
     Open(Connection, Committed),
-    /// A thread has the connection, and the tables catch up with the log. Commits that need no more
-    /// than the log go on.
+    /// A thread has the connection, and the tables catch up with the log. Commits that need only
+    /// the log continue.
     Checkpointing(Committed),
-    /// An I/O error or a panic ended it. Reads of what is in memory go on. The next call that needs
-    /// the file reopens it; the old handle goes first, and with it the lock.
+    /// An I/O error or a panic ended the handle. Reads that memory answers continue. The next call
+    /// that needs the file drops the old handle, which releases its lock, and reopens the file.
     Broken(Option<Connection>),
     Closed,
 }
@@ -122,8 +123,8 @@ impl Writer {
         }
     }
 
-    /// Decides a group, commits what it changes, and answers each question. `Ok` says that the
-    /// answer is in its place beside the question.
+    /// Decides a group, commits its changes, and answers each question. On `Ok`, each answer is
+    /// stored beside its question.
     pub(in crate::engine::redb) fn commit(
         &self,
         view: &View,
@@ -132,9 +133,9 @@ impl Writer {
         let _span = span!(TRACE, "commit");
         let mut effects = Effects::new(view);
         let mut state = self.state.lock();
-        // Before anything else: a handle that works is kept when the file was moved.
+        // Checked first: if the file was moved, a working handle is kept.
         self.ensure_open(view, &mut state)?;
-        // A panic leaves a file that is reopened, with what its log holds.
+        // After a panic the file is reopened, with the changes in its log.
         let done = losing_handle_by_panic(view, || {
             let answers = self.decide(view, &mut state, group, &mut effects)?;
             self.write(view, &mut state, &mut effects)?;
@@ -148,8 +149,9 @@ impl Writer {
         done.map_err(|failed| self.fail(view, &mut state, &effects, failed))
     }
 
-    /// Decides a group on what readers see. If a checkpoint has just failed and ended the handle,
-    /// reopens the file and decides the question again.
+    /// Decides a group on the state that readers see. If a failed checkpoint has just ended the
+    /// handle, reopens the file and decides the question again, unless the question has already
+    /// made a change.
     fn decide<'v>(
         &self,
         view: &'v View,
@@ -173,7 +175,8 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Waits for room, chooses the route of what was decided, writes it, and shows it.
+    /// Chooses the route of the decided changes, waiting for room if needed; writes the changes and
+    /// shows them.
     fn write(
         &self,
         view: &View,
@@ -184,7 +187,7 @@ impl Writer {
             return self.publish_everything(view, state);
         }
         let failed = |error| Failed::During(Error::io("write the log of", view.file.path(), error));
-        // Encoded once, even if the log is full.
+        // The changes are encoded once, even if the log is full.
         let mut entry = match effects.durability(view.options.durability) {
             Durability::Immediate if effects.is_entry() => Entry::of(&effects.changed),
             _ => None,
@@ -193,11 +196,12 @@ impl Writer {
             let commit = circumstances(view, state, effects, entry.as_ref())?;
             match (decide_route(commit), &mut entry) {
                 (Route::Nothing, _) => {
-                    effects.settle(view);
+                    effects.settle(view, false);
                     return Ok(());
                 }
                 (Route::Memory, _) => break true,
-                // The log has no room if it has just moved; then the route is another.
+                // A log that has just moved may have no room; then the next turn takes another
+                // route.
                 (Route::Log, Some(entry)) => {
                     let log = &mut state.committed().map_err(Failed::Before)?.log;
                     self.begin_doubt(log.next_number(), effects);
@@ -218,11 +222,11 @@ impl Writer {
         view.show_changes(&effects.changed, volatile, effects.stored);
         self.end_doubt();
         self.note_checkpoint(view, committed);
-        effects.settle(view);
+        effects.settle(view, volatile);
         Ok(())
     }
 
-    /// Reopens the file after a failure; the error to answer with.
+    /// Reopens the file after a failure, and returns the error to answer with.
     fn fail(
         &self,
         view: &View,
@@ -237,9 +241,9 @@ impl Writer {
         }
     }
 
-    /// From here on the commit of this number may be on the disk, unseen.
+    /// From now on the commit with this number may be on the disk without being shown.
     fn begin_doubt(&self, number: u64, effects: &Effects<'_>) {
-        // A flush writes what was shown before.
+        // A flush writes changes that are already shown.
         let unseen = if effects.flush { 0 } else { number };
         self.in_doubt.store(unseen, Ordering::Release);
     }
@@ -248,18 +252,19 @@ impl Writer {
         self.in_doubt.store(0, Ordering::Release);
     }
 
-    /// Makes this the writer of another process, as far as it can tell.
+    /// Makes this writer look like another process's.
     #[cfg(test)]
     pub(in crate::engine::redb) fn pretend_forked(&mut self) {
         self.opened_by = Process::pretended();
     }
 
-    /// Whether a forked process came here that the engine's first look did not recognise.
+    /// Whether this is a forked process that the engine's first check missed.
     fn is_forked(&self) -> bool {
         !self.opened_by.is_same_by_id()
     }
 
-    /// Waits for the end of a checkpoint. In a forked process no thread would end it.
+    /// Waits for the end of a checkpoint. A forked process does not wait, because it has no thread
+    /// that would end the checkpoint.
     fn wait_for_checkpoint(&self, state: &mut MutexGuard<'_, State>) {
         while matches!(**state, State::Checkpointing(_)) && !self.is_forked() {
             self.checkpointed.wait(state);
@@ -276,8 +281,8 @@ impl State {
     }
 }
 
-/// Runs `act`, and notes that redb's handle is lost if it panics. The thread may already unwind by
-/// another panic.
+/// Runs `act`, and marks redb's handle as lost if `act` panics. The thread may already be unwinding
+/// from another panic.
 fn losing_handle_by_panic<T>(view: &View, act: impl FnOnce() -> T) -> T {
     struct Lost<'a>(Option<&'a View>);
     impl Drop for Lost<'_> {

@@ -1,7 +1,7 @@
-//! The questions to the writer, as data, each with its own kind of answer.
+//! The questions to the writer, as data, each with its own type of answer.
 //!
-//! Invariant: a question is answered before its commit, and the answer is taken after it. Nobody
-//! learns of an answer whose commit failed.
+//! Invariant: a question is answered before its commit, and its answer is taken after the commit.
+//! So no caller gets an answer whose commit failed.
 
 use std::fmt;
 
@@ -19,29 +19,30 @@ use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
-/// The bytes of a question besides its records.
+/// The size of a question without its records, in bytes.
 pub(super) const SMALL: usize = 256;
 
-/// A question. It is decided on what readers see.
+/// A question, decided on the state that readers see.
 pub(in crate::engine::redb) trait Ask:
     Send + Sync + fmt::Debug + 'static
 {
     type Answer: Send + fmt::Debug + 'static;
 
-    /// Whether it is about the store as a whole, and a group of its own. No question is decided
-    /// after it, and it fails alone.
+    /// Whether the question is about the whole store and needs a group of its own. No other
+    /// question is decided after it, and if it fails, it fails alone.
     const STANDS_ALONE: bool = false;
-    /// Whether redb's tables should catch up with the log before it.
+    /// Whether redb's tables should catch up with the log before the question is decided.
     const NEEDS_TABLES: bool = false;
-    /// Whether its caller may run a checkpoint that is due afterwards. The thread that flushes has
-    /// deadlines to keep, so it leaves a checkpoint to another.
+    /// Whether the caller may run a checkpoint that is due afterwards. The flushing thread has
+    /// deadlines to keep, and an extension costs an entry in memory, so they leave a checkpoint to
+    /// another thread.
     const MAY_CHECKPOINT: bool = true;
 
-    /// Answers it, and adds its changes to the group's effects. The outer error ends the whole
-    /// group; the inner one is this question's answer.
+    /// Answers the question, and adds its changes to the group's effects. The outer error ends the
+    /// whole group; the inner error answers this question only.
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>>;
 
-    /// The bytes that it will write, roughly.
+    /// The approximate number of bytes that the question writes.
     fn weight(&self) -> usize {
         SMALL
     }
@@ -106,24 +107,24 @@ pub(in crate::engine::redb) struct RenameUser {
     pub(in crate::engine::redb) moment: Moment,
 }
 
-/// Touches. As many are written as one entry of the log takes well.
+/// Writes touches, as many as fit well into one log entry.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WriteTouches(
     pub(in crate::engine::redb) Vec<(SessionKey, Timestamp)>,
 );
 
-/// Removes sessions whose index entries have passed, as many as one entry of the log takes well.
+/// Removes sessions whose index entries have passed, as many as fit well into one log entry.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct RemoveExpired {
     pub(in crate::engine::redb) keys: Vec<SessionKey>,
     pub(in crate::engine::redb) moment: Moment,
 }
 
-/// Removes index entries that lead to no record, or to one with another index deadline.
+/// Removes index entries whose key has no record, or a record with another index deadline.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct RemoveStrays(pub(in crate::engine::redb) Vec<IndexEntry>);
 
-/// One step of rebuilding the index under shorter timeouts.
+/// One step of rebuilding the index for shorter timeouts.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Reindex {
     pub(in crate::engine::redb) after: Option<SessionKey>,
@@ -140,18 +141,18 @@ pub(in crate::engine::redb) struct StoreMeta {
     pub(in crate::engine::redb) value: Vec<u8>,
 }
 
-/// Stores a value where there is none.
+/// Stores a value if the name has none.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct InitMeta {
     pub(in crate::engine::redb) name: String,
     pub(in crate::engine::redb) value: Vec<u8>,
 }
 
-/// Writes the changes in memory alone to the disk.
+/// Writes to the disk the changes that are only in memory.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Flush;
 
-/// Asks for a snapshot that holds what is committed.
+/// Asks for a snapshot of everything committed.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Publish;
 
@@ -167,7 +168,7 @@ impl<T: Ask> Asked<T> {
         Self { question, answer: Mutex::new(None) }
     }
 
-    /// The answer, once the commit is over.
+    /// Takes the answer, after the commit.
     pub(in crate::engine::redb) fn take_answer(&self) -> Result<T::Answer> {
         let answer = self.answer.lock().take();
         answer.ok_or_else(|| Error::engine(std::io::Error::other("a question was not answered")))
@@ -178,7 +179,7 @@ impl<T: Ask> Asked<T> {
 pub(in crate::engine::redb) trait Question:
     Send + Sync + fmt::Debug
 {
-    /// Answers it; see [`Ask::decide`].
+    /// Answers the question; see [`Ask::decide`].
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>>;
 
     fn weight(&self) -> usize;

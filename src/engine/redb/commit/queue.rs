@@ -1,9 +1,9 @@
-//! Group commit: the first thread leads, takes what waits until nothing does, commits once, and
-//! wakes the others.
+//! Group commit: the first thread leads. It takes waiting operations until none is left, commits
+//! once, and wakes the other threads.
 //!
-//! Invariant: every submitted operation is answered exactly once, whatever happens to the leading
-//! thread. No operation runs twice, and nobody waits for company. It must not know tables: the
-//! caller commits a group.
+//! Invariant: every submitted operation is answered exactly once, even if the leading thread
+//! panics. No operation runs twice, and no thread waits for others to join. The queue must not know
+//! tables: the caller commits a group.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,21 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex};
 
-/// The most operations in one commit: enough that the sync's cost all but vanishes, few enough that
-/// a commit takes milliseconds.
+/// The most operations in one commit: enough to make each operation's share of the sync negligible,
+/// few enough for a commit to take milliseconds.
 pub(in crate::engine::redb) const MAX_GROUP: usize = 512;
 /// The most bytes of records in one commit.
 const MAX_GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// An operation that can wait in the queue.
 pub(in crate::engine::redb) trait Queued: Send + std::fmt::Debug {
-    /// The answer to it.
+    /// The answer to the operation.
     type Outcome: Send + std::fmt::Debug;
 
-    /// The bytes that it will write, roughly.
+    /// The approximate number of bytes that the operation writes.
     fn weight(&self) -> usize;
 
-    /// Whether it needs a group of its own.
+    /// Whether the operation needs a group of its own.
     fn stands_alone(&self) -> bool {
         false
     }
@@ -40,7 +40,7 @@ pub(in crate::engine::redb) struct CommitQueue<O: Queued> {
 #[derive(Debug)]
 struct State<O: Queued> {
     waiting: VecDeque<Arc<Ticket<O>>>,
-    /// Whether a thread leads, or was told to.
+    /// Whether a thread leads, or has been told to lead.
     led: bool,
 }
 
@@ -54,14 +54,14 @@ struct Ticket<O: Queued> {
 
 #[derive(Debug)]
 enum Place<O: Queued> {
-    /// Waits for a leader to take it.
+    /// Waits for a leader to take the operation.
     Waiting(O),
-    /// A leader has it.
+    /// A leader has taken the operation.
     Taken,
-    /// Told to lead, beginning with its own operation.
+    /// Told to lead, starting with its own operation.
     Leading(O),
     Answered(Result<O::Outcome>),
-    /// The answer was picked up.
+    /// The thread has taken its answer.
     Done,
 }
 
@@ -72,8 +72,8 @@ impl<O: Queued> CommitQueue<O> {
 
     /// Has the operation carried out, by this thread or another, and returns its outcome.
     ///
-    /// `commit` gets a group and returns an outcome for each of its operations, in order, or the
-    /// error that answers all that it took. One thread at a time calls it.
+    /// `commit` gets a group. It returns an outcome for each operation, in order, or one error for
+    /// every operation it took. One thread at a time calls it.
     pub(in crate::engine::redb) fn submit(
         &self,
         operation: O,
@@ -86,7 +86,7 @@ impl<O: Queued> CommitQueue<O> {
         let mut group = Group::new(self, own);
         let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut group)));
         let tickets = group.tickets;
-        // A panic is an unknown outcome to everybody in the group.
+        // A panic is an unknown outcome for everybody in the group.
         let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
             Ok(outcomes) => (outcomes, panicked()),
             Err(error) => (Vec::new(), error),
@@ -141,8 +141,8 @@ impl<O: Queued> CommitQueue<O> {
 /// The outcomes of a group.
 pub(in crate::engine::redb) type Outcomes<O> = Result<Vec<Result<<O as Queued>::Outcome>>>;
 
-/// The leader's own operation, and then whatever waits when it asks for one more. So an operation
-/// that comes meanwhile is in the same commit.
+/// The leader's own operation, then each operation that waits when the leader asks for the next. So
+/// an operation that arrives meanwhile joins the same commit.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Group<'q, O: Queued> {
     queue: &'q CommitQueue<O>,
@@ -162,7 +162,7 @@ impl<'q, O: Queued> Group<'q, O> {
         self.stands_alone || self.tickets.len() + 1 >= MAX_GROUP || self.bytes >= MAX_GROUP_BYTES
     }
 
-    /// The next one that waits, if it may be in this group.
+    /// The next waiting operation, if it may join this group.
     fn next_ticket(&self) -> Option<Arc<Ticket<O>>> {
         let mut state = self.queue.state.lock();
         match state.waiting.front() {

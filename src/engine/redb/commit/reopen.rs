@@ -1,7 +1,7 @@
-//! How the writer goes on after an error: with the same file, reopened.
+//! How the writer continues after an error: with the same file, reopened.
 //!
-//! Invariant: nothing is written after a failed sync, nor to another file than the one that was
-//! opened, nor by another process.
+//! Invariant: nothing is written after a failed sync, to a file other than the opened one, or by
+//! another process.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
@@ -16,8 +16,8 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Reopens the file if its handle is lost, so that reads go on. Threads that waited while
-    /// another one failed do not try again.
+    /// Reopens the file if its handle is lost, so that reads continue. Threads that waited while
+    /// another thread's reopening failed do not try again.
     pub(in crate::engine::redb) fn reopen(&self, view: &View) -> Result<()> {
         let failed_before = self.failed_reopenings.load(Ordering::Acquire);
         let mut state = self.state.lock();
@@ -31,7 +31,7 @@ impl Writer {
         self.ensure_open(view, &mut state)
     }
 
-    /// Gives up redb's handle, which refuses everything after an I/O error.
+    /// Gives up redb's handle, which refuses every call after an I/O error.
     pub(super) fn give_up(&self, view: &View, state: &mut MutexGuard<'_, State>) {
         view.handle_lost.store(true, Ordering::Release);
         self.wait_for_checkpoint(state);
@@ -41,12 +41,13 @@ impl Writer {
         };
     }
 
-    /// Reopens the file, so that reads go on, and looks whether it holds the failed commit. A
-    /// commit is all or nothing, and is known by its number.
+    /// Reopens the file, so that reads continue, and checks whether it holds the failed commit. A
+    /// commit is atomic, and its number identifies it.
     ///
-    /// An example. A group was to become the entry 7, and its write failed. The reopened file ends
-    /// with the entry 6: nothing of the group happened, and the cause is the answer. If the file
-    /// has the entry 7, that may not be on the disk: the answer is `OutcomeUnknown`.
+    /// An example. A group was to become the entry 7, and its write failed. If the reopened file
+    /// ends with the entry 6, nothing of the group happened, and the answer is the cause. If the
+    /// file has the entry 7, that entry may or may not be on the disk, and the answer is
+    /// `OutcomeUnknown`.
     pub(super) fn recover(
         &self,
         view: &View,
@@ -55,13 +56,13 @@ impl Writer {
         failed: Failed,
     ) -> Failed {
         let Failed::During(error) = failed else {
-            // Nothing was written, whether this works or not; the next commit tries again.
+            // Nothing was written, whether reopening succeeds or not; the next commit tries again.
             let _ = self.ensure_open(view, state);
             return failed;
         };
         if effects.flush {
-            // What was acknowledged is still in memory and is written again, so the cause is the
-            // answer.
+            // The acknowledged changes are still in memory and will be written again, so the answer
+            // is the cause.
             let _ = self.ensure_open(view, state);
             return Failed::Before(error);
         }
@@ -73,7 +74,7 @@ impl Writer {
         if there { Failed::During(error) } else { Failed::Before(error) }
     }
 
-    /// Makes sure that a commit goes to the right file, from the right process.
+    /// Ensures that a commit goes to the right file, from the right process.
     pub(super) fn ensure_open(&self, view: &View, state: &mut MutexGuard<'_, State>) -> Result<()> {
         if self.is_forked() {
             return Err(self.opened_by.forked());
@@ -83,7 +84,7 @@ impl Writer {
         }
         view.file.check_in_place()?;
         if view.is_handle_lost() {
-            // A read lost it; nothing can be written through it either.
+            // A read lost the handle; writing through it would fail too.
             self.give_up(view, state);
         }
         if let State::Broken(broken) = &mut **state {
@@ -113,14 +114,15 @@ impl Writer {
             let unconfirmed = self.unconfirmed.load(Ordering::Acquire);
             if unconfirmed != 0 && log.checkpointed() >= unconfirmed {
                 view.overlay.harden();
+                view.note_on_disk();
             }
-            // Changes in memory alone are newer than the log.
+            // Changes that are only in memory are newer than the log.
             let mut changes = logged.clone();
             changes.extend(view.overlay.volatile());
             let committed = Committed::new(log, &changes, &snapshot);
             let committed =
                 committed.map_err(|error| error::from_redb("read", view.file.path(), error))?;
-            // Of a commit that failed the file shows all or nothing.
+            // The file shows a failed commit completely or not at all.
             let same = match self.in_doubt.load(Ordering::Acquire) {
                 0 => true,
                 number => !committed.log.holds(number),

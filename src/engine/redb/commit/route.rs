@@ -1,19 +1,20 @@
-//! The one place that decides how a commit gets to the disk. It writes nothing.
+//! The only place that decides how a commit reaches the disk. It writes nothing.
 
 use crate::engine::durability::Durability;
 
-/// Where a commit is when it is answered.
+/// Where a commit's changes are when the commit is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Nowhere: it changes nothing.
+    /// Nowhere: the commit changes nothing.
     Nothing,
-    /// In an entry of the log; redb's tables follow later.
+    /// In a log entry; a checkpoint copies them to redb's tables later.
     Log,
-    /// In redb's tables, by a durable commit, with everything that was in the log or in memory.
+    /// In redb's tables, by a durable commit that also holds everything from the log and from
+    /// memory.
     Database,
-    /// In memory, until an entry of the log or a durable commit takes it along.
+    /// In memory, until a log entry or a durable commit includes them.
     Memory,
-    /// Not decided: a checkpoint is about to make room.
+    /// Not decided yet: a running checkpoint will make room.
     AfterCheckpoint,
 }
 
@@ -22,15 +23,15 @@ pub(super) enum Route {
 pub(super) struct Circumstances {
     /// Whether there is anything to commit.
     pub(super) changes_anything: bool,
-    /// Whether the log cannot hold all of it, or is no place for it.
+    /// Whether the log cannot hold all the changes, or they are too large for it.
     pub(super) needs_tables: bool,
-    /// Its durability when it is answered.
+    /// The durability of the commit when it is answered.
     pub(super) durability: Durability,
-    /// Whether memory takes no more changes that the tables do not have.
+    /// Whether memory has no room for more changes that the tables lack.
     pub(super) memory_is_full: bool,
     /// Whether the log has room for the entry.
     pub(super) log_has_room: bool,
-    /// Whether a checkpoint is under way.
+    /// Whether a checkpoint is running.
     pub(super) is_checkpointing: bool,
 }
 
@@ -76,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_commit_goes_where_its_durability_says_while_there_is_room() {
-        // Memory is full, the log has room, a checkpoint is under way: the route with `Immediate`,
-        // with `Deferred`, and with `TwoPhase`.
+        // Columns: memory is full, the log has room, a checkpoint is running, and the routes with
+        // `Immediate`, `Deferred` and `TwoPhase`.
         let table = [
             (false, true, false, [Log, Memory, Database]),
             (false, true, true, [Log, Memory, Database]),

@@ -1,7 +1,7 @@
-//! What was committed, and where it is: in the log, and later in the database.
+//! The committed state, and where it is: in the log, and later in the tables.
 //!
-//! Invariant: the tables, changed by what the overlay has of the keys that they are behind with,
-//! are what was committed.
+//! Invariant: the tables, with the overlay's changes of the keys in `behind`, equal the committed
+//! state.
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::database::Connection;
@@ -13,14 +13,14 @@ use crate::engine::redb::view::overlay::Overlay;
 
 pub(in crate::engine::redb) struct Committed {
     pub(in crate::engine::redb) log: WriteAheadLog,
-    /// The keys that the tables are behind with; the overlay has them.
+    /// The keys whose latest changes the tables lack; the overlay has them.
     pub(in crate::engine::redb) behind: Keys,
-    /// How many records there are.
+    /// The number of records.
     pub(in crate::engine::redb) stored: u64,
 }
 
 impl Committed {
-    /// Of changes in the log and in memory, to the database of this snapshot.
+    /// The committed state: this snapshot's database, changed by the log and by memory.
     pub(in crate::engine::redb) fn new(
         log: WriteAheadLog,
         changes: &Changes,
@@ -37,7 +37,7 @@ impl Committed {
         Ok(Self { log, behind: changes.keys().copied().collect(), stored })
     }
 
-    /// Has the tables catch up with what was acknowledged.
+    /// Writes to the tables every acknowledged change that they lack.
     pub(in crate::engine::redb) fn catch_up(
         &mut self,
         connection: &mut Connection,
@@ -51,8 +51,7 @@ impl Committed {
         connection.put(changes.keys().copied(), &changes)
     }
 
-    /// Makes the tables durable, and with them everything that was acknowledged. The log starts
-    /// over.
+    /// Commits the tables durably, and with them every acknowledged change. The log restarts.
     pub(in crate::engine::redb) fn commit_to_disk(
         &mut self,
         connection: &mut Connection,

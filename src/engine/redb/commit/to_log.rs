@@ -1,4 +1,4 @@
-//! The facts for a commit's route, and what there is to wait for before its entry is written.
+//! The facts for a commit's route, and the wait for a checkpoint before a commit is written.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::route::Circumstances;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
-/// The facts that decide the route of a commit. After a failed sync there are none.
+/// The facts that decide a commit's route. An error after a failed sync.
 pub(super) fn circumstances(
     view: &View,
     state: &mut State,
@@ -27,7 +27,7 @@ pub(super) fn circumstances(
         changes_anything: effects.change_anything(),
         needs_tables: effects.need_tables(),
         durability: effects.durability(view.options.durability),
-        // The changes of a flush are in memory already.
+        // The changes of a flush are already in memory.
         memory_is_full: !effects.flush && view.overlay.is_full(),
         log_has_room: entry.is_some_and(|entry| log.has_room_for(entry)),
         is_checkpointing,
@@ -35,8 +35,9 @@ pub(super) fn circumstances(
 }
 
 impl Writer {
-    /// Waits for the end of a checkpoint in the middle of a group. What was decided rests on what
-    /// was acknowledged, so it also holds in a reopened file.
+    /// Waits, within a group, for the end of a checkpoint, and reopens the file if its handle is
+    /// lost. The group's decisions depend on acknowledged changes only, so they also hold in a
+    /// reopened file.
     pub(super) fn wait_again(
         &self,
         view: &View,

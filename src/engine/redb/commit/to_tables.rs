@@ -1,8 +1,8 @@
-//! Durable commits of redb, of changes that the log cannot hold or has no room for; and a snapshot
-//! of everything.
+//! Durable redb commits, for changes that the log cannot hold or has no room for; and snapshots of
+//! everything.
 //!
-//! Invariant: the tables catch up with what was acknowledged before anything else is done to them.
-//! So a durable commit of redb holds everything.
+//! Invariant: the tables first catch up with every acknowledged change. So a durable redb commit
+//! holds everything.
 
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
@@ -17,7 +17,7 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 
 impl Writer {
-    /// Makes what was decided, and everything before it, durable in the tables.
+    /// Makes the decided changes, and everything before them, durable in the tables.
     pub(super) fn write_to_tables(
         &self,
         view: &View,
@@ -35,7 +35,7 @@ impl Writer {
         })
     }
 
-    /// Makes redb's transaction durable, and shows what it holds.
+    /// Commits redb's transaction durably, and shows its changes.
     fn commit_to_disk(
         &self,
         view: &View,
@@ -55,12 +55,13 @@ impl Writer {
         view.show_all(snapshot, &effects.changed, effects.cleared, effects.stored);
         self.unconfirmed.store(0, Ordering::Release);
         self.end_doubt();
-        effects.settle(view);
+        effects.settle(view, false);
         self.note_checkpoint(view, committed);
         Ok(())
     }
 
-    /// Publishes everything so far in a snapshot, though it is not all in redb's part of the file.
+    /// Publishes a snapshot of everything so far, though some of it is not yet in redb's part of
+    /// the file.
     pub(super) fn publish_everything(
         &self,
         view: &View,
@@ -82,7 +83,7 @@ impl Writer {
             .map_err(|error| error::from_redb("read", view.file.path(), error))
     }
 
-    /// Runs `act` on the tables, which nobody else has meanwhile.
+    /// Runs `act` on the tables. No other thread has them meanwhile.
     fn with_tables(
         &self,
         view: &View,

@@ -1,7 +1,7 @@
 //! Compares the tables with one another, entry by entry, as of one commit.
 //!
-//! Invariant: it only reads, from one snapshot, and holds one entry at a time. An index is gone
-//! through only where its length shows entries that no record accounts for.
+//! Invariant: the check only reads, from one snapshot, and holds one entry at a time. It walks an
+//! index only if the index has more entries than the records account for.
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 
@@ -15,7 +15,7 @@ use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// Reports every sound record and every problem. `failed` makes an error of redb's into ours.
+/// Reports every sound record and every problem. `failed` converts redb's errors.
 pub(in crate::engine::redb) fn check(
     snapshot: &Snapshot,
     defaults: &Timeouts,
@@ -67,7 +67,7 @@ impl Indexes<'_> {
         })
     }
 
-    /// Whether a record stands in the indexes where it says it does.
+    /// Checks that a record's index entries exist, and reports the record.
     fn look_up(
         &self,
         key: SessionKey,
@@ -123,7 +123,7 @@ impl Indexes<'_> {
         Ok(())
     }
 
-    /// Whether no record accounts for an entry. An entry of a damaged record may well be right.
+    /// Whether no record accounts for an entry. A damaged record's entry may be correct.
     fn is_stray(&self, key: &SessionKey, is_at_home: impl Fn(&Record) -> bool) -> Result<bool> {
         Ok(match self.snapshot.get(key).map_err(self.failed)? {
             None => true,

@@ -1,8 +1,8 @@
 //! redb's handle, with its open transaction.
 //!
-//! Invariant: one transaction of redb serves many commits of ours. redb writes a page of
-//! bookkeeping for each of its transactions, even for one in memory. So the transaction stays open
-//! until a snapshot is needed, or a durable commit.
+//! Invariant: one redb transaction serves many of the engine's commits. redb writes a bookkeeping
+//! page for each of its transactions, even for one in memory. So the transaction stays open until a
+//! snapshot or a durable commit is needed.
 
 pub(in crate::engine::redb) mod check;
 pub(in crate::engine::redb) mod schema;
@@ -19,19 +19,19 @@ use crate::engine::redb::keyed::Changes;
 use crate::key::SessionKey;
 
 pub(in crate::engine::redb) struct Connection {
-    /// Stands before the database, so that it is dropped first.
+    /// Declared before the database, so that it is dropped first.
     transaction: Option<WriteTransaction>,
     pub(in crate::engine::redb) database: Database,
 }
 
-/// What a commit changes besides records.
+/// The changes of a commit besides records.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct OffRecord<'c> {
-    /// Whether every record goes.
+    /// Whether every record is removed.
     pub(in crate::engine::redb) cleared: bool,
-    /// Values by name.
+    /// Named values to store.
     pub(in crate::engine::redb) meta: &'c [(String, Vec<u8>)],
-    /// Index entries that go.
+    /// Index entries to remove.
     pub(in crate::engine::redb) strays: &'c [IndexEntry],
 }
 
@@ -40,8 +40,8 @@ impl Connection {
         Self { transaction: None, database }
     }
 
-    /// The tables as every change so far left them. Changes stay for the next commit when these are
-    /// closed.
+    /// The tables with every change so far. When they are closed, their changes wait for the next
+    /// commit.
     pub(in crate::engine::redb) fn tables(&mut self) -> RedbResult<Tables<'_>> {
         let transaction = self.begun()?;
         Tables::open(self.transaction.insert(transaction))
@@ -54,7 +54,7 @@ impl Connection {
         }
     }
 
-    /// Puts changes into the tables.
+    /// Writes changes to the tables.
     pub(in crate::engine::redb) fn put(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -66,7 +66,7 @@ impl Connection {
         self.tables()?.put_all(changes)
     }
 
-    /// Changes what is no record, and puts changes into the tables.
+    /// Makes the changes besides records, and then writes the changed records to the tables.
     pub(in crate::engine::redb) fn change(
         &mut self,
         off_record: &OffRecord<'_>,
@@ -87,15 +87,15 @@ impl Connection {
         self.put(keys, changes)
     }
 
-    /// Ends the transaction in memory, so that a snapshot can be taken.
+    /// Commits the transaction in memory, so that a snapshot can be taken.
     pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> RedbResult<()> {
         let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
         transaction.set_durability(redb::Durability::None)?;
         Ok(transaction.commit()?)
     }
 
-    /// Ends the transaction on the disk, with a number. By the number, entries that follow it are
-    /// told from entries that follow an earlier one, in any process.
+    /// Commits the transaction to the disk, with a number. By the number, any process distinguishes
+    /// entries that follow this commit from entries that follow an earlier one.
     pub(in crate::engine::redb) fn commit_to_disk(
         &mut self,
         durability: Durability,
@@ -104,13 +104,13 @@ impl Connection {
         let mut transaction = self.begun()?;
         Tables::open(&transaction)?.store_meta(SEQUENCE, &number.to_le_bytes())?;
         transaction.set_two_phase_commit(true);
-        // A record of the pages in use saves a second pass after a crash. With `TwoPhase` every
-        // write would pay for it.
+        // A stored list of the pages in use saves a second pass after a crash. With `TwoPhase`
+        // every write would pay for it.
         transaction.set_quick_repair(durability != Durability::TwoPhase);
         Ok(transaction.commit()?)
     }
 
-    /// Lets go of the file.
+    /// Closes the file.
     pub(in crate::engine::redb) fn close(mut self) -> RedbResult<()> {
         drop(self.transaction.take());
         Ok(self.database.close()?)

@@ -1,5 +1,5 @@
-//! The tables of the file by name, and the shapes of their keys and values. The bytes are in
-//! docs/internals/format.md.
+//! The names of the file's tables, and the types of their keys and values. docs/internals/format.md
+//! describes the bytes.
 
 use redb::TableDefinition;
 
@@ -34,5 +34,5 @@ pub(in crate::engine::redb) fn of_user(
     (user.as_bytes(), &FIRST_KEY)..=(user.as_bytes(), &LAST_KEY)
 }
 
-/// In `meta`: the commit's number. The commit holds all entries of the log with lower numbers.
+/// The name in `meta` of the commit's number. The commit holds all log entries with lower numbers.
 pub(in crate::engine::redb) const SEQUENCE: &str = "log_sequence";

@@ -1,7 +1,7 @@
-//! The store as one of the last commits left it. What has changed since is in the overlay.
+//! The store as of one of the last commits. The overlay has the changes since.
 //!
-//! Invariant: a snapshot is replaced, never changed. A kept one pins every page that was freed
-//! since, so nobody holds one longer than a call.
+//! Invariant: a snapshot is replaced, never changed. A held snapshot pins every page freed since it
+//! was taken, so no snapshot is held for longer than a call.
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableError,
@@ -21,7 +21,7 @@ use crate::time::clock::Timestamp;
 type Stored = RedbResult<(SessionKey, Result<Record>)>;
 
 pub(in crate::engine::redb) struct Snapshot {
-    /// The snapshot's number since the file was opened.
+    /// The snapshot's number, counted since the file was opened.
     commit: u64,
     transaction: ReadTransaction,
     sessions: ReadOnlyTable<KeyBytes, &'static [u8]>,
@@ -63,8 +63,8 @@ impl Snapshot {
         Ok(keys)
     }
 
-    /// The entries of the index by user, in order, of users after this one. Entries of a malformed
-    /// user are left out.
+    /// The entries of the index by user, in order, for the users after this one. Entries of
+    /// malformed users are left out.
     pub(in crate::engine::redb) fn users_after(
         &self,
         after: Option<&UserKey>,
@@ -83,7 +83,7 @@ impl Snapshot {
         }))
     }
 
-    /// The index entries that have passed, earliest first, from the one after this.
+    /// The passed index entries after this one, earliest first.
     pub(in crate::engine::redb) fn passed(
         &self,
         after: Option<&IndexEntry>,
@@ -102,14 +102,14 @@ impl Snapshot {
         }))
     }
 
-    /// Every record, in the order of the keys.
+    /// Every record, in key order.
     pub(in crate::engine::redb) fn records(
         &self,
     ) -> RedbResult<impl Iterator<Item = Stored> + use<>> {
         self.records_after(None)
     }
 
-    /// Every record after a key, in the order of the keys.
+    /// Every record after a key, in key order.
     pub(in crate::engine::redb) fn records_after(
         &self,
         key: Option<SessionKey>,
@@ -141,12 +141,12 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// The number of the last durable commit, which holds all entries of the log with lower ones.
+/// The number of the last durable commit, which holds all log entries with lower numbers.
 pub(in crate::engine::redb) fn stored_sequence(database: &Database) -> RedbResult<u64> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,
-        // The file is only being created.
+        // The file is still being created.
         Err(TableError::TableDoesNotExist(_)) => return Ok(0),
         Err(error) => return Err(error.into()),
     };

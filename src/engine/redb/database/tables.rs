@@ -1,7 +1,7 @@
 //! The tables of the file. No other code writes them.
 //!
-//! Invariant, at every commit: each record in `sessions` stands once in `expiry`, under the index
-//! deadline in its header, and once in `users` if it has a user; nothing else stands there.
+//! Invariant, at every commit: each record in `sessions` has one entry in `expiry`, under the index
+//! deadline in its header, and one in `users` if it has a user. The indexes have no other entries.
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
@@ -20,7 +20,7 @@ pub(in crate::engine::redb) struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    /// Opens the tables, and creates those that are missing.
+    /// Opens the tables, and creates missing ones.
     pub(in crate::engine::redb) fn open(transaction: &'t WriteTransaction) -> RedbResult<Self> {
         Ok(Self {
             transaction,
@@ -39,7 +39,7 @@ impl<'t> Tables<'t> {
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
-    /// Stores a record exactly as it is under a key, or removes it, whatever is there.
+    /// Stores a record unchanged under a key, or removes it, whatever the key has now.
     pub(in crate::engine::redb) fn put(
         &mut self,
         key: &SessionKey,
@@ -50,7 +50,8 @@ impl<'t> Tables<'t> {
         self.put_entries(&entries)
     }
 
-    /// The same for many keys. They should come in the tables' order, as neighbours share pages.
+    /// As [`put`](Self::put), for many keys. They should come in table order, because neighbours
+    /// share pages.
     pub(in crate::engine::redb) fn put_all<'r>(
         &mut self,
         changes: impl IntoIterator<Item = (&'r SessionKey, Option<&'r Record>)>,
@@ -64,7 +65,7 @@ impl<'t> Tables<'t> {
         self.put_entries(&entries)
     }
 
-    /// Makes the change in `sessions`, and collects the index entries that follow from it.
+    /// Makes the change in `sessions`, and collects the resulting changes of index entries.
     fn put_record(
         &mut self,
         key: &SessionKey,
@@ -103,8 +104,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Removes an index entry that belongs to no record. A sound file has none; one must not stop
-    /// every sweep that meets it.
+    /// Removes an index entry that belongs to no record. A sound file has none, but a stray entry
+    /// must not stop every sweep that meets it.
     pub(in crate::engine::redb) fn remove_stray_entry(
         &mut self,
         deadline: u64,
@@ -133,8 +134,8 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// Finds the index entries of a damaged record, which cannot say where they are, by going
-    /// through both indexes. Slow, and rare: redb's own checksums find damage first.
+    /// Removes the index entries of a damaged record, whose header cannot locate them, by searching
+    /// both indexes. This is slow but rare, because redb's own checksums find damage first.
     fn remove_entries_of(&mut self, key: &SessionKey) -> RedbResult<()> {
         self.expiry.retain(|(_, entry), ()| entry != key.as_bytes())?;
         self.users.retain(|(_, entry), ()| entry != key.as_bytes())?;
@@ -142,7 +143,7 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// Entries of the two indexes, and whether each shall be there.
+/// Entries of the two indexes, each with a flag: `true` to add it, `false` to remove it.
 #[derive(Default)]
 struct Entries {
     expiry: Vec<(u64, SessionKey, bool)>,
@@ -150,7 +151,8 @@ struct Entries {
 }
 
 impl Entries {
-    /// Collects the entries that change with a record. An entry that stays spares its page.
+    /// Collects the entries that change with a record. The page of an unchanged entry is not
+    /// written.
     fn follow(&mut self, key: &SessionKey, old: Option<&Record>, new: Option<&Record>) {
         let deadline = |record: &Record| record.index_deadline().as_millis();
         let (before, after) = (old.map(deadline), new.map(deadline));
@@ -166,8 +168,8 @@ impl Entries {
     }
 }
 
-/// Whether an index entry leads to no record, or to a record with another index deadline. An entry
-/// of a damaged record may well be right.
+/// Whether an index entry's key has no record, or a record with another index deadline. A damaged
+/// record's entry may be correct.
 pub(in crate::engine::redb) fn is_stray(
     found: Option<&crate::error::Result<Record>>,
     deadline: u64,

@@ -1,8 +1,9 @@
-//! The backend that redb writes to. It passes everything on, and remembers what redb forgets.
+//! The backend that redb writes to. It forwards every call, and remembers failures that redb does
+//! not report.
 //!
-//! redb reports that *some* I/O failed. How to go on depends on which: after a failed sync the
-//! kernel may call pages clean that never reached the disk. Where locks are not supported redb goes
-//! on without; this refuses.
+//! redb reports that *some* I/O failed. The right reaction depends on which: after a failed sync
+//! the kernel may mark pages as clean that never reached the disk. If locks are not supported, redb
+//! continues without them; this backend refuses.
 
 use std::io;
 use std::ops::Bound;
@@ -30,7 +31,8 @@ impl Backend {
     }
 }
 
-/// redb asks for locks of parts first and falls back to the whole file; only the latter is final.
+/// redb first asks for locks of parts and then for the whole file; only a refusal of the latter is
+/// final.
 fn refuse_without_locks(
     result: Result<bool, BackendError>,
     start: Bound<u64>,
@@ -66,8 +68,8 @@ impl StorageBackend for Backend {
         self.disk.write(offset, data)
     }
 
-    /// The last call. After a failed sync the cached pages are dropped before the locks are. The
-    /// next process must not build on pages that are in memory alone.
+    /// The last call. After a failed sync the cached pages are dropped before the locks are
+    /// released, so that the next process does not build on pages that are only in memory.
     fn close(&self) -> io::Result<()> {
         let given_back = self.disk.give_back_released();
         let forgotten = match self.disk.sync_failed() {
@@ -116,7 +118,7 @@ mod tests {
     use crate::engine::redb::storage::StorageFile;
     use crate::engine::redb::storage::folder::InFolder;
 
-    /// Notes down what is asked of it, and knows no lock of the whole.
+    /// Records the calls, and supports no lock of the whole file.
     #[derive(Clone, Debug, Default)]
     struct Asked(Arc<Mutex<Vec<&'static str>>>);
 
@@ -204,7 +206,7 @@ mod tests {
         let expected = ["try", "try shared", "query", "lock", "lock shared", "unlock"];
         assert_eq!(*asked.0.lock().unwrap(), expected);
 
-        // Another part is redb's to go without; the whole is not.
+        // redb may do without a lock of another part, but not of the whole file.
         let other = backend.try_lock_range(Bound::Included(5), Bound::Unbounded);
         assert!(matches!(other, Err(BackendError::Unsupported)));
         for (start, end) in [WHOLE, (Bound::Included(0), Bound::Unbounded)] {

@@ -1,7 +1,7 @@
-//! Gives back the space of a mostly empty file while it is opened.
+//! Shrinks a mostly empty file while it is opened.
 //!
-//! Invariant: only a mostly empty file is rewritten. redb does that in transactions, so a crash
-//! leaves a complete file, shorter or not.
+//! Invariant: only a mostly empty file is rewritten. redb rewrites it in transactions, so a crash
+//! leaves a complete file, which may or may not be shorter.
 
 use redb::Database;
 
@@ -12,27 +12,27 @@ use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::storage::Storage;
 use crate::error::Result;
 
-/// A shorter file is not worth the writing.
+/// Compacting a shorter file is not worth the writing.
 const MIN_LEN: u64 = 16 * 1024 * 1024;
-/// A file is mostly empty if it is more than so many times as long as its live pages. redb doubles
-/// a full file, so one that was not closed may well be twice as long as they are.
+/// A file is mostly empty if it is more than this many times as long as its live pages. redb
+/// doubles a full file, so a file that was not closed may be twice as long as its live pages.
 const FACTOR: u64 = 3;
 
 impl StoreFile {
-    /// Compacts a closed store, however full it is. Its length before and after.
+    /// Compacts a closed store, however full it is. Returns its length before and after.
     pub(in crate::engine::redb) fn compact(storage: Box<dyn Storage>) -> Result<(u64, u64)> {
         let options = RedbOptions::new().compact_on_open(false);
         let (file, mut opened) = Self::open_existing(storage, &options)?;
         let before = file.len()?;
         let compacted = opened.database.compact();
         compacted.map_err(|error| error::from_redb("compact", file.path(), error.into()))?;
-        // Dropping closes the file, and gives back the log's room.
+        // Dropping closes the file, and gives the log's room back.
         drop(opened);
         Ok((before, file.len()?))
     }
 }
 
-/// Compacts the database if its live pages take less than a third of a file of `len` bytes; whether
+/// Compacts the database if its live pages take less than a third of a file of `len` bytes; true if
 /// it did. If `live` is unknown, the pages are counted.
 pub(in crate::engine::redb) fn compact_if_mostly_empty(
     database: &mut Database,

@@ -1,7 +1,7 @@
-//! Makes a store: in its place, or beside it where it must appear complete or not at all.
+//! Creates a store: in its place, or beside it if it must appear complete or not at all.
 //!
-//! Invariant: only a file that this made, and that has the mark, is deleted or replaced. A new
-//! store is handed out after it is on the disk, its name included.
+//! Invariant: only a file that was created here and has the mark is deleted or replaced. A new
+//! store is returned only after it and its name are on the disk.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::engine::redb::storage::unfinished::{self, IN_PLACE, Making, Stage, st
 use crate::engine::redb::storage::{Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
-/// How often another process may win with a file that comes and goes.
+/// How often creation is retried while other processes create and remove the file.
 const TRIES: usize = 10;
 
 impl StoreFile {
-    /// Opens the store on a storage. Creates it where there is nothing, an empty file, or an
+    /// Opens the store on a storage. Creates it if there is no file, an empty file, or an
     /// unfinished creation.
     pub(in crate::engine::redb) fn open(
         storage: Box<dyn Storage>,
@@ -64,8 +64,8 @@ impl StoreFile {
         }
     }
 
-    /// Makes the store in a file that holds nothing. If that fails, the file is empty again, or
-    /// gone if it was made for this.
+    /// Creates the store in a file without content. After a failure the file is empty again, or
+    /// removed if this call created it.
     fn create_in(
         storage: Box<dyn Storage>,
         opened: Opened,
@@ -90,8 +90,8 @@ impl StoreFile {
         }
     }
 
-    /// Builds a store beside its place and has `fill` fill it. Moves it there after it is on the
-    /// disk and verified.
+    /// Builds a store beside its place and has `fill` fill it. Moves it into place once it is on
+    /// the disk and verified.
     pub(in crate::engine::redb) fn create_filled<T>(
         storage: Box<dyn Storage>,
         options: &RedbOptions,
@@ -110,12 +110,12 @@ impl StoreFile {
         unfinished::mark(file, Making::Complete, &draft.token())
             .map_err(|error| store.failed(error))?;
         draft.move_in_place()?;
-        // A complete store may keep the mark, which says only that it was a draft.
+        // A complete store may keep the mark, which then only says that it was a draft.
         let _ = unfinished::clear(file);
         Ok((store, opened, filled))
     }
 
-    /// Reads every page back that the last commit leads to, and compares the checksums.
+    /// Reads back every page of the last commit, and compares the checksums.
     fn verify_filled(&self, opened: &OpenFile) -> Result<()> {
         let len = opened.log.database_len().map_err(|error| self.failed(error))?;
         match verify(opened.log.file(), len, &|_| true) {
@@ -127,7 +127,7 @@ impl StoreFile {
         }
     }
 
-    /// Empties the file of what an earlier creation left, and marks it as being made.
+    /// Removes the content of an earlier creation, and marks the file as unfinished.
     fn begin(&self, file: &dyn StorageBackend, token: &unfinished::Token) -> Result<()> {
         let emptied = match file.len() {
             Ok(0) => Ok(()),
@@ -142,14 +142,14 @@ impl StoreFile {
         write_signature(database).map_err(|error| error::from_redb("create", self.path(), error))
     }
 
-    /// Everything is on the disk before the mark is cleared.
+    /// Clears the mark once everything is on the disk.
     fn finish(&self, opened: &OpenFile) -> Result<()> {
         let file = opened.log.file();
         let finished = file.sync_data().and_then(|()| unfinished::clear(file));
         finished.map_err(|error| self.failed(error))
     }
 
-    /// Undoes a creation that failed. Another process that has the file by now has it locked, or
+    /// Undoes a failed creation. If another process has the file by now, it has locked the file, or
     /// made a store of it.
     fn undo(&self, is_new: bool) {
         let Ok(Some(opened)) = self.storage.open() else { return };
@@ -184,7 +184,7 @@ mod tests {
 
     const TABLE: redb::TableDefinition<'_, u64, &[u8]> = redb::TableDefinition::new("table");
 
-    /// Changes a byte of what a draft in this folder holds, behind the back of whoever writes it.
+    /// Changes a byte in the draft in this folder, unnoticed by its writer.
     fn alter_draft(folder: &Path, content: &[u8]) {
         let draft = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
         let mut bytes = fs::read(&draft).unwrap();
@@ -245,7 +245,7 @@ mod tests {
                     match disk.open().unwrap() {
                         None => assert!(!empty_file, "{fault:?} at {operation}"),
                         Some(left) => match stage_of(&*left.backend).unwrap() {
-                            // Only its name was not on the disk yet.
+                            // Only the file's name was not on the disk yet.
                             Stage::Other => create(&disk).unwrap(),
                             Stage::Unfinished => assert!(
                                 empty_file && disk.store_bytes().is_empty(),

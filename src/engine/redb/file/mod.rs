@@ -1,7 +1,8 @@
-//! The file's life: created whole or not at all, opened only if it is ours, watched while open.
+//! The file's life: created completely or not at all, opened only if it is a store, watched while
+//! open.
 //!
-//! Invariant: our signature is seen before a file that was found is written to. A store that is not
-//! complete has a mark that says so.
+//! Invariant: an existing file is written to only after our signature was seen in it. An incomplete
+//! store has a mark that says so.
 
 pub(in crate::engine::redb) mod backend;
 pub(in crate::engine::redb) mod compaction;
@@ -39,13 +40,15 @@ pub(in crate::engine::redb) struct StoreFile {
     storage: Arc<dyn Storage>,
     identity: Identity,
     sync_failed: SyncFailed,
-    /// What this process last wrote to it, through any of its openings.
+    /// The bytes that this process last wrote to the file, through any of its openings.
     head: Arc<Head>,
-    /// The present opening; none while the file waits to be opened again.
+    /// The length of the live pages when the file was opened last, if they were counted.
+    live: Mutex<Option<u64>>,
+    /// The current opening; none while the file waits to be reopened.
     disk: Mutex<Weak<SharedFile>>,
 }
 
-/// redb's handle, the log, and the changes in the log that the database does not hold.
+/// redb's handle, the log, and the logged changes that the database lacks.
 pub(in crate::engine::redb) struct OpenFile {
     pub(in crate::engine::redb) database: Database,
     pub(in crate::engine::redb) log: WriteAheadLog,
@@ -59,6 +62,7 @@ impl StoreFile {
             identity,
             sync_failed: SyncFailed::default(),
             head: Arc::default(),
+            live: Mutex::default(),
             disk: Mutex::default(),
         }
     }
@@ -71,7 +75,7 @@ impl StoreFile {
         self.sync_failed.get()
     }
 
-    /// The open file's length in bytes, whatever its name leads to by now.
+    /// The open file's length in bytes, whatever file its name leads to now.
     pub(in crate::engine::redb) fn len(&self) -> Result<u64> {
         match self.disk() {
             Some(disk) => {
@@ -82,18 +86,29 @@ impl StoreFile {
         }
     }
 
+    /// The length of the live pages when the file was opened last, if they were counted.
+    pub(in crate::engine::redb) fn live_bytes(&self) -> Option<u64> {
+        *self.live.lock()
+    }
+
+    /// The length of the log, and how much of it is needed; `None` if there is no log, or if it is
+    /// being written.
+    pub(in crate::engine::redb) fn log_bytes(&self) -> Option<(u64, u64)> {
+        self.disk()?.log_bytes()
+    }
+
     fn disk(&self) -> Option<Arc<SharedFile>> {
         self.disk.lock().upgrade()
     }
 
-    /// An error if the path no longer leads to the open file, or somebody else wrote to it. A
-    /// commit must not be acknowledged if nobody can open its file again, or if a copy put over the
-    /// file takes it away.
+    /// Returns an error if the path no longer leads to the open file, or somebody else wrote to it.
+    /// A commit must not be acknowledged if nobody can reopen its file, or if a copy over the file
+    /// replaces it.
     pub(in crate::engine::redb) fn check_in_place(&self) -> Result<()> {
         match self.storage.leads_to(self.identity) {
             Ok(true) => self.ensure_as_left(),
             Ok(false) => Err(self.replaced()),
-            // A process that gave up the right to look at names still has the file.
+            // A process that has dropped the right to look up names still has the file.
             Err(error)
                 if is_denied(&error) && self.disk().is_some_and(|disk| disk.inner().has_name()) =>
             {
@@ -103,7 +118,7 @@ impl StoreFile {
         }
     }
 
-    /// An error if somebody else wrote to the open file.
+    /// Returns an error if somebody else wrote to the open file.
     pub(in crate::engine::redb) fn ensure_as_left(&self) -> Result<()> {
         match self.disk().map(|disk| disk.ensure_as_left()) {
             Some(Err(_)) => Err(self.replaced()),
@@ -115,13 +130,14 @@ impl StoreFile {
         Error::FileReplaced { path: self.path().into() }
     }
 
-    /// Opens the file again after an I/O error, which ends redb's handle. A failed sync on the new
+    /// Reopens the file after an I/O error, which ends redb's handle. A failed sync on the new
     /// handle counts as one on the old.
     pub(in crate::engine::redb) fn reopen(&self, options: &RedbOptions) -> Result<OpenFile> {
         self.check_in_place()?;
         match self.storage.open()? {
             Some(Opened { backend, identity, .. }) if identity == self.identity => {
-                // Compared before the signature is read, which may be another file's.
+                // Compared before the signature is read, since the content may now be another
+                // file's.
                 self.head.ensure_as_left(&*backend).map_err(|_| self.replaced())?;
                 Ok(self.existing(backend, options)?.0)
             }
@@ -129,7 +145,7 @@ impl StoreFile {
         }
     }
 
-    /// Opens a file, and gives back its space if it is mostly empty.
+    /// Opens a file, and shrinks it if it is mostly empty.
     fn open_compact(
         storage: Box<dyn Storage>,
         opened: Opened,
@@ -138,8 +154,7 @@ impl StoreFile {
         let Opened { backend, identity, .. } = opened;
         let store = Self::new(storage, identity);
         let (mut opened, live) = store.existing(backend, options)?;
-        // Damage that was not looked for must not be moved.
-        if !(options.compact_on_open && options.verify_on_open) {
+        if !options.compacts() {
             return Ok((store, opened));
         }
         match compact_if_mostly_empty(&mut opened.database, store.len()?, live) {
@@ -147,7 +162,7 @@ impl StoreFile {
             Err(error) if store.sync_failed() => {
                 Err(error::from_redb("compact", store.path(), error))
             }
-            // A disk that is too full for compaction must not keep the store closed.
+            // A disk too full for compaction must not prevent opening the store.
             Err(_) => {
                 drop(opened);
                 let opened = store.reopen(options)?;
@@ -165,8 +180,8 @@ impl StoreFile {
         self.connect(backend, options, Existing::File)
     }
 
-    /// Opens the database and its log. With them come the bytes of the live pages, if they were
-    /// counted.
+    /// Opens the database and its log. Also returns the length of the live pages in bytes, if they
+    /// were counted.
     fn connect(
         &self,
         backend: Box<dyn StorageFile>,
@@ -188,8 +203,8 @@ impl StoreFile {
             let _ = backend.close();
             Err(failed(error))
         };
-        // Synced first: what a killed process wrote must be on the disk before redb's header, which
-        // says how long the file is.
+        // The file is synced first: a killed process's writes must be on the disk before redb's
+        // header, which says how long the file is.
         if let Err(error) = backend.sync_data() {
             return release(DatabaseError::Storage(error.into()));
         }
@@ -203,12 +218,13 @@ impl StoreFile {
             Verdict::Open => None,
             Verdict::CalledOff => return release(DatabaseError::RepairAborted),
         };
+        *self.live.lock() = live;
         let mut builder = Builder::new();
         builder
             .set_cache_size(options.page_cache_bytes())
             .set_check_integrity_on_open(looks && live.is_none())
             .set_repair_callback(Rc::clone(&watch).for_redb());
-        // A debug build of redb may panic on a header that makes no sense.
+        // A debug build of redb may panic on an invalid header.
         let opened = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
         let database = match opened {
             Ok(database) => database.map_err(failed)?,
@@ -230,7 +246,7 @@ impl StoreFile {
     }
 }
 
-/// Whether the system refused the look.
+/// Whether the system denied access to the path.
 fn is_denied(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     let cause = source.downcast_ref::<std::io::Error>();

@@ -1,6 +1,7 @@
 //! The signature that makes a file a store, and its version.
 //!
-//! Invariant: it is looked for by reading alone, because redb writes to every file that it opens.
+//! Invariant: the search for the signature only reads, because redb writes to every file that it
+//! opens.
 
 use std::path::Path;
 
@@ -14,16 +15,16 @@ use crate::error::{Error, Result};
 
 /// redb's first bytes.
 const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
-/// Our signature: the value of `format` in `meta`, with the version after it. It is looked for in
+/// Our signature: the value of `format` in `meta`, followed by the version. It is searched for in
 /// the raw bytes before redb writes to the file.
 const STORE_MAGIC: &[u8; 16] = b"sessile store\x1A\r\n";
 const FORMAT: &str = "format";
-/// The newest version of the file's layout that this code reads, and the one it writes.
-const FORMAT_VERSION: u64 = 1;
+/// The newest version of the file's layout that this code reads, and the version it writes.
+pub(in crate::engine::redb) const FORMAT_VERSION: u64 = 1;
 
-/// Looks for the signature, by reading alone. The same bytes may occur elsewhere: in the content of
-/// a session, or in a torn page that nothing refers to. So any occurrence with a version that is
-/// read will do; [`check_format`] then looks at the one that counts.
+/// Searches for the signature, and only reads. The same bytes may occur elsewhere: in a session's
+/// content, or in a torn page that nothing refers to. So any occurrence with a supported version is
+/// enough; [`check_format`] then checks the actual signature.
 pub(in crate::engine::redb) fn check_signature(
     path: &Path,
     file: &dyn StorageBackend,
@@ -47,7 +48,7 @@ pub(in crate::engine::redb) fn check_signature(
             match window.get(at..).and_then(version_of) {
                 Some(version) if is_read(version) => return Ok(()),
                 Some(version) => refusal = refusal.or(Some(version)),
-                // The rest of it is in the next chunk.
+                // The rest of the version is in the next chunk.
                 None => {}
             }
         }
@@ -61,7 +62,7 @@ pub(in crate::engine::redb) fn check_signature(
     })
 }
 
-/// Looks at the signature that counts, before anything else of the open database is read.
+/// Checks the actual signature, before anything else of the open database is read.
 pub(in crate::engine::redb) fn check_format(path: &Path, database: &Database) -> Result<()> {
     let failed = |error| error::from_redb("open", path, error);
     match stored_version(database).map_err(failed)? {
@@ -79,7 +80,7 @@ fn stored_version(database: &Database) -> RedbResult<Option<u64>> {
     }
 }
 
-/// The version after the signature's bytes.
+/// The version that follows the signature's bytes.
 fn version_of(bytes: &[u8]) -> Option<u64> {
     let version = bytes.strip_prefix(STORE_MAGIC)?.first_chunk()?;
     Some(u64::from_le_bytes(*version))
@@ -100,7 +101,7 @@ fn not_a_store(path: &Path, reason: &str) -> Error {
     Error::NotASessionStore { path: path.into(), reason: reason.into() }
 }
 
-/// The first commit: all tables, and the signature.
+/// Makes the first commit: all tables, and the signature.
 pub(in crate::engine::redb) fn write_signature(database: &Database) -> RedbResult<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
@@ -114,9 +115,10 @@ pub(in crate::engine::redb) fn write_signature(database: &Database) -> RedbResul
     Ok(transaction.commit()?)
 }
 
-/// Whether redb's header says that the file was closed. redb reports what cannot be read.
+/// Whether redb's header says that the file was closed. redb reports an unreadable header.
 pub(in crate::engine::redb) fn was_closed(file: &dyn StorageBackend) -> bool {
-    /// After the magic number. The second bit is set while the file is open.
+    /// The offset of the flags, after the magic number. The second bit is set while the file is
+    /// open.
     const FLAGS: usize = 9;
     const OPEN: u8 = 2;
     let mut header = [0; FLAGS + 1];

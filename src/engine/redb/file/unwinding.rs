@@ -1,16 +1,16 @@
-//! Lets go of redb's handle while a panic unwinds.
+//! Drops redb's handle while a panic unwinds.
 //!
-//! redb may panic on a damaged file that was not verified, and again when its handle is dropped
-//! after that. A second panic during the first would end the process; here it is caught.
+//! redb may panic on a damaged, unverified file, and again when its handle is then dropped. A
+//! second panic during the first would end the process, so it is caught here.
 //!
-//! redb asks whether its thread unwinds, and would leave its file open then. The thread may unwind
-//! by a panic that has nothing to do with redb. So another thread closes the file then.
+//! redb leaves its file open if it is dropped on a thread that unwinds. The thread may unwind from
+//! a panic unrelated to redb, so another thread then closes the file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Runs `act` on `held` and hands `held` back. If `act` panics, drops `held` (a second panic in
-/// that drop is swallowed) and resumes the first.
+/// Runs `act` on `held` and returns `held`. If `act` panics, drops `held` (a second panic in that
+/// drop is swallowed) and resumes the first panic.
 pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut H) -> T) -> (H, T) {
     match catch_unwind(AssertUnwindSafe(|| act(&mut held))) {
         Ok(result) => (held, result),
@@ -21,7 +21,7 @@ pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut 
     }
 }
 
-/// Runs `act` where no panic unwinds: in another thread if this one does.
+/// Runs `act` on a thread that does not unwind: this one, or a helper if this one unwinds.
 pub(in crate::engine::redb) fn not_unwinding<T: Send>(mut act: impl FnMut() -> T + Send) -> T {
     if !thread::panicking() {
         return act();
@@ -33,7 +33,7 @@ pub(in crate::engine::redb) fn not_unwinding<T: Send>(mut act: impl FnMut() -> T
     match elsewhere {
         Some(Ok(done)) => done,
         Some(Err(panic)) => resume_unwind(panic),
-        // No other thread can be had; this one does what redb lets it do.
+        // No other thread can be started; this thread does as much as redb allows.
         None => act(),
     }
 }
@@ -44,7 +44,7 @@ struct Last<H>(Option<H>);
 impl<H> Drop for Last<H> {
     fn drop(&mut self) {
         let held = self.0.take();
-        // The first panic is the one that is reported.
+        // Only the first panic is reported.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(held)));
     }
 }

@@ -1,26 +1,26 @@
-//! How far redb's tables are behind the log, and how far they may be.
+//! How many changes redb's tables lack, and how many they may lack.
 //!
-//! Invariant: one checkpoint dirties no more pages than redb's cache holds. So redb need not write
-//! a page early and read it again.
+//! Invariant: one checkpoint dirties no more pages than redb's cache holds. So redb never has to
+//! write a page early and read it again.
 //!
 //! An example with a cache of 100 pages. A record weighs 4 and a removal 1, so one checkpoint takes
-//! 400, and 800 may be logged. `is_filled(4)` asks for 4 eighths of 800: 100 records, or 400
-//! removals. At 6 eighths, 150 records, hardly any room is left. At 800 an entry is refused until
-//! the checkpoint under way is over.
+//! the weight 400, and 800 may be logged. `is_filled(4)` asks for 4 eighths of 800: 100 records, or
+//! 400 removals. At 6 eighths, 150 records, hardly any room is left. At 800 an entry is refused
+//! until the running checkpoint is over.
 
 use crate::engine::redb::log::PAGE;
 
-/// The weight of a record that was written.
+/// The weight of a written record.
 const RECORD: usize = 4;
-/// A removal dirties a page too, but keeps no record in memory. Sweeps remove so many that the
-/// removals share pages.
+/// The weight of a removal. A removal dirties a page too, but keeps no record in memory. A sweep
+/// removes so many records that the removals share pages.
 const REMOVAL: usize = 1;
-/// While a checkpoint runs, or nobody runs one, so many times the weight of one may be logged.
+/// While a checkpoint runs, or before one begins, this many times the weight of one may be logged.
 const GENERATIONS: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backlog {
-    /// The weight that was logged since the last checkpoint began.
+    /// The weight logged since the last checkpoint began.
     logged: usize,
     /// The weight that one checkpoint takes.
     one_checkpoint: usize,
@@ -32,10 +32,9 @@ pub(in crate::engine::redb) const fn weight(is_record: bool) -> usize {
 }
 
 impl Backlog {
-    /// For a page cache of so many bytes; each record may change one of its pages.
+    /// For a page cache of `page_cache_bytes`; each record may change one of its pages.
     pub(in crate::engine::redb) fn new(page_cache_bytes: usize, logged: usize) -> Self {
-        // Very few where interleavings are explored, so that checkpoints come in the middle of
-        // everything.
+        // Very few where interleavings are explored, so that checkpoints come at every point.
         let records = if cfg!(all(test, shuttle)) { 2 } else { page_cache_bytes / PAGE };
         Self { logged, one_checkpoint: records * RECORD }
     }
@@ -48,12 +47,12 @@ impl Backlog {
         self.logged += weight;
     }
 
-    /// Whether the logged weight has reached so many eighths of what is allowed.
+    /// Whether the logged weight has reached this many eighths of the limit.
     pub(in crate::engine::redb) const fn is_filled(&self, eighths: usize) -> bool {
         self.logged * 8 >= self.one_checkpoint * GENERATIONS * eighths
     }
 
-    /// A checkpoint takes all of it, or redb has it already.
+    /// Called when a checkpoint takes all logged changes, or redb already has them.
     pub(in crate::engine::redb) const fn clear(&mut self) {
         self.logged = 0;
     }
@@ -63,7 +62,7 @@ impl Backlog {
 mod tests {
     use super::*;
 
-    /// One of which a checkpoint takes a hundred records.
+    /// A backlog in which one checkpoint takes a hundred records.
     fn backlog(records: usize, removals: usize) -> Backlog {
         let logged = records * weight(true) + removals * weight(false);
         Backlog { logged, one_checkpoint: 100 * RECORD }

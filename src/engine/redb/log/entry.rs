@@ -1,8 +1,8 @@
-//! One commit as an entry of the log, and back.
+//! Encodes one commit as a log entry, and decodes it.
 //!
-//! Invariant: bytes count as an entry only if their digest is right, which covers the log's salt
-//! and the entry's number. An entry's length is a multiple of a sector, so writing one entry never
-//! touches another.
+//! Invariant: bytes count as an entry only if their digest is right. The digest covers the log's
+//! salt and the entry's number. An entry's length is a multiple of a sector, so writing one entry
+//! never touches another.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ use crate::record::Record;
 
 /// Digest, number, length of the changes.
 const HEAD: usize = DIGEST_LEN + 8 + 4;
-/// In place of a record's length: the record was removed.
+/// Stands in place of a record's length if the record was removed.
 const REMOVED: u32 = u32::MAX;
 /// Set on the first entry after a checkpoint begins. The checkpoint takes the number n - 1 and may
 /// never finish, so the entry n follows both n - 1 and n - 2. docs/internals/format.md has an
@@ -24,18 +24,18 @@ const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
 
 #[cfg(test)]
 std::thread_local! {
-    /// How many entries this thread has encoded.
+    /// The number of entries that this thread has encoded.
     pub(in crate::engine::redb) static ENCODED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// The changes of one commit as bytes. The number is added when the entry is written.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Entry {
-    /// Room for the head, the changes, and padding.
+    /// Room for the head, then the changes, then padding.
     bytes: Vec<u8>,
-    /// With the flag [`FOLLOWS_CHECKPOINT`], if it is set.
+    /// The length of the changes, with the flag [`FOLLOWS_CHECKPOINT`] if it is set.
     changes_len: u32,
-    /// What redb has to catch up with for it.
+    /// The entry's weight in the backlog.
     weight: usize,
 }
 
@@ -52,7 +52,7 @@ impl Entry {
         entry.finish()
     }
 
-    /// The same of records that are bytes already.
+    /// As [`of`](Self::of), for records that are already bytes.
     #[cfg(test)]
     pub(in crate::engine::redb) fn of_bytes(changes: &[Change]) -> Option<Self> {
         let mut entry = Self::begin();
@@ -69,7 +69,7 @@ impl Entry {
         Self { bytes: vec![0; HEAD], changes_len: 0, weight: 0 }
     }
 
-    /// A record of this length follows, or none is left under the key.
+    /// Adds a key and the length of the record that follows; `None` for a removal.
     fn add_key(&mut self, key: &SessionKey, len: Option<usize>) -> Option<()> {
         self.weight += backlog::weight(len.is_some());
         self.bytes.extend_from_slice(key.as_bytes());
@@ -87,7 +87,7 @@ impl Entry {
         Some(self)
     }
 
-    /// Says whether it follows a checkpoint that may not have come to its end.
+    /// Sets whether the entry follows a checkpoint that may never finish.
     pub(in crate::engine::redb) const fn following_checkpoint(
         &mut self,
         follows: bool,
@@ -107,7 +107,7 @@ impl Entry {
         self.bytes.len() as u64
     }
 
-    /// The bytes to write as the entry of this number.
+    /// The bytes to write as the entry with this number.
     pub(in crate::engine::redb) fn numbered(&mut self, number: u64, salt: &[u8; 16]) -> &[u8] {
         let head = [&number.to_le_bytes()[..], &self.changes_len.to_le_bytes()[..]].concat();
         if let Some(place) = self.bytes.get_mut(DIGEST_LEN..HEAD) {
@@ -131,7 +131,7 @@ pub(in crate::engine::redb) struct ReadEntry<'a> {
 }
 
 impl<'a> ReadEntry<'a> {
-    /// The entry at the start of these bytes, if it is whole and its number is one of these.
+    /// The entry at the start of `bytes`, if it is whole and its number is in `numbers`.
     pub(in crate::engine::redb) fn at_start_of(
         bytes: &'a [u8],
         salt: &[u8; 16],
@@ -153,13 +153,14 @@ impl<'a> ReadEntry<'a> {
         is_whole.then_some(Self { number, len, follows_checkpoint, changes })
     }
 
-    /// Whether it may come next after the entry, or the commit, with this number.
+    /// Whether this entry may directly follow the entry or commit with this number.
     pub(in crate::engine::redb) const fn follows(&self, number: u64) -> bool {
         self.number == number.wrapping_add(1)
             || (self.follows_checkpoint && self.number == number.wrapping_add(2))
     }
 
-    /// Its changes; `None` if [`Entry::of`] could not have made them, which the digest rules out.
+    /// The entry's changes; `None` if [`Entry::of`] could not have written them, which the digest
+    /// rules out.
     pub(in crate::engine::redb) fn changes(&self) -> Option<Vec<Change>> {
         let mut rest = self.changes;
         let mut changes = Vec::new();

@@ -1,16 +1,17 @@
-//! What this process last wrote in three places: the file's first sectors, its length, the start of
-//! the log's last entry. Every commit changes one of these. So a comparison shows that somebody
-//! else wrote to the file.
+//! The bytes that this process last wrote in three places: the file's first sectors, its length,
+//! and the start of the log's last entry. Every commit changes one of them, so a comparison shows
+//! whether somebody else has written to the file.
 //!
-//! Invariant: no comparison meets half a change. The first sectors and the length change through
-//! here. The last entry is given away before a new one may be written over it. Nothing more is
-//! written once another writer was seen.
+//! Invariant: no comparison sees half a change. The first sectors and the length change only
+//! through this module. The last entry is forgotten before a new one may overwrite it. Once another
+//! writer was seen, nothing more is written.
 
 use std::io;
 
-// Not the engine's: redb calls this while it holds locks of its own.
+// Not `crate::sync`'s mutex: redb calls this module while it holds its own locks.
 use parking_lot::Mutex;
 
+use crate::engine::redb::error::Overwritten;
 use crate::engine::redb::storage::StorageFile;
 
 /// redb's header, and the two sectors that locate the log.
@@ -18,22 +19,18 @@ const LEN: usize = 3_072;
 /// An entry's digest and its number.
 const ENTRY: usize = 24;
 
-/// Somebody else wrote to the open file, for instance by copying a backup over it.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("somebody else has written to the open file")]
-pub(in crate::engine::redb) struct Overwritten;
-
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Head(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Empty until the file was read for the first time.
+    /// Empty until the file is first read.
     bytes: Vec<u8>,
-    /// The bytes before a write that failed and may have written any part. Empty if none failed.
+    /// The bytes before a failed write, any part of which may be in the file. Empty if no write
+    /// failed.
     bytes_before: Vec<u8>,
     len: u64,
-    /// The length before a change that failed; the file may have either.
+    /// The length before a failed change of length; the file may have either length.
     other_len: Option<u64>,
     /// The offset of the log's last entry, and its first bytes.
     entry: Option<(u64, [u8; ENTRY])>,
@@ -41,8 +38,8 @@ struct Known {
 }
 
 impl Head {
-    /// Learns the first sectors of a file that was just opened. If it was open before, they must be
-    /// as they were left.
+    /// Reads the first sectors of a newly opened file. If the file was open before, they must be
+    /// unchanged.
     pub(in crate::engine::redb) fn learn(&self, file: &dyn StorageFile) -> io::Result<()> {
         let mut known = self.0.lock();
         known.compare(file)?;
@@ -56,18 +53,18 @@ impl Head {
         Ok(())
     }
 
-    /// Compares the file with what was last written. A file that cannot be read counts as
+    /// Compares the file with the bytes last written. A file that cannot be read counts as
     /// unchanged.
     pub(in crate::engine::redb) fn ensure_as_left(&self, file: &dyn StorageFile) -> io::Result<()> {
         self.0.lock().compare(file)
     }
 
-    /// An error once another writer was seen.
+    /// Returns an error once another writer was seen.
     pub(in crate::engine::redb) fn ensure_not_overwritten(&self) -> io::Result<()> {
         self.0.lock().ensure_not_overwritten()
     }
 
-    /// Writes, and keeps what was written to the first sectors.
+    /// Writes, and remembers the bytes written to the first sectors.
     pub(in crate::engine::redb) fn write(
         &self,
         file: &dyn StorageFile,
@@ -106,13 +103,13 @@ impl Head {
         set
     }
 
-    /// Keeps the start of the log's last entry.
+    /// Remembers the start of the log's last entry.
     pub(in crate::engine::redb) fn note_entry(&self, offset: u64, entry: &[u8]) {
         self.0.lock().entry = entry.first_chunk().map(|bytes| (offset, *bytes));
     }
 
-    /// A new entry is about to be written here. If that is over the last one, it is no longer
-    /// looked at.
+    /// Called before a new entry is written here. If the new entry overlaps the last one, the last
+    /// one is no longer compared.
     pub(in crate::engine::redb) fn give_away(&self, place: std::ops::Range<u64>) {
         let mut known = self.0.lock();
         known.entry = known.entry.filter(|(offset, bytes)| {
@@ -120,7 +117,8 @@ impl Head {
         });
     }
 
-    /// Forgets the last entry: the log moves or is given back, and its old place may hold anything.
+    /// Forgets the last entry, when the log moves or gives its room back: its old place may then
+    /// hold anything.
     pub(in crate::engine::redb) fn forget_entry(&self) {
         self.0.lock().entry = None;
     }

@@ -1,39 +1,40 @@
-//! The log's place in the file, kept in two sectors of the first page that redb leaves alone.
+//! The log's location in the file, stored in two sectors of the first page that redb does not use.
 //!
-//! Invariant: both sectors say the same, except while the log moves. Then one is written and synced
-//! before the other. So a torn sector has a sound one beside it, or it is the first that was ever
-//! written and there is no log yet. Two sectors of zeros mean no log; the whole file is redb's
-//! then.
+//! Invariant: both sectors are equal, except while the log moves. Then one sector is written and
+//! synced before the other. So beside a torn sector the other one is valid, unless the torn one is
+//! the first ever written and there is no log yet. Two sectors of zeros mean that there is no log,
+//! and the whole file is redb's.
 //!
 //! Two sectors can differ after a crash. The valid one with more moves wins, so it is overwritten
-//! last. An example: a crash left 4 moves and 3. The next move writes the sector with 3 first,
-//! which gives 4 and 5, and then the one with 4. Were the 4 torn first, the 3 would win and lead to
-//! a place that was given away.
+//! last. An example: a crash left a sector with 4 moves and one with 3. The next move overwrites
+//! the 3 first, which gives 4 and 5, and then the 4. If the 4 were overwritten first and torn, the
+//! 3 would win and lead to a place that the log has left.
 
 use crate::engine::redb::digest::digest_of;
 
-/// The sectors' offsets. redb's header ends at 320, and redb writes nothing else of its page 0.
+/// The sectors' offsets. redb's header ends at 320, and redb writes nothing else in its page 0.
 pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
 pub(in crate::engine::redb) const SECTOR: usize = 512;
 
 const MAGIC: &[u8; 8] = b"sess-log";
 const SALT_LEN: usize = 16;
 
-/// Where the log is.
+/// The location of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Location {
-    /// How often the log has moved. The larger number wins where two sectors differ.
+    /// How often the log has moved. If two sectors differ, the larger number wins.
     pub(in crate::engine::redb) moves: u64,
-    /// The length of redb's part, from the beginning of the file.
+    /// The length of redb's part, which starts at the beginning of the file.
     pub(in crate::engine::redb) database_len: u64,
     /// The log's start: the end of redb's part, or somewhat after it.
     pub(in crate::engine::redb) start: u64,
     pub(in crate::engine::redb) capacity: u64,
-    /// Drawn for each log. It is part of every entry's digest, so no content can pass for an entry.
+    /// Drawn at random for each log. It is part of every entry's digest, so no session content can
+    /// pass for an entry.
     pub(in crate::engine::redb) salt: [u8; SALT_LEN],
 }
 
-/// A sector that is neither empty nor a sound location.
+/// A sector that is neither empty nor a valid location.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the place of the write-ahead log is damaged")]
 pub(in crate::engine::redb) struct DamagedArea;
@@ -57,7 +58,7 @@ impl Location {
         sector
     }
 
-    /// The location that two sectors give together; `None` where there is no log.
+    /// The location that the two sectors give together; `None` if there is no log.
     pub(in crate::engine::redb) fn from_sectors(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
@@ -66,14 +67,14 @@ impl Location {
             (Ok(Some(first)), Ok(Some(second))) => {
                 Ok(Some(if first.moves >= second.moves { first } else { second }))
             }
-            // The other one is torn, not written yet, or cleared already.
+            // The other sector is torn, not yet written, or already cleared.
             (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
             (Ok(None), _) | (_, Ok(None)) => Ok(None),
             (Err(error), Err(_)) => Err(error),
         }
     }
 
-    /// The order in which the sectors are overwritten: the one that counts comes last.
+    /// The order in which the sectors are overwritten: the winning one comes last.
     pub(in crate::engine::redb) fn order_of(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
@@ -87,7 +88,7 @@ impl Location {
         }
     }
 
-    /// The location in one sector; `None` if it is empty.
+    /// The location in one sector; `None` if the sector is empty.
     fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
@@ -109,7 +110,8 @@ impl Location {
             second.copy_from_slice(&take()?);
             Some(Self { moves, database_len, start, capacity, salt })
         };
-        // Encoded again it must be the same to the last byte: magic, digest and padding included.
+        // Encoding the location again must give the same bytes, including magic, digest and
+        // padding.
         let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
         let sound = area.database_len <= area.start && area.end() < u64::MAX;
         if sound { Ok(Some(area)) } else { Err(DamagedArea) }

@@ -1,18 +1,18 @@
 //! The write-ahead log: a commit is durable after one write and one sync.
 //!
-//! redb writes a dozen pages all over the file for one durable commit. The log takes the changes
-//! themselves, one entry a commit, one after the other, at the end of the same file. redb's tables
-//! take them over in the background, in a checkpoint. After a crash the entries are read back when
-//! the file is opened.
+//! For one durable commit, redb writes a dozen pages all over the file. The log appends only the
+//! changes, one entry a commit, at the end of the same file. A checkpoint copies them to redb's
+//! tables in the background. After a crash the entries are read back when the file is opened.
 //!
 //! Invariant: the entries' numbers have no gap, and the first one follows redb's last durable
-//! commit. An entry is whole, or it is the last one and torn. So the entries fit that commit and no
-//! other, and applied to it in order they give what was acknowledged.
+//! commit. An entry is whole, or it is the last one and torn. So the entries apply to that commit
+//! and no other, and applying them in order gives the acknowledged state.
 
 pub(in crate::engine::redb) mod backlog;
 pub(in crate::engine::redb) mod entry;
 pub(in crate::engine::redb) mod head;
 pub(in crate::engine::redb) mod location;
+pub(in crate::engine::redb) mod readable;
 pub(in crate::engine::redb) mod ring;
 pub(in crate::engine::redb) mod shared_file;
 
@@ -25,20 +25,19 @@ use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
 pub(in crate::engine::redb) use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::entry::ReadEntry;
-use crate::engine::redb::log::location::Location;
 use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
 use crate::engine::redb::storage::StorageFile;
 use crate::record::Record;
 
 const PAGE: usize = 4_096;
-/// How many eighths of the room are in use when a checkpoint should begin, when nobody seems to
-/// have come for it, and when whoever commits runs it.
+/// The eighths of the room in use when a checkpoint should begin, when no thread seems to have
+/// started the due checkpoint, and when the committing thread runs it.
 const DUE: u32 = 4;
 const OVERDUE: u32 = 5;
 const URGENT: u32 = 6;
 
-/// An entry in the middle of the log is damaged: later ones are whole.
+/// An entry in the middle of the log is damaged: later entries are whole.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the write-ahead log is damaged: entry {number} cannot be read, and later ones can")]
 pub(in crate::engine::redb) struct DamagedLog {
@@ -49,11 +48,11 @@ pub(in crate::engine::redb) struct DamagedLog {
 #[derive(Debug)]
 pub(in crate::engine::redb) struct WriteAheadLog {
     disk: Arc<SharedFile>,
-    /// The number of the last entry, or of redb's last durable commit if no entry came since.
+    /// The number of the last entry, or of redb's last durable commit if no entry came after it.
     last: u64,
     /// The number of redb's last durable commit.
     checkpointed: u64,
-    /// The checkpoint under way.
+    /// The running checkpoint.
     checkpoint: Option<Checkpoint>,
     backlog: Backlog,
 }
@@ -62,7 +61,7 @@ pub(in crate::engine::redb) struct WriteAheadLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Due {
     No,
-    /// Half of the room is used; the other half is for commits that come while the checkpoint runs.
+    /// Half of the room is used; the other half is for commits during the checkpoint.
     Soon,
     /// Hardly any room is left.
     Now,
@@ -85,17 +84,17 @@ struct Checkpoint {
 }
 
 impl WriteAheadLog {
-    /// Reads the log as the last process left it; answers the log, and the changes that the
-    /// database does not hold. It writes nothing, so a full disk does not matter.
+    /// Reads the log that the last process left, and returns it with the changes that the database
+    /// lacks. It writes nothing, so it works on a full disk.
     ///
     /// `checkpointed` is the number of the database's last durable commit. `page_cache_bytes` is
-    /// the database's cache for pages.
+    /// the size of the database's page cache.
     pub(in crate::engine::redb) fn recover(
         disk: Arc<SharedFile>,
         checkpointed: u64,
         page_cache_bytes: usize,
     ) -> io::Result<(Self, Changes)> {
-        // Numbers go on from here. No store gets so far.
+        // Numbers continue from here. No store reaches so large a number.
         if checkpointed > u64::MAX / 2 {
             return Err(damaged(DamagedLog { number: checkpointed }));
         }
@@ -104,7 +103,7 @@ impl WriteAheadLog {
             None => Vec::new(),
         };
         disk.resume(entries.iter().map(|entry| entry.span));
-        // A log that is added later goes on from the last log's number.
+        // A log that is added later continues from this number.
         let last = entries.last().map_or(checkpointed, |entry| entry.number);
         let changes = entries.iter().flat_map(|entry| &entry.changes);
         let logged = changes.map(|(_, record)| backlog::weight(record.is_some())).sum();
@@ -127,26 +126,25 @@ impl WriteAheadLog {
         self.checkpointed
     }
 
-    /// Whether the commit of this number is in the file, as an entry or in the tables.
+    /// Whether the file holds the commit with this number, as an entry or in the tables.
     pub(in crate::engine::redb) const fn holds(&self, number: u64) -> bool {
         number <= self.last
     }
 
-    /// Whether the log holds changes that redb does not hold on the disk.
+    /// Whether the log holds changes that redb's part of the file lacks.
     pub(in crate::engine::redb) const fn is_in_use(&self) -> bool {
         self.last != self.checkpointed
     }
 
-    /// Whether there is room for an entry. Without a checkpoint under way the next one takes this
-    /// entry along, whatever it weighs.
+    /// Whether there is room for an entry. If no checkpoint runs, the weight does not matter,
+    /// because the next one includes this entry.
     pub(in crate::engine::redb) fn has_room_for(&self, entry: &Entry) -> bool {
         (self.checkpoint.is_none() || self.backlog.has_room_for(entry.weight()))
             && self.disk.has_room_for(entry.len())
     }
 
-    /// Writes an entry and syncs it. If the log has just moved and has no room any more, it writes
-    /// nothing and answers `false`. After an error the log's end is unknown, and the file must be
-    /// opened again.
+    /// Writes an entry and syncs it. If the log has just moved and has no room left, writes nothing
+    /// and returns `false`. After an error the log's end is unknown, and the file must be reopened.
     pub(in crate::engine::redb) fn append(&mut self, entry: &mut Entry) -> io::Result<bool> {
         let follows_checkpoint = self.checkpoint.is_some_and(|checkpoint| checkpoint.is_last);
         let written =
@@ -161,7 +159,7 @@ impl WriteAheadLog {
         Ok(written)
     }
 
-    /// Whether a checkpoint should begin, so that there is room in time.
+    /// Whether a checkpoint should begin now, so that the log does not fill up.
     pub(in crate::engine::redb) fn checkpoint_due(&self) -> Due {
         if self.checkpoint.is_some() {
             return Due::No;
@@ -173,24 +171,24 @@ impl WriteAheadLog {
         }
     }
 
-    /// Whether a checkpoint would be due if none were under way.
+    /// Whether a checkpoint would be due if none were running.
     pub(in crate::engine::redb) fn is_half_full(&self) -> bool {
         self.is_filled(DUE)
     }
 
-    /// Whether the checkpoint that is due seems to have found nobody to run it.
+    /// Whether the due checkpoint seems to have been started by no thread.
     pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
         self.is_filled(OVERDUE)
     }
 
-    /// Whether so many eighths of the room, in bytes or in weight, are in use.
+    /// Whether this many eighths of the room, in bytes or in weight, are in use.
     fn is_filled(&self, eighths: u32) -> bool {
         let (used, capacity) = self.disk.used();
         used * 8 >= capacity * u64::from(eighths) || self.backlog.is_filled(eighths as usize)
     }
 
-    /// Begins a checkpoint and answers its number. It will hold every entry so far and nothing
-    /// else. Other entries may come meanwhile.
+    /// Begins a checkpoint and returns its number. It will hold every entry so far and nothing
+    /// else. Other entries may be added meanwhile.
     pub(in crate::engine::redb) fn begin_checkpoint(&mut self) -> u64 {
         self.last += 1;
         self.checkpoint = Some(Checkpoint { number: self.last, is_last: true });
@@ -199,7 +197,7 @@ impl WriteAheadLog {
         self.last
     }
 
-    /// The checkpoint is on the disk: the room of its entries is free.
+    /// Ends the checkpoint, which is on the disk: the room of its entries is free.
     pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
         if let Some(checkpoint) = self.checkpoint.take() {
             self.checkpointed = checkpoint.number;
@@ -207,13 +205,13 @@ impl WriteAheadLog {
         }
     }
 
-    /// The number for a durable commit that holds everything. It is the next one, so that no later
-    /// entry follows what came before that commit.
+    /// The number for a durable commit that holds everything. The commit takes the next number, so
+    /// that no later entry follows the entries before it.
     pub(in crate::engine::redb) const fn next_number(&self) -> u64 {
         self.last + 1
     }
 
-    /// A durable commit with the next number holds everything: the log starts over.
+    /// Restarts the log after a durable commit with the next number, which holds everything.
     pub(in crate::engine::redb) fn restart(&mut self) {
         self.last += 1;
         self.checkpointed = self.last;
@@ -221,8 +219,8 @@ impl WriteAheadLog {
         self.disk.restart();
     }
 
-    /// The database is about to be closed for good. Closing gives the log's room back if it is not
-    /// in use.
+    /// Called before the database closes for good. Closing gives the log's room back if the log is
+    /// not in use.
     pub(in crate::engine::redb) fn release_on_close(&self) {
         if !self.is_in_use() {
             self.disk.release_on_close();
@@ -230,34 +228,7 @@ impl WriteAheadLog {
     }
 }
 
-/// What can be read of the log of a file that cannot be opened: the changes of every whole entry
-/// after `checkpointed`. If that number is unknown, only removals count, because an entry of an
-/// earlier round may hold a session that ended long ago.
-pub(in crate::engine::redb) fn readable_changes(
-    read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
-    checkpointed: Option<u64>,
-) -> Vec<Change> {
-    let mut sectors = [[0; location::SECTOR]; 2];
-    for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
-        read(offset, sector);
-    }
-    let [first, second] = &sectors;
-    let Ok(Some(area)) = Location::from_sectors(first, second) else { return Vec::new() };
-    let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
-    // A log that was cut is read as far as it goes.
-    for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
-        read(area.start + (number * location::SECTOR) as u64, sector);
-    }
-    let mut changes = Vec::new();
-    let numbers = checkpointed.map_or(0, |checkpointed| checkpointed.saturating_add(1))..=u64::MAX;
-    for (_, found) in whole_entries(&bytes, &area.salt, &numbers).into_values() {
-        changes.extend(found.changes().unwrap_or_default());
-    }
-    changes.retain(|(_, record)| checkpointed.is_some() || record.is_none());
-    changes
-}
-
-/// Of several changes of a key, the last. A record that cannot be read is an error.
+/// The last change of each key. A record that cannot be read is an error.
 pub(in crate::engine::redb) fn last_of(
     changes: impl IntoIterator<Item = Change>,
 ) -> io::Result<Changes> {
@@ -269,23 +240,23 @@ pub(in crate::engine::redb) fn last_of(
     Ok(last)
 }
 
-/// An entry that redb does not hold on the disk.
+/// An entry whose changes redb's part of the file lacks.
 struct Needed {
     number: u64,
     span: Span,
     changes: Vec<Change>,
 }
 
-/// The entries after `checkpointed`, in their order.
+/// The entries after `checkpointed`, in order.
 fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
     let mut last = checkpointed;
-    // An entry has at least one sector, and a commit may take a number before each.
+    // An entry has at least one sector, and a commit may take a number before each entry.
     let sectors = (log.len() / location::SECTOR) as u64;
     let numbers = checkpointed + 1..=checkpointed + 2 + 2 * sectors;
     for (number, (start, found)) in whole_entries(log, salt, &numbers) {
-        // An entry that was being written when the power went is torn, and it is the last. If a
-        // later one is whole, the torn one was acknowledged and is damaged.
+        // An entry that was being written at a power failure is torn, and it is the last. If a
+        // later entry is whole, the torn one was acknowledged and then damaged.
         let damage = || damaged(DamagedLog { number: last + 1 });
         if !found.follows(last) {
             return Err(damage());

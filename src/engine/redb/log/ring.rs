@@ -1,8 +1,8 @@
-//! Which spans of the log's area hold entries that are needed, and where the next entry goes.
+//! Tracks which spans of the log's area hold needed entries, and where the next entry goes.
 //!
-//! Invariant: needed entries never overlap and stand in their order, each right after the one
-//! before it or at the start of the area. Freed entries are overwritten oldest first, so the stale
-//! ones that are left are the newest versions. Salvage relies on it.
+//! Invariant: needed entries never overlap. They stand in order, each right after the one before it
+//! or at the start of the area. Freed entries are overwritten oldest first, so the remaining stale
+//! entries are the newest versions. Salvage relies on this.
 
 use std::collections::VecDeque;
 
@@ -22,16 +22,17 @@ impl Span {
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Ring {
     needed: VecDeque<Span>,
-    /// The bytes of all needed entries.
+    /// The total length of the needed entries, in bytes.
     len: u64,
     /// The end of the last entry, needed or not.
     end: u64,
-    /// How many of the first entries the checkpoint under way will hold.
+    /// How many of the first entries the running checkpoint will hold.
     checkpointing: usize,
 }
 
 impl Ring {
-    /// Where an entry of this length goes in an area of this capacity; `None` if there is no room.
+    /// The start of the next entry, with the length `len`, in an area of this capacity; `None` if
+    /// there is no room.
     pub(in crate::engine::redb) fn place_for(&self, len: u64, capacity: u64) -> Option<u64> {
         let ends = |start: u64| start.saturating_add(len);
         match (self.needed.front(), self.needed.back()) {
@@ -43,7 +44,7 @@ impl Ring {
         }
     }
 
-    /// Adds an entry that was written where [`place_for`](Self::place_for) said.
+    /// Adds an entry that was written at the start that [`place_for`](Self::place_for) returned.
     pub(in crate::engine::redb) fn push(&mut self, span: Span) {
         self.needed.push_back(span);
         self.len += span.len;
@@ -62,12 +63,12 @@ impl Ring {
         *self = Self { end: self.end, ..Self::default() };
     }
 
-    /// A checkpoint begins that will hold every entry so far.
+    /// Begins a checkpoint that will hold every entry so far.
     pub(in crate::engine::redb) fn begin_checkpoint(&mut self) {
         self.checkpointing = self.needed.len();
     }
 
-    /// The checkpoint is on the disk: its entries are free.
+    /// Ends the checkpoint, which is on the disk: its entries are free.
     pub(in crate::engine::redb) fn end_checkpoint(&mut self) {
         let checkpointed = self.needed.drain(..self.checkpointing.min(self.needed.len()));
         self.len -= checkpointed.map(|span| span.len).sum::<u64>();
@@ -78,7 +79,7 @@ impl Ring {
         self.needed.is_empty()
     }
 
-    /// How many bytes the needed entries have.
+    /// The total length of the needed entries, in bytes.
     pub(in crate::engine::redb) const fn len(&self) -> u64 {
         self.len
     }
@@ -87,7 +88,7 @@ impl Ring {
         self.needed.iter().copied()
     }
 
-    /// The needed entries were copied to the start of an area, one after the other.
+    /// Called after the needed entries were copied to the start of an area, one after the other.
     pub(in crate::engine::redb) fn straighten(&mut self) {
         let mut start = 0;
         for span in &mut self.needed {
@@ -102,7 +103,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    /// Puts an entry into an area of ten.
+    /// Puts an entry into an area of ten bytes.
     fn add(ring: &mut Ring, len: u64) -> Option<u64> {
         let start = ring.place_for(len, 10)?;
         ring.push(Span { start, len });

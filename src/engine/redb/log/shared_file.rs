@@ -1,14 +1,14 @@
 //! The file that the database, at its beginning, and the log, at its end, share.
 //!
-//! Invariant: redb sees its own part and no more. When that part grows or shrinks, the log moves.
-//! Its entries are on the disk in the new place before the sector that points to them is written.
-//! That sector is on the disk before the old place is given away.
+//! Invariant: redb sees only its own part. When that part grows or shrinks, the log moves: its
+//! entries are on the disk in the new place before the sector that points to them is written, and
+//! that sector is on the disk before the old place is given up.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-// Not the engine's: redb calls this while it holds locks of its own.
+// Not `crate::sync`'s mutex: redb calls this module while it holds its own locks.
 use parking_lot::Mutex;
 
 use crate::engine::redb::log::entry::Entry;
@@ -21,19 +21,20 @@ use crate::engine::redb::storage::{StorageFile, WriteFailure};
 use crate::random::{RandomSource, SystemRandom};
 
 const PAGE: u64 = 4_096;
-/// The log is one part in so many of the database, within bounds. Long enough that a page which
-/// many commits change is written once for all; short enough that recovery takes no longer for it.
+/// The log's share of the database's length: 1/16, within bounds. The log is long enough that a
+/// page changed by many commits is written once for all of them, and short enough that it does not
+/// slow recovery.
 const SHARE: u64 = 16;
 const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
-/// An open file with a database and, once something was logged, a log.
+/// An open file with a database and, after the first log entry, a log.
 pub(in crate::engine::redb) struct SharedFile {
     inner: Box<dyn StorageFile>,
     head: Arc<Head>,
     sync_failed: SyncFailed,
     syncing: Mutex<()>,
-    /// Whether the file holds no database yet, whatever else is in it.
+    /// Whether the file holds no database yet, whatever bytes it has.
     is_unborn: AtomicBool,
     log: Mutex<Log>,
 }
@@ -47,13 +48,13 @@ struct Log {
     ring: Ring,
     /// Whether closing the file gives the area back.
     released_on_close: bool,
-    /// Whether a move failed half way. Then only opening the file again can tell where the log is.
-    astray: bool,
+    /// Whether a move failed half way. Then only reopening the file shows where the log is.
+    place_unknown: bool,
 }
 
 impl Log {
     fn ensure_located(&self) -> io::Result<()> {
-        match self.astray {
+        match self.place_unknown {
             true => Err(io::Error::other("an earlier move of the write-ahead log failed")),
             false => Ok(()),
         }
@@ -61,7 +62,7 @@ impl Log {
 }
 
 impl SharedFile {
-    /// Takes the file over, with the log it has.
+    /// Takes over the file and its log, if it has one.
     pub(in crate::engine::redb) fn open(
         inner: Box<dyn StorageFile>,
         head: Arc<Head>,
@@ -78,11 +79,11 @@ impl SharedFile {
             area = Location::from_sectors(first, second).map_err(damaged)?;
             order = Location::order_of(first, second);
         }
-        // No file is shorter than its log's end, so it was cut.
+        // Every file is at least as long as its log's end, so this one was truncated.
         if area.is_some_and(|area| area.end() > len) {
             return Err(damaged(DamagedArea));
         }
-        // All of it may be needed until it was read.
+        // Until the area is read, all of it may be needed.
         let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
         let log = Log { area, order, ring, ..Log::default() };
         Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
@@ -107,7 +108,7 @@ impl SharedFile {
         &*self.inner
     }
 
-    /// An error if somebody else has written to the file.
+    /// Returns an error if somebody else has written to the file.
     pub(in crate::engine::redb) fn ensure_as_left(&self) -> io::Result<()> {
         self.head.ensure_as_left(&*self.inner)
     }
@@ -121,13 +122,19 @@ impl SharedFile {
         }
     }
 
-    /// Makes the database's part longer or shorter, and moves the log out of its way.
+    /// The length of the log's area, and how much of it is needed. Waits for no write.
+    pub(in crate::engine::redb) fn log_bytes(&self) -> Option<(u64, u64)> {
+        let log = self.log.try_lock()?;
+        Some((log.area?.capacity, log.ring.len()))
+    }
+
+    /// Changes the length of the database's part, and moves the log out of its way.
     pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
         let mut log = self.log.lock();
         log.ensure_located()?;
         self.is_unborn.store(false, Ordering::Release);
         match log.area {
-            // It need not move, for which there may be no room.
+            // A released, unused log is given back instead of moved, since a move may find no room.
             Some(_) if log.released_on_close && log.ring.is_empty() => {
                 self.give_back_now(&mut log)?;
                 self.head.set_len(&*self.inner, len)
@@ -147,7 +154,8 @@ impl SharedFile {
         self.sync_failed.get()
     }
 
-    /// An error after a failed sync: a later write may rest on what that sync did not write.
+    /// Returns an error after a failed sync: a later write may depend on bytes that the sync did
+    /// not write.
     fn check_synced(&self) -> io::Result<()> {
         match self.sync_failed() {
             true => Err(io::Error::other("an earlier sync failed")),
@@ -155,8 +163,8 @@ impl SharedFile {
         }
     }
 
-    /// Syncs the whole file. One thread at a time: of two syncs that meet the same failed write,
-    /// the system may report it to one only.
+    /// Syncs the whole file. Only one thread syncs at a time: if two syncs meet the same failed
+    /// write, the system may report it to only one of them.
     pub(in crate::engine::redb) fn sync(&self) -> io::Result<()> {
         let _alone = self.syncing.lock();
         self.check_synced()?;
@@ -171,7 +179,7 @@ impl SharedFile {
     /// Gives the log's room back, if it was released. Only closing the file may follow.
     pub(in crate::engine::redb) fn give_back_released(&self) -> io::Result<()> {
         let mut log = self.log.lock();
-        match log.released_on_close && !log.astray && !self.sync_failed() {
+        match log.released_on_close && !log.place_unknown && !self.sync_failed() {
             true => self.give_back_now(&mut log),
             false => Ok(()),
         }
@@ -179,14 +187,14 @@ impl SharedFile {
 
     fn give_back_now(&self, log: &mut Log) -> io::Result<()> {
         let Some(area) = log.area.take() else { return Ok(()) };
-        log.astray = true;
+        log.place_unknown = true;
         self.head.forget_entry();
         self.write_sectors(log.order, &[0; location::SECTOR])?;
-        log.astray = false;
+        log.place_unknown = false;
         self.cut_behind(area.database_len)
     }
 
-    /// The whole log as it is on the disk, and its salt; `None` if there is no log.
+    /// All bytes of the log on the disk, and its salt; `None` if there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
         let Some(area) = self.log.lock().area else { return Ok(None) };
         let len = usize::try_from(area.capacity).map_err(|_| damaged(DamagedArea))?;
@@ -201,8 +209,8 @@ impl SharedFile {
     pub(in crate::engine::redb) fn has_room_for(&self, len: u64) -> bool {
         let log = self.log.lock();
         match log.area {
-            // A log whose place is unknown has no room; the file must be opened again.
-            _ if log.astray => false,
+            // A log whose place is unknown has no room; the file must be reopened.
+            _ if log.place_unknown => false,
             Some(area) => log.ring.place_for(len, area.capacity).is_some(),
             None => len <= capacity_beside(self.inner.len().unwrap_or(0)),
         }
@@ -217,7 +225,7 @@ impl SharedFile {
         let mut log = self.log.lock();
         self.check_synced()?;
         self.head.ensure_not_overwritten()?;
-        if log.astray {
+        if log.place_unknown {
             return Ok(false);
         }
         let area = match log.area {
@@ -245,27 +253,27 @@ impl SharedFile {
         Ok(true)
     }
 
-    /// Sets the needed entries, as found in what [`read_log`](Self::read_log) read.
+    /// Sets the needed entries, found in the bytes that [`read_log`](Self::read_log) returned.
     pub(in crate::engine::redb) fn resume(&self, needed: impl IntoIterator<Item = Span>) {
         self.log.lock().ring = Ring::of(needed);
     }
 
-    /// No entry is needed any more.
+    /// Frees all entries: none is needed any more.
     pub(in crate::engine::redb) fn restart(&self) {
         self.log.lock().ring.restart();
     }
 
-    /// A checkpoint begins that will hold every entry so far.
+    /// Begins a checkpoint that will hold every entry so far.
     pub(in crate::engine::redb) fn begin_checkpoint(&self) {
         self.log.lock().ring.begin_checkpoint();
     }
 
-    /// The checkpoint is on the disk.
+    /// Ends the checkpoint, which is on the disk.
     pub(in crate::engine::redb) fn end_checkpoint(&self) {
         self.log.lock().ring.end_checkpoint();
     }
 
-    /// The bytes that needed entries take, and the bytes that there are; the latter are never zero.
+    /// The bytes that needed entries use, and the capacity in bytes, which is never zero.
     pub(in crate::engine::redb) fn used(&self) -> (u64, u64) {
         let log = self.log.lock();
         (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
@@ -288,7 +296,7 @@ impl SharedFile {
 
     fn move_log(&self, log: &mut Log, old: Location, database_len: u64) -> io::Result<()> {
         let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
-        // Needed entries stay where they are until the sectors point elsewhere.
+        // Needed entries stay in place until the sectors point to the new place.
         let overlaps = !log.ring.is_empty()
             && database_len < old.end()
             && database_len.saturating_add(capacity) > old.start;
@@ -307,9 +315,9 @@ impl SharedFile {
     }
 
     /// Writes the log into an area, and then the sectors. The whole area is written once, so that
-    /// no later entry waits for the file system to find room.
+    /// no later entry waits for the file system to allocate room.
     fn place_log(&self, log: &mut Log, area: Location, entries: &[u8]) -> io::Result<()> {
-        log.astray = true;
+        log.place_unknown = true;
         self.head.forget_entry();
         if self.inner.len()? < area.end() {
             self.head.set_len(&*self.inner, area.end())?;
@@ -320,7 +328,7 @@ impl SharedFile {
         self.sync()?;
         self.write_sectors(log.order, &area.to_sector())?;
         log.area = Some(area);
-        log.astray = false;
+        log.place_unknown = false;
         Ok(())
     }
 

@@ -1,16 +1,16 @@
-//! A table's definition, as the tree of tables holds it.
+//! A table's definition, as stored in the tree of tables.
 
 use crate::engine::redb::pages::layout::{Link, Widths, chunk, u32_at};
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Definition {
-    /// The root of its tree, unless it is empty.
+    /// The root of the table's tree, unless the table is empty.
     pub(in crate::engine::redb) root: Option<Link>,
     pub(in crate::engine::redb) widths: Widths,
 }
 
 impl Definition {
-    /// `None` if these bytes are no definition, or that of a table with several values a key.
+    /// `None` if these bytes are no definition, or define a table with several values a key.
     pub(in crate::engine::redb) fn read(bytes: &[u8]) -> Option<Self> {
         const NORMAL: u8 = 3;
         const HAS_ROOT: usize = 9;
@@ -25,7 +25,7 @@ impl Definition {
     }
 }
 
-/// The width, if it is fixed; the outer `None` if these bytes give none.
+/// The width, if it is fixed; the outer `None` if the bytes are invalid.
 fn width(bytes: &[u8], at: usize) -> Option<Option<usize>> {
     let [is_fixed] = chunk(bytes, at)?;
     let width = u32_at(bytes, at + 1)?;

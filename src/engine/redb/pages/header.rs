@@ -6,7 +6,7 @@ use twox_hash::XxHash3_128;
 
 use crate::engine::redb::pages::layout::{CHECKSUM, Link, MAX_PAGE, PAGE, chunk, u32_at};
 
-/// The place of each page in the file.
+/// The location of each page in the file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Geometry {
     region_header_pages: u64,
@@ -14,7 +14,7 @@ pub(in crate::engine::redb) struct Geometry {
 }
 
 impl Geometry {
-    /// Whether it is redb's default, which every file of ours has.
+    /// Whether this is redb's default geometry, which every store file has.
     pub(in crate::engine::redb) const fn is_usual(self) -> bool {
         self.region_header_pages == 0 && self.region_pages == 0x10_0000
     }
@@ -41,7 +41,7 @@ pub(in crate::engine::redb) struct Commit {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Header {
     pub(in crate::engine::redb) geometry: Geometry,
-    /// The commit that counts, and the one before it; `None` for a damaged slot.
+    /// The current commit, and the one before it; `None` for a damaged slot.
     pub(in crate::engine::redb) commits: [Option<Commit>; 2],
     /// Whether the first of the commits had two phases, so that no crash has torn it.
     pub(in crate::engine::redb) is_two_phase: bool,

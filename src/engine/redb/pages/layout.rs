@@ -1,12 +1,14 @@
 //! The layout of redb's pages: branches and leaves.
 //!
-//! Invariant: no byte is trusted, here or in the modules beside this. A number counts only within
-//! the bytes at hand; what does not fit is `None`. See redb's docs/design.md, file format 3.
+//! Invariant: no byte is trusted, in this module or its siblings. Every offset and length is
+//! checked against the available bytes; one that does not fit gives `None`. See redb's
+//! docs/design.md, file format 3.
 
 use twox_hash::XxHash3_128;
 
 pub(in crate::engine::redb) const PAGE: usize = 4096;
-/// A longer page holds no record of ours: content is at most 16 MiB, and pages are powers of two.
+/// No session record needs a longer page: content is at most 16 MiB, and page lengths are powers of
+/// two.
 pub(in crate::engine::redb) const MAX_PAGE: u64 = 64 * 1024 * 1024;
 
 const LEAF: u8 = 1;
@@ -34,7 +36,7 @@ pub(in crate::engine::redb) struct Link {
 }
 
 impl Link {
-    /// Reads it as a commit slot and a table's definition hold it.
+    /// Reads a link in the format of commit slots and table definitions.
     pub(in crate::engine::redb) fn at(bytes: &[u8], at: usize) -> Option<Self> {
         Some(Self {
             number: u64::from_le_bytes(chunk(bytes, at)?),
@@ -43,7 +45,7 @@ impl Link {
     }
 }
 
-/// The widths of a table's keys and values; `None` where they vary.
+/// The widths of a table's keys and values; `None` if they vary.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Widths {
     pub(in crate::engine::redb) key: Option<usize>,
@@ -55,14 +57,14 @@ impl Widths {
     pub(in crate::engine::redb) const TABLES: Self = Self { key: None, value: None };
 }
 
-/// A page of a table. The first byte says which kind.
+/// A page of a table. The first byte tells the kind.
 #[derive(Debug)]
 pub(in crate::engine::redb) enum Page<'a> {
     Leaf(Leaf<'a>),
     Branch(Vec<Link>),
 }
 
-/// Reads a page, if it is the one that its parent leads to.
+/// Reads a page, if its checksum is the one in `link`.
 pub(in crate::engine::redb) fn read_page<'a>(
     bytes: &'a [u8],
     link: Link,
@@ -109,7 +111,8 @@ pub(in crate::engine::redb) struct Leaf<'a> {
 }
 
 impl<'a> Leaf<'a> {
-    /// A leaf that may use more bytes than are at hand; [`len`](Self::len) says how many.
+    /// Reads a leaf, which may use more bytes than are available; [`len`](Self::len) is the number
+    /// it uses.
     pub(in crate::engine::redb) fn read(bytes: &'a [u8], widths: Widths) -> Option<Self> {
         let pairs = u16_at(bytes, 2).filter(|pairs| *pairs > 0)?;
         let leaf = Self { bytes, widths, pairs, len: 0 };
@@ -118,7 +121,7 @@ impl<'a> Leaf<'a> {
         fits.then_some(Self { len, ..leaf })
     }
 
-    /// Every pair that lies within the bytes.
+    /// Every pair that lies within the available bytes.
     pub(in crate::engine::redb) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         (0..self.pairs).filter_map(move |pair| {
             let key = match pair.checked_sub(1) {

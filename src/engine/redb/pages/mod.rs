@@ -1,4 +1,4 @@
-//! redb's pages, read without redb: to verify a file when it is opened, and to salvage a damaged
+//! Reads redb's pages without redb: to verify a file when it is opened, and to salvage a damaged
 //! one.
 //!
 //! Must not know any other folder of the engine.

@@ -1,11 +1,11 @@
 //! Verifies a file's pages, on several threads.
 //!
-//! redb's own check has one thread, which reads every page twice: to verify it, and to learn which
-//! pages are in use. A file that was closed, or whose last commit says so, has the latter on
-//! record.
+//! redb's own check runs on one thread and reads every page twice: to verify it, and to learn which
+//! pages are in use. A file that was closed, or whose last commit stored it, has the list of pages
+//! in use.
 //!
-//! Invariant: a file is sound only if every page that its last commit leads to, redb's own tables
-//! included, has the checksum that its parent holds. Anything unusual is left to redb's check.
+//! Invariant: a file is sound only if every page of its last commit, redb's own tables included,
+//! has the checksum that its parent holds. Anything unusual is left to redb's check.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,26 +19,26 @@ use crate::engine::redb::pages::{
 
 /// redb's table of the pages in use.
 const ALLOCATOR_STATE: &[u8] = b"allocator_state";
-/// The parts of trees that threads share. One thread reads a file that has fewer.
+/// How many parts of trees the threads share. A file with fewer parts is read by one thread.
 const PARTS: usize = 256;
 /// More than most machines have processors: while one thread computes, others wait for the disk.
 const THREADS: usize = 8;
-/// The progress once the parts are shared out, and the steps in which progress is reported.
+/// The progress once the trees are split into parts, and the steps in which progress is reported.
 const SHARED_OUT: f64 = 0.1;
 const TOLD_EVERY: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Verdict {
-    /// All pages are as they were written. `live` is their length in bytes.
+    /// All pages have their checksums. `live` is their length in bytes.
     Sound { live: u64 },
-    /// redb has to check the file itself.
+    /// redb must check the file itself.
     Open,
-    /// `goes_on` answered `false`.
+    /// `goes_on` returned `false`.
     CalledOff,
 }
 
-/// Verifies all pages of a file, of which `len` bytes are redb's. This thread calls `goes_on` with
-/// the progress now and then; it answers whether to go on.
+/// Verifies all pages of a file, of which `len` bytes are redb's. This thread sometimes calls
+/// `goes_on` with the progress; `false` stops the verification.
 pub(in crate::engine::redb) fn verify(
     file: &dyn StorageBackend,
     len: u64,
@@ -72,7 +72,8 @@ struct Verification<'a> {
 }
 
 impl<'a> Verification<'a> {
-    /// `None` if the pages in use are not on record: redb will read everything anyway.
+    /// `None` if no reliable list of the pages in use is stored, since redb will then read
+    /// everything anyway.
     fn of(file: &'a dyn StorageBackend, len: u64) -> Option<(Self, Commit)> {
         let mut first = [0; PAGE];
         file.read(0, &mut first).ok()?;
@@ -81,7 +82,7 @@ impl<'a> Verification<'a> {
         is_usual.then_some((Self { file, len, geometry, live: AtomicU64::new(0) }, commit?))
     }
 
-    /// The trees of all tables.
+    /// The trees of all tables; `None` if redb's table of the pages in use is missing.
     fn tables_of(&self, commit: Commit) -> Option<Vec<Tree>> {
         let mut trees = Vec::new();
         self.definitions(commit.tables?, &mut trees)?;
@@ -89,7 +90,7 @@ impl<'a> Verification<'a> {
         has_allocator_state.then_some(trees)
     }
 
-    /// Adds the trees that a tree of tables names; whether one is the allocator's.
+    /// Adds the trees that a tree of tables names; true if one is the allocator's.
     fn definitions(&self, root: Link, trees: &mut Vec<Tree>) -> Option<bool> {
         let mut has_allocator_state = false;
         let mut is_complete = true;
@@ -137,7 +138,7 @@ impl<'a> Verification<'a> {
         let helpers = THREADS.min(parts.len()).saturating_sub(1);
         let goes_on = thread::scope(|scope| {
             for _ in 0..helpers {
-                // Without another thread it takes longer.
+                // If no thread can be started, the verification takes longer.
                 let _ = thread::Builder::new().spawn_scoped(scope, work);
             }
             let mut told = SHARED_OUT;
@@ -161,7 +162,7 @@ impl<'a> Verification<'a> {
         }
     }
 
-    /// Visits every pair of a tree; `None` once a page is not the one that its parent leads to.
+    /// Visits every pair of a tree; `None` if a page does not have its parent's checksum.
     fn walk(&self, tree: Tree, visit: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
         let mut waiting = vec![tree.root];
         let mut bytes = Vec::new();
@@ -177,7 +178,7 @@ impl<'a> Verification<'a> {
     fn page<'b>(&self, link: Link, widths: Widths, bytes: &'b mut Vec<u8>) -> Option<Page<'b>> {
         let range = self.geometry.range(link).filter(|range| range.end <= self.len)?;
         let len = range.end - range.start;
-        // Trees that take more than the whole file share pages.
+        // If the trees' pages together exceed the file, they share pages.
         let is_possible = self.live.fetch_add(len, Ordering::Relaxed) <= self.len - len;
         bytes.resize(usize::try_from(len).ok().filter(|_| is_possible)?, 0);
         self.file.read(range.start, bytes).ok()?;

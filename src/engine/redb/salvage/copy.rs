@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::engine::redb::storage::nameless::Nameless;
 use crate::error::{Error, Result};
 
-/// Copies a file to a nameless one in the folder of `new`, and tells how many bytes are copied;
-/// `None` if it cannot be read to its end.
+/// Copies a file to a nameless one in the folder of `new`, and reports the number of copied bytes;
+/// `None` if the file cannot be read to its end.
 pub(super) fn copy_of(
     mut damaged: &File,
     new: &Path,

@@ -1,8 +1,8 @@
-//! Rescues the sessions of a damaged file into a new one.
+//! Copies the sessions of a damaged file into a new file.
 //!
-//! Invariant: the damaged file is never written to, and the new one is complete or absent. A
-//! private copy is opened first, as any store is, and recovered. Only if that fails are the damaged
-//! file's pages read one by one.
+//! Invariant: the damaged file is never written to, and the new file is complete or absent. First a
+//! private copy is opened like any store, and recovered. Only if that fails are the damaged file's
+//! pages read one by one.
 
 mod copy;
 pub(crate) mod new_file;
@@ -18,6 +18,7 @@ use std::path::Path;
 use crate::engine::contract::Engine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::log::readable::Readable;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::progress::{SalvageProgress, SalvageStep, Teller};
@@ -28,13 +29,13 @@ use crate::engine::redb::storage::{Existing, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 
-/// What is copied of `meta`; the format is the new file's own.
+/// The entries of `meta` that are copied; the new file has its own format entry.
 const META: [&str; 3] = ["content_name", "created_at", "timeouts"];
-/// How many stale sessions are told apart, 16 bytes each, before counting ends.
+/// How many different stale sessions are remembered, 16 bytes each, before counting stops.
 const MAX_STALE: usize = 1_000_000;
 
-/// Copies every readable session of a damaged store file to a new file: [`Salvage::run`] with its
-/// defaults.
+/// Copies every readable session of a damaged store file to a new file, as [`Salvage::run`] with
+/// its defaults.
 ///
 /// # Errors
 ///
@@ -58,15 +59,18 @@ pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<Salva
     Salvage::new().run(damaged, new)
 }
 
-/// How to rescue the sessions of a damaged file.
+/// The settings of a salvage, which copies the sessions of a damaged file to a new one.
 ///
 /// # Security
 ///
-/// The pages of a file hold not only its sessions but also what they were before: a page that is
-/// free keeps its bytes until it is used again, **ended sessions included**. By default only what
-/// the checksums prove to be part of the last commit, or of the log behind it, is kept. With
-/// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and
-/// with them some that their users have logged out of, up to their deadlines.
+/// The pages of a file hold not only its sessions but also their earlier versions: a free page
+/// keeps its bytes until it is used again, **ended sessions included**. By default a salvage keeps
+/// only sessions that checksums prove to be part of the last commit, or of the log after it. An
+/// entry that is missing in the log may have ended any session: then only the sessions in the
+/// entries after it are kept, and none if the log has moved. This is common in a copy that was taken
+/// with plain reads while a program wrote. With
+/// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and with
+/// them some whose users have logged out, up to their deadlines.
 ///
 /// # Examples
 ///
@@ -77,7 +81,7 @@ pub struct Salvage {
     include_stale: bool,
 }
 
-/// What became of a [`salvage`].
+/// The result of a [`salvage`].
 ///
 /// # Examples
 ///
@@ -87,29 +91,29 @@ pub struct Salvage {
 pub struct SalvageReport {
     /// Sessions in the new file, expired ones included.
     pub kept: u64,
-    /// Whether a copy of the file could be opened as any store is, and so no page was missing.
-    /// Otherwise the pages were read one by one.
+    /// Whether a copy of the file could be opened like any store, so that no page was missing. If
+    /// not, the pages were read one by one.
     pub opened: bool,
-    /// Sessions that lie in pages which no intact tree leads to: older versions, ended ones, and
-    /// ones whose page or the way to it is damaged; counted up to 1,000,000. They are in the new
-    /// file if [`Salvage::include_stale`] was set, and not otherwise.
+    /// Sessions in pages that no intact tree leads to: older versions, ended sessions, and sessions
+    /// whose page, or the path to it, is damaged. Counted up to 1,000,000. The new file has them
+    /// only if [`Salvage::include_stale`] was set.
     pub stale: u64,
-    /// Records that an intact page holds and that are damaged themselves.
+    /// Damaged records in intact pages.
     pub damaged_records: u64,
-    /// Pages that a tree leads to, and that could not be read or are not what was written.
+    /// Pages that a tree leads to, but that could not be read or have a wrong checksum.
     pub unreadable_pages: u64,
-    /// Sessions that the file names and of which no sound record was kept: the first
-    /// [`MAX_KEYS`](Self::MAX_KEYS). Their users have to log in again.
+    /// Sessions that the file names but of which no sound record was kept: the first
+    /// [`MAX_KEYS`](Self::MAX_KEYS). Their users must log in again.
     pub lost: Vec<SessionKey>,
-    /// How many of them there are. Sessions that no readable page names are not among them.
+    /// The number of lost sessions. Sessions that no readable page names are not counted.
     pub lost_count: u64,
-    /// Whether the name of the content, the time of creation and the timeouts came along. Without
-    /// them the new file takes them from the program that opens it first.
+    /// Whether the content's name, the time of creation and the timeouts were copied. If not, the
+    /// new file takes them from the first program that opens it.
     pub has_metadata: bool,
 }
 
 impl SalvageReport {
-    /// How many lost keys a report holds; it counts the others.
+    /// The most lost keys in a report; the others are only counted.
     pub const MAX_KEYS: usize = 1_000;
 
     fn lose(&mut self, key: SessionKey) {
@@ -121,14 +125,14 @@ impl SalvageReport {
 }
 
 impl Salvage {
-    /// Nothing stale.
+    /// A salvage without stale sessions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether sessions in pages that no intact tree leads to are kept as well; see
-    /// [above](Self#security). Default: `false`. Of several versions of a session the one with the
-    /// highest revision is kept, and of those the one that was active last.
+    /// Whether to keep sessions in pages that no intact tree leads to; see [above](Self#security).
+    /// Default: `false`. Of several versions of a session the one with the highest revision is
+    /// kept; among equal revisions, the one that was active last.
     pub fn include_stale(self, include: bool) -> Self {
         Self { include_stale: include }
     }
@@ -137,32 +141,33 @@ impl Salvage {
     /// `new`, and rebuilds the indexes.
     ///
     /// The damaged file is locked and read, never written to. Meanwhile the new file's folder holds
-    /// a second copy of it, without a name, so the disk needs room for both. Memory use is bounded.
+    /// a nameless second copy of the damaged file, so the disk needs room for both. Memory use is
+    /// bounded.
     ///
     /// # Durability
     ///
-    /// The new file, with mode 0600, appears once it is complete and on the disk, or not at all.
-    /// Until then it has a name that begins with `.sessile-`. One that a killed process left is
-    /// removed by the next salvage to the same place.
+    /// The new file, on Unix with mode 0600, appears once it is complete and on the disk, or not at
+    /// all. Until then its name begins with `.sessile-`. If a killed process left such a file, the
+    /// next salvage to the same place removes it.
     ///
     /// # Errors
     ///
-    /// - [`Error::Io`]: there is something at `new` already, or a file cannot be opened or created.
-    ///   Parts of the damaged file that cannot be read are no error.
+    /// - [`Error::Io`]: something already exists at `new`, or a file cannot be opened or created.
+    ///   Unreadable parts of the damaged file are no error.
     /// - [`Error::AlreadyOpen`]: the damaged file is open as a store.
-    /// - [`Error::NotASessionStore`]: nothing in it is a session.
+    /// - [`Error::NotASessionStore`]: the file holds neither a session nor a store's metadata.
     /// - [`Error::UnsupportedFormat`]: a newer version of this library wrote it.
     /// - [`Error::StorageFull`]: there is no room for the new file and the copy.
     pub fn run(&self, damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<SalvageReport> {
         self.run_with(damaged, new, |_| ControlFlow::Continue(()))
     }
 
-    /// As [`run`](Self::run), and calls `progress` for every megabyte or session; `Break` calls the
-    /// salvage off. A panic in it does, too, and goes on.
+    /// As [`run`](Self::run), and calls `progress` for every megabyte or session; `Break` cancels
+    /// the salvage. A panic in `progress` cancels it too, and is then resumed.
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run); [`Error::CalledOff`] after `Break`, and there is no new file.
+    /// As for [`run`](Self::run); [`Error::CalledOff`] after `Break`, which leaves no new file.
     ///
     /// # Examples
     ///
@@ -188,12 +193,12 @@ impl Salvage {
         mut progress: impl FnMut(SalvageProgress) -> ControlFlow<()>,
     ) -> Result<SalvageReport> {
         let mut teller = Teller::new(&mut progress);
-        let report = self.told(damaged.as_ref(), new.as_ref(), &mut teller);
+        let report = self.rescue(damaged.as_ref(), new.as_ref(), &mut teller);
         teller.end();
         report
     }
 
-    fn told(&self, damaged: &Path, new: &Path, teller: &mut Teller<'_>) -> Result<SalvageReport> {
+    fn rescue(&self, damaged: &Path, new: &Path, teller: &mut Teller<'_>) -> Result<SalvageReport> {
         if InFolder::at(new)?.found()? == Existing::File {
             let cause = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(Error::io("create", new, cause));
@@ -202,13 +207,15 @@ impl Salvage {
         if source.is_empty() {
             return Err(not_a_store(damaged, "it is empty"));
         }
+        let meta = source.meta()?;
+        let logged = source.logged(&meta);
         if let Some(report) = from_copy(&source, new, teller)? {
             return Ok(report);
         }
         let (_, _, report) =
             StoreFile::create_filled(storage(new)?, &RedbOptions::new(), |database| {
                 let sink = Sink::new(database, new);
-                guarded(|| self.read_pages(&mut source, damaged, sink, teller))
+                guarded(|| self.read_pages(&mut source, damaged, (meta, logged), sink, teller))
             })?;
         Ok(report)
     }
@@ -217,12 +224,11 @@ impl Salvage {
         &self,
         source: &mut Source,
         damaged: &Path,
+        (mut meta, logged): (Vec<(String, Vec<u8>)>, Readable),
         mut sink: Sink<'_>,
         teller: &mut Teller<'_>,
     ) -> Result<SalvageReport> {
         let mut report = SalvageReport::default();
-        let mut meta = source.meta()?;
-        let logged = source.logged(&meta);
         meta.retain(|(name, _)| META.contains(&name.as_str()));
         report.has_metadata = !meta.is_empty();
         let mut seen = 0;
@@ -230,12 +236,14 @@ impl Salvage {
             seen += 1;
             teller.tell(SalvageStep::Sessions, seen, None)?;
             match record {
-                Ok(record) => sink.put(key, record)?,
+                Ok(record) if logged.is_complete => sink.put(key, record)?,
+                // A missing entry of the log may have ended it.
+                Ok(_) => {}
                 Err(_) => report.damaged_records += 1,
             }
             Ok(())
         })?;
-        sink.apply(logged)?;
+        let ended = sink.apply(logged.changes)?;
         let mut stale = HashSet::new();
         source.records_anywhere(teller, &mut |key, _| {
             if stale.len() < MAX_STALE && !stale.contains(&key) && !sink.contains(&key)? {
@@ -248,7 +256,8 @@ impl Salvage {
             source.records_anywhere(teller, &mut |key, record| sink.put(key, record))?;
         }
         source.keys_in_expiry(&mut |key| {
-            if !sink.contains(&key)? {
+            // The index still names a session whose removal is only in the log.
+            if !ended.contains(&key) && !sink.contains(&key)? {
                 report.lose(key);
             }
             Ok(())
@@ -262,8 +271,8 @@ impl Salvage {
     }
 }
 
-/// Opens a private copy with everything that makes a store of what a crash has left; `None` if
-/// that does not work and the pages have to be read one by one.
+/// Opens and recovers a private copy as a store after a crash, and copies its sessions; `None` if
+/// that fails and the pages must be read one by one.
 fn from_copy(
     source: &Source,
     new: &Path,
@@ -275,7 +284,15 @@ fn from_copy(
     });
     let Some(copy) = copy? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
-    let opened = guarded(|| RedbEngine::open_existing(Box::new(copy), &options));
+    let opened = guarded(|| {
+        let opened = StoreFile::open_existing(Box::new(copy), &options)?;
+        // If the header's last commit is torn, redb takes the one before it, and a store does not
+        // look for entries that are far ahead of that.
+        match source.logged_after(Some(opened.1.log.checkpointed())).is_complete {
+            true => RedbEngine::of(opened, &options),
+            false => Err(not_a_store(new, "entries of its log are missing")),
+        }
+    });
     let salvaged = opened.and_then(|engine| {
         StoreFile::create_filled(storage(new)?, &options, |database| {
             guarded(|| from_store(&engine, Sink::new(database, new), teller))
@@ -292,7 +309,7 @@ fn storage(path: &Path) -> Result<Box<dyn Storage>> {
     Ok(Box::new(InFolder::at(path)?))
 }
 
-/// Copies what an opened store shows.
+/// Copies the sessions and metadata of an opened store.
 fn from_store(
     engine: &RedbEngine,
     mut sink: Sink<'_>,
@@ -327,7 +344,7 @@ fn not_a_store(path: &Path, reason: &str) -> Error {
     Error::NotASessionStore { path: path.into(), reason: reason.into() }
 }
 
-/// Whether reading page by page would change nothing about it.
+/// Whether reading the pages one by one would give the same error.
 const fn is_final(error: &Error) -> bool {
     matches!(
         error,
@@ -339,7 +356,7 @@ const fn is_final(error: &Error) -> bool {
     )
 }
 
-/// A panic inside redb, which a damaged file may well cause, is an error here.
+/// Converts a panic inside redb, which a damaged file may cause, to an error.
 fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
         Err(Error::engine(std::io::Error::other("the database library panicked on the file")))

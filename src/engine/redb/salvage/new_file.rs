@@ -1,4 +1,4 @@
-//! A whole new store file, made of records that a caller puts in: for backups and restores.
+//! A complete new store file, made of a caller's records: for backups and restores.
 //!
 //! Invariant: the file is complete, verified and on the disk before it gets its name. It replaces
 //! nothing, or, in one step, a store that no program has open.
@@ -16,7 +16,7 @@ use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::salvage::{META, storage};
-use crate::engine::redb::storage::platform::{patiently, sync_folder_of};
+use crate::engine::redb::storage::platform::{is_held_by_another, patiently, sync_folder_of};
 use crate::engine::redb::storage::{Existing, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -25,7 +25,7 @@ use crate::record::Record;
 /// Puts one record into the new file.
 pub(crate) type Put<'a> = dyn FnMut(SessionKey, Record) -> Result<()> + 'a;
 
-/// What a new file holds.
+/// The size of a written file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) sessions: u64,
@@ -40,7 +40,7 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// A new file where there is nothing.
+    /// A new file at a path where nothing exists.
     pub(crate) fn at(path: &Path) -> Result<Self> {
         match path.symlink_metadata() {
             Ok(_) => Err(Error::io("create", path, io::ErrorKind::AlreadyExists.into())),
@@ -54,7 +54,7 @@ impl NewFile {
         Self { storage, in_place_of: None }
     }
 
-    /// A new file beside a store, which it then replaces. Where there is none, it is as
+    /// A new file beside a store, which it then replaces. If there is no store, this is
     /// [`at`](Self::at).
     pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
         let path = &std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
@@ -70,7 +70,7 @@ impl NewFile {
         }
     }
 
-    /// Makes the file of what `fill` puts in, and of the source's metadata.
+    /// Creates the file from the records that `fill` puts in, and the source's metadata.
     pub(crate) fn fill(
         self,
         source: &dyn Engine,
@@ -88,7 +88,7 @@ impl NewFile {
                 fill(&mut |key, record| sink.put(key, record))?;
                 sink.finish(&meta)
             })?;
-        // Dropping it closes the file.
+        // Dropping the opening closes the file.
         drop(opened);
         let bytes = file.len()?;
         if let Some(old) = self.in_place_of {
@@ -104,7 +104,8 @@ pub(crate) struct PrivateStore {
 }
 
 impl PrivateStore {
-    /// The copy has no name, and lies in the folder of `near`.
+    /// Copies the file at `path`. The copy has no name, and is in the folder of `near`. Errors about
+    /// it name `path`.
     pub(crate) fn of(path: &Path, near: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         if source.is_empty() {
@@ -112,7 +113,7 @@ impl PrivateStore {
             return Err(Error::NotASessionStore { path: path.into(), reason });
         }
         let cut = || Error::io("read", path, io::ErrorKind::UnexpectedEof.into());
-        let copy = copy_of(source.file(), near, &mut |_| Ok(()))?.ok_or_else(cut)?;
+        let copy = copy_of(source.file(), near, &mut |_| Ok(()))?.ok_or_else(cut)?.named(path);
         let options = RedbOptions::new().compact_on_open(false);
         Ok(Self { engine: RedbEngine::open_existing(Box::new(copy), &options)? })
     }
@@ -122,7 +123,7 @@ impl PrivateStore {
     }
 }
 
-/// An error if there is no store at the path, or a program has it open.
+/// Returns an error if there is no store at the path, or a program has it open.
 fn ensure_is_store(path: &Path) -> Result<()> {
     let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
     let opened = storage(path)?.open()?.ok_or_else(missing)?;
@@ -131,8 +132,9 @@ fn ensure_is_store(path: &Path) -> Result<()> {
     checked
 }
 
-/// Puts a complete store in another's place, which is locked meanwhile. Where the system replaces no
-/// file that is open, as Windows before version 10, it is locked until then.
+/// Moves a complete store to another's place. The old store is locked meanwhile. If the system
+/// cannot replace an open file, as Windows before version 10, or another program holds one of the
+/// files for a moment, the lock is released just before the move.
 fn take_place(new: &Path, old: &Path) -> Result<()> {
     let locked = storage(old)?.open()?;
     let unlock = || {
@@ -141,7 +143,9 @@ fn take_place(new: &Path, old: &Path) -> Result<()> {
         }
     };
     let mut replaced = fs::rename(new, old);
-    let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let is_refused = |error: &io::Error| {
+        error.kind() == io::ErrorKind::PermissionDenied || is_held_by_another(error)
+    };
     if cfg!(windows) && replaced.as_ref().is_err_and(is_refused) {
         unlock();
         drop(locked);
@@ -150,4 +154,64 @@ fn take_place(new: &Path, old: &Path) -> Result<()> {
         unlock();
     }
     replaced.and_then(|()| sync_folder_of(old)).map_err(|error| Error::io("replace", old, error))
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::windows::fs::OpenOptionsExt;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Set in child processes only: the file that the child holds.
+    const HELD: &str = "SESSILE_TEST_HELD";
+    const THIS_TEST: &str = "engine::redb::salvage::new_file::tests::\
+        what_another_process_holds_for_a_moment_is_opened_moved_and_removed";
+
+    fn hold(path: &Path) {
+        let held = fs::File::options().read(true).share_mode(0).open(path).unwrap();
+        println!("\nheld");
+        io::stdin().read_line(&mut String::new()).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        drop(held);
+    }
+
+    /// Does something while another process still holds the file for a moment.
+    fn while_held(path: &Path, act: impl FnOnce()) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", THIS_TEST, "--nocapture"]).env(HELD, path);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap() == "held"));
+        let refused = fs::File::open(path).unwrap_err();
+        assert!(is_held_by_another(&refused), "{refused:?}");
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"\n").unwrap();
+        act();
+        let rest: Vec<_> = said.map(Result::unwrap).collect();
+        assert!(child.wait().unwrap().success(), "{rest:?}");
+    }
+
+    #[test]
+    fn what_another_process_holds_for_a_moment_is_opened_moved_and_removed() {
+        if let Some(path) = std::env::var_os(HELD) {
+            return hold(Path::new(&path));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        let bytes = |path: &Path| fs::read(path).unwrap();
+        for number in [1, 2] {
+            fs::write(&old, [0]).unwrap();
+            fs::write(&new, [number]).unwrap();
+            // Either of the two files is held.
+            let held = if number == 1 { &new } else { &old };
+            while_held(held, || take_place(&new, &old).unwrap());
+            assert_eq!((bytes(&old), new.exists()), (vec![number], false));
+        }
+        while_held(&old, || drop(storage(&old).unwrap().open().unwrap().unwrap()));
+        while_held(&old, || patiently(|| fs::remove_file(&old)).unwrap());
+        assert!(!old.exists());
+    }
 }

@@ -1,7 +1,7 @@
-//! How far a salvage has come, as its caller is told.
+//! The progress of a salvage, as reported to its caller.
 //!
-//! Invariant: what the caller's closure does is never taken for what the damaged file did. A panic in
-//! it goes on once everything that was begun is given up.
+//! Invariant: a panic of the caller's closure is never taken for damage of the file. Such a panic
+//! is resumed after everything begun has been undone.
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -9,20 +9,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::{Error, Result};
 
-/// What a salvage is doing.
+/// The steps of a salvage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SalvageStep {
-    /// Copying the damaged file, so that the copy can be repaired; in bytes.
+    /// Copies the damaged file, so that the copy can be repaired; in bytes.
     Copying,
-    /// Taking over the sessions that a sound tree leads to; in sessions.
+    /// Copies the sessions that a sound tree leads to; in sessions.
     Sessions,
-    /// Looking through every page for sessions that no sound tree leads to; in bytes. Twice with
+    /// Searches every page for sessions that no sound tree leads to; in bytes. Runs twice with
     /// [`include_stale`](crate::Salvage::include_stale).
     Pages,
 }
 
-/// How far a salvage has come in one of its steps.
+/// The progress of a salvage in one of its steps.
 ///
 /// # Examples
 ///
@@ -30,18 +30,18 @@ pub enum SalvageStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SalvageProgress {
-    /// The step. Its unit is that of the two numbers.
+    /// The step, which determines the unit of the two numbers.
     pub step: SalvageStep,
-    /// What is done of it.
+    /// The completed part of the step.
     pub done: u64,
-    /// What there is to do, if that is known.
+    /// The size of the whole step, if known.
     pub total: Option<u64>,
 }
 
-/// What a salvage calls now and then; `Break` calls it off.
+/// A callback that a salvage calls repeatedly; `Break` cancels the salvage.
 pub(super) type OnProgress<'a> = dyn FnMut(SalvageProgress) -> ControlFlow<()> + 'a;
 
-/// Tells a caller, and remembers a panic of theirs.
+/// Reports to the caller, and remembers a panic of the caller's closure.
 pub(super) struct Teller<'a> {
     tell: &'a mut OnProgress<'a>,
     panic: Option<Box<dyn Any + Send>>,
@@ -62,7 +62,7 @@ impl<'a> Teller<'a> {
         Err(Error::CalledOff { action: "salvage" })
     }
 
-    /// Goes on with the caller's panic, if there was one.
+    /// Resumes the caller's panic, if there was one.
     pub(super) fn end(self) {
         if let Some(panic) = self.panic {
             resume_unwind(panic);

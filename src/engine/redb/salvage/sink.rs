@@ -1,8 +1,9 @@
-//! The new store while records come in. They wait until there are enough for a transaction.
+//! The new store while records arrive. Records wait until there are enough for a transaction.
 //!
-//! Invariant: of several versions of a session the one with the highest revision is kept, and of
-//! those the one that was active last. `Tables` writes the indexes with each record.
+//! Invariant: of several versions of a session the one with the highest revision is kept; among
+//! equal revisions, the one that was active last. `Tables` writes the indexes with each record.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTableMetadata};
@@ -18,8 +19,8 @@ use crate::key::SessionKey;
 use crate::record::Record;
 
 const BATCH: usize = 1_000;
-/// The most bytes of content in one transaction. Records of the largest size would make one of 16
-/// GB.
+/// The most bytes of content in one transaction. Without this limit, a batch of the largest records
+/// would have 16 GB.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
 
 pub(super) struct Sink<'d> {
@@ -43,7 +44,7 @@ impl<'d> Sink<'d> {
         Ok(())
     }
 
-    /// Whether a session is in the new store, or among the records that wait.
+    /// Whether a session is in the new store, or among the waiting records.
     pub(super) fn contains(&mut self, key: &SessionKey) -> Result<bool> {
         if !self.waiting.is_empty() {
             self.write_waiting(&[])?;
@@ -54,8 +55,8 @@ impl<'d> Sink<'d> {
         })
     }
 
-    /// Applies the changes of a log to everything that came in so far.
-    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
+    /// Applies a log's changes to the records so far, and returns the sessions that they removed.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<HashSet<SessionKey>> {
         self.write_waiting(&[])?;
         self.guarded(|| {
             let mut transaction = self.database.begin_write()?;
@@ -63,18 +64,21 @@ impl<'d> Sink<'d> {
             let changes = last_of(changes)?;
             let mut changes: Vec<_> = changes.iter().collect();
             changes.sort_unstable_by_key(|(key, _)| **key);
+            let removed = changes.iter().filter(|(_, record)| record.is_none());
+            let removed = removed.map(|(key, _)| **key).collect();
             let changes = changes.into_iter().map(|(key, record)| (key, record.as_ref()));
             Tables::open(&transaction)?.put_all(changes)?;
-            Ok(transaction.commit()?)
+            transaction.commit()?;
+            Ok(removed)
         })
     }
 
-    /// Writes the rest, makes all of it durable, and returns how many sessions there are.
+    /// Writes the waiting records, makes everything durable, and returns the number of sessions.
     pub(super) fn finish(mut self, meta: &[(String, Vec<u8>)]) -> Result<u64> {
         self.write_waiting(meta)?;
         self.guarded(|| {
             let mut transaction = self.database.begin_write()?;
-            // It records which pages are in use, so that all of them can be verified.
+            // The commit stores which pages are in use, so that all of them can be verified.
             transaction.set_quick_repair(true);
             let len = transaction.open_table(SESSIONS)?.len()?;
             transaction.commit()?;

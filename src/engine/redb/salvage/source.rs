@@ -1,16 +1,15 @@
 //! The damaged file, which is only read: its tables where their trees can be walked, its records
-//! wherever they lie.
+//! wherever they are.
 //!
-//! Invariant: a page counts as part of a table only if the checksums from the commit slot down to
-//! it match. Memory use is one page a level. A part that cannot be read is counted and left out.
+//! Invariant: a page counts as part of a table only if all checksums match, from the commit slot
+//! down to the page. Memory use is one page a level. An unreadable part is counted and left out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::engine::redb::database::schema::SEQUENCE;
-use crate::engine::redb::keyed::Change;
-use crate::engine::redb::log::readable_changes;
+use crate::engine::redb::log::readable::{Readable, readable_changes};
 use crate::engine::redb::pages::{
     Definition, Geometry, Header, Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };
@@ -24,27 +23,29 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 
-/// redb's own bound on the depth of a tree.
+/// redb's own limit of a tree's depth.
 const MAX_DEPTH: usize = 128;
 const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
 const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
 const META: Widths = Widths { key: None, value: None };
 
-/// A pair of a table, as bytes.
+/// Visits a key and a value of a table, as bytes.
 type Pair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 pub(super) struct Source {
     file: File,
     len: u64,
-    /// The roots of the tables, where the tree of tables can be walked.
+    /// The roots of the tables, if the tree of tables can be walked.
     roots: Vec<(String, Link)>,
     geometry: Option<Geometry>,
-    /// The pages that a tree leads to and that could not be read, or have another checksum.
+    /// The number of pages that a tree leads to, but that could not be read or have another
+    /// checksum.
     pub(super) unreadable_pages: u64,
 }
 
 impl Drop for Source {
-    /// Not left to the closing: a process that is just being started has inherited the file.
+    /// Unlocks explicitly: a process that is just being started has inherited the file, so closing
+    /// would not release the lock.
     fn drop(&mut self) {
         let _ = unlock(&self.file);
     }
@@ -79,7 +80,8 @@ impl Source {
         &self.file
     }
 
-    /// Every record in the part of `sessions` that can be walked; a damaged one as its error.
+    /// Every record in the part of `sessions` that can be walked; a damaged record is passed as its
+    /// error.
     pub(super) fn sessions(
         &mut self,
         visit: &mut dyn FnMut(SessionKey, Result<Record>) -> Result<()>,
@@ -93,7 +95,7 @@ impl Source {
         })
     }
 
-    /// Every key that the part of `expiry` that can be walked names.
+    /// Every key in the part of `expiry` that can be walked.
     pub(super) fn keys_in_expiry(
         &mut self,
         visit: &mut dyn FnMut(SessionKey) -> Result<()>,
@@ -114,20 +116,25 @@ impl Source {
         Ok(entries)
     }
 
-    /// The changes of the log after the last durable commit, as far as they can be read.
-    pub(super) fn logged(&mut self, meta: &[(String, Vec<u8>)]) -> Vec<Change> {
+    /// What is readable of the log after the last durable commit.
+    pub(super) fn logged(&self, meta: &[(String, Vec<u8>)]) -> Readable {
         let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
-        // A store that never filled its log has no number yet.
+        // A store without a durable commit since its creation has no number yet.
         let checkpointed = match sequence {
             Some((_, value)) => number(value),
             None if meta.is_empty() => None,
             None => Some(0),
         };
-        readable_changes(&mut |offset, bytes| self.read(offset, bytes), checkpointed)
+        self.logged_after(checkpointed)
     }
 
-    /// Every sound record in any leaf at a page's place, whether a tree leads there or not.
+    /// What is readable of the log after the commit with this number.
+    pub(super) fn logged_after(&self, checkpointed: Option<u64>) -> Readable {
+        readable_changes(&mut |offset, bytes| self.read(offset, bytes), self.len, checkpointed)
+    }
+
+    /// Every sound record in any leaf at a page boundary, whether a tree leads to the leaf or not.
     pub(super) fn records_anywhere(
         &mut self,
         teller: &mut Teller<'_>,
@@ -200,7 +207,7 @@ impl Source {
 
     fn walk_from(&mut self, root: Link, widths: Widths, visit: &mut Pair<'_>) -> Result<()> {
         let mut waiting = vec![(root, 0)];
-        // A file has only so many pages; a tree with more goes in circles.
+        // A file has a limited number of pages; a tree with more contains a cycle.
         let mut left = self.len / PAGE as u64 + 1;
         let mut bytes = Vec::new();
         while let Some((link, depth)) = waiting.pop() {
@@ -233,11 +240,30 @@ impl Source {
         self.read(range.start, bytes)
     }
 
-    /// Whether the bytes at `start` could be read. An unreadable sector is one reason for a
+    /// Reads the bytes at `start`; false if that fails. An unreadable sector is one reason for a
     /// salvage.
     fn read(&self, start: u64, bytes: &mut [u8]) -> bool {
         let mut file = &self.file;
         let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(bytes));
         read.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::redb::engine::RedbEngine;
+
+    #[test]
+    fn a_lock_ends_with_a_salvage_though_a_new_process_has_inherited_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        drop(RedbEngine::open(&path).unwrap());
+        let source = Source::open(&path).unwrap();
+        let inherited = source.file().try_clone().unwrap();
+        assert!(matches!(RedbEngine::open(&path), Err(Error::AlreadyOpen { .. })));
+        drop(source);
+        drop(RedbEngine::open(&path).unwrap());
+        drop(inherited);
     }
 }

@@ -1,8 +1,8 @@
-//! A new store while it is made beside its place. It is removed if that fails.
+//! A new store under construction, beside its place. It is removed if its creation fails.
 //!
-//! Invariant: only a file that this process made, or an ended one, is removed here. Its name holds
-//! a number that nobody could guess, its mark holds the same number, and nobody has it locked. A
-//! draft replaces nothing.
+//! Invariant: a file is removed here only if this process or an ended one made it. The number in
+//! its name cannot be guessed, the file's mark holds the same number, and nobody has the file
+//! locked. A draft replaces nothing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::redb::digest::digest_of;
-use crate::engine::redb::storage::folder::opened;
+use crate::engine::redb::storage::folder::{locked, opened};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
     ensure_no_link, move_to_nothing, no_follow, patiently, private, sync_folder_of, try_lock,
@@ -31,7 +31,7 @@ pub(in crate::engine::redb) struct Beside {
     name: PathBuf,
     token: Token,
     file: File,
-    /// Whether the name leads to this file, so that it is ours to remove.
+    /// Whether the name leads to this file, so that it may be removed.
     is_ours: bool,
 }
 
@@ -44,7 +44,7 @@ impl Beside {
             let file = private(&mut open).open(&name);
             let file = file.map_err(|error| Error::io("create", path, error))?;
             let created = Self { path: path.into(), name, token, file, is_ours: true };
-            // Another process may be looking whether it was abandoned.
+            // Another process may hold the lock while it checks whether the draft was abandoned.
             if try_lock(path, &created.file)? {
                 return Ok(created);
             }
@@ -58,7 +58,7 @@ impl Draft for Beside {
         self.token
     }
 
-    /// It shares the lock.
+    /// The opened file shares the lock.
     fn open(&self) -> Result<Opened> {
         let file = self.file.try_clone();
         opened(&self.path, file.map_err(|error| Error::io("open", &self.path, error))?, true)
@@ -76,20 +76,20 @@ impl Draft for Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         if self.is_ours {
-            // An error before this one is the one to report.
+            // An earlier error is the one to report.
             let _ = remove_if(&self.name, &self.file);
         }
     }
 }
 
-/// Draws a number for a draft of this file; the draft's path and that number.
+/// Draws a number for a draft of this file; returns the draft's path and the number.
 pub(in crate::engine::redb) fn draw_name(path: &Path) -> Result<(PathBuf, Token)> {
     let token = draw(&SystemRandom)?;
     let name = format!("{}{:032x}", prefix_of(path), u128::from_be_bytes(token));
     Ok((path.with_file_name(name), token))
 }
 
-/// The start of the names of all drafts of this file. Its length is the same for any name.
+/// The start of the names of all drafts of this file. Its length is the same for every name.
 fn prefix_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     let digest = digest_of(name.as_encoded_bytes());
@@ -97,7 +97,7 @@ fn prefix_of(path: &Path) -> String {
     format!("{PREFIX}{number:016x}-")
 }
 
-/// Removes drafts of this file that ended processes left. A draft that cannot be read stays.
+/// Removes the drafts of this file that ended processes left. A draft that cannot be read stays.
 pub(in crate::engine::redb) fn remove_abandoned(path: &Path) {
     let prefix = prefix_of(path);
     let folder = path.parent().unwrap_or(path);
@@ -121,10 +121,9 @@ fn remove_if_abandoned(name: &Path, token: &Token) -> Result<()> {
     open.read(true).write(true);
     let file = no_follow(&mut open).open(name).map_err(failed)?;
     ensure_no_link(name, &file)?;
-    if !try_lock(name, &file)? {
+    let Some(bytes) = locked(name, file.try_clone().map_err(failed)?, false)? else {
         return Ok(());
-    }
-    let bytes = opened(name, file.try_clone().map_err(failed)?, false)?;
+    };
     let removed = match is_draft(&*bytes.backend, token) {
         Ok(true) => remove_if(name, &file),
         Ok(false) => Ok(()),
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
     use crate::engine::redb::storage::unfinished::{Making, clear, mark};
 
-    /// A draft as a killed process leaves it: its name and its bytes, which nobody has locked.
+    /// A draft as a killed process leaves it: its name and its bytes, locked by nobody.
     fn abandoned(path: &Path, making: Option<Making>) -> PathBuf {
         let draft = Beside::create(path).unwrap();
         let backend = draft.open().unwrap().backend;
@@ -183,7 +182,7 @@ mod tests {
         let opened = under_way.open().unwrap();
         mark(&*opened.backend, Making::Begun, &under_way.token()).unwrap();
         kept.push(under_way.name.clone());
-        // A copy under another number, and what is no store at all.
+        // A copy under another number, and files that are no stores.
         let copied = abandoned(&path, Some(Making::Complete));
         for content in [fs::read(&copied).unwrap(), b"a thesis".to_vec(), Vec::new()] {
             let (name, _) = draw_name(&path).unwrap();

@@ -1,6 +1,6 @@
 //! A store's file in a folder of the operating system.
 //!
-//! Invariant: no link is followed, and nothing is opened that is not a regular file.
+//! Invariant: no link is followed, and only regular files are opened.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Component, Path, PathBuf};
@@ -17,16 +17,17 @@ use crate::engine::redb::storage::platform::{
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
-/// The path of a store, whether it is there or not.
+/// The path of a store, whether it exists or not.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct InFolder {
     path: PathBuf,
-    /// Kept open for a process that changes its root: the path leads elsewhere then.
+    /// Kept open for a process that changes its root, after which the path leads elsewhere.
     folder: OpenFolder,
 }
 
 impl InFolder {
-    /// Keeps the whole path, as the program may change its folder while the file is open.
+    /// Keeps the absolute path, because the program may change its working directory while the file
+    /// is open.
     pub(in crate::engine::redb) fn at(path: &Path) -> Result<Self> {
         // The system ignores a separator at the end, or takes the name for a folder's.
         if path.to_string_lossy().ends_with(std::path::is_separator) {
@@ -82,10 +83,11 @@ impl Storage for InFolder {
             Err(error) => return Err(refused("open", &self.path, error)),
         };
         ensure_no_link(&self.path, &file)?;
-        // Locked before it is read, as another process that has it open may be cutting it.
-        match try_lock(&self.path, &file)? {
-            true => opened(&self.path, file, false).map(Some),
-            false => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        // The file is locked before it is read, because another process that has it open may be
+        // shortening it.
+        match locked(&self.path, file, false)? {
+            Some(opened) => Ok(Some(opened)),
+            None => Err(Error::AlreadyOpen { path: self.path.clone() }),
         }
     }
 
@@ -97,15 +99,14 @@ impl Storage for InFolder {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(Error::io("create", &self.path, error)),
         };
-        match try_lock(&self.path, &file) {
-            Ok(true) => opened(&self.path, file, true).map(Some),
-            Ok(false) => Err(Error::AlreadyOpen { path: self.path.clone() }),
-            Err(error) => {
-                if let Ok(identity) = Identity::of(&file) {
-                    self.remove(identity);
-                }
-                Err(error)
-            }
+        let identity = Identity::of(&file);
+        let locked = locked(&self.path, file, true);
+        if let (Err(_), Ok(identity)) = (&locked, identity) {
+            self.remove(identity);
+        }
+        match locked? {
+            Some(opened) => Ok(Some(opened)),
+            None => Err(Error::AlreadyOpen { path: self.path.clone() }),
         }
     }
 
@@ -150,6 +151,18 @@ impl Storage for InFolder {
     }
 }
 
+/// The locked file; `None` if somebody else has it locked. The object that releases the lock exists
+/// before the lock is taken, so that any failure releases it.
+pub(in crate::engine::redb::storage) fn locked(
+    path: &Path,
+    file: File,
+    is_new: bool,
+) -> Result<Option<Opened>> {
+    let handle = file.try_clone().map_err(|error| Error::io("open", path, error))?;
+    let opened = opened(path, file, is_new)?;
+    Ok(try_lock(path, &handle)?.then_some(opened))
+}
+
 pub(in crate::engine::redb::storage) fn opened(
     path: &Path,
     file: File,
@@ -183,7 +196,7 @@ mod tests {
         fs::write(&target, b"somebody's").unwrap();
         let storage = InFolder::at(&path).unwrap();
         let draft = storage.draft().unwrap();
-        // Nobody looks at the name once more between `found` and these.
+        // Nothing checks the name again between `found` and these calls.
         std::os::unix::fs::symlink(&target, &path).unwrap();
         let refused = storage.open();
         assert!(
@@ -192,7 +205,7 @@ mod tests {
         );
         assert!(storage.forget_cached().is_err());
         assert!(storage.create().unwrap().is_none(), "it is something");
-        // Nor does a new store take its place.
+        // A new store does not take its place either.
         assert!(draft.move_in_place().is_err());
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the draft is gone");

@@ -1,6 +1,6 @@
-//! Which file this is, whatever its name. `platform/` has the way to tell.
+//! The identity of a file, independent of its name. `platform/` determines it.
 
-/// The number of a file, which stays the same under every name.
+/// The number of a file, which is the same under every name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(in crate::engine::redb) device: u64,

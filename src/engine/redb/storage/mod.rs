@@ -1,7 +1,7 @@
-//! Where a store's file is kept: a folder of the operating system, or a test's simulated disk.
+//! The place of a store's file: a folder of the operating system, or a test's simulated disk.
 //!
-//! A storage knows names, identities and bytes, and the bytes that mark a file that is being made.
-//! It must not know redb's handle, and never writes to a file that it finds.
+//! A storage knows names, identities and bytes, and the mark of an unfinished file. It must not
+//! know redb's handle, and never writes to an existing file.
 
 pub(crate) mod platform;
 
@@ -22,18 +22,18 @@ use redb::StorageBackend;
 use crate::engine::redb::storage::identity::Identity;
 use crate::error::Result;
 
-/// The place of one store, by its name; it may be empty.
+/// The place of one store, identified by its name; it may be empty.
 pub(crate) trait Storage: Debug + Send + Sync {
     /// The path that error texts name.
     fn path(&self) -> &Path;
 
-    /// What is there now, without opening it.
+    /// What exists in the place now, without opening it.
     fn found(&self) -> Result<Existing>;
 
-    /// Opens the file and locks it; `None` if there is none any more.
+    /// Opens the file and locks it; `None` if it no longer exists.
     fn open(&self) -> Result<Option<Opened>>;
 
-    /// Makes an empty file in the place and locks it; `None` if there is one by now.
+    /// Creates an empty file in the place and locks it; `None` if a file exists by now.
     fn create(&self) -> Result<Option<Opened>>;
 
     /// Removes the file if the name leads to this one. An error is not reported.
@@ -48,53 +48,52 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Whether the name leads to this file now.
     fn leads_to(&self, identity: Identity) -> Result<bool>;
 
-    /// The file's length in bytes now.
+    /// The file's present length in bytes.
     fn len(&self) -> Result<u64>;
 
-    /// Drops the pages that the system caches of the file and holds for written, so that the disk
-    /// is read again. Does nothing where there is no file, or no way to do it.
+    /// Drops the file's pages that the system caches and regards as written, so that the next read
+    /// comes from the disk. Does nothing if there is no file, or if the system offers no way.
     fn forget_cached(&self) -> io::Result<()>;
 }
 
 /// A new store that is not in its place yet.
 pub(crate) trait Draft {
-    /// The number in its name and in its mark.
+    /// The number in the draft's name and in its mark.
     fn token(&self) -> [u8; 16];
 
     fn open(&self) -> Result<Opened>;
 
-    /// Moves the store, which is on the disk, to its place, and syncs its name. An error if there
-    /// is a file by now.
+    /// Moves the store, which is on the disk, to its place, and syncs its name. An error if a file
+    /// exists there by now.
     fn move_in_place(self: Box<Self>) -> Result<()>;
 }
 
 /// The bytes of an open file, as redb and the log use them.
 pub(crate) trait StorageFile: StorageBackend {
-    /// Writes, and returns once these bytes are on the disk. It promises nothing of bytes that were
-    /// written before. Where the system cannot do it, it writes nothing and answers `None`.
+    /// Writes, and returns once these bytes are on the disk. Bytes that were written earlier may
+    /// not be. If the system cannot do this, writes nothing and returns `None`.
     ///
-    /// The range must have been written and synced before, so that no length needs a sync. The
-    /// failure of another write, which a sync reports too, may be reported here.
+    /// The range must have been written and synced before, so that no length needs a sync. This
+    /// call may report the failure of another write, as a sync does.
     fn write_synced(&self, _offset: u64, _data: &[u8]) -> Option<Result<(), WriteFailure>> {
         None
     }
 
-    /// Whether a name leads to the file, as far as can be told.
+    /// Whether a name leads to the file, as far as the system can tell.
     fn has_name(&self) -> bool {
         true
     }
 
-    /// Gives the file the mode of a new one, where the process may: only its owner reads or writes
-    /// it.
+    /// Gives the file the mode of a new one, if the process may: only its owner reads or writes it.
     fn make_private(&self) {}
 }
 
 /// How a synced write failed.
 #[derive(Debug)]
 pub(crate) enum WriteFailure {
-    /// As a write: any part of it may be there, and it can be tried again.
+    /// As a write: any part of it may be in the file, and it can be tried again.
     Write(io::Error),
-    /// As a sync: the system may hold for written what is not on the disk.
+    /// As a sync: the system may regard pages as written that are not on the disk.
     #[cfg_attr(
         all(any(not(target_os = "linux"), portable), not(feature = "testing")),
         allow(dead_code, reason = "only Linux syncs a range")
@@ -107,7 +106,7 @@ pub(crate) enum WriteFailure {
 pub(crate) struct Opened {
     pub(crate) backend: Box<dyn StorageFile>,
     pub(crate) identity: Identity,
-    /// Whether it was made by this opening.
+    /// Whether this opening created the file.
     pub(crate) is_new: bool,
 }
 

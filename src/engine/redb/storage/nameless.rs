@@ -1,4 +1,4 @@
-//! A file for this process alone: it has no name, and is gone with its last handle, however the
+//! A file for this process alone. It has no name, and disappears with its last handle, however the
 //! process ends.
 
 use std::fs::{File, OpenOptions};
@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::redb::storage::draft::draw_name;
-use crate::engine::redb::storage::folder::opened;
+use crate::engine::redb::storage::folder::locked;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    forget_cached, is_unnamed_by_system, len_of, private, try_lock, unnamed,
+    forget_cached, is_unnamed_by_system, len_of, private, unnamed,
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -18,24 +18,29 @@ use crate::error::{Error, Result};
 pub(in crate::engine::redb) struct Nameless {
     file: File,
     identity: Identity,
-    /// The file that it serves, which errors name.
+    /// The file that errors name: the one that this was made for, or is a copy of.
     path: PathBuf,
 }
 
 impl Nameless {
-    /// Makes an empty one in the folder of a file.
+    /// Creates an empty one in the folder of a file.
     pub(in crate::engine::redb) fn beside(path: &Path) -> Result<Self> {
         let failed = |error| Error::io("create a copy beside", path, error);
         let (name, _) = draw_name(path)?;
         let mut open = OpenOptions::new();
         open.read(true).write(true).create_new(true);
         let file = unnamed(private(&mut open)).open(&name).map_err(failed)?;
-        // The name is removed here where the system does not do it.
+        // The name is removed here if the system does not remove it.
         if !is_unnamed_by_system() {
             std::fs::remove_file(&name).map_err(failed)?;
         }
         let identity = Identity::of(&file).map_err(failed)?;
         Ok(Self { file, identity, path: path.into() })
+    }
+
+    /// The same file, which errors name by another path: that of the file it is a copy of.
+    pub(in crate::engine::redb) fn named(self, path: &Path) -> Self {
+        Self { path: path.into(), ..self }
     }
 
     pub(in crate::engine::redb) const fn file(&self) -> &File {
@@ -55,9 +60,9 @@ impl Storage for Nameless {
     fn open(&self) -> Result<Option<Opened>> {
         let file = self.file.try_clone();
         let file = file.map_err(|error| Error::io("open a copy beside", &self.path, error))?;
-        match try_lock(&self.path, &file)? {
-            true => opened(&self.path, file, false).map(Some),
-            false => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        match locked(&self.path, file, false)? {
+            Some(opened) => Ok(Some(opened)),
+            None => Err(Error::AlreadyOpen { path: self.path.clone() }),
         }
     }
 

@@ -1,8 +1,8 @@
-//! An open file of the operating system: redb's access to it, and another one for the log.
+//! An open file of the operating system: one handle for redb, and another for the log.
 //!
-//! Invariant: both lead to the same file, and no lock outlives `close`. They are opened separately,
-//! because the system reports a failed write once to each. One's sync must not take away the
-//! other's error.
+//! Invariant: both handles lead to the same file, and no lock outlives `close`. The handles are
+//! opened separately, because the system reports a failed write once to each opened handle. So a
+//! sync through one cannot take away the other's error.
 
 use std::fs::File;
 use std::io;
@@ -20,12 +20,12 @@ use crate::engine::redb::storage::{StorageFile, WriteFailure};
 #[derive(Debug)]
 pub(in crate::engine::redb) struct OsFile {
     redb: FileBackend,
-    /// The lock of the whole file, taken when it was opened. On Linux redb gives it back with its
-    /// own. Elsewhere redb does not know it, and it would last as long as any snapshot.
+    /// The lock of the whole file, taken when the file was opened. On Linux redb releases it with
+    /// its own lock. Elsewhere redb does not know it, and it would last as long as any snapshot.
     lock: File,
-    /// `None` where the system cannot open the file a second time, or cannot sync a range.
+    /// `None` if the system cannot open the file a second time, or cannot sync a range.
     log: Option<File>,
-    /// Whether the file system answered that it syncs no range.
+    /// Whether the file system has reported that it cannot sync a range.
     syncs_no_range: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl OsFile {
 }
 
 impl StorageFile for OsFile {
-    /// Syncs this range alone. A sync of the whole file would wait for every page that redb has
+    /// Syncs only this range. A sync of the whole file would wait for every page that redb has
     /// written meanwhile.
     fn write_synced(&self, offset: u64, data: &[u8]) -> Option<Result<(), WriteFailure>> {
         let log = self.log.as_ref().filter(|_| !self.syncs_no_range.load(Ordering::Relaxed))?;
@@ -117,8 +117,8 @@ impl StorageBackend for OsFile {
 }
 
 impl Drop for OsFile {
-    /// An opening that failed has closed nothing. A process that another thread is just starting has
-    /// inherited the file, and would keep its lock until it runs its program.
+    /// A failed opening has closed nothing. A process that another thread is starting has inherited
+    /// the file, and would keep its lock until it runs its program.
     fn drop(&mut self) {
         let _ = self.close();
     }
@@ -126,8 +126,16 @@ impl Drop for OsFile {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::engine::redb::storage::platform::try_lock;
+
+    /// Opens a separate handle each time.
+    fn open(path: &Path) -> File {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).open(path).unwrap()
+    }
 
     #[test]
     fn what_is_written_and_synced_in_one_is_where_it_belongs() {
@@ -159,29 +167,21 @@ mod tests {
     fn the_lock_of_the_whole_file_does_not_outlive_the_closing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let open = || {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false).open(&path).unwrap()
-        };
-        let (first, second) = (open(), open());
+        let (first, second) = (open(&path), open(&path));
         assert!(try_lock(&path, &first).unwrap());
         let first = OsFile::new(first).unwrap();
         assert!(!try_lock(&path, &second).unwrap());
         first.close().unwrap();
         assert!(try_lock(&path, &second).unwrap());
         drop(first);
-        assert!(!try_lock(&path, &open()).unwrap(), "it gave back its own alone");
+        assert!(!try_lock(&path, &open(&path)).unwrap(), "it gave back its own alone");
     }
 
     #[test]
     fn a_lock_ends_with_an_opening_that_failed_though_a_new_process_has_inherited_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let open = || {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false).open(&path).unwrap()
-        };
-        let (first, second) = (open(), open());
+        let (first, second) = (open(&path), open(&path));
         let inherited = first.try_clone().unwrap();
         assert!(try_lock(&path, &first).unwrap());
         drop(OsFile::new(first).unwrap());
@@ -194,12 +194,8 @@ mod tests {
     fn a_lock_that_is_held_by_one_access_is_let_go_of_with_it_and_not_with_the_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let open = || {
-            let mut options = File::options();
-            let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-            OsFile::new(file.unwrap()).unwrap()
-        };
-        let (first, second) = (open(), open());
+        let (first, second) = (open(&path), open(&path));
+        let [first, second] = [first, second].map(|file| OsFile::new(file).unwrap());
         let lock = |file: &OsFile| file.try_lock_range(Bound::Included(0), Bound::Excluded(1));
         assert!(lock(&first).unwrap());
         assert!(!lock(&second).unwrap());

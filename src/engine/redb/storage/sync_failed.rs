@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a sync has failed. A backend and the engine that opened it share it.
+/// Whether a sync has failed. A backend and the engine that opened it share this flag.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine::redb) struct SyncFailed(Arc<AtomicBool>);
 

@@ -1,8 +1,8 @@
-//! The mark of a file that is being made. By it a creation is recognised that did not finish.
+//! The mark of a file that is being created. It identifies a creation that did not finish.
 //!
-//! Invariant: the mark is on the disk before redb writes a byte, and is cleared only after all else
-//! is on the disk. So a file with the mark holds nothing that was acknowledged, and may be begun
-//! again.
+//! Invariant: the mark is on the disk before redb writes a byte, and is cleared only after
+//! everything else is on the disk. So a file with the mark holds no acknowledged change, and its
+//! creation may start over.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use redb::StorageBackend;
 
 use crate::engine::redb::digest::digest_of;
 
-/// A sector of the first page that neither redb nor the log uses.
+/// The offset of a sector of the first page that neither redb nor the log uses.
 pub(in crate::engine::redb) const OFFSET: u64 = 3_072;
 pub(in crate::engine::redb) const SECTOR: usize = 512;
 const END: u64 = OFFSET + SECTOR as u64;
@@ -18,25 +18,26 @@ const END: u64 = OFFSET + SECTOR as u64;
 const MAGIC: &[u8; 8] = b"sess-new";
 const TOKEN_LEN: usize = 16;
 
-/// Which file it is: a draft has the number in its name, a file in its place has zeros.
+/// The number in a mark: a draft's mark has the number in its name, the mark of a file in its place
+/// has zeros.
 pub(in crate::engine::redb) type Token = [u8; TOKEN_LEN];
 pub(in crate::engine::redb) const IN_PLACE: Token = [0; TOKEN_LEN];
 
-/// How far the making of a file has come.
+/// The progress of a file's creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Making {
-    /// Nothing in the file counts.
+    /// The file's content does not count.
     Begun,
     /// The draft is complete, and was about to be moved to its place.
     Complete,
 }
 
-/// What a file is, by its mark.
+/// The state of a file, by its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Stage {
-    /// It is empty, or its mark says that its making has begun.
+    /// The file is empty, or its mark says that its creation has begun.
     Unfinished,
-    /// Anything else: a store, or another program's file.
+    /// Any other file: a store, or another program's file.
     Other,
 }
 
@@ -138,7 +139,7 @@ mod tests {
         }
         assert!(is_unfinished(&[0; END as usize]), "its length came first");
         assert!(is_unfinished(&[]));
-        // Whatever redb has written since.
+        // Bytes that redb has written since.
         let mut grown = whole;
         grown.resize(100_000, 7);
         grown[..2_000].fill(3);

@@ -1,11 +1,12 @@
-//! What runs beside callers: flushes, sweeps that checkpoint, warming up, and who is woken for it.
+//! Work beside callers: flushes, sweeps that checkpoint, the warm-up, and the waker calls for them.
 
 use super::*;
 use crate::engine::durability::Durability;
+use crate::engine::redb::view::touches::{CAPACITY, Touched};
 use crate::testing::DiskFault;
 
-/// An engine of which the log is over five eighths full, and under six: 64 KiB, with a sector a
-/// record.
+/// An engine whose log is more than five and less than six eighths full: 64 KiB, with one sector
+/// for each record.
 fn with_much_logged() -> RedbEngine {
     let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
     engine.set_waker(Waker::new(|| {}));
@@ -24,7 +25,7 @@ fn a_sweep_checkpoints_the_log_itself_where_whoever_was_woken_for_it_does_not_co
     let engine = with_much_logged();
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
     assert!(engine.remove_expired(Moment { now, timeouts }, 2).unwrap().more);
-    // All but the step's own two.
+    // The checkpoint has taken every change, the step's own two included.
     assert_eq!(engine.view.overlay.all().len(), 0);
 }
 
@@ -39,6 +40,31 @@ fn a_flush_leaves_a_checkpoint_that_is_due_to_whoever_is_woken() {
     engine.flush().unwrap();
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
     assert!(woken.load(Ordering::Acquire) && !engine.view.overlay.is_empty());
+}
+
+/// An extension is written at once only if memory has no room for its touch.
+#[test]
+fn an_extension_without_room_in_memory_leaves_a_checkpoint_to_whoever_is_woken() {
+    let engine = with_much_logged();
+    let woken = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&woken);
+    engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
+    for number in 0..CAPACITY as u64 {
+        let touch = |_| (Some(Timestamp::from_millis(1)), ());
+        assert!(matches!(
+            engine.view.touches.touch_if(&key(1_000 + number), touch),
+            Touched::Done((), Some(_))
+        ));
+    }
+    // Each takes a sector, and the last ones leave hardly any room.
+    for number in 0..20 {
+        assert!(touched(&engine, &key(number), Timestamp::from_millis(2)));
+    }
+    assert_eq!(engine.view.touches.len(), CAPACITY, "they were written");
+    assert!(woken.load(Ordering::Acquire));
+    assert_eq!(engine.stats().unwrap().checkpoints, 0);
+    engine.run_background_work().unwrap();
+    assert_eq!(engine.stats().unwrap().checkpoints, 1);
 }
 
 #[test]
@@ -64,7 +90,7 @@ fn a_flush_of_deferred_commits_leaves_a_checkpoint_too() {
     assert_eq!(engine.stats().unwrap().checkpoints, 0);
 }
 
-/// Nobody would be told of a second failure, and each costs an opening of the file.
+/// Nobody would be told of a second failure, and each failure costs a reopening of the file.
 #[test]
 fn a_checkpoint_that_failed_is_not_tried_again_because_a_flush_has_succeeded() {
     let durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
@@ -101,7 +127,7 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
             );
         }
     };
-    // The file grows with the first ones; while the log makes way for that, nothing is logged.
+    // The first checkpoints make the file grow; while the log moves for that, nothing is logged.
     for round in 0..4 {
         half_a_log(round);
         engine.run_background_work().unwrap();
@@ -122,6 +148,65 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
         checkpointing.join().unwrap();
         assert!(flushed, "the touch waited for the checkpoint");
     });
+}
+
+/// While a checkpoint runs and the log is full, every commit waits for the checkpoint, and so does a
+/// flush. It is written right after that, and told as late.
+#[test]
+fn a_flush_beside_a_checkpoint_with_a_full_log_ends_with_the_checkpoint() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    let insert = |number| {
+        let inserted = engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+    };
+    for round in 0..5 {
+        (round * 70..(round + 1) * 70).for_each(insert);
+        if round < 4 {
+            engine.run_background_work().unwrap();
+        }
+    }
+    disk.hold_file_syncs();
+    thread::scope(|scope| {
+        scope.spawn(|| engine.run_background_work().unwrap());
+        disk.wait_for_held_sync();
+        let logged = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&logged);
+        // One more than the log has room for.
+        let writing = scope.spawn(move || {
+            for number in 1_000..1_129 {
+                insert(number);
+                count.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let mut before = 0;
+        while logged.load(Ordering::Acquire) != before || before == 0 {
+            before = logged.load(Ordering::Acquire);
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(!writing.is_finished(), "the log is full");
+        let extended = engine.extend(
+            &key(1),
+            Moment { now: Timestamp::from_millis(2), ..Moment::BEGINNING },
+            Duration::from_millis(1),
+        );
+        assert!(extended.unwrap().is_some());
+        let flushing = scope.spawn(|| engine.flush().unwrap());
+        thread::sleep(Duration::from_millis(50));
+        let waiting = engine.stats().unwrap();
+        assert_eq!((waiting.pending_touches, waiting.late_touches), (1, 0));
+        assert_eq!(waiting.checkpoints, 4);
+        disk.release_syncs();
+        flushing.join().unwrap();
+    });
+    let written = engine.stats().unwrap();
+    assert_eq!((written.pending_touches, written.late_touches), (0, 1));
+    assert!(written.touches_late_by >= Duration::from_millis(40));
+    let left =
+        RedbEngine::open_on(&disk.after_power_loss(disk.operations(), 1), &RedbOptions::new());
+    let record = left.unwrap().load(&key(1), Moment::BEGINNING).unwrap().unwrap();
+    assert_eq!(record.last_active(), Timestamp::from_millis(2));
 }
 
 #[test]
@@ -179,7 +264,7 @@ fn a_step_of_the_warm_up_reads_no_more_than_a_few_records_or_a_mebibyte_of_them(
     assert!(!engine.view.filter.is_worn_out());
 }
 
-/// Runs what may wait for ever, and fails if it does.
+/// Runs an action that may wait for ever, and fails if it does.
 fn ends(act: impl FnOnce() + Send + 'static) {
     let (done, is_done) = std::sync::mpsc::channel();
     let thread = thread::Builder::new().spawn(move || {
@@ -191,7 +276,7 @@ fn ends(act: impl FnOnce() + Send + 'static) {
     thread.unwrap().join().unwrap();
 }
 
-/// Whoever is woken may ask the engine, and hand it another waker, on the spot.
+/// A waker may call into the engine, and set another waker, during its call.
 #[test]
 fn a_waker_may_call_into_the_engine() {
     ends(call_from_a_waker);
@@ -207,7 +292,7 @@ fn call_from_a_waker() {
         let flag = Arc::clone(&flag);
         engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
     }));
-    // Twice half of 64 KiB, with a sector each.
+    // Twice half of 64 KiB, with one sector for each record.
     for number in 0..130 {
         assert_eq!(
             engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE).unwrap(),
@@ -220,7 +305,7 @@ fn call_from_a_waker() {
     assert!(woken.load(Ordering::Acquire), "the second was called");
 }
 
-/// What a waker holds may call into the engine when it goes.
+/// An object that a waker holds may call into the engine when it is dropped.
 #[test]
 fn a_waker_that_is_replaced_is_dropped_with_no_lock_held() {
     ends(replace_a_waker);
@@ -256,7 +341,7 @@ fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
         };
         assert!(insert(1_000), "there is a filter to be built");
         engine.run_background_work().unwrap();
-        // With a sector each of 64 KiB, of which there is one.
+        // Each record takes one sector of the 64 KiB, and one is already used.
         assert!((0..62).all(|number| !insert(number)));
         assert!(insert(64), "half full");
         engine.run_background_work().unwrap();

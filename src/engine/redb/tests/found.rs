@@ -1,5 +1,5 @@
-//! What the engine meets in a file and in a file system: a damaged record, no locks; and what it
-//! prints of itself.
+//! What the engine does with a damaged record, with stray index entries and without locks; and what
+//! its parts print.
 
 use std::io;
 use std::path::Path;
@@ -97,7 +97,7 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
 
     let engine = RedbEngine::open(&path).unwrap();
     assert_eq!(engine.disagreements().unwrap().len() as u64, 2 * STRAYS);
-    // What has come since does not make the entry its own.
+    // A record that was inserted since does not own the entry.
     assert_eq!(
         engine.insert(&logged, record(), Moment::BEGINNING, Limits::NONE).unwrap(),
         Insert::Done(vec![])
@@ -111,7 +111,7 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
         }
         assert!(sweep < STRAYS, "it comes to its end");
     }
-    // Those whose sessions have changed since are found once redb has caught up.
+    // Entries whose sessions have changed since are found once redb's tables have caught up.
     engine.submit(Flush).unwrap();
     engine.snapshot().unwrap();
     let step = engine.remove_expired(Moment { now, timeouts: defaults }, STEP).unwrap();
@@ -146,11 +146,11 @@ fn what_changes_nothing_commits_nothing() {
     assert_eq!(engine.stats().unwrap().commits, commits + 1);
 }
 
-/// A folder on a file system that knows no locks, as some network file systems are.
+/// A folder on a file system without locks, such as some network file systems.
 #[derive(Debug)]
 struct WithoutLocks(InFolder);
 
-/// Whoever does not say otherwise does not support locks.
+/// A backend that implements no locks does not support them.
 #[derive(Debug)]
 struct Lockless(Box<dyn StorageBackend>);
 

@@ -1,4 +1,4 @@
-//! Who looks at a session while a change of it is on its way to the disk.
+//! What others see of a session while a change of it is being written to the disk.
 
 use super::*;
 use crate::engine::outcome::{Rekey, Saved};
@@ -31,11 +31,20 @@ fn is_live(engine: &RedbEngine, millis: u64) -> bool {
     engine.load(&key(1), moment(millis)).unwrap().is_some()
 }
 
-/// Saves the session at 1,000 of its 1,001 milliseconds, and looks at it 500 later, while the save
-/// waits for a sync: for that of another commit, or for its own.
+/// Saves the session at 1,000 of its 1,001 milliseconds, and reads it 500 later, while the save
+/// waits for a sync: another commit's, or its own.
 fn look_while_a_save_waits(behind_another: bool, save: impl Fn(&RedbEngine) + Sync) {
-    let disk = SimulatedDisk::new();
-    let engine = engine_with_a_session(&disk);
+    for disk in [SimulatedDisk::new(), SimulatedDisk::syncing_whole_files()] {
+        look_while_a_save_waits_on(&disk, behind_another, &save);
+    }
+}
+
+fn look_while_a_save_waits_on(
+    disk: &SimulatedDisk,
+    behind_another: bool,
+    save: impl Fn(&RedbEngine) + Sync,
+) {
+    let engine = engine_with_a_session(disk);
     disk.hold_syncs();
     thread::scope(|scope| {
         if behind_another {
@@ -54,7 +63,7 @@ fn look_while_a_save_waits(behind_another: bool, save: impl Fn(&RedbEngine) + Sy
         assert!(is_live(&engine, 1_500), "told that it is gone, and it will be there again");
         let extended = engine.extend(&key(1), moment(1_500), Duration::ZERO).unwrap();
         disk.release_syncs();
-        // While a removal is under way an extension waits for it; nothing of the kind is here.
+        // An extension waits for a running removal, but there is none here.
         assert_eq!(extended.unwrap().last_active(), at(1_500));
     });
 }
@@ -64,7 +73,7 @@ fn whoever_looks_while_an_update_waits_for_the_disk_finds_the_session_live() {
     for behind_another in [true, false] {
         look_while_a_save_waits(behind_another, |engine| {
             let save = engine.replace(&key(1), 1, saved_at(1_000), moment(1_000), Limits::NONE);
-            // One that is decided after the touch keeps it.
+            // A save that is decided after the touch keeps the touch.
             let last_active = at(if behind_another { 1_500 } else { 1_000 });
             let saved = Saved { last_active, ended: vec![] };
             assert_eq!(save.unwrap(), Replace::Done(saved));
@@ -115,14 +124,15 @@ fn a_save_that_fails_or_is_refused_extends_nothing() {
     assert_eq!(refused.unwrap(), Rekey::Occupied);
     assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
 
-    let disk = SimulatedDisk::new();
-    let engine = engine_with_a_session(&disk);
-    // After a failed sync the store refuses to write.
-    disk.fail_once(DiskFault::Sync, disk.operations());
-    assert!(engine.insert(&key(2), record(), moment(1), Limits::NONE).is_err());
-    let failed = engine.replace(&key(1), 1, saved_at(1_000), moment(1_000), Limits::NONE);
-    assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
-    assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
+    for disk in [SimulatedDisk::new(), SimulatedDisk::syncing_whole_files()] {
+        let engine = engine_with_a_session(&disk);
+        // After a failed sync the store refuses to write.
+        disk.fail_once(DiskFault::Sync, disk.operations());
+        assert!(engine.insert(&key(2), record(), moment(1), Limits::NONE).is_err());
+        let failed = engine.replace(&key(1), 1, saved_at(1_000), moment(1_000), Limits::NONE);
+        assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+        assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
+    }
 }
 
 #[test]

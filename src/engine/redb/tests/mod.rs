@@ -1,5 +1,5 @@
-//! What needs a look behind the engine: a process that was forked, what closing leaves, what is
-//! prepared in the background, and who waits for whom.
+//! Tests of the engine's internals: a forked process, the state after closing, the warm-up in the
+//! background, and which call waits for which.
 
 mod flushing;
 mod found;
@@ -13,7 +13,7 @@ mod verified;
 mod write_path;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn record() -> Record {
     record_at(1)
 }
 
-/// Extends a session; whether there was one.
+/// Extends a session; false if it does not exist.
 fn touched(engine: &RedbEngine, key: &SessionKey, now: Timestamp) -> bool {
     let moment = Moment { now, timeouts: Timeouts::default() };
     engine.extend(key, moment, Duration::ZERO).unwrap().is_some()
@@ -73,7 +73,7 @@ fn a_forked_process_changes_nothing_and_leaves_file_and_lock_alone() {
         Insert::Done(vec![])
     );
     assert!(touched(&engine, &key, Timestamp::from_millis(2)));
-    // Made by the bare system call, which the first look does not see.
+    // As after a fork by the bare system call, which the engine's first check does not detect.
     Arc::get_mut(&mut engine.writer).unwrap().pretend_forked();
     let before = std::fs::read(&path).unwrap();
     assert!(matches!(engine.remove(&key, None, Moment::BEGINNING), Err(Error::Forked { .. })));
@@ -109,7 +109,7 @@ fn what_is_cached_is_closed_with_the_engine() {
     assert!(matches!(engine.flush(), Err(Error::Closed)));
 }
 
-/// As scattered as the digests that keys are.
+/// Scattered like the digests that keys are.
 fn key(number: u64) -> SessionKey {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(number.to_le_bytes());
@@ -177,7 +177,7 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
             }
         });
     });
-    // From the file, and not from the cache.
+    // Read from the file, not from the cache.
     engine.view.cache.invalidate_all(u64::MAX);
     for number in 0..STORED + COMING {
         let there = number < STORED || number % 3 != 0;
@@ -191,7 +191,7 @@ fn while_a_filter_is_built_in_many_steps_every_id_is_answered_right() {
     assert!(hidden.count() > 900, "the filter is in use");
 }
 
-/// How many of the sessions that expire there are, and whether the one that came meanwhile is.
+/// How many of the expiring sessions are left, and whether the session inserted meanwhile exists.
 fn look(disk: &SimulatedDisk, operation: u64, expiring: u64, coming: &SessionKey) -> (usize, bool) {
     let engine = RedbEngine::open_on(&disk.after_kill(operation, 0), &RedbOptions::new()).unwrap();
     let left = (0..expiring)
@@ -219,7 +219,7 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
             Insert::Done(vec![])
         );
     };
-    // Leads, and does nothing before it is told to.
+    // Leads, and does nothing until it is told to.
     let (leading, go_on) = (AtomicBool::new(false), AtomicBool::new(false));
     let lead = || {
         let (key, record) = (key(999), record_at(now.as_millis()));
@@ -264,7 +264,7 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     });
     assert_eq!(steps[..2], [16, 16], "a step is small while somebody writes");
     assert_eq!(steps.iter().sum::<u64>(), EXPIRING);
-    // What the disk held after each operation tells what was committed, and in which order.
+    // The states of the disk after each operation show what was committed, and in which order.
     let mut states: Vec<_> = (before - 1..=disk.operations())
         .map(|operation| look(&disk, operation, EXPIRING, &coming))
         .collect();
@@ -272,7 +272,7 @@ fn a_writer_that_comes_during_a_sweep_waits_for_the_step_under_way_and_no_other(
     assert_eq!(states, [(60, false), (44, true), (28, true), (0, true)]);
 }
 
-/// Who is told that a session is gone already was told that it stays so, whichever step took it.
+/// Once a caller was told that a session is gone, it stays gone, whichever step removed it.
 #[test]
 fn what_a_step_of_a_sweep_has_taken_is_gone_after_a_power_cut() {
     let (now, timeouts) = (Timestamp::from_millis(10_000_000), Timeouts::default());
@@ -322,7 +322,7 @@ fn a_step_of_a_flush_or_a_sweep_is_no_larger_than_an_entry_of_the_log_takes_well
     assert!(commits() - before >= SESSIONS / 5, "at most five, of which the last is one too many");
     assert_eq!(engine.stats().unwrap().pending_touches, 0);
 
-    // Their entries in the index have passed, and they have not.
+    // The sessions' index entries have passed, but the sessions have not expired.
     let before = commits();
     while engine.remove_expired(Moment { now: at(1_500), timeouts: defaults }, STEP).unwrap().more {
     }

@@ -1,5 +1,5 @@
-//! What redb writes of its page 0: its header and nothing else. The rest of the page holds the
-//! log's sectors, so the version of redb is pinned, and this says whether another one may be taken.
+//! In its page 0, redb writes its header and nothing else. The rest of the page holds the log's
+//! sectors, so redb's version is pinned, and this test shows whether another version may be used.
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use redb::{Builder, Database, Durability, StorageBackend, TableDefinition};
 
 use crate::engine::redb::log::location;
 
-/// Where redb's header ends, as docs/internals/format.md says.
+/// The end of redb's header; see docs/internals/format.md.
 const HEADER_LEN: u64 = 320;
 const PAGE: u64 = 4_096;
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("table");
 
-/// Notes down the writes that reach into page 0.
+/// Records the writes that reach into page 0.
 #[derive(Clone, Debug)]
 struct Noting {
     file: Arc<InMemoryBackend>,
@@ -54,7 +54,7 @@ fn open(file: &Noting) -> Database {
     builder.create_with_backend(file.clone()).unwrap()
 }
 
-/// Commits of each kind that are large enough for the file to grow, and then to shrink.
+/// Makes commits of each kind, large enough for the file to grow and then to shrink.
 fn work_on(database: &mut Database) {
     for (round, durability) in
         [Durability::Immediate, Durability::None, Durability::Immediate].into_iter().enumerate()
@@ -88,7 +88,7 @@ fn work_on(database: &mut Database) {
 fn redb_writes_its_header_and_nothing_else_of_page_0() {
     let file = Noting { file: Arc::new(InMemoryBackend::new()), writes: Arc::default() };
     work_on(&mut open(&file));
-    // As a killed process leaves it, so that opening it repairs it.
+    // The file as a killed process leaves it, so that opening repairs it.
     let open_still = open(&file);
     let copy = Arc::new(InMemoryBackend::new());
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];

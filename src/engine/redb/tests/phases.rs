@@ -1,4 +1,4 @@
-//! In how many phases redb commits, and what it puts on record.
+//! The phases of redb's commits, and the list of pages in use that they store.
 
 use std::thread;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use crate::engine::redb::pages::verify::Verdict;
 use crate::engine::redb::tests::verified::{in_memory, verdict};
 use crate::testing::SimulatedDisk;
 
-/// The bit of redb's header that says which of its two commit slots counts, after the nine bytes of
-/// its magic.
+/// The bit of redb's header that selects the current one of its two commit slots. It follows the
+/// nine bytes of the magic number.
 fn slot_that_counts(disk: &SimulatedDisk) -> u8 {
     disk.store_bytes()[9] & 1
 }
 
-/// Which slot counts before a commit to the disk, while it waits for its first sync, and after it.
+/// The current slot before a commit to the disk, while the commit waits for its first sync, and
+/// after it.
 fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
     let disk = SimulatedDisk::new();
     let options = RedbOptions::new().durability(durability);
@@ -55,7 +56,7 @@ fn a_commit_says_which_pages_are_in_use_but_where_every_write_would_pay_for_it()
         let engine = RedbEngine::open_on(&disk, &options).unwrap();
         engine.store_meta("something", b"").unwrap();
         engine.submit(Flush).unwrap();
-        // What a killed process leaves.
+        // The file that a killed process leaves.
         let file = in_memory(&disk.store_bytes());
         let is_sound = matches!(verdict(&file), Verdict::Sound { .. });
         assert_eq!(is_sound, durability != Durability::TwoPhase, "{durability:?}");

@@ -1,4 +1,4 @@
-//! How much of the store the calls of one user have to do with.
+//! How many sessions the calls for one user examine.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ fn record_of(user: &UserKey) -> Record {
     Record::new(&Parts { user: Some(user), ..parts_at(1) }, &Timeouts::default()).unwrap()
 }
 
-/// An engine of which the overlay holds three sessions of Ann's and so many of others.
+/// An engine whose overlay holds three sessions of Ann's and this many of others.
 fn beside(others: u64) -> RedbEngine {
     let deferred = Durability::Deferred { interval: Duration::from_secs(3_600) };
     let options = RedbOptions::new().durability(deferred);
@@ -32,7 +32,7 @@ fn beside(others: u64) -> RedbEngine {
     engine
 }
 
-/// How many changes of the overlay each call looks at.
+/// How many changes of the overlay each call examines.
 fn looks(engine: &RedbEngine) -> Vec<u64> {
     let ann = user("ann");
     let limits = Limits {

@@ -1,4 +1,4 @@
-//! What our own look at a file finds, and what it leaves to redb's.
+//! What our own verification of a file finds, and what it leaves to redb's.
 
 use std::cell::Cell;
 use std::io;
@@ -15,10 +15,10 @@ use crate::engine::redb::pages::verify::{Verdict, verify};
 
 const BLOCK: u64 = PAGE as u64;
 
-/// So many have more pages than one thread is given to look at.
+/// This many sessions have too many pages for one thread to verify alone.
 const MANY: u64 = 1_500;
 
-/// A store with some sessions that was closed.
+/// A closed store with some sessions.
 fn store(sessions: u64) -> Vec<u8> {
     let disk = SimulatedDisk::new();
     let deferred = Durability::Deferred { interval: Duration::from_secs(3600) };
@@ -55,7 +55,7 @@ pub(in crate::engine::redb) fn verdict(file: &dyn StorageBackend) -> Verdict {
     verify(file, file.len().unwrap(), &|_| true)
 }
 
-/// A file that counts how often it is read, and fails one time.
+/// A file that counts its reads, and fails one of them.
 #[derive(Debug)]
 struct Counted {
     file: InMemoryBackend,
@@ -94,7 +94,7 @@ fn a_file_is_sound_only_where_redb_finds_it_so_whichever_page_is_damaged() {
         let (mut sound, mut damaged) = (0, 0);
         for block in (1..blocks).step_by(step) {
             let file = in_memory(&bytes);
-            // How many pairs or children there are.
+            // The number of pairs or children.
             let mut count = [0; 1];
             file.read(block * BLOCK + 2, &mut count).unwrap();
             file.write(block * BLOCK + 2, &[count[0] ^ 1]).unwrap();
@@ -159,7 +159,7 @@ fn whoever_is_told_how_much_is_done_can_call_it_off_each_time() {
         let (verdict, all) = told(off_at);
         assert_eq!((verdict, all.len()), (Verdict::CalledOff, off_at + 1));
     }
-    // Whether this thread comes to tell more depends on how much the others leave it.
+    // Whether this thread reports again depends on how many parts the other threads leave it.
     let mut later = (0..100).map(|_| told(2)).filter(|(_, all)| all.len() > 2);
     let (verdict, all) = later.next().expect("the others left nothing, 100 times");
     assert_eq!((verdict, all.len()), (Verdict::CalledOff, 3));

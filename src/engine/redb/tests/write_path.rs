@@ -1,4 +1,4 @@
-//! What a commit costs on its way to the disk, whatever is full.
+//! The costs of a commit on its way to the disk, with the log or memory full or not.
 
 use std::sync::atomic::AtomicU64;
 
@@ -20,7 +20,7 @@ fn insert(engine: &RedbEngine, number: u64, len: usize) {
     assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
 }
 
-/// How many entries of the log this thread encodes for a call.
+/// How many log entries this thread encodes during a call.
 fn encoded(call: impl FnOnce()) -> u64 {
     let before = ENCODED.get();
     call();
@@ -31,11 +31,11 @@ fn encoded(call: impl FnOnce()) -> u64 {
 fn a_commit_encodes_its_entry_once_whether_the_log_has_room_or_not() {
     let disk = SimulatedDisk::new();
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
-    // Nobody checkpoints, so that the log fills up.
+    // Nobody runs a checkpoint, so the log fills up.
     engine.set_waker(Waker::new(|| {}));
     let (mut logged, mut into_tables) = (0, 0);
     for number in 0..400 {
-        // Some fit, some do not fit any more, and some would not fit into an empty log.
+        // Some entries fit, some no longer fit, and some would not fit into an empty log.
         let len = if number % 40 == 39 { 80_000 } else { 1_000 };
         let before = disk.operations();
         assert_eq!(encoded(|| insert(&engine, number, len)), 1, "{number}");
@@ -71,7 +71,7 @@ fn a_commit_that_waits_for_a_checkpoint_encodes_its_entry_once() {
             done.store(true, Ordering::Release);
             most
         });
-        // The log has room for less than that.
+        // The log has room for fewer inserts than that.
         while !waits.load(Ordering::Acquire) {
             thread::yield_now();
         }
@@ -112,7 +112,7 @@ fn what_is_in_memory_alone_has_an_end_though_nobody_flushes() {
     assert!((0..400).all(there));
 }
 
-/// Changes what its group has changed before, and then cannot read.
+/// Changes a key that its group has changed before, and then fails to read.
 #[derive(Debug)]
 struct FailsAfterAChange(Arc<AtomicU64>);
 
@@ -145,8 +145,7 @@ fn a_question_that_has_changed_something_is_not_decided_again() {
     assert_eq!(engine.stats().unwrap().stored, 0, "nothing of the group happened");
 }
 
-/// A question is decided where it lies, and again after a failed look; it need not be copied for
-/// that.
+/// A question is decided in place, and again after a failed read, so it need not be copied.
 #[test]
 fn no_question_can_be_cloned() {
     trait IsNotClone<Marker> {
@@ -155,7 +154,7 @@ fn no_question_can_be_cloned() {
     struct IsClone;
     impl<T> IsNotClone<()> for T {}
     impl<T: Clone> IsNotClone<IsClone> for T {}
-    // Where both apply, which of them is meant cannot be told: it does not compile.
+    // If both implementations apply, the call is ambiguous and does not compile.
     <question::Insert as IsNotClone<_>>::holds();
     <question::Replace as IsNotClone<_>>::holds();
     <question::Rekey as IsNotClone<_>>::holds();

@@ -1,12 +1,14 @@
-//! Hot records in memory, with their checksums checked.
+//! Hot records in memory. Their checksums have been verified.
 //!
-//! Invariant: the cache holds of a key what the last published snapshot holds. A commit removes the
-//! keys it changed before its snapshot is published. A reader of an older snapshot may not put its
-//! record in: each shard knows the commit that last changed it, and both meet at its lock.
+//! Invariant: for each key in it, the cache holds the same record as the last published snapshot. A
+//! commit removes its changed keys before its snapshot is published. A reader of an older snapshot
+//! must not insert its record: each shard knows the last commit that changed it, and both commits
+//! and readers take its lock.
 //!
-//! Memory stays within a budget. A record that was not read since the clock's hand last passed
-//! makes room. Where there is no room, a record that a reader found in the file enters at its
-//! second reading only. So a walk over more sessions than fit, each read once, pushes nothing out.
+//! Memory stays within a budget. To make room, the cache drops a record that was not read since the
+//! clock's hand last passed it. If there is no spare room, a record read from the file is cached
+//! only at its second reading. So a walk that reads more sessions than fit once each evicts
+//! nothing.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -18,12 +20,12 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const SHARDS: usize = 64;
-/// The bytes of an entry besides its record's tail: a slot and a place in the map. Vectors are on
-/// average a quarter larger than what they hold, and maps a half. 32 more are the counts in front
-/// of the tail and what the allocator adds.
+/// The bytes of an entry besides its record's tail: a slot and a place in the map. On average a
+/// vector's capacity exceeds its content by a quarter, and a map's by a half. 32 more bytes are the
+/// counts in front of the tail and the allocator's overhead.
 const OVERHEAD: usize = size_of::<Slot>() * 5 / 4 + size_of::<(SessionKey, usize)>() * 3 / 2 + 32;
 
-/// The cache remembers one key that was read and not taken in for so many bytes of its budget.
+/// The cache remembers one read but uncached key for every 256 bytes of its budget.
 const BYTES_PER_MEMORY: usize = 256;
 
 #[derive(Debug)]
@@ -32,11 +34,11 @@ pub(in crate::engine::redb) struct RecordCache {
     readings: Readings,
 }
 
-/// How many of its words are made together.
+/// How many words are allocated together.
 const WORDS_PER_PART: usize = 512;
 
-/// The keys that were read from the file lately, one word each. A part is made when a reading first
-/// falls into it, so that opening a store costs the same whatever the budget.
+/// The keys lately read from the file, one word each. A part is allocated when a reading first
+/// falls into it, so that opening a store costs the same with any budget.
 #[derive(Debug)]
 struct Readings {
     words: usize,
@@ -45,14 +47,14 @@ struct Readings {
 
 impl Readings {
     fn new(bytes: usize) -> Self {
-        // Where interleavings are explored each word costs, and is made for every schedule.
+        // Where interleavings are explored, each word is costly and allocated for every schedule.
         let most = if cfg!(shuttle) { 16 } else { usize::MAX };
         let words = (bytes / BYTES_PER_MEMORY).min(most);
         let parts = words.div_ceil(WORDS_PER_PART);
         Self { words, parts: (0..parts).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Notes a reading. Whether the previous one in this place was of the same key.
+    /// Notes a reading; true if the previous reading in this place was of the same key.
     fn is_second(&self, key: &SessionKey) -> bool {
         let [.., a, b, c, d] = *key.as_bytes();
         let place = u64::from_le_bytes(*key.as_bytes().first_chunk().unwrap_or(&[0; 8]));
@@ -87,7 +89,7 @@ struct Slot {
 }
 
 impl RecordCache {
-    /// A cache of about so many bytes; 0 turns it off.
+    /// A cache of about this many bytes; 0 turns the cache off.
     pub(in crate::engine::redb) fn new(bytes: usize) -> Self {
         let budget = bytes / SHARDS;
         Self {
@@ -99,7 +101,8 @@ impl RecordCache {
     pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Record> {
         let shard = self.shard(key).read();
         let slot = shard.slot(key)?;
-        // Written only if it changes, so that the line stays in the caches of other cores.
+        // The flag is written only if it changes, so that its cache line stays in other cores'
+        // caches.
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
@@ -110,7 +113,7 @@ impl RecordCache {
         self.shard(key).read().places.contains_key(key)
     }
 
-    /// Keeps the record of a commit's snapshot, unless a later commit has changed the shard.
+    /// Caches a record from a commit's snapshot, unless a later commit has changed the shard.
     pub(in crate::engine::redb) fn fill(&self, key: &SessionKey, record: &Record, commit: u64) {
         let mut shard = self.shard(key).write();
         if commit >= shard.changed_by {
@@ -119,7 +122,7 @@ impl RecordCache {
     }
 
     /// As [`fill`](Self::fill), for a record that a reader found in the file. If another record
-    /// would have to make room, it must be read a second time first.
+    /// would have to make room, this record is cached only at its second reading.
     pub(in crate::engine::redb) fn fill_read(
         &self,
         key: &SessionKey,
@@ -146,14 +149,14 @@ impl RecordCache {
         }
     }
 
-    /// Removes the key of a commit that is about to be published.
+    /// Removes a key that a commit changed, before the commit is published.
     pub(in crate::engine::redb) fn invalidate(&self, key: &SessionKey, commit: u64) {
         let mut shard = self.shard(key).write();
         shard.changed_by = commit;
         shard.remove(key);
     }
 
-    /// Removes everything: a commit may have changed every key.
+    /// Removes everything: the commit may have changed every key.
     pub(in crate::engine::redb) fn invalidate_all(&self, commit: u64) {
         for shard in &self.shards {
             let mut shard = shard.write();
@@ -214,7 +217,8 @@ impl Shard {
         }
     }
 
-    /// Moves the hand. A record that was used since it last passed stays; another one is removed.
+    /// Advances the hand. A record that was used since the hand last passed it stays; another
+    /// record is removed.
     fn advance_hand(&mut self) {
         self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
         let unused = self.slots.get_mut(self.hand).and_then(Option::as_mut).and_then(|slot| {
@@ -238,7 +242,7 @@ mod tests {
     use crate::time::clock::Timestamp;
     use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
-    /// All in one shard.
+    /// Keys that all fall into one shard.
     fn key(number: u64) -> SessionKey {
         let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         SessionKey::from_bytes(u128::from(spread).to_be_bytes())
@@ -293,7 +297,7 @@ mod tests {
     fn what_is_read_once_pushes_nothing_out_and_what_is_read_again_comes_in() {
         let cache = cache_of(10);
         (0..10).for_each(|number| cache.fill_read(&key(number), &record(number), 1));
-        // A walk over many more, each read once.
+        // A walk over many more records, each read once.
         (10..1_000).for_each(|number| cache.fill_read(&key(number), &record(number), 1));
         assert!((0..10).all(|number| cache.get(&key(number)) == Some(record(number))));
         cache.fill_read(&key(2_000), &record(1), 1);

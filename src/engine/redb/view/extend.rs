@@ -1,8 +1,8 @@
-//! Extends a session: the look at it and its touch are one step.
+//! Extends a session: checks it and keeps its touch, in one step.
 //!
-//! Invariant: a touch is kept only of a session that was live when the touch was kept, by the
-//! moment of the call. Extensions, sweeps and removals of one session meet at its shard of the
-//! touch buffer. The shard's lock comes before those of overlay and cache, and is not held during
+//! Invariant: a touch is kept only for a session that was live, at the moment of the call, when the
+//! touch was kept. Extensions, sweeps and removals of a session all take the lock of its shard of
+//! the touch buffer. That lock comes before the locks of overlay and cache, and is not held during
 //! I/O.
 
 use crate::engine::redb::view::View;
@@ -16,7 +16,7 @@ use crate::time::moment::Moment;
 /// How often the record is read again because a new snapshot was published meanwhile.
 const READS: u32 = 4;
 
-/// A touch, kept if the session is live at `moment` and has the revision.
+/// A touch, kept if the session is live at `moment` and has the given revision, if any.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Extension {
     pub(in crate::engine::redb) moment: Moment,
@@ -29,11 +29,11 @@ pub(in crate::engine::redb) struct Extension {
 pub(in crate::engine::redb) enum Extended {
     /// The session, with its touch. The receipt takes the touch back.
     Live(Record, Option<Receipt>),
-    /// There is none, or it is expired.
+    /// The session does not exist, or is expired.
     Missing,
-    /// It has another revision. It was not touched.
+    /// The session has another revision. It was not touched.
     Stale,
-    /// A removal is under way, or there is no room for the touch: the commit queue decides.
+    /// A removal is running, or there is no room for the touch: the commit queue decides.
     Undecided,
 }
 
@@ -66,20 +66,21 @@ impl View {
         Ok(Extended::Undecided)
     }
 
-    /// The record that was last committed under a key; the outer `None` if only a newer snapshot
-    /// can tell.
+    /// The record last committed under a key; the outer `None` if `from_file` is missing or a newer
+    /// snapshot has been published.
     fn latest(&self, key: &SessionKey, from_file: Option<&FromFile>) -> Option<Option<Record>> {
         if let Some(found) = self.in_one_opening(|| self.get_in_memory(key)) {
             return Some(found);
         }
-        // The overlay before the snapshot: what has left the overlay is in a snapshot.
+        // The overlay is checked before the snapshot: a change that left the overlay is in a
+        // snapshot.
         let (record, commit) = from_file?;
         self.is_last(*commit).then(|| record.clone())
     }
 }
 
 impl Extension {
-    /// The touch to keep, if any, and the answer about the session.
+    /// The touch to keep, if any, and the result for the session.
     fn judge(
         self,
         record: Option<Record>,
@@ -96,8 +97,8 @@ impl Extension {
         if self.revision.is_some_and(|revision| revision != record.revision()) {
             return (None, Some(Extended::Stale));
         }
-        // A touch that moves nothing need not be written. The buffer gets it all the same if it
-        // holds an earlier one that could be taken back.
+        // A touch that is not later than the record's last activity need not be written. It is kept
+        // if the buffer holds an earlier touch, because that one may be taken back.
         let kept = pending.is_some() || self.at > record.last_active();
         (kept.then_some(self.at), Some(Extended::Live(record.touched(self.at), None)))
     }

@@ -1,10 +1,10 @@
-//! The keys that are certainly not in the store. With it an id that nobody ever had costs no read
-//! of the file.
+//! A filter of the keys that are certainly not in the store. With it, looking up an id that never
+//! existed reads nothing from the file.
 //!
 //! Invariant: every key of the last published snapshot is in the current filter. A key is added
-//! before the commit that brings it is published, and never removed. The filter is rebuilt once it
-//! holds more than it was made for; meanwhile new keys go into both. What a failed commit brought
-//! is not known here, so after one the filter is forgotten.
+//! before the commit that brings it is published, and is never removed. The filter is rebuilt once
+//! it holds more keys than it was built for; meanwhile new keys go into both filters. After a
+//! failed commit the filter is forgotten, because it may lack keys that the commit wrote.
 
 use std::sync::Arc;
 
@@ -12,28 +12,27 @@ use crate::key::SessionKey;
 use crate::sync::ArcSwapOption;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// At this many bits a key about one absent key in a hundred looks present.
+/// With this many bits for each key, about one absent key in a hundred seems present.
 const BITS_PER_KEY: u64 = 12;
 const BITS_SET: u32 = 6;
-/// The fewest keys a filter is made for.
+/// The fewest keys that a filter is built for.
 const LEAST: u64 = 4_096;
 
-/// A Bloom filter in front of the file. Until one was built there is none, and every key may be
-/// there.
+/// A Bloom filter in front of the file. Until it is built, every key may be present.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct KeyFilter {
     current: ArcSwapOption<Bits>,
-    /// The filter that is being built.
+    /// The filter under construction.
     next: ArcSwapOption<Bits>,
 }
 
-/// A filter of blocks. A block is a line of the processor's cache, and a key has all its bits in
-/// one.
+/// A blocked Bloom filter. A block is one cache line of the processor, and all bits of a key are in
+/// one block.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Bits {
     blocks: Vec<[AtomicU64; 8]>,
     capacity: u64,
-    /// The number of keys that set a bit which was not set before.
+    /// The number of keys that set at least one new bit.
     added: AtomicU64,
 }
 
@@ -47,14 +46,14 @@ impl KeyFilter {
         self.current.load().as_ref().is_none_or(|bits| bits.may_contain(key))
     }
 
-    /// Adds the key of a commit that is about to be published.
+    /// Adds a key of a commit that is about to be published.
     pub(in crate::engine::redb) fn add(&self, key: &SessionKey) {
         for bits in [self.current.load_full(), self.next.load_full()].into_iter().flatten() {
             bits.add(key);
         }
     }
 
-    /// Whether there is no filter, or it holds more keys than it was made for.
+    /// Whether there is no filter, or it holds more keys than it was built for.
     pub(in crate::engine::redb) fn is_worn_out(&self) -> bool {
         self.current
             .load()
@@ -62,21 +61,21 @@ impl KeyFilter {
             .is_none_or(|bits| bits.added.load(Ordering::Relaxed) > bits.capacity)
     }
 
-    /// Begins a filter for so many keys, in place of any that was begun before. New keys go into it
-    /// from now on; the caller adds the existing ones. No commit may be published during the call.
+    /// Begins a filter for this many keys, in place of any filter begun before. New keys go into it
+    /// from now on; the caller adds the existing keys. No commit may be published during the call.
     pub(in crate::engine::redb) fn begin(&self, keys: u64) -> Arc<Bits> {
         let bits = Arc::new(Bits::for_keys(keys));
         self.next.store(Some(Arc::clone(&bits)));
         bits
     }
 
-    /// Whether this is the filter that was begun last, and not forgotten since.
+    /// Whether this filter was begun last, and not forgotten since.
     pub(in crate::engine::redb) fn is_next(&self, bits: &Arc<Bits>) -> bool {
         self.next.load_full().is_some_and(|next| Arc::ptr_eq(&next, bits))
     }
 
-    /// The filter that was begun holds every key. No commit may be published during the call. A
-    /// filter that is no longer the next one has missed keys, and is dropped.
+    /// Makes the filter current; the caller has added every key. No commit may be published during
+    /// the call. A filter that is no longer the next one has missed keys, and is dropped.
     pub(in crate::engine::redb) fn finish(&self, bits: Arc<Bits>) {
         if self.is_next(&bits) {
             self.current.store(Some(bits));
@@ -114,7 +113,7 @@ impl Bits {
         })
     }
 
-    /// The key's block, and its bits there. Keys are digests, so their bits serve as a hash's.
+    /// The key's block, and its bits in it. Keys are digests, so their bits serve as hash bits.
     fn place(&self, key: &SessionKey) -> Option<(&[AtomicU64; 8], [u64; 8])> {
         let number = u128::from_be_bytes(*key.as_bytes());
         let (high, mut low) = ((number >> 64) as u64, number as u64);

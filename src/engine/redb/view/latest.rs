@@ -1,8 +1,8 @@
-//! The store as the last commit left it, on which the next one is decided: overlay, cache and
-//! filter, then the snapshot. The tables may be behind it, and busy.
+//! The state that the last commit left, on which the next commit is decided: overlay, cache and
+//! filter, then the snapshot. The tables may lack its latest changes, and may be in use.
 //!
-//! Invariant: no commit is made or published meanwhile, so several looks are one. Pending touches
-//! are not part of it.
+//! Invariant: no commit is made or published meanwhile, so several look-ups see one state. Pending
+//! touches are not part of it.
 
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error::RedbResult;
@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 
 impl View {
-    /// Reads the snapshot. The error is redb's own.
+    /// Reads the snapshot. The error is redb's.
     pub(in crate::engine::redb) fn in_snapshot<T>(
         &self,
         look: impl FnOnce(&Snapshot) -> RedbResult<T>,

@@ -1,6 +1,7 @@
 //! All sessions as of one moment: a snapshot, and the changes since.
 //!
-//! Invariant: it only reads. A listing that had to write would take time, and fail on a full disk.
+//! Invariant: a listing only reads. If it had to write, it would take longer and fail on a full
+//! disk.
 
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ use crate::time::clock::Timestamp;
 pub(in crate::engine::redb) struct Listing {
     snapshot: Arc<Snapshot>,
     changes: Changes,
-    /// How many records there are.
+    /// The number of records.
     stored: u64,
-    /// How often readers had been shown something by then.
+    /// How often readers had been shown a change by then.
     shown: u64,
 }
 
@@ -36,12 +37,13 @@ impl Listing {
         self.stored
     }
 
-    /// Whether both show the same sessions, as nothing was shown to readers between the two.
+    /// Whether both listings show the same sessions, because readers were shown no change in
+    /// between.
     pub(in crate::engine::redb) const fn is_of_one_moment_with(&self, other: &Self) -> bool {
         self.shown == other.shown
     }
 
-    /// The number of its snapshot.
+    /// The number of the listing's snapshot.
     pub(in crate::engine::redb) fn commit(&self) -> u64 {
         self.snapshot.commit()
     }
@@ -65,7 +67,7 @@ impl Listing {
         Ok(keys)
     }
 
-    /// The keys of all sessions whose index deadline has passed; some may be live.
+    /// The keys of all sessions whose index deadline has passed; some of the sessions may be live.
     pub(in crate::engine::redb) fn passed(
         &self,
         now: Timestamp,
@@ -79,7 +81,7 @@ impl Listing {
         Ok(unchanged.chain(changed.map(Ok)))
     }
 
-    /// Every record after a key, in the order of the keys.
+    /// Every record after a key, in key order.
     pub(in crate::engine::redb) fn records_after(
         &self,
         after: Option<&SessionKey>,
@@ -97,7 +99,7 @@ impl Listing {
             .peekable();
         Ok(std::iter::from_fn(move || {
             let next = match unchanged.peek() {
-                // The smaller key comes first; an error comes before any.
+                // The smaller key comes first; an error comes before any key.
                 Some(Ok((key, _))) => changed.pop_if(|changed| *changed < *key),
                 Some(Err(_)) => None,
                 None => changed.pop(),
@@ -135,7 +137,7 @@ impl Listing {
         }))
     }
 
-    /// The keys of changed records that are there and `wanted`.
+    /// The keys of changed, existing records that are `wanted`.
     fn changed(&self, wanted: impl Fn(&Record) -> bool) -> impl Iterator<Item = SessionKey> {
         let there = self.changes.iter().filter_map(|(key, record)| Some((key, record.as_ref()?)));
         there.filter(move |(_, record)| wanted(record)).map(|(key, _)| *key)

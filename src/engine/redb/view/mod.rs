@@ -1,8 +1,8 @@
-//! What readers and the writer share, and the look-up of one session.
+//! The state that readers and the writer share, and the look-up of one session.
 //!
 //! Invariant: a look-up asks the touch buffer, then the overlay, then the cache, then the snapshot.
-//! A touch leaves the buffer after the overlay or a snapshot holds it. A change leaves the overlay
-//! after a snapshot holds it. So neither is ever missed.
+//! A touch leaves the buffer only after the overlay or a snapshot holds it. A change leaves the
+//! overlay only after a snapshot holds it. So a look-up misses neither.
 
 pub(in crate::engine::redb) mod cache;
 pub(in crate::engine::redb) mod extend;
@@ -39,26 +39,27 @@ pub(in crate::engine::redb) struct View {
     pub(in crate::engine::redb) touches: TouchBuffer,
     pub(in crate::engine::redb) cache: RecordCache,
     pub(in crate::engine::redb) filter: KeyFilter,
-    /// What was committed since the snapshot was taken.
+    /// The changes committed since the snapshot was taken.
     pub(in crate::engine::redb) overlay: Overlay,
-    /// The store as some earlier commit left it; `None` once closed.
+    /// The store as of an earlier commit; `None` once closed.
     pub(in crate::engine::redb) snapshot: ArcSwapOption<Snapshot>,
-    /// Overlay, snapshot and this change together under the lock, so its holder sees all of a
-    /// commit or nothing. No I/O is done meanwhile.
+    /// Overlay, snapshot and this value change together under the lock, so its holder sees all of a
+    /// commit or nothing. No I/O happens under it.
     shown: RwLock<Shown>,
-    /// How often the file was reopened. The snapshot may hold less then than the one before.
+    /// How often the file was reopened. A reopened file's snapshot may hold less than the one
+    /// before.
     reopenings: AtomicU64,
     /// Whether an error has ended redb's handle, so that the snapshot reads nothing more from the
     /// file.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
 }
 
-/// What belongs to the last commit that readers see.
+/// The counts that belong to the last commit that readers see.
 #[derive(Debug)]
 struct Shown {
     /// The number of records.
     stored: u64,
-    /// How often readers were shown other sessions than before.
+    /// How often readers were shown a change.
     times: u64,
 }
 
@@ -70,7 +71,7 @@ impl Shown {
 }
 
 impl View {
-    /// A view of a file that was opened: its snapshot, changed by its log.
+    /// The view of an opened file: its snapshot, changed by its log.
     pub(in crate::engine::redb) fn new(
         file: StoreFile,
         options: &RedbOptions,
@@ -104,16 +105,16 @@ impl View {
         look(snapshot).map_err(|error| self.failed_to_read(error))
     }
 
-    /// Whether reads that need the disk must open the file again first.
+    /// Whether reads that need the disk must first reopen the file.
     pub(in crate::engine::redb) fn is_handle_lost(&self) -> bool {
         self.handle_lost.load(Ordering::Acquire)
     }
 
-    /// Maps a failed read: `Closed` if the store was closed, else an I/O error; the next call opens
-    /// the file again.
+    /// Maps a failed read: `Closed` if the store was closed, else an I/O error. After an I/O error
+    /// the next call reopens the file.
     pub(in crate::engine::redb) fn failed_to_read(&self, error: redb::Error) -> Error {
-        // redb reads nothing more after its first I/O error. A handle that was closed has a
-        // successor, or is known to be lost.
+        // redb reads nothing more after its first I/O error. A closed handle needs no mark: it has
+        // been replaced, or is already marked as lost.
         if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
             self.handle_lost.store(true, Ordering::Release);
         }
@@ -136,8 +137,8 @@ impl View {
         })
     }
 
-    /// The record that was last committed under a key, without its pending touch; the outer `None`
-    /// if only the snapshot can tell.
+    /// The record last committed under a key, without its pending touch; the outer `None` if only
+    /// the snapshot knows.
     pub(in crate::engine::redb) fn get_in_memory(
         &self,
         key: &SessionKey,
@@ -151,7 +152,7 @@ impl View {
         }
     }
 
-    /// Whether the last commit left a record under a key; `None` where only the snapshot can tell.
+    /// Whether the last commit left a record under a key; `None` if only the snapshot knows.
     pub(in crate::engine::redb) fn contains_in_memory(&self, key: &SessionKey) -> Option<bool> {
         match self.overlay.contains(key) {
             Some(there) => Some(there),
@@ -160,8 +161,9 @@ impl View {
         }
     }
 
-    /// Looks at the overlay and at what is under it. A reopened file has an older snapshot, and the
-    /// overlay gets back what that one lacks. So a look that met a reopening is made again.
+    /// Runs a look-up of the overlay and the layers under it. A reopened file has an older
+    /// snapshot, and the overlay gets back the changes that this snapshot lacks. So a look-up is
+    /// repeated if the file was reopened meanwhile.
     fn in_one_opening<T>(&self, look: impl Fn() -> T) -> T {
         loop {
             let before = self.reopenings.load(Ordering::Acquire);
@@ -183,14 +185,14 @@ impl View {
         Ok((record, commit))
     }
 
-    /// The latest touch of a listing's session, though the listing's snapshot may be old; `None` if
-    /// the listing's record has it.
+    /// The latest touch of a session in a listing, whose snapshot may be old; `None` if the
+    /// listing's record includes it.
     ///
     /// An example. A listing takes snapshot 7 at 10:00; it shows a session last active at 9:58. At
-    /// 10:01 the session is touched: the touch is in the buffer, and is answered here. At 10:02 a
-    /// flush commits it, and it leaves the buffer. If the overlay has the key, or the last snapshot
-    /// is no longer 7, the session is loaded again for its latest time. Otherwise nothing has
-    /// changed since snapshot 7.
+    /// 10:01 the session is touched: the touch is in the buffer, and is returned here. At 10:02 a
+    /// flush commits the touch, and it leaves the buffer. If the overlay has the key, or the last
+    /// snapshot is no longer 7, the session is loaded again for its latest time. Otherwise the
+    /// session has not changed since snapshot 7.
     pub(in crate::engine::redb) fn latest_touch(
         &self,
         commit: u64,
@@ -199,7 +201,8 @@ impl View {
         if let Some(at) = self.touches.pending(key) {
             return Ok(Some(at));
         }
-        // The overlay before the snapshot: what has left the overlay is in a snapshot.
+        // The overlay is checked before the snapshot: a change that left the overlay is in a
+        // snapshot.
         if self.overlay.contains(key).is_none() && self.is_last(commit) {
             return Ok(None);
         }

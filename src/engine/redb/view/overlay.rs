@@ -1,9 +1,9 @@
-//! The changes committed since the last snapshot was taken, by key. Readers ask it before the
-//! snapshot.
+//! The changes committed since the last snapshot was taken, by key. Readers ask the overlay before
+//! the snapshot.
 //!
-//! Invariant: a change is in here from its acknowledgement until a snapshot that holds it is
-//! published, and for as long as it is in memory alone. All changes of a group come in at once. So
-//! nobody sees one of them and, later, another key as it was before.
+//! Invariant: a change stays in the overlay from its acknowledgement until a snapshot that holds it
+//! is published, and while it is only in memory. All changes of a group enter at once. So no reader
+//! sees one of them and, later, another key as it was before.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
 const SHARDS: usize = 64;
-/// The most bytes of changes in memory alone. A full log takes somewhat less.
+/// The most bytes of changes that are only in memory. A full log takes somewhat less.
 const ROOM: usize = 12 * 1024 * 1024;
-/// Changes of so many bytes in memory alone are written before their time. They fit into one entry
-/// of most logs.
+/// If this many bytes of changes are only in memory, they are written early. They fit into one
+/// entry of most logs.
 const MUCH: usize = 1024 * 1024;
 /// The bytes of a change besides its record's tail.
 const ENTRY: usize = (size_of::<(SessionKey, Changed)>() + size_of::<SessionKey>()) * 3 / 2;
@@ -28,23 +28,23 @@ const ENTRY: usize = (size_of::<(SessionKey, Changed)>() + size_of::<SessionKey>
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Overlay {
     shards: [RwLock<Shard>; SHARDS],
-    /// Locked after a shard, or alone.
+    /// Lock order: after a shard's lock, or without one.
     by_user: RwLock<HashMap<UserKey, Keys>>,
-    /// The number of changes that were looked at.
+    /// The number of changes that were examined.
     #[cfg(test)]
     pub(in crate::engine::redb) looks: std::sync::atomic::AtomicU64,
     bytes: AtomicUsize,
-    /// The bytes of changes in memory alone.
+    /// The bytes of changes that are only in memory.
     volatile_bytes: AtomicUsize,
 }
 
 type Shard = HashMap<SessionKey, Changed, BuildKeyHasher>;
 
-/// What a commit left under a key.
+/// The state that a commit left under a key.
 #[derive(Clone, Debug)]
 struct Changed {
     record: Option<Record>,
-    /// Whether neither the log has it, nor a durable commit.
+    /// Whether neither the log nor a durable commit has the change.
     volatile: bool,
 }
 
@@ -64,22 +64,23 @@ impl Overlay {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Whether it takes so much memory that a snapshot is due.
+    /// Whether the overlay takes so much memory that a snapshot is due.
     pub(in crate::engine::redb) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Acquire) >= ROOM
     }
 
-    /// Whether anything acknowledged is in memory alone.
+    /// Whether any acknowledged change is only in memory.
     pub(in crate::engine::redb) fn is_volatile(&self) -> bool {
         self.volatile_bytes.load(Ordering::Acquire) > 0
     }
 
-    /// Whether so much is in memory alone that it should be written before its time.
+    /// Whether so many changes are only in memory that they should be written early.
     pub(in crate::engine::redb) fn is_much_volatile(&self) -> bool {
         self.volatile_bytes.load(Ordering::Acquire) >= MUCH
     }
 
-    /// What a commit left under this key; the outer `None` if the snapshot is as new.
+    /// The state that a commit left under this key; the outer `None` if the snapshot has the same
+    /// state.
     pub(in crate::engine::redb) fn get(&self, key: &SessionKey) -> Option<Option<Record>> {
         if self.is_empty() {
             return None;
@@ -88,7 +89,7 @@ impl Overlay {
         shard_of(&self.shards, key).read().get(key).map(|changed| changed.record.clone())
     }
 
-    /// Whether a changed session is there; `None` if it was not changed.
+    /// Whether a changed session exists; `None` if it was not changed.
     pub(in crate::engine::redb) fn contains(&self, key: &SessionKey) -> Option<bool> {
         if self.is_empty() {
             return None;
@@ -97,7 +98,7 @@ impl Overlay {
         shard_of(&self.shards, key).read().get(key).map(|changed| changed.record.is_some())
     }
 
-    /// The keys of the user's sessions in here.
+    /// The keys of the user's sessions in the overlay.
     pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> Vec<SessionKey> {
         if self.is_empty() {
             return Vec::new();
@@ -108,15 +109,15 @@ impl Overlay {
         keys
     }
 
-    /// Counts, for tests, the changes that a call looks at.
+    /// Counts, for tests, the changes that a call examines.
     fn count_looks(&self, number: usize) {
         #[cfg(test)]
         self.looks.fetch_add(number as u64, std::sync::atomic::Ordering::Relaxed);
         let _ = number;
     }
 
-    /// Adds the changes of a group that was committed, in memory alone if it is `volatile`. If the
-    /// group has `cleared` the store, only these changes stay.
+    /// Adds the changes of a committed group, which are only in memory if `volatile`. If the group
+    /// has `cleared` the store, only these changes remain.
     pub(in crate::engine::redb) fn add(&self, changes: &Changes, cleared: bool, volatile: bool) {
         let mut by_shard: [Vec<_>; SHARDS] = std::array::from_fn(|_| Vec::new());
         for (key, record) in changes {
@@ -145,7 +146,8 @@ impl Overlay {
         }
     }
 
-    /// Adds the changes in the log of a reopened file. Changes in memory alone are newer, and stay.
+    /// Adds the changes in the log of a reopened file. Changes that are only in memory are newer,
+    /// and stay.
     pub(in crate::engine::redb) fn add_logged(&self, logged: &Changes) {
         let volatile = self.volatile();
         let older = logged.iter().filter(|(key, _)| !volatile.contains_key(key));
@@ -153,8 +155,9 @@ impl Overlay {
         self.add(&older, false, false);
     }
 
-    /// Keeps account of the change under a key, whose shard is locked. What comes is counted before
-    /// what goes, so an overlay that is not empty never seems empty.
+    /// Updates the byte counts and the index by user for a change, whose shard is locked. The new
+    /// change is counted before the old one is subtracted, so a non-empty overlay never seems
+    /// empty.
     fn account(&self, key: &SessionKey, before: Option<&Changed>, after: Option<&Changed>) {
         if let Some(changed) = after {
             self.bytes.fetch_add(changed.weight(), Ordering::AcqRel);
@@ -183,7 +186,7 @@ impl Overlay {
         }
     }
 
-    /// The changes in memory alone.
+    /// The changes that are only in memory.
     pub(in crate::engine::redb) fn volatile(&self) -> Changes {
         let mut volatile = Changes::default();
         for shard in &self.shards {
@@ -195,7 +198,7 @@ impl Overlay {
         volatile
     }
 
-    /// The changes that were in memory alone are on the disk now.
+    /// Marks all changes as written to the disk.
     pub(in crate::engine::redb) fn harden(&self) {
         for shard in &self.shards {
             for changed in shard.write().values_mut().filter(|changed| changed.volatile) {
@@ -222,11 +225,11 @@ impl Overlay {
         all
     }
 
-    /// A snapshot with these changes is published: drops those that have not changed since.
+    /// A snapshot with these changes is published: drops the keys that have not changed since.
     pub(in crate::engine::redb) fn drop_published(&self, shown: &Changes) {
         for (key, record) in shown {
             let mut shard = shard_of(&self.shards, key).write();
-            // An equal change is what the snapshot holds, whichever commit left it.
+            // The snapshot holds an equal change, whichever commit left it.
             let is_shown = |changed: &Changed| !changed.volatile && changed.record == *record;
             if shard.get(key).is_some_and(is_shown)
                 && let Some(changed) = shard.remove(key)
@@ -236,7 +239,7 @@ impl Overlay {
         }
     }
 
-    /// The passed index entries of the sessions in here.
+    /// The passed index entries of the sessions in the overlay.
     pub(in crate::engine::redb) fn passed(&self, now: Timestamp) -> Vec<IndexEntry> {
         let mut passed = Vec::new();
         self.for_each(|key, record| {
@@ -260,17 +263,18 @@ impl Overlay {
         }
     }
 
-    /// A snapshot with every change is published, and on the disk.
+    /// Called when a snapshot with every change is published, and on the disk.
     pub(in crate::engine::redb) fn clear(&self) {
         self.retain(|_, _| false);
     }
 
-    /// A snapshot with every change is published, in memory.
+    /// Called when a snapshot with every change is published, in memory.
     pub(in crate::engine::redb) fn clear_durable(&self) {
         self.retain(|_, changed| changed.volatile);
     }
 
-    /// A snapshot is published with every change except these, and except those in memory alone.
+    /// Called when a snapshot is published that has every change except these and those only in
+    /// memory.
     pub(in crate::engine::redb) fn clear_durable_but(&self, changes: &Changes) {
         self.retain(|key, changed| changed.volatile || changes.contains_key(key));
     }

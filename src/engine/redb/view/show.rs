@@ -1,11 +1,12 @@
-//! How readers come to see a commit, and how they see all of it at once.
+//! Shows a commit to readers, all of it at once.
 //!
 //! Invariant: a change that no snapshot shows yet is in the overlay. Nothing kept in memory is
 //! older than the snapshot beside it. A listing sees all of a commit or nothing of it, with the
-//! count that belongs to it. Nothing here reads or writes a file.
+//! matching count. This module reads and writes no file.
 
 use std::sync::Arc;
 
+use crate::engine::durability::Durability;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::view::View;
@@ -18,17 +19,18 @@ use crate::sync::atomic::Ordering;
 const READS: u32 = 4;
 
 impl View {
-    /// The store as it is now.
+    /// The store's present state.
     pub(in crate::engine::redb) fn listing(&self) -> Result<Listing> {
         let shown = self.shown.read();
         let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
         Ok(Listing::new(snapshot, self.overlay.all(), shown.stored, shown.times))
     }
 
-    /// A listing of one user's sessions as they are now.
+    /// A listing of one user's sessions at present.
     pub(in crate::engine::redb) fn listing_of(&self, user: &UserKey) -> Result<Listing> {
         for _ in 0..READS {
-            // The index is read without a lock. It counts if this is still the last snapshot.
+            // The index is read without a lock. The result is valid if this is still the last
+            // snapshot.
             let snapshot = self.snapshot.load_full().ok_or(Error::Closed)?;
             let failed = |error| self.failed_to_read(error);
             let keys = snapshot.keys_of(user).map_err(failed)?;
@@ -42,13 +44,13 @@ impl View {
         self.listing()
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
         let shown = self.shown.read();
         self.snapshot.load_full().map(|_| shown.stored).ok_or(Error::Closed)
     }
 
-    /// Shows the changes of a commit, in memory alone if it is `volatile`, and the number of
+    /// Shows the changes of a commit, which are only in memory if `volatile`, and the number of
     /// records.
     pub(in crate::engine::redb) fn show_changes(
         &self,
@@ -56,12 +58,19 @@ impl View {
         volatile: bool,
         stored: u64,
     ) {
-        let mut shown = self.shown.write();
-        self.overlay.add(changes, false, volatile);
-        shown.show(stored);
+        {
+            let mut shown = self.shown.write();
+            self.overlay.add(changes, false, volatile);
+            shown.show(stored);
+        }
+        match self.options.durability {
+            Durability::Deferred { interval } if volatile => self.touches.lateness.defer(interval),
+            // Only a flush logs changes of such a store, and it logs all of them.
+            _ => self.note_on_disk(),
+        }
     }
 
-    /// Publishes a snapshot that holds everything that was committed, though not on the disk.
+    /// Publishes a snapshot of everything committed. The snapshot itself is not on the disk.
     pub(in crate::engine::redb) fn show_in_memory(&self, snapshot: Snapshot) {
         let (commit, changes) = (snapshot.commit(), self.overlay.all());
         self.forget_cached(&changes, commit);
@@ -73,8 +82,8 @@ impl View {
         self.overlay.clear_durable();
     }
 
-    /// Publishes a snapshot that holds everything, and shows these changes with it. All of it is on
-    /// the disk.
+    /// Publishes a snapshot of everything, including these changes, which become visible with it.
+    /// All of it is on the disk.
     pub(in crate::engine::redb) fn show_all(
         &self,
         snapshot: Snapshot,
@@ -97,10 +106,16 @@ impl View {
         }
         self.fill_cache(&self.overlay.all(), commit);
         self.overlay.clear();
+        self.note_on_disk();
     }
 
-    /// Publishes a snapshot that holds these changes, which are shown already. Some keys may have
-    /// changed since.
+    /// Records that every acknowledged change is on the disk.
+    pub(in crate::engine::redb) fn note_on_disk(&self) {
+        self.touches.lateness.flushed();
+    }
+
+    /// Publishes a snapshot with these changes, which are already visible. Some of their keys may
+    /// have changed since.
     pub(in crate::engine::redb) fn show_published(&self, snapshot: Snapshot, changes: &Changes) {
         let commit = snapshot.commit();
         self.forget_cached(changes, commit);
@@ -112,9 +127,10 @@ impl View {
         self.overlay.drop_published(changes);
     }
 
-    /// The file was reopened: publishes its snapshot, changed by its log and by the changes in
-    /// memory alone. What a failed commit left in it is unknown, so nothing else in memory may
-    /// outlive it. It is the `same` as before if no commit has failed, but a checkpoint or a read.
+    /// After a reopening, publishes the file's snapshot, changed by its log and by the changes that
+    /// are only in memory. Nothing else in memory is kept, because the changes of a failed commit
+    /// are unknown. `same` is true if readers see the same sessions as before: no commit was in
+    /// doubt, or the file does not hold it.
     pub(in crate::engine::redb) fn show_reopened(
         &self,
         snapshot: Snapshot,
@@ -123,8 +139,8 @@ impl View {
         same: bool,
     ) {
         let mut shown = self.shown.write();
-        // The overlay before the snapshot, which may hold less than the last one. No look in
-        // between may find neither.
+        // The overlay is changed before the snapshot, which may hold less than the last one. So a
+        // look-up in between finds each change in at least one of them.
         self.overlay.add_logged(logged);
         self.reopenings.fetch_add(1, Ordering::AcqRel);
         self.filter.forget();
@@ -136,7 +152,7 @@ impl View {
         }
     }
 
-    /// Runs `act` while nothing new is shown.
+    /// Runs `act` while no change is shown.
     pub(in crate::engine::redb) fn while_nothing_is_shown<T>(&self, act: impl FnOnce() -> T) -> T {
         let _shown = self.shown.read();
         act()

@@ -1,9 +1,9 @@
-//! Touches that are not on the disk yet: by key, the latest moment of activity.
+//! Touches that are not on the disk yet: for each key, the latest moment of activity.
 //!
-//! Invariant: an entry leaves only after readers see a commit that holds it, or its record is gone.
-//! With `Deferred` that commit may be in memory alone, and goes to the disk as any other. A sweep
-//! and a touch of one session meet at its shard's lock. A sweep that finds a touch spares the
-//! session. A touch that finds its session condemned goes through the queue.
+//! Invariant: a touch leaves the buffer only after readers see a commit that holds it, or after its
+//! record is gone. With `Deferred` that commit may be only in memory, and reaches the disk like any
+//! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds a touch
+//! spares the session. A touch of a condemned session goes through the queue.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
-/// The most touches that wait, about 13 MiB. A touch without room goes through the queue.
+/// The most pending touches, about 13 MiB. A touch without room goes through the queue.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
 
@@ -24,10 +24,10 @@ const SHARDS: usize = 64;
 pub(in crate::engine::redb) struct TouchBuffer {
     shards: [Mutex<Shard>; SHARDS],
     len: AtomicUsize,
-    lateness: Lateness,
+    pub(super) lateness: Lateness,
 }
 
-/// By key, the latest moment of activity.
+/// For each key, the latest moment of activity.
 pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildKeyHasher>;
 
 #[derive(Debug, Default)]
@@ -41,36 +41,40 @@ struct Shard {
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     at: Timestamp,
-    /// The number of the session's last touch, by which a thread knows its own.
+    /// The number of the session's last touch, by which a thread recognises its own touch.
     turn: u64,
     waiting: Waiting,
 }
 
-/// What the buffer tells of itself.
+/// The state of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Pending {
     pub(in crate::engine::redb) touches: usize,
-    /// How long the oldest has waited.
+    /// How long the oldest pending touch has waited.
     pub(in crate::engine::redb) oldest: Option<Duration>,
-    /// How many were on the disk later than promised, and by how much the latest of them.
+    /// How many touches were committed later than promised, and the longest delay beyond the
+    /// promise.
     pub(in crate::engine::redb) late: (u64, Duration),
+    /// How many flushes wrote deferred commits later than promised, and the longest delay of such a
+    /// commit beyond the promise.
+    pub(in crate::engine::redb) late_flushes: (u64, Duration),
 }
 
-/// What a touch changed in the buffer, so that it can be taken back.
+/// The change that a touch made in the buffer, so that it can be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Receipt {
     before: Option<Timestamp>,
     turn: u64,
 }
 
-/// The result of a look at a session, and of the touch that it decided on.
+/// The result of checking a session and keeping the touch decided on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Touched<T> {
-    /// The look's answer. If it decided on a touch, that is kept.
+    /// The check's answer. If the check decided on a touch, the touch is kept.
     Done(T, Option<Receipt>),
     /// The buffer has no room for the touch, which is not kept.
     Full,
-    /// A sweep or a removal is about to take the session.
+    /// A sweep or a removal is about to end the session.
     Condemned,
 }
 
@@ -87,16 +91,17 @@ impl TouchBuffer {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Within which time a touch is to be on the disk, as the store has promised.
+    /// Sets the time within which the store has promised to write a touch to the disk.
     pub(in crate::engine::redb) fn promise(&self, interval: Duration) {
         self.lateness.promise(interval);
     }
 
-    /// Costs a look at every pending touch.
+    /// The state of the buffer. This visits every pending touch.
     pub(in crate::engine::redb) fn told(&self) -> Pending {
         let oldest = (self.len() > 0).then(|| self.oldest(self.lateness.now())).flatten();
         let oldest = oldest.map(|millis| Duration::from_millis(millis.into()));
-        Pending { touches: self.len(), oldest, late: self.lateness.told() }
+        let (late, late_flushes) = (self.lateness.told(), self.lateness.deferred_told());
+        Pending { touches: self.len(), oldest, late, late_flushes }
     }
 
     fn oldest(&self, now: Tick) -> Option<u32> {
@@ -106,8 +111,8 @@ impl TouchBuffer {
         self.shards.iter().filter_map(of_shard).max()
     }
 
-    /// Looks at a session with its pending touch, and keeps the later of that and the touch that
-    /// the look decides on. It is one step: neither a removal nor a sweep comes in between.
+    /// Checks a session with its pending touch, and keeps the later of that touch and the one that
+    /// the check decides on. This is one step: no removal or sweep comes in between.
     pub(in crate::engine::redb) fn touch_if<T>(
         &self,
         key: &SessionKey,
@@ -142,7 +147,7 @@ impl TouchBuffer {
         }
     }
 
-    /// Takes back a touch that came to nothing. Touches of other threads, before it or since, stay.
+    /// Takes back a touch that no save followed. Other threads' touches, earlier or later, stay.
     pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
         let mut shard = self.shard(key).lock();
         let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
@@ -161,8 +166,8 @@ impl TouchBuffer {
         self.shard(key).lock().touches.get(key).map(|touch| touch.at)
     }
 
-    /// Has `expired` decide, with the session's pending touch, whether the session ends. If it
-    /// does, no touch is kept for it until a [`Condemned`] that holds the key is dropped.
+    /// Has `expired` decide, given the session's pending touch, whether the session ends. If it
+    /// ends, its touches are refused until a [`Condemned`] that holds the key is dropped.
     pub(in crate::engine::redb) fn condemn_if(
         &self,
         key: &SessionKey,
@@ -182,8 +187,8 @@ impl TouchBuffer {
         }
     }
 
-    /// Every pending touch, in the order of the keys, which is the order of their pages; for
-    /// commits that take them along.
+    /// Every pending touch, for commits that will include them. They are in key order, which is the
+    /// order of their pages.
     pub(in crate::engine::redb) fn take_along(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
@@ -196,25 +201,33 @@ impl TouchBuffer {
         touches
     }
 
-    /// A published commit on the disk holds these touches; later ones stay.
-    pub(in crate::engine::redb) fn settle(&self, touches: &Touches) {
+    /// Drops these touches, which a published commit holds; later touches stay. If the commit is
+    /// `deferred`, their waits go on until [`Lateness::flushed`].
+    pub(in crate::engine::redb) fn settle(&self, touches: &Touches, deferred: bool) {
         if touches.is_empty() {
             return;
         }
         let now = self.lateness.now();
+        let mut waiting = Vec::new();
         for (key, written) in touches {
             let mut shard = self.shard(key).lock();
             let Some(pending) = shard.touches.get_mut(key) else { continue };
-            self.lateness.note(pending.waiting.millis(now));
+            match deferred {
+                true => waiting.push(pending.waiting.started()),
+                false => self.lateness.note(pending.waiting.millis(now)),
+            }
             if pending.at <= *written {
                 self.remove(&mut shard, key);
             } else {
                 pending.waiting.written(now);
             }
         }
+        if deferred {
+            self.lateness.defer_touches(&waiting);
+        }
     }
 
-    /// The record is gone.
+    /// Drops the touch of a record that is gone.
     pub(in crate::engine::redb) fn forget(&self, key: &SessionKey) {
         self.remove(&mut self.shard(key).lock(), key);
     }
@@ -238,7 +251,8 @@ impl TouchBuffer {
     }
 }
 
-/// The sessions that a group has condemned. They are released when it is over, committed or not.
+/// The sessions that a group has condemned. They are released when the group is over, committed or
+/// not.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Condemned<'b> {
     buffer: &'b TouchBuffer,
@@ -304,9 +318,9 @@ mod tests {
     fn a_touch_later_than_the_written_one_is_not_forgotten() {
         let buffer = TouchBuffer::new();
         let _ = touch(&buffer, 1, 5);
-        buffer.settle(&Touches::from_iter([(key(1), at(4))]));
+        buffer.settle(&Touches::from_iter([(key(1), at(4))]), false);
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-        buffer.settle(&Touches::from_iter([(key(1), at(5))]));
+        buffer.settle(&Touches::from_iter([(key(1), at(5))]), false);
         assert_eq!((buffer.pending(&key(1)), buffer.len()), (None, 0));
     }
 
@@ -317,8 +331,8 @@ mod tests {
         let mine = touch(&buffer, 1, 9);
         buffer.take_back(&key(1), mine);
         assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-        // An earlier one, one of the same millisecond, or a later one came meanwhile, and was
-        // answered.
+        // Meanwhile another thread kept an earlier touch, one of the same millisecond, or a later
+        // one, and its caller was answered.
         for others in [7, 9, 12] {
             let mine = touch(&buffer, 1, 9);
             let _ = touch(&buffer, 1, others);
@@ -362,7 +376,9 @@ mod tests {
     #[test]
     fn the_buffer_tells_how_long_its_oldest_touch_waits_and_which_were_late() {
         let buffer = TouchBuffer::new();
-        assert_eq!(buffer.told(), Pending { touches: 0, oldest: None, late: (0, Duration::ZERO) });
+        let nothing = (0, Duration::ZERO);
+        let pending = Pending { touches: 0, oldest: None, late: nothing, late_flushes: nothing };
+        assert_eq!(buffer.told(), pending);
         buffer.promise(Duration::from_millis(1));
         let _ = touch(&buffer, 1, 5);
         std::thread::sleep(Duration::from_millis(30));
@@ -371,7 +387,7 @@ mod tests {
         assert!(buffer.told().oldest.is_some_and(|oldest| oldest >= Duration::from_millis(29)));
         buffer.take_along();
         let _ = touch(&buffer, 1, 9);
-        buffer.settle(&Touches::from_iter([(key(1), at(6)), (key(3), at(6))]));
+        buffer.settle(&Touches::from_iter([(key(1), at(6)), (key(3), at(6))]), false);
         let (late, latest) = buffer.told().late;
         assert!(late == 1 && latest >= Duration::from_millis(28), "{late}, {latest:?}");
         buffer.forget(&key(1));

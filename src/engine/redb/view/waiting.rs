@@ -1,21 +1,25 @@
-//! How long touches have been in memory alone, and how many were written later than promised.
+//! Measures how long touches and deferred commits have been only in memory, and counts those
+//! written later than promised.
 //!
-//! Invariant: a touch waits from the first one of its session that no commit has taken along; those
-//! that follow make it no younger. It goes by the monotonic clock, and knows no dates.
+//! Invariant: a session's wait starts with its first touch that no commit has included; later
+//! touches do not shorten it. A wait ends on the disk: a touch that a deferred commit includes waits
+//! on until a flush has written that commit. Waits are measured with the monotonic clock, which
+//! knows no dates.
 
 use std::time::{Duration, Instant};
 
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::time::ticks;
 
-/// Milliseconds since the buffer was made, which come round after 24 days.
+/// Milliseconds since the buffer was made, which wrap around after 24 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Tick(u32);
 
 impl Tick {
     const MASK: u32 = 0x7fff_ffff;
 
-    /// From here to `later`.
+    /// The milliseconds from this tick to `later`.
     const fn until(self, later: Self) -> u32 {
         later.0.wrapping_sub(self.0) & Self::MASK
     }
@@ -26,19 +30,19 @@ impl Tick {
     }
 }
 
-/// What a pending touch knows of its own waiting.
+/// The waiting time of a pending touch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     since: Tick,
     next: Next,
 }
 
-/// The first touch that is not in the commit which takes the ones before it along.
+/// The first touch after those that a commit is writing.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// No commit is about to.
+    /// No commit is writing the touches.
     NotTaken,
-    /// There was none since.
+    /// No touch came since a commit took the earlier ones.
     NoneSince,
     At(Tick),
 }
@@ -48,19 +52,19 @@ impl Waiting {
         Self { since, next: Next::NotTaken }
     }
 
-    /// The session was touched once more.
+    /// Notes that the session was touched once more.
     pub(super) fn again(&mut self, now: impl FnOnce() -> Tick) {
         if matches!(self.next, Next::NoneSince) {
             self.next = Next::At(now());
         }
     }
 
-    /// A commit takes along what was touched so far. If it fails, a later one does.
+    /// Notes that a commit includes the touches so far. If it fails, a later commit includes them.
     pub(super) const fn take_along(&mut self) {
         self.next = Next::NoneSince;
     }
 
-    /// A commit is on the disk, and later touches are left.
+    /// Notes that a commit has written the earlier touches, and that later ones are left.
     pub(super) const fn written(&mut self, now: Tick) {
         let since = match self.next {
             Next::At(next) => next,
@@ -69,20 +73,42 @@ impl Waiting {
         *self = Self::since(since);
     }
 
+    pub(super) const fn started(&self) -> Tick {
+        self.since
+    }
+
     pub(super) const fn millis(&self, now: Tick) -> u32 {
         self.since.until(now)
     }
 }
 
-/// The clock of a buffer, and its account of touches that were written late.
+/// The most touches in deferred commits whose waits are measured, 1 MiB of them.
+const MOST_DEFERRED: usize = 262_144;
+
+/// The deferred commits since the last flush, and the record of flushes that came late.
+#[derive(Debug, Default)]
+struct Deferred {
+    /// When the first of them was made.
+    since: Option<Tick>,
+    /// When the waits of the touches in them started.
+    touches: Vec<Tick>,
+    /// How long they may wait, in milliseconds.
+    promised: u32,
+    late: u64,
+    /// The longest delay beyond the promise, in milliseconds.
+    latest: u32,
+}
+
+/// The clock of a buffer, and its record of touches and deferred commits that were written late.
 #[derive(Debug)]
 pub(super) struct Lateness {
     started: Instant,
-    /// How long a touch may wait, in milliseconds; the largest number as long as nobody said.
+    /// How long a touch may wait, in milliseconds; the largest number until a time is promised.
     promised: AtomicU32,
     late: AtomicU64,
-    /// By how much the latest of them was late, in milliseconds.
+    /// The longest delay beyond the promise, in milliseconds.
     latest: AtomicU32,
+    deferred: Mutex<Deferred>,
 }
 
 impl Lateness {
@@ -92,6 +118,7 @@ impl Lateness {
             promised: AtomicU32::new(u32::MAX),
             late: AtomicU64::new(0),
             latest: AtomicU32::new(0),
+            deferred: Mutex::default(),
         }
     }
 
@@ -101,13 +128,13 @@ impl Lateness {
     }
 
     pub(super) fn promise(&self, interval: Duration) {
-        let millis = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
+        let millis = millis_of(interval);
         if self.promised.load(Ordering::Relaxed) != millis {
             self.promised.store(millis, Ordering::Relaxed);
         }
     }
 
-    /// A touch that has waited so long is on the disk.
+    /// Records a written touch that waited this many milliseconds.
     pub(super) fn note(&self, waited: u32) {
         let late_by = waited.saturating_sub(self.promised.load(Ordering::Relaxed));
         if late_by > 0 {
@@ -116,11 +143,60 @@ impl Lateness {
         }
     }
 
-    /// How many were late, and by how much the latest.
+    /// How many touches were late, and the longest delay beyond the promise.
     pub(super) fn told(&self) -> (u64, Duration) {
         let latest = self.latest.load(Ordering::Relaxed);
         (self.late.load(Ordering::Relaxed), Duration::from_millis(latest.into()))
     }
+
+    /// Records a deferred commit, which may be only in memory for `interval`.
+    pub(super) fn defer(&self, interval: Duration) {
+        let now = self.now();
+        let mut deferred = self.deferred.lock();
+        deferred.promised = millis_of(interval);
+        deferred.since.get_or_insert(now);
+    }
+
+    /// Records touches that the last deferred commit includes, by the start of their waits.
+    pub(super) fn defer_touches(&self, since: &[Tick]) {
+        let mut deferred = self.deferred.lock();
+        let room = MOST_DEFERRED.saturating_sub(deferred.touches.len());
+        deferred.touches.extend(since.iter().take(room));
+    }
+
+    /// Records that every deferred commit is on the disk.
+    pub(super) fn flushed(&self) {
+        let now = self.now();
+        let touches = {
+            let mut deferred = self.deferred.lock();
+            let late_by = deferred.late_by(now);
+            deferred.since = None;
+            deferred.late += u64::from(late_by > 0);
+            deferred.latest = deferred.latest.max(late_by);
+            std::mem::take(&mut deferred.touches)
+        };
+        touches.iter().for_each(|since| self.note(since.until(now)));
+    }
+
+    /// How many flushes were late, and the longest delay of a deferred commit beyond the promise,
+    /// the present delay included.
+    pub(super) fn deferred_told(&self) -> (u64, Duration) {
+        let now = self.now();
+        let deferred = self.deferred.lock();
+        let latest = deferred.latest.max(deferred.late_by(now));
+        (deferred.late, Duration::from_millis(latest.into()))
+    }
+}
+
+impl Deferred {
+    /// How long the first of the commits has waited beyond the promise, in milliseconds.
+    fn late_by(&self, now: Tick) -> u32 {
+        self.since.map_or(0, |since| since.until(now).saturating_sub(self.promised))
+    }
+}
+
+fn millis_of(interval: Duration) -> u32 {
+    u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -145,7 +221,7 @@ mod tests {
         let mut waiting = Waiting::since(Tick::at(10));
         waiting.take_along();
         waiting.again(|| Tick::at(20));
-        // The commit failed; the next one takes all of them along.
+        // The commit failed; the next one includes all of them.
         waiting.take_along();
         assert_eq!(waiting.millis(Tick::at(30)), 20);
         waiting.again(|| Tick::at(40));
@@ -169,5 +245,28 @@ mod tests {
             lateness.note(waited);
         }
         assert_eq!(lateness.told(), (3, Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_deferred_commit_and_the_touches_in_it_wait_until_a_flush_has_written_them() {
+        let lateness = Lateness::new();
+        lateness.promise(Duration::from_millis(1));
+        let start = lateness.now();
+        lateness.defer(Duration::from_millis(1));
+        lateness.defer_touches(&[start, start]);
+        std::thread::sleep(Duration::from_millis(30));
+        // A later commit makes the first no younger.
+        lateness.defer(Duration::from_millis(1));
+        let (flushes, latest) = lateness.deferred_told();
+        assert!(flushes == 0 && latest >= Duration::from_millis(28), "{latest:?} so far");
+        assert_eq!(lateness.told().0, 0, "they are not written yet");
+        lateness.flushed();
+        lateness.flushed();
+        let (flushes, latest) = lateness.deferred_told();
+        assert!(flushes == 1 && latest >= Duration::from_millis(28), "{flushes}, {latest:?}");
+        assert_eq!(lateness.told().0, 2);
+        lateness.defer(Duration::from_secs(3_600));
+        lateness.flushed();
+        assert_eq!(lateness.deferred_told().0, 1, "this one was in time");
     }
 }

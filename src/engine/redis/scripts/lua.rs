@@ -1,9 +1,9 @@
-//! What scripts have in common, to be put in front of them.
+//! The shared functions of the scripts, placed before each script.
 //!
-//! Invariant: no number of a value is ever a double as a whole; sums are of halves.
+//! Invariant: no whole 64-bit number is ever a double; sums are computed on halves.
 
-/// Sums of 64-bit numbers as 20 digits, in halves of ten digits, which a double holds exactly; the
-/// deadline of a value; a deadline as a score; a value's user; a key's bucket.
+/// Functions for scripts: sums of 64-bit numbers as 20 digits, in halves of ten digits, which a
+/// double holds exactly; a value's deadline.
 macro_rules! deadline {
     () => {
         r"
@@ -34,6 +34,8 @@ end
     };
 }
 
+/// The functions of `deadline!`, and: a deadline as a score; a value's user; a key's bucket; a
+/// user's entries in the index, and a digest of them; the removal of a record.
 macro_rules! common {
     () => {
         concat!(

@@ -1,20 +1,21 @@
 //! The scripts: one for each operation, so that it is one step on the server and one round trip.
 //!
-//! Invariant: every key that a script uses is declared, so that a cluster which moves the store's
-//! slot refuses it rather than lets it see half. `KEYS` begins with the index by deadline and the
-//! index by user; the buckets follow: those named, or all 256 in order.
+//! Invariant: a script declares every key that it uses, so that a cluster which is moving the
+//! store's slot refuses the script instead of showing it a part. `KEYS` begins with the index by
+//! deadline and the index by user; the buckets follow: those named, or all 256 in order.
 //!
-//! A full server refuses a script whose first change may need memory, and lets one go on that has
-//! changed something. So a script that keeps sessions alive or lets them end begins with a removal,
-//! be it of what is not there.
+//! A server without free memory refuses a script whose first change may need memory, and lets a
+//! script continue that has already changed something. So a script that extends or ends sessions
+//! begins with a removal, which may have nothing to remove.
 //!
-//! `deadline!` restates [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline);
-//! the tests that need a server compare the two.
+//! `deadline!` computes the same as
+//! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a
+//! server compare the two.
 
 #[macro_use]
 mod lua;
 
-/// A script, and what it is called in [`ALL`].
+/// A script, and its index in [`ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Script {
     pub(super) number: usize,
@@ -34,9 +35,8 @@ macro_rules! scripts {
 
 scripts! {
     /// One bucket. `key, now, now - inactivity, now - absolute, now - resolution, inactivity,
-    /// absolute, resolution`; a difference below zero is empty, and so less than any number. The
-    /// resolution of a session with an inactivity timeout of its own is a tenth of that at the
-    /// most.
+    /// absolute, resolution`. A difference below zero is empty, and so less than any number. If a
+    /// session has its own inactivity timeout, the resolution is at most a tenth of that timeout.
     EXTEND = concat!(deadline!(), r"
 local value = redis.call('HGET', KEYS[3], ARGV[1])
 if not value then return false end
@@ -61,7 +61,7 @@ end
 return value
 ");
     /// The bucket of the key, and of each victim. `key, value, score, user, max, guard`, then each
-    /// victim's key and when it was last active.
+    /// victim's key and `last_active`.
     INSERT = concat!(common!(), r"
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 'occupied' end
 local victims = (#ARGV - 6) / 2
@@ -79,9 +79,9 @@ if ARGV[4] ~= '' then redis.call('ZADD', KEYS[2], 0, ARGV[4] .. ARGV[1]) end
 for at = 1, victims do drop(KEYS[3 + at], ARGV[5 + 2 * at], values[at]) end
 return 'done'
 ");
-    /// The bucket of the old key, of the new one, of each victim. `old, new, revision, now,
+    /// The buckets of the old key, of the new key, of each victim. `old, new, revision, now,
     /// inactivity, absolute, value, score, user, guard`, then the victims. Without a new key the
-    /// record stays under the old one.
+    /// record keeps the old one.
     SAVE = concat!(common!(), r"
 local before = redis.call('HGET', KEYS[3], ARGV[1])
 if not before or ARGV[4] >= deadline(before, ARGV[5], ARGV[6]) then return 'missing' end
@@ -120,8 +120,8 @@ end
 for at = 1, victims do drop(KEYS[4 + at], ARGV[9 + 2 * at], values[at]) end
 return 'done' .. string.sub(value, 21, 40)
 ");
-    /// All buckets. `user, key`: whether the key is taken, what the user's records are now, and the
-    /// key and the head of each.
+    /// All buckets. `user, key`. Returns whether the key exists, a digest of the user's records,
+    /// and the key and the head of each record.
     ROOM = concat!(common!(), r"
 local found = {redis.call('HEXISTS', bucket(ARGV[2]), ARGV[2]), fingerprint(ARGV[1])}
 for _, member in ipairs(members(ARGV[1])) do
@@ -144,8 +144,9 @@ drop(KEYS[3], ARGV[1], value)
 if ARGV[2] >= deadline(value, ARGV[3], ARGV[4]) then return 'expired' end
 return 'ended' .. user
 ");
-    /// All buckets. `user, keep, now, inactivity, absolute`: every record of the user but one;
-    /// where one is kept, the user is its own. The user, and the keys of those that were live.
+    /// All buckets. `user, keep, now, inactivity, absolute`. Removes every record of the user
+    /// except `keep`; with `keep`, the user is that record's. Returns the user, and the keys of the
+    /// live ones.
     REMOVE_USER = concat!(common!(), r"
 local user = ARGV[1]
 if ARGV[2] ~= '' then
@@ -168,7 +169,7 @@ for _, member in ipairs(members(user)) do
 end
 return {user, table.concat(ended)}
 ");
-    /// All buckets. `old, new, now, inactivity, absolute`: how many were live.
+    /// All buckets. `old, new, now, inactivity, absolute`. Returns how many were live.
     RENAME = concat!(common!(), r"
 local live, length = 0, string.format('%03d', #ARGV[2])
 for _, member in ipairs(members(ARGV[1])) do
@@ -186,7 +187,7 @@ for _, member in ipairs(members(ARGV[1])) do
 end
 return live
 ");
-    /// All buckets. `user, after, limit, bytes`: whether there are more, then keys and values.
+    /// All buckets. `user, after, limit, bytes`. Returns whether more follow, then keys and values.
     USER_PAGE = concat!(common!(), r"
 local from = '[' .. ARGV[1]
 if ARGV[2] ~= '' then from = '(' .. ARGV[1] .. ARGV[2] end
@@ -209,8 +210,8 @@ for _, member in ipairs(page) do
 end
 return found
 ");
-    /// All buckets. `after, now, inactivity, absolute`: whether there are more, then users and how
-    /// many live records each has.
+    /// All buckets. `after, now, inactivity, absolute`. Returns whether more follow, then each user
+    /// with the number of live records.
     USERS_PAGE = concat!(common!(), r"
 local from, looked_at, found = '-', 0, {0}
 if ARGV[1] ~= '' then from = '[' .. string.sub(ARGV[1], 1, -2) .. '\2' end
@@ -243,8 +244,8 @@ if current then
 end
 return found
 ");
-    /// All buckets. `now, inactivity, absolute, limit, score of now`: how many were looked at, then
-    /// the key and the user of each that went.
+    /// All buckets. `now, inactivity, absolute, limit, score of now`. Returns how many records were
+    /// read, then the key and the user of each removed one.
     SWEEP = concat!(common!(), r"
 local passed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[5], 'LIMIT', 0, ARGV[4])
 local found = {#passed}
@@ -267,7 +268,8 @@ for _, key in ipairs(passed) do
 end
 return found
 ");
-    /// All buckets. `inactivity, absolute, bucket, cursor`: where to go on; bucket 256 is the end.
+    /// All buckets. `inactivity, absolute, bucket, cursor`. Returns the next place; bucket 256 is
+    /// the end.
     REINDEX = concat!(common!(), r"
 local number, cursor, looked_at = tonumber(ARGV[3]), ARGV[4], 0
 while number < 256 and looked_at < 500 do
@@ -288,8 +290,8 @@ while number < 256 and looked_at < 500 do
 end
 return {tostring(number), cursor}
 ");
-    /// All buckets. `now, inactivity, absolute, score of now, offset`: how many records there are,
-    /// how many of the passed ones were looked at, and how many of those are expired.
+    /// All buckets. `now, inactivity, absolute, score of now, offset`. Returns the number of
+    /// records, of passed entries that were read, and of expired records among those.
     COUNT = concat!(common!(), r"
 local passed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4], 'LIMIT', ARGV[5], 5000)
 local expired = 0
@@ -299,8 +301,8 @@ for _, key in ipairs(passed) do
 end
 return {redis.call('ZCARD', KEYS[1]), #passed, expired}
 ");
-    /// One bucket. `bytes`, then keys: how many were looked at; of each its value, and whether it
-    /// is indexed by its deadline and by its user.
+    /// One bucket. `bytes`, then keys. Returns how many keys were read; for each its value, and
+    /// whether the indexes by deadline and by user hold it.
     PAGE = concat!(common!(), r"
 local found, bytes = {0}, 0
 for at = 2, #ARGV do
@@ -323,8 +325,9 @@ for at = 2, #ARGV do
 end
 return found
 ");
-    /// All buckets. `which, cursor`: the next cursor, then members of an index and their scores
-    /// that lead to no such record. 1 is the index by deadline, 2 the one by user.
+    /// All buckets. `which, cursor`. Returns the next cursor, then the members and scores of index
+    /// entries that match no record. `which` is 1 for the index by deadline, 2 for the index by
+    /// user.
     STRAYS = concat!(common!(), r"
 local which = tonumber(ARGV[1])
 local page = redis.call('ZSCAN', KEYS[which], ARGV[2], 'COUNT', 500)

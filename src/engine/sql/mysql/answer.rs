@@ -1,20 +1,21 @@
-//! The server's packets, taken apart: rows, how a statement ended, and errors.
+//! The server's packets, parsed: rows, the end of a statement, and errors.
 //!
-//! Invariant: half a packet is no packet, and no length in one is believed beyond its end.
+//! Invariant: a packet is parsed only when complete, and no length inside it is trusted past its
+//! end.
 
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::sql::rows;
 
-/// What statements came to: the outcome of each, or the error that ended them.
+/// The result of statements: the outcome of each, or the error that ended them.
 pub(super) type Answer = std::result::Result<Vec<Outcome>, Refusal>;
 
-/// What one statement came to.
+/// The outcome of one statement.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(super) rows: Vec<Row>,
-    /// How many rows a statement inserted, removed, or found to change.
+    /// The number of rows that a statement inserted, removed, or matched for a change.
     pub(super) changed: u64,
-    /// What the statement gave to `last_insert_id`.
+    /// The value that the statement gave to `last_insert_id`.
     pub(super) last_id: u64,
 }
 
@@ -73,7 +74,7 @@ impl rows::Outcome for Outcome {
     }
 }
 
-/// How a statement ended.
+/// The end of a statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) is_in_transaction: bool,
@@ -82,23 +83,23 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Of the status, which is the next of the packet.
+    /// Parses the status, which comes next in the packet.
     pub(super) fn parse(rest: &[u8]) -> Option<Self> {
         let status = u16::from_le_bytes(*rest.first_chunk::<2>()?);
         Some(Self { is_in_transaction: status & 1 != 0, more: status & 8 != 0 })
     }
 }
 
-/// The end of columns or rows; `None` for what is none.
+/// The end of columns or rows; `None` for another packet.
 pub(super) fn ending(packet: &[u8]) -> Option<Ending> {
     match packet {
-        // The status comes behind the warnings. A row that begins alike is longer.
+        // The status comes after the warnings. A row that begins with the same byte is longer.
         [0xfe, _, _, status @ ..] if packet.len() < 9 => Ending::parse(status),
         _ => None,
     }
 }
 
-/// A number as lengths are written, and what follows it.
+/// A length-encoded number, and the bytes after it.
 pub(super) fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let size = match first {
@@ -113,7 +114,7 @@ pub(super) fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(number), rest.get(size..)?))
 }
 
-/// An error of the server: its number, and its words, which may show a user's name.
+/// An error of the server: its number, and its message, which may contain a user name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(super) code: u16,
@@ -125,10 +126,10 @@ impl Refusal {
     pub(super) const NO_SUCH_TABLE: u16 = 1146;
     pub(super) const PACKET_TOO_LARGE: u16 = 1153;
 
-    /// Of what follows the mark of an error.
+    /// Parses the bytes after the mark of an error.
     pub(super) fn parse(rest: &[u8]) -> Self {
         let Some((code, rest)) = rest.split_first_chunk::<2>() else { return Self::default() };
-        // `#` and the SQLSTATE are not there before a login.
+        // Before a login, `#` and the SQLSTATE are missing.
         let words = match rest {
             [b'#', _, _, _, _, _, words @ ..] => words,
             words => words,
@@ -137,7 +138,8 @@ impl Refusal {
         Self { code: u16::from_le_bytes(*code), message }
     }
 
-    /// A request that is not sent, since the server would end the connection for it.
+    /// The error for a request that is not sent, because the server would end the connection for
+    /// it.
     pub(super) fn too_long(length: usize, most: usize) -> Self {
         let message = format!(
             "the request has {length} bytes, and `max_allowed_packet` of the server is {most}"
@@ -145,33 +147,33 @@ impl Refusal {
         Self { code: Self::PACKET_TOO_LARGE, message }
     }
 
-    /// What an error is that ends the connection with the request. A change may have been committed
-    /// all the same.
+    /// The failure for an error that ends the connection with the request. A change may have been
+    /// committed all the same.
     pub(super) fn of_the_connection(&self) -> Option<Failure> {
         match self.code {
-            // Ended for its idleness before the request came.
+            // The server ended the idle connection before the request arrived.
             4031 => Some(Failure::not_done("the server ended the connection as idle")),
-            // Shut down, or killed.
+            // The server shut down, or the connection was killed.
             1053 | 1927 | 3169 => Some(Failure::lost("the server ended the connection")),
-            // During the commit.
+            // The error happened during the commit.
             1180 => Some(Failure::lost("the server does not know whether it committed")),
             1156..=1161 => Some(Failure::lost("the server says that the connection failed")),
             _ => None,
         }
     }
 
-    /// What an error is that another try may not meet.
+    /// The failure for an error that a retry may avoid.
     pub(super) fn of_the_moment(&self) -> Option<Failure> {
         match self.code {
-            // Deadlock, a lock waited for too long, a row that changed, a conflict in a cluster.
+            // Deadlock, lock time-out, a changed row, a conflict in a cluster.
             1213 | 1205 | 1020 | 3101 => {
                 Some(Failure::RolledBack(source("another transaction came in the way")))
             }
-            // Clients, of the server, of the user, within an hour.
+            // Too many clients, of the server, of the user, or within an hour.
             1040 | 1203 | 1226 => {
                 Some(Failure::not_now("the server has as many clients as it may"))
             }
-            // A node of a cluster that is not a part of it now.
+            // The node is currently not a part of its cluster.
             1047 => Some(Failure::not_now("the server takes no statements now")),
             1290 | 1792 | 1836 | 3100 => {
                 Some(Failure::not_now("the server is a replica, which takes no writes"))

@@ -1,11 +1,10 @@
-//! What MySQL and MariaDB do in their own way: several statements as one text, where others have
-//! one that does more.
+//! The calls that differ on MySQL and MariaDB: several statements in one text, where other dialects
+//! have one statement.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
-//! at all.
+//! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
 
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::Deadline;
+use crate::engine::network::deadline::{Deadline, Since};
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::{session_key, user_key};
@@ -18,7 +17,7 @@ use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
 use crate::engine::sql::rows::{Row as _, garbled, key_of, rows_of};
-use crate::engine::sql::saving::{inserted, shard_of};
+use crate::engine::sql::saving::{inserted, number_stored, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -34,7 +33,7 @@ impl Dialect for Mysql {
     type Text = Text;
 
     const SNAPSHOT: &'static [Text] = &[Text::Repeatable, Text::BeginSnapshot];
-    // The row that the first has touched is the one that the second shows, or a later one.
+    // The second statement shows the row that the first one touched, or a later version of it.
     const EXTEND: &'static [Text] = &[Text::Touch, Text::ShowLive];
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
@@ -73,15 +72,18 @@ impl Dialect for Mysql {
     ) -> Attempt<Option<Insert>> {
         let (most, values) = ([Value::Number(far)], inserted(key, columns));
         let shard = [Value::Number(shard_of(key))];
-        let steps: [Step<'_>; 5] = [
+        let steps: [Step<'_>; 6] = [
             (Text::Begin, &[]),
             (Text::IsFar, &most),
             (Text::InsertFar, &values),
             (Text::CountFar, &shard),
+            (Text::Stored, &[]),
             (Text::Commit, &[]),
         ];
+        let asked = Since::now();
         match sql.batch(on, &steps)? {
             Ok(outcomes) => {
+                sql.last_count.note(number_stored(outcomes.get(4))?, asked);
                 let is_added = outcomes.get(2).is_some_and(|added| added.changed == 1);
                 Ok(is_added.then(|| Insert::Done(Vec::new())))
             }
@@ -232,7 +234,7 @@ impl Dialect for Mysql {
         Ok(Some((last, row.number(1) == Some(limit))))
     }
 
-    /// Row by row, so that it is one transaction with the count. What is added meanwhile waits.
+    /// Deletes row by row, in one transaction with the count. Inserts meanwhile wait.
     fn clear(sql: &Sql<Self>, on: &mut MysqlConnection) -> Attempt<()> {
         let steps: [Step<'_>; 6] = [
             (Text::Repeatable, &[]),
@@ -250,7 +252,7 @@ impl Dialect for Mysql {
             return failure;
         }
         let reason = match refusal.code {
-            // The server's words name the user.
+            // The server's message names the user.
             1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1449 => NOT_ALLOWED.into(),
             1317 | 1969 | 3024 => {
                 "the server cancelled the statement, as its time-out or somebody asked".into()
@@ -265,7 +267,7 @@ impl Dialect for Mysql {
     }
 }
 
-/// The rows of one of several statements, taken out.
+/// Takes the rows of one of several statements.
 fn into_rows_of(outcomes: Vec<Outcome>, at: usize) -> Vec<Row> {
     outcomes.into_iter().nth(at).unwrap_or_default().rows
 }

@@ -1,8 +1,8 @@
 //! The engine on MySQL and MariaDB.
 //!
-//! Invariant: each call is one statement or one transaction, sent as one text. It speaks the
-//! protocol itself: so a call has one deadline, whatever the server does, and it is known whether a
-//! request was handed over.
+//! Invariant: each call is one statement or one transaction, sent as one text. The engine speaks
+//! the protocol itself: so a call has one deadline, whatever the server does, and the engine knows
+//! whether a request was sent.
 
 mod answer;
 mod calls;
@@ -29,25 +29,25 @@ use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 3306;
 
-/// The oldest versions that are supported, of MySQL and of MariaDB.
+/// The oldest supported versions of MySQL and of MariaDB.
 const OLDEST: [(&str, (u32, u32)); 2] = [("MySQL", (8, 0)), ("MariaDB", (10, 6))];
 
-/// Keeps sessions on a MySQL or MariaDB server.
+/// Stores sessions on a MySQL or MariaDB server.
 ///
 /// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the
-/// database of the URL; they are made where they are missing. Every call is one statement or one
-/// short transaction.
+/// database of the URL; missing tables are created. Every call is one statement or one short
+/// transaction.
 ///
 /// # Durability
 ///
-/// An answer means that the transaction is committed: with the server's default settings it
-/// survives power loss. Whether it survives a failover is for the replication to say: an
-/// asynchronous replica may lack the last changes, logouts among them.
+/// When a call returns, its transaction is committed: with the server's default settings it
+/// survives power loss. Whether it survives a failover depends on the replication: an asynchronous
+/// replica may lack the last changes, logouts included.
 ///
 /// # Security
 ///
 /// The server holds no session id, and holds user ids and content in clear. A connection to another
-/// machine is in TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+/// machine uses TLS, and the server's certificate is verified, unless the URL says `tls=off`.
 ///
 /// # Examples
 ///
@@ -65,23 +65,23 @@ pub struct MysqlEngine {
 }
 
 impl MysqlEngine {
-    /// Connects by a URL: `mysql://user[:password]@host[:port][,host[:port]...]/database`. Of
+    /// Connects to a URL: `mysql://user[:password]@host[:port][,host[:port]...]/database`. Of
     /// several hosts, the first that takes writes is used.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
-    /// | `name` | `sessile` | what the names of the store's tables begin with |
-    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
-    /// | `connections` | 16 | how many connections are open at the most |
+    /// | `name` | `sessile` | the beginning of the names of the store's tables |
+    /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
+    /// | `connections` | 16 | the most connections that are open at once |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
+    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
     /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
     /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
-    /// newer version of this library keeps sessions there.
+    /// newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
         let mut location = Location::parse(url, DEFAULT_PORT)?;
         if location.scheme != "mysql" {
@@ -118,12 +118,12 @@ impl MysqlEngine {
         Ok(Self { server: server.open()? })
     }
 
-    /// Takes the store's tables away, with every session and every setting in them. Other engines
-    /// on the store fail from then on.
+    /// Removes the store's tables, with every session and every setting in them. After that, other
+    /// engines on the store fail.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
+    /// [`Error::Unavailable`] if the server cannot be used, or does not permit this user to do it.
     pub fn drop_tables(&self) -> Result<()> {
         self.server.write(Repeat::Never, |sql, on, _| sql.drop_tables(on))
     }
@@ -162,7 +162,7 @@ impl Sql<Mysql> {
         }
     }
 
-    /// Makes the tables, unless they are there. Several hosts may do so at once.
+    /// Creates the tables, unless they exist. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
         match self.batch(on, &[(Text::LoadMeta, &[Value::Text("format")])])? {
             Ok(_) => return Ok(()),

@@ -1,23 +1,23 @@
-//! Packets: bytes with a length and a number in front, in both directions.
+//! Packets: bytes after a length and a sequence number, in both directions.
 //!
-//! Invariant: every packet has the number that is its turn, so that no late answer is taken for
-//! another. It knows nothing of what packets say.
+//! Invariant: every packet has the expected number, so that no late answer is taken for another
+//! one. This file does not know the content of packets.
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::transport::stream::Stream;
 use crate::engine::sql::rows::garbled;
 
-/// A packet of this length is followed by another, which goes on with it.
+/// A packet of this length is continued by another one.
 const FULL: usize = 0xff_ffff;
 
-/// The longest answer that is accepted: what servers allow a packet.
+/// The longest accepted answer: the servers' own limit for a packet.
 pub(super) const LONGEST: usize = 1024 * 1024 * 1024;
 
 /// A connection as packets.
 pub(super) struct Packets {
     stream: Stream,
-    /// The number of the next packet, of either side.
+    /// The number of the next packet, from either side.
     turn: u8,
     request: Vec<u8>,
 }
@@ -27,13 +27,13 @@ impl Packets {
         Self { stream, turn: 0, request: Vec::new() }
     }
 
-    /// The same connection with its bytes in TLS from now on.
+    /// The same connection, with TLS from now on.
     #[cfg(feature = "tls")]
     pub(super) fn map_stream(
         mut self,
         change: impl FnOnce(Stream) -> Attempt<Stream>,
     ) -> Attempt<Self> {
-        // Whatever came before was not said in TLS.
+        // Bytes received before TLS are discarded: they were not protected.
         let pending = self.stream.buffered().len();
         self.stream.consume(pending);
         Ok(Self { stream: change(self.stream)?, ..self })
@@ -47,7 +47,7 @@ impl Packets {
         self.stream.is_quiet()
     }
 
-    /// Sends a command, with which numbers begin from zero.
+    /// Sends a command, which restarts the numbers at 0.
     pub(super) fn command(&mut self, command: u8, text: &str) -> Attempt<()> {
         self.turn = 0;
         let mut payload = Vec::with_capacity(text.len() + 1);
@@ -56,7 +56,7 @@ impl Packets {
         self.send(&payload)
     }
 
-    /// The next packet, whose number has to be the next one.
+    /// Returns the next packet, which must have the expected number.
     pub(super) fn next(&mut self) -> Attempt<Vec<u8>> {
         let mut body = Vec::new();
         loop {
@@ -80,8 +80,8 @@ impl Packets {
         }
     }
 
-    /// Sends a payload, in as many packets as it needs; one that is full is followed by another, be
-    /// it empty.
+    /// Sends a payload in as many packets as it needs. Another packet follows a full one, even if
+    /// it is empty.
     pub(super) fn send(&mut self, payload: &[u8]) -> Attempt<()> {
         self.request.clear();
         let mut rest = payload;

@@ -1,18 +1,18 @@
-//! The tables and the statements, in what MySQL 8 and MariaDB 10.6 have in common.
+//! The tables and the statements, in the SQL that MySQL 8 and MariaDB 10.6 share.
 //!
-//! Invariant: which sessions are live is said by [`terms`](crate::engine::sql::terms) alone. A
-//! transaction that ends many sessions first marks them as `ending` and then goes by the mark, so
-//! that what others add meanwhile neither ends nor is told as ended. No mark outlives its
+//! Invariant: only [`terms`](crate::engine::sql::terms) defines which sessions are live. A
+//! transaction that ends many sessions first marks them as `ending` and then uses the mark, so that
+//! it neither ends nor reports sessions that others add meanwhile. No mark outlives its
 //! transaction.
 //!
-//! Nothing goes by `row_count()`: a server whose client is gone carries out the rest of a text, and
-//! `row_count()` is -1 then.
+//! No statement uses `row_count()`: if the client is gone, the server still runs the rest of a
+//! text, and `row_count()` is -1 then.
 
 use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS, statements};
 use crate::engine::sql::terms::{deadline, due, live};
 
-/// What has to be there, each as a statement of its own, in this order: where there is the last
-/// one, there is everything. `{}` is the store's name.
+/// The statements that create the tables, each sent alone, in this order: if the last table exists,
+/// all exist. `{}` is the store's name.
 pub(super) fn tables() -> Vec<String> {
     let rows: Vec<_> =
         (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| format!("({shard}, 0)")).collect();
@@ -37,21 +37,21 @@ const TABLES: [&str; 4] = [
      value longblob not null) engine=InnoDB row_format=dynamic",
 ];
 
-/// What a new connection is set to: the isolation that locks least, no value that is cut to fit,
-/// and the time limit for a lock as `$1` seconds.
+/// The settings of a new connection: the isolation level with the fewest locks, an error for a
+/// value that does not fit, and the time limit for a lock as `$1` seconds.
 pub(super) const SETTINGS: [&str; 2] = [
     "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
      session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1",
     "set session transaction isolation level read committed",
 ];
 
-/// What is asked of a server that was just connected to.
+/// The query that a new connection sends to learn the server's role.
 pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
-/// Records in the order of their keys, up to a number of rows, and as long as those before are
-/// within a number of bytes; with each, how many rows there would be without the bytes. The first
-/// part has no record in it, which would be copied.
+/// A page of records in the order of their keys, up to a number of rows, and until the records
+/// before a row exceed a number of bytes. Each row also has the number of rows without the limit of
+/// bytes. The inner query selects no record, because the server would copy it.
 macro_rules! page {
     ($which:literal, $limit:literal, $bytes:literal) => {
         concat!(
@@ -73,21 +73,24 @@ macro_rules! page {
 
 statements! {
     @Begin = "begin";
-    // For the next transaction alone.
+    // Only for the next transaction.
     Repeatable = "set transaction isolation level repeatable read";
     BeginSnapshot = "start transaction with consistent snapshot, read only";
     @Commit = "commit";
-    // No time zone and no year 2038 come in between.
-    @Now = "select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000";
+    // Independent of time zones, and of the year 2038. A former primary has no time.
+    @Now = "select if(@@global.read_only or @@global.innodb_read_only, null, \
+         timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000)";
     @Load = "select revision, last_active, index_deadline, user_key, record \
             from {}_sessions where session_key = $1";
     // key, now, resolution, inactivity, absolute
     Touch = concat!("update {}_sessions set last_active = $2 where session_key = $1 and ",
         due!("div"), " and ", live!("$2", "$4", "$5"));
-    // the same; whether it had to be touched and was not, as another transaction came first
+    // the same values; also returns whether a touch is still due, because another transaction came
+    // first
     ShowLive = concat!("select revision, last_active, index_deadline, user_key, record, ",
         due!("div"), " from {}_sessions where session_key = $1 and ", live!("$2", "$4", "$5"));
-    // The most records there may be before one more. Of `set` the part that reads would lock.
+    // The limit for the number of records before an insert. With `set`, the subquery would lock
+    // rows.
     IsFar = "select sum(n) < $1 into @sessile_is_far from {}_counts";
     // the columns
     InsertFar = "insert into {}_sessions (session_key, revision, last_active, index_deadline, \
@@ -108,14 +111,14 @@ statements! {
          from {}_sessions where user_key = $1 order by session_key for update";
     @DeleteKeys = "delete from {}_sessions where session_key in ($1)";
     // key, revision, now, inactivity, absolute, then the columns; whether the user must stay. The
-    // answer tells the activity as the last id that was inserted.
+    // new `last_active` is returned as the last inserted id.
     @Replace = concat!(
         "update {}_sessions set revision = $6, \
          last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
          created_at = $9, inactivity = $10, absolute = $11, user_key = $12, record = $13 \
          where session_key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key <=> $12)");
-    // the same, with the new key behind
+    // the same, then the new key
     @Rekey = concat!(
         "update {}_sessions set session_key = $15, revision = $6, \
          last_active = last_insert_id(greatest(last_active, $7)), index_deadline = $8, \
@@ -174,7 +177,7 @@ statements! {
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit, bytes
     @Page = page!("session_key >= $1", "$2", "$3");
-    // now, limit. What others hold is left to them.
+    // now, limit. Skips rows that others have locked.
     Due = "select session_key from {}_sessions where index_deadline <= $1 \
          order by index_deadline limit $2 for update skip locked";
     // now, inactivity, absolute, keys

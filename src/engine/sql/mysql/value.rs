@@ -1,7 +1,7 @@
-//! Values as they stand in a statement's text.
+//! Values as text in a statement.
 //!
-//! Invariant: a value is written in digits alone, so that nothing in it is ever taken for SQL,
-//! whatever character set and mode the server goes by.
+//! Invariant: a value is written only in digits, so that no value is ever read as SQL, whatever
+//! character set and SQL mode the server uses.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,12 @@ fn write_value(value: &Value<'_>, out: &mut String) {
     match value {
         Value::MaybeNumber(None) | Value::MaybeBytes(None) => out.push_str("null"),
         Value::Bool(yes) => out.push(if *yes { '1' } else { '0' }),
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         Value::Number(number) | Value::MaybeNumber(Some(number)) => drop(write!(out, "{number}")),
         Value::Bytes(bytes) | Value::MaybeBytes(Some(bytes)) => write_bytes(bytes, out),
         Value::Text(text) => write_bytes(text.as_bytes(), out),
         Value::Key(key) => write_bytes(key.as_bytes(), out),
-        // At least one, as SQL asks for.
+        // Not empty, as SQL requires.
         Value::Keys(keys) => {
             for (at, key) in keys.iter().enumerate() {
                 if at > 0 {
@@ -40,8 +40,8 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
     out.push('\'');
 }
 
-/// A statement with its values in the places of `$1`, `$2` and so on. What has no value stays,
-/// which no server takes.
+/// A statement with its values in the places of `$1`, `$2` and so on. A placeholder without a value
+/// stays, and every server refuses it.
 pub(super) fn write_statement(text: &str, values: &[Value<'_>], out: &mut String) {
     let mut parts = text.split('$');
     out.push_str(parts.next().unwrap_or_default());

@@ -1,6 +1,6 @@
-//! The protocol: statements out as one text, what each came to in, in one round trip.
+//! The protocol: statements out as one text, their outcomes in, in one round trip.
 //!
-//! Invariant: an answer is read to its end, or the connection is not used again. It knows no table.
+//! Invariant: an answer is read to its end, or the connection is not reused. It knows no table.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::process::Process;
 const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;
 
-/// A connection that is logged in.
+/// A logged-in connection.
 pub(crate) struct MysqlConnection {
     packets: Packets,
-    /// How long a request may be, by the server's word.
+    /// The longest request that the server accepts, as it reports.
     longest_request: usize,
     is_in_transaction: bool,
     process: Process,
@@ -35,10 +35,10 @@ impl MysqlConnection {
         self.longest_request = longest;
     }
 
-    /// Sends statements, and reads what each came to. The first error ends them; a transaction that
-    /// they had begun is rolled back then.
+    /// Sends statements, and reads the outcome of each. The first error ends them; a transaction
+    /// that they had begun is then rolled back.
     pub(super) fn query(&mut self, text: &str) -> Attempt<Answer> {
-        // The server counts the command's byte, and ends the connection of whoever sends more.
+        // The server counts the command's byte, and ends the connection after a longer request.
         if text.len() >= self.longest_request {
             if self.is_in_transaction {
                 self.roll_back()?;
@@ -58,7 +58,7 @@ impl MysqlConnection {
         Ok(answer)
     }
 
-    /// Ends a transaction that an error has spoilt.
+    /// Ends a transaction after an error.
     fn roll_back(&mut self) -> Attempt<()> {
         self.packets.command(COM_QUERY, "rollback")?;
         match self.outcomes().map_err(Failure::harmless)? {
@@ -82,7 +82,7 @@ impl MysqlConnection {
         }
     }
 
-    /// What one statement came to: that it was done, or columns, which are skipped, and rows.
+    /// The outcome of one statement: an OK, or columns, which are skipped, and rows.
     fn outcome(&mut self) -> Attempt<std::result::Result<(Outcome, Ending), Refusal>> {
         let head = self.packets.next()?;
         let columns = match head.split_first() {
@@ -93,7 +93,7 @@ impl MysqlConnection {
                 return Ok(Ok((Outcome { rows: Vec::new(), changed, last_id }, end)));
             }
             Some((0xff, rest)) => return Ok(Err(Refusal::parse(rest))),
-            // It asks for a file of this machine.
+            // 0xfb: the server asks for a file of this machine.
             Some((0xfb, _)) | None => return Err(garbled()),
             Some(_) => length(&head).ok_or_else(garbled)?.0,
         };
@@ -135,8 +135,8 @@ impl fmt::Debug for MysqlConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection. Nobody waits for it. A forked process
-/// says nothing: the connection is its parent's, who goes on with it.
+/// Says goodbye, so that the server logs no lost connection, and waits for no answer. A forked
+/// child says nothing: its parent still uses the connection.
 impl Drop for MysqlConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {

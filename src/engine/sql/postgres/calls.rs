@@ -1,10 +1,9 @@
-//! What PostgreSQL does in its own way: in one statement, where others need several.
+//! The calls that differ on PostgreSQL: one statement, where other dialects need several.
 //!
-//! Invariant: a call changes something in one transaction alone, so that it happens wholly or not
-//! at all.
+//! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
 
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::Deadline;
+use crate::engine::network::deadline::{Deadline, Since};
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::{session_key, user_key};
@@ -69,9 +68,11 @@ impl Dialect for Postgres {
     ) -> Attempt<Option<Insert>> {
         let mut values = inserted(key, columns);
         values.extend([Value::Number(far), Value::Number(shard_of(key))]);
+        let asked = Since::now();
         let rows = sql.rows(on, Text::InsertFar, &values)?;
         let row = rows.first().ok_or_else(garbled)?;
         let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
+        sql.last_count.note(u64::try_from(stored).unwrap_or(0), asked);
         Ok(match added == 1 {
             true => Some(Insert::Done(Vec::new())),
             false => (stored < far).then_some(Insert::Occupied),
@@ -183,8 +184,8 @@ impl Dialect for Postgres {
         Ok(Some((key_of(row, 0)?, row.number(1) == Some(limit))))
     }
 
-    /// At once where nobody looks at the table, else row by row: a listing under way shows its
-    /// moment to its end.
+    /// Truncates at once if nobody reads the table, else deletes row by row: a listing in progress
+    /// shows its snapshot to the end.
     fn clear(sql: &Sql<Self>, on: &mut PostgresConnection) -> Attempt<()> {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         const DEADLOCK: &str = "40P01";

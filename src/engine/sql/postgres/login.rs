@@ -1,6 +1,7 @@
-//! From a host to a connection that is logged in, on a server that takes writes.
+//! From a host to a logged-in connection, on a server that takes writes.
 //!
-//! Invariant: a server's text about a login is not passed on, because it repeats the user's name.
+//! Invariant: the server's message about a login is not passed on, because it contains the user's
+//! name.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use postgres_protocol::message::frontend;
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::hosts::{Host, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -20,7 +22,7 @@ use crate::engine::sql::postgres::wire::{Message, PostgresConnection, Refusal};
 use crate::engine::sql::rows::garbled;
 use crate::error::Error;
 
-/// Where to log in, and as whom.
+/// Where to log in, and as which user.
 #[derive(Debug)]
 pub(super) struct Login {
     /// The server in words.
@@ -28,39 +30,23 @@ pub(super) struct Login {
     pub(super) addresses: Vec<Address>,
     pub(super) user: Secret,
     pub(super) password: Option<Secret>,
-    pub(super) database: String,
-    /// Whether a prepared statement is there for the next batch.
+    /// A secret, because it is the user's name if the URL names no database.
+    pub(super) database: Secret,
+    /// Whether a prepared statement still exists for the next batch.
     pub(super) keeps_statements: bool,
-    /// How long a statement waits for a lock.
+    /// The time limit for a lock.
     pub(super) lock_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
 
 impl Login {
-    /// A connection to the first host that takes writes.
+    /// Connects to the first host that takes writes.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
-        let mut last = Failure::not_done("the URL names no host");
-        let mut is_coming = false;
-        for (at, address) in self.addresses.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            let others = u32::try_from(self.addresses.len() - at).unwrap_or(u32::MAX);
-            match self.connect_to(address, deadline.within(left / others)) {
-                Ok(connection) => return Ok(connection),
-                Err(refused @ Failure::Answered(_)) => return Err(refused),
-                Err(failure) => {
-                    is_coming |= matches!(failure, Failure::NotNow(_));
-                    last = failure;
-                }
-            }
-        }
-        match last {
-            // Another host answers, and may become the one that takes writes.
-            Failure::NotDone(reason) | Failure::Lost(reason) if is_coming => {
-                Err(Failure::NotNow(reason))
-            }
-            other => Err(other),
-        }
+        let addresses = &self.addresses;
+        find_primary(addresses, addresses.len(), deadline, |address, deadline| {
+            self.connect_to(address, deadline).map(Host::Primary)
+        })
     }
 
     fn connect_to(&self, address: &Address, deadline: Deadline) -> Attempt<PostgresConnection> {
@@ -75,7 +61,7 @@ impl Login {
         let mut request = BytesMut::new();
         let parameters = [
             ("user", self.user.expose()),
-            ("database", self.database.as_str()),
+            ("database", self.database.expose()),
             ("client_encoding", "UTF8"),
             ("application_name", "sessile"),
         ];
@@ -92,8 +78,8 @@ impl Login {
         }
     }
 
-    /// Makes the settings that statements go by, and asks whether the server takes writes. With a
-    /// pooler in between nothing is set: a connection of its own would keep it for others.
+    /// Applies the connection's settings, and asks whether the server takes writes. With a pooler,
+    /// nothing is set: its server connection would keep the settings for other clients.
     fn settings(&self) -> String {
         const ROLE: &str = "show transaction_read_only";
         match self.keeps_statements {
@@ -117,7 +103,7 @@ impl Login {
         }
     }
 
-    /// Does what the server asks for as proof: nothing, the password, its MD5, or SCRAM.
+    /// Sends the proof that the server asks for: nothing, the password, its MD5, or SCRAM.
     fn answer(&self, on: &mut PostgresConnection, asked: &[u8]) -> Attempt<()> {
         let (kind, rest) = asked.split_first_chunk::<4>().ok_or_else(garbled)?;
         match u32::from_be_bytes(*kind) {
@@ -194,14 +180,14 @@ impl Login {
     }
 }
 
-/// Asks the server to go on in TLS.
+/// Asks the server to switch to TLS.
 #[cfg(feature = "tls")]
 fn secured(mut stream: Stream, tls: &Tls, host: &str) -> Attempt<Stream> {
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
     stream.send(&request)?;
     stream.fill(1)?;
-    // Whatever came with the answer was not said in TLS.
+    // Bytes after the one-byte answer were sent without TLS; they make the answer garbled.
     let answer = stream.buffered().to_vec();
     stream.consume(answer.len());
     match answer.as_slice() {

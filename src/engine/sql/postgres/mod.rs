@@ -1,7 +1,8 @@
-//! The engine on PostgreSQL, and on what speaks its protocol and its SQL: CockroachDB, YugabyteDB.
+//! The engine on PostgreSQL, and on servers with its protocol and SQL: CockroachDB, YugabyteDB.
 //!
-//! Invariant: each call is one statement or one transaction. It speaks the protocol itself, through
-//! `postgres-protocol`: so a call has one deadline, whatever the server does, and needs no runtime.
+//! Invariant: each call is one statement or one transaction. The engine speaks the protocol itself,
+//! with `postgres-protocol`: so a call has one deadline, whatever the server does, and needs no
+//! async runtime.
 
 mod calls;
 mod login;
@@ -13,7 +14,7 @@ use crate::engine::contract::Engine;
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
-use crate::engine::network::transport::location::{Location, invalid};
+use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
@@ -24,25 +25,25 @@ use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 5432;
 
-/// The oldest version that is supported.
+/// The oldest supported version.
 const OLDEST: u32 = 11;
 
-/// Keeps sessions on a PostgreSQL server, or one that speaks its protocol and its SQL.
+/// Stores sessions on a PostgreSQL server, or on a server with its protocol and SQL.
 ///
 /// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the
-/// first schema of the user's search path; they are made where they are missing. Every call is one
-/// statement or one short transaction.
+/// first schema of the user's search path; missing tables are created. Every call is one statement
+/// or one short transaction.
 ///
 /// # Durability
 ///
-/// An answer means that the transaction is committed: with the server's default settings it
-/// survives power loss. Whether it survives a failover is for `synchronous_commit` and
-/// `synchronous_standby_names` to say.
+/// When a call returns, its transaction is committed: with the server's default settings it
+/// survives power loss. Whether it survives a failover depends on `synchronous_commit` and
+/// `synchronous_standby_names`.
 ///
 /// # Security
 ///
 /// The server holds no session id, and holds user ids and content in clear. A connection to another
-/// machine is in TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+/// machine uses TLS, and the server's certificate is verified, unless the URL says `tls=off`.
 ///
 /// # Examples
 ///
@@ -60,24 +61,24 @@ pub struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    /// Connects by a URL: `postgres://user[:password]@host[:port][,host[:port]...][/database]`. Of
+    /// Connects to a URL: `postgres://user[:password]@host[:port][,host[:port]...][/database]`. Of
     /// several hosts, the first that takes writes is used.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
-    /// | `name` | `sessile` | what the names of the store's tables begin with |
-    /// | `timeout_ms` | 5000 | how long a call takes at the most, other attempts included |
-    /// | `connections` | 16 | how many connections are open at the most |
+    /// | `name` | `sessile` | the beginning of the names of the store's tables |
+    /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
+    /// | `connections` | 16 | the most connections that are open at once |
     /// | `statements` | `kept` | `unnamed` for a pooler that shares connections between statements |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a URL that is none or has a parameter that is unknown.
+    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
     /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
     /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
-    /// newer version of this library keeps sessions there.
+    /// newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
         let mut location = Location::parse(url, DEFAULT_PORT)?;
         if !matches!(location.scheme.as_str(), "postgres" | "postgresql") {
@@ -96,8 +97,8 @@ impl PostgresEngine {
         let login = Login {
             server: server.clone(),
             database: match location.path.as_str() {
-                "" => user.expose().into(),
-                path => path.into(),
+                "" => user.clone(),
+                path => Secret::from(path),
             },
             user,
             password: location.password,
@@ -116,12 +117,12 @@ impl PostgresEngine {
         Ok(Self { server: server.open()? })
     }
 
-    /// Takes the store's tables away, with every session and every setting in them. Other engines
-    /// on the store fail from then on.
+    /// Removes the store's tables, with every session and every setting in them. After that, other
+    /// engines on the store fail.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the server cannot be used, or does not let the user do so.
+    /// [`Error::Unavailable`] if the server cannot be used, or does not permit this user to do it.
     pub fn drop_tables(&self) -> Result<()> {
         self.server.write(Repeat::Never, |sql, on, _| sql.drop_tables(on))
     }
@@ -156,8 +157,8 @@ impl Sql<Postgres> {
         }
     }
 
-    /// Makes a table or an index. Two that make the same one at once meet in the catalogue, and the
-    /// slower one is told so, though it asked for one that is not there; the next time it sees it.
+    /// Creates a table or an index. If two connections create the same one at once, the slower one
+    /// gets an error in spite of `if not exists`; its next try finds the other's.
     fn make(&self, on: &mut PostgresConnection, text: &str) -> Attempt<()> {
         const MEETINGS: [&str; 4] = ["23505", "42P07", "42710", "XX000"];
         const MOST: u32 = 20;
@@ -171,7 +172,7 @@ impl Sql<Postgres> {
         }
     }
 
-    /// Makes the tables, unless they are there. Several hosts may do so at once.
+    /// Creates the tables, unless they exist. Several hosts may do so at once.
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
         const UNDEFINED_TABLE: &str = "42P01";
         match self.batch(on, &[(Text::LoadMeta, &[Value::Text("format")])])? {
@@ -183,7 +184,7 @@ impl Sql<Postgres> {
             self.make(on, &text.replace("{}", &self.name))?;
         }
         for text in TUNING {
-            // It is only faster with it, and not every server knows it.
+            // The setting only makes the server faster, and not every server knows it.
             let _ = on.simple(&text.replace("{}", &self.name))?;
         }
         Ok(())

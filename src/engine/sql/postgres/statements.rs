@@ -1,12 +1,12 @@
-//! The tables and the statements, in what PostgreSQL, CockroachDB and YugabyteDB have in common.
+//! The tables and the statements, in the SQL that PostgreSQL, CockroachDB and YugabyteDB share.
 //!
-//! Invariant: each text is one statement, and so one step on the server. Which sessions are live is
-//! said by [`terms`](crate::engine::sql::terms) alone.
+//! Invariant: each text is one statement, and so one step on the server. Only
+//! [`terms`](crate::engine::sql::terms) defines which sessions are live.
 
 use crate::engine::sql::statements::statements;
 use crate::engine::sql::terms::{deadline, due, live};
 
-/// What has to be there, each as a statement of its own. `{}` is the store's name.
+/// The statements that create the tables, each sent alone. `{}` is the store's name.
 pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_sessions (key uuid primary key, revision bigint not null, \
      last_active bigint not null, index_deadline bigint not null, created_at bigint not null, \
@@ -21,17 +21,17 @@ pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_meta (name varchar(255) primary key, value bytea not null)",
 ];
 
-/// What makes PostgreSQL faster, and others may refuse: room in each page for the next version of a
-/// row, and content that is not compressed.
+/// Settings that make PostgreSQL faster, and that other servers may refuse: room in each page for
+/// the next version of a row, and uncompressed content.
 pub(super) const TUNING: &[&str] = &[
     "alter table {}_sessions set (fillfactor = 80)",
     "alter table {}_counts set (fillfactor = 10)",
     "alter table {}_sessions alter record set storage external",
 ];
 
-/// Records in the order of their keys, up to a number of rows, and as long as those before are
-/// within a number of bytes; with each, how many rows there would be without the bytes. Long
-/// records are passed on as references to where they are stored until they are sent.
+/// A page of records in the order of their keys, up to a number of rows, and until the records
+/// before a row exceed a number of bytes. Each row also has the number of rows without the limit of
+/// bytes. Inside the query, a long record is only a reference to its storage.
 macro_rules! page {
     ($which:literal, $limit:literal, $bytes:literal) => {
         concat!(
@@ -59,7 +59,7 @@ statements! {
     @Load = "select revision, last_active, index_deadline, user_key, record \
             from {}_sessions where key = $1";
     // key, now, resolution, inactivity, absolute
-    // Whether it had to be touched and was not, as another transaction came first: ask again.
+    // Also returns whether a touch is still due, because another transaction came first: repeat.
     Extend = concat!(
         "with touched as (update {}_sessions set last_active = $2 where key = $1 and ", due!("/"),
         " and ", live!("$2", "$4", "$5"),
@@ -95,7 +95,7 @@ statements! {
          index_deadline = $8, created_at = $9, inactivity = $10, absolute = $11, user_key = $12, \
          record = $13 where key = $1 and revision = $2 and ", live!("$3", "$4", "$5"),
         " and (not $14 or user_key is not distinct from $12) returning last_active");
-    // the same, with the new key behind
+    // the same, then the new key
     @Rekey = concat!(
         "update {}_sessions set key = $15, revision = $6, \
          last_active = greatest(last_active, $7), index_deadline = $8, created_at = $9, \
@@ -175,7 +175,7 @@ statements! {
          where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
     LockTimeout = "set local lock_timeout = '100ms'";
     Truncate = "truncate {}_sessions";
-    // Locks in the order of the keys, as all who lock many rows do.
+    // Locks in the order of the keys, as do all statements that lock many rows.
     ClearRows = "with gone as (delete from {}_sessions where key in \
          (select key from {}_sessions order by key for update) returning 1) \
          update {}_counts set n = n - (select count(*) from gone) where shard = 0";

@@ -1,4 +1,4 @@
-//! Values as a statement takes them, in the binary form of their types.
+//! Values of a statement, in the binary form of their types.
 
 use bytes::BytesMut;
 use postgres_protocol::IsNull;
@@ -13,7 +13,7 @@ const TEXT: u32 = 25;
 const UUID: u32 = 2950;
 const UUIDS: u32 = 2951;
 
-/// The type of a value, as the server numbers it.
+/// The type number of a value on the server.
 pub(super) const fn kind(value: &Value<'_>) -> u32 {
     match value {
         Value::Bool(_) => BOOL,

@@ -1,7 +1,7 @@
 //! The protocol: a batch of prepared statements out, their rows in, in one round trip.
 //!
 //! Invariant: a batch ends with one `Sync`, and is read up to the server's `ReadyForQuery`, or the
-//! connection is not used again. It knows no table.
+//! connection is not reused. It knows no table.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ use crate::engine::sql::rows::{self, Row as _, garbled};
 use crate::engine::sql::value::Value;
 use crate::process::Process;
 
-/// The longest message that is accepted: what PostgreSQL allows a value.
+/// The longest accepted message: PostgreSQL's own limit for a value.
 const LONGEST: usize = 1024 * 1024 * 1024;
 
-/// A statement of the store, by the number under which a connection has prepared it.
+/// A statement of the store, with the number under which a connection has prepared it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statement<'a> {
     pub(super) number: usize,
@@ -72,11 +72,11 @@ impl rows::Row for Row {
     }
 }
 
-/// What one statement of a batch came to.
+/// The outcome of one statement of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(super) rows: Vec<Row>,
-    /// How many rows a statement without `returning` changed.
+    /// The number of rows that a statement without `returning` changed.
     pub(super) changed: u64,
 }
 
@@ -92,7 +92,7 @@ impl rows::Outcome for Outcome {
     }
 }
 
-/// An error of the server: its SQLSTATE, and its words, which may show a user's name.
+/// An error of the server: its SQLSTATE, and its message, which may contain a user name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(super) code: String,
@@ -117,7 +117,7 @@ impl Refusal {
     }
 }
 
-/// What a batch came to: the outcome of each statement, or the error that ended it.
+/// The result of a batch: the outcome of each statement, or the error that ended it.
 pub(super) type Answer = std::result::Result<Vec<Outcome>, Refusal>;
 
 /// A message of the server.
@@ -126,11 +126,11 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
-/// A connection that is logged in.
+/// A logged-in connection.
 pub(crate) struct PostgresConnection {
     stream: Stream,
     prepared: Vec<bool>,
-    /// Off where connections of a pooler in between are shared between statements.
+    /// Off if a pooler between shares its connections between statements.
     keeps_statements: bool,
     request: BytesMut,
     process: Process,
@@ -147,8 +147,8 @@ impl PostgresConnection {
         }
     }
 
-    /// Sends statements in one batch, and reads what each came to. The first error ends a batch; a
-    /// transaction that was begun is rolled back then.
+    /// Sends statements in one batch, and reads the outcome of each. The first error ends a batch;
+    /// a transaction that was begun is then rolled back.
     pub(super) fn batch(&mut self, steps: &[(Statement<'_>, &[Value<'_>])]) -> Attempt<Answer> {
         let unwritten = |error: std::io::Error| Failure::not_done(error.to_string());
         self.request.clear();
@@ -235,12 +235,12 @@ impl PostgresConnection {
         }
     }
 
-    /// Ends a transaction that an error has spoilt.
+    /// Ends a transaction after an error.
     fn roll_back(&mut self) -> Attempt<()> {
         self.simple("rollback").map(drop).map_err(Failure::harmless)
     }
 
-    /// One or more statements as text; the first column of the last row.
+    /// Runs one or more statements as text; returns the first column of the last row.
     pub(super) fn simple(
         &mut self,
         text: &str,
@@ -271,7 +271,8 @@ impl PostgresConnection {
         }
     }
 
-    /// The next message but notices, settings and notifications, which come at any time.
+    /// Returns the next message, and skips notices, settings and notifications, which come at any
+    /// time.
     pub(super) fn message(&mut self) -> Attempt<Message> {
         loop {
             self.stream.fill(5)?;
@@ -296,18 +297,18 @@ impl PostgresConnection {
     }
 }
 
-/// How many rows a command changed: the last word of its tag.
+/// The number of rows that a command changed: the last word of its tag.
 fn changed(tag: &[u8]) -> u64 {
     let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
     let last = std::str::from_utf8(tag).unwrap_or_default().rsplit(' ').next();
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// The server ended the connection while it worked. A change may have been committed all the same:
-/// an administrator's shutdown comes between a commit and the replicas' word as well.
+/// The server ended the connection during a request. A change may have been committed all the same:
+/// an administrator's shutdown may also come between a commit and the replicas' acknowledgement.
 fn fatal(refusal: &Refusal) -> Failure {
     match refusal.code.as_str() {
-        // Starting up, shutting down, or as many clients as it may have: nothing was begun.
+        // Starting up, shutting down, or too many clients: nothing was begun.
         "57P03" | "53300" => Failure::not_now("the server takes no connections now"),
         _ => Failure::lost("the server ended the connection"),
     }
@@ -331,8 +332,8 @@ impl fmt::Debug for PostgresConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection. Nobody waits for it. A forked process
-/// says nothing: the connection is its parent's, who goes on with it.
+/// Says goodbye, so that the server logs no lost connection, and waits for no answer. A forked
+/// child says nothing: its parent still uses the connection.
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {

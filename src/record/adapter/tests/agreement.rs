@@ -1,4 +1,4 @@
-//! What is said where the two directions of a type part.
+//! The messages for a type whose two directions disagree.
 
 use super::super::observer::Observer;
 use super::super::trace::{Agreement, Event, Path, Trace, compare};
@@ -17,7 +17,7 @@ fn asked<T: DeserializeOwned>(bytes: &[u8]) -> Vec<Event> {
     watch.observer.into_events()
 }
 
-/// How a `T` that is read from what a value was written as is related to it.
+/// The agreement of a `T` with a value whose bytes it is decoded from.
 fn agreement<T: DeserializeOwned>(value: &impl Serialize) -> Agreement {
     compare(&written(value), &asked::<T>(&plain(value)))
 }

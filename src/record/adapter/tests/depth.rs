@@ -1,4 +1,4 @@
-//! How deep a value may nest.
+//! The limit on the depth of a value.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn what_carries_nothing_costs_no_level() {
     }
 }
 
-/// As fat as session content gets: a level has several fields, and every way down is there.
+/// As large as session content gets: each level has several fields, and every kind of recursion.
 #[derive(Debug, Serialize, Deserialize)]
 struct Fat {
     ids: [u64; 8],
@@ -116,7 +116,7 @@ enum Branch {
     Struct { fat: Box<Fat> },
 }
 
-/// Writes the bytes of a `Fat` that goes down `levels` times, each time another way.
+/// Writes the bytes of a `Fat` of `levels` levels, each through another field.
 fn hostile_fat(levels: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for level in 0..levels {
@@ -133,7 +133,7 @@ fn hostile_fat(levels: usize) -> Vec<u8> {
     bytes
 }
 
-/// Never ends, and so encodes as deep as it is let.
+/// Never ends, so it encodes as deep as allowed.
 struct Endless;
 
 impl Serialize for Endless {

@@ -1,4 +1,4 @@
-//! How many elements a value may have, and what is allocated for the claim of more.
+//! The limit on the elements of a value, and the allocation for a claimed number.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_billion_zero_sized_elements_fail_within_the_budget() {
     assert_eq!(encode(&vec![(); 1_000_000_000], 10_000), too_many(10_000));
 }
 
-/// Shows that `value` costs exactly `elements`, in both directions.
+/// Verifies that `value` costs exactly `elements`, in both directions.
 fn assert_elements<T>(elements: usize, value: T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -49,7 +49,7 @@ fn elements_at_the_limit_round_trip_and_one_more_is_refused_in_both_directions()
     assert_elements(0, Some(Some(7u8)));
     assert_elements(0, Meters(7));
     assert_elements(0, Shape::Newtype(Box::new(Shape::Unit)));
-    // How many there are of these is said by the type, and not by the data.
+    // The type, not the data, determines the number of these.
     assert_elements(0, (1u8, 2u8, 3u8));
     assert_elements(0, [1u8; 32]);
     assert_elements(0, Pair(1, String::new()));
@@ -60,14 +60,14 @@ fn elements_at_the_limit_round_trip_and_one_more_is_refused_in_both_directions()
     assert_elements(5, vec![(); 5]);
     assert_elements(5, vec![1u8; 5]);
     assert_elements(5, vec![(1u8, 2u8); 5]);
-    // An entry is one, whatever its key and its value are.
+    // An entry counts once, whatever its key and its value are.
     assert_elements(2, BTreeMap::from([(1u8, 1u8), (2, 2)]));
     assert_elements(2, PieceByPiece(BTreeMap::from([(1, String::new()), (2, String::new())])));
-    // The levels share one budget: two outer elements and six inner ones.
+    // All levels share one budget: two outer elements and six inner ones.
     assert_elements(8, vec![vec![1u8; 3], vec![2; 3]]);
 }
 
-/// The rule that bytes bound what takes bytes, on the densest content there is.
+/// Bytes bound the elements that take bytes: tested on the densest content.
 #[test]
 fn elements_that_take_bytes_are_never_more_than_the_bytes() {
     fn used<T: Serialize>(value: &T) -> usize {
@@ -87,7 +87,7 @@ fn elements_that_take_bytes_are_never_more_than_the_bytes() {
     }
 }
 
-/// Reads the size hint and nothing else.
+/// Reads only the size hint.
 #[derive(Debug, PartialEq)]
 struct Hint<K>(Option<usize>, PhantomData<K>);
 
@@ -157,8 +157,8 @@ fn a_claimed_length_of_a_string_or_of_bytes_is_not_allocated() {
         let decoded = try_read::<T>(bytes, PLENTY);
         matches!(decoded, Err(Err(DecodeError::UnexpectedEnd { .. })))
     }
-    // The first is more than a vector can hold, which would panic; the second is more than a
-    // machine has, which would abort.
+    // The first length exceeds a vector's limit, which would panic; the second exceeds a machine's
+    // memory, which would abort.
     for claimed in [1 << 63, 1 << 46] {
         assert!(refused::<String>(&claims(claimed)));
         assert!(refused::<Bytes>(&claims(claimed)));

@@ -1,4 +1,4 @@
-//! Owns the proof of what the adapter promises, over bincode as the store uses it.
+//! Owns the tests of the adapter's guarantees, over bincode as the store uses it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,7 +27,7 @@ mod shapes;
 const CONFIG: Configuration = standard();
 const PLENTY: usize = 1 << 20;
 
-/// The bytes of a value and its shape, or why it was refused.
+/// The bytes of a value and its shape, or the reason for its refusal.
 fn write<T: Serialize>(value: &T, elements: usize) -> Result<(Vec<u8>, ShapeOf), Refusal> {
     let watch = Watch::new(Budget::of_elements(elements), ShapeDigest::new());
     let encoded = bincode::serde::encode_to_vec(Watched::new(value, &watch), CONFIG);
@@ -44,8 +44,7 @@ fn encode<T: Serialize>(value: &T, elements: usize) -> Result<Vec<u8>, Refusal> 
     write(value, elements).map(|(bytes, _)| bytes)
 }
 
-/// A value, how much of the input it took and its shape, or what the adapter or bincode had against
-/// it.
+/// A value, the bytes read and the shape, or the refusal of the adapter or of bincode.
 fn try_read<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
     elements: usize,
@@ -88,9 +87,9 @@ fn too_many<T>(allowed: usize) -> Result<T, Refusal> {
     Err(Refusal::TooManyElements { allowed })
 }
 
-// Every shape that serde has, in one type.
+// Every data type of serde, in one type.
 
-/// Encodes with `serialize_bytes`, which no type of the standard library but `CString` does.
+/// Encodes with `serialize_bytes`; in the standard library only `CString` does.
 #[derive(Debug, Clone, PartialEq)]
 struct Bytes(Vec<u8>);
 
@@ -140,7 +139,7 @@ impl<'de> Deserialize<'de> for Shown {
     }
 }
 
-/// Encodes and decodes its keys and its values one by one, where a `BTreeMap` takes whole entries.
+/// Encodes and decodes keys and values separately; a `BTreeMap` uses whole entries.
 #[derive(Debug, Clone, PartialEq)]
 struct PieceByPiece(BTreeMap<u8, String>);
 
@@ -330,7 +329,7 @@ proptest! {
     fn damaged_bytes_decode_to_the_same_value_or_to_an_error(
         bytes in proptest::collection::vec(any::<u8>(), 0..200)
     ) {
-        // Bare bincode is asked only where the adapter shows that it ends.
+        // Bare bincode decodes only input on which the adapter has shown that decoding ends.
         if let Ok((watched, read, _)) = try_read::<Vec<Shape>>(&bytes, PLENTY) {
             let bare: (Vec<Shape>, usize) =
                 bincode::serde::decode_from_slice(&bytes, CONFIG).unwrap();

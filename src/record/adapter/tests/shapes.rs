@@ -1,4 +1,4 @@
-//! What makes another shape, and what does not.
+//! Which differences change the shape, and which do not.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ fn shape_of<T: Serialize>(value: &T) -> ShapeOf {
     write(value, PLENTY).unwrap().1
 }
 
-/// Shows that no two of these values have one shape.
+/// Verifies that no two of these values have the same shape.
 macro_rules! all_differ {
     ($($value:expr),* $(,)?) => {
         let shapes = [$((stringify!($value), shape_of(&$value))),*];
@@ -142,7 +142,7 @@ fn data_does_not_count_but_for_its_structure() {
     assert_eq!(shape_of(&vec![1u128; 9]), shape_of(&vec![u128::MAX; 9]));
 }
 
-/// The shapes of a recursive type, enumerated: no two trees of one to seven nodes have one shape.
+/// The shapes of a recursive type, enumerated: no two trees of one to seven nodes share a shape.
 #[test]
 fn no_two_small_trees_have_one_shape() {
     #[derive(Clone, Serialize)]
@@ -180,8 +180,8 @@ fn no_two_small_trees_have_one_shape() {
     assert_eq!(shapes.len(), trees.len());
 }
 
-/// Part of the format: these bytes must never change. A program that shares nothing with this one
-/// worked them out from docs/internals/format.md.
+/// Part of the format: these bytes must never change. An independent program derived them from
+/// docs/internals/format.md.
 #[test]
 fn the_digest_is_the_documented_one() {
     let hex = |shape: ShapeOf| {

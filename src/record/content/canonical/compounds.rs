@@ -1,4 +1,4 @@
-//! Owns the canonical form of what holds other values.
+//! Owns the canonical form of values that contain other values.
 
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -12,7 +12,7 @@ use super::writer::{CanonicalWriter, Failed, Tag};
 pub(super) struct Items<'a> {
     form: &'a mut Canonical,
     is_json: bool,
-    /// Where each begins, if they have no order.
+    /// Where each element begins, if they have no order.
     starts: Option<Vec<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! What two values have to share, and what they need not.
+//! In which respects two equal values must agree, and in which they need not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,16 +1,16 @@
-//! Owns which types have no order, so that their elements may come back in another one.
+//! Owns the list of types without an order, whose elements may be decoded in another order.
 
-/// Parts of the names of such types. A type that is not among them keeps its order or is refused.
+/// Parts of the names of such types. Every other type keeps its order, or is refused.
 const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet", "DashMap"];
 
 /// Parts of the paths of their iterators.
 const PATHS: [&str; 3] = ["std::collections::hash::", "hashbrown::", "dashmap::"];
 
-/// Whether a type, named as `std::any::type_name` does, is a collection without an order, or an
+/// Whether a type, by its name from `std::any::type_name`, is a collection without an order, or an
 /// iterator over one.
 ///
-/// Of an adapter (`set.iter().map(..)`) the iterator that it begins with counts. Generic parameters
-/// of other types do not count, nor do references.
+/// For an adapter (`set.iter().map(..)`), the underlying iterator decides. Generic parameters of
+/// other types and references do not count.
 pub(super) fn is_unordered(type_name: &str) -> bool {
     let referent = type_name.trim_start_matches('&').trim_start_matches("mut ");
     let (path, parameters) = referent.split_once('<').unwrap_or((referent, ""));

@@ -1,6 +1,6 @@
 //! Owns the serializer that writes the canonical form.
 //!
-//! Invariant: each call begins with a tag of its own, texts and bytes with their length, and each
+//! Invariant: each call begins with its own tag, texts and bytes with their length, and each
 //! compound ends with a tag; so two different sequences of calls never write the same bytes.
 
 use std::any::type_name;
@@ -16,13 +16,13 @@ use crate::record::content::ContentKind;
 /// Writes one value.
 pub(super) struct CanonicalWriter<'a> {
     form: &'a mut Canonical,
-    /// The type that may have no order, as `std::any::type_name` names it.
+    /// The type that may have no order, by its name from `std::any::type_name`.
     type_name: &'static str,
-    /// Whether the value is part of a JSON text.
+    /// Whether the value is inside a JSON text.
     is_json: bool,
 }
 
-/// Why a value has no canonical form: its `Serialize` failed.
+/// A value without canonical form: its `Serialize` failed.
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -190,7 +190,7 @@ impl<'a> Serializer for CanonicalWriter<'a> {
         name: &'static str,
         value: &T,
     ) -> Result<(), Failed> {
-        // A JSON text is compared by what it stands for.
+        // A JSON text is compared as the value that it represents.
         let is_json = self.is_json || ContentKind::marked_by(name) == Some(ContentKind::Json);
         value.serialize(CanonicalWriter::of::<T>(self.form, is_json))
     }
@@ -263,7 +263,8 @@ impl<'a> Serializer for CanonicalWriter<'a> {
         Ok(self.fields(name))
     }
 
-    /// The collections that call this are named by what they hand over, behind any wrapper.
+    /// Collections call this with their iterator, whose type names the collection inside any
+    /// wrapper.
     fn collect_seq<I>(self, iter: I) -> Result<(), Failed>
     where
         I: IntoIterator,

@@ -1,10 +1,10 @@
-//! Owns what is said of a type that cannot be read. Invariant: no value of the text is in it.
+//! Owns the errors of decoding. Invariant: serde's standard errors hold no value of the text.
 
 use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
 
-/// What a type did not like, without the value that it did not like.
+/// The reason why a type refused a value, without that value.
 #[derive(Debug)]
 pub(in crate::session::json) struct NodeError(String);
 

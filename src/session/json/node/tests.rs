@@ -1,4 +1,4 @@
-//! A value in memory is read as serde_json reads it from the text, and tells what keys were.
+//! A value in memory decodes as serde_json decodes its text, and typed keys keep their types.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;

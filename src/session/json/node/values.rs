@@ -1,4 +1,4 @@
-//! Owns how a type is read from a JSON value in memory, as serde_json would read it from the text.
+//! Decodes types from a JSON value in memory, as serde_json decodes them from the text.
 
 use serde::Deserialize;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -12,7 +12,7 @@ use super::error::NodeError;
 use super::{Node, TypedKeys};
 use crate::session::json::key::TypedKey;
 
-/// A value that a type is read from.
+/// A JSON value to decode from.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
     node: &'a Node,
@@ -127,10 +127,10 @@ impl<'de> IntoDeserializer<'de, NodeError> for Reading<'_> {
 #[derive(Clone, Copy)]
 struct Key<'a> {
     text: &'a str,
-    /// Whether it is more than a text if it looks so.
+    /// Whether the key is a number or a boolean if it looks like one.
     is_typed: bool,
-    /// Whether it can be nothing but the name of a field. A struct that `flatten`s a map asks for a
-    /// map, and its keys may be anything.
+    /// Whether the key can only be the name of a field. A struct with a `flatten`ed map asks for a
+    /// map, whose keys may be anything.
     is_field: bool,
 }
 
@@ -142,7 +142,7 @@ impl<'de> IntoDeserializer<'de, NodeError> for Key<'_> {
     }
 }
 
-/// A number, or a boolean, that a type asks for by name.
+/// A number or boolean that a type asks for explicitly.
 macro_rules! asked_for {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
@@ -192,7 +192,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
         visitor.visit_str(self.text)
     }
 
-    /// A struct would take a number for the place of a field.
+    /// A struct would take a number for the position of a field.
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match self.is_field {
             true => visitor.visit_str(self.text),
@@ -226,7 +226,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 }
 
-/// A variant, and what it carries.
+/// An enum variant and its value.
 struct Choice<'a> {
     name: &'a str,
     carried: Option<Reading<'a>>,

@@ -1,7 +1,7 @@
-//! Stores of which every answer is known, and what becomes of them when bytes of the file change.
+//! Stores whose every answer is known, with damaged bytes in their files.
 //!
-//! What a file may hold is what was stored, or less where docs/durability.md says that damage
-//! cannot be told from a crash; and whatever it holds, every call gives that or a clear error.
+//! A file may hold the stored sessions, or fewer where docs/durability.md states that damage looks
+//! like a crash. In every case each call answers by that content, or with a clear error.
 
 mod panics;
 mod questions;

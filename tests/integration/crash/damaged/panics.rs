@@ -1,11 +1,11 @@
-//! Panics in redb, which a damaged file may cause where it was not verified, told from our own.
+//! Distinguishes panics of redb, which an unverified damaged file may cause, from our own.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// Where this thread panicked while redb may, caught or not.
+    /// Where this thread panicked while redb may panic, caught or not.
     static SEEN: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
@@ -13,7 +13,7 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// If anything but redb did.
+/// If code other than redb panicked.
 pub(super) fn redb_may_panic<T>(act: impl FnOnce() -> T) -> Option<T> {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

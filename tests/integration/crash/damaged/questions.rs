@@ -1,4 +1,4 @@
-//! What is asked of a damaged file, and which answers are right.
+//! The calls on a damaged file, and their right answers.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use super::super::world::World;
 use super::panics::redb_may_panic;
 use super::sound::Sound;
 
-/// Draws other ids than any store of the tests that made the file.
+/// Draws other ids than any store of the tests that created the file.
 const SEED: u64 = 1 << 40;
 /// No file has it.
 const TAG: u32 = 1 << 20;
 
-/// Every call that changes something, and between them the clock.
+/// Every call that changes something, and between them moves of the clock.
 const STEPS: [Step; 18] = [
     Step::CreateForUser { user: 1, tag: TAG },
     Step::CreateWith { user: 2, tag: TAG + 1, inactivity: 300 },
-    // A large one, for which the file has to grow.
+    // A large one, for which the file must grow.
     Step::Create { tag: TAG + 3 },
     Step::Update { session: 3, user: 0, tag: TAG + 4 },
     Step::Modify { session: 5, tag: TAG + 5 },
@@ -48,8 +48,7 @@ fn clock_of(sound: &Sound) -> ManualClock {
     clock
 }
 
-/// The file is opened as a program opens it, and asked for everything that a store can do. An
-/// error that says what is the matter ends the questions.
+/// Opens the file as a program does, and makes every call of a store. A clear error ends the calls.
 pub(crate) fn with_verification(sound: &Sound, damaged: &[u8]) {
     let error = ask(sound, damaged).err();
     assert!(error.is_none() || damaged != sound.file, "a sound file: {error:?}");
@@ -85,7 +84,7 @@ fn ask(sound: &Sound, damaged: &[u8]) -> Result<()> {
     check_answers(&world)
 }
 
-/// What can be asked without a change.
+/// Checks all calls that change nothing.
 fn check_answers(world: &World) -> Result<()> {
     let (opened, now) = (world.opened.as_ref().unwrap(), world.clock.millis());
     let store = &opened.store;
@@ -107,8 +106,8 @@ fn check_answers(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The same without verification, where the answers may be wrong and redb may panic. Nothing else
-/// may, and the process goes on.
+/// Makes all calls without verification, where answers may be wrong and redb may panic. No other
+/// code may panic, and the process must not end.
 pub(crate) fn without_verification(sound: &Sound, damaged: &[u8]) {
     let (disk, clock) = (SimulatedDisk::with_store(damaged), clock_of(sound));
     let options = options(sound.durability).verify_on_open(false);
@@ -154,7 +153,8 @@ fn use_all(store: &Store, sound: &Sound) {
     redb_may_panic(|| store.create(Content::new(TAG + 1)));
 }
 
-/// The file's sessions are rescued into a new one, which is sound whatever the old one is.
+/// Salvages the file's sessions into a new file, which must be sound however damaged the old one
+/// is.
 pub(crate) fn salvage(sound: &Sound, damaged: &[u8], include_stale: bool) {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let (path, new) = (folder.path().join("damaged.redb"), folder.path().join("new.redb"));
@@ -175,14 +175,13 @@ pub(crate) fn salvage(sound: &Sound, damaged: &[u8], include_stale: bool) {
     let found = look(&store).unwrap();
     assert_eq!(found.len() as u64, report.kept);
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
-    // Each was stored once; of a session that is touched there may be an earlier record.
+    // Each session was stored once; an earlier record of a touched session may be found.
     let earlier = |row: &Row| Row { durable_touch: row.created_at, ..row.clone() };
     let mut rows: Vec<_> = sound.ever.iter().map(earlier).collect();
     rows.retain(|row| found.contains_key(&row.tag));
     assert_eq!(disagreement(&found, &rows, &[], Touches::Durable), None);
-    // A logout is undone only where that was asked for, or where it may have been damaged. (Where
-    // it is not known which entries of the log are needed, an earlier version of a session may be
-    // kept.)
+    // A logout is undone only on request, or if its commit may have been damaged. (Where it is
+    // unknown which log entries are needed, an earlier version of a session may be kept.)
     if !include_stale && !sound.is_header_hit(damaged) && !sound.is_log_hit(damaged) {
         let possible = sound.possible(damaged);
         let ended = |key| possible.iter().copied().flatten().all(|row| row.key != Some(key));

@@ -1,4 +1,4 @@
-//! Sound files of several kinds, with all that was stored at each moment since an older state.
+//! Sound files of several kinds, with the stored rows at each moment since an older state.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -13,26 +13,26 @@ use super::super::workload::Step;
 use super::super::world::World;
 use super::super::{Choices, DURABILITIES};
 
-/// redb's own part of page 0, and our two sectors in it.
+/// redb's header, and our two sectors in page 0.
 const HEADER: Range<usize> = 0..320;
 const SECTORS: [Range<usize>; 2] = [2_048..2_560, 2_560..3_072];
 
-/// A file, and what it holds.
+/// A file and its contents.
 #[derive(Debug)]
 pub(crate) struct Sound {
     pub(crate) file: Vec<u8>,
-    /// The same file some time before.
+    /// An earlier state of the same file.
     pub(crate) older: Vec<u8>,
     pub(super) durability: Durability,
-    /// What was stored after each call since it was opened last.
+    /// The stored rows after each call since the last opening.
     history: Vec<Vec<Row>>,
-    /// How many of them there were when the file was `older`.
+    /// The length of `history` when the file was `older`.
     before_older: usize,
-    /// The entries of the log that are needed: the last commits, one each.
+    /// The needed entries of the log: the last commits, one each.
     entries: Vec<Range<usize>>,
     closed: bool,
     pub(super) ids: HashMap<SessionKey, SessionId>,
-    /// Every row there ever was.
+    /// Every row that was ever stored.
     pub(super) ever: Vec<Row>,
     pub(super) now: Millis,
 }
@@ -42,7 +42,7 @@ impl Sound {
         self.history.last().unwrap()
     }
 
-    /// Where the log is, from its first entry on; nothing where there is none.
+    /// The range of the log in the file; empty at the end of the file if there is no log.
     pub(crate) fn log(&self) -> Range<usize> {
         let number = |at: usize| u64::from_le_bytes(self.file[at..at + 8].try_into().unwrap());
         match self.file[SECTORS[0].clone()].starts_with(b"sess-log") {
@@ -58,7 +58,7 @@ impl Sound {
         damaged.get(part.clone()) != Some(&self.file[part.clone()])
     }
 
-    /// Whether a part is not as it was, but as it was before.
+    /// Whether a part has changed, to its bytes in `older`.
     fn is_old(&self, damaged: &[u8], part: &Range<usize>) -> bool {
         self.is_hit(damaged, part) && damaged.get(part.clone()) == self.older.get(part.clone())
     }
@@ -72,11 +72,12 @@ impl Sound {
         self.is_hit(damaged, &HEADER)
     }
 
-    /// What may be found in the damaged file if it is opened: what is in the sound one, first.
+    /// The contents that the damaged file may have once it is opened. The sound file's contents
+    /// come first.
     pub(super) fn possible(&self, damaged: &[u8]) -> Vec<&[Row]> {
         let mut possible = vec![self.rows()];
         let before = |commits: usize| self.history[self.history.len() - 1 - commits].as_slice();
-        // The last entries may have been torn by a crash, for all that anybody can tell.
+        // Damaged last entries look like entries that a crash has torn.
         let torn = self.entries.iter().rev().take_while(|entry| self.is_hit(damaged, entry));
         possible.extend((1..=torn.count()).map(before));
         let [first, second] = SECTORS.map(|sector| {
@@ -96,10 +97,11 @@ impl Sound {
         let no_entry = self.is_hit(damaged, &self.log())
             && self.entries.iter().all(|entry| self.is_hit(damaged, entry));
         if torn && (no_log || no_entry) {
-            // The commit before it, without some of what was in the log then.
+            // The commit before it, without some of the log entries of that time.
             possible.extend(self.history.iter().map(Vec::as_slice));
         }
-        // What leads to everything else is as it was before: so is everything.
+        // A part that leads to all the rest has its old bytes, so the whole file shows its old
+        // state.
         let leads = [64..192, 192..320, 9..10].into_iter().chain(SECTORS);
         if leads.into_iter().any(|part| self.is_old(damaged, &part)) {
             possible.extend(self.history.iter().skip(self.before_older).map(Vec::as_slice));
@@ -108,7 +110,7 @@ impl Sound {
     }
 }
 
-/// One of each kind.
+/// One file of each kind.
 pub(crate) fn sounds() -> &'static [Sound] {
     static SOUNDS: LazyLock<Vec<Sound>> = LazyLock::new(|| {
         let [immediate, two_phase, deferred] = DURABILITIES;
@@ -136,8 +138,8 @@ struct Maker {
 }
 
 impl Maker {
-    /// Two dozen sessions of all sizes, to which everything happened, in a file that was closed
-    /// and opened again; and some that are over.
+    /// Two dozen sessions of all sizes, with all kinds of changes, in a file that was closed and
+    /// opened again. Some have ended.
     fn new(durability: Durability) -> Self {
         let world = World::on(SimulatedDisk::new(), durability);
         let (older, history, ever) = (Vec::new(), Vec::new(), Vec::new());
@@ -161,7 +163,7 @@ impl Maker {
         maker
     }
 
-    /// Another process takes the file over.
+    /// Another process opens the file.
     fn killed_and_opened(mut self, durability: Durability) -> Self {
         let World { disk, clock, rows, ids, .. } = &self.world;
         let disk = disk.after_kill(disk.operations(), 0);
@@ -194,13 +196,13 @@ impl Maker {
         self.ever.extend(self.world.rows.clone());
     }
 
-    /// Eight commits, one of each kind, on sessions that live.
+    /// Eight commits of all kinds, on live sessions.
     fn written(mut self) -> Self {
         let now = self.world.clock.millis();
         let live: Vec<_> = self.world.rows.iter().map(|row| now < row.deadline()).collect();
         let mut live = (0..live.len() as u64).rev().filter(|at| live[*at as usize]);
         let mut session = || live.nth(1).unwrap();
-        // From the last on, as a removal moves those behind it.
+        // From the last session on, because a removal moves the sessions behind it.
         let steps = [session(), session(), session(), session(), session()];
         let [destroyed, updated, regenerated, modified, by_key] = steps;
         let tag = self.tag;
@@ -226,7 +228,7 @@ impl Maker {
         self
     }
 
-    /// A commit that takes some sessions away.
+    /// A commit that removes some sessions.
     fn swept(mut self) -> Self {
         let before = self.world.rows.len();
         self.call(Step::Sweep);
@@ -234,14 +236,14 @@ impl Maker {
         self
     }
 
-    /// A durable commit of redb, which removes all of them.
+    /// A durable commit of redb that removes all sessions.
     fn cleared(mut self) -> Self {
         self.note_older();
         self.call(Step::Clear);
         self
     }
 
-    /// A dozen commits, each of which brings one, with tags of contents for which the log has room.
+    /// A dozen commits, each of which adds one session. Their tags give contents that fit the log.
     fn filled(mut self) -> Self {
         self.tag = self.tag.next_multiple_of(16) + 4;
         for user in [0, 1, 2].repeat(4) {
@@ -280,7 +282,7 @@ impl Maker {
     }
 }
 
-/// Where the entries of the log stand, of which there are so many.
+/// The ranges of the last `count` entries of the log.
 fn last_entries(log: &[u8], start: usize, count: usize) -> Vec<Range<usize>> {
     let mut entries = Vec::new();
     let mut at = 0;

@@ -1,12 +1,12 @@
-//! What fuzzing found, by name.
+//! Findings of the fuzzer, by name.
 
 use super::{sounds, with_verification};
 
 /// The bytes of redb's two commit slots.
 const SLOTS: std::ops::Range<usize> = 64..320;
 
-/// Which of them counts, whether the file was closed, and in how many phases redb committed: a bit
-/// each.
+/// The offset of the byte with one bit each for: which slot counts, whether the file was closed,
+/// and the number of phases of the commit.
 const GOD_BYTE: usize = 9;
 
 const PAGE: usize = 4_096;

@@ -1,4 +1,4 @@
-//! Who commits, and what comes of a leader that fails.
+//! Which thread commits, and what follows when a leader fails.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -93,7 +93,7 @@ fn a_batch_stays_within_its_limit() {
     assert_eq!(queue.state.lock().waiting.len(), 11);
 }
 
-/// An operation with a record of a mebibyte.
+/// An operation that writes one mebibyte.
 #[derive(Debug)]
 struct Large;
 
@@ -176,7 +176,7 @@ fn the_queue_is_busy_from_the_moment_somebody_leads_until_nobody_waits() {
     assert!(!queue.is_busy());
 }
 
-/// An operation that is in a group with no other, if it is odd.
+/// An operation that needs a group of its own if its number is odd.
 #[derive(Debug)]
 struct OddAlone(usize);
 

@@ -1,4 +1,4 @@
-//! Moves of the log that fail half way, and where it goes.
+//! Where the log is after its moves, some of which fail half way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +9,12 @@ use redb::backends::InMemoryBackend;
 use super::*;
 use crate::key::SessionKey;
 
-/// A file that can be opened again, and on which, after some writes, one fails half way.
+/// A file that can be reopened. After `writes` writes, each further write fails half way.
 #[derive(Debug)]
 struct Failing {
     file: Arc<InMemoryBackend>,
     writes: AtomicUsize,
-    /// How much of the write that fails is done.
+    /// How many bytes of the failing write are written.
     torn: usize,
 }
 
@@ -51,8 +51,8 @@ fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> SharedFile {
         .unwrap()
 }
 
-/// Three changes, each of which fails at any of its writes or not at all: the log moves, is given
-/// back or moves again, and moves once more or is added.
+/// Makes three changes, each of which fails at any of its writes or not at all: the log moves, is
+/// given back or moves again, and moves once more or is added.
 #[test]
 fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
     let place = |file: &_| on(file, 0, 0).log.lock().area.map(|area| area.database_len);
@@ -64,7 +64,7 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
         assert!(on(&file, 9, 0).append(&mut entry(), 1).unwrap());
         for change in 0..3 {
             let before = place(&file);
-            // The new place and two sectors are three writes, and an entry is one more.
+            // The new place and two sectors take three writes, and an entry one more.
             let disk = on(&file, (number >> (2 + 2 * change)) & 3, torn);
             let len = (17 + change as u64) * PAGE;
             let (wanted, result) = if change == 1 && gives_back {
@@ -117,7 +117,7 @@ fn a_log_that_is_given_back_does_not_move_before() {
         disk.restart();
         disk.release_on_close();
         let disk = SharedFile { inner: Box::new(failing(&file, writes, 0)), ..disk };
-        // Two sectors are all that is written.
+        // Only the two sectors are written.
         assert_eq!(disk.set_database_len(32 * 1024).is_ok(), writes == 2);
         assert!(disk.give_back_released().is_ok());
         if writes == 2 {

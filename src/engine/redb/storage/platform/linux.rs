@@ -1,5 +1,5 @@
-//! What Linux has and other systems have not: a look at one thing about a file, a sync of one
-//! range, a cache that can be told to forget.
+//! Calls that only Linux has: asking for one attribute of a file, syncing one range, and dropping
+//! cached pages.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,19 +11,19 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, makedev, statat, statx};
 use crate::engine::redb::storage::WriteFailure;
 use crate::engine::redb::storage::identity::Identity;
 
-/// Drops the file's pages from memory, but those that are still to be written.
+/// Drops the file's pages from memory, except those still to be written.
 pub(in crate::engine::redb) fn forget_cached(file: &File) -> io::Result<()> {
     use rustix::fs::{Advice, fadvise};
     Ok(fadvise(file, 0, None, Advice::DontNeed)?)
 }
 
-/// What a kernel answers to a call that it does not know, and a filter of calls to one that it was
-/// made without: a container's may be older than the kernel.
+/// The errors for an unknown call: a kernel's, and a system call filter's. A container's filter may
+/// be older than the kernel.
 fn is_unknown(error: rustix::io::Errno) -> bool {
     matches!(error, rustix::io::Errno::NOSYS | rustix::io::Errno::PERM)
 }
 
-/// The file's length, and nothing else of it: see [`Identity::at`].
+/// The file's length and no other attribute: see [`Identity::at`].
 pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE) {
         Ok(found) => Ok(found.stx_size),
@@ -32,7 +32,7 @@ pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     }
 }
 
-/// Whether a name leads to the file, as far as the system tells.
+/// Whether a name leads to the file, as far as the system can tell.
 pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(found) => found.stx_nlink > 0,
@@ -40,18 +40,19 @@ pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
     }
 }
 
-/// The same file, opened once more: with a place of its own, and errors of its own to be told of.
+/// The same file, opened again: the new handle has its own position, and the system reports errors
+/// to it separately.
 pub(in crate::engine::redb) fn open_apart(file: &File) -> Option<File> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let apart = OpenOptions::new().read(true).write(true).open(path).ok()?;
-    // There may be anything in the place of /proc.
+    // Another file system may be mounted at /proc.
     let same = Identity::of(&apart).ok()? == Identity::of(file).ok()?;
     same.then_some(apart)
 }
 
-/// Writes, and syncs the range that was written and no other. `Unsupported` where the kernel or the
-/// file system cannot; nothing is promised of what is written then.
+/// Writes, and syncs only the written range. `Unsupported` if the kernel or the file system cannot;
+/// then the written bytes may not be on the disk.
 pub(in crate::engine::redb) fn write_synced(
     file: &File,
     mut offset: u64,
@@ -60,8 +61,8 @@ pub(in crate::engine::redb) fn write_synced(
     use std::os::unix::fs::FileExt;
 
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
-    // By itself first, so that an error of the next call is one of the sync: where a file system
-    // finds no room for data, it mostly says so here.
+    // The bytes are first written without a sync, so that an error of the next call is a sync's. A
+    // file system without room for the data mostly reports that here.
     file.write_all_at(data, offset).map_err(WriteFailure::Write)?;
     let unsupported = Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()));
     while !data.is_empty() {
@@ -71,7 +72,7 @@ pub(in crate::engine::redb) fn write_synced(
                 offset += written as u64;
             }
             Err(Errno::INTR) => {}
-            // One that writes nothing, and says so, is no better than none.
+            // A call that reports having written nothing is as good as unsupported.
             Ok(0) | Err(Errno::OPNOTSUPP | Errno::INVAL) => return unsupported,
             Err(error) if is_unknown(error) => return unsupported,
             Err(error) => return Err(WriteFailure::Sync(error.into())),
@@ -81,11 +82,11 @@ pub(in crate::engine::redb) fn write_synced(
 }
 
 impl Identity {
-    /// Which file a name leads to; a link is a file itself.
+    /// The identity of the file that a name leads to; a link counts as a file itself.
     ///
-    /// Asks for nothing else, above all not for the file's times. Linux remembers that somebody has
-    /// seen them, and dates the next write exactly. Then the next sync has one more block to write,
-    /// which made a commit a third slower.
+    /// Asks for no other attribute, above all not the file's times. After a program has read them,
+    /// Linux gives the next write an exact date. Then the next sync writes one more block, which
+    /// made a commit a third slower.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
         Self::beneath(CWD, path)
     }

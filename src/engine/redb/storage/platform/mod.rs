@@ -1,8 +1,8 @@
-//! What differs between operating systems: links, locks, modes, and which file a name leads to.
+//! The differences between operating systems: links, locks, modes, and a file's identity.
 //!
-//! Invariant: the same functions on every system. One file says what a system has of its own; what
-//! it has not, `portable.rs` does without. `--cfg portable` has Linux do without its own, too, so
-//! that the other systems' ways are tested here.
+//! Invariant: every system has the same functions. A system's own file has its special calls;
+//! `portable.rs` has the substitutes for systems that lack them. `--cfg portable` makes Linux use
+//! the substitutes too, so that they are tested here.
 
 #[cfg(all(target_os = "linux", not(portable)))]
 mod linux;
@@ -23,11 +23,13 @@ pub(in crate::engine::redb) use crate::engine::redb::storage::platform::linux::*
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::portable::*;
 #[cfg(unix)]
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::unix::*;
+#[cfg(all(feature = "admin", windows))]
+pub(crate) use crate::engine::redb::storage::platform::windows::patiently;
 #[cfg(windows)]
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::windows::*;
 use crate::error::Error;
 
-/// What stands under a name; a link itself is something.
+/// The kind of file under a name; a link counts as itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) enum Kind {
     File,
@@ -36,7 +38,7 @@ pub(in crate::engine::redb) enum Kind {
     Other,
 }
 
-/// The error of a file that could not be opened.
+/// The error for a file that could not be opened.
 pub(in crate::engine::redb) fn refused(
     action: &'static str,
     path: &Path,
@@ -56,7 +58,7 @@ pub(in crate::engine::redb) fn refused(
     }
 }
 
-/// Gives a file another name, under which there must be nothing.
+/// Gives a file another name, which must not exist.
 pub(crate) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     let moved = rename_to_nothing(from, to);
     if !matches!(&moved, Err(error) if error.kind() == io::ErrorKind::Unsupported) {
@@ -65,12 +67,12 @@ pub(crate) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     link_to_nothing(from, to)
 }
 
-/// The same by a second name.
+/// As [`move_to_nothing`], through a second name.
 fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     match patiently(|| fs::hard_link(from, to)) {
         Ok(()) => patiently(|| fs::remove_file(from)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // No links either: an empty file of our own is what is replaced.
+        // Links are unsupported too: the file replaces an empty file that this call has created.
         Err(_) => {
             let mut open = OpenOptions::new();
             drop(private(open.write(true).create_new(true)).open(to)?);

@@ -1,4 +1,4 @@
-//! How a system is done without that has none of Linux's own calls.
+//! Substitutes for Linux's special calls on other systems.
 
 use std::fs::File;
 use std::io;
@@ -12,12 +12,12 @@ use crate::engine::redb::storage::WriteFailure;
 #[cfg(unix)]
 use crate::engine::redb::storage::identity::Identity;
 
-/// There is no call that is known to do it.
+/// No call is known that drops cached pages.
 pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Without a range to sync there is nothing to open it for.
+/// The system syncs no range, so no second handle is needed.
 pub(in crate::engine::redb) fn open_apart(_: &File) -> Option<File> {
     None
 }
@@ -34,7 +34,7 @@ pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
-/// Whether a name leads to the file, as far as the system tells.
+/// Whether a name leads to the file, as far as the system can tell.
 #[cfg(unix)]
 pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
     fstat(file).is_ok_and(|found| found.st_nlink > 0)
@@ -47,7 +47,7 @@ pub(in crate::engine::redb) const fn has_name(_: &File) -> bool {
 
 #[cfg(unix)]
 impl Identity {
-    /// Which file a name leads to, a link itself being one.
+    /// The identity of the file that a name leads to; a link counts as a file itself.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
         Self::beneath(CWD, path)
     }

@@ -12,16 +12,17 @@ use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::Kind;
 use crate::error::{Error, Result};
 
-/// Whether our lock is one that redb must not ask for again, as it would meet its own.
+/// Whether our lock stands in for redb's. redb must then not ask for it again, or it would meet its
+/// own lock.
 #[cfg(not(target_os = "android"))]
 pub(in crate::engine::redb) const LOCKS_FOR_REDB: bool = false;
-/// redb asks the standard library for locks, which knows none on this system.
+/// redb asks the standard library for locks, which has none on this system.
 #[cfg(target_os = "android")]
 pub(in crate::engine::redb) const LOCKS_FOR_REDB: bool = true;
 
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// What opening a symbolic link without following it fails with: FreeBSD says that there are too
+/// Whether opening a symbolic link without following it failed with this error. FreeBSD reports too
 /// many links.
 pub(in crate::engine::redb::storage) fn is_link_error(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -30,17 +31,17 @@ pub(in crate::engine::redb::storage) fn is_link_error(error: &io::Error) -> bool
     code == Some(Errno::LOOP.raw_os_error()) || (bsd && code == Some(Errno::MLINK.raw_os_error()))
 }
 
-/// No process keeps others from opening a file.
-pub(in crate::engine::redb::storage) const fn is_held_by_another(_: &io::Error) -> bool {
+/// On Unix no process can keep others from opening a file.
+pub(in crate::engine::redb) const fn is_held_by_another(_: &io::Error) -> bool {
     false
 }
 
-/// Does it at once: nobody is in the way of names.
+/// Runs `act` once: no process blocks names.
 pub(in crate::engine::redb) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }
 
-/// Any name will do.
+/// No names are reserved.
 pub(in crate::engine::redb) const fn reserved_name(_: &Path) -> Option<&'static str> {
     None
 }
@@ -49,7 +50,7 @@ pub(in crate::engine::redb) fn no_follow(open: &mut OpenOptions) -> &mut OpenOpt
     open.custom_flags(NO_FOLLOW)
 }
 
-/// A link was not opened.
+/// The file was opened without following a link.
 pub(in crate::engine::redb) const fn ensure_no_link(_: &Path, _: &File) -> Result<()> {
     Ok(())
 }
@@ -58,18 +59,19 @@ pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptio
     open.mode(0o600).custom_flags(NO_FOLLOW)
 }
 
-/// Takes the file's mode back to that of a new one. Where it is somebody else's, it stays.
+/// Resets the file's mode to that of a new one. If another user owns the file, the mode stays.
 pub(in crate::engine::redb) fn make_private(file: &File) {
     let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
 }
 
-/// Locks the file as redb does; `false` if somebody else has.
+/// Locks the file as redb does; `false` if somebody else has it locked.
 #[cfg(not(target_os = "android"))]
 pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {
     locked(path, file.try_lock())
 }
 
-/// Keeps stores from locking the file, and others from nothing; `false` if a store has.
+/// Keeps stores from locking the file, and allows everything else; `false` if a store has it
+/// locked.
 #[cfg(not(target_os = "android"))]
 pub(in crate::engine::redb) fn try_lock_shared(path: &Path, file: &File) -> Result<bool> {
     locked(path, file.try_lock_shared())
@@ -87,13 +89,14 @@ fn locked(path: &Path, result: std::result::Result<(), fs::TryLockError>) -> Res
     }
 }
 
-/// Gives back what [`try_lock`] took, though other handles of the same opening may live on.
+/// Releases the lock that [`try_lock`] or [`try_lock_shared`] took, even if other handles of the same
+/// opening still exist.
 #[cfg(not(target_os = "android"))]
 pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
     file.unlock()
 }
 
-/// The standard library has no locks on this system; the system has.
+/// The standard library has no locks on this system, but the system has.
 #[cfg(target_os = "android")]
 pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {
     flocked(path, file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
@@ -122,7 +125,7 @@ pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock)?)
 }
 
-/// `Unsupported` where the system or the file system has no such call.
+/// `Unsupported` if the system or the file system has no such call.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(in crate::engine::redb::storage) fn rename_to_nothing(
     from: &Path,
@@ -131,7 +134,7 @@ pub(in crate::engine::redb::storage) fn rename_to_nothing(
     use rustix::fs::{RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A filter of system calls answers `PERM` to one that it does not know.
+        // A system call filter answers `PERM` to a call that it does not know.
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -144,12 +147,12 @@ pub(in crate::engine::redb::storage) fn rename_to_nothing(_: &Path, _: &Path) ->
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The name of a file for this process alone is taken away at once.
+/// The caller removes the file's name at once.
 pub(in crate::engine::redb) fn unnamed(open: &mut OpenOptions) -> &mut OpenOptions {
     open
 }
 
-/// Whether [`unnamed`] does it all.
+/// Whether [`unnamed`] alone makes the file nameless.
 pub(in crate::engine::redb) const fn is_unnamed_by_system() -> bool {
     false
 }
@@ -174,7 +177,7 @@ impl Identity {
     }
 }
 
-/// The calls of the standard library are `statx`, which a filter of system calls may forbid.
+/// The standard library uses `statx`, which a system call filter may forbid.
 pub(in crate::engine::redb) fn kind_at(path: &Path) -> io::Result<Kind> {
     let found = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(match FileType::from_raw_mode(found.st_mode) {
@@ -185,7 +188,7 @@ pub(in crate::engine::redb) fn kind_at(path: &Path) -> io::Result<Kind> {
     })
 }
 
-/// A file's folder, kept open, and which file the root of all paths was then.
+/// A file's folder, kept open, and the identity of the root directory at that time.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct OpenFolder {
     folder: Option<OwnedFd>,
@@ -193,7 +196,7 @@ pub(in crate::engine::redb) struct OpenFolder {
 }
 
 impl OpenFolder {
-    /// Of a file whose path is absolute. Without rights to open it paths must do.
+    /// The folder of a file whose path is absolute. If the process may not open it, paths are used.
     pub(in crate::engine::redb) fn of(path: &Path) -> Self {
         #[cfg(target_os = "linux")]
         const ACCESS: OFlags = OFlags::PATH;
@@ -204,20 +207,20 @@ impl OpenFolder {
         Self { folder, root: Identity::at(Path::new("/")).ok() }
     }
 
-    /// The folder and the name in it, if the process has another root than when this was opened.
+    /// The folder and the name in it, if the process's root has changed since this was opened.
     fn elsewhere<'a>(&'a self, path: &'a Path) -> Option<(&'a OwnedFd, &'a Path)> {
         let is_moved = Identity::at(Path::new("/")).ok() != self.root;
         Some((self.folder.as_ref().filter(|_| is_moved)?, Path::new(path.file_name()?)))
     }
 
-    /// Which file the name in the folder leads to; `None` where the path tells.
+    /// The identity of the file with that name in the folder; `None` if the path can be used.
     pub(in crate::engine::redb) fn identity_of(&self, path: &Path) -> Option<io::Result<Identity>> {
         let (folder, name) = self.elsewhere(path)?;
         Some(Identity::beneath(folder, name))
     }
 
-    /// Opens the file of that name in the folder, and follows no link; `None` where the path leads
-    /// to it.
+    /// Opens the file with that name in the folder, following no link; `None` if the path can be
+    /// used.
     pub(in crate::engine::redb) fn open(
         &self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! What Windows has of its own: locks that keep others from reading, names that are devices,
+//! Special cases of Windows: locks that keep others from reading, names that are devices, and
 //! programs that hold a file for a moment.
 
 use std::ffi::OsStr;
@@ -16,12 +16,12 @@ use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::Kind;
 use crate::error::{Error, Result};
 
-/// Our locks stand for redb's: it would lock the whole file's bytes, which nobody could read then,
-/// and wait for itself where it meets a lock of the same handle.
+/// Our locks stand in for redb's. redb would lock all bytes of the file, so that nobody could read
+/// them, and would wait for itself if it met a lock of the same handle.
 pub(in crate::engine::redb) const LOCKS_FOR_REDB: bool = true;
 
-/// The bytes that every process locks that opens the file with redb: far behind all data, and
-/// without those by which redb has others wait for a moment.
+/// The bytes that every process locks when it opens the file with redb. They are far behind all
+/// data, and exclude the bytes by which redb makes others wait for a moment.
 const LOCKS: [(Bound<u64>, Bound<u64>); 2] = {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     const BASE: u64 = 1 << 62;
@@ -37,19 +37,19 @@ const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
 const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
 
-/// A link is opened itself, and seen by [`ensure_no_link`].
+/// A link itself is opened, and [`ensure_no_link`] detects it.
 pub(in crate::engine::redb::storage) const fn is_link_error(_: &io::Error) -> bool {
     false
 }
 
-/// Another program has opened the file so that nobody else may.
-pub(in crate::engine::redb::storage) fn is_held_by_another(error: &io::Error) -> bool {
+/// Another program has opened the file exclusively.
+pub(in crate::engine::redb) fn is_held_by_another(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))
 }
 
-/// Tries again for a second where somebody holds the file, as virus scanners and backup programs do
+/// Tries again for a second if somebody holds the file, as virus scanners and backup programs do
 /// for a moment.
-pub(in crate::engine::redb) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const TRIES: u32 = 40;
     const PAUSE: Duration = Duration::from_millis(25);
     let is_for_a_moment = |error: &io::Error| {
@@ -64,7 +64,7 @@ pub(in crate::engine::redb) fn patiently<T>(act: impl Fn() -> io::Result<T>) -> 
     act()
 }
 
-/// What is wrong with a name that leads to a device, to another file, or to a stream of one.
+/// Why a name is refused: it leads to a device, to another file, or to a stream of a file.
 pub(in crate::engine::redb) fn reserved_name(path: &Path) -> Option<&'static str> {
     const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
     let name = path.file_name().and_then(OsStr::to_str)?;
@@ -88,7 +88,7 @@ pub(in crate::engine::redb) fn no_follow(open: &mut OpenOptions) -> &mut OpenOpt
     open.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
-/// Refuses a link that was opened itself.
+/// Refuses a link that was itself opened.
 pub(in crate::engine::redb) fn ensure_no_link(path: &Path, file: &File) -> Result<()> {
     let metadata = file.metadata().map_err(|error| Error::io("look at", path, error))?;
     match metadata.file_type().is_symlink() {
@@ -97,19 +97,19 @@ pub(in crate::engine::redb) fn ensure_no_link(path: &Path, file: &File) -> Resul
     }
 }
 
-/// The rights of its folder hold for it.
+/// The file has its folder's permissions.
 pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptions {
     no_follow(open)
 }
 
 pub(in crate::engine::redb) const fn make_private(_: &File) {}
 
-/// Locks the file as redb does; `false` if somebody else has.
+/// Locks the file as redb does; `false` if somebody else has it locked.
 pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {
     let failed = |error: io::Error| Error::io("lock", path, error);
-    // Where somebody has locked all of it, redb's attempt would wait for them.
+    // If somebody has locked the whole file, redb's attempt would wait for them.
     match file.try_lock() {
-        // Wine reports an error though it has unlocked.
+        // Wine reports an error although it has unlocked the file.
         Ok(()) => drop(file.unlock()),
         Err(fs::TryLockError::WouldBlock) => return Ok(false),
         Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
@@ -131,7 +131,8 @@ pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool
     Ok(true)
 }
 
-/// Keeps stores from locking the file, and others from nothing; `false` if a store has.
+/// Keeps stores from locking the file, and allows everything else; `false` if a store has it
+/// locked.
 pub(in crate::engine::redb) fn try_lock_shared(path: &Path, file: &File) -> Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => Ok(true),
@@ -140,11 +141,14 @@ pub(in crate::engine::redb) fn try_lock_shared(path: &Path, file: &File) -> Resu
     }
 }
 
-/// Gives back what [`try_lock`] took, though other handles of the same opening may live on.
+/// Releases the locks that [`try_lock`] or [`try_lock_shared`] took, even if other handles of the
+/// same opening still exist.
 pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
+    // The shared lock is one on all bytes. Without it this is an error, and on Wine always.
+    let _ = file.unlock();
     let locks = backend_of(file)?;
     for (start, end) in LOCKS {
-        // One that is not held is as good as given back.
+        // A lock that is not held counts as released.
         match locks.unlock_range(start, end) {
             Ok(()) => {}
             Err(redb::BackendError::Io(error))
@@ -158,28 +162,28 @@ pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// redb's access to it, by which it locks parts of a file.
+/// redb's backend for the file, which locks parts of it.
 fn backend_of(file: &File) -> io::Result<FileBackend> {
     FileBackend::new(file.try_clone()?).map_err(io::Error::other)
 }
 
-/// There is a second name for it instead.
+/// There is no such call; the caller uses a second name instead.
 pub(in crate::engine::redb::storage) fn rename_to_nothing(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Has the system remove a file with its last handle.
+/// Makes the system remove the file with its last handle.
 pub(in crate::engine::redb) fn unnamed(open: &mut OpenOptions) -> &mut OpenOptions {
     open.custom_flags(FILE_FLAG_DELETE_ON_CLOSE)
 }
 
-/// Whether [`unnamed`] does it all.
+/// Whether [`unnamed`] alone makes the file nameless.
 pub(in crate::engine::redb) const fn is_unnamed_by_system() -> bool {
     true
 }
 
-/// Syncs the folder of a file whose path is absolute, where the process may: the file system's
-/// journal holds the name in any case, if some seconds later.
+/// Syncs the folder of a file whose path is absolute, if the process may. Otherwise the file
+/// system's journal writes the name some seconds later.
 pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let mut open = OpenOptions::new();
     open.read(true).write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
@@ -199,10 +203,10 @@ impl Identity {
         Ok(Self { device: found.volume_serial_number(), inode: found.file_index() })
     }
 
-    /// Which file a name leads to, a link itself being one.
+    /// The identity of the file that a name leads to; a link counts as a file itself.
     pub(in crate::engine::redb) fn at(path: &Path) -> io::Result<Self> {
         let mut open = OpenOptions::new();
-        // For no more than to look.
+        // Opened without read or write access.
         open.access_mode(0);
         open.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS);
         Self::of(&open.open(path)?)

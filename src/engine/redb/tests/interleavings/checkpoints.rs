@@ -1,6 +1,6 @@
-//! Checkpoints under way: with durability `Immediate` the tables follow the log, which in this
-//! build takes two changes before a checkpoint is due and four at the most; so threads checkpoint,
-//! wait for checkpoints, and go on meanwhile.
+//! Running checkpoints. With durability `Immediate` the tables follow the log. In this build the
+//! log takes two changes before a checkpoint is due, and four at the most. So threads run
+//! checkpoints, wait for checkpoints, and continue meanwhile.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,9 +26,10 @@ fn options() -> RedbOptions {
     RedbOptions::new().verify_on_open(false)
 }
 
-/// Runs threads on a new file with a session under key 1, each of which answers with what it was
-/// told is there, or is not there, at its end. Afterwards the store says so, its tables agree, and
-/// so does the file that a killed process would leave, opened again.
+/// Runs threads on a new file with a session under key 1. Each thread returns the revisions of the
+/// sessions that must exist at the end, and `None` for those that must not. Afterwards the store
+/// agrees, its tables agree with one another, and so does the file that a killed process would
+/// leave, once it is reopened.
 fn run(threads: &[fn(&RedbEngine) -> BTreeMap<u8, Option<u64>>]) {
     let folder = folder();
     new_file(&path(&folder));
@@ -137,7 +138,7 @@ fn touches(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     BTreeMap::new()
 }
 
-/// Sweeps what is past its deadline before all others are, one session a step.
+/// Sweeps, one session a step, sessions that expire before all others.
 fn sweeps(engine: &RedbEngine) -> BTreeMap<u8, Option<u64>> {
     let own = OwnTimeouts { inactivity_ms: Some(1), ..OwnTimeouts::default() };
     for number in 40..43 {
@@ -195,8 +196,7 @@ fn a_sweep_finds_every_expired_session_while_the_log_is_checkpointed() {
     explore(EXECUTIONS, || run(&[inserts_two, replaces, sweeps]));
 }
 
-/// Runs one thread that writes beside one that lists, counts and asks for numbers, on three
-/// sessions.
+/// Runs one thread that writes beside one that lists and compares the count, on three sessions.
 fn list_beside(write: fn(&RedbEngine), may_be_seen: fn(&[SessionKey]) -> bool) {
     let folder = folder();
     new_file(&path(&folder));
@@ -239,8 +239,8 @@ fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_
     });
 }
 
-/// The tables have the session, the log its removal. A snapshot that was published in memory hides
-/// the one, and no reopened file has that snapshot.
+/// The tables have the session, and the log its removal. A snapshot published in memory hides the
+/// session, but no reopened file has that snapshot.
 #[test]
 fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
     explore(EXECUTIONS, || {

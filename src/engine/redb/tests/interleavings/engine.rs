@@ -23,7 +23,7 @@ use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 pub(in crate::engine::redb) const EXECUTIONS: u64 = 1_000;
-/// When every session of these tests is created.
+/// The creation time of every session in these tests.
 const START: u64 = 1_000;
 const INACTIVITY: u64 = 100;
 
@@ -39,7 +39,7 @@ pub(in crate::engine::redb) fn moment_of(now: Timestamp) -> Moment {
     Moment { now, timeouts: timeouts() }
 }
 
-/// Extends a session; whether there was one.
+/// Extends a session; false if it does not exist.
 pub(in crate::engine::redb) fn touched(
     engine: &RedbEngine,
     key: &SessionKey,
@@ -70,7 +70,7 @@ pub(in crate::engine::redb) fn record_for(revision: u64, own_timeouts: OwnTimeou
     Record::new(&parts, &timeouts()).unwrap()
 }
 
-/// An engine on a file of its own, with a session under key 1.
+/// An engine on its own file, with a session under key 1.
 struct Scene {
     engine: Arc<RedbEngine>,
     folder: TempDir,
@@ -82,7 +82,7 @@ fn options() -> RedbOptions {
 }
 
 pub(in crate::engine::redb) fn folder() -> TempDir {
-    // In memory where there is such a file system: thousands of files are made and thrown away.
+    // In memory if there is such a file system, because thousands of files are created and deleted.
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
@@ -175,12 +175,12 @@ fn a_removed_session_takes_no_touch_and_leaves_none_behind() {
 
 #[test]
 fn what_an_older_snapshot_held_never_hides_a_later_commit() {
-    // The reader has to fill the cache between two steps of the writer; few schedules do that.
+    // The reader must fill the cache between two steps of the writer; few schedules do that.
     explore(5 * EXECUTIONS, || {
-        // With `Deferred` it would stay in the overlay.
+        // With `Deferred` the session would stay in the overlay.
         let scene = Scene::with(&RedbOptions::new().verify_on_open(false));
-        // In a snapshot and not in the cache, so that readers fill it from the snapshot that they
-        // happen to see.
+        // The session is in a snapshot but not in the cache, so that readers fill the cache from
+        // the snapshot they happen to see.
         scene.engine.snapshot().unwrap();
         scene.engine.view.cache.invalidate_all(1);
         let write = scene.spawn(|engine| {
@@ -197,7 +197,7 @@ fn what_an_older_snapshot_held_never_hides_a_later_commit() {
                 assert!(matches!(replaced, Replace::Done(_)));
                 let reads = || engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap().revision();
                 assert_eq!(reads(), revision, "the writer reads its own write");
-                // Out of the overlay, which would hide what the cache says.
+                // The session leaves the overlay, which would hide the cache's record.
                 engine.snapshot().unwrap();
                 assert_eq!(reads(), revision, "and does so from the cache or the snapshot");
             }
@@ -317,9 +317,10 @@ fn of_two_inserts_into_the_last_place_one_is_told_that_the_store_is_full() {
 #[test]
 fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
     explore(EXECUTIONS, || {
-        // With `Deferred` nothing is published, and the overlay would answer for the filter.
+        // With `Deferred` nothing is published, and look-ups would find the key in the overlay,
+        // before the filter.
         let scene = Scene::with(&RedbOptions::new().verify_on_open(false));
-        // A step walks over two records, so each builds a filter in several.
+        // A step walks over two records, so each thread builds a filter in several steps.
         let flushes =
             [(); 2].map(|()| scene.spawn(|engine| (0..4).for_each(|_| engine.flush().unwrap())));
         let insert = scene.spawn(|engine| {
@@ -348,7 +349,8 @@ fn a_key_that_comes_while_filters_are_built_is_found_afterwards() {
 #[test]
 fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
     explore(EXECUTIONS, || {
-        // Nothing is kept in memory, so each extension reads the file, and is overtaken.
+        // Nothing is kept in memory, so each extension reads the file, and other commits overtake
+        // it.
         let folder = folder();
         new_file(&path(&folder));
         let options = options().record_cache(false);

@@ -1,9 +1,9 @@
-//! Interleavings of the engine's threads: at every lock and atomic of [`crate::sync`], shuttle
-//! decides which thread goes on, and each test runs under thousands of such decisions.
+//! Interleavings of the engine's threads. At every lock and atomic of [`crate::sync`], shuttle
+//! decides which thread continues, and each test runs under thousands of such schedules.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib interleavings` runs them; `SESSILE_INTERLEAVINGS`
-//! says how many executions each test gets, and `SESSILE_SEED` where the decisions begin. A failure
-//! prints the decisions that led to it, for `shuttle::replay`. A wake-up that is lost shows as a
+//! `RUSTC_WORKSPACE_WRAPPER=tests/cfg/shuttle cargo test --lib interleavings` runs them.
+//! `SESSILE_INTERLEAVINGS` is the number of executions of each test, and `SESSILE_SEED` the seed of
+//! the schedules. A failure prints its schedule, for `shuttle::replay`. A lost wake-up shows as a
 //! deadlock, which shuttle reports.
 //!
 //! redb's own locks are not explored: each of its calls is one step. No test may hold one of them
@@ -23,8 +23,8 @@ fn number(variable: &str, default: u64) -> u64 {
     }
 }
 
-/// Runs a test under many schedules: half of them random at every step, half with few switches at
-/// random places, which finds what needs one thread to stand still for long.
+/// Runs a test under many schedules. Half of them are random at every step. The other half have few
+/// switches at random places, which finds bugs that need one thread to pause for long.
 fn explore(executions: u64, test: impl Fn() + Send + Sync + Clone + 'static) {
     let executions = number("SESSILE_INTERLEAVINGS", executions);
     let half = usize::try_from(executions / 2).expect("a number of executions");

@@ -1,4 +1,4 @@
-//! The commit queue by itself.
+//! The commit queue alone.
 
 use std::sync::{Arc, Mutex as StdMutex};
 
@@ -22,7 +22,7 @@ impl Queued for Number {
     }
 }
 
-/// A queue, and what its leaders carried out.
+/// A queue, and the numbers that its leaders carried out.
 struct Scene {
     queue: CommitQueue<Number>,
     committing: AtomicBool,
@@ -39,7 +39,7 @@ impl Scene {
         })
     }
 
-    /// Doubles every number, one group at a time; or panics, if the leader is told to.
+    /// Doubles every number, one group at a time; panics if `panics` is set.
     fn submit(&self, number: usize, panics: bool) -> Result<usize> {
         self.queue.submit(Number(number), |group| {
             assert!(!self.committing.swap(true, Ordering::SeqCst), "two threads lead");
@@ -53,7 +53,7 @@ impl Scene {
         })
     }
 
-    /// That nothing is left over, and every number was carried out once.
+    /// Asserts that nothing is left over, and that every number was carried out once.
     fn assert_finished(&self, mut submitted: Vec<usize>) {
         assert_eq!(self.submit(1_000, false).unwrap(), 2_000, "somebody leads still");
         submitted.push(1_000);

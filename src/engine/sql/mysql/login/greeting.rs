@@ -1,12 +1,12 @@
 //! The first packets: the server's greeting, and the answer to it.
 //!
-//! Invariant: what a greeting claims beyond its end is not there.
+//! Invariant: no length in a greeting is trusted past its end.
 
 use crate::engine::sql::mysql::login::proof::Method;
 
-/// What the client can do: long flags, a database, the protocol of 4.1, transactions' status,
-/// several statements at once, methods of login with long proofs; and that rows found count as
-/// changed.
+/// The client's capabilities: long flags, a database, the protocol of 4.1, transaction status,
+/// several statements at once, login methods with long proofs, and `changed` as the number of
+/// matched rows.
 const ABILITIES: u32 = 0x0000_0001 // long password
     | 0x0000_0002 // found rows
     | 0x0000_0004 // long flag
@@ -24,15 +24,15 @@ const TLS: u32 = 0x0000_0800;
 /// `utf8mb4_general_ci`; what is sent is ASCII.
 const CHARACTER_SET: u8 = 45;
 
-/// The longest packet that is taken.
+/// The longest accepted packet.
 const LONGEST: u32 = 0x4000_0000;
 
-/// What a server says first.
+/// The server's first packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
-    /// Its random bytes.
+    /// The server's random bytes.
     pub(super) challenge: Vec<u8>,
-    /// The method of login that it proposes.
+    /// The login method that the server proposes.
     pub(super) method: Vec<u8>,
     pub(super) has_tls: bool,
 }
@@ -54,7 +54,7 @@ impl Greeting {
         let method = until_zero(rest).map_or(rest, |(name, _)| name);
         let abilities =
             u32::from(u16::from_le_bytes(*low)) | u32::from(u16::from_le_bytes(*high)) << 16;
-        // MariaDB leaves the first one out.
+        // MariaDB leaves the first flag out.
         let needed = ABILITIES & !1;
         (abilities & needed == needed).then(|| Self {
             challenge: [first, second.strip_suffix(&[0]).unwrap_or(second)].concat(),
@@ -64,7 +64,7 @@ impl Greeting {
     }
 }
 
-/// Bytes up to a zero, and what follows it.
+/// The bytes up to a zero, and the bytes after it.
 pub(super) fn until_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == 0)?;
     Some((bytes.get(..at)?, bytes.get(at + 1..)?))
@@ -76,13 +76,13 @@ fn abilities(is_secured: bool) -> Vec<u8> {
     [&head[..], &[CHARACTER_SET], &[0; 23]].concat()
 }
 
-/// Asks the server to go on in TLS.
+/// Asks the server to switch to TLS.
 #[cfg(feature = "tls")]
 pub(super) fn tls_request() -> Vec<u8> {
     abilities(true)
 }
 
-/// Who logs in, with the first proof.
+/// The user to log in, with the first proof.
 pub(super) fn login_request(
     is_secured: bool,
     user: &str,
@@ -93,7 +93,7 @@ pub(super) fn login_request(
     let mut request = abilities(is_secured);
     request.extend_from_slice(user.as_bytes());
     request.push(0);
-    // Proofs are shorter than what takes more than a byte for its length.
+    // Proofs are short enough for a one-byte length.
     request.push(proof.len() as u8);
     request.extend_from_slice(proof);
     for text in [database, method.name()] {

@@ -1,6 +1,7 @@
-//! From a host to a connection that is logged in, on a server that takes writes.
+//! From a host to a logged-in connection, on a server that takes writes.
 //!
-//! Invariant: a server's text about a login is not passed on, because it repeats the user's name.
+//! Invariant: the server's message about a login is not passed on, because it contains the user's
+//! name.
 
 mod greeting;
 mod proof;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
+use crate::engine::network::hosts::{Host, find_primary};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -27,7 +29,7 @@ use crate::engine::sql::rows::{Row as _, garbled};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
 
-/// Where to log in, and as whom.
+/// Where to log in, and as which user.
 #[derive(Debug)]
 pub(super) struct Login {
     /// The server in words.
@@ -36,36 +38,19 @@ pub(super) struct Login {
     pub(super) user: Secret,
     pub(super) password: Option<Secret>,
     pub(super) database: String,
-    /// How long a statement waits for a lock: at least a second, as the server counts in those.
+    /// The time limit for a lock: at least a second, the server's unit.
     pub(super) lock_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
 
 impl Login {
-    /// A connection to the first host that takes writes.
+    /// Connects to the first host that takes writes.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
-        let mut last = Failure::not_done("the URL names no host");
-        let mut is_coming = false;
-        for (at, address) in self.addresses.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            let others = u32::try_from(self.addresses.len() - at).unwrap_or(u32::MAX);
-            match self.connect_to(address, deadline.within(left / others)) {
-                Ok(connection) => return Ok(connection),
-                Err(refused @ Failure::Answered(_)) => return Err(refused),
-                Err(failure) => {
-                    is_coming |= matches!(failure, Failure::NotNow(_));
-                    last = failure;
-                }
-            }
-        }
-        match last {
-            // Another host answers, and may become the one that takes writes.
-            Failure::NotDone(reason) | Failure::Lost(reason) if is_coming => {
-                Err(Failure::NotNow(reason))
-            }
-            other => Err(other),
-        }
+        let addresses = &self.addresses;
+        find_primary(addresses, addresses.len(), deadline, |address, deadline| {
+            self.connect_to(address, deadline).map(Host::Primary)
+        })
     }
 
     fn connect_to(&self, address: &Address, deadline: Deadline) -> Attempt<MysqlConnection> {
@@ -110,7 +95,7 @@ impl Login {
 
     fn authenticate(&self, on: &mut Packets, greeting: &Greeting) -> Attempt<()> {
         let mut challenge = greeting.challenge.clone();
-        // Another method is asked for later, if it is another.
+        // The server asks for another method later, if it needs one.
         let mut method = match Method::named(&greeting.method) {
             None | Some(Method::Clear) => Method::Native,
             Some(method) => method,
@@ -123,7 +108,7 @@ impl Login {
             match packet.split_first() {
                 Some((0x00, _)) => return Ok(()),
                 Some((0xff, rest)) => return Err(self.refused(&Refusal::parse(rest))),
-                // Another method, with random bytes of its own.
+                // The server asks for another method, with new random bytes.
                 Some((0xfe, rest)) => {
                     let (name, data) = until_zero(rest).unwrap_or_default();
                     method = self.allowed(name)?;
@@ -131,7 +116,7 @@ impl Login {
                     on.send(&method.proof(self.password.as_ref(), &challenge))?;
                 }
                 Some((0x01, rest)) if method == Method::CachingSha2 => match rest {
-                    // The server remembers the password.
+                    // The server has cached the password.
                     [3] => {}
                     [4] => self.send_password(on, &challenge)?,
                     _ => return Err(garbled()),
@@ -157,7 +142,7 @@ impl Login {
         }
     }
 
-    /// The password itself: in TLS, or encrypted for the server's key.
+    /// Sends the password itself: in TLS, or encrypted for the server's key.
     fn send_password(&self, on: &mut Packets, challenge: &[u8]) -> Attempt<()> {
         let password = self.password.as_ref().map(Secret::expose).unwrap_or_default();
         if self.is_secured() {
@@ -173,7 +158,7 @@ impl Login {
         }
     }
 
-    /// Makes the settings that statements go by, and sees that the server takes writes.
+    /// Applies the connection's settings, and checks that the server takes writes.
     fn prepare(&self, on: &mut MysqlConnection) -> Attempt<()> {
         let seconds = i64::try_from(self.lock_timeout.as_secs()).unwrap_or(i64::MAX).max(1);
         let mut text = String::new();

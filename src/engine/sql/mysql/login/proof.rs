@@ -1,7 +1,7 @@
-//! What proves a password to the server, by each method that servers ask for.
+//! The proof of a password, for each method that servers ask for.
 //!
-//! Invariant: the password itself leaves this machine in TLS, or encrypted for the server's key, or
-//! not at all.
+//! Invariant: the password itself leaves this machine only in TLS, or encrypted for the server's
+//! key.
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use crate::engine::network::transport::location::Secret;
 use crate::engine::sql::mysql::login::rsa::PublicKey;
 use crate::error::Result;
 
-/// How a server wants a password to be proven.
+/// How a server wants the password to be proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     /// `mysql_native_password`
@@ -52,12 +52,12 @@ impl Method {
     }
 }
 
-/// The password as it is sent where nobody can read it.
+/// The password as sent on a protected connection.
 pub(super) fn in_clear(password: &str) -> Vec<u8> {
     [password.as_bytes(), &[0]].concat()
 }
 
-/// The password, mixed with the server's random bytes, for the holder of the server's key alone.
+/// The password, combined with the server's random bytes and encrypted for the server's key.
 pub(super) fn encrypted(
     password: &str,
     challenge: &[u8],
@@ -90,7 +90,8 @@ mod tests {
 
     const CHALLENGE: &[u8; 20] = b"01234567890123456789";
 
-    /// As a server does: it holds a hash of a hash, and takes the first one out of the proof.
+    /// Verifies as a server does: it stores a hash of a hash, and takes the first hash out of the
+    /// proof.
     #[test]
     fn a_server_that_holds_the_hash_of_a_hash_finds_the_proof_right() {
         let stored = Sha1::digest(Sha1::digest("secret"));

@@ -1,7 +1,7 @@
-//! Encryption for the holder of an RSA key: RSAES-OAEP with SHA-1, as MySQL has it for a password.
+//! Encryption for an RSA key: RSAES-OAEP with SHA-1, as MySQL uses it for a password.
 //!
-//! Invariant: only the public key is here, so that nothing secret steers a computation but what is
-//! encrypted, which the padding has made random.
+//! Invariant: only the public key is here. So the only secret in a computation is the encrypted
+//! block, which the padding has randomized.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::random::{RandomSource, SystemRandom};
 
 const HASH: usize = 20;
 
-/// The longest modulus that is accepted, in bytes: beyond it a server could keep a client busy.
+/// The longest accepted modulus, in bytes: a longer one could keep a client busy.
 const LONGEST: usize = 1024;
 
 /// A public key: big-endian numbers without leading zeros.
@@ -23,7 +23,7 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
-    /// A key in PEM, as `PUBLIC KEY`.
+    /// Parses a key in PEM, as `PUBLIC KEY`.
     pub(super) fn parse(pem: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(pem).ok()?;
         let (_, text) = text.split_once("-----BEGIN PUBLIC KEY-----")?;
@@ -45,11 +45,11 @@ impl PublicKey {
             .then(|| Self { modulus: modulus.to_vec(), exponent: u64::from_be_bytes(number) })
     }
 
-    /// The text, encrypted; `None` if it is too long for the key.
+    /// Encrypts a text; `None` if it is too long for the key.
     ///
     /// # Errors
     ///
-    /// [`Error::Generator`] if there are no random bytes to be had.
+    /// [`Error::Generator`] if the operating system gives no random bytes.
     pub(super) fn encrypt(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut seed = [0; HASH];
         SystemRandom.fill(&mut seed).map_err(|source| Error::Generator { source })?;
@@ -69,7 +69,7 @@ impl PublicKey {
         Some([&[0], masked_seed.as_slice(), &block].concat())
     }
 
-    /// `base ^ exponent mod modulus`, as long as the modulus.
+    /// `base ^ exponent mod modulus`, with the length of the modulus.
     fn power(&self, base: &[u8]) -> Vec<u8> {
         let modulus = limbs(&self.modulus);
         let base = limbs(base);
@@ -89,7 +89,7 @@ impl PublicKey {
     }
 }
 
-/// An element of a kind in DER, and what follows it.
+/// A DER element of the given kind, and the bytes after it.
 fn element(kind: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = der.strip_prefix(&[kind])?;
     let (first, rest) = rest.split_first()?;
@@ -111,7 +111,7 @@ fn without_zeros(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// MGF1 over the seed, mixed into bytes.
+/// XORs MGF1 of the seed into bytes.
 fn mask(bytes: &mut [u8], seed: &[u8]) {
     for (number, part) in (0_u32..).zip(bytes.chunks_mut(HASH)) {
         let hash = Sha1::new().chain_update(seed).chain_update(number.to_be_bytes()).finalize();
@@ -119,13 +119,13 @@ fn mask(bytes: &mut [u8], seed: &[u8]) {
     }
 }
 
-/// A number as limbs, the least significant first.
+/// A number as limbs, least significant first.
 fn limbs(bytes: &[u8]) -> Vec<u32> {
     let limb = |part: &[u8]| part.iter().fold(0, |limb, byte| limb << 8 | u32::from(*byte));
     bytes.rchunks(4).map(limb).collect()
 }
 
-/// `one * other mod modulus`, by doubling and adding: each factor is less than the modulus.
+/// `one * other mod modulus`, by doubling and adding; each factor is less than the modulus.
 fn product(one: &[u32], other: &[u32], modulus: &[u32]) -> Vec<u32> {
     let mut sum = vec![0; modulus.len() + 1];
     for limb in one.iter().rev() {
@@ -152,7 +152,7 @@ fn add(to: &mut [u32], number: &[u32]) {
     }
 }
 
-/// Takes the modulus off, once, if the number is not less.
+/// Subtracts the modulus once, if the number is not less.
 fn reduce(number: &mut [u32], modulus: &[u32]) {
     let limb_of = |at: usize| modulus.get(at).copied().unwrap_or(0);
     let is_less = number
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_power_is_that_of_any_calculator() {
-        // 2^512 + 2^256 + 3, of 65 bytes, is below the length that keys need.
+        // 2^512 + 2^256 + 3 has 65 bytes, fewer than the least length of a real key.
         let mut modulus = vec![1];
         modulus.resize(33, 0);
         modulus[32] = 1;
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_padding_gives_the_text_back_and_is_never_twice_the_same() {
         let key = PublicKey::parse(KEY.as_bytes()).unwrap();
-        // As another implementation has it, which gave the text back as well.
+        // The result of another implementation, which also decrypted it.
         let known = key.power(&key.padded(b"secret\0", &[7; HASH]).unwrap());
         let digest = "86a5e3d64884a2b516e1e0b1e3d5a73ed1477ef711f8b7966a626d3151335452";
         let found = sha2::Sha256::digest(known);

@@ -1,0 +1,100 @@
+//! What another process sends, and an output that cannot be written.
+
+use std::fs::File;
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use crate::program::{Answer, Program, ended, line_of};
+use crate::{Store, ends};
+
+const HOSTILE: Answer = |_, out| {
+    let esc = r"\u001b[2J\u202e";
+    let key = "00000000000000000000000000000001";
+    writeln!(out, r#"{{"alive":{{}}}}"#)?;
+    for line in [
+        format!(r#"{{"event":"{esc}","key":"{esc}","reason":"{esc}","text":"{esc}"}}"#),
+        format!(r#"{{"event":"regenerated","key":"{key}","old":"{esc}","text":""}}"#),
+        format!(r#"{{"event":"note","text":"{esc}"}}"#),
+        format!(r#"{{"event":"created","key":"{key}","user":{{"text":"{esc}"}},"text":""}}"#),
+        format!(r#"{{"event":"created","key":"{key}","user":{{"number":"{esc}"}},"text":""}}"#),
+        format!(r#"{{"event":"created","key":"{key}","user":{{"text":"zoe"}},"text":""}}"#),
+        format!(r#"{{"event":"created","key":"{key}","user":{{"text":"42"}},"text":""}}"#),
+        format!(r#"{{"event":"created","key":"{key}","user":{{"number":"42"}},"text":""}}"#),
+    ] {
+        writeln!(out, r#"{{"event":{line}}}"#)?;
+    }
+    writeln!(out, r#"{{"done":{{}}}}"#)
+};
+
+#[test]
+fn events_command_no_terminal_and_name_users_as_a_list_does() {
+    let store = Store::of(0);
+    let _program = Program::at(&store.path("door"), HOSTILE);
+    let (out, _) = store.prints(0, &["watch", "door"]);
+    let control = |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+    assert!(!out.contains(control), "{out:?}");
+    let users: Vec<_> = out.lines().filter_map(|line| line.split(" created ").nth(1)).collect();
+    let users: Vec<_> = users.iter().map(|rest| rest.split(' ').next_back().unwrap()).collect();
+    assert_eq!(&users[2..], ["zoe", "\"42\"", "42"], "{out}");
+}
+
+const SLOW: Answer = |call, out| {
+    for part in 0..2 {
+        for _ in 0..300 {
+            writeln!(out, "{}", line_of(call))?;
+        }
+        if part == 0 {
+            thread::sleep(Duration::from_millis(5_500));
+        }
+    }
+    writeln!(out, r#"{{"done":{{}}}}"#)
+};
+
+#[test]
+fn long_work_shows_its_progress_unless_told_to_be_quiet() {
+    let store = Store::of(0);
+    let _program = Program::at(&store.path("door"), SLOW);
+    let verbs: [&[&str]; 4] =
+        [&["stats", "door"], &["list", "door"], &["list", "door", "--users"], &["check", "door"]];
+    let begin =
+        |verb: &[&str], more: &[&str]| store.command(&[verb, more].concat()).spawn().unwrap();
+    let loud: Vec<_> = verbs.iter().map(|verb| begin(verb, &[])).collect();
+    for (verb, child) in verbs.iter().zip(loud) {
+        let err = String::from_utf8(ended(child).stderr).unwrap();
+        let progress = err.lines().find(|line| line.contains(": 512"));
+        let progress = progress.unwrap_or_else(|| panic!("{verb:?}: {err}"));
+        assert!(progress.contains("per second"), "{progress}");
+    }
+    let quiet: Vec<_> = verbs.iter().map(|verb| begin(verb, &["--quiet"])).collect();
+    for child in quiet {
+        let err = String::from_utf8(ended(child).stderr).unwrap();
+        assert!(!err.contains("512"), "{err}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_no_panic() {
+    let store = Store::of(2);
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for (code, arguments) in [
+        (2, &["stats", "nope.redb"][..]),
+        (2, &["revoke", "sessions.redb", "--all"]),
+        (2, &["stats"]),
+        (2, &["list", "redis://x", "--limit=redis://x"]),
+        (1, &["revoke", "sessions.redb", &"0".repeat(32), "--yes"]),
+    ] {
+        let output = store.command(arguments).stderr(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+    for arguments in [
+        &["stats", "sessions.redb"][..],
+        &["export", "sessions.redb"],
+        &["man"],
+        &["list", "sessions.redb"],
+    ] {
+        let output = store.command(arguments).stdout(full()).output().unwrap();
+        let (_, err) = ends(&output, 2, arguments);
+        assert!(err.contains("make room"), "{arguments:?}: {err}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The fields of `--json` are those of the table in docs/tool.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::BufRead;
+
+use serde_json::Value;
+use sessile::admin::AdminSocket;
+
+use crate::Store;
+use crate::refusals::damage;
+
+type Fields = BTreeSet<String>;
+
+/// The table's rows: what prints the object, and its fields.
+fn table() -> BTreeMap<String, Fields> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tool.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, table) = page.split_once("| JSON of | fields |\n|---|---|\n").unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let mut cells = row.split('|').skip(1);
+        let (of, fields) = (cells.next().unwrap().trim(), cells.next().unwrap());
+        // The texts in backquotes are the fields.
+        let fields = fields.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (of.replace('`', ""), fields)
+    })
+    .collect()
+}
+
+fn fields(value: &Value) -> Fields {
+    value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().cloned().collect()
+}
+
+#[test]
+fn json_has_the_fields_in_the_page() {
+    let store = Store::of(3);
+    damage(&store);
+    let key = store.keys[1].to_string();
+    let mut seen = BTreeMap::new();
+    let mut print = |of: &str, code: i32, arguments: &[&str]| {
+        let (out, err) = store.prints(code, &[arguments, &["--json"]].concat());
+        let first = out.lines().next().unwrap_or_else(|| panic!("{arguments:?}: {err}"));
+        let value: Value = serde_json::from_str(first).unwrap();
+        seen.insert(of.to_owned(), fields(&value));
+        value
+    };
+    let stats = print("stats", 1, &["stats", "sessions.redb"]);
+    let sessions = print("list", 1, &["list", "sessions.redb"]);
+    assert_eq!(sessions["user"], "ann");
+    print("list --content", 1, &["list", "sessions.redb", "--content"]);
+    print("list --users", 0, &["list", "sessions.redb", "--users"]);
+    let shown = print("show", 0, &["show", "sessions.redb", &key]);
+    assert_eq!((&shown["content"], &shown["content_hex"]), (&Value::Null, &"01".into()));
+    print("revoke --dry-run", 0, &["revoke", "sessions.redb", "--user", "bob", "--dry-run"]);
+    print("revoke", 0, &["revoke", "sessions.redb", "--user", "bob", "--yes"]);
+    print("sweep", 0, &["sweep", "sessions.redb"]);
+    let checked = print("check", 1, &["check", "sessions.redb"]);
+    print("salvage", 1, &["salvage", "sessions.redb", "salvaged.redb"]);
+    print("backup", 1, &["backup", "sessions.redb", "backup.redb"]);
+    print("restore", 0, &["restore", "backup.redb", "restored.redb"]);
+    print("export", 1, &["export", "sessions.redb", "a.jsonl", "--with-content"]);
+    print("import", 0, &["import", "a.jsonl", "imported.redb", "--create"]);
+    print("copy", 0, &["copy", "backup.redb", "copied.redb", "--create"]);
+    print("compact", 0, &["compact", "backup.redb"]);
+
+    let open = store.opened();
+    open.serve_admin(AdminSocket::beside_file()).unwrap();
+    let running = print("stats of a running program", 1, &["stats", "sessions.redb"]);
+    for (of, value) in [
+        ("timeouts", &stats["timeouts"]),
+        ("time_left_ms, content_bytes of stats", &stats["time_left_ms"][0]),
+        ("problems", &checked["problems"][0]),
+        ("program", &running["program"]),
+    ] {
+        seen.insert(of.into(), fields(value));
+    }
+    seen.insert("watch".into(), watched(&store, &open));
+    open.close().unwrap();
+    assert_eq!(seen, table());
+}
+
+/// The fields of all events of a session's life.
+fn watched(store: &Store, open: &sessile::SessionStore<u64>) -> Fields {
+    let mut watching = store.command(&["watch", "sessions.redb", "--json"]).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut seen = Fields::new();
+    // `watch` prints the events from when it has connected.
+    let lives = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while lives.load(std::sync::atomic::Ordering::SeqCst) {
+                let mut session = open.create_for_user("eve", 1).unwrap();
+                open.regenerate_id(&mut session).unwrap();
+                open.destroy_key(&session.key()).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        for line in lines.by_ref().take(6) {
+            seen.extend(fields(&serde_json::from_str(&line.unwrap()).unwrap()));
+        }
+        lives.store(false, std::sync::atomic::Ordering::SeqCst);
+    });
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    seen
+}

@@ -1,0 +1,101 @@
+//! A program behind an admin socket that answers what a test wants.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Writes the answer to a request; an error ends the connection.
+pub(crate) type Answer = fn(call: &str, out: &mut UnixStream) -> std::io::Result<()>;
+
+/// The program, which reports each request that it answers by `answer`.
+pub(crate) struct Program {
+    calls: Receiver<String>,
+}
+
+impl Program {
+    /// Serves the socket until the test ends. Small questions get ordinary answers.
+    pub(crate) fn at(socket: &Path, answer: Answer) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        let (told, calls) = channel();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let told = told.clone();
+                thread::spawn(move || serve(client.unwrap(), &told, answer));
+            }
+        });
+        Self { calls }
+    }
+
+    /// Returns once the tool has sent this request.
+    pub(crate) fn was_asked(&self, call: &str) {
+        while self.calls.recv_timeout(PATIENCE).unwrap() != call {}
+    }
+}
+
+fn serve(mut client: UnixStream, told: &Sender<String>, answer: Answer) -> Option<()> {
+    let requests = BufReader::new(client.try_clone().ok()?).lines();
+    client.write_all(b"{\"hello\":{\"sessile_admin\":1,\"pid\":1}}\n").ok()?;
+    for request in requests {
+        let request: serde_json::Value = serde_json::from_str(&request.ok()?).ok()?;
+        let call = request["call"].as_str()?;
+        let ordinary = match call {
+            "time" => r#"{"done":{"now":1800000000000}}"#,
+            "stats" => r#"{"done":{"stats":{"stored":1000}}}"#,
+            "meta" | "flush" => r#"{"done":{}}"#,
+            _ => "",
+        };
+        told.send(call.to_owned()).ok()?;
+        match ordinary {
+            "" => answer(call, &mut client).ok()?,
+            line => writeln!(client, "{line}").ok()?,
+        }
+    }
+    Some(())
+}
+
+/// One line of the answer to a listing: a damaged record, a user or a problem.
+pub(crate) fn line_of(call: &str) -> &'static str {
+    match call {
+        "scan_users" => r#"{"user":{"user":{"text":"ann"},"sessions":1}}"#,
+        "check" => r#"{"problem":{"key":"00000000000000000000000000000001","text":"bad"}}"#,
+        _ => r#"{"damaged":{"key":"00000000000000000000000000000001"}}"#,
+    }
+}
+
+/// Sends a signal, once the tool handles Ctrl-C.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = format!("/proc/{}/status", child.id());
+    let handles = || {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap();
+        caught & 0b10 != 0
+    };
+    for _ in 0..6_000 {
+        if handles() {
+            let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+            assert!(sent.unwrap().success());
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the tool does not handle Ctrl-C");
+}
+
+/// The output of a tool that must end soon.
+pub(crate) fn ended(child: Child) -> std::process::Output {
+    let id = child.id().to_string();
+    let (told, ended) = channel();
+    thread::spawn(move || told.send(child.wait_with_output().unwrap()));
+    ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &id]).status();
+        panic!("the tool does not end");
+    })
+}

@@ -1,0 +1,246 @@
+//! The Unix socket: created in a private folder, moved to its path in one step, removed at the end.
+//!
+//! Invariant: other users can connect at no moment, and the socket of another program is neither
+//! replaced nor removed.
+
+use std::fs;
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::engine::redb::storage::platform::move_to_nothing;
+use crate::error::{Error, Result};
+use crate::random::{RandomSource, SystemRandom};
+
+/// The longest wait for a client before the thread checks whether to stop.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+pub(in crate::admin::socket) struct Listening {
+    listener: UnixListener,
+    path: PathBuf,
+    identity: Option<Identity>,
+}
+
+impl Listening {
+    /// Listens at a path that is free, or that holds the socket of a program that has ended.
+    pub(in crate::admin::socket) fn at(path: &Path) -> Result<Self> {
+        let failed = |error| Error::io("open the admin socket at", path, error);
+        // A socket can be moved to a path that is too long for a socket address, but no client
+        // could connect.
+        SocketAddr::from_pathname(path).map_err(failed)?;
+        let found = look_at(path).map_err(failed)?;
+        let (listener, identity) = bind(path, found).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { listener, path: path.into(), identity })
+    }
+
+    /// The next client; `None` if none comes within a second.
+    pub(in crate::admin::socket) fn accept(&self) -> io::Result<Option<Stream>> {
+        let mut sockets = [PollFd::new(&self.listener, PollFlags::IN)];
+        if poll(&mut sockets, Some(&LOOK)).is_err() {
+            return Ok(None);
+        }
+        match self.listener.accept() {
+            Ok((stream, _)) => stream.set_nonblocking(false).map(|()| Some(Stream(stream))),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the socket if the path still holds this one.
+    pub(in crate::admin::socket) fn remove(&self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+
+    /// Wakes the thread in `accept`, and refuses further clients.
+    pub(in crate::admin::socket) fn end(&self) {
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+    }
+}
+
+pub(in crate::admin::socket) struct Stream(UnixStream);
+
+impl Stream {
+    pub(in crate::admin::socket) fn connect(path: &Path) -> io::Result<Self> {
+        UnixStream::connect(path).map(Self)
+    }
+
+    /// Whether the client's user may connect.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(in crate::admin::socket) fn is_allowed(&self) -> bool {
+        let own = rustix::process::geteuid();
+        rustix::net::sockopt::socket_peercred(&self.0)
+            .is_ok_and(|peer| peer.uid == own || peer.uid.is_root())
+    }
+
+    /// The system does not report the client's user; the socket's mode decides.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(in crate::admin::socket) fn is_allowed(&self) -> bool {
+        true
+    }
+
+    pub(in crate::admin::socket) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    pub(in crate::admin::socket) fn set_read_timeout(
+        &self,
+        most: Option<Duration>,
+    ) -> io::Result<()> {
+        self.0.set_read_timeout(most)
+    }
+
+    pub(in crate::admin::socket) fn set_write_timeout(&self, most: Duration) -> io::Result<()> {
+        self.0.set_write_timeout(Some(most))
+    }
+
+    /// Makes reads and writes fail instead of waiting.
+    pub(in crate::admin::socket) fn never_wait(&self) -> io::Result<()> {
+        self.0.set_nonblocking(true)
+    }
+
+    /// Ends the connection, and wakes every thread that waits for it.
+    pub(in crate::admin::socket) fn end(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether the path holds a socket.
+pub(in crate::admin::socket) fn is_door(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Option<Identity> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Identifies the dead socket at the path, if one is there. Anything else at the path is an error.
+fn look_at(path: &Path) -> io::Result<Option<Identity>> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(ErrorKind::AlreadyExists, "there is something else already"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "another program answers there")),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            Ok(Some((found.dev(), found.ino())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates the socket in a folder that only this user may enter, sets its mode, and moves it to the
+/// path. The move fails if another process has put something there meanwhile.
+fn bind(path: &Path, dead: Option<Identity>) -> io::Result<(UnixListener, Option<Identity>)> {
+    let folder = private_folder(path)?;
+    let private = folder.join("s");
+    let bound = UnixListener::bind(&private).and_then(|listener| {
+        fs::set_permissions(&private, Permissions::from_mode(0o600))?;
+        let own = identity(&private);
+        if dead.is_some() && identity(path) == dead {
+            fs::remove_file(path)?;
+        }
+        move_to_nothing(&private, path)?;
+        Ok((listener, own))
+    });
+    let _ = fs::remove_file(&private);
+    let _ = fs::remove_dir(&folder);
+    bound
+}
+
+/// Creates a folder beside a path. With `/s` for the socket, its name is no longer than the
+/// shortest name of a socket beside a file. If even that is too long for an address, the name is
+/// shorter.
+fn private_folder(path: &Path) -> io::Result<PathBuf> {
+    const DRAWS: usize = 64;
+    let named = |bits: u16, digits: usize| path.with_file_name(format!(".{bits:0digits$x}"));
+    let fits = SocketAddr::from_pathname(named(0, 4).join("s")).is_ok();
+    for _ in 0..DRAWS {
+        let mut bits = [0; 2];
+        SystemRandom.fill(&mut bits).map_err(io::Error::other)?;
+        let bits = u16::from_be_bytes(bits);
+        let folder = if fits { named(bits, 4) } else { named(bits % 16, 1) };
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return created.map(|()| folder),
+        }
+    }
+    Err(io::Error::new(ErrorKind::AlreadyExists, "there are too many folders of such a name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_put_at_the_path_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        fs::write(&path, "a thesis").unwrap();
+        assert_eq!(bind(&path, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        // The same holds if a dead socket was found there before.
+        let dead = folder.path().join("dead");
+        drop(UnixListener::bind(&dead).unwrap());
+        let found = look_at(&dead).unwrap();
+        assert_eq!(bind(&path, found).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+        assert!(bind(&dead, found).is_ok());
+        assert_eq!(names(folder.path()), ["dead", "door"]);
+    }
+
+    #[test]
+    fn a_path_that_fits_a_socket_just_so_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let fits = |path: &Path| SocketAddr::from_pathname(path).is_ok();
+        for name in ["a.admin", "door"] {
+            let place = |filling: usize| folder.path().join("x".repeat(filling)).join(name);
+            let longest = (1..200).rev().find(|filling| fits(&place(*filling))).unwrap();
+            fs::create_dir(place(longest).parent().unwrap()).unwrap();
+            let listening = Listening::at(&place(longest)).unwrap();
+            assert!(UnixStream::connect(place(longest)).is_ok());
+            listening.remove();
+            assert!(Listening::at(&place(longest + 1)).is_err());
+            fs::remove_dir(place(longest).parent().unwrap()).unwrap();
+        }
+    }
+}

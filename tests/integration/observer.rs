@@ -509,7 +509,15 @@ fn an_observer_may_use_a_store_in_a_file_at_every_event() {
     }
     using.wait_for("Checkpoint");
     assert!(store.destroy(session.id()).unwrap());
+    assert_eq!(store.stats().unwrap().observer_panics, 0);
+    *using.handle.lock().unwrap() = None;
+
+    // Without a thread that tells as well: a clearing takes what its observer has just created.
+    let builder = SessionStore::<String>::builder().manual_maintenance().observer(using.clone());
+    let store = builder.open(folder.path().join("cleared.redb")).unwrap();
+    *using.handle.lock().unwrap() = Some(store.clone());
     store.clear().unwrap();
+    using.wait_for("Cleared");
     assert_eq!(store.stats().unwrap().observer_panics, 0);
     *using.handle.lock().unwrap() = None;
 

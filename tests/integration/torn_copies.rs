@@ -1,8 +1,8 @@
-//! Copies of a file that are taken with plain reads while a program writes to it, and what a
-//! salvage makes of them.
+//! Copies of a file that are taken with plain reads while a program has it open, and what a salvage
+//! makes of them.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,4 +137,36 @@ fn a_copy_of_a_running_store_by_plain_reads_brings_nothing_back_that_had_ended()
         assert!(before.live.iter().all(|id| store.read(id).unwrap().is_some()), "{what}");
     }
     println!("{kept_some} of {rounds} copies had sessions that could be kept");
+}
+
+#[test]
+fn a_copy_that_was_cut_off_or_whose_log_cannot_be_found_brings_nothing_back_that_had_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy] = ["sessions.redb", "copy.redb"].map(|name| folder.path().join(name));
+    let (store, before) = filled(&path);
+    let whole = fs::read(&path).unwrap();
+    drop(store);
+    // Half of the ends are in the log, which is at the end of the file and 64 KiB long.
+    let cut_off = [0, 1, 511, 512].into_iter().chain((1..20).map(|pages| pages * PAGE));
+    let mut copies: Vec<_> = cut_off
+        .map(|cut| (format!("{cut} bytes are cut off"), whole[..whole.len() - cut].to_vec()))
+        .collect();
+    // The places of the two sectors that lead to the log.
+    for of_first_page in [&[2_048 + 40, 2_560 + 40][..], &[2_048], &[2_560 + 511]] {
+        let mut bytes = whole.clone();
+        of_first_page.iter().for_each(|place: &usize| bytes[*place] ^= 1);
+        copies.push((format!("the bytes {of_first_page:?} are damaged"), bytes));
+    }
+    let kept: Vec<_> = copies
+        .into_iter()
+        .enumerate()
+        .map(|(number, (what, bytes))| {
+            fs::write(&copy, bytes).unwrap();
+            let new = folder.path().join(format!("new-{number}.redb"));
+            salvage_and_check(&copy, &new, &before, &what)
+        })
+        .collect();
+    let (whole, one_sector) = (kept[0], &kept[kept.len() - 2..]);
+    assert_eq!(whole, before.live.len() as u64);
+    assert_eq!(one_sector, [whole; 2], "the other sector is enough");
 }

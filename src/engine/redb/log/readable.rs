@@ -22,21 +22,30 @@ pub(in crate::engine::redb) fn readable_changes(
     checkpointed: Option<u64>,
 ) -> Readable {
     let mut sectors = [[0; location::SECTOR]; 2];
+    let mut is_read = true;
     for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
-        read(offset, sector);
+        is_read &= read(offset, sector);
     }
     let [first, second] = &sectors;
-    let mut readable = Readable { changes: Vec::new(), is_complete: true };
-    let Ok(Some(area)) = Location::from_sectors(first, second) else { return readable };
-    let mut bytes = vec![0; usize::try_from(area.capacity).unwrap_or(0)];
-    // A truncated log is read as far as it goes.
+    let area = match Location::from_sectors(first, second) {
+        Ok(Some(area)) => area,
+        // A sector that cannot be read, or two that are damaged, may have led to a log.
+        without => {
+            return Readable { changes: Vec::new(), is_complete: is_read && without.is_ok() };
+        }
+    };
+    // Where nothing can be read, there may have been an entry.
+    let mut bytes = vec![0; usize::try_from(area.capacity.min(file_len)).unwrap_or(0)];
     for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
-        read(area.start + (number * location::SECTOR) as u64, sector);
+        is_read &= read(area.start + (number * location::SECTOR) as u64, sector);
     }
     let all = whole_entries(&bytes, &area.salt, &(0..=u64::MAX));
     // The log ends the file. It has moved away if there is more, or if others' bytes stand there.
-    let has_left = file_len > area.end() || (all.is_empty() && bytes.iter().any(|byte| *byte != 0));
-    readable.is_complete = checkpointed.is_none() || !has_left;
+    // It is cut off if there is less.
+    let has_left = file_len != area.end()
+        || !is_read
+        || (all.is_empty() && bytes.iter().any(|byte| *byte != 0));
+    let mut readable = Readable { changes: Vec::new(), is_complete: !has_left };
     let mut last = checkpointed;
     for (number, (_, found)) in all {
         if checkpointed.is_some_and(|checkpointed| number <= checkpointed) {

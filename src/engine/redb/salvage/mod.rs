@@ -67,8 +67,8 @@ pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<Salva
 /// keeps its bytes until it is used again, **ended sessions included**. By default a salvage keeps
 /// only sessions that checksums prove to be part of the last commit, or of the log after it. An
 /// entry that is missing in the log may have ended any session: then only the sessions in the
-/// entries after it are kept, and none if the log has moved. This is common in a copy that was taken
-/// with plain reads while a program wrote. With
+/// entries after it are kept, and none if the log has moved, is cut off or cannot be found. This is
+/// common in a copy that was taken with plain reads while a program wrote. With
 /// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and with
 /// them some whose users have logged out, up to their deadlines.
 ///
@@ -207,11 +207,11 @@ impl Salvage {
         if source.is_empty() {
             return Err(not_a_store(damaged, "it is empty"));
         }
-        let meta = source.meta()?;
-        let logged = source.logged(&meta);
         if let Some(report) = from_copy(&source, new, teller)? {
             return Ok(report);
         }
+        let meta = source.meta()?;
+        let logged = source.logged(&meta);
         let (_, _, report) =
             StoreFile::create_filled(storage(new)?, &RedbOptions::new(), |database| {
                 let sink = Sink::new(database, new);

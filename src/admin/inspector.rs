@@ -329,7 +329,8 @@ impl Inspector {
     /// As for [`check`](Self::check), and [`Error::CalledOff`].
     pub fn check_with(&self, progress: &mut OnProgress<'_>) -> Result<CheckReport> {
         let mut steps = self.steps("check", progress)?;
-        CheckReport::of(&*self.engine, self.moment()?, &mut |_| steps.step().map(|()| None))
+        let moment = self.moment()?;
+        CheckReport::of(&*self.engine, moment, &self.timeouts, &mut |_| steps.step().map(|()| None))
     }
 
     /// Writes the changes that are in memory only, and closes the store.

@@ -10,6 +10,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::store::SessionStore;
 use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
 use crate::trace::span;
 
 /// The result of [`SessionStore::check`].
@@ -49,16 +50,17 @@ impl CheckReport {
         self.problem_count == 0
     }
 
-    /// Checks an engine. `look_at` gets each sound record, to check its content, and `None` for
+    /// Checks an engine whose index is kept by these timeouts. `look_at` gets each sound record, to check its content, and `None` for
     /// each problem; its error ends the check.
     pub(crate) fn of(
         engine: &dyn Engine,
         moment: Moment,
+        indexed_by: &Timeouts,
         look_at: &mut LookAt<'_>,
     ) -> Result<Self> {
         let _span = span!(INFO, "check");
         let mut report = Self::default();
-        let checked = engine.check(&moment.timeouts, &mut |finding| {
+        let checked = engine.check(indexed_by, &mut |finding| {
             match finding {
                 Finding::Problem(problem) => {
                     report.add(problem);
@@ -123,7 +125,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
         let core = &self.handle.core;
-        CheckReport::of(&*core.engine, core.moment()?, &mut |record| {
+        CheckReport::of(&*core.engine, core.moment()?, &core.indexed_by()?, &mut |record| {
             let problem = record.and_then(|(key, record)| {
                 let error = self.handle.codec.decode(key, record).err()?;
                 Some(Problem::UnreadableContent { key: *key, detail: error.to_string() })

@@ -242,6 +242,7 @@ pub(crate) fn a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_o
     hosts.clock.advance(Duration::from_secs(20));
     assert!(short.read(session.id()).unwrap().is_none());
     assert_eq!(short.clean_up_expired().unwrap(), 0, "a deploy is under way");
+    assert!(short.check().unwrap().is_sound() && long.check().unwrap().is_sound());
     assert!(long.read_and_extend(session.id()).unwrap().is_some());
     hosts.clock.advance(Duration::from_secs(60));
     assert_eq!(short.clean_up_expired().unwrap(), 1);

@@ -174,8 +174,8 @@ fn limits(core: &StoreCore) -> Limits {
 
 fn insert(core: &StoreCore, key: &SessionKey, record: &Record) -> Result<Answer> {
     // The events of a session that is there already must not wait for this one's beginning.
-    let is_free = matches!(core.engine.load(key, Moment::BEGINNING), Ok(None));
-    let is_stored = is_free && core.insert_under(*key, record, core.moment()?, limits(core))?;
+    let is_stored =
+        core.is_free(key) && core.insert_under(*key, record, core.moment()?, limits(core))?;
     Ok(Answer::of(if is_stored { Outcome::Stored } else { Outcome::Occupied }))
 }
 
@@ -222,7 +222,7 @@ fn damaged(error: Error, out: &mut Connection) -> Result<()> {
 }
 
 fn check(core: &StoreCore, out: &mut Connection) -> Result<Answer> {
-    let checked = core.engine.check(&core.timeouts, &mut |finding| {
+    let checked = core.engine.check(&core.indexed_by()?, &mut |finding| {
         sent(out.send(&match finding {
             Finding::Record(key, record) => Reply::record(&key, &record),
             Finding::Problem(problem) => {

@@ -166,12 +166,16 @@ impl StoreCore {
                 return Ok((id, key));
             }
             // A server that answered no insert may store a session under its key later.
-            let is_taken = || !matches!(self.engine.load(&key, Moment::BEGINNING), Ok(None));
-            if draw > 1 && !is_taken() {
+            if draw > 1 && self.is_free(&key) {
                 return Err(Error::OutcomeUnknown { source: Arc::new(Unanswered(draw)) });
             }
         }
         Err(repeated_draws())
+    }
+
+    /// Whether there is certainly no record under a key, live or expired.
+    pub(crate) fn is_free(&self, key: &SessionKey) -> bool {
+        matches!(self.engine.load(key, Moment::BEGINNING), Ok(None))
     }
 
     /// Stores a new record under a key; `false` if the key is taken. Sweeps expired sessions before
@@ -269,11 +273,7 @@ impl StoreCore {
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
         let pending = self.adoption.lenient();
-        let lenient = match pending {
-            None => self.longer_of_other_hosts()?,
-            pending => pending,
-        };
-        let moment = Moment { timeouts: lenient.unwrap_or(moment.timeouts), ..moment };
+        let moment = Moment { timeouts: self.indexed_by()?, ..moment };
         let swept = self.engine.remove_expired(moment, SWEEP_STEP);
         if let Ok(sweep) = &swept {
             self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
@@ -283,6 +283,14 @@ impl StoreCore {
             self.engine.reindex(&self.timeouts)?;
         }
         swept
+    }
+
+    /// The timeouts by which sweeps delete, and by which the latest index entries may stand.
+    pub(crate) fn indexed_by(&self) -> Result<Timeouts> {
+        match self.adoption.lenient() {
+            Some(lenient) => Ok(lenient),
+            None => Ok(self.longer_of_other_hosts()?.unwrap_or(self.timeouts)),
+        }
     }
 
     /// The longer of each timeout, if another host of a server has put a longer one on record since

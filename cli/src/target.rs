@@ -143,11 +143,15 @@ pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Target, Failur
     match at_once(|| RedbEngine::open_with(target, &options).and_then(Inspector::on))? {
         Ok(inspector) => Ok(Target::of_file(inspector)),
         Err(error @ Error::AlreadyOpen { .. }) => by_the_door(target, error),
-        Err(error @ Error::Io { action: "open", .. }) => {
+        Err(error) if is_missing(target) => {
             Err(explained(error).hint("`--create` creates the store"))
         }
         Err(error) => Err(explained(error)),
     }
+}
+
+fn is_missing(target: &Path) -> bool {
+    target.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// The error, with the process that has the file where the system tells it.

@@ -122,8 +122,10 @@ pub fn transfer(
         })?;
         steps.progress.total = Some(total.max(steps.progress.done));
     }
-    let may_end = |key: &SessionKey| exact || brought.contains(key);
-    report.ended = end_what_ended(from, to, &may_end, &mut steps)?;
+    if exact || !brought.is_empty() {
+        let may_end = |key: &SessionKey| exact || brought.contains(key);
+        report.ended = end_what_ended(from, to, &may_end, &mut steps)?;
+    }
     target.flush()?;
     compare(from, to, &mut steps, &mut report)?;
     Ok(report)

@@ -166,7 +166,7 @@ pub enum Error {
     },
     /// The store has reached its limit on sessions. Existing sessions are not affected: raise
     /// [`max_sessions`](crate::Builder::max_sessions) or end some sessions.
-    #[error("the store holds {max} sessions, its limit; raise `max_sessions` or end some")]
+    #[error("the store is full: its `max_sessions` is {max}; raise it, or end some sessions")]
     Full {
         /// The limit.
         max: u64,
@@ -174,7 +174,7 @@ pub enum Error {
     /// The user has reached the limit on live sessions. Nothing was written: end one of them, or
     /// choose [`UserLimit::EndLeastRecentlyActive`](crate::UserLimit::EndLeastRecentlyActive).
     #[error(
-        "the user has {max} sessions, the limit of one user; \
+        "the user is at the limit on sessions of one user, which is {max}; \
          end one of them, or let `max_sessions_per_user` end the least recently active"
     )]
     UserFull {

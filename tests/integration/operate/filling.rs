@@ -190,7 +190,7 @@ fn a_running_program_keeps_its_limits_and_its_contents_name() {
     assert_eq!(stored, 0);
     let (refused, stored) = refusal("small.redb", builder(&clock).max_sessions(2));
     let text = format!("{refused}: {:?}", std::error::Error::source(&refused));
-    assert!(text.contains("limit"), "{text}");
+    assert!(text.contains("`max_sessions` is 2"), "{text}");
     assert_eq!(stored, 2);
     // Expired sessions make room.
     let path = folder.path().join("sweeping.redb");

@@ -83,30 +83,38 @@ impl Instance {
 
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // The child processes of PostgreSQL serve their connections for a moment longer than it
-            // lives.
-            let id = process.id().to_string();
-            let found = Command::new("pgrep").args(["-P", &id]).output().unwrap().stdout;
+            let children = children_of(&process);
             process.kill().unwrap();
             process.wait().unwrap();
-            let children = String::from_utf8(found).unwrap();
-            for child in children.split_whitespace() {
-                // It may have ended by itself.
-                let _ = Command::new("kill").args(["-KILL", child]).output();
-            }
+            send("-KILL", &children);
         }
     }
 
-    /// Stops the process, or lets it continue.
+    /// Stops the process and its children, or lets them continue.
     pub(crate) fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
-        output(Command::new("kill").args([signal, &id]));
+        let process = self.process.as_ref().unwrap();
+        output(Command::new("kill").args([signal, &process.id().to_string()]));
+        send(signal, &children_of(process));
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The child processes of PostgreSQL, which serve its connections, for a moment longer than it lives.
+fn children_of(process: &Child) -> String {
+    let id = process.id().to_string();
+    let found = Command::new("pgrep").args(["-P", &id]).output().unwrap().stdout;
+    String::from_utf8(found).unwrap()
+}
+
+/// Sends a signal to processes, which may have ended by themselves.
+fn send(signal: &str, processes: &str) {
+    for process in processes.split_whitespace() {
+        let _ = Command::new("kill").args([signal, process]).output();
     }
 }
 

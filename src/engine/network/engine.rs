@@ -2,8 +2,10 @@
 //! answer was lost.
 //!
 //! Invariant: an answer that is not an error comes from the server. After a lost answer the stored
-//! state decides: if exactly the new record is stored, the request succeeded. A lost request may
-//! still reach the server later, so no request is repeated that could revive an ended session.
+//! state decides: if exactly the new record is stored, the request succeeded. The record may be on
+//! this server and not yet on those that must acknowledge it, so a change after it is acknowledged
+//! before the call returns. A lost request may still reach the server later, so no request is
+//! repeated that could revive an ended session.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -33,6 +35,9 @@ const FIRST_PAGE: usize = 32;
 /// The most records of a user that are requested at once.
 const LARGEST_PAGE: usize = 512;
 
+/// The entry of the metadata that is written after a lost change was found.
+const CONFIRMED: &str = "confirmed";
+
 /// The most records that one step of a sweep reads: a step blocks other calls on the server.
 const SWEEP_STEP: usize = 128;
 
@@ -48,7 +53,7 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt {
                 return backend.insert(on, key, &record, moment, limits);
             }
-            match looked_up(backend, on, key, &record)? {
+            match self.looked_up(backend, on, key, &record)? {
                 // The sessions that ended because of the limit are no longer known.
                 Stored::Ours(_) => Ok(Insert::Done(Vec::new())),
                 // The lost insert may still be carried out, so the key is not used again: repeating
@@ -89,7 +94,7 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt || outcome != Replace::Conflict {
                 return Ok(outcome);
             }
-            match looked_up(backend, on, key, &record)? {
+            match self.looked_up(backend, on, key, &record)? {
                 Stored::Ours(last_active) => {
                     Ok(Replace::Done(Saved { last_active, ended: Vec::new() }))
                 }
@@ -117,7 +122,7 @@ impl<B: Backend> Engine for Server<B> {
             if !in_doubt || outcome != Rekey::Missing {
                 return Ok(outcome);
             }
-            match looked_up(backend, on, new, &record)? {
+            match self.looked_up(backend, on, new, &record)? {
                 Stored::Ours(last_active) => {
                     Ok(Rekey::Done(Saved { last_active, ended: Vec::new() }))
                 }
@@ -301,17 +306,25 @@ enum Stored {
     Nothing,
 }
 
-fn looked_up<B: Backend>(
-    backend: &B,
-    on: &mut B::Connection,
-    key: &SessionKey,
-    record: &Record,
-) -> Attempt<Stored> {
-    let Some(stored) = backend.load(on, key)? else { return Ok(Stored::Nothing) };
-    let last_active = stored.last_active();
-    let expected = record.clone().touched(last_active).indexed_under(stored.index_deadline());
-    Ok(match stored == expected {
-        true => Stored::Ours(last_active),
-        false => Stored::Another(stored.revision()),
-    })
+impl<B: Backend> Server<B> {
+    /// Looks for the record of a lost change. If it is stored, makes another change, because each
+    /// acknowledges all before it.
+    fn looked_up(
+        &self,
+        backend: &B,
+        on: &mut B::Connection,
+        key: &SessionKey,
+        record: &Record,
+    ) -> Attempt<Stored> {
+        let Some(stored) = backend.load(on, key)? else { return Ok(Stored::Nothing) };
+        let last_active = stored.last_active();
+        let expected = record.clone().touched(last_active).indexed_under(stored.index_deadline());
+        if stored != expected {
+            return Ok(Stored::Another(stored.revision()));
+        }
+        // A server may pass over a change that leaves the value as it was.
+        let now = self.clock.now().as_millis().to_le_bytes();
+        backend.store_meta(on, CONFIRMED, &[&now[..], key.as_bytes()].concat())?;
+        Ok(Stored::Ours(last_active))
+    }
 }

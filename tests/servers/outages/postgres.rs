@@ -1,5 +1,5 @@
-//! PostgreSQL that is killed, takes no writes, is replaced by a standby, or has locks that others
-//! hold.
+//! PostgreSQL that is killed, stalls, takes no writes, is replaced by a standby, loses its standby,
+//! or has locks that others hold.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use sessile::{Error, SessionStore, UserLimit};
 
 use crate::instances::{self, Instance, ends, psql, wait_until};
 use crate::outages::{
-    assert_not_allowed, assert_unavailable, is_killed_and_started_again, store, waits_for_others,
+    assert_not_allowed, assert_unavailable, is_killed_and_started_again, stands_still, store,
+    waits_for_others,
 };
 
 fn url(server: &Instance) -> String {
@@ -22,14 +23,70 @@ fn a_server_that_is_killed_is_used_again_once_it_is_started() {
 }
 
 #[test]
-fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
-    let mut primary = instances::postgres(&["synchronous_standby_names=*"]);
+fn a_server_that_stands_still_holds_nobody_up_for_long() {
+    let server = instances::postgres(&[]);
+    stands_still(&server, &url(&server));
+}
+
+/// A server whose commits wait for its standby, and the standby.
+fn with_a_standby() -> (Instance, Instance) {
+    let primary = instances::postgres(&["synchronous_standby_names=*"]);
     // No commit waits for a standby that is not there yet.
     psql(&primary, "alter system set synchronous_commit = local").unwrap();
     psql(&primary, "select pg_reload_conf()").unwrap();
     let standby = instances::standby_of(&primary);
     psql(&primary, "alter system set synchronous_commit = remote_apply").unwrap();
     psql(&primary, "select pg_reload_conf()").unwrap();
+    (primary, standby)
+}
+
+/// Makes changes while no standby acknowledges them: a failover could undo each.
+fn changes_without_a_standby(primary: &Instance, standby: &Instance) {
+    let store = store(&format!("{}timeout_ms=2000", url(primary)));
+    let mut saved = store.create_for_user("ann", 1).unwrap();
+    let mut moved = store.create_for_user("ann", 2).unwrap();
+    let ended = store.create_for_user("ann", 3).unwrap();
+    standby.signal("-STOP");
+    let there = store.clone();
+    let saved = ends("changes without a standby", move || {
+        *saved.content_mut() = 11;
+        let changed = [
+            there.update(&mut saved),
+            there.regenerate_id(&mut moved),
+            there.destroy(ended.id()).map(drop),
+            there.create(4).map(drop),
+        ];
+        for (number, changed) in changed.into_iter().enumerate() {
+            assert!(matches!(changed, Err(Error::OutcomeUnknown { .. })), "{number}: {changed:?}");
+        }
+        saved
+    });
+    standby.signal("-CONT");
+    wait_until("the standby", || store.create(5).is_ok());
+    let found = store.read(saved.id()).unwrap().unwrap();
+    assert!([1, 11].contains(found.content()), "{found:?}");
+    assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn what_no_standby_has_is_not_taken_for_done() {
+    let (primary, standby) = with_a_standby();
+    changes_without_a_standby(&primary, &standby);
+}
+
+#[test]
+fn a_server_that_gives_up_its_standbys_is_not_believed() {
+    let (primary, standby) = with_a_standby();
+    // Such a server commits by itself once the time is over, and says so by a warning alone.
+    let limit = "alter role postgres set statement_timeout = '200ms'; \
+                 alter role postgres set client_min_messages = error";
+    psql(&primary, limit).unwrap();
+    changes_without_a_standby(&primary, &standby);
+}
+
+#[test]
+fn a_standby_takes_over_and_whoever_was_logged_in_still_is() {
+    let (mut primary, standby) = with_a_standby();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port, primary.port);
     let store = store(&format!("postgres://postgres@{hosts}/postgres"));
     let session = store.create_for_user("ann", 1).unwrap();

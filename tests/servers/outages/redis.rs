@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sessile::testing::ManualClock;
+use sessile::testing::{ManualClock, NetworkFault, Proxy, Way};
 use sessile::{Error, SessionStore, Timeouts};
 
 use crate::instances::{self, Instance, ends, redis_cli, wait_until};
@@ -152,6 +152,40 @@ fn a_change_that_too_few_replicas_have_is_not_taken_for_done() {
     let created = store.create(4);
     assert!(matches!(created, Err(Error::OutcomeUnknown { .. })), "{created:?}");
     assert!(store.read(session.id()).unwrap().is_some(), "a read needs no replica");
+}
+
+#[test]
+fn a_change_without_an_answer_that_no_replica_has_is_not_taken_for_done() {
+    let server = instances::redis(&[]);
+    let of = format!("127.0.0.1 {}", server.port);
+    let replica = instances::redis(&["--replicaof", &of]);
+    let proxy = Proxy::start(("127.0.0.1", server.port));
+    let url = format!("redis://{}?replicas=1&timeout_ms=4000", proxy.address());
+    wait_until("the replica", || SessionStore::<u64>::connect(&url).is_ok());
+    let store = store(&url);
+    let mut session = store.create(1).unwrap();
+    replica.signal("-STOP");
+    // The change is carried out, and its answer is lost.
+    let lose_answer = || proxy.arm(Way::Answer, 0, NetworkFault::Cut);
+    let assert_unknown = |changed: sessile::Result<()>| {
+        assert!(proxy.is_disarmed());
+        assert!(matches!(changed, Err(Error::OutcomeUnknown { .. })), "{changed:?}");
+    };
+    lose_answer();
+    assert_unknown(store.create(2).map(drop));
+    *session.content_mut() = 3;
+    lose_answer();
+    assert_unknown(store.update(&mut session));
+    replica.signal("-CONT");
+    wait_until("the replica", || store.create(4).is_ok());
+    let mut session = store.read(session.id()).unwrap().unwrap();
+    *session.content_mut() = 5;
+    lose_answer();
+    store.update(&mut session).unwrap();
+    assert!(proxy.is_disarmed());
+    lose_answer();
+    store.create(6).unwrap();
+    assert!(proxy.is_disarmed());
 }
 
 /// Three primaries and three replicas, connected by hand.

@@ -83,7 +83,11 @@ impl Login {
     fn settings(&self) -> String {
         const ROLE: &str = "show transaction_read_only";
         match self.keeps_statements {
-            true => format!("set lock_timeout = {}; {ROLE}", self.lock_timeout.as_millis().max(1)),
+            // A warning tells of standbys that were given up.
+            true => format!(
+                "set lock_timeout = {}; set client_min_messages = warning; {ROLE}",
+                self.lock_timeout.as_millis().max(1)
+            ),
             false => ROLE.into(),
         }
     }

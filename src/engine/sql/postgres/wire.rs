@@ -133,6 +133,8 @@ pub(crate) struct PostgresConnection {
     /// Off if a pooler between shares its connections between statements.
     keeps_statements: bool,
     request: BytesMut,
+    /// Whether the server gave up waiting for its standbys during the current request.
+    gave_up_standbys: bool,
     process: Process,
 }
 
@@ -143,6 +145,7 @@ impl PostgresConnection {
             prepared: Vec::new(),
             keeps_statements,
             request: BytesMut::new(),
+            gave_up_standbys: false,
             process: Process::this(),
         }
     }
@@ -186,7 +189,11 @@ impl PostgresConnection {
         if answer.is_err() && status != b'I' {
             self.roll_back()?;
         }
-        Ok(answer)
+        // The server reports a commit as done though its wait was cancelled.
+        match self.gave_up_standbys {
+            true => Err(Failure::lost("the server stopped waiting for its standbys")),
+            false => Ok(answer),
+        }
     }
 
     fn outcomes(&mut self, fresh: Vec<usize>) -> Attempt<(Answer, u8)> {
@@ -272,7 +279,7 @@ impl PostgresConnection {
     }
 
     /// Returns the next message, and skips notices, settings and notifications, which come at any
-    /// time.
+    /// time. One notice is noted: that the server has given up waiting for its standbys.
     pub(super) fn message(&mut self) -> Attempt<Message> {
         loop {
             self.stream.fill(5)?;
@@ -285,9 +292,12 @@ impl PostgresConnection {
             self.stream.fill(5 + length)?;
             let body = self.stream.buffered().get(5..5 + length).unwrap_or_default().to_vec();
             self.stream.consume(5 + length);
-            // NoticeResponse, ParameterStatus, NotificationResponse
-            if !matches!(tag, b'N' | b'S' | b'A') {
-                return Ok(Message { tag, body });
+            match tag {
+                // NoticeResponse
+                b'N' => self.gave_up_standbys |= gives_up_standbys(&body),
+                // ParameterStatus, NotificationResponse
+                b'S' | b'A' => {}
+                _ => return Ok(Message { tag, body }),
             }
         }
     }
@@ -302,6 +312,13 @@ fn changed(tag: &[u8]) -> u64 {
     let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
     let last = std::str::from_utf8(tag).unwrap_or_default().rsplit(' ').next();
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Whether a notice says that the wait for a synchronous standby was cancelled, by a statement's time
+/// limit or an administrator. It has no code of its own, and its text is translated, so the function
+/// of the server that sends it decides.
+fn gives_up_standbys(notice: &[u8]) -> bool {
+    notice.split(|byte| *byte == 0).any(|field| field == b"RSyncRepWaitForLSN")
 }
 
 /// The server ended the connection during a request. A change may have been committed all the same:
@@ -377,6 +394,13 @@ mod tests {
         for (tag, expected) in [("UPDATE 3\0", 3), ("INSERT 0 1\0", 1), ("BEGIN\0", 0)] {
             assert_eq!(changed(tag.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn a_notice_about_standbys_is_told_from_others() {
+        let notice = b"SWARNUNG\0VWARNING\0C01000\0Mtext\0Fsyncrep.c\0L276\0RSyncRepWaitForLSN\0\0";
+        assert!(gives_up_standbys(notice));
+        assert!(!gives_up_standbys(b"SNOTICE\0C00000\0MRSyncRepWaitForLSN\0RDefineRelation\0\0"));
     }
 
     #[test]

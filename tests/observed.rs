@@ -2,7 +2,7 @@
 //! not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "observed/everywhere.rs"]
+#[path = "observed/everywhere/mod.rs"]
 mod everywhere;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,35 @@
+//! The events that observers get: every beginning and every end, after the commit, in order, and
+//! without secrets.
+
+mod of_sessions;
+mod of_stores;
+mod using;
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use sessile::Event;
+
+type Told = Arc<Mutex<Vec<Event>>>;
+
+fn telling() -> (Told, impl Fn(&Event) + Send + Sync + 'static) {
+    let told = Told::default();
+    let to = Arc::clone(&told);
+    (told, move |event: &Event| to.lock().unwrap().push(event.clone()))
+}
+
+fn taken(told: &Told) -> Vec<Event> {
+    std::mem::take(&mut *told.lock().unwrap())
+}
+
+/// Long enough for a loaded machine. If the event never comes, the test fails instead of hanging.
+fn wait_for(told: &Told, wanted: impl Fn(&Event) -> bool) {
+    for _ in 0..30_000 {
+        if told.lock().unwrap().iter().any(&wanted) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it was never told; but {:?}", told.lock().unwrap());
+}

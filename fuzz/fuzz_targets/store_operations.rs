@@ -14,7 +14,7 @@ mod crash;
 mod fixtures;
 #[path = "../../tests/integration/model.rs"]
 mod model;
-#[path = "../../tests/integration/operations.rs"]
+#[path = "../../tests/integration/operations/mod.rs"]
 #[allow(dead_code)]
 mod operations;
 

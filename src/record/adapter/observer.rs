@@ -16,8 +16,7 @@ pub(in crate::record) trait Observer {
     /// A newtype struct that names its kind of content; its value comes next.
     fn kind(&self, kind: ContentKind);
     /// A compound begins.
-    #[inline]
-    fn open(&self, _opened: Opened) {}
+    fn open(&self, opened: Opened);
     /// The next value of the compound begins.
     #[inline]
     fn item(&self, _item: Item) {}

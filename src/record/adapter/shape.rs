@@ -2,7 +2,9 @@
 //!
 //! Invariant: two values of one shape have, call by call, the same kinds of primitives, the same
 //! names of fields and variants, and lists of the same lengths. So bytes mean the same when they
-//! are decoded under the shape under which they were written.
+//! are decoded under the shape under which they were written. A token stands before what a `Some`
+//! or a variant has, and two tokens enclose a compound. So the tokens of a value tell where it
+//! ends, and no other nesting has the same.
 //!
 //! # Why this digest
 //!
@@ -16,7 +18,7 @@
 use std::cell::Cell;
 
 use super::names;
-use super::observer::{Closed, Leaf, Observer, Variant};
+use super::observer::{Closed, Leaf, Observer, Opened, Variant};
 use crate::record::content::ContentKind;
 
 /// The length of a stored shape, in bytes.
@@ -65,6 +67,7 @@ struct Kinds {
 // Tokens. Leaves have the small numbers, so no other token may be small.
 const NONE: u64 = 32;
 const SOME: u64 = 33;
+const OPEN: u64 = 34;
 const KIND: u64 = 40;
 const LIST: u64 = 0xa409_3822_299f_31d0;
 const MAP: u64 = 0x082e_fa98_ec4e_6c89;
@@ -129,6 +132,11 @@ impl Observer for ShapeDigest {
         kinds.has_json |= kind == ContentKind::Json;
         self.kinds.set(kinds);
         self.absorb(KIND + u64::from(kind.to_byte()));
+    }
+
+    #[inline]
+    fn open(&self, _opened: Opened) {
+        self.absorb(OPEN);
     }
 
     #[inline]

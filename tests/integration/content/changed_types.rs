@@ -83,6 +83,33 @@ mod second {
 }
 
 #[test]
+fn an_option_that_moves_into_what_it_held_is_not_read_as_that() {
+    is_another_shape::<_, (Option<u8>, u8)>(Some((1u8, 2u8)));
+    is_another_shape::<_, Option<(u8, u8)>>((Some(1u8), 2u8));
+    is_another_shape::<_, Vec<Option<u8>>>(Some(vec![5u8]));
+    is_another_shape::<_, Option<((u8,), u8)>>((Some((1u8,)), 2u8));
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Had {
+        V { x: u8 },
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Outside {
+        p: Had,
+        q: u8,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Inside {
+        x: u8,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Has {
+        V { p: Inside, q: u8 },
+    }
+    is_another_shape::<_, Has>(Outside { p: Had::V { x: 1 }, q: 2 });
+    is_another_shape::<_, Outside>(Has::V { p: Inside { x: 1 }, q: 2 });
+}
+
+#[test]
 fn fields_that_change_places_are_not_read_as_one_another() {
     let login = first::Login { user_id: 1, device_id: 2 };
     is_another_shape::<_, second::Login>(login.clone());

@@ -204,6 +204,13 @@ fn a_tool_without_the_type_can_show_json_and_attributes() {
 
     let key = store_on(&engine).create("typed".to_owned()).unwrap().key();
     assert_eq!(shown(key), (ContentKind::Typed, None));
+    // A type of the program that begins with either is still one of the program.
+    let key = store_on(&engine).create((Json(1u8), 2u8)).unwrap().key();
+    assert_eq!(shown(key), (ContentKind::Typed, None));
+    let key = store_on(&engine).create(vec![Json(1u8)]).unwrap().key();
+    assert_eq!(shown(key), (ContentKind::Typed, None));
+    let key = store_on(&engine).create(Some(Attributes::new())).unwrap().key();
+    assert_eq!(shown(key), (ContentKind::Typed, None));
 }
 
 #[test]

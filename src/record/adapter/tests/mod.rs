@@ -22,6 +22,7 @@ use super::{Watch, Watched, WatchedSeed};
 mod agreement;
 mod depth;
 mod elements;
+mod nests;
 mod shapes;
 
 const CONFIG: Configuration = standard();
@@ -42,6 +43,10 @@ fn write<T: Serialize>(value: &T, elements: usize) -> Result<(Vec<u8>, ShapeOf),
 
 fn encode<T: Serialize>(value: &T, elements: usize) -> Result<Vec<u8>, Refusal> {
     write(value, elements).map(|(bytes, _)| bytes)
+}
+
+fn shape_of<T: Serialize>(value: &T) -> ShapeOf {
+    write(value, PLENTY).unwrap().1
 }
 
 /// A value, the bytes read and the shape, or the refusal of the adapter or of bincode.

@@ -1,8 +1,9 @@
 //! Owns the trace of a value, which shows where `Serialize` and `Deserialize` disagree.
 //!
-//! A trace is made only after a failure, so it may be slow. It must not decide what is refused.
+//! A trace is made only after a failure, so it may be slow. Memory is bounded: a part of the events
+//! is kept at a time, and each part costs a pass over the value.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use super::observer::{Carries, Closed, Item, Leaf, Observer, Opened, Variant};
@@ -19,23 +20,32 @@ pub(in crate::record) enum Event {
     Close(Closed),
 }
 
-/// The most events that are kept: 10 MiB. Content of 16 MiB could have thirty million.
-const MOST_EVENTS: usize = 256 * 1024;
-
-/// Keeps the events, up to [`MOST_EVENTS`].
-#[derive(Default)]
+/// Keeps the events after the first ones, up to [`PART`](Self::PART).
 pub(in crate::record) struct Trace {
+    to_skip: Cell<usize>,
     events: RefCell<Vec<Event>>,
 }
 
 impl Trace {
+    /// The most events that are kept: 10 MiB. Content of 16 MiB can have eighty million.
+    pub(in crate::record) const PART: usize = 256 * 1024;
+
+    /// Skips the first events.
+    pub(in crate::record) fn after(skipped: usize) -> Self {
+        Self { to_skip: Cell::new(skipped), events: RefCell::default() }
+    }
+
     pub(in crate::record) fn into_events(self) -> Vec<Event> {
         self.events.into_inner()
     }
 
     fn push(&self, event: Event) {
+        if let Some(left) = self.to_skip.get().checked_sub(1) {
+            self.to_skip.set(left);
+            return;
+        }
         let mut events = self.events.borrow_mut();
-        if events.len() < MOST_EVENTS {
+        if events.len() < Self::PART {
             events.push(event);
         }
     }
@@ -84,13 +94,6 @@ struct Level {
 }
 
 impl Path {
-    /// The path to the end of the events.
-    pub(in crate::record) fn to_end_of(events: &[Event]) -> Self {
-        let mut path = Self::default();
-        events.iter().for_each(|event| path.follow(*event));
-        path
-    }
-
     pub(in crate::record) fn follow(&mut self, event: Event) {
         match event {
             Event::Open(opened) => self.levels.push(Level { opened, item: None, number: 0 }),
@@ -199,66 +202,70 @@ impl Leaf {
     }
 }
 
-/// The relation of the requests of `Deserialize` to the calls of `Serialize`.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::record) enum Agreement {
-    /// They agree, except for aliases of fields, which are names that nothing is written under.
-    ExceptAliases,
-    /// They disagree; the text says how.
-    Parted(String),
+/// Compares the calls of `Serialize` with the requests of `Deserialize`, part by part.
+#[derive(Default)]
+pub(in crate::record) struct Comparison {
+    path: Path,
+    structs: Vec<Names>,
 }
 
-/// Compares the two directions of one value with different shapes.
-pub(in crate::record) fn compare(written: &[Event], asked: &[Event]) -> Agreement {
-    let mut path = Path::default();
-    let mut structs = Vec::new();
-    let mut asked = asked.iter().copied();
-    for event in written.iter().copied() {
-        let request = asked.next();
-        let parted = match (event, request) {
+impl Comparison {
+    /// Compares the next part of the events of both. They agree except for aliases of fields, which
+    /// are names that nothing is written under; or the text says how they disagree.
+    pub(in crate::record) fn go_on(
+        &mut self,
+        written: &[Event],
+        asked: &[Event],
+    ) -> Result<(), String> {
+        let mut asked = asked.iter().copied();
+        for event in written.iter().copied() {
+            if let Some(parted) = self.parted(event, asked.next()) {
+                return Err(parted);
+            }
+            self.path.follow(event);
+        }
+        match asked.next() {
+            Some(request) => Err(format!(
+                "`Serialize` writes no more, and `Deserialize` asks for {request} besides"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The path to the end of the compared events.
+    pub(in crate::record) fn into_path(self) -> Path {
+        self.path
+    }
+
+    fn parted(&mut self, event: Event, request: Option<Event>) -> Option<String> {
+        match (event, request) {
             (
                 Event::Open(Opened::Struct { name, .. }),
                 Some(Event::Open(Opened::Struct { listed, .. })),
             ) => {
-                structs.push(Names {
-                    of: name,
-                    written: Vec::new(),
-                    listed: listed.unwrap_or(&[]),
-                });
+                let listed = listed.unwrap_or(&[]);
+                self.structs.push(Names { of: name, written: Vec::new(), listed });
                 None
             }
             (Event::Item(Item::Field(name)), Some(Event::Item(Item::FieldAt(_)))) => {
-                structs.last_mut().and_then(|names: &mut Names| names.write(name))
+                self.structs.last_mut().and_then(|names| names.write(name))
             }
             (Event::Item(Item::Field(name)), Some(Event::Close(_))) => Some(format!(
                 "`Serialize` writes the field `{name}` of `{}`, which `Deserialize` does not read \
                  (`skip_deserializing`)",
-                path.structure().unwrap_or_default()
+                self.path.structure().unwrap_or_default()
             )),
             (Event::Close(Closed::Struct(_)), Some(Event::Item(Item::FieldAt(at)))) => {
-                structs.last().map(|names| names.left_out(at))
+                self.structs.last().map(|names| names.left_out(at))
             }
             (Event::Close(Closed::Struct(_)), Some(Event::Close(Closed::Struct(_)))) => {
-                structs.pop();
+                self.structs.pop();
                 None
             }
             (Event::Variant(one), Some(Event::Variant(other))) => told_of_variants(one, other),
             (event, Some(request)) if event == request => None,
-            (event, request) => Some(told_of(&path, event, request)),
-        };
-        if let Some(parted) = parted {
-            return Agreement::Parted(parted);
+            (event, request) => Some(told_of(&self.path, event, request)),
         }
-        path.follow(event);
-    }
-    match asked.next() {
-        Some(request) => Agreement::Parted(format!(
-            "`Serialize` writes no more, and `Deserialize` asks for {request} besides"
-        )),
-        None if written.len() == MOST_EVENTS => Agreement::Parted(format!(
-            "`Serialize` and `Deserialize` differ after the first {MOST_EVENTS} steps, or by an `alias`"
-        )),
-        None => Agreement::ExceptAliases,
     }
 }
 

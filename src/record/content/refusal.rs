@@ -12,11 +12,11 @@ use std::sync::Arc;
 use bincode::error::EncodeError;
 use serde::Serialize;
 
-use super::verification::trace_of_writing;
+use super::verification::end_of_writing;
 use super::{Cause, Misread};
 use crate::error::{Error, Source};
 use crate::record::adapter::Refusal;
-use crate::record::adapter::trace::{Event, Path};
+use crate::record::adapter::trace::Path;
 
 const USE_JSON: &str = "keep it as `Json<T>`, or change the type";
 
@@ -27,8 +27,7 @@ pub(super) fn of_encoding<C: Serialize>(
     error: EncodeError,
     refusal: Option<Refusal>,
 ) -> Error {
-    let events = trace_of_writing(content);
-    let place = Path::to_end_of(&events);
+    let place = end_of_writing(content);
     match refusal {
         Some(refusal) => told::<C>(&refusal, Some(&place)),
         None => {
@@ -63,10 +62,9 @@ pub(super) fn parted<C>(text: &str) -> Error {
 
 /// The encoded content could not be decoded.
 #[cold]
-pub(super) fn unreadable<C>(misread: Misread, asked: &[Event]) -> Error {
-    let place = Path::to_end_of(asked);
+pub(super) fn unreadable<C>(misread: Misread, place: &Path) -> Error {
     match misread.cause {
-        Cause::Refused(refusal) => told::<C>(&refusal, Some(&place)),
+        Cause::Refused(refusal) => told::<C>(&refusal, Some(place)),
         _ => {
             let text = "`Deserialize` does not take what `Serialize` wrote; make both accept the same \
                         values";

@@ -12,7 +12,7 @@ use super::canonical::Canonical;
 use super::{BoundedWriter, MAX_LEN, Misread, Written, read, refusal, write_watched};
 use crate::error::{Error, Result};
 use crate::record::adapter::shape::{Shape, ShapeDigest};
-use crate::record::adapter::trace::{Agreement, Event, Trace, compare};
+use crate::record::adapter::trace::{Comparison, Event, Path, Trace};
 use crate::record::adapter::{Budget, Watch};
 
 /// Decodes content that was just encoded, and returns the shape that every later decoding must
@@ -52,37 +52,71 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     written: &Written,
     misread: Misread,
 ) -> Error {
-    let asked = trace_of_reading::<C>(written.body());
-    let events = trace_of_writing(content);
     // A failed decoding has requested less than was written; that is no disagreement.
-    let reached = events.get(..asked.len()).unwrap_or(&events);
-    match compare(reached, &asked) {
-        Agreement::Parted(text) => refusal::parted::<C>(&text),
-        Agreement::ExceptAliases => refusal::unreadable::<C>(misread, &asked),
+    let compared = compared::<C>(content, written.body(), |events, asked| {
+        events.get(..asked.len()).unwrap_or(events)
+    });
+    match compared {
+        Err(text) => refusal::parted::<C>(&text),
+        Ok(comparison) => refusal::unreadable::<C>(misread, &comparison.into_path()),
     }
 }
 
 /// Decides whether two different shapes matter.
 #[cold]
 fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Result<()> {
-    match compare(&trace_of_writing(content), &trace_of_reading::<C>(written.body())) {
-        Agreement::ExceptAliases => Ok(()),
-        Agreement::Parted(text) => Err(refusal::parted::<C>(&text)),
+    match compared::<C>(content, written.body(), |events, _| events) {
+        Ok(_) => Ok(()),
+        Err(text) => Err(refusal::parted::<C>(&text)),
     }
 }
 
-/// The calls of `Serialize`, up to its failure if it fails.
+/// Compares all calls of `Serialize`, or those of each part that count, with the requests of
+/// `Deserialize`; the text says how they disagree.
 #[cold]
-pub(super) fn trace_of_writing<C: Serialize>(content: &C) -> Vec<Event> {
-    let watch = Watch::new(Budget::new(MAX_LEN), Trace::default());
+fn compared<C: Serialize + DeserializeOwned>(
+    content: &C,
+    body: &[u8],
+    counting: impl for<'a> Fn(&'a [Event], &[Event]) -> &'a [Event],
+) -> std::result::Result<Comparison, String> {
+    let mut comparison = Comparison::default();
+    for skipped in (0..).step_by(Trace::PART) {
+        let written = trace_of_writing(content, skipped);
+        let asked = trace_of_reading::<C>(body, skipped);
+        comparison.go_on(counting(&written, &asked), &asked)?;
+        if asked.len() < Trace::PART {
+            break;
+        }
+    }
+    Ok(comparison)
+}
+
+/// The path to where `Serialize` failed.
+#[cold]
+pub(super) fn end_of_writing<C: Serialize>(content: &C) -> Path {
+    let mut path = Path::default();
+    for skipped in (0..).step_by(Trace::PART) {
+        let events = trace_of_writing(content, skipped);
+        events.iter().for_each(|event| path.follow(*event));
+        if events.len() < Trace::PART {
+            break;
+        }
+    }
+    path
+}
+
+/// A part of the calls of `Serialize`, up to its failure if it fails.
+#[cold]
+fn trace_of_writing<C: Serialize>(content: &C, skipped: usize) -> Vec<Event> {
+    let watch = Watch::new(Budget::new(MAX_LEN), Trace::after(skipped));
     let _ = write_watched(content, &mut BoundedWriter::keeping(0), &watch);
     watch.observer.into_events()
 }
 
-/// The requests of `Deserialize`, up to its failure if it fails.
+/// A part of the requests of `Deserialize`, up to its failure if it fails.
 #[cold]
-fn trace_of_reading<C: DeserializeOwned>(body: &[u8]) -> Vec<Event> {
-    let watch = Watch::new(Budget::new(body.len()), Trace::default());
+fn trace_of_reading<C: DeserializeOwned>(body: &[u8], skipped: usize) -> Vec<Event> {
+    let watch = Watch::new(Budget::new(body.len()), Trace::after(skipped));
     let _ = read::<C, _>(body, &watch);
     watch.observer.into_events()
 }

@@ -50,6 +50,37 @@ fn rename_default_alias_and_skip_go_with_typed_content() {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Item {
+    #[serde(alias = "x")]
+    a: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct LastIsOdd {
+    #[serde(alias = "x")]
+    items: Vec<Item>,
+    last: u8,
+}
+
+impl Serialize for LastIsOdd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("LastIsOdd", 2)?;
+        fields.serialize_field("items", &self.items)?;
+        fields.serialize_field("last", &[self.last])?;
+        fields.end()
+    }
+}
+
+#[test]
+fn an_alias_goes_with_as_many_elements_as_there_may_be() {
+    let items: Vec<_> = (0..60_000).map(|a: u32| Item { a: a as u8 }).collect();
+    comes_back(items.clone());
+    // What else is wrong is found behind all of them.
+    is_refused(LastIsOdd { items, last: 1 }, &["LastIsOdd.last", "a tuple", "asks for a u8"]);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Transparent {
     inner: Vec<u8>,

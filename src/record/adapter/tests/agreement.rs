@@ -1,32 +1,28 @@
 //! The messages for a type whose two directions disagree.
 
-use super::super::observer::Observer;
-use super::super::trace::{Agreement, Event, Path, Trace, compare};
+use super::super::trace::{Comparison, Event, Path, Trace};
 use super::*;
 
 fn written<T: Serialize>(value: &T) -> Vec<Event> {
-    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::default());
+    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::after(0));
     let _ = bincode::serde::encode_to_vec(Watched::new(value, &watch), CONFIG);
     watch.observer.into_events()
 }
 
 fn asked<T: DeserializeOwned>(bytes: &[u8]) -> Vec<Event> {
-    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::default());
+    let watch = Watch::new(Budget::of_elements(PLENTY), Trace::after(0));
     let seed = WatchedSeed::<T, _>::new(&watch);
     let _ = bincode::serde::seed_decode_from_slice(seed, bytes, CONFIG);
     watch.observer.into_events()
 }
 
 /// The agreement of a `T` with a value whose bytes it is decoded from.
-fn agreement<T: DeserializeOwned>(value: &impl Serialize) -> Agreement {
-    compare(&written(value), &asked::<T>(&plain(value)))
+fn agreement<T: DeserializeOwned>(value: &impl Serialize) -> Result<(), String> {
+    Comparison::default().go_on(&written(value), &asked::<T>(&plain(value)))
 }
 
 fn parted<T: DeserializeOwned>(value: &impl Serialize) -> String {
-    match agreement::<T>(value) {
-        Agreement::Parted(text) => text,
-        other => panic!("{other:?}"),
-    }
+    agreement::<T>(value).unwrap_err()
 }
 
 #[test]
@@ -38,7 +34,7 @@ fn what_agrees_but_for_aliases_is_told_from_what_does_not() {
         #[serde(alias = "label")]
         other: u8,
     }
-    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Agreement::ExceptAliases);
+    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Ok(()));
     #[derive(Serialize)]
     struct Swapped {
         other: u8,
@@ -117,13 +113,33 @@ fn kinds_that_differ_are_told_with_their_place() {
 
 #[test]
 fn a_path_leads_to_where_the_events_end() {
-    let trace = Trace::default();
-    written(&BTreeMap::from([(1u8, vec![Some(7u8), None])])).into_iter().for_each(drop);
-    assert_eq!(Path::to_end_of(&trace.into_events()).to_string(), "the content itself");
-    let trace = Trace::default();
-    trace.open(super::super::observer::Opened::List);
-    for _ in 0..3 {
-        trace.item(super::super::observer::Item::Element);
+    let mut path = Path::default();
+    for event in written(&BTreeMap::from([(1u8, vec![Some(7u8), None])])) {
+        path.follow(event);
     }
-    assert_eq!(Path::to_end_of(&trace.into_events()).to_string(), "the content[2]");
+    assert_eq!(path.to_string(), "the content itself");
+    let events = written(&vec![1u8, 2, 3]);
+    // Up to the third number.
+    let mut path = Path::default();
+    events[..events.len() - 1].iter().for_each(|event| path.follow(*event));
+    assert_eq!(path.to_string(), "the content[2]");
+}
+
+#[test]
+fn what_is_compared_in_parts_agrees_as_a_whole_does() {
+    #[derive(Serialize, Deserialize)]
+    struct Item {
+        #[serde(alias = "x")]
+        a: u8,
+        b: (u8, u8),
+    }
+    let items: Vec<_> = (0..5).map(|a| Item { a, b: (a, 0) }).collect();
+    let (events, requests) = (written(&items), asked::<Vec<Item>>(&plain(&items)));
+    for part in 1..events.len() {
+        let mut comparison = Comparison::default();
+        for (written, asked) in events.chunks(part).zip(requests.chunks(part)) {
+            assert_eq!(comparison.go_on(written, asked), Ok(()), "parts of {part}");
+        }
+        assert_eq!(comparison.into_path().to_string(), "the content itself");
+    }
 }

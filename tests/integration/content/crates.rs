@@ -182,6 +182,10 @@ fn types_of_collections_and_bytes_come_back() {
         indexmap::IndexSet::<u8>::from([3, 1, 2]),
         hashbrown::HashMap::<u8, u8>::from_iter((0..50).map(|n| (n, n))),
         hashbrown::HashSet::<u8>::from_iter(0..50),
+        bimap::BiHashMap::<u8, u8>::from_iter((0..50).map(|n| (n, n))),
+        bimap::BiBTreeMap::<u8, u8>::from_iter((0..50).map(|n| (n, n))),
+        Box::new(HashMap::<u8, u8>::from_iter((0..50).map(|n| (n, n)))),
+        Cow::<HashSet<u8>>::Owned((0..50).collect()),
         smallvec::SmallVec::<[u8; 2]>::from_slice(&[1, 2, 3]),
         arrayvec::ArrayVec::<u8, 4>::from_iter([1, 2]),
         arrayvec::ArrayString::<8>::from("abc").unwrap(),
@@ -191,6 +195,26 @@ fn types_of_collections_and_bytes_come_back() {
         either::Either::<u8, String>::Left(1),
         either::Either::<u8, String>::Right("x".into()),
     ];
+}
+
+#[test]
+fn a_map_of_many_locks_comes_back_in_whatever_order() {
+    let map = || dashmap::DashMap::<u8, u8>::from_iter((0..50).map(|n| (n, n)));
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    struct Same<T>(T);
+    impl PartialEq for Same<dashmap::DashMap<u8, u8>> {
+        fn eq(&self, other: &Self) -> bool {
+            self.0.len() == other.0.len()
+                && self.0.iter().all(|one| other.0.contains_key(one.key()))
+        }
+    }
+    impl PartialEq for Same<Box<dashmap::DashMap<u8, u8>>> {
+        fn eq(&self, other: &Self) -> bool {
+            Same((*self.0).clone()) == Same((*other.0).clone())
+        }
+    }
+    comes_back_everywhere(Same(map()));
+    comes_back_everywhere(Same(Box::new(map())));
 }
 
 #[test]

@@ -4,27 +4,39 @@
 const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet", "DashMap"];
 
 /// Parts of the paths of their iterators.
-const PATHS: [&str; 3] = ["std::collections::hash::", "hashbrown::", "dashmap::"];
+const PATHS: [&str; 4] = ["std::collections::hash::", "hashbrown::", "dashmap::", "bimap::hash::"];
+
+/// Types that write what they hold as it writes itself.
+const WRAPPERS: [&str; 8] = ["Arc", "Box", "Cell", "Cow", "Mutex", "Rc", "RefCell", "RwLock"];
 
 /// Whether a type, by its name from `std::any::type_name`, is a collection without an order, or an
 /// iterator over one.
 ///
-/// For an adapter (`set.iter().map(..)`), the underlying iterator decides. Generic parameters of
-/// other types and references do not count.
+/// For an adapter (`set.iter().map(..)`), the underlying iterator decides, and for a wrapper what it
+/// holds. Generic parameters of other types and references do not count.
 pub(super) fn is_unordered(type_name: &str) -> bool {
     let referent = type_name.trim_start_matches('&').trim_start_matches("mut ");
+    // A slice, an array and a tuple have an order, whatever is in them.
+    if referent.starts_with(['[', '(']) {
+        return false;
+    }
     let (path, parameters) = referent.split_once('<').unwrap_or((referent, ""));
     if path.starts_with("core::iter::") {
         return is_unordered(parameters);
     }
     let name = path.rsplit("::").next().unwrap_or_default();
+    if WRAPPERS.contains(&name) {
+        return is_unordered(parameters);
+    }
     NAMES.iter().any(|part| name.contains(part)) || PATHS.iter().any(|part| path.contains(part))
 }
 
 #[cfg(test)]
 mod tests {
     use std::any::type_name;
+    use std::borrow::Cow;
     use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
@@ -38,6 +50,10 @@ mod tests {
         assert!(is_unordered(type_name::<&HashMap<String, Vec<u8>>>()));
         assert!(is_unordered("ahash::hash_set::AHashSet<u8>"));
         assert!(is_unordered("dashmap::DashMap<u8, alloc::vec::Vec<u8>>"));
+        assert!(is_unordered(type_name::<Arc<Mutex<HashMap<u8, u8>>>>()));
+        assert!(is_unordered(type_name::<Cow<'_, HashSet<u8>>>()));
+        assert!(!is_unordered(type_name::<Box<[HashSet<u8>]>>()));
+        assert!(!is_unordered(type_name::<Arc<Vec<HashSet<u8>>>>()));
         assert!(is_unordered(name_of(HashSet::from([1]).iter())));
         let map = HashMap::from([(1, 2)]);
         assert!(is_unordered(name_of(map.values().filter(|_| true).map(|value| value + 1))));

@@ -96,9 +96,21 @@ impl<'a> CanonicalWriter<'a> {
     }
 
     fn list(self, tag: Tag) -> Items<'a> {
+        let is_unordered = is_unordered(self.type_name);
+        self.items(tag, is_unordered)
+    }
+
+    /// A list from an iterator. The type of either may have no order: a wrapper passes the iterator
+    /// of what it holds, and a collection may have an iterator of its own.
+    fn list_from<I>(self, tag: Tag) -> Items<'a> {
+        let is_unordered = is_unordered(self.type_name) || is_unordered(type_name::<I>());
+        self.items(tag, is_unordered)
+    }
+
+    fn items(self, tag: Tag, is_unordered: bool) -> Items<'a> {
         self.form.tag(tag);
-        let is_unordered = self.form.is_sorted && is_unordered(self.type_name);
-        Items::new(self.form, self.is_json, is_unordered)
+        let is_sorted = self.form.is_sorted && is_unordered;
+        Items::new(self.form, self.is_json, is_sorted)
     }
 
     fn fields(self, structure: &'static str) -> Fields<'a> {
@@ -263,14 +275,12 @@ impl<'a> Serializer for CanonicalWriter<'a> {
         Ok(self.fields(name))
     }
 
-    /// Collections call this with their iterator, whose type names the collection inside any
-    /// wrapper.
     fn collect_seq<I>(self, iter: I) -> Result<(), Failed>
     where
         I: IntoIterator,
         I::Item: Serialize,
     {
-        let mut items = Self { type_name: type_name::<I>(), ..self }.list(Tag::List);
+        let mut items = self.list_from::<I>(Tag::List);
         iter.into_iter().try_for_each(|item| SerializeSeq::serialize_element(&mut items, &item))?;
         SerializeSeq::end(items)
     }
@@ -281,7 +291,7 @@ impl<'a> Serializer for CanonicalWriter<'a> {
         K: Serialize,
         V: Serialize,
     {
-        let mut items = Self { type_name: type_name::<I>(), ..self }.list(Tag::Map);
+        let mut items = self.list_from::<I>(Tag::Map);
         iter.into_iter().try_for_each(|(key, value)| items.serialize_entry(&key, &value))?;
         SerializeMap::end(items)
     }

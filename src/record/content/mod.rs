@@ -36,7 +36,8 @@ pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;
 pub(crate) const HEAD_LEN: usize = 1 + SHAPE_LEN;
 
 /// Encodes content of at most `max_len` bytes, without the head, and verifies that it can be
-/// decoded. Memory use stays at `max_len`, whatever the content's size.
+/// decoded. Memory use stays at `max_len`, whatever the content's size; the text of a
+/// [`Json`](crate::Json) is made whole first.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     content: &C,
     max_len: usize,

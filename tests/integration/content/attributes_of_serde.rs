@@ -49,10 +49,17 @@ fn rename_default_alias_and_skip_go_with_typed_content() {
     comes_back_both_ways(vec![content.clone(), content]);
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Item {
     #[serde(alias = "x")]
     a: u8,
+}
+
+/// A failing test shows sixty thousand of them.
+impl std::fmt::Debug for Item {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("_")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -10,6 +10,7 @@ use sessile::testing::{EngineFixture, NetworkFault, Proxy, Way};
 use super::bench::Bench;
 use super::operations::operations;
 use super::{key, moment, sample};
+use crate::instances::wait_until;
 use crate::places::{On, Place, address_of, behind, with_parameter};
 
 pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
@@ -89,6 +90,27 @@ pub(crate) fn no_more_connections_than_allowed_are_opened<P: Place>() {
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
+}
+
+pub(crate) fn who_finds_every_connection_in_use_is_told_so_and_served_afterwards<P: Place>() {
+    let on = On::<P>::new();
+    let proxy = Proxy::start(address_of(&on.url));
+    let url = with_parameter(&behind(&on.url, proxy.address()), "connections=1");
+    let engine = P::connect(&with_parameter(&url, "timeout_ms=10000")).unwrap();
+    let load = || engine.load(&key(1), moment(6_000));
+    assert!(load().unwrap().is_none());
+    // The first call waits for its answer twice as long as the second waits for the connection.
+    proxy.arm(Way::Answer, 0, NetworkFault::Swallow);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(load);
+        wait_until("the first call", || proxy.is_disarmed());
+        let error = load().unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        let reason = std::error::Error::source(&error).unwrap().to_string();
+        assert!(reason.contains("all 1 connections are in use"), "{reason}");
+        assert!(first.join().unwrap().unwrap().is_none(), "it reads again");
+    });
+    assert!(load().unwrap().is_none());
 }
 
 pub(crate) fn a_wrong_url_is_an_error_that_shows_no_password<P: Place>() {

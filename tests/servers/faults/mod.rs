@@ -29,6 +29,7 @@ macro_rules! tests {
                 a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
                 connections_that_ended_while_nobody_used_them_are_not_noticed
                 no_more_connections_than_allowed_are_opened
+                who_finds_every_connection_in_use_is_told_so_and_served_afterwards
                 a_wrong_url_is_an_error_that_shows_no_password
             }
         }

@@ -314,9 +314,9 @@ fn changed(tag: &[u8]) -> u64 {
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Whether a notice says that the wait for a synchronous standby was cancelled, by a statement's time
-/// limit or an administrator. It has no code of its own, and its text is translated, so the function
-/// of the server that sends it decides.
+/// Whether a notice says that an administrator cancelled the wait for a synchronous standby. It has
+/// no code of its own, and its text is translated, so the function of the server that sends it
+/// decides.
 fn gives_up_standbys(notice: &[u8]) -> bool {
     notice.split(|byte| *byte == 0).any(|field| field == b"RSyncRepWaitForLSN")
 }

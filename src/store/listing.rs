@@ -14,6 +14,7 @@ use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
 use crate::store::core::StoreCore;
+use crate::store::events::causes::WithCauses;
 use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
@@ -70,6 +71,7 @@ pub struct Stats {
     /// Failures of background tasks since the store was opened. Each task is tried again.
     pub maintenance_failures: u64,
     /// The last failure of a background task; `None` once every failed task has succeeded again.
+    /// Serialized as one line with the error and its causes.
     #[serde(serialize_with = "as_text")]
     pub last_maintenance_failure: Option<Error>,
     /// How often a flush of touches and deferred commits by the background thread began, or ended,
@@ -90,7 +92,7 @@ pub struct Stats {
 }
 
 fn as_text<S: serde::Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
-    error.as_ref().map(ToString::to_string).serialize(to)
+    error.as_ref().map(|error| WithCauses(error).to_string()).serialize(to)
 }
 
 /// A value that the closure of [`SessionStore::for_each`] may return: `()`, or a [`ControlFlow`]

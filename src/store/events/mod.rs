@@ -4,6 +4,7 @@
 //! Invariant: an event is reported after its commit, in a thread that holds no lock of the store.
 //! It never holds an id, content or a CSRF token. This folder knows no store and no engine.
 
+pub(crate) mod causes;
 pub(crate) mod dispatch;
 #[cfg(feature = "metrics")]
 mod measured;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::session::user::UserId;
+use crate::store::events::causes::WithCauses;
 use crate::time::timeouts::Timeouts;
 
 /// An observer receives the events of a store; see [`Builder::observer`](crate::Builder::observer).
@@ -74,7 +76,8 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
 
 /// An event in a store.
 ///
-/// `Display` writes one line without line breaks, for a log. It shows no user.
+/// `Display` writes one line without line breaks, for a log. It shows no user, and an error with
+/// its causes.
 ///
 /// # Security
 ///
@@ -235,8 +238,9 @@ impl fmt::Display for Event {
             Self::MaintenanceFailed { task, error } => {
                 write!(
                     formatter,
-                    "maintenance failed ({}), and is tried again: {error}",
-                    task.name()
+                    "maintenance failed ({}), and is tried again: {}",
+                    task.name(),
+                    WithCauses(error)
                 )
             }
             Self::MaintenanceRecovered { task } => {

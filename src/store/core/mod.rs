@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::engine::attachment::Attachment;
 use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
-use crate::engine::outcome::{EngineStats, Insert, Sweep};
+use crate::engine::outcome::{Insert, Sweep};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::process::Process;
@@ -28,6 +28,7 @@ use crate::record::Record;
 use crate::session::id::SessionId;
 use crate::store::core::adoption::{Adoption, Sweeper, Sweeping};
 use crate::store::core::failing::{Failing, Task};
+use crate::store::core::telling::Seen;
 use crate::store::events::dispatch::Events;
 use crate::store::events::{EndReason, Event};
 use crate::time::clock::{Clock, Timestamp};
@@ -117,8 +118,8 @@ pub(crate) struct Counters {
     pub(crate) maintenance_failures: AtomicU64,
     pub(crate) failing: Mutex<Failing>,
     pub(crate) missed_promises: AtomicU64,
-    /// The engine's statistics that observers have been told of.
-    pub(crate) engine_seen: Mutex<EngineStats>,
+    /// The work of the engine that observers have been told of.
+    pub(crate) engine_seen: Mutex<Seen>,
 }
 
 impl StoreCore {

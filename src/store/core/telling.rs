@@ -13,6 +13,14 @@ use crate::store::core::failing::Task;
 use crate::store::events::dispatch::{Beginning, Events};
 use crate::store::events::{EndReason, Event, MaintenanceTask};
 
+/// The work of an engine that observers have been told of. It never decreases, because two threads
+/// may bring their numbers here in another order than they asked for them.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    reopenings: u64,
+    checkpoints: u64,
+}
+
 impl StoreCore {
     fn heard(&self) -> Option<&Events> {
         self.events.as_deref().filter(|events| events.is_heard())
@@ -91,7 +99,7 @@ impl StoreCore {
         if self.heard().is_some() {
             self.note_engine();
         } else if let Ok(now) = self.engine.stats() {
-            *self.counters.engine_seen.lock() = now;
+            self.counters.engine_seen.lock().advance(&now);
         }
     }
 
@@ -99,14 +107,11 @@ impl StoreCore {
     pub(crate) fn note_engine(&self) {
         let Some(events) = self.heard() else { return };
         let Ok(now) = self.engine.stats() else { return };
-        let before = {
-            let mut seen = self.counters.engine_seen.lock();
-            std::mem::replace(&mut *seen, EngineStats { ..now.clone() })
-        };
-        for _ in before.reopenings..now.reopenings {
+        let (reopenings, checkpoints) = self.counters.engine_seen.lock().advance(&now);
+        for _ in 0..reopenings {
             events.tell(&Event::Reopened);
         }
-        for _ in before.checkpoints..now.checkpoints {
+        for _ in 0..checkpoints {
             events.tell(&Event::Checkpoint);
         }
         events.gauges(&now);
@@ -120,6 +125,19 @@ impl StoreCore {
     }
 }
 
+impl Seen {
+    /// Returns the reopenings and the checkpoints that nobody has been told of, and takes them as
+    /// told.
+    fn advance(&mut self, now: &EngineStats) -> (u64, u64) {
+        let new = |seen: &mut u64, now: u64| {
+            let new = now.saturating_sub(*seen);
+            *seen = now.max(*seen);
+            new
+        };
+        (new(&mut self.reopenings, now.reopenings), new(&mut self.checkpoints, now.checkpoints))
+    }
+}
+
 impl From<Task> for MaintenanceTask {
     fn from(task: Task) -> Self {
         match task {
@@ -127,5 +145,76 @@ impl From<Task> for MaintenanceTask {
             Task::Sweep => Self::Sweep,
             Task::Work => Self::Engine,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::engine::contract::Engine;
+    use crate::engine::memory::MemoryEngine;
+    use crate::store::SessionStore;
+
+    type Meanwhile = Box<dyn FnOnce() + Send>;
+
+    /// An engine that reports checkpoints, and lets another thread by while one waits for them.
+    struct Busy {
+        inner: MemoryEngine,
+        checkpoints: Arc<AtomicU64>,
+        meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+    }
+
+    impl fmt::Debug for Busy {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.debug_struct("Busy").finish_non_exhaustive()
+        }
+    }
+
+    impl Engine for Busy {
+        fn stats(&self) -> Result<EngineStats> {
+            let checkpoints = self.checkpoints.load(Ordering::SeqCst);
+            let stats = EngineStats { checkpoints, ..self.inner.stats()? };
+            let meanwhile = self.meanwhile.lock().take();
+            if let Some(meanwhile) = meanwhile {
+                meanwhile();
+            }
+            Ok(stats)
+        }
+
+        crate::forward_engine!(inner, but stats);
+    }
+
+    #[test]
+    fn a_checkpoint_is_told_once_if_two_threads_ask_for_the_engines_numbers_at_once() {
+        let (checkpoints, told) = (Arc::new(AtomicU64::new(5)), Arc::new(AtomicU64::new(0)));
+        let meanwhile = Arc::new(Mutex::new(None));
+        let engine = Busy {
+            inner: MemoryEngine::new(),
+            checkpoints: Arc::clone(&checkpoints),
+            meanwhile: Arc::clone(&meanwhile),
+        };
+        let to = Arc::clone(&told);
+        let observer = move |event: &Event| {
+            to.fetch_add(u64::from(matches!(event, Event::Checkpoint)), Ordering::SeqCst);
+        };
+        let builder = SessionStore::<u32>::builder().engine(engine).manual_maintenance();
+        let store = builder.observer(observer).build().unwrap();
+        store.core().note_engine();
+        assert_eq!(told.load(Ordering::SeqCst), 5);
+        let other: SessionStore<u32> = store.clone();
+        let next: Meanwhile = Box::new(move || {
+            checkpoints.store(6, Ordering::SeqCst);
+            other.core().note_engine();
+        });
+        *meanwhile.lock() = Some(next);
+        store.core().note_engine();
+        store.core().note_engine();
+        assert_eq!(told.load(Ordering::SeqCst), 6);
     }
 }

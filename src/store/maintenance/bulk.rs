@@ -22,7 +22,9 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
             return;
         }
         if told.work {
+            let begun = ticks::now();
             let done = guarded(|| core.engine.run_background_work());
+            core.note_time(Task::Work, ticks::now().saturating_duration_since(begun));
             core.note(Task::Work, done.and(tell_of_engine(core)));
         }
         if ticks::now() >= due {

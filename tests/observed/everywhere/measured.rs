@@ -32,7 +32,7 @@ const METRICS: [(&str, Kind, Unit, &[&str]); 14] = [
     ("sessile.records.stored", Kind::Gauge, Unit::Count, &[]),
     ("sessile.file.size", Kind::Gauge, Unit::Bytes, &[]),
     ("sessile.touches.pending", Kind::Gauge, Unit::Count, &[]),
-    ("sessile.maintenance.duration", Kind::Histogram, Unit::Seconds, &["flush", "sweep"]),
+    ("sessile.maintenance.duration", Kind::Histogram, Unit::Seconds, &["engine", "flush", "sweep"]),
 ];
 
 type Described = (Kind, Option<Unit>);

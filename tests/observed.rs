@@ -186,6 +186,18 @@ fn counters_count_what_happened_and_no_label_is_a_key_or_a_user() {
     );
 }
 
+#[test]
+fn without_threads_a_flush_sets_the_gauges() {
+    let _alone = alone();
+    let values = Values::default();
+    metrics::with_local_recorder(&values, || {
+        let store = SessionStore::<u32>::builder().manual_maintenance().in_memory().unwrap();
+        store.create(1).unwrap();
+        store.flush().unwrap();
+    });
+    assert_eq!(values.0.lock().unwrap().get("sessile.records.stored"), Some(&1));
+}
+
 /// The example server in its folder beside this test, built with the feature. Dropping this kills
 /// it.
 struct Server(std::process::Child);

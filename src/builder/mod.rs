@@ -193,7 +193,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Starts no background threads. The program must call
     /// [`clean_up_expired`](crate::SessionStore::clean_up_expired) and
     /// [`flush`](crate::SessionStore::flush) itself. Until then, touches are written only with
-    /// other writes.
+    /// other writes. These two calls also report checkpoints and reopenings to observers, and set
+    /// the gauges of the feature `metrics`.
     pub fn manual_maintenance(self) -> Self {
         Self { manual_maintenance: true, ..self }
     }

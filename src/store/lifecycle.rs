@@ -43,7 +43,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     #[doc(alias = "cleanUpExpiredSessions")]
     pub fn clean_up_expired(&self) -> Result<u64> {
-        self.handle.core.sweep(Sweeper::Caller)
+        let swept = self.handle.core.sweep(Sweeper::Caller);
+        self.note_engine_without_threads();
+        swept
     }
 
     /// Puts the store's shorter timeouts on record, so that sweeps delete what is expired under
@@ -104,7 +106,16 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn flush(&self) -> Result<()> {
         self.handle.core.ensure_open()?;
-        self.handle.core.engine.flush()
+        let flushed = self.handle.core.engine.flush();
+        self.note_engine_without_threads();
+        flushed
+    }
+
+    /// Tells observers what the engine has done, where no thread of the store does.
+    fn note_engine_without_threads(&self) {
+        if self.handle.maintenance.is_none() {
+            self.handle.core.note_engine();
+        }
     }
 
     /// Flushes and closes the store for every handle, and reports the errors that dropping the last

@@ -25,7 +25,8 @@ use crate::time::timeouts::Timeouts;
 /// A closure that takes an `&Event` is an observer.
 ///
 /// A store reports changes made through its own handles. On a server, it does not report those of
-/// other hosts.
+/// other hosts. With [`manual_maintenance`](crate::Builder::manual_maintenance), the engine's own
+/// work (`Checkpoint`, `Reopened`) is reported by `flush` and `clean_up_expired`.
 ///
 /// # Durability
 ///

@@ -1,12 +1,13 @@
-//! What is told of maintenance: the causes of its failures.
+//! What is told of maintenance: the causes of its failures, and the engine's work.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sessile::engine::{Engine, MemoryEngine};
+use sessile::engine::{Engine, EngineStats, MemoryEngine};
 use sessile::{Error, Event, Result, SessionStore};
 
-use super::{telling, wait_for};
+use super::{taken, telling, wait_for};
 
 #[test]
 fn a_failure_in_the_background_is_told_with_its_cause_on_one_line() {
@@ -23,9 +24,35 @@ fn a_failure_in_the_background_is_told_with_its_cause_on_one_line() {
     let builder = SessionStore::<u32>::builder().touch_interval(Duration::from_millis(4));
     let store = builder.observer(observer).engine(Refused(MemoryEngine::new())).build().unwrap();
     wait_for(&told, |event| matches!(event, Event::MaintenanceFailed { .. }));
-    let expected =
-        "postgres://db cannot be used; nothing was changed: the password\\nis refused";
+    let expected = "postgres://db cannot be used; nothing was changed: the password\\nis refused";
     wait_for(&told, |event| event.to_string().ends_with(expected));
     let stats = serde_json::to_value(store.stats().unwrap()).unwrap();
     assert_eq!(stats["last_maintenance_failure"], expected);
+}
+
+#[test]
+fn without_threads_a_flush_and_a_sweep_tell_what_the_engine_has_done() {
+    #[derive(Debug)]
+    struct Busy(MemoryEngine, AtomicU64);
+    impl Engine for Busy {
+        fn stats(&self) -> Result<EngineStats> {
+            let mut stats = self.0.stats()?;
+            stats.checkpoints = self.1.load(Ordering::SeqCst);
+            stats.reopenings = stats.checkpoints;
+            Ok(stats)
+        }
+        sessile::forward_engine!(0, but stats);
+    }
+    let (told, observer) = telling();
+    let engine = Arc::new(Busy(MemoryEngine::new(), AtomicU64::new(0)));
+    let builder = SessionStore::<u32>::builder().manual_maintenance().observer(observer);
+    let store = builder.engine(Arc::clone(&engine)).build().unwrap();
+    for (done, sweeps) in [(1, false), (2, true)] {
+        engine.1.store(done, Ordering::SeqCst);
+        match sweeps {
+            true => assert_eq!(store.clean_up_expired().unwrap(), 0),
+            false => store.flush().unwrap(),
+        }
+        assert!(matches!(&taken(&told)[..], [Event::Reopened, Event::Checkpoint]));
+    }
 }

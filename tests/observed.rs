@@ -198,6 +198,47 @@ fn without_threads_a_flush_sets_the_gauges() {
     assert_eq!(values.0.lock().unwrap().get("sessile.records.stored"), Some(&1));
 }
 
+/// A recorder that refuses every description, as with a broken registry.
+struct Broken(Values);
+
+fn broken() -> ! {
+    std::panic::resume_unwind(Box::new("on purpose"))
+}
+
+impl Recorder for Broken {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+    fn register_counter(&self, key: &Key, metadata: &Named<'_>) -> Counter {
+        self.0.register_counter(key, metadata)
+    }
+    fn register_gauge(&self, key: &Key, metadata: &Named<'_>) -> Gauge {
+        self.0.register_gauge(key, metadata)
+    }
+    fn register_histogram(&self, key: &Key, metadata: &Named<'_>) -> Histogram {
+        self.0.register_histogram(key, metadata)
+    }
+}
+
+#[test]
+fn a_recorder_that_panics_as_metrics_are_described_is_counted_and_the_store_opens() {
+    let _alone = alone();
+    let (values, folder) = (Values::default(), tempfile::tempdir().unwrap());
+    metrics::with_local_recorder(&Broken(values.clone()), || {
+        let builder = SessionStore::<u32>::builder().manual_maintenance();
+        let store = builder.open(folder.path().join("sessions.redb")).unwrap();
+        store.create(1).unwrap();
+        assert_eq!(store.stats().unwrap().observer_panics, 1);
+    });
+    assert_eq!(values.0.lock().unwrap().get("sessile.sessions.created"), Some(&1));
+}
+
 /// The example server in its folder beside this test, built with the feature. Dropping this kills
 /// it.
 struct Server(std::process::Child);

@@ -25,7 +25,11 @@ impl Observing {
         observers.extend(self.named.iter().cloned());
         // A client of the admin socket may watch events later.
         let may_come = cfg!(feature = "admin");
-        (may_come || !observers.is_empty()).then(|| Box::new(Events::new(observers)))
+        (may_come || !observers.is_empty()).then(|| {
+            let events = Events::new(observers);
+            events.describe();
+            Box::new(events)
+        })
     }
 
     /// Reports a recovery of the file, once the store is open.

@@ -77,6 +77,13 @@ impl Events {
         !self.observers.is_empty() || self.watching.load(Ordering::Relaxed) > 0
     }
 
+    /// Describes the metrics to the program's recorder, once for each store.
+    #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self))]
+    pub(crate) fn describe(&self) {
+        #[cfg(feature = "metrics")]
+        self.caught(crate::store::events::measured::describe);
+    }
+
     /// Reports the engine's current gauges.
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn gauges(&self, stats: &EngineStats) {

@@ -28,30 +28,24 @@ const PENDING: &str = "sessile.touches.pending";
 const DURATION: &str = "sessile.maintenance.duration";
 
 #[derive(Debug)]
-pub(super) struct Measured(());
+pub(super) struct Measured;
 
-impl Measured {
-    pub(super) fn new() -> Self {
-        describe_counter!(CREATED, Unit::Count, "Sessions created");
-        describe_counter!(REGENERATED, Unit::Count, "Sessions given a new id");
-        describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason");
-        describe_counter!(CLEARED, Unit::Count, "How often all sessions were ended at once");
-        describe_counter!(CONFLICTS, Unit::Count, "Saves refused for a save meanwhile");
-        describe_counter!(DAMAGED, Unit::Count, "How often a damaged record was met");
-        describe_counter!(FAILURES, Unit::Count, "Background tasks that failed, by task");
-        describe_counter!(MISSED, Unit::Count, "Touches written later than promised");
-        describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints of the log");
-        describe_counter!(
-            OPENINGS,
-            Unit::Count,
-            "How often the file was opened again after an error"
-        );
-        describe_gauge!(STORED, Unit::Count, "Records, expired ones included");
-        describe_gauge!(FILE_SIZE, Unit::Bytes, "The size of the file");
-        describe_gauge!(PENDING, Unit::Count, "Touches that are in memory alone");
-        describe_histogram!(DURATION, Unit::Seconds, "How long a background task took, by task");
-        Self(())
-    }
+/// Describes every metric to the program's recorder.
+pub(super) fn describe() {
+    describe_counter!(CREATED, Unit::Count, "Sessions created");
+    describe_counter!(REGENERATED, Unit::Count, "Sessions given a new id");
+    describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason");
+    describe_counter!(CLEARED, Unit::Count, "How often all sessions were ended at once");
+    describe_counter!(CONFLICTS, Unit::Count, "Saves refused for a save meanwhile");
+    describe_counter!(DAMAGED, Unit::Count, "How often a damaged record was met");
+    describe_counter!(FAILURES, Unit::Count, "Background tasks that failed, by task");
+    describe_counter!(MISSED, Unit::Count, "Touches written later than promised");
+    describe_counter!(CHECKPOINTS, Unit::Count, "Checkpoints of the log");
+    describe_counter!(OPENINGS, Unit::Count, "How often the file was opened again after an error");
+    describe_gauge!(STORED, Unit::Count, "Records, expired ones included");
+    describe_gauge!(FILE_SIZE, Unit::Bytes, "The size of the file");
+    describe_gauge!(PENDING, Unit::Count, "Touches that are in memory alone");
+    describe_histogram!(DURATION, Unit::Seconds, "How long a background task took, by task");
 }
 
 impl Observer for Measured {
@@ -123,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_recorder_is_counted_and_ends_no_thread() {
-        let events = Events::new(vec![std::sync::Arc::new(Measured(()))]);
+        let events = Events::new(vec![std::sync::Arc::new(Measured)]);
         metrics::with_local_recorder(&Broken, || {
             events.tell(&Event::Cleared);
             events.gauges(&EngineStats::default());

@@ -270,12 +270,12 @@ impl fmt::Display for Event {
 /// The observers of a store, in the order in which they are called.
 pub(crate) type Observers = Vec<Arc<dyn Observer>>;
 
-/// The observers that features of this crate add to a program's own.
+/// The observers that features of this crate add to a program's own. None is called by this.
 pub(crate) fn built_in() -> Observers {
     vec![
         #[cfg(feature = "tracing")]
         Arc::new(traced::Traced),
         #[cfg(feature = "metrics")]
-        Arc::new(measured::Measured::new()),
+        Arc::new(measured::Measured),
     ]
 }

@@ -1,9 +1,10 @@
 //! Reports events to observers: after the commit, with no lock held, and in order for each session.
 //!
 //! Invariant: a session's end is reported after its beginning. Keys are drawn at random, so each key
-//! begins once and ends once, unless an operator copies an ended session in again. From before the commit of a beginning until its
-//! last observer has returned, another thread that ends the key leaves its event to the thread that
-//! reports the beginning. No thread waits.
+//! begins once and ends once, unless an operator copies an ended session in again. From before the
+//! commit of a beginning until its last observer has returned, another thread that ends the key
+//! leaves its event to the thread that reports the beginning. If several threads try to begin one
+//! key, any of them may get the event: those that fail hand it on. No thread waits.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,17 +31,37 @@ pub(crate) struct Events {
     /// Observers that can be removed, each with a number.
     watchers: RwLock<Watchers>,
     watching: AtomicUsize,
-    /// Keys whose beginning is not told yet, each with the event that ends it, if it has ended: one
-    /// or a few for each thread, so a list is searched faster than a map.
-    beginning: Mutex<Vec<(SessionKey, Option<Event>)>>,
+    beginning: Mutex<Begun>,
     panics: AtomicU64,
+}
+
+/// Keys whose beginning is not told yet.
+#[derive(Default)]
+struct Begun {
+    next: u64,
+    /// One or a few for each thread, so a list is searched faster than a map.
+    untold: Vec<Untold>,
+}
+
+struct Untold {
+    /// Two callers may try to begin one key.
+    number: u64,
+    key: SessionKey,
+    /// The event that ends the key, if it has ended.
+    ended: Option<Telling>,
+}
+
+/// An event, with the number of the beginning that it tells, if it tells one.
+struct Telling {
+    event: Event,
+    begins: Option<u64>,
 }
 
 /// A key that is about to begin. Its beginning is then told; a drop means that it never began.
 #[must_use]
 pub(crate) struct Beginning<'a> {
     events: Option<&'a Events>,
-    key: SessionKey,
+    number: u64,
 }
 
 impl Events {
@@ -111,47 +132,48 @@ impl Events {
 
     /// Called before the commit that creates a session under this key.
     pub(crate) fn begin(&self, key: SessionKey) -> Beginning<'_> {
-        self.beginning.lock().push((key, None));
-        Beginning { events: Some(self), key }
+        let mut beginning = self.beginning.lock();
+        let number = beginning.next;
+        beginning.next += 1;
+        beginning.untold.push(Untold { number, key, ended: None });
+        Beginning { events: Some(self), number }
     }
 
     /// Called after the commit that ended a session.
     pub(crate) fn end(&self, ended: &Ended, reason: EndReason) {
         let user = ended.user.as_ref().and_then(|user| user.to_id());
-        self.end_as(ended.key, Event::Ended { key: ended.key, user, reason });
+        let event = Event::Ended { key: ended.key, user, reason };
+        self.end_as(ended.key, Telling { event, begins: None });
     }
 
     /// Ends a key by an event, which may also begin another key.
-    fn end_as(&self, key: SessionKey, event: Event) {
+    fn end_as(&self, key: SessionKey, end: Telling) {
         let mut beginning = self.beginning.lock();
-        if let Some((_, waiting)) = beginning.iter_mut().find(|(begun, _)| *begun == key) {
-            *waiting = Some(event);
+        let mut untold = beginning.untold.iter_mut();
+        if let Some(untold) = untold.find(|untold| untold.key == key && untold.ended.is_none()) {
+            untold.ended = Some(end);
             return;
         }
         drop(beginning);
-        self.tell_with_what_follows(event);
+        self.tell_with_what_follows(end);
     }
 
     /// Tells an event, and then the end of the session that it began, if that end has come
     /// meanwhile.
-    fn tell_with_what_follows(&self, event: Event) {
-        let mut next = Some(event);
-        while let Some(event) = next {
+    fn tell_with_what_follows(&self, telling: Telling) {
+        let mut next = Some(telling);
+        while let Some(Telling { event, begins }) = next {
             self.tell(&event);
-            next = match event {
-                Event::Created { key, .. } | Event::Regenerated { new: key, .. } => {
-                    self.take_what_follows(key)
-                }
-                _ => None,
-            };
+            let untold = begins.and_then(|number| self.take(number));
+            next = untold.and_then(|untold| untold.ended);
         }
     }
 
-    /// Takes a key from those whose beginning is not told, with the event that ends it.
-    fn take_what_follows(&self, key: SessionKey) -> Option<Event> {
+    /// Takes a key from those whose beginning is not told.
+    fn take(&self, number: u64) -> Option<Untold> {
         let mut beginning = self.beginning.lock();
-        let place = beginning.iter().position(|(begun, _)| *begun == key)?;
-        beginning.swap_remove(place).1
+        let place = beginning.untold.iter().position(|untold| untold.number == number)?;
+        Some(beginning.untold.swap_remove(place))
     }
 
     /// Tells an event that has no order to others.
@@ -168,26 +190,25 @@ impl Beginning<'_> {
     /// The session is stored.
     pub(crate) fn created(mut self, event: Event) {
         if let Some(events) = self.events.take() {
-            events.tell_with_what_follows(event);
+            events.tell_with_what_follows(Telling { event, begins: Some(self.number) });
         }
     }
 
     /// The session is stored, in place of the one under its old key.
     pub(crate) fn regenerated(mut self, old: SessionKey, event: Event) {
         if let Some(events) = self.events.take() {
-            events.end_as(old, event);
+            events.end_as(old, Telling { event, begins: Some(self.number) });
         }
     }
 }
 
 impl Drop for Beginning<'_> {
-    /// The session did not begin, as far as is known. If another thread has ended it, it did begin.
+    /// The session did not begin here, as far as is known. If another thread has ended it, it did
+    /// begin: here, or where another caller begins the same key, who then tells the end.
     fn drop(&mut self) {
-        if let Some(events) = self.events {
-            let waiting = events.take_what_follows(self.key);
-            if let Some(event) = waiting {
-                events.tell_with_what_follows(event);
-            }
+        let Some(events) = self.events else { return };
+        if let Some(Untold { key, ended: Some(end), .. }) = events.take(self.number) {
+            events.end_as(key, end);
         }
     }
 }
@@ -245,7 +266,33 @@ mod tests {
         assert!(told.lock().is_empty());
         first.created(created(key(1)));
         assert_eq!(*told.lock(), ["created", "regenerated", "ended"]);
-        assert!(events.beginning.lock().is_empty(), "nothing is kept");
+        assert!(events.beginning.lock().untold.is_empty(), "nothing is kept");
+    }
+
+    #[test]
+    fn an_end_is_told_after_the_beginning_if_two_callers_begin_one_key() {
+        for refused_is_first in [true, false] {
+            let (told, events) = telling();
+            let two = (events.begin(key(1)), events.begin(key(1)));
+            let (refused, done) = if refused_is_first { two } else { (two.1, two.0) };
+            events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
+            drop(refused);
+            assert!(told.lock().is_empty(), "it is not told to have begun yet");
+            done.created(created(key(1)));
+            assert_eq!(*told.lock(), ["created", "ended"]);
+            assert!(events.beginning.lock().untold.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_once_if_two_callers_begin_one_key_and_the_refused_one_is_slow() {
+        let (told, events) = telling();
+        let (refused, done) = (events.begin(key(1)), events.begin(key(1)));
+        events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
+        done.created(created(key(1)));
+        drop(refused);
+        assert_eq!(*told.lock(), ["created", "ended"]);
+        assert!(events.beginning.lock().untold.is_empty());
     }
 
     #[test]
@@ -257,7 +304,7 @@ mod tests {
         events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
         drop(unknown);
         assert_eq!(*told.lock(), ["ended"]);
-        assert!(events.beginning.lock().is_empty());
+        assert!(events.beginning.lock().untold.is_empty());
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Adopts shorter timeouts than those on record at once. Default: sweeps delete nothing for
     /// shorter timeouts until the store has been open for one full
     /// [`sweep_interval`](Self::sweep_interval), or until
-    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). A
+    /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). The
+    /// monotonic clock measures this interval, or the clock that [`clock`](Self::clock) sets. A
     /// session that is expired under the store's own timeouts is absent either way. A new store,
     /// such as one in memory, has no longer timeouts on record.
     ///

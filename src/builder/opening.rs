@@ -165,11 +165,13 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     fn build_on(self, engine: Arc<dyn Engine>, users: Users) -> Result<SessionStore<C>> {
         let attachment = engine.attach(self.timeouts)?;
+        let by_own_clock = self.clock.is_some();
         let clock = server_clock::chosen(self.clock, &engine)?;
         let asked = Asked {
             timeouts: self.timeouts,
             sweep_interval: self.sweep_interval,
             adopt_shorter: self.adopt_shorter_timeouts,
+            by_own_clock,
         };
         let names =
             Names { given: self.content_name.as_deref(), renamed: &self.renamed_content, users };
@@ -217,6 +219,8 @@ struct Asked {
     timeouts: Timeouts,
     sweep_interval: Duration,
     adopt_shorter: bool,
+    /// Whether the program gave the store its clock.
+    by_own_clock: bool,
 }
 
 /// Compares the store's timeouts with those on record. Index entries must not be later than the
@@ -262,7 +266,8 @@ fn take_on_timeouts(
             if longer != on_record {
                 engine.store_meta(TIMEOUTS, &longer.to_bytes())?;
             }
-            Ok(Adoption::pending(own, longer, now, asked.sweep_interval))
+            let opened_at = asked.by_own_clock.then_some(now);
+            Ok(Adoption::pending(own, longer, opened_at, asked.sweep_interval))
         }
         _ => {
             engine.store_meta(TIMEOUTS, &own.to_bytes())?;

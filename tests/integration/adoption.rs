@@ -1,12 +1,16 @@
-//! Sweep steps that run while another thread adopts shorter timeouts: the index stays right.
+//! The adoption of shorter timeouts: when it comes, and sweep steps that run meanwhile.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
-use sessile::engine::{Engine, MemoryEngine, Moment, Sweep};
+use sessile::engine::{Engine, MemoryEngine, Moment, Sweep, Timestamp};
 use sessile::testing::ManualClock;
 use sessile::{Error, Result, SessionStore, Timeouts};
+
+const THREAD_NAME: &str = "sessile-maintenance";
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
@@ -86,6 +90,87 @@ fn a_step_that_makes_room_while_shorter_timeouts_are_adopted_leaves_no_entry_lat
     *engine.before_record.lock().unwrap() = Some(Box::new(move || is_full(&creating)));
     store.adopt_shorter_timeouts().unwrap();
     sweeps_by_its_own(&store);
+}
+
+/// An engine whose server has its own date, and on which longer timeouts are on record. It notes
+/// the steps of sweeps by the background thread.
+#[derive(Debug)]
+struct Dated {
+    inner: MemoryEngine,
+    millis: AtomicU64,
+    steps_before_adoption: AtomicU64,
+    is_adopted: AtomicBool,
+}
+
+impl Dated {
+    fn new() -> Arc<Self> {
+        let inner = MemoryEngine::new();
+        let on_record = [100_000_u64, 1_000_000].map(u64::to_le_bytes).concat();
+        inner.store_meta("timeouts", &on_record).unwrap();
+        Arc::new(Self {
+            inner,
+            millis: AtomicU64::new(1_000_000),
+            steps_before_adoption: AtomicU64::new(0),
+            is_adopted: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Engine for Dated {
+    fn server_time(&self) -> Result<Option<Timestamp>> {
+        Ok(Some(Timestamp::from_millis(self.millis.load(Ordering::SeqCst))))
+    }
+
+    fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep> {
+        let by_thread = thread::current().name() == Some(THREAD_NAME);
+        if by_thread && !self.is_adopted.load(Ordering::SeqCst) {
+            self.steps_before_adoption.fetch_add(1, Ordering::SeqCst);
+        }
+        self.inner.remove_expired(moment, limit)
+    }
+
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.is_adopted.store(true, Ordering::SeqCst);
+        self.inner.store_meta(name, value)
+    }
+
+    sessile::forward_engine!(inner, but server_time, remove_expired, store_meta);
+}
+
+#[test]
+fn a_date_that_is_set_after_the_start_adopts_no_shorter_timeouts() {
+    let engine = Dated::new();
+    let timeouts = Timeouts::from_seconds(10, 1_000).unwrap();
+    let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine)).timeouts(timeouts);
+    let builder = builder.sweep_interval(Duration::from_secs(86_400)).manual_maintenance();
+    let store = builder.build().unwrap();
+    let session = store.create(1).unwrap();
+    // More than the interval, in which the session expires under the shorter timeouts.
+    engine.millis.fetch_add(90_000, Ordering::SeqCst);
+    let waits = || store.stats().unwrap().longer_timeouts_on_record.is_some();
+    assert_eq!((store.clean_up_expired().unwrap(), waits()), (0, true));
+    engine.millis.fetch_add(90_000_000, Ordering::SeqCst);
+    store.clean_up_expired().unwrap();
+    assert!(waits());
+    assert!(store.read(session.id()).unwrap().is_none());
+    store.close().unwrap();
+    assert!(!engine.is_adopted.load(Ordering::SeqCst), "nor does the end");
+}
+
+#[test]
+fn the_first_sweep_of_the_thread_adopts_shorter_timeouts() {
+    let engine = Dated::new();
+    let timeouts = Timeouts::from_seconds(10, 1_000).unwrap();
+    let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine)).timeouts(timeouts);
+    let store = builder.sweep_interval(Duration::from_millis(1)).build().unwrap();
+    for _ in 0..30_000 {
+        if store.stats().unwrap().longer_timeouts_on_record.is_none() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(store.stats().unwrap().longer_timeouts_on_record.is_none());
+    assert_eq!(engine.steps_before_adoption.load(Ordering::SeqCst), 0);
 }
 
 #[cfg(unix)]

@@ -3,11 +3,12 @@
 //! Invariant: a session that is live under the timeouts on record is not swept for shorter ones
 //! before those are adopted. This file knows no engine; the store's core carries out its decisions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::time::clock::Timestamp;
+use crate::time::ticks;
 use crate::time::timeouts::Timeouts;
 
 /// Shorter timeouts than those on record, until they are adopted; `None` from then on.
@@ -19,12 +20,29 @@ struct Pending {
     on_record: Timeouts,
     /// The longer of each timeout. A session expired under these is expired under both pairs.
     lenient: Timeouts,
-    due: Timestamp,
-    /// Whether the background thread has begun a sweep, which it does after one sweep interval.
-    thread_came: bool,
+    due: Due,
     /// The number of sweep steps that went by the lenient timeouts. Each may have moved index
     /// entries past the store's own deadlines.
     lenient_steps: u64,
+}
+
+/// When a store has been open for one sweep interval.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// By the clock that the program gave to the store.
+    ByClock(Timestamp),
+    /// By the monotonic clock. The date of a machine or a server may be set while the store is open,
+    /// often just after the start.
+    ByTicks(Instant),
+}
+
+impl Due {
+    fn has_come(self, now: Timestamp) -> bool {
+        match self {
+            Self::ByClock(due) => now >= due,
+            Self::ByTicks(due) => ticks::now() >= due,
+        }
+    }
 }
 
 /// The caller of a sweep.
@@ -46,21 +64,21 @@ pub(crate) enum Sweeping {
 }
 
 impl Adoption {
-    /// The store's `own` timeouts wait for one `interval` before they replace those on record.
+    /// The store's `own` timeouts wait for one `interval` before they replace those on record. With
+    /// `opened_at`, by the program's own clock, this clock measures the interval.
     pub(crate) fn pending(
         own: &Timeouts,
         on_record: Timeouts,
-        opened_at: Timestamp,
+        opened_at: Option<Timestamp>,
         interval: Duration,
     ) -> Self {
         let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        Self(Mutex::new(Some(Pending {
-            on_record,
-            lenient: own.longer_of_each(&on_record),
-            due: opened_at.saturating_add(millis),
-            thread_came: false,
-            lenient_steps: 0,
-        })))
+        let due = match opened_at {
+            Some(opened_at) => Due::ByClock(opened_at.saturating_add(millis)),
+            None => Due::ByTicks(ticks::now() + interval),
+        };
+        let lenient = own.longer_of_each(&on_record);
+        Self(Mutex::new(Some(Pending { on_record, lenient, due, lenient_steps: 0 })))
     }
 
     /// The timeouts on record, while shorter ones wait.
@@ -74,13 +92,12 @@ impl Adoption {
     }
 
     /// Decides the timeouts of a sweep that begins now. The thread's first sweep comes after one
-    /// interval, so its second sweep may adopt.
+    /// interval, so each of its sweeps may adopt.
     pub(crate) fn decide(&self, now: Timestamp, sweeper: Sweeper) -> Sweeping {
-        let mut state = self.0.lock();
-        let Some(pending) = state.as_mut() else { return Sweeping::Own };
+        let Some(pending) = *self.0.lock() else { return Sweeping::Own };
         let waited = match sweeper {
-            Sweeper::Caller => now >= pending.due,
-            Sweeper::Thread => std::mem::replace(&mut pending.thread_came, true),
+            Sweeper::Caller => pending.due.has_come(now),
+            Sweeper::Thread => true,
         };
         match waited {
             true => Sweeping::AfterAdoption,
@@ -90,7 +107,7 @@ impl Adoption {
 
     /// Whether the store has been open for a whole interval without an adoption.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.0.lock().is_some_and(|pending| now >= pending.due)
+        self.0.lock().is_some_and(|pending| pending.due.has_come(now))
     }
 
     /// Records the end of a step that began with lenient timeouts. Returns whether the store's own
@@ -128,19 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_waits_for_one_interval_and_the_thread_for_its_second_round() {
+    fn a_caller_waits_for_one_interval_and_the_thread_has_waited_at_its_first_round() {
         let at = Timestamp::from_millis;
         let pending = || {
             let interval = Duration::from_millis(10);
-            Adoption::pending(&pair(1, 200), pair(10, 100), at(5), interval)
+            Adoption::pending(&pair(1, 200), pair(10, 100), Some(at(5)), interval)
         };
         let lenient = Sweeping::Lenient(pair(10, 200));
         let caller = pending();
         assert_eq!(caller.decide(at(14), Sweeper::Caller), lenient);
         assert_eq!(caller.decide(at(15), Sweeper::Caller), Sweeping::AfterAdoption);
         let thread = pending();
-        assert_eq!(thread.decide(at(1_000), Sweeper::Thread), lenient);
-        assert_eq!(thread.decide(at(1_000), Sweeper::Thread), Sweeping::AfterAdoption);
+        assert_eq!(thread.decide(at(5), Sweeper::Thread), Sweeping::AfterAdoption);
         assert!(!pending().is_due(at(14)) && pending().is_due(at(15)));
         assert!(!thread.ends_lenient_step());
         assert_eq!((thread.lenient_steps(), thread.done()), (Some(1), Some(1)));
@@ -149,5 +165,19 @@ mod tests {
         assert!(!thread.is_due(at(1_000)));
         assert_eq!(thread.decide(at(0), Sweeper::Thread), Sweeping::Own);
         assert_eq!(thread.on_record(), None);
+    }
+
+    #[test]
+    fn a_date_that_is_set_is_no_interval_where_the_machine_measures_it() {
+        let own = pair(1, 200);
+        let waiting = |interval| Adoption::pending(&own, pair(10, 100), None, interval);
+        let day = waiting(Duration::from_secs(86_400));
+        let late = Timestamp::from_millis(u64::MAX);
+        assert_eq!(day.decide(late, Sweeper::Caller), Sweeping::Lenient(pair(10, 200)));
+        assert!(!day.is_due(late));
+        let now = waiting(Duration::ZERO);
+        let early = Timestamp::from_millis(0);
+        assert_eq!(now.decide(early, Sweeper::Caller), Sweeping::AfterAdoption);
+        assert!(now.is_due(early));
     }
 }

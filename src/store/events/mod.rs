@@ -107,7 +107,8 @@ pub enum Event {
         /// The session's user, if it has one.
         user: Option<UserId>,
     },
-    /// A session has ended.
+    /// A session has ended. A session that expired, and whose record a later call removed before a
+    /// sweep did, ends without this event.
     Ended {
         /// The session's key.
         key: SessionKey,

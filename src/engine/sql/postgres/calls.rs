@@ -10,10 +10,9 @@ use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::Dialect;
+use crate::engine::sql::postgres::refusal::Refusal;
 use crate::engine::sql::postgres::statements::Text;
-use crate::engine::sql::postgres::wire::{
-    Answer, Outcome, PostgresConnection, Refusal, Row, Statement,
-};
+use crate::engine::sql::postgres::wire::{Answer, Outcome, PostgresConnection, Row, Statement};
 use crate::engine::sql::postgres::{Postgres, Step};
 use crate::engine::sql::rows::{Row as _, garbled, key_of, one_count, rows_of};
 use crate::engine::sql::saving::{inserted, shard_of};

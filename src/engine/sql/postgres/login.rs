@@ -18,7 +18,8 @@ use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
-use crate::engine::sql::postgres::wire::{Message, PostgresConnection, Refusal};
+use crate::engine::sql::postgres::refusal::Refusal;
+use crate::engine::sql::postgres::wire::{Message, PostgresConnection};
 use crate::engine::sql::rows::garbled;
 use crate::error::Error;
 

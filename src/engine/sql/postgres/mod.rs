@@ -6,6 +6,7 @@
 
 mod calls;
 mod login;
+mod refusal;
 mod statements;
 mod value;
 mod wire;

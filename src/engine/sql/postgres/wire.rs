@@ -13,6 +13,7 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
 use crate::engine::network::pool::Pooled;
 use crate::engine::network::transport::stream::Stream;
+use crate::engine::sql::postgres::refusal::{Refusal, fatal, gives_up_standbys};
 use crate::engine::sql::postgres::value::{kind, write_value};
 use crate::engine::sql::rows::{self, Row as _, garbled};
 use crate::engine::sql::value::Value;
@@ -89,31 +90,6 @@ impl rows::Outcome for Outcome {
 
     fn into_rows(self) -> Vec<Row> {
         self.rows
-    }
-}
-
-/// An error of the server: its SQLSTATE, and its message, which may contain a user name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(super) code: String,
-    pub(super) message: String,
-    is_fatal: bool,
-}
-
-impl Refusal {
-    pub(super) fn parse(body: &[u8]) -> Self {
-        let mut refusal = Self::default();
-        for field in body.split(|byte| *byte == 0) {
-            let Some((kind, text)) = field.split_first() else { continue };
-            let text = || String::from_utf8_lossy(text).into_owned();
-            match kind {
-                b'C' => refusal.code = text(),
-                b'M' => refusal.message = text(),
-                b'V' => refusal.is_fatal = matches!(field, b"VFATAL" | b"VPANIC"),
-                _ => {}
-            }
-        }
-        refusal
     }
 }
 
@@ -314,23 +290,6 @@ fn changed(tag: &[u8]) -> u64 {
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Whether a notice says that an administrator cancelled the wait for a synchronous standby. It has
-/// no code of its own, and its text is translated, so the function of the server that sends it
-/// decides.
-fn gives_up_standbys(notice: &[u8]) -> bool {
-    notice.split(|byte| *byte == 0).any(|field| field == b"RSyncRepWaitForLSN")
-}
-
-/// The server ended the connection during a request. A change may have been committed all the same:
-/// an administrator's shutdown may also come between a commit and the replicas' acknowledgement.
-fn fatal(refusal: &Refusal) -> Failure {
-    match refusal.code.as_str() {
-        // Starting up, shutting down, or too many clients: nothing was begun.
-        "57P03" | "53300" => Failure::not_now("the server takes no connections now"),
-        _ => Failure::lost("the server ended the connection"),
-    }
-}
-
 impl Pooled for PostgresConnection {
     fn is_quiet(&self) -> bool {
         self.stream.is_quiet()
@@ -394,18 +353,5 @@ mod tests {
         for (tag, expected) in [("UPDATE 3\0", 3), ("INSERT 0 1\0", 1), ("BEGIN\0", 0)] {
             assert_eq!(changed(tag.as_bytes()), expected);
         }
-    }
-
-    #[test]
-    fn a_notice_about_standbys_is_told_from_others() {
-        let notice = b"SWARNUNG\0VWARNING\0C01000\0Mtext\0Fsyncrep.c\0L276\0RSyncRepWaitForLSN\0\0";
-        assert!(gives_up_standbys(notice));
-        assert!(!gives_up_standbys(b"SNOTICE\0C00000\0MRSyncRepWaitForLSN\0RDefineRelation\0\0"));
-    }
-
-    #[test]
-    fn an_error_of_the_server_is_read() {
-        let refusal = Refusal::parse(b"SFEHLER\0VFATAL\0C57P01\0Mgoing\0\0");
-        assert_eq!((refusal.code.as_str(), refusal.is_fatal), ("57P01", true));
     }
 }

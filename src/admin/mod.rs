@@ -5,6 +5,7 @@
 //! type. The package `sessile-cli` is a command line for it.
 
 pub(crate) mod archive;
+mod arrival;
 pub(crate) mod backup;
 pub(crate) mod copying;
 pub(crate) mod entry;

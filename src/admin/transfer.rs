@@ -6,23 +6,16 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
+use crate::admin::arrival::{Found, Step, bring_in_step, is_same};
 use crate::admin::copying::{Keys, OnProgress, Progress, Steps, for_each_record};
 use crate::admin::inspector::{Inspector, on_record};
 use crate::engine::contract::Engine;
-use crate::engine::limits::Limits;
-use crate::engine::outcome::{Insert, Replace};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
-use crate::record::Record;
 use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
-use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
-
-/// How often a session may change in the target while it is updated.
-const TRIES: usize = 16;
 
 /// The result of a transfer.
 ///
@@ -131,121 +124,6 @@ pub fn transfer(
     Ok(report)
 }
 
-/// How a record of an engine stands to one that was to be stored.
-pub(super) enum Stored {
-    /// The record was missing, and is now stored.
-    Now,
-    /// The same revision is stored already, with equal or later activity.
-    Already,
-    /// Another record is stored under the key.
-    Differing(Record),
-    /// A damaged record is stored under the key.
-    Damaged,
-}
-
-/// The record of an engine under a key.
-enum Found {
-    Nothing,
-    Sound(Record),
-    /// A record that cannot be read.
-    Damaged,
-}
-
-impl Found {
-    fn under(key: &SessionKey, engine: &dyn Engine, moment: Moment) -> Result<Self> {
-        match engine.load(key, moment) {
-            Ok(found) => Ok(found.map_or(Self::Nothing, Self::Sound)),
-            Err(Error::DamagedRecord { .. }) => Ok(Self::Damaged),
-            Err(error) => Err(error),
-        }
-    }
-
-    const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-
-    /// How this stands to a record of the same key; `None` if nothing was found.
-    fn beside(self, record: &Record) -> Option<Stored> {
-        match self {
-            Self::Nothing => None,
-            Self::Damaged => Some(Stored::Damaged),
-            Self::Sound(found)
-                if is_same(&found, record) && found.last_active() >= record.last_active() =>
-            {
-                Some(Stored::Already)
-            }
-            Self::Sound(found) => Some(Stored::Differing(found)),
-        }
-    }
-}
-
-/// Stores a record under a key that has none.
-pub(super) fn put_if_missing(
-    engine: &dyn Engine,
-    key: &SessionKey,
-    record: Record,
-    moment: Moment,
-) -> Result<Stored> {
-    for _ in 0..TRIES {
-        match engine.insert(key, record.clone(), moment, Limits::NONE)? {
-            Insert::Done(_) => return Ok(Stored::Now),
-            Insert::Occupied => {}
-            // `Limits::NONE` refuses no record.
-            Insert::Full => return Err(Error::Full { max: Limits::NONE.max_sessions }),
-            Insert::UserFull => return Err(Error::UserFull { max: u64::MAX }),
-        }
-        // The record may be removed between the two calls.
-        if let Some(stored) = Found::under(key, engine, Moment::BEGINNING)?.beside(&record) {
-            return Ok(stored);
-        }
-    }
-    Err(Error::Conflict { key: *key })
-}
-
-enum Step {
-    Copied,
-    Updated,
-}
-
-/// Makes the target's session equal to the source's, unless the target has a later revision, or
-/// ended what this transfer `brought`.
-fn bring_in_step(
-    target: &dyn Engine,
-    key: &SessionKey,
-    record: Record,
-    moment: Moment,
-    brought: bool,
-) -> Result<Option<Step>> {
-    for _ in 0..TRIES {
-        let stored = match brought {
-            true => Found::under(key, target, Moment::BEGINNING)?.beside(&record),
-            false => Some(put_if_missing(target, key, record.clone(), moment)?),
-        };
-        let found = match stored {
-            Some(Stored::Now) => return Ok(Some(Step::Copied)),
-            // The comparison lists what differs.
-            None | Some(Stored::Already | Stored::Damaged) => return Ok(None),
-            Some(Stored::Differing(found)) => found,
-        };
-        if is_same(&found, &record) {
-            // Only the target's last activity is earlier. By its own timeouts it may have expired.
-            let at = Moment { now: record.last_active(), timeouts: Timeouts::ENDLESS };
-            if target.extend(key, at, Duration::ZERO)?.is_some() {
-                return Ok(Some(Step::Updated));
-            }
-        } else if found.revision() >= record.revision() {
-            return Ok(None);
-        }
-        let (expected, new) = (found.revision(), record.clone());
-        match target.replace(key, expected, new, Moment::BEGINNING, Limits::NONE)? {
-            Replace::Done(_) => return Ok(Some(Step::Updated)),
-            // The record has changed since.
-            Replace::Conflict | Replace::Missing | Replace::UserFull => {}
-        }
-    }
-    Err(Error::Conflict { key: *key })
-}
-
 /// Ends sessions in the target that the source no longer has.
 fn end_what_ended(
     from: &Inspector,
@@ -306,15 +184,6 @@ fn compare(
         }
         Ok(())
     })
-}
-
-/// Whether two records are the same revision of one session, apart from the last activity.
-pub(super) fn is_same(one: &Record, other: &Record) -> bool {
-    let plain = |record: &Record| {
-        let last = one.last_active().max(other.last_active());
-        record.clone().touched(last).indexed_under(Timestamp::default())
-    };
-    plain(one) == plain(other)
 }
 
 fn take_on_metadata(source: &dyn Engine, target: &dyn Engine) -> Result<()> {

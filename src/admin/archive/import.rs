@@ -4,9 +4,9 @@ use std::io::{Read, Seek};
 
 use crate::admin::archive::format::{Header, SessionLine};
 use crate::admin::archive::reader::Reader;
+use crate::admin::arrival::{Stored, is_same, put_if_missing};
 use crate::admin::copying::{Keys, OnProgress, Progress, Steps};
 use crate::admin::inspector::Inspector;
-use crate::admin::transfer::{Stored, is_same, put_if_missing};
 use crate::error::{Error, Result};
 use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
 use crate::time::moment::Moment;

@@ -1,6 +1,7 @@
 //! Brings one record into an engine that may have a session of its key already.
 //!
-//! Invariant: a session is never replaced by an earlier revision of itself.
+//! Invariant: a session is never replaced by an earlier revision of itself, its activity never moves
+//! back, and one that ends meanwhile is not stored again.
 
 use std::time::Duration;
 
@@ -17,16 +18,29 @@ use crate::time::timeouts::Timeouts;
 /// How often a session may change in the target while it is updated.
 const TRIES: usize = 16;
 
-/// How a record of an engine stands to one that was to be stored.
-pub(super) enum Stored {
+/// What became of a record that was brought to an engine.
+pub(super) enum Arrival {
     /// The record was missing, and is now stored.
-    Now,
+    Stored,
+    /// The engine had an earlier revision, or earlier activity, and is now up to date.
+    Updated,
     /// The same revision is stored already, with equal or later activity.
     Already,
     /// Another record is stored under the key.
-    Differing(Record),
+    Differing,
     /// A damaged record is stored under the key.
     Damaged,
+    /// The session was stored already, and has ended.
+    Ended,
+}
+
+/// What a copy may do to the engine's sessions. Activity always moves forward.
+#[derive(Clone, Copy)]
+pub(super) struct May {
+    /// Store a session that is missing.
+    pub(super) insert: bool,
+    /// Replace an earlier revision.
+    pub(super) replace: bool,
 }
 
 /// The record of an engine under a key.
@@ -49,84 +63,51 @@ impl Found {
     pub(super) const fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
-
-    /// How this stands to a record of the same key; `None` if nothing was found.
-    fn beside(self, record: &Record) -> Option<Stored> {
-        match self {
-            Self::Nothing => None,
-            Self::Damaged => Some(Stored::Damaged),
-            Self::Sound(found)
-                if is_same(&found, record) && found.last_active() >= record.last_active() =>
-            {
-                Some(Stored::Already)
-            }
-            Self::Sound(found) => Some(Stored::Differing(found)),
-        }
-    }
 }
 
-/// Stores a record under a key that has none.
-pub(super) fn put_if_missing(
+/// Brings a record to an engine, as far as the copy may.
+///
+/// A session that was there once in this call and then is missing has ended: it is not stored.
+pub(super) fn bring(
     engine: &dyn Engine,
     key: &SessionKey,
-    record: Record,
+    record: &Record,
     moment: Moment,
-) -> Result<Stored> {
-    for _ in 0..TRIES {
+    may: May,
+) -> Result<Arrival> {
+    if may.insert {
         match engine.insert(key, record.clone(), moment, Limits::NONE)? {
-            Insert::Done(_) => return Ok(Stored::Now),
+            Insert::Done(_) => return Ok(Arrival::Stored),
             Insert::Occupied => {}
             // `Limits::NONE` refuses no record.
             Insert::Full => return Err(Error::Full { max: Limits::NONE.max_sessions }),
             Insert::UserFull => return Err(Error::UserFull { max: u64::MAX }),
         }
-        // The record may be removed between the two calls.
-        if let Some(stored) = Found::under(key, engine, Moment::BEGINNING)?.beside(&record) {
-            return Ok(stored);
-        }
     }
-    Err(Error::Conflict { key: *key })
-}
-
-pub(super) enum Step {
-    Copied,
-    Updated,
-}
-
-/// Makes the target's session equal to the source's, unless the target has a later revision, or
-/// ended what this transfer `brought`.
-pub(super) fn bring_in_step(
-    target: &dyn Engine,
-    key: &SessionKey,
-    record: Record,
-    moment: Moment,
-    brought: bool,
-) -> Result<Option<Step>> {
     for _ in 0..TRIES {
-        let stored = match brought {
-            true => Found::under(key, target, Moment::BEGINNING)?.beside(&record),
-            false => Some(put_if_missing(target, key, record.clone(), moment)?),
+        let found = match Found::under(key, engine, Moment::BEGINNING)? {
+            Found::Nothing => return Ok(Arrival::Ended),
+            Found::Damaged => return Ok(Arrival::Damaged),
+            Found::Sound(found) => found,
         };
-        let found = match stored {
-            Some(Stored::Now) => return Ok(Some(Step::Copied)),
-            // The comparison lists what differs.
-            None | Some(Stored::Already | Stored::Damaged) => return Ok(None),
-            Some(Stored::Differing(found)) => found,
-        };
-        if is_same(&found, &record) {
-            // Only the target's last activity is earlier. By its own timeouts it may have expired.
-            let at = Moment { now: record.last_active(), timeouts: Timeouts::ENDLESS };
-            if target.extend(key, at, Duration::ZERO)?.is_some() {
-                return Ok(Some(Step::Updated));
+        if is_same(&found, record) {
+            if found.last_active() >= record.last_active() {
+                return Ok(Arrival::Already);
             }
-        } else if found.revision() >= record.revision() {
-            return Ok(None);
+            let at = Moment { now: record.last_active(), timeouts: Timeouts::ENDLESS };
+            if engine.extend(key, at, Duration::ZERO)?.is_some() {
+                return Ok(Arrival::Updated);
+            }
+            // By the session's own timeouts it has expired in the engine: then it is replaced.
+        } else if !may.replace || found.revision() >= record.revision() {
+            return Ok(Arrival::Differing);
         }
         let (expected, new) = (found.revision(), record.clone());
-        match target.replace(key, expected, new, Moment::BEGINNING, Limits::NONE)? {
-            Replace::Done(_) => return Ok(Some(Step::Updated)),
+        match engine.replace(key, expected, new, Moment::BEGINNING, Limits::NONE)? {
+            Replace::Done(_) => return Ok(Arrival::Updated),
+            Replace::Missing => return Ok(Arrival::Ended),
             // The record has changed since.
-            Replace::Conflict | Replace::Missing | Replace::UserFull => {}
+            Replace::Conflict | Replace::UserFull => {}
         }
     }
     Err(Error::Conflict { key: *key })

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use crate::admin::archive::format::{Header, SessionLine};
 use crate::admin::archive::reader::Reader;
-use crate::admin::arrival::{Stored, is_same, put_if_missing};
+use crate::admin::arrival::{Arrival, May, bring};
 use crate::admin::copying::{Keys, OnProgress, Progress, Steps};
 use crate::admin::inspector::Inspector;
 use crate::error::{Error, Result};
@@ -41,20 +41,22 @@ impl ImportOptions {
 pub struct ImportReport {
     /// Sessions that the store did not have.
     pub imported: u64,
-    /// Sessions that the store had already, with equal or later activity.
+    /// Sessions that the store had already. They have the archive's last activity by now, or a later
+    /// one.
     pub already_there: u64,
     /// Sessions that were expired, and so not imported.
     pub expired: u64,
-    /// Sessions that the store had already and that differ or are damaged there; they are left
-    /// unchanged.
+    /// Sessions that the store had already and that differ there, are damaged there, or ended there
+    /// during the import. They are left unchanged, and what has ended stays so.
     pub differing: Keys,
     /// The fault of the archive, if only a [part](ImportOptions::partial) could be imported.
     pub fault: Option<Error>,
 }
 
 impl Inspector {
-    /// Imports the sessions of an archive that was written with contents. Sessions already in the
-    /// store are never changed, and equal ones are counted, so repeating an interrupted import
+    /// Imports the sessions of an archive that was written with contents. A session that the store
+    /// has already gets the archive's last activity, if that is later: it may have expired in the
+    /// store alone. Nothing else of it changes, and it is counted, so repeating an interrupted import
     /// completes it.
     ///
     /// The archive is read twice: once to verify it, and once to import it. A new store takes its
@@ -102,14 +104,13 @@ impl Inspector {
                         report.expired += 1;
                         continue;
                     }
-                    let imported = record.clone();
-                    match put_if_missing(self.engine(), &key, record, moment)? {
-                        Stored::Now => report.imported += 1,
-                        Stored::Already => report.already_there += 1,
-                        Stored::Differing(it) if is_same(&it, &imported) => {
-                            report.already_there += 1;
+                    let may = May { insert: true, replace: false };
+                    match bring(self.engine(), &key, &record, moment, may)? {
+                        Arrival::Stored => report.imported += 1,
+                        Arrival::Already | Arrival::Updated => report.already_there += 1,
+                        Arrival::Differing | Arrival::Damaged | Arrival::Ended => {
+                            report.differing.add(key);
                         }
-                        Stored::Differing(_) | Stored::Damaged => report.differing.add(key),
                     }
                 }
                 Ok(None) => break,

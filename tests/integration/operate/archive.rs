@@ -188,6 +188,41 @@ fn what_is_expired_or_of_another_name_is_not_imported() {
 }
 
 #[test]
+fn a_session_that_has_expired_in_the_store_alone_gets_the_activity_of_the_archive() {
+    let clock = ManualClock::new();
+    let engine = Memory::default();
+    let builder = SessionStore::<u32>::builder().engine(engine.clone()).clock(clock.clone());
+    let store = builder.manual_maintenance().build().unwrap();
+    // One goes by the timeouts on record, and one by its own.
+    let own = SessionOptions::new().inactivity(Duration::from_secs(900));
+    let sessions = [store.create(1).unwrap(), store.create_with(2, &own).unwrap()];
+    let last_night = exported(&engine, &clock, true);
+    clock.advance(Duration::from_secs(600));
+    assert!(sessions.iter().all(|session| store.extend_lifetime(session.id()).unwrap()));
+    let today = exported(&engine, &clock, true);
+    clock.advance(Duration::from_secs(600));
+
+    let early = ManualClock::new();
+    early.set_millis(clock.millis() - 1_200_000);
+    let other = Memory::default();
+    assert_eq!(imported(&other, &early, &last_night).unwrap().imported, 2);
+    let builder = SessionStore::<u32>::builder().engine(other.clone()).clock(clock.clone());
+    let restored = builder.manual_maintenance().build().unwrap();
+    assert_eq!(restored.len().unwrap(), 0, "they have expired, and are not swept yet");
+    let report = imported(&other, &clock, &today).unwrap();
+    assert_eq!((report.imported, report.already_there), (0, 2), "{report:?}");
+    for session in &sessions {
+        let of = |store: &SessionStore<u32>| store.read(session.id()).unwrap().unwrap();
+        assert_eq!(of(&restored).last_active(), of(&store).last_active());
+    }
+    assert!(restored.check().unwrap().is_sound());
+    // An earlier activity shortens no life.
+    let report = imported(&other, &early, &last_night).unwrap();
+    assert_eq!((report.imported, report.already_there), (0, 2), "{report:?}");
+    assert_eq!(restored.len().unwrap(), 2);
+}
+
+#[test]
 fn an_export_leaves_out_whom_it_is_told_to_and_can_be_called_off() {
     let clock = ManualClock::new();
     let (engine, keys) = sample(&clock);

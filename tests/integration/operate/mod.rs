@@ -10,6 +10,7 @@ mod cut_off;
 mod door;
 mod filling;
 mod inspector;
+mod logouts;
 mod transfer;
 
 use std::ops::ControlFlow;

@@ -13,11 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::connection::Connection;
-use crate::admin::socket::protocol::{Answer, Outcome, Reply, Request};
+use crate::admin::socket::protocol::{Answer, EndedText, Outcome, Reply, Request};
 use crate::admin::socket::watching::Watching;
 use crate::engine::check::Finding;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Replace, Visit};
+use crate::engine::outcome::{Ended, Replace, Visit};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -119,17 +119,17 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
         Request::Remove { key } => {
             let ended = engine.remove(&key.parse()?, None, core.moment()?)?;
             core.tell_ended(ended.as_slice(), EndReason::Destroyed);
-            Ok(Answer::ended(ended.as_slice()))
+            show_ended(ended.as_slice(), out)
         }
         Request::RemoveUser { user } => {
             let ended = engine.remove_user(&user_key(user)?, core.moment()?)?;
             core.tell_ended(&ended, EndReason::AllOfUser);
-            Ok(Answer::ended(&ended))
+            show_ended(&ended, out)
         }
         Request::RemoveOthers { keep } => {
             let ended = engine.remove_others(&keep.parse()?, core.moment()?)?;
             core.tell_ended(ended.as_deref().unwrap_or_default(), EndReason::Others);
-            Ok(ended.map_or_else(Answer::default, |ended| Answer::ended(&ended)))
+            ended.map_or_else(|| Ok(Answer::default()), |ended| show_ended(&ended, out))
         }
         Request::Clear {} => {
             engine.clear()?;
@@ -138,7 +138,7 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
         }
         Request::Sweep {} => {
             let sweep = core.sweep_step_of_round(core.moment()?)?;
-            Ok(Answer { more: Some(sweep.more), ..Answer::ended(&sweep.removed) })
+            Ok(Answer { more: Some(sweep.more), ..show_ended(&sweep.removed, out)? })
         }
         Request::Check {} => check(core, out),
         Request::Meta { name } => {
@@ -190,6 +190,12 @@ fn user_key(user: &UserText) -> Result<UserKey> {
 /// A failed write to the client ends the scan of the store.
 fn sent(sent: io::Result<()>) -> Result<()> {
     sent.map_err(|error| Error::io("answer", "the client of the admin socket", error))
+}
+
+/// Sends a line for each ended session: one line of all of them would have no bound.
+fn show_ended(ended: &[Ended], out: &mut Connection) -> Result<Answer> {
+    ended.iter().try_for_each(|ended| sent(out.send(&Reply::Ended(EndedText::of(ended)))))?;
+    Ok(Answer::ended(ended))
 }
 
 fn one_record(

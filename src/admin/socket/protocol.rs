@@ -108,6 +108,8 @@ pub(super) enum Reply {
         key: String,
         text: String,
     },
+    /// A session that the request ended.
+    Ended(EndedText),
     Event(EventText),
     /// The number of events that were lost because the client read too slowly.
     Missed {
@@ -126,9 +128,9 @@ pub(super) enum Reply {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Answer {
-    /// The ended sessions; `None` if the session to start from does not exist.
+    /// The number of ended sessions; `None` if the session to start from does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ended: Option<Vec<EndedText>>,
+    pub(super) ended: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u64>,
     /// In milliseconds since 1970.
@@ -207,7 +209,7 @@ impl Answer {
     }
 
     pub(super) fn ended(ended: &[Ended]) -> Self {
-        Self { ended: Some(ended.iter().map(EndedText::of).collect()), ..Self::default() }
+        Self { ended: Some(ended.len() as u64), ..Self::default() }
     }
 
     pub(super) fn engine_stats(&self) -> EngineStats {
@@ -236,7 +238,7 @@ impl Answer {
 }
 
 impl EndedText {
-    fn of(ended: &Ended) -> Self {
+    pub(super) fn of(ended: &Ended) -> Self {
         let user = ended.user.as_ref().and_then(|user| user.to_id());
         Self { key: ended.key.to_string(), user: user.as_ref().map(UserText::of) }
     }

@@ -351,3 +351,30 @@ fn the_doors_of_many_stores_of_one_process_are_opened_at_once() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
 }
+
+#[test]
+fn no_line_of_an_answer_grows_with_the_sessions_that_a_request_ends() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    store.serve_admin(AdminSocket::beside_file()).unwrap();
+    let guests =
+        || (0..40).map(|_| store.create_for_user("guest", String::new()).unwrap()).collect();
+    let first: Vec<_> = guests();
+    let requests = [
+        (format!(r#"{{"call":"remove_others","keep":"{}"}}"#, first[0].key()), 39),
+        (r#"{"call":"remove_user","user":{"text":"guest"}}"#.into(), 41),
+    ];
+    for (request, ended) in requests {
+        let mut client = ByHand::connect(&socket(&path));
+        client.send(format!("{request}\n").as_bytes());
+        assert!(client.line().contains("hello"));
+        for _ in 0..ended {
+            let line = client.line();
+            assert!(line.starts_with(r#"{"ended":{"key":""#) && line.len() < 100, "{line}");
+        }
+        assert_eq!(client.line(), format!("{{\"done\":{{\"ended\":{ended}}}}}\n"));
+        let _: Vec<_> = guests();
+    }
+    // The client of the library counts them.
+    assert_eq!(through(&path).revoke_user("guest").unwrap(), 40);
+}

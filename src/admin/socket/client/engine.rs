@@ -91,18 +91,19 @@ impl Engine for RunningStore {
         if owner.is_some() {
             return self.only_by_the_program("no session is ended for its user");
         }
-        let answer = self.alone(&Request::Remove { key: key.to_string() })?;
-        Ok(Self::ended(&answer).pop())
+        let (mut ended, _) = self.ended_by(&Request::Remove { key: key.to_string() })?;
+        Ok(ended.pop())
     }
 
     fn remove_user(&self, user: &UserKey, _: Moment) -> Result<Vec<Ended>> {
-        let answer = self.alone(&Request::RemoveUser { user: self.user(user)? })?;
-        Ok(Self::ended(&answer))
+        let (ended, _) = self.ended_by(&Request::RemoveUser { user: self.user(user)? })?;
+        Ok(ended)
     }
 
     fn remove_others(&self, keep: &SessionKey, _: Moment) -> Result<Option<Vec<Ended>>> {
-        let answer = self.alone(&Request::RemoveOthers { keep: keep.to_string() })?;
-        Ok(answer.ended.is_some().then(|| Self::ended(&answer)))
+        let request = Request::RemoveOthers { keep: keep.to_string() };
+        let (ended, answer) = self.ended_by(&request)?;
+        Ok(answer.ended.is_some().then_some(ended))
     }
 
     fn rename_user(&self, _: &UserKey, _: &UserKey, _: Moment) -> Result<u64> {
@@ -139,9 +140,8 @@ impl Engine for RunningStore {
     }
 
     fn remove_expired(&self, _: Moment, _: usize) -> Result<Sweep> {
-        let answer = self.alone(&Request::Sweep {})?;
-        let more = answer.more == Some(true);
-        Ok(Sweep { removed: Self::ended(&answer), more, busy: false })
+        let (removed, answer) = self.ended_by(&Request::Sweep {})?;
+        Ok(Sweep { removed, more: answer.more == Some(true), busy: false })
     }
 
     fn reindex(&self, _: &Timeouts) -> Result<()> {

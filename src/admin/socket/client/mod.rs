@@ -329,8 +329,20 @@ impl RunningStore {
         Ok(UserText::of(&user))
     }
 
-    fn ended(answer: &Answer) -> Vec<Ended> {
-        answer.ended.iter().flatten().filter_map(|ended| ended.to_ended()).collect()
+    /// Sends a request that ends sessions, and collects these.
+    fn ended_by(&self, request: &Request) -> Result<(Vec<Ended>, Answer)> {
+        let mut all = Vec::new();
+        let answer = self.ask(request, &mut |reply| match &reply {
+            Reply::Ended(text) => match text.to_ended() {
+                Some(ended) => {
+                    all.push(ended);
+                    Ok(ControlFlow::Continue(()))
+                }
+                None => Err(self.unexpected(reply)),
+            },
+            _ => Err(self.unexpected(reply)),
+        })?;
+        Ok((all, answer))
     }
 
     fn only_by_the_program<T>(&self, what: &str) -> Result<T> {

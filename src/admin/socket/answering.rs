@@ -1,7 +1,7 @@
 //! Executes each request and writes the lines of its answer.
 //!
 //! Invariant: every request uses the store's own clock and timeouts, and the store's observers
-//! learn of every session that a request ends.
+//! learn of every session that a request ends and of every damaged record that it reads.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -64,15 +64,15 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
     match request {
         Request::Load { key } => {
             let key = key.parse()?;
-            one_record(&key, engine.load(&key, Moment::BEGINNING), out)
+            one_record(core, &key, engine.load(&key, Moment::BEGINNING), out)
         }
         Request::Scan { after } => {
             let after = after.as_ref().map(|after| after.parse()).transpose()?;
-            engine.scan(after.as_ref(), &mut |key, record| show(&key, record, out))?;
+            engine.scan(after.as_ref(), &mut |key, record| show(core, &key, record, out))?;
             Ok(Answer::default())
         }
         Request::ScanUser { user } => {
-            let visit: &mut Visit<'_> = &mut |key, record| show(&key, record, out);
+            let visit: &mut Visit<'_> = &mut |key, record| show(core, &key, record, out);
             engine.scan_user(&user_key(user)?, visit)?;
             Ok(Answer::default())
         }
@@ -99,7 +99,8 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             }
             let moment = Moment::BEGINNING;
             let limits = limits(core);
-            match engine.replace(&key, *revision, record, moment, limits)? {
+            let replaced = engine.replace(&key, *revision, record, moment, limits);
+            match core.counting_damage(replaced)? {
                 Replace::Done(saved) => {
                     let last_active = Some(saved.last_active.as_millis());
                     Ok(Answer { last_active, ..Answer::of(Outcome::Stored) })
@@ -114,7 +115,7 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             let now = Timestamp::from_millis(*at).min(core.moment()?.now);
             let at = Moment { now, timeouts: Timeouts::ENDLESS };
             let key = key.parse()?;
-            one_record(&key, engine.extend(&key, at, core.touch_interval), out)
+            one_record(core, &key, engine.extend(&key, at, core.touch_interval), out)
         }
         Request::Remove { key } => {
             let ended = engine.remove(&key.parse()?, None, core.moment()?)?;
@@ -127,7 +128,8 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             show_ended(&ended, out)
         }
         Request::RemoveOthers { keep } => {
-            let ended = engine.remove_others(&keep.parse()?, core.moment()?)?;
+            let ended = engine.remove_others(&keep.parse()?, core.moment()?);
+            let ended = core.counting_damage(ended)?;
             core.tell_ended(ended.as_deref().unwrap_or_default(), EndReason::Others);
             ended.map_or_else(|| Ok(Answer::default()), |ended| show_ended(&ended, out))
         }
@@ -199,18 +201,24 @@ fn show_ended(ended: &[Ended], out: &mut Connection) -> Result<Answer> {
 }
 
 fn one_record(
+    core: &StoreCore,
     key: &SessionKey,
     found: Result<Option<Record>>,
     out: &mut Connection,
 ) -> Result<Answer> {
     if let Some(record) = found.transpose() {
-        let _ = show(key, record, out)?;
+        let _ = show(core, key, record, out)?;
     }
     Ok(Answer::default())
 }
 
-fn show(key: &SessionKey, record: Result<Record>, out: &mut Connection) -> Result<ControlFlow<()>> {
-    match record {
+fn show(
+    core: &StoreCore,
+    key: &SessionKey,
+    record: Result<Record>,
+    out: &mut Connection,
+) -> Result<ControlFlow<()>> {
+    match core.counting_damage(record) {
         Ok(record) => sent(out.send(&Reply::record(key, &record)))?,
         Err(error) => damaged(error, out)?,
     }

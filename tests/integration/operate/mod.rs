@@ -11,6 +11,7 @@ mod door;
 mod filling;
 mod inspector;
 mod logouts;
+mod requests;
 mod transfer;
 
 use std::ops::ControlFlow;

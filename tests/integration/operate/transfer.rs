@@ -218,9 +218,9 @@ fn the_index_of_a_target_with_shorter_timeouts_is_not_late() {
 
 /// An engine in which one record is damaged.
 #[derive(Debug)]
-struct Damaged {
-    inner: Memory,
-    key: SessionKey,
+pub(super) struct Damaged {
+    pub(super) inner: Memory,
+    pub(super) key: SessionKey,
 }
 
 impl Damaged {

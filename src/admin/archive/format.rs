@@ -41,32 +41,96 @@ pub(super) struct Header {
 
 /// Any later line.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "Fields")]
 pub(super) enum Line {
     Session(Box<SessionLine>),
     Trailer(Trailer),
 }
 
-/// A session.
-#[derive(Debug, Serialize, Deserialize)]
+/// The fields of both kinds of line. An untagged enum would make serde keep the whole line in a
+/// general form first, at 32 bytes for each element of a list.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Fields {
+    key: Option<String>,
+    user: Option<UserText>,
+    created_at: Option<u64>,
+    last_active: Option<u64>,
+    revision: Option<u64>,
+    inactivity: Option<u64>,
+    absolute: Option<u64>,
+    content_version: Option<u32>,
+    content_len: Option<u64>,
+    content: Option<String>,
+    csrf_token: Option<String>,
+    sessions: Option<u64>,
+    sha256: Option<String>,
+}
+
+impl Fields {
+    fn has_none_of_a_session(&self) -> bool {
+        let Self { key, user, created_at, last_active, revision, inactivity, .. } = self;
+        let Self { absolute, content_version, content_len, content, csrf_token, .. } = self;
+        let texts = [key, content, csrf_token];
+        let numbers = [created_at, last_active, revision, inactivity, absolute, content_len];
+        user.is_none()
+            && content_version.is_none()
+            && texts.iter().all(|text| text.is_none())
+            && numbers.iter().all(|number| number.is_none())
+    }
+}
+
+impl TryFrom<Fields> for Line {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {
+            field.ok_or_else(|| format!("missing field `{name}`"))
+        }
+        if fields.sessions.is_none() && fields.sha256.is_none() {
+            return Ok(Self::Session(Box::new(SessionLine {
+                key: needed(fields.key, "key")?,
+                user: fields.user,
+                created_at: needed(fields.created_at, "created_at")?,
+                last_active: needed(fields.last_active, "last_active")?,
+                revision: needed(fields.revision, "revision")?,
+                inactivity: fields.inactivity,
+                absolute: fields.absolute,
+                content_version: needed(fields.content_version, "content_version")?,
+                content_len: needed(fields.content_len, "content_len")?,
+                content: fields.content,
+                csrf_token: fields.csrf_token,
+            })));
+        }
+        if !fields.has_none_of_a_session() {
+            return Err("fields of a session and of the trailer in one line".into());
+        }
+        Ok(Self::Trailer(Trailer {
+            sessions: needed(fields.sessions, "sessions")?,
+            sha256: needed(fields.sha256, "sha256")?,
+        }))
+    }
+}
+
+/// A session.
+#[derive(Debug, Serialize)]
 pub(super) struct SessionLine {
     pub(super) key: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserText>,
     created_at: u64,
     last_active: u64,
     revision: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     inactivity: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     absolute: Option<u64>,
     content_version: u32,
     content_len: u64,
     /// The content in base64; the CSRF token likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
 }
 
@@ -79,8 +143,7 @@ pub(in crate::admin) enum UserText {
 }
 
 /// The last line of an archive.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Trailer {
     pub(super) sessions: u64,
     /// The SHA-256 of every byte before this line, in hexadecimal digits.

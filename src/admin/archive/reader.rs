@@ -85,6 +85,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn parse<T: DeserializeOwned>(&self, reason: &str) -> Result<T> {
+        // Serde would take a list for the fields in their order.
+        if !self.line.trim_ascii_start().starts_with(b"{") {
+            return Err(self.fault(&format!("{reason} (it is no JSON object)")));
+        }
         serde_json::from_slice(&self.line)
             .map_err(|error| self.fault(&format!("{reason} ({error})")))
     }

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::connection::Connection;
-use crate::admin::socket::protocol::{Answer, EndedText, Outcome, Reply, Request};
+use crate::admin::socket::protocol::{Answer, EndedText, Outcome, Reply};
+use crate::admin::socket::request::Request;
 use crate::admin::socket::watching::Watching;
 use crate::engine::check::Finding;
 use crate::engine::limits::Limits;

@@ -9,6 +9,7 @@ mod answering;
 mod client;
 mod connection;
 mod protocol;
+mod request;
 mod serving;
 mod transport;
 mod watching;

@@ -1,5 +1,4 @@
-//! The lines of the admin protocol: one JSON object per line. docs/admin-protocol.md describes
-//! each.
+//! The lines that a program sends: one JSON object per line. docs/admin-protocol.md describes each.
 //!
 //! Invariant: a line has a bounded length, names sessions by their keys, and contains no session
 //! id.
@@ -18,66 +17,6 @@ use crate::store::events::Event;
 
 /// The version of the protocol.
 pub(super) const VERSION: u32 = 1;
-
-/// The longest request without a record, in bytes: enough for a user of 255 escaped bytes.
-const MAX_PLAIN_REQUEST: usize = 8 * 1024;
-
-/// The longest request, in bytes, to a store whose contents have at most `max_content_len` bytes: a
-/// record in base64.
-pub(super) const fn max_request(max_content_len: usize) -> usize {
-    MAX_PLAIN_REQUEST.saturating_add(max_content_len.div_ceil(3).saturating_mul(4))
-}
-
-/// A request of a client.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "call", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Request {
-    /// One record, expired or not.
-    Load { key: String },
-    /// Every record after a key, in the order of the keys.
-    Scan { after: Option<String> },
-    /// Every record of a user.
-    ScanUser { user: UserText },
-    /// Every user with a live session, after the given user.
-    ScanUsers { after: Option<UserText> },
-    /// The number of live sessions.
-    Count {},
-    /// Stores a record under a free key.
-    Insert { key: String, bytes: String },
-    /// Replaces a record of a revision, expired or not.
-    Replace { key: String, revision: u64, bytes: String },
-    /// Moves a session's last activity forward to a time in milliseconds since 1970, and sends its
-    /// record.
-    Extend { key: String, at: u64 },
-    /// Ends a session.
-    Remove { key: String },
-    /// Ends every session of a user.
-    RemoveUser { user: UserText },
-    /// Ends every other session of the user whose session this is.
-    RemoveOthers { keep: String },
-    /// Ends every session.
-    Clear {},
-    /// One step of a sweep.
-    Sweep {},
-    /// Every record, and every problem that a check finds.
-    Check {},
-    /// A value about the store as a whole.
-    Meta { name: String },
-    /// The program's time.
-    Time {},
-    /// The store's statistics.
-    Stats {},
-    /// Flushes every acknowledged change.
-    Flush {},
-    /// Events from now on, until the client disconnects.
-    Watch {},
-}
-
-impl Request {
-    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(line).map_err(|error| error.to_string())
-    }
-}
 
 /// One line to a client. An answer is any number of lines, then `done` or `error`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -272,26 +211,6 @@ impl EventText {
                 _ => None,
             },
             text,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_is_one_of_those_in_the_page_and_nothing_else() {
-        let key = "00".repeat(16);
-        let parsed = |text: &str| Request::parse(text.as_bytes());
-        assert_eq!(
-            parsed(&format!(r#"{{"call":"remove","key":"{key}"}}"#)),
-            Ok(Request::Remove { key })
-        );
-        assert_eq!(parsed(r#"{"call":"count"}"#), Ok(Request::Count {}));
-        assert_eq!(parsed(r#"{"call":"scan","after":null}"#), Ok(Request::Scan { after: None }));
-        for refused in ["", "{}", "[]", r#"{"call":"format"}"#, r#"{"call":"count","also":1}"#] {
-            assert!(parsed(refused).is_err(), "{refused}");
         }
     }
 }

@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use crate::admin::socket::answering;
 use crate::admin::socket::connection::{Connection, Patience};
-use crate::admin::socket::protocol::{Reply, Request, VERSION, max_request};
+use crate::admin::socket::protocol::{Reply, VERSION};
+use crate::admin::socket::request::{Request, max_request};
 use crate::admin::socket::transport::{Listening, Stream};
 use crate::error::{Error, Result};
 use crate::store::core::StoreCore;

@@ -153,6 +153,34 @@ fn an_archive_cut_or_altered_anywhere_is_refused_before_anything_is_changed() {
     assert_eq!(other.load_meta("content_name").unwrap(), None);
 }
 
+/// What is wrong with a line that follows the header.
+fn fault_of(line: &str) -> String {
+    let header = r#"{"sessile_archive":1,"with_content":true,"exported_at":0}"#;
+    let archive = format!("{header}\n{line}\n");
+    match imported(&Memory::default(), &ManualClock::new(), archive.as_bytes()) {
+        Err(Error::InvalidArchive { line: 2, reason }) => reason,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_line_is_refused_at_the_first_field_that_does_not_belong_there() {
+    // The rest of each line is not looked at: a line of many elements is never held as such.
+    for (line, reason) in [
+        (r#"{"also":[1,"#, "unknown field `also`"),
+        (r#"{"key":[1,"#, "invalid type: sequence"),
+        (r#"{"user":{"text":[1,"#, "invalid type: sequence"),
+        (r#"{"key":"00"}"#, "missing field `created_at`"),
+        (r#"{"sessions":0}"#, "missing field `sha256`"),
+        (r#"{"sessions":0,"sha256":"","revision":1}"#, "fields of a session and of the trailer"),
+        (r#"[0,""]"#, "no JSON object"),
+    ] {
+        let fault = fault_of(line);
+        assert!(fault.contains("neither a session nor the trailer"), "{fault}");
+        assert!(fault.contains(reason), "{line}: {fault}");
+    }
+}
+
 #[test]
 fn what_comes_before_a_fault_is_imported_if_that_is_wanted_and_the_line_is_named() {
     let clock = ManualClock::new();

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::admin::socket::client::RunningStore;
-use crate::admin::socket::protocol::{Outcome, Reply, Request};
+use crate::admin::socket::protocol::{Outcome, Reply};
+use crate::admin::socket::request::Request;
 use crate::engine::attachment::Attachment;
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::contract::Engine;

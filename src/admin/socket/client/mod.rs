@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::AdminSocket;
-use crate::admin::socket::protocol::{Answer, Reply, Request, VERSION, record_text};
+use crate::admin::socket::protocol::{Answer, Reply, VERSION, record_text};
+use crate::admin::socket::request::Request;
 use crate::admin::socket::transport::Stream;
 use crate::engine::outcome::{Ended, Visit};
 use crate::error::{Error, Result};

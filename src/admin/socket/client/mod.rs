@@ -127,7 +127,8 @@ impl RunningStore {
     }
 
     /// Calls `event` with each event from now on, as a JSON object with the fields in
-    /// docs/admin-protocol.md. About once a second it calls `event` without one, so that `event`
+    /// docs/admin-protocol.md. If this client reads too slowly, an event `missed` has the number of
+    /// lost ones in `events`. About once a second it calls `event` without one, so that `event`
     /// can end the watch.
     ///
     /// # Errors
@@ -137,9 +138,7 @@ impl RunningStore {
         self.ask(&Request::Watch {}, &mut |reply| {
             let text = match &reply {
                 Reply::Event(told) => serde_json::to_string(told).ok(),
-                Reply::Missed { events } => {
-                    Some(format!(r#"{{"event":"missed","events":{events}}}"#))
-                }
+                Reply::Missed { events } => Some(missed(*events)),
                 _ => None,
             };
             Ok(event(text.as_deref()))
@@ -352,6 +351,11 @@ impl RunningStore {
     }
 }
 
+/// The line that tells how many events were lost, with the fields that every event has.
+fn missed(events: u64) -> String {
+    format!(r#"{{"event":"missed","events":{events},"text":"{events} events were missed"}}"#)
+}
+
 fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
@@ -374,5 +378,18 @@ impl Wire {
 impl fmt::Debug for RunningStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("RunningStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_events_are_told_with_the_fields_of_every_event() {
+        let told: serde_json::Value = serde_json::from_str(&missed(7)).unwrap();
+        let expected =
+            serde_json::json!({"event": "missed", "events": 7, "text": "7 events were missed"});
+        assert_eq!(told, expected);
     }
 }

@@ -227,6 +227,13 @@ impl SessionLine {
         if self.inactivity == Some(0) || self.absolute == Some(0) {
             return Err("has a timeout of zero");
         }
+        if self.inactivity.zip(self.absolute).is_some_and(|(own, absolute)| own > absolute) {
+            return Err("has an inactivity timeout greater than the absolute one");
+        }
+        // Every session lasts for a millisecond at least.
+        if self.created_at.checked_add(self.absolute.unwrap_or(1)).is_none() {
+            return Err("ends past the last moment that can be stored");
+        }
         if self.last_active < self.created_at {
             return Err("was active before it was created");
         }

@@ -182,6 +182,32 @@ fn a_line_is_refused_at_the_first_field_that_does_not_belong_there() {
 }
 
 #[test]
+fn a_session_that_no_store_can_make_is_refused() {
+    let line = |created_at: u64, own: &str| {
+        format!(
+            r#"{{"key":"{}","created_at":{created_at},"last_active":{created_at},"revision":1,{own}"content_version":0,"content_len":0,"content":""}}"#,
+            "0".repeat(32)
+        )
+    };
+    let last = u64::MAX;
+    for (line, reason) in [
+        (line(0, r#""inactivity":2,"absolute":1,"#), "greater than the absolute one"),
+        (line(2, &format!(r#""absolute":{},"#, last - 1)), "past the last moment"),
+        (line(last, ""), "past the last moment"),
+    ] {
+        let fault = fault_of(&line);
+        assert!(fault.contains(reason), "{line}: {fault}");
+    }
+    // These end in time, so only the trailer is missing.
+    for line in [line(1, &format!(r#""absolute":{},"#, last - 1)), line(last - 1, "")] {
+        let header = r#"{"sessile_archive":1,"with_content":true,"exported_at":0}"#;
+        let archive = format!("{header}\n{line}\n");
+        let refused = imported(&Memory::default(), &ManualClock::new(), archive.as_bytes());
+        assert!(matches!(refused, Err(Error::InvalidArchive { line: 3, .. })), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_comes_before_a_fault_is_imported_if_that_is_wanted_and_the_line_is_named() {
     let clock = ManualClock::new();
     let (engine, keys) = sample(&clock);

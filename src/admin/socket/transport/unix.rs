@@ -4,13 +4,14 @@
 //! replaced nor removed.
 
 use std::fs;
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,8 +36,7 @@ impl Listening {
         // A socket can be moved to a path that is too long for a socket address, but no client
         // could connect.
         SocketAddr::from_pathname(path).map_err(failed)?;
-        let found = look_at(path).map_err(failed)?;
-        let (listener, identity) = bind(path, found).map_err(failed)?;
+        let (listener, identity) = bind(path).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener, path: path.into(), identity })
     }
@@ -163,13 +163,19 @@ fn look_at(path: &Path) -> io::Result<Option<Identity>> {
 
 /// Creates the socket in a folder that only this user may enter, sets its mode, and moves it to the
 /// path. The move fails if another process has put something there meanwhile.
-fn bind(path: &Path, dead: Option<Identity>) -> io::Result<(UnixListener, Option<Identity>)> {
+fn bind(path: &Path) -> io::Result<(UnixListener, Option<Identity>)> {
+    look_at(path)?;
     let folder = private_folder(path)?;
     let private = folder.join("s");
     let bound = UnixListener::bind(&private).and_then(|listener| {
         fs::set_permissions(&private, Permissions::from_mode(0o600))?;
         let own = identity(&private);
-        if dead.is_some() && identity(path) == dead {
+        // Another program may have found the same dead socket. Under the lock, none is removed that
+        // a program has put there meanwhile: it answers by now.
+        let _alone = alone_in(path)?;
+        if let Some(dead) = look_at(path)?
+            && identity(path) == Some(dead)
+        {
             fs::remove_file(path)?;
         }
         move_to_nothing(&private, path)?;
@@ -178,6 +184,23 @@ fn bind(path: &Path, dead: Option<Identity>) -> io::Result<(UnixListener, Option
     let _ = fs::remove_file(&private);
     let _ = fs::remove_dir(&folder);
     bound
+}
+
+/// Locks the folder of a path against other programs that open a socket there. `None` if the system
+/// cannot lock it, or this user may not list it.
+fn alone_in(path: &Path) -> io::Result<Option<File>> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const TRIES: usize = 500;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) else { return Ok(None) };
+    for _ in 0..TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+    Err(io::Error::new(ErrorKind::AddrInUse, "another program keeps its folder locked"))
 }
 
 /// Creates a folder beside a path. With `/s` for the socket, its name is no longer than the
@@ -216,16 +239,51 @@ mod tests {
     fn what_is_put_at_the_path_meanwhile_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("door");
-        fs::write(&path, "a thesis").unwrap();
-        assert_eq!(bind(&path, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        // The same holds if a dead socket was found there before.
-        let dead = folder.path().join("dead");
-        drop(UnixListener::bind(&dead).unwrap());
-        let found = look_at(&dead).unwrap();
-        assert_eq!(bind(&path, found).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"a thesis");
-        assert!(bind(&dead, found).is_ok());
-        assert_eq!(names(folder.path()), ["dead", "door"]);
+        // The folder is locked until the test has put something there.
+        let lock = File::open(folder.path()).unwrap();
+        for dead in [false, true] {
+            if dead {
+                drop(UnixListener::bind(&path).unwrap());
+            }
+            lock.lock().unwrap();
+            thread::scope(|scope| {
+                let bound = scope.spawn(|| bind(&path).map(drop));
+                // It waits for the lock once it has its private folder and its socket.
+                while names(folder.path()).iter().all(|name| !name.starts_with('.')) {
+                    thread::yield_now();
+                }
+                let _ = fs::remove_file(&path);
+                fs::write(&path, "a thesis").unwrap();
+                lock.unlock().unwrap();
+                assert_eq!(bound.join().unwrap().unwrap_err().kind(), ErrorKind::AlreadyExists);
+            });
+            assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+            assert_eq!(names(folder.path()), ["door"]);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn of_programs_that_find_one_dead_socket_one_takes_it_over_and_answers() {
+        const PROGRAMS: usize = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        for round in 0..100 {
+            drop(UnixListener::bind(&path).unwrap());
+            let together = std::sync::Barrier::new(PROGRAMS);
+            let opened: Vec<_> = thread::scope(|scope| {
+                let open = || {
+                    together.wait();
+                    Listening::at(&path)
+                };
+                let threads: Vec<_> = (0..PROGRAMS).map(|_| scope.spawn(open)).collect();
+                threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+            });
+            let [opened] = &*opened else { panic!("{round}: {} have it", opened.len()) };
+            UnixStream::connect(&path).unwrap();
+            opened.remove();
+            assert_eq!(names(folder.path()), [""; 0]);
+        }
     }
 
     #[test]

@@ -87,7 +87,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         }
         let _span = span!(INFO, "open");
         self.check()?;
-        let builder = Self { file: Some(path.as_ref().into()), ..self.noting_recovery() };
+        // Absolute, as the engine keeps it: the program may change its working directory. Where
+        // that fails, so does the engine, with the error.
+        let file = std::path::absolute(path.as_ref()).unwrap_or_else(|_| path.as_ref().into());
+        let builder = Self { file: Some(file), ..self.noting_recovery() };
         let engine = Arc::new(builder.wait_for_file(path.as_ref())?);
         builder.build_on(engine, Users::This)
     }

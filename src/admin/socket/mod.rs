@@ -51,8 +51,11 @@ impl AdminSocket {
         Self { at: None }
     }
 
-    /// At another path: use this if the program may not write to the file's folder, or the path is
-    /// too long for a socket (108 bytes on Linux, 104 on other Unix systems).
+    /// At another path: use this if the program may not write to the file's folder, or the absolute
+    /// path is too long for a socket (108 bytes on Linux, 104 on other Unix systems).
+    ///
+    /// Give each program its own path. Of several that start at one path, one gets the socket, and
+    /// the others an error.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { at: Some(path.into()) }
     }
@@ -126,6 +129,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let Some(path) = socket.at.or_else(beside) else {
             return Err(Error::setting("serve_admin", "needs a path where the store has no file"));
         };
+        // The program may change its working directory before the socket is removed.
+        let path = std::path::absolute(&path)
+            .map_err(|error| Error::io("find the place of the admin socket", &path, error))?;
         self.guests().keep(&core, "serve_admin", || {
             let listening = Listening::at(&path)?;
             Ok(Box::new(Door::open(Arc::clone(&core), listening, Patience::USUAL)?))

@@ -1,13 +1,15 @@
-//! Single requests through the door, and what they cost the program.
+//! The door of a program that changes its working directory, and of one whose records are damaged.
 
+use std::env;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use sessile::admin::{AdminSocket, RunningStore};
 use sessile::{Error, Event, Inspector, MemoryEngine, SessionStore};
 
-use super::folder;
 use super::transfer::Damaged;
+use super::{folder, store_at};
+use crate::child;
 
 #[test]
 fn a_damaged_record_that_is_read_through_the_door_is_counted_and_told() {
@@ -40,4 +42,34 @@ fn a_damaged_record_that_is_read_through_the_door_is_counted_and_told() {
     assert!(matches!(inspector.session(&key), Err(Error::DamagedRecord { .. })));
     assert_eq!(store.stats().unwrap().damaged_records, 2);
     assert_eq!(*told.lock().unwrap(), [key, key]);
+}
+
+/// Set in a child process, whose working directory no other test uses.
+const CHILD: &str = "SESSILE_TEST_ANOTHER_DIRECTORY";
+
+#[test]
+fn a_door_stays_at_its_path_when_the_program_changes_its_working_directory() {
+    if env::var_os(CHILD).is_some() {
+        let home = env::current_dir().unwrap();
+        let door = home.join("s.redb.admin");
+        let store = store_at("s.redb".as_ref());
+        env::set_current_dir(env::temp_dir()).unwrap();
+        store.serve_admin(AdminSocket::beside_file()).unwrap();
+        assert!(AdminSocket::is_at(&door), "it is beside the file");
+        store.close().unwrap();
+        assert!(!door.exists());
+
+        env::set_current_dir(&home).unwrap();
+        let store = SessionStore::<u32>::in_memory().unwrap();
+        store.serve_admin(AdminSocket::at("other")).unwrap();
+        env::set_current_dir(env::temp_dir()).unwrap();
+        store.close().unwrap();
+        assert!(!home.join("other").exists(), "it was removed");
+        return;
+    }
+    let (folder, _) = folder();
+    let test = "operate::requests::a_door_stays_at_its_path_when_the_program_changes_its_working_directory";
+    let mut child = child::running(test);
+    let ended = child.env(CHILD, "1").current_dir(folder.path()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
 }

@@ -121,7 +121,8 @@ impl Inspector {
         Ok(self.moment()?.now.to_system_time())
     }
 
-    /// Uses these timeouts in place of those on record, which stay there.
+    /// Uses these timeouts in place of those on record, which stay there: a [`sweep`](Self::sweep)
+    /// by longer ones replaces them only while it runs.
     #[must_use]
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
@@ -279,7 +280,9 @@ impl Inspector {
     /// the number deleted so far; its `Break` ends the sweep.
     ///
     /// It goes by the timeouts on record. With others, from [`with_timeouts`](Self::with_timeouts),
-    /// it makes a pass over all sessions before and after.
+    /// it makes a pass over all sessions before and after. Longer ones are on record while it runs.
+    /// If it is killed they stay there: the next program that opens the store replaces them, as it
+    /// does when its own timeouts have become shorter.
     ///
     /// # Errors
     ///
@@ -289,15 +292,25 @@ impl Inspector {
             return self.sweep_by_index(progress);
         }
         self.engine.reindex(&self.timeouts)?;
+        let Some(before) = on_record(&*self.engine)? else { return self.sweep_by_index(progress) };
+        // The sweep moves index entries to its own deadlines, which may be later than the store's.
+        // Meanwhile the longer timeouts are on record. If this process dies, the next opening of the
+        // store finds them there, and rebuilds the index by its own.
+        let meanwhile = before.longer_of_each(&self.timeouts);
+        self.replace_on_record(&before, &meanwhile)?;
         let swept = self.sweep_by_index(progress);
-        // The sweep moved index entries to its own deadlines, which may be later than the store's.
-        // So the index is rebuilt, even after a failure or an early end.
-        let reindexed = match on_record(&*self.engine) {
-            Ok(Some(timeouts)) => self.engine.reindex(&timeouts),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        swept.and_then(|swept| reindexed.map(|()| swept))
+        // Also after a failure or an early end.
+        let restored = self.engine.reindex(&before);
+        let restored = restored.and_then(|()| self.replace_on_record(&meanwhile, &before));
+        swept.and_then(|swept| restored.map(|()| swept))
+    }
+
+    /// Puts other timeouts on record, unless a program has put its own there.
+    fn replace_on_record(&self, found: &Timeouts, new: &Timeouts) -> Result<()> {
+        match new != found && on_record(&*self.engine)?.as_ref() == Some(found) {
+            true => self.engine.store_meta(TIMEOUTS, &new.to_bytes()),
+            false => Ok(()),
+        }
     }
 
     fn sweep_by_index(&self, progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64> {

@@ -193,3 +193,28 @@ fn a_sweep_by_longer_timeouts_leaves_the_index_as_those_on_record_need_it() {
         assert_eq!(store.clean_up_expired().unwrap(), 2_000, "by its own timeouts");
     }
 }
+
+#[test]
+fn a_sweep_by_longer_timeouts_that_is_killed_leaves_no_entry_late_once_the_store_is_opened() {
+    let (clock, engine) = (ManualClock::new(), Arc::new(MemoryEngine::new()));
+    let open = || {
+        let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+        let builder = builder.manual_maintenance().clock(clock.clone());
+        builder.timeouts(days(1, 2)).build().unwrap()
+    };
+    let store = open();
+    (0..2_000).for_each(|number| drop(store.create(number).unwrap()));
+    drop(store);
+    clock.advance(Duration::from_secs(90_000));
+    // The engine outlives its store.
+    let inspector = Inspector::on(Arc::clone(&engine)).unwrap().with_clock(clock.clone());
+    let inspector = inspector.with_timeouts(days(5, 30));
+    let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = inspector.sweep(&mut |_| panic!("killed"));
+    }));
+    assert!(killed.is_err());
+    assert!(Inspector::on(Arc::clone(&engine)).unwrap().check().unwrap().is_sound());
+    let store = open();
+    assert!(store.check().unwrap().is_sound());
+    assert_eq!(store.len().unwrap(), 0, "all have expired");
+}

@@ -14,6 +14,10 @@
 //! new session. No store can tell these two calls from a login. So a session that ended during the
 //! request comes back, under the new key.
 //!
+//! A session that cannot be read, because its record is damaged or another program wrote it, is an
+//! empty session to the middleware. The next `update` ends it and creates a session under a new
+//! key; `update_ttl` does not extend its life.
+//!
 //! Of two concurrent updates the last wins: actix-session's `Session` cannot report a conflict.
 //! If no update may be lost, use `sessile` itself.
 //!

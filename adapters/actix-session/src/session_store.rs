@@ -10,16 +10,16 @@ use actix_web::web;
 use sessile::{Error, SessionId};
 
 use crate::content::State;
-use crate::store::SessileStore;
+use crate::store::{SessileStore, is_unreadable};
 
 impl SessionStore for SessileStore {
     async fn load(&self, session_key: &SessionKey) -> Result<Option<State>, LoadError> {
         // A key that is no valid id belongs to no session.
         let Ok(id) = SessionId::parse(session_key.as_ref()) else { return Ok(None) };
         reading(self, move |store| store.find(&id)).await.map_err(|failure| match failure {
-            Failure::Store(
-                error @ (Error::DamagedRecord { .. } | Error::ContentMismatch { .. }),
-            ) => LoadError::Deserialization(error.into()),
+            Failure::Store(error) if is_unreadable(&error) => {
+                LoadError::Deserialization(error.into())
+            }
             Failure::Store(error) => LoadError::Other(error.into()),
             Failure::Thread(_) => LoadError::Other(failure.into()),
         })

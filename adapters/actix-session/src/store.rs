@@ -182,7 +182,8 @@ impl SessileStore {
     }
 
     /// Saves a live session. For a session that has ended, creates an empty session with a new id
-    /// and discards the state.
+    /// and discards the state. Ends a session that cannot be read, and creates one with the state:
+    /// the middleware gave its request an empty state.
     pub(crate) fn replace(&self, id: SessionId, state: State, ttl_ms: u64) -> Result<SessionId> {
         if ttl_ms == 0 {
             self.sessions.destroy(&id)?;
@@ -196,20 +197,31 @@ impl SessileStore {
                 None => session.clear_user(),
             }
             session.content_mut().clone_from(&content);
-        })?;
-        if saved { Ok(id) } else { self.insert(State::new(), ttl_ms) }
+        });
+        match saved {
+            Ok(true) => Ok(id),
+            Err(error) if is_unreadable(&error) && self.sessions.destroy(&id)? => {
+                self.insert(content.into_inner().into_state(), ttl_ms)
+            }
+            Err(error) if !is_unreadable(&error) => Err(error),
+            // It has ended, perhaps just now.
+            Ok(false) | Err(_) => self.insert(State::new(), ttl_ms),
+        }
     }
 
     /// Extends a session's lifetime, without a commit, if the session has this `ttl`. `false` if it
-    /// has another `ttl` and is unchanged.
+    /// has another `ttl` and is unchanged. A session that cannot be read keeps its lifetime, as long
+    /// as a `ttl` is left to it.
     pub(crate) fn has_ttl(&self, id: &SessionId, ttl_ms: u64) -> Result<bool> {
         let ttl = Duration::from_millis(ttl_ms);
-        match self.sessions.read(id)? {
-            Some(session) if session.content().ttl() == ttl => {
+        match self.sessions.read(id) {
+            Ok(Some(session)) if session.content().ttl() == ttl => {
                 self.sessions.extend_lifetime(id).map(|_| true)
             }
-            Some(_) => Ok(false),
-            None => Ok(true),
+            Ok(Some(_)) => Ok(false),
+            Ok(None) => Ok(true),
+            Err(error) if is_unreadable(&error) => Ok(ttl_ms > 0),
+            Err(error) => Err(error),
         }
     }
 
@@ -217,7 +229,10 @@ impl SessileStore {
         if ttl_ms == 0 {
             return self.remove(id);
         }
-        self.change(id, ttl_ms, |session| session.content_mut().set_ttl_ms(ttl_ms)).map(drop)
+        match self.change(id, ttl_ms, |session| session.content_mut().set_ttl_ms(ttl_ms)) {
+            Err(error) if !is_unreadable(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn find(&self, id: &SessionId) -> Result<Option<State>> {
@@ -260,6 +275,13 @@ impl fmt::Debug for SessileStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SessileStore").finish_non_exhaustive()
     }
+}
+
+/// Whether an error means that there is a session, and that its content cannot be read. `load` calls
+/// this [`Deserialization`](actix_session::storage::LoadError::Deserialization); the middleware goes
+/// on with the session's key and an empty state.
+pub(crate) const fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::DamagedRecord { .. } | Error::ContentMismatch { .. })
 }
 
 /// Whether a URL names a store in a file or in memory, which is read without another process.

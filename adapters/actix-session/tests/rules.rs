@@ -305,6 +305,43 @@ async fn content_that_is_no_state_is_a_deserialization_error() {
     assert!(matches!(refused, Err(LoadError::Deserialization(_))));
 }
 
+#[actix_web::test]
+async fn an_update_of_what_cannot_be_read_brings_back_nothing_that_was_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let other = Sessile::<u32>::open(&path).unwrap();
+    let [first, second] = [7, 8].map(|content| other.create(content).unwrap().id().encode());
+    other.close().unwrap();
+    let clock = Ending::default();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let store = SessileStore::new(sessions.open(&path).unwrap());
+    let new = store.update(key(&first), state("ann"), &HOUR).await.unwrap();
+    assert_eq!(store.load(&new).await.unwrap(), Some(state("ann")));
+    assert_eq!(store.load(&key(&first)).await.unwrap(), None);
+
+    // Another request deletes it after the update has read it.
+    clock.at_the_second_reading(&store, id_of(&key(&second)));
+    let new = store.update(key(&second), state("ann"), &HOUR).await.unwrap();
+    assert!(clock.has_ended_it(), "within the update");
+    assert_eq!(store.load(&new).await.unwrap(), Some(State::new()));
+}
+
+#[actix_web::test]
+async fn what_cannot_be_read_ends_with_its_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let other = Sessile::<u32>::open(&path).unwrap();
+    let id = key(&other.create(7).unwrap().id().encode());
+    other.close().unwrap();
+    let store = SessileStore::new(Sessile::builder().open(&path).unwrap());
+    let ends = || store.sessions().list(None, 2).unwrap().first().map(|info| info.expires_at());
+    let before = ends();
+    store.update_ttl(&id, &Duration::hours(2)).await.unwrap();
+    assert_eq!(ends(), before, "it lives no longer");
+    store.update_ttl(&id, &Duration::ZERO).await.unwrap();
+    assert_eq!(ends(), None);
+}
+
 #[test]
 fn a_handle_shows_nothing_of_its_sessions() {
     let store = SessileStore::in_memory().unwrap();

@@ -3,13 +3,16 @@
 //!
 //! They are the module `acceptance_tests` of `src/lib.rs` in the crate `actix-session` 0.11.0.
 
+use std::path::Path;
+
 use actix_session::config::{CookieContentSecurity, PersistentSession, TtlExtensionPolicy};
 use actix_session::{Session, SessionExt, SessionMiddleware};
 use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, Key};
+use actix_web::cookie::{Cookie, CookieJar, Key};
 use actix_web::dev::ServiceResponse;
 use actix_web::test::{self, TestRequest};
 use actix_web::{App, HttpResponse, guard, web};
+use sessile::SessionStore as Sessile;
 use sessile_actix_session::SessileStore;
 
 const POLICIES: [CookieContentSecurity; 2] =
@@ -177,6 +180,47 @@ async fn a_renewed_key_of_a_session_that_was_ended_meanwhile_is_a_new_session() 
     let (_, second, _) = send!(app, "POST", "/renew", first.as_ref());
     assert_eq!(send!(app, "GET", "/show", first.as_ref()).2, "None 0");
     assert_eq!(send!(app, "GET", "/show", second.as_ref()).2, "Some(\"ferris\") 0");
+}
+
+/// A session of another program in a file, and the cookie of its key.
+fn unreadable(path: &Path, key: &Key) -> Cookie<'static> {
+    let other = Sessile::<u32>::open(path).unwrap();
+    let id = other.create(7).unwrap().id().encode();
+    other.close().unwrap();
+    let mut jar = CookieJar::new();
+    jar.signed_mut(key).add(Cookie::new("id", id));
+    jar.get("id").unwrap().clone()
+}
+
+#[actix_web::test]
+async fn a_session_that_cannot_be_read_is_an_empty_one_and_ends_with_the_first_change() {
+    for extension in [TtlExtensionPolicy::OnStateChanges, TtlExtensionPolicy::OnEveryRequest] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("sessions.redb"), Key::generate());
+        let old = unreadable(&path, &key);
+        let store = SessileStore::new(Sessile::builder().open(&path).unwrap());
+        let lifecycle = PersistentSession::default().session_ttl_extension_policy(extension);
+        let sessions = SessionMiddleware::builder(store.clone(), key)
+            .cookie_content_security(CookieContentSecurity::Signed)
+            .session_lifecycle(lifecycle)
+            .build();
+        let app = test::init_service(App::new().wrap(sessions).configure(routes)).await;
+
+        let (status, _, page) = send!(app, "GET", "/show", Some(&old));
+        assert_eq!((status, page.as_str()), (200, "None 0"));
+        assert_eq!(store.sessions().len().unwrap(), 1, "a page that changes nothing ends nothing");
+
+        let (status, new, page) = send!(app, "POST", "/count", Some(&old));
+        assert_eq!((status, page.as_str()), (200, "None 1"));
+        let new = new.unwrap();
+        assert_ne!(new.value(), old.value());
+        assert_eq!(send!(app, "GET", "/show", Some(&new)).2, "None 1");
+        assert_eq!(store.sessions().len().unwrap(), 1, "the change has ended the old session");
+
+        // A request of another tab still has the old cookie.
+        let (status, _, page) = send!(app, "POST", "/count", Some(&old));
+        assert_eq!((status, page.as_str()), (200, "None 1"));
+    }
 }
 
 #[actix_web::test]

@@ -40,9 +40,12 @@ fn list(store: &Store, mine: &Session<Json<Device>>) -> sessile::Result<()> {
     let Some(user) = mine.user() else { return Ok(()) };
     let mut lines = Vec::new();
     for session in store.sessions_of_with(user)? {
-        let Device { browser, address } = &**session.content();
         let here = if session.info().key() == mine.key() { " (this one)" } else { "" };
-        lines.push(format!("{browser} from {address}{here}"));
+        lines.push(match session.content() {
+            Ok(Json(Device { browser, address })) => format!("{browser} from {address}{here}"),
+            // For instance a session of a newer version of the program. The user can end it.
+            Err(_) => "an unknown device".into(),
+        });
     }
     // The store lists the latest activity first. Here all sessions are equally old.
     lines.sort();

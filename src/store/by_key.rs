@@ -55,6 +55,13 @@ impl<C> SessionByKey<C> {
     }
 }
 
+impl<C> SessionByKey<Result<C>> {
+    /// The session with its content, or the reason why the content cannot be read.
+    fn readable(self) -> Result<SessionByKey<C>> {
+        Ok(SessionByKey { info: self.info, content: self.content? })
+    }
+}
+
 /// The closure's value, and the session as it was saved.
 type Changed<R, C> = Option<(<R as ModifyOutcome<SessionByKey<C>>>::Value, SessionByKey<C>)>;
 
@@ -81,7 +88,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     pub fn read_key(&self, key: &SessionKey) -> Result<Option<SessionByKey<C>>> {
         let core = &self.handle.core;
         let record = core.counting_damage(core.engine.load(key, core.moment()?))?;
-        record.map(|record| self.by_key(*key, &record)).transpose()
+        record.map(|record| self.by_key(*key, &record).readable()).transpose()
     }
 
     /// Changes a session's content by its key, and tries again if another caller saved it in
@@ -115,7 +122,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         key: &SessionKey,
         mut change: impl FnMut(&mut SessionByKey<C>) -> R,
     ) -> Result<R::Output, R::Error> {
-        let changed = self.change_key(key, None, &mut change)?;
+        let changed = self.change_key(key, None, &mut change)??;
         Ok(changed.map_or_else(R::gone, |(value, session)| R::saved(value, session)))
     }
 
@@ -142,8 +149,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session itself has ended; nothing is changed then. Otherwise as for
-    /// [`modify_key`](Self::modify_key); earlier changes stay.
+    /// [`Error::Gone`] if the session itself has ended; nothing is changed then. A session that
+    /// cannot be read does not keep the others from their change: the first such error is returned
+    /// at the end. Otherwise as for [`modify_key`](Self::modify_key); earlier changes stay.
     ///
     /// # Examples
     ///
@@ -166,31 +174,37 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let stored = core.counting_damage(core.engine.load(&key, core.moment()?))?;
         let Some(owner) = stored.ok_or(Error::Gone { key })?.user() else { return Ok(0) };
         let Some(user) = owner.to_id() else { return Ok(0) };
-        let mut changed = 0;
-        for other in self.sessions_of(user)? {
-            if other.key() != key {
-                let other = self.change_key(&other.key(), Some(&owner), &mut change)?;
-                changed += u64::from(other.is_some());
+        let (mut changed, mut first_error) = (0, None);
+        for other in self.sessions_of(user)?.into_iter().filter(|other| other.key() != key) {
+            match self.change_key(&other.key(), Some(&owner), &mut change)? {
+                Ok(other) => changed += u64::from(other.is_some()),
+                Err(unreadable) => drop(first_error.get_or_insert(unreadable)),
             }
         }
-        Ok(changed)
+        first_error.map_or(Ok(changed), |error| Err(error.into()))
     }
 
     /// Reads, changes and saves, until no other caller saves in between. Another user's session
-    /// counts as missing.
+    /// counts as missing. The inner error means that the session cannot be read.
     fn change_key<R: ModifyOutcome<SessionByKey<C>>>(
         &self,
         key: &SessionKey,
         owner: Option<&UserKey>,
         change: &mut impl FnMut(&mut SessionByKey<C>) -> R,
-    ) -> Result<Changed<R, C>, R::Error> {
+    ) -> Result<Result<Changed<R, C>>, R::Error> {
         let core = &self.handle.core;
         for _ in 0..MAX_ATTEMPTS {
-            let stored = core.counting_damage(core.engine.load(key, core.moment()?))?;
+            let stored = match core.counting_damage(core.engine.load(key, core.moment()?)) {
+                Err(error @ Error::DamagedRecord { .. }) => return Ok(Err(error)),
+                stored => stored?,
+            };
             // Only this revision is replaced below, so the owner is still the same then.
             let stored = stored.filter(|stored| owner.is_none_or(|owner| stored.is_of(owner)));
-            let Some(stored) = stored else { return Ok(None) };
-            let mut session = self.by_key(*key, &stored)?;
+            let Some(stored) = stored else { return Ok(Ok(None)) };
+            let mut session = match self.by_key(*key, &stored).readable() {
+                Ok(session) => session,
+                Err(unreadable) => return Ok(Err(unreadable)),
+            };
             let value = change(&mut session).into_value()?;
             let record = self.changed(&stored, &session.content)?;
             let (moment, limits) = (core.moment()?, core.limits());
@@ -201,9 +215,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
                     session.info =
                         info_of(*key, &record.touched(saved.last_active), &core.timeouts);
                     core.tell_ended(&saved.ended, EndReason::OverUserLimit);
-                    return Ok(Some((value, session)));
+                    return Ok(Ok(Some((value, session))));
                 }
-                Replace::Missing => return Ok(None),
+                Replace::Missing => return Ok(Ok(None)),
                 Replace::UserFull => return Err(core.user_full().into()),
                 Replace::Conflict => drop(core.conflict(*key)),
             }
@@ -214,9 +228,14 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Lists a user's sessions with their content, the most recently active first: for a page of
     /// devices. Costs a read of this user's sessions only.
     ///
+    /// Each session has a `Result`: its content, or the reason why the content cannot be read, such
+    /// as [`Error::ContentMismatch`]. So one such session does not keep its user from seeing and
+    /// ending the others, or itself.
+    ///
     /// # Errors
     ///
-    /// As for [`sessions_of`](Self::sessions_of), and [`Error::ContentMismatch`].
+    /// As for [`sessions_of`](Self::sessions_of): a damaged record, which has no times to show, is
+    /// left out.
     ///
     /// # Examples
     ///
@@ -226,11 +245,15 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// let store = SessionStore::<String>::in_memory()?;
     /// store.create_for_user("ann", "Firefox on Linux".into())?;
     /// for session in store.sessions_of_with("ann")? {
-    ///     println!("{}: {}", session.info().key(), session.content());
+    ///     let browser = session.content().as_ref().map_or("unknown", String::as_str);
+    ///     println!("{}: {browser}", session.info().key());
     /// }
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn sessions_of_with(&self, user: impl Into<UserId>) -> Result<Vec<SessionByKey<C>>> {
+    pub fn sessions_of_with(
+        &self,
+        user: impl Into<UserId>,
+    ) -> Result<Vec<SessionByKey<Result<C>>>> {
         let core = &self.handle.core;
         core.ensure_open()?;
         let (user, moment) = (user.into().to_key()?, core.moment()?);
@@ -238,7 +261,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.engine.scan_user(&user, &mut |key, record| {
             match core.counting_damage(record) {
                 Ok(record) if record.is_expired(moment) => {}
-                Ok(record) => sessions.push(self.by_key(key, &record)?),
+                Ok(record) => sessions.push(self.by_key(key, &record)),
                 Err(Error::DamagedRecord { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -248,10 +271,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(sessions)
     }
 
-    fn by_key(&self, key: SessionKey, record: &Record) -> Result<SessionByKey<C>> {
+    fn by_key(&self, key: SessionKey, record: &Record) -> SessionByKey<Result<C>> {
         let core = &self.handle.core;
-        let content = core.counting_damage(self.handle.codec.decode(&key, record))?;
-        Ok(SessionByKey { info: info_of(key, record, &core.timeouts), content })
+        let content = core.counting_damage(self.handle.codec.decode(&key, record));
+        SessionByKey { info: info_of(key, record, &core.timeouts), content }
     }
 
     /// The stored record with new content; nothing else changes.

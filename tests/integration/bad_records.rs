@@ -255,6 +255,42 @@ fn bad_records_stop_neither_a_listing_nor_a_sweep() {
 }
 
 #[test]
+fn a_user_sees_and_ends_sessions_though_the_content_of_one_cannot_be_read() {
+    let closed = Closed::with((0..4).map(|number| format!("content {number}")).collect());
+    closed.change(1, |record| record[60] ^= 1);
+    closed.forge(2, &[9]);
+    let store = closed.open::<String>();
+    let listed = store.sessions_of_with("ann").unwrap();
+    let content_of = |number: usize| {
+        let found = listed.iter().find(|session| session.info().key() == closed.key(number));
+        found.map(|session| session.content().as_ref())
+    };
+    assert_eq!(content_of(0).unwrap().unwrap(), "content 0");
+    assert!(content_of(1).is_none(), "a damaged record has no times to show");
+    assert!(matches!(content_of(2), Some(Err(Error::ContentMismatch { .. }))));
+    assert_eq!(content_of(3).unwrap().unwrap(), "content 3");
+    for session in &listed {
+        assert!(store.destroy_of("ann", &session.info().key()).unwrap());
+    }
+    assert!(store.sessions_of_with("ann").unwrap().is_empty());
+}
+
+#[test]
+fn a_session_that_cannot_be_read_keeps_no_other_from_a_change() {
+    let closed = Closed::with((0..5).map(|number| format!("content {number}")).collect());
+    closed.forge(2, &[9]);
+    let store = closed.open::<String>();
+    let here = store.read(&closed.ids[0]).unwrap().unwrap();
+    let changed = store.update_others(&here, |other| *other.content_mut() = "revoked".into());
+    assert!(is_mismatch(changed), "it is reported");
+    for number in [1, 3, 4] {
+        let session = store.read(&closed.ids[number]).unwrap().unwrap();
+        assert_eq!(session.content(), "revoked", "{number}");
+    }
+    assert!(is_mismatch(store.read(&closed.ids[2])));
+}
+
+#[test]
 fn a_bad_record_can_be_destroyed_by_its_key() {
     let closed = Closed::with(vec![String::from("content")]);
     closed.change(0, |record| record[0] = 9);

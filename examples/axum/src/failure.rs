@@ -31,7 +31,8 @@ impl IntoResponse for Failure {
             Self::NotSignedIn | Self::Store(Error::Gone { .. }) => {
                 Redirect::to("/login").into_response()
             }
-            // A login gives the client a new session, and ends this one.
+            // Of the client's own session, since no route reads the content of another. A login
+            // gives the client a new session, and ends this one.
             Self::Store(error @ (Error::ContentMismatch { .. } | Error::DamagedRecord { .. })) => {
                 log(&error);
                 Redirect::to("/login").into_response()

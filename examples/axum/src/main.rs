@@ -164,6 +164,7 @@ async fn devices(
     SignedIn(session): SignedIn,
 ) -> Result<Html<String>, Failure> {
     let Some(user) = session.user() else { return Err(Failure::Forged) };
+    // A session of the user whose content cannot be read is in the list, too, and can be ended.
     Ok(Html(pages::devices(&session, &app.store.sessions_of_with(user)?)))
 }
 

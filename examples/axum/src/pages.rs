@@ -57,14 +57,18 @@ pub(crate) fn home(session: &Session<Json<Notes>>) -> String {
     page(&body)
 }
 
-pub(crate) fn devices(session: &Session<Json<Notes>>, all: &[SessionByKey<Json<Notes>>]) -> String {
+pub(crate) fn devices(
+    session: &Session<Json<Notes>>,
+    all: &[SessionByKey<sessile::Result<Json<Notes>>>],
+) -> String {
     let token = token_of(session);
     let mut body = String::from("<h1>Your devices</h1>");
     for device in all {
         let info = device.info();
-        let browser = escaped(&device.content().browser);
-        let address =
-            device.content().address.map(|from| format!(" from {from}")).unwrap_or_default();
+        let content = device.content().as_ref();
+        let browser = content.map_or("unknown".into(), |content| escaped(&content.browser));
+        let address = content.ok().and_then(|content| content.address);
+        let address = address.map(|from| format!(" from {from}")).unwrap_or_default();
         let idle = SystemTime::now().duration_since(info.last_active()).unwrap_or_default();
         let here = if info.key() == session.key() { " (this one)" } else { "" };
         let key = format!("<input type=hidden name=key value={}>", info.key());

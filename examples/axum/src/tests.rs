@@ -164,6 +164,30 @@ async fn a_device_is_ended_from_another_and_only_by_its_user() {
 }
 
 #[tokio::test]
+async fn devices_are_listed_and_ended_though_the_content_of_one_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("axum.redb");
+    let other = SessionStore::<u32>::open(&path).unwrap();
+    other.create_for_user("ann", 7).unwrap();
+    other.close().unwrap();
+
+    let app = Site::open(&path).unwrap();
+    let mut ann = Browser::log_in(&app, "ann").await;
+    let (status, page) = ann.send("GET", "/devices", "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("<p>unknown, active"), "{page}");
+    let keys: Vec<_> = page.split("name=key value=").skip(1).collect();
+    assert_eq!(keys.len(), 2, "{page}");
+    let own = ann.cookie.split_once('=').unwrap().1;
+    let own = SessionId::parse(own).unwrap().key().to_string();
+    let key = keys.iter().map(|rest| rest.split_once('>').unwrap().0).find(|key| **key != own);
+    let token = ann.token("/devices").await;
+    ann.send("POST", "/devices/end", &format!("token={token}&key={}", key.unwrap())).await;
+    assert_eq!(app.store.sessions_of("ann").unwrap().len(), 1);
+    assert!(ann.is_logged_in().await);
+}
+
+#[tokio::test]
 async fn after_the_logout_the_cookie_is_worth_nothing() {
     let app = app();
     let mut ann = Browser::log_in(&app, "ann").await;

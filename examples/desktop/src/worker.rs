@@ -204,7 +204,10 @@ impl Worker {
                 .map(|other| Other {
                     key: other.info().key(),
                     last_active: other.info().last_active(),
-                    computer: other.into_content().computer,
+                    // One that cannot be read can be ended.
+                    computer: other
+                        .into_content()
+                        .map_or("an unknown computer".into(), |desk| desk.computer),
                 })
                 .collect(),
         };

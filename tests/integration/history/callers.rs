@@ -113,7 +113,7 @@ impl Caller<'_> {
             13 => {
                 let mut listed = store.sessions_of_with("ann").unwrap().into_iter();
                 let found = listed.find(|session| session.info().key() == id.key());
-                What::Read(found.map(SessionByKey::into_content))
+                What::Read(found.map(|session| session.into_content().unwrap()))
             }
             9 if may_end_it => What::DestroyAll(store.destroy_all_of("ann").unwrap()),
             other => {

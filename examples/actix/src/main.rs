@@ -73,6 +73,7 @@ impl fmt::Display for Failure {
         match self {
             Self::NotSignedIn => formatter.write_str("log in first"),
             Self::Forged => formatter.write_str("load the form again"),
+            Self::Store(Error::InvalidUser { .. }) => formatter.write_str("choose another name"),
             Self::Blocking | Self::Store(_) => formatter.write_str("try again later"),
         }
     }
@@ -87,6 +88,7 @@ impl ResponseError for Failure {
                 StatusCode::SEE_OTHER
             }
             Self::Forged => StatusCode::FORBIDDEN,
+            Self::Store(Error::InvalidUser { .. }) => StatusCode::BAD_REQUEST,
             Self::Store(Error::Conflict { .. }) => StatusCode::CONFLICT,
             Self::Blocking | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -190,13 +192,14 @@ async fn log_in(
 }
 
 async fn home(site: Data<Site>, SignedIn(session): SignedIn) -> Result<HttpResponse, Failure> {
-    let count = session.content().count + 1;
+    // Two tabs may load concurrently: `modify` counts both, and returns the session as it saved it.
+    let counted = on_disk(&site, move |store| {
+        store.modify(session.id(), |session| session.content_mut().count += 1)
+    });
+    // `None`: the session has ended since the extractor read it.
+    let session = counted.await?.ok_or(Failure::NotSignedIn)?;
+    let count = session.content().count;
     let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
-    // Two tabs may load concurrently: `modify` counts both.
-    on_disk(&site, move |store| {
-        store.modify(session.id(), |session| session.content_mut().count += 1).map(drop)
-    })
-    .await?;
     Ok(HttpResponse::Ok().content_type("text/html").body(format!(
         "<p>Visit {count}.</p><form method=post action=/logout>\
          <input type=hidden name=token value=\"{token}\"><button>Log out</button></form>"
@@ -247,7 +250,12 @@ async fn main() -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test reports by panicking")]
 
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+
     use actix_web::test::{self, TestRequest};
+
+    use sessile::Clock;
 
     use super::*;
 
@@ -282,6 +290,80 @@ mod tests {
 
     fn page(path: &str, cookie: &str) -> TestRequest {
         TestRequest::get().uri(path).insert_header((header::COOKIE, cookie))
+    }
+
+    type Act = Box<dyn FnOnce() + Send>;
+
+    /// A clock that acts once, as another request would, at its second reading. The store reads the
+    /// clock once in every call: first to find the request's session, then to change it.
+    #[derive(Clone, Default)]
+    struct Meanwhile(Arc<Mutex<Option<(u32, Act)>>>);
+
+    impl Meanwhile {
+        fn at_the_second_reading(&self, act: impl FnOnce() + Send + 'static) {
+            *self.0.lock().unwrap() = Some((2, Box::new(act)));
+        }
+    }
+
+    impl fmt::Debug for Meanwhile {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("Meanwhile")
+        }
+    }
+
+    impl Clock for Meanwhile {
+        fn now(&self) -> SystemTime {
+            let due = self.0.lock().unwrap().take_if(|(readings, _)| {
+                *readings -= 1;
+                *readings == 0
+            });
+            if let Some((_, act)) = due {
+                act();
+            }
+            SystemTime::now()
+        }
+    }
+
+    /// A site, its clock, and the cookie of a login.
+    macro_rules! logged_in {
+        () => {{
+            let clock = Meanwhile::default();
+            let store = SessionStore::builder().clock(clock.clone()).manual_maintenance();
+            let site = Site::new(store.in_memory().unwrap(), SessionCookie::default()).unwrap();
+            let (_, visitor, login) = send!(site, page("/login", "a=b"));
+            let fields = format!("token={}&name=ann", token_in(&login));
+            let (_, cookie, _) = send!(site, form("/login", &visitor.unwrap(), fields));
+            let cookie = cookie.unwrap();
+            let id = SessionId::parse(cookie.split_once('=').unwrap().1).unwrap();
+            (site, clock, cookie, id)
+        }};
+    }
+
+    #[actix_web::test]
+    async fn a_visit_of_another_tab_is_in_the_count() {
+        let (site, clock, cookie, id) = logged_in!();
+        let store = site.store.clone();
+        clock.at_the_second_reading(move || {
+            store.modify(&id, |session| session.content_mut().count += 1).unwrap().unwrap();
+        });
+        let (_, _, home) = send!(site, page("/", &cookie));
+        assert!(home.contains("Visit 2."), "{home}");
+    }
+
+    #[actix_web::test]
+    async fn a_session_that_ends_within_a_visit_is_shown_the_login() {
+        let (site, clock, cookie, id) = logged_in!();
+        let store = site.store.clone();
+        clock.at_the_second_reading(move || assert!(store.destroy(&id).unwrap()));
+        assert_eq!(send!(site, page("/", &cookie)).0, 303);
+    }
+
+    #[actix_web::test]
+    async fn a_name_that_is_too_long_is_the_clients_mistake() {
+        let site = site();
+        let (_, visitor, login) = send!(site, page("/login", "a=b"));
+        let fields = format!("token={}&name={}", token_in(&login), "x".repeat(256));
+        assert_eq!(send!(site, form("/login", &visitor.unwrap(), fields)).0, 400);
     }
 
     #[actix_web::test]

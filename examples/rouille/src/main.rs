@@ -58,10 +58,15 @@ impl Site {
             ("POST", "/logout") => self.log_out(request),
             _ => Ok(Response::empty_404()),
         };
-        answer.unwrap_or_else(|error| {
-            // No error text contains a session id.
-            eprintln!("the store: {error}");
-            Response::text("try again later").with_status_code(503)
+        answer.unwrap_or_else(|error| match error {
+            StoreError::InvalidUser { .. } => {
+                Response::text("choose another name").with_status_code(400)
+            }
+            error => {
+                // No error text contains a session id.
+                eprintln!("the store: {error}");
+                Response::text("try again later").with_status_code(503)
+            }
         })
     }
 
@@ -84,9 +89,12 @@ impl Site {
         let Some(session) = self.session(request)? else {
             return Ok(Response::redirect_303("/login"));
         };
-        // Two tabs may load concurrently: `modify` counts both.
-        self.store.modify(session.id(), |session| session.content_mut().count += 1)?;
-        let count = session.content().count + 1;
+        // Two tabs may load concurrently: `modify` counts both, and returns the session as it saved
+        // it. `None`: the session has ended since it was read.
+        let counted =
+            self.store.modify(session.id(), |session| session.content_mut().count += 1)?;
+        let Some(session) = counted else { return Ok(Response::redirect_303("/login")) };
+        let count = session.content().count;
         let token = session.csrf_token().map(|token| token.encode()).unwrap_or_default();
         Ok(Response::html(format!(
             "<p>Visit {count}.</p><form method=post action=/logout>\
@@ -162,6 +170,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test reports by panicking")]
 
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+
+    use sessile::Clock;
+
     use super::*;
 
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -187,6 +201,77 @@ mod tests {
 
     fn token_in(page: &str) -> &str {
         page.split_once("name=token value=\"").unwrap().1.split_once('"').unwrap().0
+    }
+
+    type Act = Box<dyn FnOnce() + Send>;
+
+    /// A clock that acts once, as another request would, at its second reading. The store reads the
+    /// clock once in every call: first to find the request's session, then to change it.
+    #[derive(Clone, Default)]
+    struct Meanwhile(Arc<Mutex<Option<(u32, Act)>>>);
+
+    impl Meanwhile {
+        fn at_the_second_reading(&self, act: impl FnOnce() + Send + 'static) {
+            *self.0.lock().unwrap() = Some((2, Box::new(act)));
+        }
+    }
+
+    impl fmt::Debug for Meanwhile {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("Meanwhile")
+        }
+    }
+
+    impl Clock for Meanwhile {
+        fn now(&self) -> SystemTime {
+            let due = self.0.lock().unwrap().take_if(|(readings, _)| {
+                *readings -= 1;
+                *readings == 0
+            });
+            if let Some((_, act)) = due {
+                act();
+            }
+            SystemTime::now()
+        }
+    }
+
+    /// A site, its clock, and the cookie of a login with its id.
+    fn logged_in() -> (Site, Meanwhile, String, SessionId) {
+        let clock = Meanwhile::default();
+        let store = SessionStore::builder().clock(clock.clone()).manual_maintenance();
+        let site = Site::new(store.in_memory().unwrap(), SessionCookie::default()).unwrap();
+        let (_, visitor, page) = send(&site, "GET", "/login", "", "");
+        let form = format!("token={}&name=ann", token_in(&page));
+        let (_, cookie, _) = send(&site, "POST", "/login", &visitor, &form);
+        let id = SessionId::parse(cookie.split_once('=').unwrap().1).unwrap();
+        (site, clock, cookie, id)
+    }
+
+    #[test]
+    fn a_visit_of_another_tab_is_in_the_count() {
+        let (site, clock, cookie, id) = logged_in();
+        let store = site.store.clone();
+        clock.at_the_second_reading(move || {
+            store.modify(&id, |session| session.content_mut().count += 1).unwrap().unwrap();
+        });
+        let (_, _, page) = send(&site, "GET", "/", &cookie, "");
+        assert!(page.contains("Visit 2."), "{page}");
+    }
+
+    #[test]
+    fn a_session_that_ends_within_a_visit_is_shown_the_login() {
+        let (site, clock, cookie, id) = logged_in();
+        let store = site.store.clone();
+        clock.at_the_second_reading(move || assert!(store.destroy(&id).unwrap()));
+        assert_eq!(send(&site, "GET", "/", &cookie, "").0, 303);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_the_clients_mistake() {
+        let site = Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap();
+        let (_, visitor, page) = send(&site, "GET", "/login", "", "");
+        let form = format!("token={}&name={}", token_in(&page), "x".repeat(256));
+        assert_eq!(send(&site, "POST", "/login", &visitor, &form).0, 400);
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl fmt::Debug for CsrfKey {
 ///   from its own visit is bound to another id.
 /// - The id must be in a `__Host-` cookie, which is the default. An attacker who can plant a cookie
 ///   can plant an id with a matching token.
-/// - A token reveals nothing about the id, and differs from one page view to the next.
+/// - A token reveals nothing about the id. It shows the time of its page view, to the millisecond:
+///   two views of one visitor within a millisecond have the same token, all others differ.
 /// - Until it is too old, a token is valid for every form of the program, any number of times. If
 ///   an action must happen only once, the program must ensure it.
 ///

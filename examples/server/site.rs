@@ -77,7 +77,7 @@ impl Site {
     /// was ended or never existed.
     fn visit(&self, request: &Request) -> Result<Option<Session<Visit>>, Error> {
         match self.id(request) {
-            Some(id) => self.store.read_and_extend(&id),
+            Some(id) => readable(self.store.read_and_extend(&id)),
             None => Ok(None),
         }
     }
@@ -116,10 +116,10 @@ impl Site {
         let id = self.id(request).ok_or(Refusal::StaleForm)?;
         let submitted = request.field("csrf");
         // Not `read_and_extend`: a form from another site must not even extend the session.
-        let Some(session) = self.store.read(&id)? else {
+        let Some(session) = readable(self.store.read(&id))? else {
             return match request.path() {
                 _ if !self.csrf.verify(&id, &submitted) => Err(Refusal::StaleForm),
-                "/login" => self.log_in(request),
+                "/login" => self.log_in(&id, request),
                 _ => Err(Refusal::LoggedOut),
             };
         };
@@ -139,7 +139,8 @@ impl Site {
         }
     }
 
-    fn log_in(&self, request: &Request) -> Answer {
+    /// `before` is the id in the cookie, under which no session can be read.
+    fn log_in(&self, before: &SessionId, request: &Request) -> Answer {
         let name = request.field("name");
         let name = name.trim();
         if name.is_empty() {
@@ -151,6 +152,8 @@ impl Site {
         // id from before the login gains nothing.
         let options = SessionOptions::new().user(name).csrf_token();
         let session = self.store.create_with(Visit::default(), &options)?;
+        // Ends a session that cannot be read. An id without a session costs no commit.
+        self.store.destroy(before)?;
         Ok(Response::redirect("/").with_header("Set-Cookie", self.cookie.set(&session)))
     }
 
@@ -184,6 +187,18 @@ impl Site {
         // Ending the session is the logout. Clearing the cookie only tidies the browser.
         self.store.destroy(session.id())?;
         Ok(Response::redirect("/login").with_header("Set-Cookie", self.cookie.clear()))
+    }
+}
+
+/// Counts a session that cannot be read as no session: one of another program, or a damaged one. An
+/// error would be the answer to every request of its browser, a login included.
+fn readable(found: Result<Option<Session<Visit>>, Error>) -> Result<Option<Session<Visit>>, Error> {
+    match found {
+        Err(error @ (Error::ContentMismatch { .. } | Error::DamagedRecord { .. })) => {
+            log(&error);
+            Ok(None)
+        }
+        found => found,
     }
 }
 

@@ -5,6 +5,7 @@ mod logins;
 mod program;
 mod requests;
 mod sessions;
+mod unreadable;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -47,7 +47,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, io, thread};
 
-#[cfg(unix)]
 use sessile::admin::AdminSocket;
 use sessile::web::cookie::SessionCookie;
 use sessile::web::csrf::{CsrfKey, StatelessCsrf};
@@ -125,17 +124,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Opens the admin socket for the tool `sessile`. The server also works without the socket.
-#[cfg(unix)]
+/// Opens the admin socket for the tool `sessile`; on Windows it is a named pipe, whose name the file
+/// at the socket's path has. The server also works without the socket.
 fn open_the_door(store: &SessionStore<Visit>, file: &Path) {
     if let Err(error) = store.serve_admin(AdminSocket::beside_file()) {
         let _ = writeln!(io::stderr(), "server: the tool cannot open {} now", file.display());
         log(&error);
     }
 }
-
-#[cfg(not(unix))]
-fn open_the_door(_: &SessionStore<Visit>, _: &Path) {}
 
 #[cfg(feature = "metrics")]
 use metrics::serve as serve_metrics;

@@ -293,10 +293,7 @@ impl Model {
     fn succeed(&mut self, outcome: Outcome) {
         let done = self.under_way.take();
         match outcome {
-            Outcome::Login(notice) => {
-                (self.screen, self.notice) = (Screen::Login, notice);
-                self.draft.clear();
-            }
+            Outcome::Login(notice) => self.show_login(notice),
             Outcome::Home(home, notice) => {
                 (self.screen, self.notice) = (Screen::Home(home), notice);
                 if matches!(done, Some(Job::AddNote(_))) {
@@ -305,6 +302,12 @@ impl Model {
             }
             Outcome::Rescued(summary) => self.screen = Screen::Rescued(summary),
         }
+    }
+
+    /// The next user to log in may be another, who gets nothing of this one's.
+    fn show_login(&mut self, notice: Option<String>) {
+        (self.screen, self.notice) = (Screen::Login, notice);
+        self.draft.clear();
     }
 
     fn fail(&mut self, trouble: Trouble) -> Option<Job> {
@@ -337,7 +340,7 @@ impl Model {
                 None
             }
             (Kind::Gone, _) => {
-                (self.screen, self.notice) = (Screen::Login, Some(trouble.sentence));
+                self.show_login(Some(trouble.sentence));
                 None
             }
             (Kind::Refused, _) => {

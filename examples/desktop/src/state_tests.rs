@@ -102,6 +102,21 @@ fn what_a_full_disk_refused_is_tried_again_or_left_and_the_text_stays() {
 }
 
 #[test]
+fn whoever_logs_in_next_finds_no_text_of_the_user_before() {
+    let ends: [(Job, Report); 2] = [
+        (Job::LogOut, Report::Done(Ok(Outcome::Login(None)))),
+        (Job::Refresh, failing(Kind::Gone)),
+    ];
+    for (job, report) in ends {
+        let mut model = at_home();
+        model.draft = "for ann alone".into();
+        let _ = model.handle(Event::Do(job));
+        let _ = model.take(report);
+        assert_eq!((&model.screen, &*model.draft), (&Screen::Login, ""));
+    }
+}
+
+#[test]
 fn one_job_at_a_time_and_each_on_its_own_screen() {
     let mut model = at_home();
     assert_eq!(model.handle(Event::Do(login(Place::File))), None);
@@ -198,6 +213,24 @@ fn a_login_that_is_kept_survives_its_window_and_one_that_is_not_ends() {
     assert_eq!(program.model.screen, Screen::Login);
     program.handle(Event::Do(login(Place::File)));
     assert_eq!(program.home().others, [], "a login that was not kept has ended with its window");
+}
+
+#[test]
+fn a_login_that_cannot_be_kept_ends_as_soon_as_one_that_is_not_to_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path());
+    // A folder that is not empty takes the place of the file that would hold the id.
+    fs::create_dir_all(folder.path().join("login.new/taken")).unwrap();
+    program.handle(Event::Do(login(Place::File)));
+    assert_eq!(program.home().place, Place::Nowhere);
+    assert!(program.model.notice.as_ref().unwrap().contains("until this window closes"));
+
+    program.vanish();
+    let store = content::settings().unwrap().open(folder.path().join("sessions.redb")).unwrap();
+    let sessions = store.sessions_of("ann").unwrap();
+    let [left] = &sessions[..] else { panic!("{sessions:?}") };
+    let life = left.expires_at().duration_since(left.last_active()).unwrap();
+    assert!(life <= content::NOT_KEPT, "{life:?}");
 }
 
 #[test]

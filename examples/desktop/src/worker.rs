@@ -132,10 +132,15 @@ impl Worker {
         }
         let notes = Vec::new();
         let desk = Desk { computer: self.computer.clone(), notes };
-        let id = self.store()?.create_with(desk, &options)?.id().clone();
-        // A login that cannot be kept is still a login.
+        let mut session = self.store()?.create_with(desk, &options)?;
+        let id = session.id().clone();
+        // A login that cannot be kept is still a login, as short as any that is not kept.
         let kept = self.keeper.keep(place, &id);
         let is_kept = if kept.is_ok() { place } else { Place::Nowhere };
+        if kept.is_err() {
+            session.set_timeouts(NOT_KEPT, NOT_KEPT)?;
+            self.store()?.update(&mut session)?;
+        }
         self.login = Some((id, is_kept));
         self.home(
             kept.err().map(|error| format!("You are logged in until this window closes: {error}.")),

@@ -79,7 +79,11 @@ impl Window {
             }
             Screen::Held { waiting, trouble } => entry::held(ui, parts, *waiting, trouble),
             Screen::Login => event(entry::login(ui, parts, form, busy)),
-            Screen::Home(home) => event(home::show(ui, parts, home, &mut model.draft, busy)),
+            Screen::Home(home) => {
+                // The next user to log in gets an empty form, which keeps no login unasked.
+                *form = LoginForm::default();
+                event(home::show(ui, parts, home, &mut model.draft, busy))
+            }
             Screen::Damaged { trouble, consent, offer } => {
                 trouble::damaged(ui, parts, trouble, *consent, *offer, busy)
             }

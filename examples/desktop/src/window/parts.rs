@@ -1,5 +1,6 @@
 //! Texts, buttons and fields, and their style. Each is recorded with its place on the screen.
 
+use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{
     self, Button, Color32, CornerRadius, FontId, Frame, Id, Margin, Rect, RichText, Sense, Stroke,
     TextEdit, TextStyle, Ui, UiBuilder,
@@ -181,9 +182,15 @@ impl Parts {
         typed: &mut String,
         is_password: bool,
     ) -> bool {
-        let width = ui.available_width();
+        let (width, id) = (ui.available_width(), Id::new(name));
+        if typed.is_empty()
+            && let Some(mut edited) = TextEditState::load(ui.ctx(), id)
+        {
+            // An undo brings back no text that was sent, such as a password or another user's note.
+            edited.clear_undoer();
+        }
         let edit = TextEdit::singleline(typed)
-            .id(Id::new(name))
+            .id(id)
             .hint_text(hint)
             .password(is_password)
             .margin(Margin::symmetric(10, 8))

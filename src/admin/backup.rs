@@ -140,7 +140,9 @@ impl Inspector {
 /// Restores a store from a backup. The backup is locked and read, never written to.
 ///
 /// With `replace`, the new store replaces the one at `path` in one step, if no program has that
-/// open. Until then the new store is beside it, with the suffix `.restored`.
+/// open. Until then the new store is a file beside it whose name begins with `.sessile-`. A restore
+/// that fails removes the file. If a killed process left such a file, the next restore to the same
+/// path removes it.
 ///
 /// # Errors
 ///

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -193,4 +194,69 @@ fn a_backup_that_was_altered_is_not_restored() {
     let refused = restore(&backup, &new, false, &LeaveOut::nothing(), &mut go_on).unwrap_err();
     assert!(matches!(refused, Error::DamagedFile { .. }), "{refused:?}");
     assert!(!new.exists());
+}
+
+/// Sessions in `sessions.redb`, and a backup of them.
+fn closed_store_and_backup() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    for number in 0..20 {
+        store.create(number.to_string()).unwrap();
+    }
+    let backup = folder.path().join("backup.redb");
+    store.backup(&backup).unwrap();
+    store.close().unwrap();
+    (folder, path, backup)
+}
+
+#[test]
+fn a_restore_in_whose_place_a_program_came_leaves_nothing_and_can_be_repeated() {
+    let (_folder, path, backup) = closed_store_and_backup();
+    let before = fs::read(&path).unwrap();
+    let mut running = None;
+    let refused = restore(&backup, &path, true, &LeaveOut::nothing(), &mut |progress| {
+        running.get_or_insert_with(|| store_at(&path));
+        go_on(progress)
+    });
+    assert!(matches!(&refused, Err(Error::AlreadyOpen { path: at }) if *at == path), "{refused:?}");
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+    running.unwrap().close().unwrap();
+
+    // Something else is in the place by the end.
+    fs::write(&path, before).unwrap();
+    let refused = restore(&backup, &path, true, &LeaveOut::nothing(), &mut |progress| {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a thesis").unwrap();
+        go_on(progress)
+    });
+    assert!(matches!(refused, Err(Error::NotASessionStore { .. })), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"a thesis");
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+
+    fs::copy(&backup, &path).unwrap();
+    let report = restore(&backup, &path, true, &LeaveOut::nothing(), &mut go_on).unwrap();
+    assert_eq!(report.sessions, 20);
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+}
+
+#[test]
+fn what_a_killed_restore_leaves_is_removed_by_the_next_one_to_the_same_place() {
+    let (folder, path, backup) = closed_store_and_backup();
+    let kept = folder.path().join("kept");
+    let mut draft = String::new();
+    let called_off = restore(&backup, &path, true, &LeaveOut::nothing(), &mut |_| {
+        let found = names(&path);
+        let [new, ..] = &found[..] else { panic!("nothing is there") };
+        assert_eq!(found, [new.as_str(), "backup.redb", "sessions.redb"]);
+        draft.clone_from(new);
+        // The name for a draft that outlives its process.
+        fs::hard_link(folder.path().join(new), &kept).unwrap();
+        ControlFlow::Break(())
+    });
+    assert!(matches!(called_off, Err(Error::CalledOff { .. })), "{called_off:?}");
+    assert!(draft.starts_with(".sessile-"), "{draft}");
+    assert_eq!(names(&path), ["backup.redb", "kept", "sessions.redb"]);
+    fs::rename(&kept, folder.path().join(&draft)).unwrap();
+    restore(&backup, &path, true, &LeaveOut::nothing(), &mut go_on).unwrap();
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
 }

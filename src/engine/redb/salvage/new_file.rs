@@ -1,7 +1,8 @@
 //! A complete new store file, made of a caller's records: for backups and restores.
 //!
 //! Invariant: the file is complete, verified and on the disk before it gets its name. It replaces
-//! nothing, or, in one step, a store that no program has open.
+//! nothing, or, in one step, a store that no program has open. Until then it is a draft, so that a
+//! failure removes it, and the next creation what a killed process leaves.
 
 use std::fs;
 use std::io;
@@ -16,8 +17,10 @@ use crate::engine::redb::salvage::copy::copy_of;
 use crate::engine::redb::salvage::sink::Sink;
 use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::salvage::{META, storage};
+use crate::engine::redb::storage::draft::draw_name;
+use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{is_held_by_another, patiently, sync_folder_of};
-use crate::engine::redb::storage::{Existing, Storage};
+use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -35,8 +38,6 @@ pub(crate) struct Written {
 /// The place of a new file.
 pub(crate) struct NewFile {
     storage: Box<dyn Storage>,
-    /// The store that the new file replaces once it is complete.
-    in_place_of: Option<PathBuf>,
 }
 
 impl NewFile {
@@ -44,28 +45,26 @@ impl NewFile {
     pub(crate) fn at(path: &Path) -> Result<Self> {
         match path.symlink_metadata() {
             Ok(_) => Err(Error::io("create", path, io::ErrorKind::AlreadyExists.into())),
-            Err(_) => Ok(Self { storage: storage(path)?, in_place_of: None }),
+            Err(_) => Ok(Self { storage: storage(path)? }),
         }
     }
 
     /// A new file on another storage.
     #[cfg(feature = "testing")]
     pub(crate) const fn on(storage: Box<dyn Storage>) -> Self {
-        Self { storage, in_place_of: None }
+        Self { storage }
     }
 
-    /// A new file beside a store, which it then replaces. If there is no store, this is
-    /// [`at`](Self::at).
+    /// A new file that replaces the store at a path once it is complete. If there is no store, this
+    /// is [`at`](Self::at).
     pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
-        let path = &std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
-        match storage(path)?.found()? {
-            Existing::Nothing if path.symlink_metadata().is_err() => Self::at(path),
-            _ => {
-                ensure_is_store(path)?;
-                let mut name = path.file_name().unwrap_or_default().to_owned();
-                name.push(".restored");
-                let new = Self::at(&path.with_file_name(name))?;
-                Ok(Self { in_place_of: Some(path.into()), ..new })
+        let place = storage(path)?;
+        match place.found()? {
+            Existing::Nothing => Self::at(path),
+            Existing::File => {
+                let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
+                release(&locked_store(&*place)?.ok_or_else(missing)?);
+                Ok(Self { storage: Box::new(Replacing(place)) })
             }
         }
     }
@@ -90,11 +89,7 @@ impl NewFile {
             })?;
         // Dropping the opening closes the file.
         drop(opened);
-        let bytes = file.len()?;
-        if let Some(old) = self.in_place_of {
-            take_place(&path, &old)?;
-        }
-        Ok(Written { sessions, bytes })
+        Ok(Written { sessions, bytes: file.len()? })
     }
 }
 
@@ -123,35 +118,122 @@ impl PrivateStore {
     }
 }
 
-/// Returns an error if there is no store at the path, or a program has it open.
-fn ensure_is_store(path: &Path) -> Result<()> {
-    let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
-    let opened = storage(path)?.open()?.ok_or_else(missing)?;
-    let checked = check_signature(path, &*opened.backend);
+/// The place of a store, whose draft takes the store's place.
+#[derive(Debug)]
+struct Replacing(Box<dyn Storage>);
+
+impl Storage for Replacing {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn found(&self) -> Result<Existing> {
+        self.0.found()
+    }
+
+    fn open(&self) -> Result<Option<Opened>> {
+        self.0.open()
+    }
+
+    fn create(&self) -> Result<Option<Opened>> {
+        self.0.create()
+    }
+
+    fn remove(&self, identity: Identity) {
+        self.0.remove(identity);
+    }
+
+    fn sync_name(&self) -> Result<()> {
+        self.0.sync_name()
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>> {
+        let draft = self.0.draft()?;
+        let place = storage(self.path())?;
+        Ok(Box::new(Successor { draft, place }))
+    }
+
+    fn leads_to(&self, identity: Identity) -> Result<bool> {
+        self.0.leads_to(identity)
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.0.forget_cached()
+    }
+}
+
+/// A draft that replaces the store in its place.
+struct Successor {
+    draft: Box<dyn Draft>,
+    place: Box<dyn Storage>,
+}
+
+impl Draft for Successor {
+    fn token(&self) -> [u8; 16] {
+        self.draft.token()
+    }
+
+    fn open(&self) -> Result<Opened> {
+        self.draft.open()
+    }
+
+    /// After a failure the draft is removed as any other.
+    fn move_in_place(self: Box<Self>) -> Result<()> {
+        // A program may have opened the store meanwhile, or something else may be there.
+        match locked_store(&*self.place)? {
+            Some(old) => {
+                let place = self.place.path();
+                take_place(&name_of(place, self.draft.token())?, place, old)
+            }
+            None => self.draft.move_in_place(),
+        }
+    }
+}
+
+/// The path of the draft of this file that has this number.
+fn name_of(path: &Path, token: [u8; 16]) -> Result<PathBuf> {
+    // The names of two drafts differ in their numbers alone.
+    let (other, number) = draw_name(path)?;
+    let name = other.file_name().unwrap_or_default().to_string_lossy();
+    let digits = |number| format!("{:032x}", u128::from_be_bytes(number));
+    Ok(path.with_file_name(name.replace(&digits(number), &digits(token))))
+}
+
+/// Locks the store in a place; `None` if nothing is there. An error if it is no store, or if a
+/// program has it open.
+fn locked_store(place: &dyn Storage) -> Result<Option<Opened>> {
+    let Some(opened) = place.open()? else { return Ok(None) };
+    match check_signature(place.path(), &*opened.backend) {
+        Ok(()) => Ok(Some(opened)),
+        Err(error) => {
+            release(&opened);
+            Err(error)
+        }
+    }
+}
+
+fn release(opened: &Opened) {
     let _ = opened.backend.close();
-    checked
 }
 
 /// Moves a complete store to another's place. The old store is locked meanwhile. If the system
 /// cannot replace an open file, as Windows before version 10, or another program holds one of the
 /// files for a moment, the lock is released just before the move.
-fn take_place(new: &Path, old: &Path) -> Result<()> {
-    let locked = storage(old)?.open()?;
-    let unlock = || {
-        if let Some(locked) = &locked {
-            let _ = locked.backend.close();
-        }
-    };
+fn take_place(new: &Path, old: &Path, locked: Opened) -> Result<()> {
     let mut replaced = fs::rename(new, old);
     let is_refused = |error: &io::Error| {
         error.kind() == io::ErrorKind::PermissionDenied || is_held_by_another(error)
     };
     if cfg!(windows) && replaced.as_ref().is_err_and(is_refused) {
-        unlock();
+        release(&locked);
         drop(locked);
         replaced = patiently(|| fs::rename(new, old));
     } else {
-        unlock();
+        release(&locked);
     }
     replaced.and_then(|()| sync_folder_of(old)).map_err(|error| Error::io("replace", old, error))
 }
@@ -207,7 +289,10 @@ mod tests {
             fs::write(&new, [number]).unwrap();
             // Either of the two files is held.
             let held = if number == 1 { &new } else { &old };
-            while_held(held, || take_place(&new, &old).unwrap());
+            while_held(held, || {
+                let locked = storage(&old).unwrap().open().unwrap().unwrap();
+                take_place(&new, &old, locked).unwrap();
+            });
             assert_eq!((bytes(&old), new.exists()), (vec![number], false));
         }
         while_held(&old, || drop(storage(&old).unwrap().open().unwrap().unwrap()));

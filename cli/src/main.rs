@@ -9,6 +9,7 @@ mod drafts;
 mod failure;
 mod output;
 mod progress;
+mod signals;
 mod target;
 mod when;
 

@@ -14,9 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sessile::admin::Progress;
 use sessile::{SalvageProgress, SalvageStep};
 
-use crate::drafts;
 use crate::failure::{Failure, INTERRUPTED};
 use crate::output::{complain, warn};
+use crate::{drafts, signals};
 
 static INTERRUPTED_BY_USER: AtomicBool = AtomicBool::new(false);
 static AT_ONCE: AtomicBool = AtomicBool::new(false);
@@ -26,7 +26,7 @@ const COUNTED_EVERY: u64 = 256;
 /// Installs the handler of Ctrl-C. The first signal ends the work at its next step, so that nothing
 /// half-written stays; the second signal removes the tool's drafts and ends it.
 pub(crate) fn listen_for_interrupts() {
-    let set = ctrlc::set_handler(|| {
+    let set = signals::on_each(|| {
         if INTERRUPTED_BY_USER.swap(true, Ordering::SeqCst) || AT_ONCE.load(Ordering::SeqCst) {
             drafts::remove();
             std::process::exit(i32::from(INTERRUPTED));

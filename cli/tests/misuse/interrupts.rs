@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -99,6 +100,40 @@ fn ctrl_c_ends_each_verb_that_waits_for_a_program_that_hangs() {
     let child = store.command(&["stats", "dead"]).spawn().unwrap();
     signal(&child, "-INT");
     ends(&ended(child), 130, &["stats", "dead"]);
+}
+
+/// Set once the ignored signals were sent.
+static SENT: AtomicBool = AtomicBool::new(false);
+
+const UNTIL_SENT: Answer = |call, out| {
+    while !SENT.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    for _ in 0..300 {
+        writeln!(out, "{}", line_of(call))?;
+    }
+    writeln!(out, r#"{{"done":{{}}}}"#)
+};
+
+#[test]
+fn a_signal_that_the_caller_has_ignored_ends_nothing() {
+    let store = Store::of(0);
+    let program = Program::at(&store.path("door"), UNTIL_SENT);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP TERM; exec \"$0\" stats door", env!("CARGO_BIN_EXE_sessile")]);
+    shell.current_dir(store.path("")).stdin(Stdio::null());
+    let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    program.was_asked("scan");
+    signal(&child, "-HUP");
+    signal(&child, "-TERM");
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    // HUP is 1 and TERM is 15.
+    assert_eq!(caught & (1 | 1 << 14), 0, "{status}");
+    SENT.store(true, Ordering::SeqCst);
+    let (out, _) = ends(&ended(child), 1, &["stats", "door"]);
+    assert!(out.contains("damaged       300"), "{out}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod signals;
 mod target;
 mod when;
 
+use std::cmp::Reverse;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -49,7 +50,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
         Some((flag, value)) if flag.starts_with('-') => value.to_owned(),
         _ => it,
     });
-    let urls: Vec<_> = values.filter(|value| target::is_url(value)).collect();
+    let mut urls: Vec<_> = values.filter(|value| target::is_url(value)).collect();
+    // One may begin with another, which must not be replaced in it.
+    urls.sort_by_key(|url| Reverse(url.len()));
     if urls.is_empty() || !error.use_stderr() {
         error.exit();
     }

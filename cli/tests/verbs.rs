@@ -138,6 +138,8 @@ fn a_url_is_a_target_where_a_verb_takes_one_and_its_password_is_not_shown() {
         &["show", "mongodb:ann:hidden@127.0.0.1:1/", &key],
         &["list", "sessions.redb", "--limit=mysql://ann:hidden@127.0.0.1:1/d"],
         &["redis://ann:hidden@127.0.0.1:1/"],
+        // One begins with the other.
+        &["copy", "redis://ann", "other", "redis://ann:hidden@127.0.0.1:1/"],
     ] {
         let refused = store.refuses(arguments);
         assert!(!refused.contains("hidden"), "{refused}");

@@ -88,6 +88,31 @@ fn a_damaged_record_is_told_of_by_each_verb_that_ends_with_1_for_it() {
 }
 
 #[test]
+fn a_user_without_a_live_session_is_asked_about_as_any_other() {
+    let store = Store::of(1).damaged();
+    let only = store.keys[0].to_string();
+    for whom in [&["--all"][..], &["--user", "ann"], &["--user", "bob"]] {
+        let (_, err) = store.prints(2, &[&["revoke", "sessions.redb"], whom].concat());
+        assert!(err.contains("--yes"), "{whom:?}: {err}");
+        assert_eq!(store.json(1, &["stats", "sessions.redb", "--json"])["damaged"], 1);
+    }
+    store.prints(0, &["revoke", "sessions.redb", &only, "--yes"]);
+    // Keys choose what ends, so there is nothing to ask about.
+    store.prints(1, &["revoke", "sessions.redb", &only]);
+}
+
+#[test]
+fn a_dry_run_tells_of_keys_without_a_session_as_the_run_does() {
+    let store = Store::of(1);
+    let (live, dead) = (store.keys[0].to_string(), "0".repeat(32));
+    for (code, keys) in [(0, &[live.as_str()][..]), (1, &[&dead]), (1, &[&live, &dead])] {
+        let (_, err) =
+            store.prints(code, &[&["revoke", "sessions.redb", "--dry-run"], keys].concat());
+        assert_eq!(err.contains("no live session"), code == 1, "{err}");
+    }
+}
+
+#[test]
 fn a_copy_names_the_damaged_records_that_it_leaves_out() {
     let store = Store::of(2).damaged();
     let (out, err) = store.prints(1, &["copy", "sessions.redb", "copy.redb", "--create"]);

@@ -1,6 +1,7 @@
 //! Ending sessions.
 
 use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use sessile::{Error, Inspector, SessionKey, UserId};
@@ -18,8 +19,12 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     // A key may be named twice, and is of one session.
     let named: BTreeSet<_> = whom.keys.iter().copied().collect();
     // With keys or `--idle-for`, the sessions that end are chosen here.
-    let keys = match (&whom.idle_for, named.is_empty()) {
-        (Some(least), _) => Some(idle_for(&inspector, *least)?),
+    let until = match whom.idle_for {
+        Some(least) => Some(inspector.now()?.checked_sub(least).unwrap_or(UNIX_EPOCH)),
+        None => None,
+    };
+    let keys = match (until, named.is_empty()) {
+        (Some(until), _) => Some(idle_since(&inspector, until)?),
         (None, false) => Some(live(&inspector, &named)?),
         (None, true) => None,
     };
@@ -31,10 +36,16 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         inspector.close()?;
         let text = format!("{} would end", output::sessions(expected));
         out.either(&json!({ "would_end": expected }), text)?;
-        return Ok(DONE);
+        return Ok(of_keys(&named, expected));
     }
-    if !revoke.yes && expected > 0 {
-        match output::ask(&format!("End {}?", output::sessions(expected)))? {
+    let sessions = output::sessions(expected);
+    let question = match &keys {
+        Some(keys) => (!keys.is_empty()).then(|| format!("End {sessions}?")),
+        // The store chooses what ends: damaged records too, and what begins after the count.
+        None => Some(format!("End {sessions}, and those that begin meanwhile?")),
+    };
+    if let (false, Some(question)) = (revoke.yes, question) {
+        match output::ask(&question)? {
             Some(true) => {}
             Some(false) => return Err(Failure::new("no session was ended")),
             None => {
@@ -44,6 +55,7 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         }
     }
     ensure_not_interrupted()?;
+    let mut active_again = 0;
     let ended = match (&keys, &whom.user, &whom.all_but) {
         (Some(keys), ..) => {
             let mut ended = 0;
@@ -52,7 +64,11 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
                     let some = format!("{} of {expected} ended", output::sessions(ended));
                     return Err(Failure::interrupted().because(some));
                 }
-                ended += u64::from(inspector.revoke(key)?);
+                // The question may have waited for long, and so many commits take their time.
+                match until {
+                    Some(until) if is_active_since(&inspector, key, until)? => active_again += 1,
+                    _ => ended += u64::from(inspector.revoke(key)?),
+                }
             }
             ended
         }
@@ -61,12 +77,21 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         (None, None, None) => inspector.revoke_all()?,
     };
     inspector.close()?;
-    out.either(&json!({ "ended": ended }), format!("{} ended", output::sessions(ended)))?;
-    let all_named = named.is_empty() || ended == named.len() as u64;
-    if !all_named {
-        output::warn("some of the keys belong to no live session");
+    let mut text = format!("{} ended", output::sessions(ended));
+    if active_again > 0 {
+        text.push_str(&format!("; {} active again and left", output::sessions(active_again)));
     }
-    Ok(if all_named { DONE } else { LOOK })
+    out.either(&json!({ "ended": ended, "active_again": active_again }), text)?;
+    Ok(of_keys(&named, ended))
+}
+
+/// The exit code of a verb that ended, or would end, this many of the named sessions.
+fn of_keys(named: &BTreeSet<SessionKey>, ended: u64) -> u8 {
+    if named.is_empty() || ended == named.len() as u64 {
+        return DONE;
+    }
+    output::warn("some of the keys belong to no live session");
+    LOOK
 }
 
 fn live(inspector: &Inspector, keys: &BTreeSet<SessionKey>) -> Result<Vec<SessionKey>, Failure> {
@@ -84,16 +109,26 @@ fn live(inspector: &Inspector, keys: &BTreeSet<SessionKey>) -> Result<Vec<Sessio
     Ok(live)
 }
 
-fn idle_for(inspector: &Inspector, least: std::time::Duration) -> Result<Vec<SessionKey>, Failure> {
-    let now = inspector.now()?;
+/// Whether the session was used after this time. One that has ended or cannot be read was not.
+fn is_active_since(
+    inspector: &Inspector,
+    key: &SessionKey,
+    until: SystemTime,
+) -> Result<bool, Failure> {
+    match inspector.session(key) {
+        Ok(session) => Ok(session.is_some_and(|session| session.last_active() > until)),
+        Err(Error::DamagedRecord { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The live sessions that were not used after this time.
+fn idle_since(inspector: &Inspector, until: SystemTime) -> Result<Vec<SessionKey>, Failure> {
     let mut keys = Vec::new();
     inspector.sessions(None, &mut |session| {
         match session {
-            Ok(session) if !session.is_expired() => {
-                let since = session.last_active().checked_add(least);
-                if since.is_some_and(|since| since <= now) {
-                    keys.push(session.key());
-                }
+            Ok(session) if !session.is_expired() && session.last_active() <= until => {
+                keys.push(session.key());
             }
             Ok(_) | Err(Error::DamagedRecord { .. }) => {}
             Err(error) => return Err(error),

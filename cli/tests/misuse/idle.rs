@@ -1,5 +1,12 @@
 //! Sessions are chosen by how long they have been idle.
 
+#[cfg(target_os = "linux")]
+use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(target_os = "linux")]
+use std::process::{Command, Stdio};
+
+#[cfg(target_os = "linux")]
+use sessile::admin::AdminSocket;
 use sessile::{SessionStore, Timeouts};
 
 use crate::{Store, TwoHoursAgo};
@@ -42,4 +49,58 @@ fn idle_sessions_are_listed_and_end_and_others_stay() {
     assert_eq!(revoke("3h", "--yes")["ended"], 0);
     assert_eq!(revoke("1h", "--yes")["ended"], 3);
     assert_eq!(store.json(0, &["stats", "both.redb", "--json"])["sessions"], 1);
+}
+
+/// Says when a question is asked on a terminal, answers yes once told to, and prints the rest.
+#[cfg(target_os = "linux")]
+const ANSWER: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+while b"[y/N]" not in seen:
+    seen += os.read(terminal, 1000)
+print("asked", flush=True)
+sys.stdin.readline()
+os.write(terminal, b"y\n")
+seen = b""
+try:
+    while part := os.read(terminal, 1000):
+        seen += part
+except OSError:
+    pass
+print(seen.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_session_that_becomes_active_at_the_question_is_left() {
+    let store = Store::of(0);
+    let day = Timeouts::from_seconds(86_400, 86_400).unwrap();
+    let builder = || SessionStore::<u64>::builder().timeouts(day).manual_maintenance();
+    let path = store.path("idle.redb");
+    let earlier = builder().clock(TwoHoursAgo).open(&path).unwrap();
+    let idle: Vec<_> = (0..3).map(|it| earlier.create(it).unwrap()).collect();
+    earlier.close().unwrap();
+    let running = builder().open(&path).unwrap();
+    running.serve_admin(AdminSocket::beside_file()).unwrap();
+
+    let mut python = Command::new("python3");
+    python.args(["-c", ANSWER, env!("CARGO_BIN_EXE_sessile"), "revoke"]).arg(&path);
+    python.args(["--idle-for", "1h", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut asked = String::new();
+    told.read_line(&mut asked).unwrap();
+    assert_eq!(asked, "asked\n");
+    assert!(running.extend_lifetime(idle[1].id()).unwrap());
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    child.wait().unwrap();
+    assert!(rest.contains(r#"{"active_again":1,"ended":2}"#) && rest.ends_with(" 0\n"), "{rest}");
+    let is_live = |session: &sessile::Session<u64>| running.read(session.id()).unwrap().is_some();
+    assert_eq!(idle.iter().map(is_live).collect::<Vec<_>>(), [false, true, false]);
+    running.close().unwrap();
 }

@@ -18,13 +18,11 @@ pub(crate) struct Failure {
     because: Vec<String>,
     hint: Option<String>,
     pub(crate) code: u8,
-    /// The reader of the output has closed it, so nothing is reported.
-    silent: bool,
 }
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), because: vec![], hint: None, code: FAILED, silent: false }
+        Self { what: what.into(), because: vec![], hint: None, code: FAILED }
     }
 
     pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
@@ -47,9 +45,6 @@ impl Failure {
     }
 
     pub(crate) fn report(&self) {
-        if self.silent {
-            return;
-        }
         // Paths and the messages of servers may hold control characters.
         complain(format!("sessile: {}", plain(&self.what)));
         for cause in &self.because {
@@ -81,9 +76,7 @@ impl From<Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let silent = error.kind() == io::ErrorKind::BrokenPipe;
-        let failure = Self::of_file("could not write the output", &error);
-        Self { silent, code: if silent { 0 } else { FAILED }, ..failure }
+        Self::of_file("could not write the output", &error)
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     utc: bool,
+    is_closed: bool,
 }
 
 impl Output {
@@ -27,16 +28,19 @@ impl Output {
             json: common.json,
             quiet: common.quiet,
             utc: common.utc,
+            is_closed: false,
         }
     }
 
+    /// Prints a line. Nothing is printed any more once the reader has closed the output, which is no
+    /// failure: the verb goes on to its exit code.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.out, "{}", text.as_ref())
+        self.unless_closed(|out| writeln!(out, "{}", text.as_ref()))
     }
 
     /// Prints one JSON document on one line.
     pub(crate) fn document(&mut self, value: &serde_json::Value) -> io::Result<()> {
-        writeln!(self.out, "{value}")
+        self.line(value.to_string())
     }
 
     /// Prints the document with `--json`, else the text.
@@ -52,7 +56,28 @@ impl Output {
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.unless_closed(Write::flush)
+    }
+
+    /// Whether the reader has closed the output, so that an endless or long listing may end.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    fn unless_closed(
+        &mut self,
+        print: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        match print(&mut self.out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            printed => printed,
+        }
     }
 
     pub(crate) fn time(&self, time: SystemTime) -> String {
@@ -60,6 +85,8 @@ impl Output {
     }
 }
 
+/// For an archive, which is worth nothing if a part of it is missing: here a closed output is an
+/// error.
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write(bytes)

@@ -87,6 +87,60 @@ fn a_damaged_record_is_told_of_by_each_verb_that_ends_with_1_for_it() {
     }
 }
 
+/// What a command tells whose reader has closed its output, and its exit code.
+fn without_reader(store: &Store, arguments: &[&str]) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+    command.args(arguments).current_dir(store.folder.path()).stdin(Stdio::null());
+    let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() {
+    let sound = Store::of(2);
+    for arguments in [
+        &["stats", "sessions.redb"][..],
+        &["list", "sessions.redb"],
+        &["list", "sessions.redb", "--json"],
+        &["list", "sessions.redb", "--users"],
+        &["check", "sessions.redb"],
+        &["man"],
+        &["completions", "bash"],
+    ] {
+        assert_eq!(without_reader(&sound, arguments), (Some(0), String::new()), "{arguments:?}");
+    }
+    let store = Store::of(2).damaged();
+    let dead = "0".repeat(32);
+    for arguments in [
+        &["stats", "sessions.redb"][..],
+        &["list", "sessions.redb"],
+        &["list", "sessions.redb", "--json"],
+        &["check", "sessions.redb"],
+        &["check", "sessions.redb", "--json"],
+        &["salvage", "sessions.redb", "salvaged.redb"],
+        &["backup", "sessions.redb", "backup.redb"],
+        &["restore", "sessions.redb", "restored.redb"],
+        &["export", "sessions.redb", "a.jsonl"],
+        &["copy", "sessions.redb", "copy.redb", "--create"],
+        &["revoke", "sessions.redb", &dead, "--dry-run"],
+    ] {
+        let (code, err) = without_reader(&store, arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn an_archive_whose_reader_goes_away_is_incomplete() {
+    // One fits into the tool's buffer, one does not.
+    for store in [Store::of(2), Store::of(200)] {
+        let (code, err) = without_reader(&store, &["export", "sessions.redb"]);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("the archive is incomplete"), "{err}");
+    }
+}
+
 #[test]
 fn a_user_without_a_live_session_is_asked_about_as_any_other() {
     let store = Store::of(1).damaged();

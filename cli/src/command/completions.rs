@@ -15,14 +15,17 @@ pub(super) fn completions(shell: Shell, out: &mut Output) -> Done {
     // `generate` panics if a write fails, so its target is memory.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "sessile", &mut text);
-    std::io::Write::write_all(out, &text)?;
-    Ok(DONE)
+    printed(&text, out)
 }
 
 /// Prints the first page, or writes the pages of the tool and of each verb into a folder.
 pub(super) fn man(folder: Option<&Path>, out: &mut Output) -> Done {
     match folder {
-        None => clap_mangen::Man::new(Arguments::command()).render(out)?,
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+            return printed(&text, out);
+        }
         Some(folder) => {
             let written = fs::create_dir_all(folder)
                 .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
@@ -32,5 +35,10 @@ pub(super) fn man(folder: Option<&Path>, out: &mut Output) -> Done {
             })?;
         }
     }
+    Ok(DONE)
+}
+
+fn printed(text: &[u8], out: &mut Output) -> Done {
+    out.line(String::from_utf8_lossy(text).trim_end())?;
     Ok(DONE)
 }

@@ -26,13 +26,15 @@ pub(super) fn run(
         inspector.export(to, with_content, leave_out, &mut |it| meter.step(it))
     };
     let report = match archive.filter(|path| path.as_os_str() != "-") {
-        // A failed write is an I/O failure; `Failure` is silent about a closed pipe.
-        None => write(out).map_err(|error| match (&error, io_kind(&error)) {
-            (sessile::Error::Io { action: "write", .. }, Some(kind)) => {
-                Failure::from(io::Error::from(kind))
-            }
-            _ => error.into(),
-        })?,
+        None => {
+            let report = write(out).map_err(|error| match (&error, io_kind(&error)) {
+                (sessile::Error::Io { action: "write", .. }, Some(kind)) => cut_off(kind.into()),
+                _ => error.into(),
+            })?;
+            // A reader that has gone away has not got the whole archive.
+            Write::flush(out).map_err(cut_off)?;
+            report
+        }
         Some(archive) => {
             let failed = |error: io::Error| {
                 Failure::of_file(format!("could not write {}", archive.display()), &error)
@@ -69,5 +71,15 @@ fn ensure_free(archive: &Path) -> io::Result<()> {
     match archive.symlink_metadata() {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => Ok(()),
+    }
+}
+
+/// The failure of an archive on the standard output that did not come to its end.
+fn cut_off(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Failure::new("the archive is incomplete: its reader closed the output")
+        }
+        _ => error.into(),
     }
 }

@@ -32,6 +32,9 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
     let mut table = new_table(&["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"]);
     for (_, key) in &places {
         ensure_not_interrupted()?;
+        if out.is_closed() {
+            break;
+        }
         // The program that has the store open may have ended the session since.
         let Some(session) = inspector.session(key)? else { continue };
         match out.json {
@@ -114,6 +117,9 @@ fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Resul
     users.truncate(limit.unwrap_or(usize::MAX));
     let mut table = new_table(&["USER", "SESSIONS"]);
     for (Reverse(sessions), user) in &users {
+        if out.is_closed() {
+            break;
+        }
         if out.json {
             let user = output::user_as_json(Some(user));
             out.document(&json!({ "user": user, "sessions": sessions }))?;

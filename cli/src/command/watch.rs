@@ -21,7 +21,7 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
             None => Ok(()),
         };
         failed = written.err();
-        match failed.is_some() || is_interrupted() {
+        match failed.is_some() || out.is_closed() || is_interrupted() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }

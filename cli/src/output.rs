@@ -40,7 +40,7 @@ impl Output {
 
     /// Prints one JSON document on one line.
     pub(crate) fn document(&mut self, value: &serde_json::Value) -> io::Result<()> {
-        self.line(value.to_string())
+        self.line(plain_json(&value.to_string()))
     }
 
     /// Prints the document with `--json`, else the text.
@@ -169,6 +169,20 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// A JSON document with the same meaning, whose texts have control characters escaped. The document
+/// is on one line.
+pub(crate) fn plain_json(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for letter in document.chars() {
+        match letter.is_control() || is_direction(letter) {
+            // None of these is above 16 bits.
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => shown.push(letter),
+        }
+    }
+    shown
+}
+
 pub(crate) fn path(path: &Path) -> String {
     plain(&path.display().to_string())
 }
@@ -234,5 +248,13 @@ mod tests {
         assert_eq!(user_as_json(Some(&below.into())), "-9223372036854775809");
         assert_eq!(user_as_json(Some(&u128::MAX.into())), u128::MAX.to_string());
         assert_eq!(shown(&"\u{61c}\u{202e}".into()), "\\u{61c}\\u{202e}");
+    }
+
+    #[test]
+    fn json_commands_no_terminal_and_means_the_same() {
+        let text = "ann \u{1b}\u{7f}\u{9b}\u{61c}\u{2066}\n\u{1f600}";
+        let shown = plain_json(&serde_json::to_string(text).unwrap());
+        assert_eq!(shown, "\"ann \\u001b\\u007f\\u009b\\u061c\\u2066\\n\u{1f600}\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 }

@@ -1,6 +1,6 @@
 //! Writing a store as an archive.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -27,7 +27,11 @@ pub(super) fn run(
     };
     let report = match archive.filter(|path| path.as_os_str() != "-") {
         None => {
-            let report = write(out).map_err(|error| match (&error, io_kind(&error)) {
+            let report = match io::stdout().is_terminal() {
+                true => write(&mut Readable { out, line: Vec::new() }),
+                false => write(out),
+            };
+            let report = report.map_err(|error| match (&error, io_kind(&error)) {
                 (sessile::Error::Io { action: "write", .. }, Some(kind)) => cut_off(kind.into()),
                 _ => error.into(),
             })?;
@@ -81,5 +85,30 @@ fn cut_off(error: io::Error) -> Failure {
             Failure::new("the archive is incomplete: its reader closed the output")
         }
         _ => error.into(),
+    }
+}
+
+/// A terminal that shows an archive. Users in it are from outside, so control characters are
+/// escaped; the digest at the archive's end is that of the unescaped lines.
+struct Readable<'a> {
+    out: &'a mut Output,
+    line: Vec<u8>,
+}
+
+impl Write for Readable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if let Some(line) = self.line.strip_suffix(b"\n") {
+                let shown = output::plain_json(&String::from_utf8_lossy(line));
+                self.line.clear();
+                writeln!(self.out, "{shown}")?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Write::flush(self.out)
     }
 }

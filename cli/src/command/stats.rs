@@ -73,8 +73,9 @@ fn of_program(program: Option<&Value>, out: &mut Output) -> Result<(), Failure> 
     let Some(fields) = program.and_then(Value::as_object) else { return Ok(()) };
     out.line("\nthe program, since it opened the store")?;
     for (name, value) in fields {
-        let value = value.as_str().map_or_else(|| value.to_string(), output::plain);
-        out.line(format!("  {name:<26}{value}"))?;
+        // Whoever answers behind the socket writes both.
+        let value = output::plain(&value.as_str().map_or_else(|| value.to_string(), Into::into));
+        out.line(format!("  {:<26}{value}", output::plain(name)))?;
     }
     Ok(())
 }

@@ -39,6 +39,35 @@ fn events_command_no_terminal_and_name_users_as_a_list_does() {
     assert_eq!(&users[2..], ["zoe", "\"42\"", "42"], "{out}");
 }
 
+#[test]
+fn what_a_program_says_of_itself_commands_no_terminal() {
+    let store = Store::of(0);
+    let _program = Program::at(&store.path("door"), |_, out| writeln!(out, r#"{{"done":{{}}}}"#));
+    for arguments in [&["stats", "door"][..], &["stats", "door", "--json"]] {
+        let (out, _) = store.prints(0, arguments);
+        let control =
+            |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+        assert!(!out.contains(control), "{out:?}");
+        assert!(out.contains("202e") && out.contains("9b"), "{out}");
+    }
+}
+
+#[test]
+fn json_of_a_session_commands_no_terminal_and_means_what_is_stored() {
+    let store = Store::of(0);
+    let user = "\u{1b}\u{7f}\u{9b}\u{202e}";
+    let open = store.opened();
+    open.create_for_user(user, 1).unwrap();
+    open.close().unwrap();
+    for arguments in [&["list", "sessions.redb", "--json"][..], &["list", "sessions.redb"]] {
+        let (out, _) = store.prints(0, arguments);
+        let control =
+            |letter: char| letter != '\n' && (letter.is_control() || letter == '\u{202e}');
+        assert!(!out.contains(control), "{out:?}");
+    }
+    assert_eq!(store.json(0, &["list", "sessions.redb", "--json"])["user"], user);
+}
+
 const SLOW: Answer = |call, out| {
     for part in 0..2 {
         for _ in 0..300 {

@@ -81,6 +81,11 @@ impl Output {
     }
 
     pub(crate) fn time(&self, time: SystemTime) -> String {
+        when::shown(time, self.utc).unwrap_or_else(|| "after the year 9999".into())
+    }
+
+    /// A time in RFC 3339, which has none after the year 9999.
+    pub(crate) fn time_as_json(&self, time: SystemTime) -> Option<String> {
         when::shown(time, self.utc)
     }
 }

@@ -38,12 +38,12 @@ pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
     time.try_into().map_err(|_| format!("`{text}` is beyond the times that the system knows"))
 }
 
-/// A time in RFC 3339, with the offset of local time, or in UTC.
-pub(crate) fn shown(time: SystemTime, utc: bool) -> String {
-    let Ok(timestamp) = Timestamp::try_from(time) else { return "after the year 9999".into() };
+/// A time in RFC 3339, with the offset of local time, or in UTC; `None` after the year 9999.
+pub(crate) fn shown(time: SystemTime, utc: bool) -> Option<String> {
+    let timestamp = Timestamp::try_from(time).ok()?;
     let zone = if utc { TimeZone::UTC } else { TimeZone::system() };
     let zoned = timestamp.to_zoned_datetime(zone);
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    Some(zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
 }
 
 /// A duration in milliseconds, printed in its two largest units.
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn times_are_read_and_shown_as_in_rfc_3339() {
         let time = moment("2026-03-01T12:00:00+01:00").unwrap();
-        assert_eq!(shown(time, true), "2026-03-01T11:00:00+00:00");
+        assert_eq!(shown(time, true).unwrap(), "2026-03-01T11:00:00+00:00");
         assert!(moment("yesterday").is_err());
         assert!(moment("2d").unwrap() < SystemTime::now());
     }

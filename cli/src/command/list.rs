@@ -164,10 +164,10 @@ pub(super) fn as_json(
     let mut value = json!({
         "key": session.key().to_string(),
         "user": output::user_as_json(session.user().as_ref()),
-        "created_at": out.time(session.created_at()),
-        "last_active": out.time(session.last_active()),
+        "created_at": out.time_as_json(session.created_at()),
+        "last_active": out.time_as_json(session.last_active()),
         "last_active_ms": when::millis(session.last_active()),
-        "expires_at": out.time(session.expires_at()),
+        "expires_at": out.time_as_json(session.expires_at()),
         "expired": session.is_expired(),
         "revision": session.revision(),
         "inactivity_ms": own(session.own_inactivity()),

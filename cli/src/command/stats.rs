@@ -34,7 +34,7 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
 }
 
 fn document(overview: &Overview, out: &Output) -> serde_json::Value {
-    let time = |time: Option<_>| time.map(|time| out.time(time));
+    let time = |time: Option<_>| time.and_then(|time| out.time_as_json(time));
     let timeouts = overview.timeouts.map(|timeouts| {
         json!({
             "inactivity_ms": timeouts.inactivity().as_millis() as u64,

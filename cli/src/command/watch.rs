@@ -34,13 +34,13 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
 
 fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
     let mut event: Value = serde_json::from_str(event)?;
-    let now = out.time(SystemTime::now());
+    let now = SystemTime::now();
     // A number as text for the protocol, a number for people.
     let told = |name: &str| event.get("user")?.get(name)?.as_str().map(ToOwned::to_owned);
     let (text, number) = (told("text"), told("number"));
     if out.json {
         if let Some(fields) = event.as_object_mut() {
-            fields.insert("at".into(), now.into());
+            fields.insert("at".into(), out.time_as_json(now).into());
             let number = number.map(|digits| output::number_as_json(&digits));
             if let Some(user) = text.map(Value::String).or(number) {
                 fields.insert("user".into(), user);
@@ -65,5 +65,5 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
         }
     };
     // Whoever answers behind the socket writes these texts.
-    out.line(output::plain(&format!("{now} {told}")))
+    out.line(output::plain(&format!("{} {told}", out.time(now))))
 }

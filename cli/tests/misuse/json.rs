@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::BufRead;
+use std::time::Duration;
 
 use serde_json::Value;
+use sessile::SessionOptions;
 use sessile::admin::AdminSocket;
 
 use crate::Store;
@@ -78,6 +80,21 @@ fn json_has_the_fields_in_the_page() {
     seen.insert("watch".into(), watched(&store, &open));
     open.close().unwrap();
     assert_eq!(seen, table());
+}
+
+#[test]
+fn a_time_that_rfc_3339_does_not_know_is_null() {
+    let store = Store::of(0);
+    let open = store.opened();
+    let long = Duration::from_millis(u64::MAX / 4);
+    let options = SessionOptions::new().inactivity(long).absolute(long);
+    let key = open.create_with(1, &options).unwrap().key().to_string();
+    open.close().unwrap();
+    let shown = store.json(0, &["show", "sessions.redb", &key, "--json"]);
+    assert_eq!(shown["expires_at"], Value::Null);
+    assert!(shown["created_at"].is_string());
+    let (text, _) = store.prints(0, &["show", "sessions.redb", &key]);
+    assert!(text.contains("after the year 9999"), "{text}");
 }
 
 /// The fields of all events of a session's life.

@@ -39,8 +39,9 @@ impl Output {
     }
 
     /// Prints one JSON document on one line.
-    pub(crate) fn document(&mut self, value: &serde_json::Value) -> io::Result<()> {
-        self.line(plain_json(&value.to_string()))
+    pub(crate) fn document(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        let document = serde_json::to_string(value)?;
+        self.line(plain_json(&document))
     }
 
     /// Prints the document with `--json`, else the text.

@@ -5,7 +5,9 @@ use std::collections::BinaryHeap;
 use std::time::SystemTime;
 
 use comfy_table::{Table, presets};
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use sessile::admin::StoredSession;
 use sessile::{Error, Inspector, SessionKey, UserId};
 
@@ -155,13 +157,23 @@ fn row(session: &StoredSession, with_content: bool, out: &Output) -> Vec<String>
 }
 
 /// A session as `list --json` and `show --json` print it.
-pub(super) fn as_json(
-    session: &StoredSession,
-    with_content: bool,
-    out: &Output,
-) -> serde_json::Value {
+#[derive(Serialize)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    fields: serde_json::Value,
+    #[serde(flatten)]
+    content: Option<Content>,
+}
+
+#[derive(Serialize)]
+struct Content {
+    content: Option<Box<RawValue>>,
+    content_hex: Option<String>,
+}
+
+pub(super) fn as_json(session: &StoredSession, with_content: bool, out: &Output) -> Listed {
     let own = |it: Option<std::time::Duration>| it.map(|it| it.as_millis() as u64);
-    let mut value = json!({
+    let fields = json!({
         "key": session.key().to_string(),
         "user": output::user_as_json(session.user().as_ref()),
         "created_at": out.time_as_json(session.created_at()),
@@ -176,9 +188,9 @@ pub(super) fn as_json(
         "content_version": session.content_version(),
         "content_bytes": session.content().len(),
     });
-    if let (true, Some(fields)) = (with_content, value.as_object_mut()) {
-        fields.insert("content".into(), content_as_json(session));
-        fields.insert("content_hex".into(), content_as_hex(session).into());
-    }
-    value
+    let content = with_content.then(|| Content {
+        content: content_as_json(session),
+        content_hex: content_as_hex(session),
+    });
+    Listed { fields, content }
 }

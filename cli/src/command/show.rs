@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sessile::SessionKey;
 use sessile::admin::StoredSession;
 
@@ -44,11 +44,10 @@ pub(super) fn run(path: &Path, key: &SessionKey, out: &mut Output) -> Done {
     Ok(DONE)
 }
 
-/// The content as JSON if its encoding is self-describing; else null, as only the program can
-/// decode it. Then [`content_as_hex`] has its bytes.
-pub(super) fn content_as_json(session: &StoredSession) -> Value {
-    let json = session.json().map(|json| serde_json::from_str(&json));
-    json.and_then(Result::ok).unwrap_or(Value::Null)
+/// The content as JSON, digit by digit, if its encoding is self-describing; else null, as only the
+/// program can decode it. Then [`content_as_hex`] has its bytes.
+pub(super) fn content_as_json(session: &StoredSession) -> Option<Box<RawValue>> {
+    session.json().and_then(|json| RawValue::from_string(json).ok())
 }
 
 /// The bytes of content that only the program can decode.

@@ -6,8 +6,8 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use serde_json::Value;
-use sessile::SessionOptions;
 use sessile::admin::AdminSocket;
+use sessile::{Json, SessionOptions, SessionStore};
 
 use crate::Store;
 use crate::refusals::damage;
@@ -80,6 +80,22 @@ fn json_has_the_fields_in_the_page() {
     seen.insert("watch".into(), watched(&store, &open));
     open.close().unwrap();
     assert_eq!(seen, table());
+}
+
+#[test]
+fn a_number_in_a_content_keeps_its_digits() {
+    let store = Store::of(0);
+    let path = store.path("json.redb");
+    let open = SessionStore::<Json<u128>>::builder().manual_maintenance().open(&path).unwrap();
+    let key = open.create(Json(u128::MAX)).unwrap().key().to_string();
+    open.close().unwrap();
+    let content = format!("\"content\":{},", u128::MAX);
+    for arguments in
+        [&["show", "json.redb", &key, "--json"][..], &["list", "json.redb", "--content", "--json"]]
+    {
+        let (out, _) = store.prints(0, arguments);
+        assert!(out.contains(&content), "{out}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io;
 use std::time::SystemTime;
 
 use comfy_table::{Table, presets};
@@ -31,7 +32,8 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
         return Ok(DONE);
     }
     let (places, damaged) = chosen(&inspector, list, out.quiet)?;
-    let mut table = new_table(&["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"]);
+    let header = ["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"];
+    let mut rows = Rows::under(&header);
     for (_, key) in &places {
         ensure_not_interrupted()?;
         if out.is_closed() {
@@ -41,14 +43,12 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
         let Some(session) = inspector.session(key)? else { continue };
         match out.json {
             true => out.document(&as_json(&session, list.content, out))?,
-            false => {
-                table.add_row(row(&session, list.content, out));
-            }
+            false => rows.add(row(&session, list.content, out), out)?,
         }
     }
     inspector.close()?;
     if !out.json {
-        out.line(table.trim_fmt())?;
+        rows.end(out)?;
     }
     match damaged {
         0 => Ok(DONE),
@@ -117,7 +117,7 @@ fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Resul
     ensure_not_interrupted()?;
     users.sort();
     users.truncate(limit.unwrap_or(usize::MAX));
-    let mut table = new_table(&["USER", "SESSIONS"]);
+    let mut rows = Rows::under(&["USER", "SESSIONS"]);
     for (Reverse(sessions), user) in &users {
         if out.is_closed() {
             break;
@@ -126,18 +126,59 @@ fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Resul
             let user = output::user_as_json(Some(user));
             out.document(&json!({ "user": user, "sessions": sessions }))?;
         } else {
-            table.add_row([output::user(Some(user)), sessions.to_string()]);
+            rows.add(vec![output::user(Some(user)), sessions.to_string()], out)?;
         }
     }
     if !out.json {
-        out.line(table.trim_fmt())?;
+        rows.end(out)?;
     }
     Ok(())
 }
 
-fn new_table(header: &[&str]) -> Table {
+/// A table that is printed a part at a time, so that a long one does not fill the memory. Columns
+/// are as wide as the rows of their part need.
+struct Rows {
+    table: Table,
+    /// Whether nothing was printed yet.
+    is_first: bool,
+}
+
+/// How many rows a part has.
+const PART: usize = 1_000;
+
+impl Rows {
+    fn under(header: &[&str]) -> Self {
+        let mut table = new_table();
+        table.set_header(header);
+        Self { table, is_first: true }
+    }
+
+    fn add(&mut self, row: Vec<String>, out: &mut Output) -> io::Result<()> {
+        self.table.add_row(row);
+        match self.table.row_count() < PART {
+            true => Ok(()),
+            false => self.print(out),
+        }
+    }
+
+    /// Prints the rest; of an empty table, its header.
+    fn end(mut self, out: &mut Output) -> io::Result<()> {
+        match self.is_first || self.table.row_count() > 0 {
+            true => self.print(out),
+            false => Ok(()),
+        }
+    }
+
+    fn print(&mut self, out: &mut Output) -> io::Result<()> {
+        self.is_first = false;
+        let part = std::mem::replace(&mut self.table, new_table());
+        out.line(part.trim_fmt())
+    }
+}
+
+fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_preset(presets::NOTHING);
     table
 }
 

@@ -113,6 +113,24 @@ fn a_time_that_rfc_3339_does_not_know_is_null() {
     assert!(text.contains("after the year 9999"), "{text}");
 }
 
+#[test]
+fn a_long_list_is_whole_and_has_one_header() {
+    let store = Store::of(2_345);
+    let (out, _) = store.prints(0, &["list", "sessions.redb"]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines.len(), 1 + 2_345);
+    assert!(lines[0].trim_start().starts_with("KEY"), "{}", lines[0]);
+    let listed: BTreeSet<_> =
+        lines[1..].iter().map(|line| line.trim_start()[..32].into()).collect();
+    let keys: BTreeSet<_> = store.keys.iter().map(ToString::to_string).collect();
+    assert_eq!(listed, keys);
+    // A part of the table that is exactly full is followed by nothing.
+    let (out, _) = store.prints(0, &["list", "sessions.redb", "--limit", "1000"]);
+    assert_eq!(out.lines().count(), 1 + 1_000);
+    let (out, _) = store.prints(0, &["list", "sessions.redb", "--limit", "0"]);
+    assert_eq!(out.lines().count(), 1);
+}
+
 /// The fields of all events of a session's life.
 fn watched(store: &Store, open: &sessile::SessionStore<u64>) -> Fields {
     let mut watching = store.command(&["watch", "sessions.redb", "--json"]).spawn().unwrap();

@@ -30,7 +30,7 @@ struct Known {
     /// failed.
     bytes_before: Vec<u8>,
     len: u64,
-    /// The length before a failed change of length; the file may have either length.
+    /// The length before changes of length that failed; the file may have it still.
     other_len: Option<u64>,
     /// The offset of the log's last entry, and its first bytes.
     entry: Option<(u64, [u8; ENTRY])>,
@@ -98,7 +98,10 @@ impl Head {
         let mut known = self.0.lock();
         known.ensure_not_overwritten()?;
         let set = file.set_len(len);
-        known.other_len = set.is_err().then_some(known.len);
+        known.other_len = match set {
+            Ok(()) => None,
+            Err(_) => known.other_len.or(Some(known.len)),
+        };
         known.len = len;
         set
     }
@@ -236,5 +239,43 @@ mod tests {
             assert_eq!(file.len().unwrap(), before, "{number}");
             assert!(head.learn(&file).is_err(), "nor is it opened again: {number}");
         }
+    }
+
+    /// Changes no length while there is no room.
+    #[derive(Debug)]
+    struct Full(OsFile);
+
+    impl StorageFile for Full {}
+
+    impl StorageBackend for Full {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn a_length_that_failed_to_change_twice_is_no_trace_of_another_writer() {
+        let (file, head) = file();
+        let full = Full(file);
+        assert!(head.set_len(&full, 20_000).is_err());
+        assert!(head.set_len(&full, 30_000).is_err());
+        assert!(!is_overwritten(&head, &full));
+        let file = full.0;
+        head.set_len(&file, 30_000).unwrap();
+        assert!(!is_overwritten(&head, &file));
+        file.set_len(10_000).unwrap();
+        assert!(is_overwritten(&head, &file), "the change has succeeded since");
     }
 }

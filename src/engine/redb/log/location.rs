@@ -1,4 +1,5 @@
-//! The log's location in the file, stored in two sectors of the first page that redb does not use.
+//! The log's location in the file, stored in two sectors of the first page that redb does not use,
+//! and once more at the log's own end.
 //!
 //! Invariant: both sectors are equal, except while the log moves. Then one sector is written and
 //! synced before the other. So beside a torn sector the other one is valid, unless the torn one is
@@ -16,6 +17,8 @@ use crate::engine::redb::digest::digest_of;
 pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
 pub(in crate::engine::redb) const SECTOR: usize = 512;
 
+/// No log moves so often; a larger number could not grow.
+const MAX_MOVES: u64 = u64::MAX / 2;
 const MAGIC: &[u8; 8] = b"sess-log";
 const SALT_LEN: usize = 16;
 
@@ -34,7 +37,7 @@ pub(in crate::engine::redb) struct Location {
     pub(in crate::engine::redb) salt: [u8; SALT_LEN],
 }
 
-/// A sector that is neither empty nor a valid location.
+/// A sector that is neither empty nor a valid location, or a log that no sector leads to.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the place of the write-ahead log is damaged")]
 pub(in crate::engine::redb) struct DamagedArea;
@@ -42,6 +45,21 @@ pub(in crate::engine::redb) struct DamagedArea;
 impl Location {
     pub(in crate::engine::redb) const fn end(&self) -> u64 {
         self.start.saturating_add(self.capacity)
+    }
+
+    /// The length of the part that holds entries.
+    pub(in crate::engine::redb) const fn room(&self) -> u64 {
+        self.capacity.saturating_sub(SECTOR as u64)
+    }
+
+    /// The offset of the copy of the location, which is the log's last sector.
+    pub(in crate::engine::redb) const fn copy_offset(&self) -> u64 {
+        self.end().saturating_sub(SECTOR as u64)
+    }
+
+    /// Whether the log that this is the location of was added, or moved, after the `other` one.
+    pub(in crate::engine::redb) fn is_later_than(&self, other: &Self) -> bool {
+        self.salt != other.salt || self.moves > other.moves
     }
 
     pub(in crate::engine::redb) fn to_sector(self) -> [u8; SECTOR] {
@@ -89,7 +107,7 @@ impl Location {
     }
 
     /// The location in one sector; `None` if the sector is empty.
-    fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
+    pub(super) fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -113,7 +131,10 @@ impl Location {
         // Encoding the location again must give the same bytes, including magic, digest and
         // padding.
         let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
-        let sound = area.database_len <= area.start && area.end() < u64::MAX;
+        let sound = area.database_len <= area.start
+            && area.capacity >= SECTOR as u64
+            && area.end() < u64::MAX
+            && area.moves <= MAX_MOVES;
         if sound { Ok(Some(area)) } else { Err(DamagedArea) }
     }
 }
@@ -140,6 +161,21 @@ mod tests {
             assert!(Location::from_sector(&sector).is_err(), "bit {bit}");
             assert!(Location::from_sectors(&sector, &sector).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_location_that_no_log_could_have_is_refused() {
+        for unsound in [
+            Location { moves: u64::MAX, ..area() },
+            Location { moves: MAX_MOVES + 1, ..area() },
+            Location { capacity: SECTOR as u64 - 1, ..area() },
+            Location { start: area().database_len - 1, ..area() },
+            Location { start: u64::MAX - 10, ..area() },
+        ] {
+            assert!(Location::from_sector(&unsound.to_sector()).is_err(), "{unsound:?}");
+        }
+        let last = Location { moves: MAX_MOVES, ..area() };
+        assert_eq!(Location::from_sector(&last.to_sector()).unwrap(), Some(last));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(in crate::engine::redb) mod backlog;
 pub(in crate::engine::redb) mod entry;
 pub(in crate::engine::redb) mod head;
 pub(in crate::engine::redb) mod location;
+pub(in crate::engine::redb) mod place;
 pub(in crate::engine::redb) mod readable;
 pub(in crate::engine::redb) mod ring;
 pub(in crate::engine::redb) mod shared_file;

@@ -2,7 +2,8 @@
 //!
 //! Invariant: redb sees only its own part. When that part grows or shrinks, the log moves: its
 //! entries are on the disk in the new place before the sector that points to them is written, and
-//! that sector is on the disk before the old place is given up.
+//! that sector is on the disk before the old place is given up. The copy of the location at the
+//! log's end is on the disk only while a sector leads there.
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::location;
 use crate::engine::redb::log::location::{DamagedArea, Location};
+use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::ring::{Ring, Span};
 use crate::engine::redb::storage::sync_failed::SyncFailed;
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
@@ -27,6 +29,8 @@ const PAGE: u64 = 4_096;
 const SHARE: u64 = 16;
 const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
+/// A sector that locates no log.
+const NO_LOG: [u8; location::SECTOR] = [0; location::SECTOR];
 
 /// An open file with a database and, after the first log entry, a log.
 pub(in crate::engine::redb) struct SharedFile {
@@ -46,6 +50,8 @@ struct Log {
     order: [u64; 2],
     /// The spans of the area that hold needed entries.
     ring: Ring,
+    /// Whether a crash left the sectors different, no copy of them, or bytes behind the log.
+    is_unsettled: bool,
     /// Whether closing the file gives the area back.
     released_on_close: bool,
     /// Whether a move failed half way. Then only reopening the file shows where the log is.
@@ -69,23 +75,17 @@ impl SharedFile {
         sync_failed: SyncFailed,
     ) -> io::Result<Self> {
         let len = inner.len()?;
-        let (mut area, mut order) = (None, location::OFFSETS);
+        let mut place = Place::default();
         if len >= PAGE {
-            let mut sectors = [[0; location::SECTOR]; 2];
-            for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
-                inner.read(offset, sector)?;
-            }
-            let [first, second] = &sectors;
-            area = Location::from_sectors(first, second).map_err(damaged)?;
-            order = Location::order_of(first, second);
+            let (mut first, mut last) = ([0; PAGE as usize], [0; location::SECTOR]);
+            inner.read(0, &mut first)?;
+            inner.read(len.saturating_sub(location::SECTOR as u64), &mut last)?;
+            place = Place::of(&first, &last, len).map_err(damaged)?;
         }
-        // Every file is at least as long as its log's end, so this one was truncated.
-        if area.is_some_and(|area| area.end() > len) {
-            return Err(damaged(DamagedArea));
-        }
+        let Place { area, order, is_unsettled } = place;
         // Until the area is read, all of it may be needed.
-        let ring = Ring::of(area.map(|area| Span { start: 0, len: area.capacity }));
-        let log = Log { area, order, ring, ..Log::default() };
+        let ring = Ring::of(area.map(|area| Span { start: 0, len: area.room() }));
+        let log = Log { area, order, is_unsettled, ring, ..Log::default() };
         Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
@@ -189,15 +189,23 @@ impl SharedFile {
         let Some(area) = log.area.take() else { return Ok(()) };
         log.place_unknown = true;
         self.head.forget_entry();
-        self.write_sectors(log.order, &[0; location::SECTOR])?;
+        // The copy first: without sectors it would show that the log was lost. What an interrupted
+        // move left behind the log may end with another copy.
+        self.cut_behind(area.end())?;
+        self.head.write(&*self.inner, area.copy_offset(), &NO_LOG)?;
+        self.sync()?;
+        for offset in log.order {
+            self.head.write(&*self.inner, offset, &NO_LOG)?;
+            self.sync()?;
+        }
         log.place_unknown = false;
         self.cut_behind(area.database_len)
     }
 
-    /// All bytes of the log on the disk, and its salt; `None` if there is no log.
+    /// All bytes of the log on the disk, without the copy of its location, and its salt; `None` if there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
         let Some(area) = self.log.lock().area else { return Ok(None) };
-        let len = usize::try_from(area.capacity).map_err(|_| damaged(DamagedArea))?;
+        let len = usize::try_from(area.room()).map_err(|_| damaged(DamagedArea))?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len)?;
         bytes.resize(len, 0);
@@ -211,8 +219,8 @@ impl SharedFile {
         match log.area {
             // A log whose place is unknown has no room; the file must be reopened.
             _ if log.place_unknown => false,
-            Some(area) => log.ring.place_for(len, area.capacity).is_some(),
-            None => len <= capacity_beside(self.inner.len().unwrap_or(0)),
+            Some(area) => log.ring.place_for(len, area.room()).is_some(),
+            None => len <= capacity_beside(self.inner.len().unwrap_or(0)) - location::SECTOR as u64,
         }
     }
 
@@ -232,8 +240,11 @@ impl SharedFile {
             Some(area) => area,
             None => self.add_log(&mut log)?,
         };
+        if log.is_unsettled {
+            self.settle(&mut log, &area)?;
+        }
         let len = entry.len();
-        let Some(start) = log.ring.place_for(len, area.capacity) else { return Ok(false) };
+        let Some(start) = log.ring.place_for(len, area.room()) else { return Ok(false) };
         let (offset, bytes) = (area.start + start, entry.numbered(number, &area.salt));
         self.head.give_away(offset..offset + len);
         match self.inner.write_synced(offset, bytes) {
@@ -276,7 +287,7 @@ impl SharedFile {
     /// The bytes that needed entries use, and the capacity in bytes, which is never zero.
     pub(in crate::engine::redb) fn used(&self) -> (u64, u64) {
         let log = self.log.lock();
-        (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.capacity))
+        (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.room()))
     }
 
     pub(in crate::engine::redb) fn release_on_close(&self) {
@@ -295,7 +306,8 @@ impl SharedFile {
     }
 
     fn move_log(&self, log: &mut Log, old: Location, database_len: u64) -> io::Result<()> {
-        let capacity = capacity_beside(database_len).max(log.ring.len().next_multiple_of(PAGE));
+        let needed = (log.ring.len() + location::SECTOR as u64).next_multiple_of(PAGE);
+        let capacity = capacity_beside(database_len).max(needed);
         // Needed entries stay in place until the sectors point to the new place.
         let overlaps = !log.ring.is_empty()
             && database_len < old.end()
@@ -326,17 +338,27 @@ impl SharedFile {
         bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
         self.head.write(&*self.inner, area.start, &bytes)?;
         self.sync()?;
-        self.write_sectors(log.order, &area.to_sector())?;
+        let (sector, [losing, winning]) = (area.to_sector(), log.order);
+        self.head.write(&*self.inner, losing, &sector)?;
+        self.sync()?;
+        // The copy comes only now: without sectors it would show that the log was lost.
+        self.head.write(&*self.inner, winning, &sector)?;
+        self.head.write(&*self.inner, area.copy_offset(), &sector)?;
+        self.sync()?;
         log.area = Some(area);
+        log.is_unsettled = false;
         log.place_unknown = false;
         Ok(())
     }
 
-    fn write_sectors(&self, order: [u64; 2], sector: &[u8; location::SECTOR]) -> io::Result<()> {
-        for offset in order {
-            self.head.write(&*self.inner, offset, sector)?;
-            self.sync()?;
-        }
+    /// Repairs what a crash left unsettled, so that no single damaged sector loses the log.
+    fn settle(&self, log: &mut Log, area: &Location) -> io::Result<()> {
+        let (sector, [losing, _]) = (area.to_sector(), log.order);
+        self.cut_behind(area.end())?;
+        self.head.write(&*self.inner, losing, &sector)?;
+        self.head.write(&*self.inner, area.copy_offset(), &sector)?;
+        self.sync()?;
+        log.is_unsettled = false;
         Ok(())
     }
 

@@ -69,6 +69,16 @@ impl Header {
     }
 }
 
+/// The length of the database, as its first page says. It may lag behind a change of length until
+/// the next commit.
+pub(in crate::engine::redb) fn database_len(first_page: &[u8]) -> Option<u64> {
+    let Geometry { region_header_pages, region_pages } = Header::read(first_page)?.geometry;
+    let [full, trailing] = [u32_at(first_page, 24)? as u64, u32_at(first_page, 28)? as u64];
+    let trailing = if trailing > 0 { region_header_pages + trailing } else { 0 };
+    let pages = full.checked_mul(region_header_pages + region_pages)?.checked_add(trailing)?;
+    pages.checked_add(1)?.checked_mul(PAGE as u64)
+}
+
 impl Commit {
     fn read(bytes: &[u8], slot: usize) -> Option<Self> {
         const SLOT: usize = 128;

@@ -10,7 +10,9 @@ mod header;
 mod layout;
 
 pub(in crate::engine::redb) use crate::engine::redb::pages::definition::Definition;
-pub(in crate::engine::redb) use crate::engine::redb::pages::header::{Commit, Geometry, Header};
+pub(in crate::engine::redb) use crate::engine::redb::pages::header::{
+    Commit, Geometry, Header, database_len,
+};
 pub(in crate::engine::redb) use crate::engine::redb::pages::layout::{
     Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,
 };

@@ -56,7 +56,7 @@ fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> SharedFile {
 #[test]
 fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
     let place = |file: &_| on(file, 0, 0).log.lock().area.map(|area| area.database_len);
-    for number in 0..256 {
+    for number in 0..4 * 6 * 6 * 6 {
         let torn = if number & 1 == 0 { 0 } else { 40 };
         let gives_back = number & 2 == 0;
         let file = Arc::new(InMemoryBackend::new());
@@ -64,9 +64,9 @@ fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
         assert!(on(&file, 9, 0).append(&mut entry(), 1).unwrap());
         for change in 0..3 {
             let before = place(&file);
-            // The new place and two sectors take three writes, and an entry one more.
-            let disk = on(&file, (number >> (2 + 2 * change)) & 3, torn);
-            let len = (17 + change as u64) * PAGE;
+            // The new place, two sectors and their copy take four writes, and an entry one more.
+            let disk = on(&file, number / 4 / 6_usize.pow(change) % 6, torn);
+            let len = (17 + u64::from(change)) * PAGE;
             let (wanted, result) = if change == 1 && gives_back {
                 disk.release_on_close();
                 (None, disk.give_back_released())
@@ -109,7 +109,7 @@ fn a_log_in_use_never_moves_onto_itself() {
 
 #[test]
 fn a_log_that_is_given_back_does_not_move_before() {
-    for writes in 0..3 {
+    for writes in 0..4 {
         let file = Arc::new(InMemoryBackend::new());
         file.set_len(64 * 1024).unwrap();
         let disk = on(&file, 9, 0);
@@ -117,10 +117,10 @@ fn a_log_that_is_given_back_does_not_move_before() {
         disk.restart();
         disk.release_on_close();
         let disk = SharedFile { inner: Box::new(failing(&file, writes, 0)), ..disk };
-        // Only the two sectors are written.
-        assert_eq!(disk.set_database_len(32 * 1024).is_ok(), writes == 2);
+        // Only the copy and the two sectors are written.
+        assert_eq!(disk.set_database_len(32 * 1024).is_ok(), writes == 3);
         assert!(disk.give_back_released().is_ok());
-        if writes == 2 {
+        if writes == 3 {
             assert_eq!(file.len().unwrap(), 32 * 1024);
             assert!(on(&file, 0, 0).log.lock().area.is_none());
         }
@@ -134,4 +134,49 @@ fn a_log_that_nobody_needs_goes_where_the_database_ends() {
     disk.restart();
     disk.set_database_len(64 * 1024 + PAGE).unwrap();
     assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);
+}
+
+#[test]
+fn what_a_crash_left_different_is_equal_after_the_first_entry() {
+    let damages: [fn(&InMemoryBackend); 3] = [
+        |file| file.write(location::OFFSETS[0], &[7; 30]).unwrap(),
+        |file| file.write(location::OFFSETS[1], &[0; location::SECTOR]).unwrap(),
+        |file| file.set_len(file.len().unwrap() + 10 * PAGE).unwrap(),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let file = Arc::new(InMemoryBackend::new());
+        file.set_len(64 * 1024).unwrap();
+        assert!(on(&file, usize::MAX, 0).append(&mut entry(), 1).unwrap());
+        damage(&file);
+        let disk = on(&file, usize::MAX, 0);
+        let area = disk.log.lock().area.unwrap();
+        disk.resume([Span { start: 0, len: entry().len() }]);
+        assert!(disk.append(&mut entry(), 2).unwrap());
+        drop(disk);
+        assert_eq!(file.len().unwrap(), area.end(), "{number}");
+        for offset in [location::OFFSETS[0], location::OFFSETS[1], area.copy_offset()] {
+            let mut sector = [0; location::SECTOR];
+            file.read(offset, &mut sector).unwrap();
+            assert_eq!(sector, area.to_sector(), "{number}, {offset}");
+        }
+    }
+}
+
+#[test]
+fn a_log_whose_sectors_are_lost_is_not_taken_for_none_wherever_it_has_moved() {
+    let file = Arc::new(InMemoryBackend::new());
+    file.set_len(64 * 1024).unwrap();
+    assert!(on(&file, usize::MAX, 0).append(&mut entry(), 1).unwrap());
+    for len in [17 * PAGE, 8 * PAGE] {
+        on(&file, usize::MAX, 0).set_database_len(len).unwrap();
+        let lost = Arc::new(InMemoryBackend::new());
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read(0, &mut bytes).unwrap();
+        bytes[2_048..3_072].fill(0);
+        lost.set_len(bytes.len() as u64).unwrap();
+        lost.write(0, &bytes).unwrap();
+        let opened =
+            SharedFile::open(Box::new(failing(&lost, 0, 0)), Arc::default(), SyncFailed::default());
+        assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

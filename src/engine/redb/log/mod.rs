@@ -252,9 +252,8 @@ struct Needed {
 fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<Vec<Needed>> {
     let mut entries = Vec::new();
     let mut last = checkpointed;
-    // An entry has at least one sector, and a commit may take a number before each entry.
-    let sectors = (log.len() / location::SECTOR) as u64;
-    let numbers = checkpointed + 1..=checkpointed + 2 + 2 * sectors;
+    // Numbers never restart while a log lives, so no stale entry has a higher number.
+    let numbers = checkpointed.saturating_add(1)..=u64::MAX;
     for (number, (start, found)) in whole_entries(log, salt, &numbers) {
         // An entry that was being written at a power failure is torn, and it is the last. If a
         // later entry is whole, the torn one was acknowledged and then damaged.
@@ -333,6 +332,14 @@ mod tests {
             let mut log = order.map(entry).concat();
             log[place * entry(5).len() + 40] ^= 1;
             let error = entries_after(4, &log, &SALT).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn an_entry_far_ahead_of_the_tables_is_an_error() {
+        for number in [6, 50, 5_000, u64::MAX] {
+            let error = entries_after(4, &entry(number), &SALT).err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sessile::{Error, SessionId, SessionStore};
+use sessile::{Error, SessionId, SessionStore, salvage};
 
 const SECTOR: usize = 512;
 /// The offsets of the two sectors that locate the log.
@@ -132,4 +132,116 @@ fn one_of_the_sectors_that_lead_to_the_log_is_enough_and_none_is_a_damaged_file(
     }
     let both = killed.open(|bytes| [0, 1].into_iter().for_each(|sector| damage(bytes, sector)));
     is_damaged_log(both, "the place of the write-ahead log is damaged");
+}
+
+/// A store of which a session has ended in the log alone, as a killed process leaves it.
+struct Ended {
+    folder: tempfile::TempDir,
+    stays: Vec<SessionId>,
+    ended: SessionId,
+    bytes: Vec<u8>,
+}
+
+impl Ended {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let store = SessionStore::<String>::open(&path).unwrap();
+        let create = |number| store.create(format!("session {number}")).unwrap().id().clone();
+        let mut stays: Vec<_> = (0..5).map(create).collect();
+        let ended = stays.swap_remove(2);
+        store.close().unwrap();
+        let store = SessionStore::<String>::open(&path).unwrap();
+        assert!(store.destroy(&ended).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        Self { folder, stays, ended, bytes }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("killed.redb")
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = self.bytes.clone();
+        change(&mut bytes);
+        fs::write(self.path(), bytes).unwrap();
+    }
+
+    /// How many of the sessions that have not ended are kept. The other one never is.
+    fn kept(&self) -> usize {
+        let new = self.folder.path().join("new.redb");
+        let _ = fs::remove_file(&new);
+        let report = salvage(self.path(), &new).unwrap();
+        let store = SessionStore::<String>::open(&new).unwrap();
+        assert!(store.read(&self.ended).unwrap().is_none(), "a logout is not undone: {report:?}");
+        let kept = self.stays.iter().filter(|id| store.read(id).unwrap().is_some()).count();
+        assert_eq!(report.kept, kept as u64);
+        kept
+    }
+}
+
+#[test]
+fn a_log_whose_sectors_are_lost_is_a_damaged_file_and_undoes_no_logout() {
+    let file = Ended::new();
+    let zero = |bytes: &mut [u8], sector: usize| bytes[SECTORS[sector]..][..SECTOR].fill(0);
+    let flip = |bytes: &mut [u8], sector: usize| bytes[SECTORS[sector] + 30] ^= 1;
+    type Damage<'d> = &'d dyn Fn(&mut [u8]);
+    let damages: [Damage<'_>; 4] = [
+        &|bytes| [0, 1].into_iter().for_each(|sector| zero(bytes, sector)),
+        &|bytes| [0, 1].into_iter().for_each(|sector| flip(bytes, sector)),
+        &|bytes| (zero(bytes, 0), flip(bytes, 1)).0,
+        &|bytes| (flip(bytes, 0), zero(bytes, 1)).0,
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        file.write(|bytes| damage(bytes));
+        let before = fs::read(file.path()).unwrap();
+        let opened = SessionStore::<String>::open(file.path());
+        is_damaged_log(opened, "the place of the write-ahead log is damaged");
+        assert!(fs::read(file.path()).unwrap() == before, "{number}: nothing was written");
+        assert_eq!(file.kept(), 0, "{number}");
+    }
+}
+
+#[test]
+fn sectors_that_a_crash_left_different_are_equal_after_the_next_write() {
+    let file = Ended::new();
+    for sector in [0, 1] {
+        file.write(|bytes| bytes[SECTORS[sector] + 30] ^= 1);
+        let store = SessionStore::<String>::open(file.path()).unwrap();
+        store.create("after it".into()).unwrap();
+        let bytes = fs::read(file.path()).unwrap();
+        let [first, second] = SECTORS.map(|at| &bytes[at..at + SECTOR]);
+        assert!(first == second && first.starts_with(MAGIC), "{sector}");
+        assert_eq!(first, &bytes[bytes.len() - SECTOR..], "{sector}: the copy at the log's end");
+    }
+}
+
+/// A disk that is full while the file grows, and a kill while it shrinks, leave this.
+#[test]
+fn a_file_that_goes_on_behind_its_log_is_opened_and_salvaged_whole() {
+    let file = Ended::new();
+    let start = number_at(&file.bytes, SECTORS[0] + 24) as usize;
+    let log = file.bytes[start..].to_vec();
+    for tail in [vec![0; 50 * 4_096], log.clone(), [log, vec![0; 4_096]].concat()] {
+        file.write(|bytes| bytes.extend(&tail));
+        assert_eq!(file.kept(), file.stays.len());
+        let store = SessionStore::<String>::open(file.path()).unwrap();
+        assert_eq!(store.len().unwrap(), file.stays.len() as u64);
+        // The next write cuts the file.
+        store.create("after it".into()).unwrap();
+        assert_eq!(fs::read(file.path()).unwrap().len(), file.bytes.len());
+    }
+}
+
+#[test]
+fn a_torn_first_entry_of_a_log_costs_a_salvage_nothing() {
+    let file = Ended::new();
+    let start = number_at(&file.bytes, SECTORS[0] + 24) as usize;
+    for (at, len) in [(0, 28), (16, 512)] {
+        // The session has not ended, because its end was never acknowledged.
+        file.write(|bytes| bytes[start + at..start + len].fill(0));
+        let new = file.folder.path().join("new.redb");
+        let _ = fs::remove_file(&new);
+        assert_eq!(salvage(file.path(), &new).unwrap().kept, file.stays.len() as u64 + 1);
+    }
 }

@@ -125,13 +125,71 @@ fn what_was_ended_in_the_log_alone_is_not_lost() {
     let file = Damaged::new();
     let store = open(&file.path());
     assert!(store.destroy(&file.live[0]).unwrap());
-    // As a killed process leaves it.
-    let bytes = fs::read(file.path()).unwrap();
+    // As a killed process leaves it, with a damaged page of the users' index.
+    let mut bytes = fs::read(file.path()).unwrap();
     store.close().unwrap();
+    let users = 1..7_u8;
+    let key = file.live[5].key();
+    let entries: Vec<_> = users
+        .map(|user| [&[1, 0, 0, 0, 0, 0, 0, 0, user], key.as_bytes().as_slice()].concat())
+        .collect();
+    for at in 0..bytes.len() - 25 {
+        if entries.iter().any(|entry| bytes[at..].starts_with(entry)) {
+            bytes[at] ^= 0x40;
+        }
+    }
     fs::write(file.path(), bytes).unwrap();
-    file.destroy_marks();
     let (report, store) = file.salvaged(&Salvage::new());
     assert!(!report.opened);
     assert!(store.read(&file.live[0]).unwrap().is_none(), "a logout is not undone");
     assert_eq!((report.kept as usize, report.lost_count), (file.live.len() - 1, 0));
+}
+
+#[test]
+fn without_the_number_of_the_last_commit_no_gap_in_the_log_is_overlooked() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    for id in &file.live[..3] {
+        assert!(store.destroy(id).unwrap());
+    }
+    // As a killed process leaves it. The first entry and the named values cannot be read.
+    let mut bytes = fs::read(file.path()).unwrap();
+    store.close().unwrap();
+    let log = u64::from_le_bytes(bytes[2_048 + 24..][..8].try_into().unwrap()) as usize;
+    bytes[log + 40] ^= 1;
+    fs::write(file.path(), bytes).unwrap();
+    file.destroy_marks();
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert_eq!(file.count(&store, &file.live[..3]), 0, "a logout is not undone: {report:?}");
+    assert_eq!((report.kept, report.opened), (0, false));
+}
+
+#[test]
+fn a_last_commit_that_cannot_be_read_is_not_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, new] = ["sessions.redb", "new.redb"].map(|name| folder.path().join(name));
+    for in_log in [true, false] {
+        let _ = fs::remove_file(&path);
+        let mut store = open(&path);
+        let ids: Vec<_> = (0..10).map(|_| store.create(vec![1]).unwrap().id().clone()).collect();
+        if !in_log {
+            store.close().unwrap();
+            store = open(&path);
+        }
+        store.clear().unwrap();
+        let killed = fs::read(&path).unwrap();
+        drop(store);
+        let current = if killed[9] & 1 == 0 { 64 } else { 192 };
+        for at in [0, 10, 50, 104, 127] {
+            let mut bytes = killed.clone();
+            bytes[current + at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let _ = fs::remove_file(&new);
+            let report = salvage(&path, &new).unwrap();
+            let store = open(&new);
+            let back = ids.iter().filter(|id| store.read(id).unwrap().is_some()).count();
+            assert_eq!((back, report.kept), (0, 0), "{at}: {report:?}");
+            assert!(Store::open(&path).is_err(), "{at}");
+        }
+    }
 }

@@ -183,6 +183,15 @@ impl<'a> ReadEntry<'a> {
     }
 }
 
+/// The number and the length of the entry that a sector may begin with. Nothing shows that it is an
+/// entry.
+pub(in crate::engine::redb) fn head_of(sector: &[u8]) -> Option<(u64, u64)> {
+    let (number, rest) = sector.get(DIGEST_LEN..)?.split_first_chunk::<8>()?;
+    let changes_len = u32::from_le_bytes(*rest.first_chunk()?) & !FOLLOWS_CHECKPOINT;
+    let len = (HEAD as u64 + u64::from(changes_len)).next_multiple_of(SECTOR as u64);
+    Some((u64::from_le_bytes(*number), len))
+}
+
 fn digest_with(salt: &[u8; 16], bytes: &[u8]) -> [u8; DIGEST_LEN] {
     digest_of_both(salt, bytes)
 }

@@ -46,6 +46,12 @@ impl Place {
         let is_settled = first == second && area.end() == file_len && copy == Some(area);
         Ok(Self { area: Some(area), order, is_unsettled: !is_settled })
     }
+
+    /// The location that the sectors give, whatever the rest of the file says.
+    pub(in crate::engine::redb) fn of_sectors(first_page: &[u8]) -> Option<Location> {
+        let [first, second] = OFFSETS.map(|offset| sector_at(first_page, offset));
+        Location::from_sectors(&first, &second).ok().flatten()
+    }
 }
 
 /// The location in the file's last sector, if a log ends there.

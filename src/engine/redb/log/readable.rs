@@ -1,8 +1,18 @@
 //! What can be read of the log of a file that cannot be opened, and whether a part is missing.
 
+use std::ops::Range;
+
 use crate::engine::redb::keyed::Change;
-use crate::engine::redb::log::location::Location;
-use crate::engine::redb::log::{location, whole_entries};
+use crate::engine::redb::log::entry::{ReadEntry, head_of};
+use crate::engine::redb::log::location::{DamagedArea, Location, SECTOR};
+use crate::engine::redb::log::place::Place;
+use crate::engine::redb::log::{PAGE, whole_entries};
+
+/// Reads the bytes at an offset; false if that fails.
+type Read<'r> = dyn FnMut(u64, &mut [u8]) -> bool + 'r;
+
+/// The longest entry that is looked for behind the log, in bytes.
+const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// What is readable of the log of a damaged file.
 pub(in crate::engine::redb) struct Readable {
@@ -17,34 +27,37 @@ pub(in crate::engine::redb) struct Readable {
 /// `checkpointed` is unknown, only removals count, because an entry of an earlier round may hold a
 /// session that ended long ago.
 pub(in crate::engine::redb) fn readable_changes(
-    read: &mut dyn FnMut(u64, &mut [u8]) -> bool,
+    read: &mut Read<'_>,
     file_len: u64,
     checkpointed: Option<u64>,
 ) -> Readable {
-    let mut sectors = [[0; location::SECTOR]; 2];
-    let mut is_read = true;
-    for (sector, offset) in sectors.iter_mut().zip(location::OFFSETS) {
-        is_read &= read(offset, sector);
-    }
-    let [first, second] = &sectors;
-    let area = match Location::from_sectors(first, second) {
-        Ok(Some(area)) => area,
-        // A sector that cannot be read, or two that are damaged, may have led to a log.
-        without => {
-            return Readable { changes: Vec::new(), is_complete: is_read && without.is_ok() };
+    let (mut first, mut last) = (vec![0; PAGE], [0; SECTOR]);
+    let mut is_read = read_sectors(read, 0, &mut first);
+    is_read &= read(file_len.saturating_sub(SECTOR as u64), &mut last);
+    let (area, is_whole) = match Place::of(&first, &last, file_len) {
+        Ok(Place { area: Some(area), .. }) => (area, true),
+        Ok(Place { area: None, .. }) => {
+            return Readable { changes: Vec::new(), is_complete: is_read };
         }
+        // The log was cut off, has moved since, or cannot be found.
+        Err(DamagedArea) => match Place::of_sectors(&first) {
+            Some(area) => (area, false),
+            None => return Readable { changes: Vec::new(), is_complete: false },
+        },
     };
     // Where nothing can be read, there may have been an entry.
     let mut bytes = vec![0; usize::try_from(area.capacity.min(file_len)).unwrap_or(0)];
-    for (number, sector) in bytes.chunks_mut(location::SECTOR).enumerate() {
-        is_read &= read(area.start + (number * location::SECTOR) as u64, sector);
-    }
+    is_read &= read_sectors(read, area.start, &mut bytes);
     let all = whole_entries(&bytes, &area.salt, &(0..=u64::MAX));
-    // The log ends the file. It has moved away if there is more, or if others' bytes stand there.
-    // It is cut off if there is less.
-    let has_left = file_len != area.end()
+    let newest = all.last_key_value().map_or(0, |(number, _)| *number);
+    let newest = newest.max(checkpointed.unwrap_or(0));
+    // Bytes that are neither zeros nor entries may be others', unless the log still ends there.
+    let is_others =
+        all.is_empty() && !ends_with_copy(&bytes, &area) && bytes.iter().any(|byte| *byte != 0);
+    let has_left = !is_whole
         || !is_read
-        || (all.is_empty() && bytes.iter().any(|byte| *byte != 0));
+        || is_others
+        || has_later_trace(read, area.start..file_len, &area, newest);
     let mut readable = Readable { changes: Vec::new(), is_complete: !has_left };
     let mut last = checkpointed;
     for (number, (_, found)) in all {
@@ -58,8 +71,132 @@ pub(in crate::engine::redb) fn readable_changes(
         last = checkpointed.and(Some(number));
         readable.changes.extend(found.changes().unwrap_or_default());
     }
-    // The last entries may be those that are missing.
-    let counts = checkpointed.is_some() && !has_left;
-    readable.changes.retain(|(_, record)| counts || record.is_none());
+    // The last entries may be those that are missing, or the first.
+    if checkpointed.is_none() || has_left {
+        readable.without_records();
+    }
     readable
+}
+
+impl Readable {
+    /// Leaves only removals, because an entry or a commit may be missing after the last one.
+    pub(in crate::engine::redb) fn without_records(&mut self) {
+        self.is_complete = false;
+        self.changes.retain(|(_, record)| record.is_none());
+    }
+}
+
+/// Reads sector by sector; false if one of them cannot be read.
+fn read_sectors(read: &mut Read<'_>, start: u64, bytes: &mut [u8]) -> bool {
+    let mut is_read = true;
+    for (number, sector) in bytes.chunks_mut(SECTOR).enumerate() {
+        is_read &= read(start.saturating_add((number * SECTOR) as u64), sector);
+    }
+    is_read
+}
+
+fn ends_with_copy(bytes: &[u8], area: &Location) -> bool {
+    bytes.last_chunk().is_some_and(|last| *last == area.to_sector())
+}
+
+/// Whether a part of the file shows that the log has moved since its location was written: an entry
+/// after the newest one, or the copy of a later location. An interrupted move leaves neither.
+fn has_later_trace(read: &mut Read<'_>, part: Range<u64>, area: &Location, newest: u64) -> bool {
+    let mut sector = [0; SECTOR];
+    let mut at = part.start;
+    while at.saturating_add(SECTOR as u64) <= part.end {
+        let is_read = read(at, &mut sector);
+        let is_of_later = |copy: Location| copy.salt == area.salt && copy.moves > area.moves;
+        if is_read && matches!(Location::from_sector(&sector), Ok(Some(copy)) if is_of_later(copy))
+        {
+            return true;
+        }
+        // Within the log the newest entry is known.
+        let head = head_of(&sector).filter(|_| is_read && at >= area.end());
+        let may_be =
+            |(number, len): &(u64, u64)| *number > newest && *len <= LONGEST.min(part.end - at);
+        if let Some((_, len)) = head.filter(may_be) {
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+            let numbers = newest.saturating_add(1)..=u64::MAX;
+            if read(at, &mut bytes)
+                && ReadEntry::at_start_of(&bytes, &area.salt, &numbers).is_some()
+            {
+                return true;
+            }
+        }
+        at += SECTOR as u64;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::redb::log::Entry;
+    use crate::engine::redb::log::location::OFFSETS;
+    use crate::key::SessionKey;
+
+    const AREA: Location =
+        Location { moves: 3, database_len: 8_192, start: 8_192, capacity: 65_536, salt: [7; 16] };
+
+    fn entry(number: u64) -> Vec<u8> {
+        let change = (SessionKey::from_bytes([number as u8; 16]), Some(vec![1; 600]));
+        Entry::of_bytes(&[change]).unwrap().numbered(number, &AREA.salt).to_vec()
+    }
+
+    /// A file with a log of these entries, and with more bytes behind it.
+    fn file(entries: &[u64], tail: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; AREA.end() as usize];
+        let sector = AREA.to_sector();
+        for offset in OFFSETS.into_iter().chain([AREA.copy_offset()]) {
+            bytes[offset as usize..][..SECTOR].copy_from_slice(&sector);
+        }
+        let entries: Vec<u8> = entries.iter().flat_map(|number| entry(*number)).collect();
+        bytes[AREA.start as usize..][..entries.len()].copy_from_slice(&entries);
+        bytes.extend(tail);
+        bytes
+    }
+
+    /// Whether the log is complete after this commit, and the number of its changes.
+    fn readable(bytes: &[u8], checkpointed: Option<u64>) -> (bool, usize) {
+        let mut read = |offset: u64, out: &mut [u8]| {
+            let found = bytes.get(offset as usize..).and_then(|rest| rest.get(..out.len()));
+            found.map(|found| out.copy_from_slice(found)).is_some()
+        };
+        let readable = readable_changes(&mut read, bytes.len() as u64, checkpointed);
+        (readable.is_complete, readable.changes.len())
+    }
+
+    #[test]
+    fn what_an_interrupted_move_left_behind_the_log_takes_nothing_from_it() {
+        let older = Location { moves: 2, ..AREA }.to_sector();
+        let tails =
+            [vec![], vec![0; 8_192], entry(5), [entry(5), entry(6), older.to_vec()].concat()];
+        for tail in tails {
+            assert_eq!(readable(&file(&[5, 6], &tail), Some(4)), (true, 2));
+        }
+    }
+
+    #[test]
+    fn a_later_entry_or_place_behind_the_log_shows_that_it_has_moved() {
+        let later = Location { moves: 4, ..AREA }.to_sector().to_vec();
+        for tail in [entry(7), [vec![0; 4_096], entry(9), vec![0; 512]].concat(), later] {
+            assert_eq!(readable(&file(&[5, 6], &tail), Some(4)), (false, 0));
+        }
+    }
+
+    #[test]
+    fn a_torn_first_entry_is_none_as_long_as_the_log_ends_with_its_copy() {
+        let mut torn = file(&[5], &[]);
+        torn[AREA.start as usize..][..SECTOR].fill(0);
+        assert_eq!(readable(&torn, Some(4)), (true, 0));
+        torn[AREA.copy_offset() as usize] ^= 1;
+        assert_eq!(readable(&torn, Some(4)), (false, 0));
+    }
+
+    #[test]
+    fn a_log_after_an_unknown_commit_is_never_complete() {
+        assert_eq!(readable(&file(&[5, 6], &[]), None), (false, 0));
+        assert_eq!(readable(&file(&[], &[]), None), (false, 0));
+    }
 }

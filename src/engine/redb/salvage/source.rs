@@ -38,6 +38,9 @@ pub(super) struct Source {
     /// The roots of the tables, if the tree of tables can be walked.
     roots: Vec<(String, Link)>,
     geometry: Option<Geometry>,
+    /// Whether the roots are those of the last commit. The commit before it may have what the last
+    /// one removed.
+    is_newest: bool,
     /// The number of pages that a tree leads to, but that could not be read or have another
     /// checksum.
     pub(super) unreadable_pages: u64,
@@ -63,7 +66,8 @@ impl Source {
             return Err(Error::AlreadyOpen { path: path.into() });
         }
         let len = len_of(&file).map_err(|error| Error::io("look at", path, error))?;
-        let mut source = Self { file, len, roots: vec![], geometry: None, unreadable_pages: 0 };
+        let (roots, geometry) = (Vec::new(), None);
+        let mut source = Self { file, len, roots, geometry, is_newest: false, unreadable_pages: 0 };
         source.find_tables()?;
         Ok(source)
     }
@@ -116,7 +120,8 @@ impl Source {
         Ok(entries)
     }
 
-    /// What is readable of the log after the last durable commit.
+    /// What is readable of the log after the last durable commit. If that commit cannot be read, it
+    /// may have ended any session that the one before it and the log hold.
     pub(super) fn logged(&self, meta: &[(String, Vec<u8>)]) -> Readable {
         let number = |value: &Vec<u8>| value.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let sequence = meta.iter().find(|(name, _)| name == SEQUENCE);
@@ -126,7 +131,11 @@ impl Source {
             None if meta.is_empty() => None,
             None => Some(0),
         };
-        self.logged_after(checkpointed)
+        let mut logged = self.logged_after(checkpointed);
+        if !self.is_newest {
+            logged.without_records();
+        }
+        logged
     }
 
     /// What is readable of the log after the commit with this number.
@@ -175,19 +184,19 @@ impl Source {
     }
 
     /// Finds the roots as of the last commit, or of the one before it if the last one's slot is
-    /// damaged.
+    /// damaged; then nothing counts that the last one may have removed.
     fn find_tables(&mut self) -> Result<()> {
         let mut first = vec![0; PAGE];
         let header = if self.read(0, &mut first) { Header::read(&first) } else { None };
         let found = header.and_then(|Header { geometry, commits, .. }| {
-            let root = commits.into_iter().flatten().find_map(|commit| commit.tables)?;
-            Some((geometry, root))
+            let [newest, before] = commits.map(|commit| commit?.tables);
+            Some((geometry, newest.or(before)?, newest.is_some()))
         });
-        let Some((geometry, root)) = found else {
+        let Some((geometry, root, is_newest)) = found else {
             self.unreadable_pages += 1;
             return Ok(());
         };
-        self.geometry = Some(geometry);
+        (self.geometry, self.is_newest) = (Some(geometry), is_newest);
         let mut roots = Vec::new();
         self.walk_from(root, Widths::TABLES, &mut |name, definition| {
             let root = Definition::read(definition).and_then(|definition| definition.root);

@@ -121,6 +121,11 @@ impl StorageFile for OpenFile {
         let range = offset..offset + data.len() as u64;
         Some(written.and_then(|()| self.sync(Some(range)).map_err(WriteFailure::Sync)))
     }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        self.state().lock().forget_cached();
+        Ok(())
+    }
 }
 
 impl StorageBackend for OpenFile {

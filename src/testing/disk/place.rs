@@ -89,11 +89,6 @@ impl Storage for SimulatedDisk {
         let image = state.seen.store.and_then(|store| state.seen.files.get(&store));
         Ok(image.map_or(0, |image| image.len()))
     }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        self.state.lock().forget_cached();
-        Ok(())
-    }
 }
 
 /// A file under creation; it is removed unless it is moved to its place.

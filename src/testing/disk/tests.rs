@@ -96,7 +96,7 @@ fn what_is_forgotten_reads_as_power_loss_would_leave_it_and_what_waits_to_be_wri
         assert!(file.sync_data().is_err());
         file.set_len(8_192).unwrap();
         file.write(4_096, &[3; 512]).unwrap();
-        disk.forget_cached().unwrap();
+        file.forget_cached().unwrap();
         let read = bytes(&disk);
         assert_eq!(read[4_096..4_608], [3; 512]);
         file.sync_data().unwrap();

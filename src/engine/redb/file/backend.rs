@@ -13,21 +13,16 @@ use redb::{BackendError, StorageBackend};
 
 use crate::engine::redb::error::LocksUnsupported;
 use crate::engine::redb::log::SharedFile;
-use crate::engine::redb::storage::Storage;
 
 /// The file, as redb sees it.
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Backend {
     disk: Arc<SharedFile>,
-    storage: Arc<dyn Storage>,
 }
 
 impl Backend {
-    pub(in crate::engine::redb) const fn new(
-        disk: Arc<SharedFile>,
-        storage: Arc<dyn Storage>,
-    ) -> Self {
-        Self { disk, storage }
+    pub(in crate::engine::redb) const fn new(disk: Arc<SharedFile>) -> Self {
+        Self { disk }
     }
 }
 
@@ -73,7 +68,7 @@ impl StorageBackend for Backend {
     fn close(&self) -> io::Result<()> {
         let given_back = self.disk.give_back_released();
         let forgotten = match self.disk.sync_failed() {
-            true => self.storage.forget_cached(),
+            true => self.disk.inner().forget_cached(),
             false => Ok(()),
         };
         let closed = self.disk.inner().close();
@@ -116,7 +111,6 @@ mod tests {
 
     use super::*;
     use crate::engine::redb::storage::StorageFile;
-    use crate::engine::redb::storage::folder::InFolder;
 
     /// Records the calls, and supports no lock of the whole file.
     #[derive(Clone, Debug, Default)]
@@ -194,8 +188,7 @@ mod tests {
         let asked = Asked::default();
         let disk = SharedFile::open(Box::new(asked.clone()), Arc::default(), SyncFailed::default())
             .unwrap();
-        let storage = InFolder::at("unused".as_ref()).unwrap();
-        let backend = Backend::new(Arc::new(disk), Arc::new(storage));
+        let backend = Backend::new(Arc::new(disk));
         let (start, end) = PART;
         assert!(backend.try_lock_range(start, end).unwrap());
         assert!(backend.try_lock_shared_range(start, end).unwrap());

@@ -198,7 +198,7 @@ impl StoreFile {
         };
         let disk = Arc::new(disk.map_err(|error| failed(DatabaseError::Storage(error.into())))?);
         *self.disk.lock() = Arc::downgrade(&disk);
-        let backend = Backend::new(Arc::clone(&disk), Arc::clone(&self.storage));
+        let backend = Backend::new(Arc::clone(&disk));
         let release = |error| {
             let _ = backend.close();
             Err(failed(error))

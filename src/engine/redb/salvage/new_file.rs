@@ -160,10 +160,6 @@ impl Storage for Replacing {
     fn len(&self) -> Result<u64> {
         self.0.len()
     }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        self.0.forget_cached()
-    }
 }
 
 /// A draft that replaces the store in its place.

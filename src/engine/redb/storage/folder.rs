@@ -11,8 +11,8 @@ use crate::engine::redb::storage::draft::{Beside, remove_abandoned};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::os_file::OsFile;
 use crate::engine::redb::storage::platform::{
-    Kind, OpenFolder, ensure_no_link, forget_cached, kind_at, len_of, no_follow, patiently,
-    private, refused, reserved_name, sync_folder_of, try_lock,
+    Kind, OpenFolder, ensure_no_link, kind_at, len_of, no_follow, patiently, private, refused,
+    reserved_name, sync_folder_of, try_lock,
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
@@ -141,14 +141,6 @@ impl Storage for InFolder {
         let len = self.reopened(false).and_then(|file| len_of(&file));
         len.map_err(|error| Error::io("look at", &self.path, error))
     }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        match self.reopened(false) {
-            Ok(file) => forget_cached(&file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 /// The locked file; `None` if somebody else has it locked. The object that releases the lock exists
@@ -177,17 +169,6 @@ pub(in crate::engine::redb::storage) fn opened(
 mod tests {
     use super::*;
 
-    #[test]
-    fn forgetting_what_is_cached_loses_nothing_that_was_written_and_needs_no_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sessions.redb");
-        let storage = InFolder::at(&path).unwrap();
-        storage.forget_cached().unwrap();
-        fs::write(&path, [7; 10_000]).unwrap();
-        storage.forget_cached().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), [7; 10_000]);
-    }
-
     #[cfg(unix)]
     #[test]
     fn a_link_that_takes_the_place_of_the_file_unseen_is_not_followed() {
@@ -203,7 +184,6 @@ mod tests {
             matches!(refused, Err(Error::NotARegularFile { what: "a symbolic link", .. })),
             "{refused:?}"
         );
-        assert!(storage.forget_cached().is_err());
         assert!(storage.create().unwrap().is_none(), "it is something");
         // A new store does not take its place either.
         assert!(draft.move_in_place().is_err());

@@ -50,10 +50,6 @@ pub(crate) trait Storage: Debug + Send + Sync {
 
     /// The file's present length in bytes.
     fn len(&self) -> Result<u64>;
-
-    /// Drops the file's pages that the system caches and regards as written, so that the next read
-    /// comes from the disk. Does nothing if there is no file, or if the system offers no way.
-    fn forget_cached(&self) -> io::Result<()>;
 }
 
 /// A new store that is not in its place yet.
@@ -82,6 +78,13 @@ pub(crate) trait StorageFile: StorageBackend {
     /// Whether a name leads to the file, as far as the system can tell.
     fn has_name(&self) -> bool {
         true
+    }
+
+    /// Drops this file's pages that the system caches and regards as written, so that the next read
+    /// comes from the disk. Does nothing if the system offers no way. The file's name does not
+    /// matter, since it may lead to another file by now.
+    fn forget_cached(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Gives the file the mode of a new one, if the process may: only its owner reads or writes it.

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::redb::storage::draft::draw_name;
 use crate::engine::redb::storage::folder::locked;
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::platform::{
-    forget_cached, is_unnamed_by_system, len_of, private, unnamed,
-};
+use crate::engine::redb::storage::platform::{is_unnamed_by_system, len_of, private, unnamed};
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
@@ -88,9 +86,5 @@ impl Storage for Nameless {
     fn len(&self) -> Result<u64> {
         let len = len_of(&self.file);
         len.map_err(|error| Error::io("look at a copy beside", &self.path, error))
-    }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        forget_cached(&self.file)
     }
 }

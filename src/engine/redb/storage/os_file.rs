@@ -13,7 +13,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use crate::engine::redb::storage::platform::{
-    LOCKS_FOR_REDB, has_name, len_of, make_private, open_apart, unlock, write_synced,
+    LOCKS_FOR_REDB, forget_cached, has_name, len_of, make_private, open_apart, unlock, write_synced,
 };
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
@@ -54,6 +54,10 @@ impl StorageFile for OsFile {
 
     fn has_name(&self) -> bool {
         has_name(&self.lock)
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        forget_cached(&self.lock)
     }
 
     fn make_private(&self) {
@@ -161,6 +165,21 @@ mod tests {
         let mut read = [7; 100];
         file.read(0, &mut read).unwrap();
         assert_eq!(read, [0; 100]);
+    }
+
+    #[test]
+    fn forgetting_what_is_cached_loses_nothing_that_was_written_whatever_the_name_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, away] = ["file", "away"].map(|name| folder.path().join(name));
+        let file = OsFile::new(open(&path)).unwrap();
+        file.set_len(10_000).unwrap();
+        file.write(0, &[7; 10_000]).unwrap();
+        std::fs::rename(&path, &away).unwrap();
+        file.forget_cached().unwrap();
+        std::fs::write(&path, b"somebody's").unwrap();
+        file.forget_cached().unwrap();
+        assert_eq!(std::fs::read(&away).unwrap(), [7; 10_000]);
+        assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
     }
 
     #[test]

@@ -215,10 +215,6 @@ impl Storage for WithoutLocks {
     fn len(&self) -> Result<u64> {
         self.0.len()
     }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        self.0.forget_cached()
-    }
 }
 
 #[test]

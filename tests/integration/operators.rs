@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use redb::{Database, ReadableTable, TableDefinition};
 use sessile::engine::{Engine, Moment, Record, Timestamp};
-use sessile::{CheckReport, Durability, Error, Problem, RedbEngine, Session, SessionStore, UserId};
+use sessile::{
+    CheckReport, Durability, Error, Problem, RedbEngine, Session, SessionStore, UserId, UserLimit,
+};
 
 type Key = &'static [u8; 16];
 const SESSIONS: TableDefinition<'_, Key, &[u8]> = TableDefinition::new("sessions");
@@ -29,6 +31,38 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 fn deadline_of(path: &Path, session: &Session<u64>) -> u64 {
     let engine = RedbEngine::open(path).unwrap();
     engine.load(&session.key(), Moment::BEGINNING).unwrap().unwrap().index_deadline().as_millis()
+}
+
+/// `check` reports such an entry as `StrayInUsers`.
+#[test]
+fn an_index_entry_of_another_user_neither_shows_nor_ends_nor_hands_over_a_session() {
+    let (_folder, path) = folder();
+    let store = store_at(&path);
+    let session = store.create_for_user("ann", 7).unwrap();
+    store.close().unwrap();
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let eve = [&[3][..], b"eve"].concat();
+    let entry = (eve.as_slice(), session.key());
+    transaction.open_table(USERS).unwrap().insert((entry.0, entry.1.as_bytes()), ()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let builder = SessionStore::builder().manual_maintenance();
+    let store: SessionStore<u64> =
+        builder.max_sessions_per_user(1, UserLimit::EndLeastRecentlyActive).open(&path).unwrap();
+    assert_eq!(store.sessions_of_with("eve").unwrap().len(), 0);
+    assert_eq!(store.sessions_of("eve").unwrap().len(), 0);
+    assert_eq!(store.users(None, 10).unwrap(), [(UserId::from("ann"), 1)]);
+    assert_eq!(store.destroy_all_of("eve").unwrap(), 0);
+    assert!(!store.destroy_of("eve", &session.key()).unwrap());
+    assert_eq!(store.rename_user("eve", "mallory").unwrap(), 0);
+    // A login at the limit, and the end of all other sessions.
+    let own = store.create_for_user("eve", 8).unwrap();
+    assert_eq!(store.destroy_others(&own).unwrap(), 0);
+    let found = store.read(session.id()).unwrap().unwrap();
+    assert_eq!((found.user(), *found.content()), (Some(&UserId::from("ann")), 7));
+    assert_eq!(store.destroy_all_of("ann").unwrap(), 1);
 }
 
 #[test]

@@ -60,7 +60,9 @@ impl RedbEngine {
             while let Some(key) = keys.front().copied() {
                 let record = listing.get(&key)?;
                 keys.pop_front();
-                if let Some(record) = record
+                // A stray entry of the index may name another user's session.
+                let is_stray = matches!(&record, Some(Ok(record)) if !record.is_of(user));
+                if let Some(record) = record.filter(|_| !is_stray)
                     && visit(key, self.latest(listing, &key, record))?.is_break()
                 {
                     break;
@@ -103,7 +105,7 @@ impl RedbEngine {
                 let (user, mut key) = entry?;
                 let mut live = 0;
                 loop {
-                    live += u64::from(self.is_live(listing, &key, moment)?);
+                    live += u64::from(self.is_live(listing, &key, Some(&user), moment)?);
                     let same = |next: &RedbResult<(UserKey, _)>| match next {
                         Ok((next, _)) => *next == user,
                         // An unreadable entry ends the listing: otherwise this user's count might
@@ -132,7 +134,7 @@ impl RedbEngine {
                 let key = key?;
                 // A damaged record counts as expired; the next sweep removes it.
                 let stored = listing.get(&key)?.is_some();
-                expired += u64::from(stored && !self.is_live(listing, &key, moment)?);
+                expired += u64::from(stored && !self.is_live(listing, &key, None, moment)?);
             }
             live = listing.stored().saturating_sub(expired);
             Ok(())
@@ -179,9 +181,17 @@ impl RedbEngine {
         })
     }
 
-    /// Whether a listing's key has a live session. A damaged record does not count as live.
-    fn is_live(&self, listing: &Listing, key: &SessionKey, moment: Moment) -> Result<bool, Stop> {
+    /// Whether a listing's key has a live session, of this user if one is given. A damaged record
+    /// does not count as live.
+    fn is_live(
+        &self,
+        listing: &Listing,
+        key: &SessionKey,
+        user: Option<&UserKey>,
+        moment: Moment,
+    ) -> Result<bool, Stop> {
         Ok(match listing.get(key)? {
+            Some(Ok(record)) if user.is_some_and(|user| !record.is_of(user)) => false,
             Some(Ok(record)) => !self.latest(listing, key, Ok(record))?.is_expired(moment),
             Some(Err(_)) | None => false,
         })

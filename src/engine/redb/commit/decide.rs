@@ -114,6 +114,9 @@ impl Ask for RenameUser {
         let mut renamed = 0;
         for key in decider.keys_of(&self.old)? {
             let Some(Ok(stored)) = decider.load(&key)? else { continue };
+            if !stored.is_of(&self.old) {
+                continue;
+            }
             renamed += u64::from(!stored.is_expired(self.moment));
             decider.effects.touched.insert(key, stored.last_active());
             decider.effects.change(key, Some(stored.renamed(&self.new)));
@@ -151,7 +154,9 @@ impl Decider<'_, '_> {
         };
         let mut others = Vec::new();
         for key in self.keys_of(&user)? {
-            if let Some(Ok(other)) = self.load(&key)? {
+            if let Some(Ok(other)) = self.load(&key)?
+                && other.is_of(&user)
+            {
                 others.push((key, other));
             }
         }
@@ -206,6 +211,19 @@ impl Decider<'_, '_> {
         }
     }
 
+    /// The keys of a user's records. A damaged record is its user's in the index; a sound one of
+    /// another user is left out, though a stray entry of the index names it.
+    pub(super) fn records_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
+        let mut theirs = Vec::new();
+        for key in self.keys_of(user)? {
+            if !matches!(self.get(&key)?, Some(Ok(record)) if !record.is_of(user)) {
+                theirs.push(key);
+            }
+        }
+        Ok(theirs)
+    }
+
+    /// The keys that the index has for a user.
     pub(super) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
         let changed = &self.effects.changed;
         let mut keys = self.view.keys_of(user)?;

@@ -27,7 +27,7 @@ impl Ask for RemoveUser {
     type Answer = Vec<Ended>;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Vec<Ended>>> {
-        let keys = decider.keys_of(&self.user)?;
+        let keys = decider.records_of(&self.user)?;
         Ok(Ok(decider.end_all(keys, self.moment)?))
     }
 }
@@ -44,7 +44,7 @@ impl Ask for RemoveOthers {
             Some(Ok(record)) => record,
         };
         let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
-        let mut keys = decider.keys_of(&user)?;
+        let mut keys = decider.records_of(&user)?;
         keys.retain(|key| *key != self.keep);
         Ok(Ok(Some(decider.end_all(keys, self.moment)?)))
     }

@@ -247,6 +247,10 @@ impl Engine for RedbEngine {
     }
 
     fn set_waker(&self, waker: Waker) {
+        // In a forked process a thread that no longer exists may hold the lock.
+        if self.process.ensure_same().is_err() {
+            return;
+        }
         // The previous waker is the caller's code, so it is dropped while no lock is held.
         let before = self.waker.lock().replace(waker);
         drop(before);
@@ -275,6 +279,7 @@ impl Engine for RedbEngine {
     }
 
     fn stats(&self) -> Result<EngineStats> {
+        self.process.ensure_same()?;
         let pending = self.view.touches.told();
         Ok(EngineStats {
             stored: self.stored()?,

@@ -17,6 +17,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::{fs, io};
 
+use crate::engine::redb::storage::identity::Identity;
 #[cfg(all(target_os = "linux", not(portable)))]
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::linux::*;
 #[cfg(any(not(target_os = "linux"), portable))]
@@ -75,8 +76,15 @@ fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
         // Links are unsupported too: the file replaces an empty file that this call has created.
         Err(_) => {
             let mut open = OpenOptions::new();
-            drop(private(open.write(true).create_new(true)).open(to)?);
-            patiently(|| fs::rename(from, to))
+            let empty = private(open.write(true).create_new(true)).open(to)?;
+            let created = Identity::of(&empty);
+            drop(empty);
+            let moved = patiently(|| fs::rename(from, to));
+            // What would open as a new store must not stay, if it is still this call's.
+            if moved.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
+                let _ = patiently(|| fs::remove_file(to));
+            }
+            moved
         }
     }
 }
@@ -99,6 +107,17 @@ mod tests {
             assert!(!path("from").exists());
             assert_eq!(fs::read(path("free")).unwrap(), b"new");
             fs::remove_file(path("free")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_moved_leaves_no_empty_one_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // A missing file can neither be linked nor renamed.
+        for rename in [move_to_nothing, link_to_nothing] {
+            assert!(rename(&path("missing"), &path("free")).is_err());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
     }
 }

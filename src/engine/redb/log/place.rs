@@ -1,8 +1,8 @@
 //! Finds the log's location: in the two sectors of the first page, compared with the copy at the
 //! file's end.
 //!
-//! Invariant: a copy counts only against the sectors. A log is written to only where a sector leads,
-//! but a copy without a sector shows that the sectors were lost, or are older than the log.
+//! Invariant: a copy counts only against the sectors. A log is written to only where a sector
+//! leads, but a copy without a sector shows that the sectors were lost, or are older than the log.
 
 use crate::engine::redb::log::location::{DamagedArea, Location, OFFSETS, SECTOR};
 use crate::engine::redb::pages::database_len;

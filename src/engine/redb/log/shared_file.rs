@@ -202,7 +202,8 @@ impl SharedFile {
         self.cut_behind(area.database_len)
     }
 
-    /// All bytes of the log on the disk, without the copy of its location, and its salt; `None` if there is no log.
+    /// All bytes of the log on the disk, without the copy of its location, and its salt; `None` if
+    /// there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
         let Some(area) = self.log.lock().area else { return Ok(None) };
         let len = usize::try_from(area.room()).map_err(|_| damaged(DamagedArea))?;

@@ -67,9 +67,9 @@ pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<Salva
 /// keeps its bytes until it is used again, **ended sessions included**. By default a salvage keeps
 /// only sessions that checksums prove to be part of the last commit, or of the log after it. An
 /// entry that is missing in the log may have ended any session: then only the sessions in the
-/// entries after it are kept, and none if the log has moved, is cut off or cannot be found, or if the
-/// last commit or its number cannot be read. This is common in a copy that was taken with plain reads
-/// while a program wrote. With
+/// entries after it are kept, and none if the log has moved, is cut off or cannot be found, or if
+/// the last commit or its number cannot be read. This is common in a copy that was taken with plain
+/// reads while a program wrote. With
 /// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and with
 /// them some whose users have logged out, up to their deadlines.
 ///
@@ -287,7 +287,7 @@ fn from_copy(
     let options = RedbOptions::new().compact_on_open(false);
     let opened = guarded(|| {
         let opened = StoreFile::open_existing(Box::new(copy), &options)?;
-        // A log may end before the file does. Then what follows may show that the log has moved since.
+        // A log may end before the file does. What follows may show that the log has moved since.
         match source.logged_after(Some(opened.1.log.checkpointed())).is_complete {
             true => RedbEngine::of(opened, &options),
             false => Err(not_a_store(new, "entries of its log are missing")),

@@ -105,14 +105,15 @@ fn has_later_trace(read: &mut Read<'_>, part: Range<u64>, area: &Location, newes
     let mut sector = [0; SECTOR];
     let mut at = part.start;
     while at.saturating_add(SECTOR as u64) <= part.end {
-        let is_read = read(at, &mut sector);
         let is_of_later = |copy: Location| copy.salt == area.salt && copy.moves > area.moves;
-        if is_read && matches!(Location::from_sector(&sector), Ok(Some(copy)) if is_of_later(copy))
+        // A sector that cannot be read may be such a trace.
+        if !read(at, &mut sector)
+            || matches!(Location::from_sector(&sector), Ok(Some(copy)) if is_of_later(copy))
         {
             return true;
         }
         // Within the log the newest entry is known.
-        let head = head_of(&sector).filter(|_| is_read && at >= area.end());
+        let head = head_of(&sector).filter(|_| at >= area.end());
         let may_be =
             |(number, len): &(u64, u64)| *number > newest && *len <= LONGEST.min(part.end - at);
         if let Some((_, len)) = head.filter(may_be) {

@@ -14,10 +14,10 @@
 //! store can tell these two calls from a login. So a session that ended during the request comes
 //! back, under the new id.
 //!
-//! A session that cannot be read, because its record is damaged or another program wrote it, is no
-//! session to `load`: the middleware creates a new one with the first value, under a new id. The
-//! old one stays until it expires, or until a `save` or `delete` names it. The store's
-//! [`stats`](sessile::SessionStore::stats) count damaged records.
+//! A session that cannot be read, because its record is damaged or another program wrote it, is the
+//! error `Decode`, and not an absent session. The program decides: it ends the session by
+//! [`SessionStore::destroy`](sessile::SessionStore::destroy), or goes back to the release that wrote
+//! it.
 //!
 //! Of two concurrent saves the last wins: tower-sessions' `Session` cannot report a conflict. If no
 //! update may be lost, use `sessile` itself.

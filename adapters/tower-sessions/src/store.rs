@@ -182,8 +182,7 @@ impl SessileStore {
         .await
     }
 
-    /// Saves a live session; does nothing if there is no such session. Ends a session that cannot
-    /// be read.
+    /// Saves a live session; does nothing if there is no such session.
     pub(crate) async fn replace(
         &self,
         id: SessionId,
@@ -198,14 +197,7 @@ impl SessileStore {
                 let Some(life) = life(OffsetDateTime::now_utc(), ends) else {
                     return store.sessions.destroy(&id).map(drop);
                 };
-                let mut session = match store.sessions.read(&id) {
-                    Ok(Some(session)) => session,
-                    Ok(None) => return Ok(()),
-                    Err(error) if is_unreadable(&error) => {
-                        return store.sessions.destroy(&id).map(drop);
-                    }
-                    Err(error) => return Err(error),
-                };
+                let Some(mut session) = store.sessions.read(&id)? else { return Ok(()) };
                 session.set_timeouts(life, life.saturating_add(CENTURY))?;
                 match &user {
                     Some(user) => session.set_user(user),
@@ -223,21 +215,18 @@ impl SessileStore {
         .await
     }
 
-    /// Reads a session on the calling thread, or on a blocking thread if it waits for a server. A
-    /// session that cannot be read is absent: an error would be the answer to every request of its
-    /// browser, a login included, as long as the cookie lasts.
+    /// Reads a session on the calling thread, or on a blocking thread if it waits for a server.
     pub(crate) async fn find(&self, id: SessionId) -> Outcome<Option<(Data, OffsetDateTime)>> {
-        let read = move |store: &Self| match store.sessions.read(&id) {
-            Err(error) if is_unreadable(&error) => Ok(None),
-            outcome => outcome,
-        };
+        let read = move |store: &Self| store.sessions.read(&id);
         let session = match self.reads_wait {
             true => self.on_a_blocking_thread(read).await?,
             false => read(self)?,
         };
         let Some(session) = session else { return Ok(None) };
         let content = session.into_content().into_inner();
-        let Some(ends) = content.expiry_date() else { return Ok(None) };
+        let Some(ends) = content.expiry_date() else {
+            return Err(Failure::Decode("the session's expiry date is out of range".into()));
+        };
         Ok((ends > OffsetDateTime::now_utc()).then(|| (content.into_data(), ends)))
     }
 
@@ -269,11 +258,6 @@ impl fmt::Debug for SessileStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SessileStore").finish_non_exhaustive()
     }
-}
-
-/// Whether an error means that there is a session, and that its content cannot be read.
-const fn is_unreadable(error: &Error) -> bool {
-    matches!(error, Error::DamagedRecord { .. } | Error::ContentMismatch { .. })
 }
 
 /// Whether a URL names a store in a file or in memory, which is read without another process.

@@ -365,20 +365,6 @@ async fn a_closed_store_is_an_error_and_no_missing_session() {
 }
 
 #[tokio::test]
-async fn a_save_of_what_cannot_be_read_ends_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sessions.redb");
-    let other = Sessile::<u32>::open(&path).unwrap();
-    let id: Id = other.create(7).unwrap().id().encode().parse().unwrap();
-    other.close().unwrap();
-    let store = SessileStore::new(Sessile::builder().open(&path).unwrap());
-    assert_eq!(store.load(&id).await.unwrap(), None);
-    assert_eq!(store.sessions().len().unwrap(), 1, "a read ends nothing");
-    store.save(&Record { id, ..record(Duration::hours(1)) }).await.unwrap();
-    assert!(store.sessions().is_empty().unwrap());
-}
-
-#[tokio::test]
 async fn a_session_with_a_new_expiry_is_saved_under_it() {
     let store = Arc::new(SessileStore::in_memory().unwrap());
     let session =

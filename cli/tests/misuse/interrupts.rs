@@ -32,9 +32,10 @@ const VERBS: [(&[&str], &str); 8] = [
 
 /// Types keys at a question on a terminal, and prints the exit code.
 const TYPE: &str = r#"
-import os, pty, sys, time
+import os, pty, signal, sys, time
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.argv[1], [sys.argv[1], "revoke", sys.argv[2], "--all"])
 seen = b""
 while b"[y/N]" not in seen:

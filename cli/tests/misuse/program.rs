@@ -71,15 +71,19 @@ pub(crate) fn line_of(call: &str) -> &'static str {
     }
 }
 
-/// Sends a signal, once the tool handles Ctrl-C.
+/// Sends a signal, once the tool handles those that its caller does not ignore. If the caller of
+/// the tests ignores Ctrl-C, so does the tool, and the request to end stands in for it.
 pub(crate) fn signal(child: &Child, name: &str) {
-    let status = format!("/proc/{}/status", child.id());
-    let handles = || {
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap();
-        caught & 0b10 != 0
+    const INT: u64 = 1 << 1;
+    const ALL: u64 = 1 | INT | 1 << 14;
+    let mask = |field: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0");
+        u64::from_str_radix(mask.trim(), 16).unwrap()
     };
+    let handles = || (mask("SigCgt:") | mask("SigIgn:")) & ALL == ALL;
+    let name = if name == "-INT" && mask("SigIgn:") & INT != 0 { "-TERM" } else { name };
     for _ in 0..6_000 {
         if handles() {
             let sent = Command::new("kill").args([name, &child.id().to_string()]).status();

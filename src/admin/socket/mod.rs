@@ -103,7 +103,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// [`Error::InvalidSetting`] if the store has no file and no path is given, or if the store
     /// already has an admin socket. [`Error::Io`] if another program's socket or another file is at
-    /// the path, or if the system refuses.
+    /// the path, if a killed program's socket is there and another program keeps the folder locked
+    /// for 5 seconds, or if the system refuses.
     ///
     /// # Examples
     ///

@@ -170,13 +170,16 @@ fn bind(path: &Path) -> io::Result<(UnixListener, Option<Identity>)> {
     let bound = UnixListener::bind(&private).and_then(|listener| {
         fs::set_permissions(&private, Permissions::from_mode(0o600))?;
         let own = identity(&private);
-        // Another program may have found the same dead socket. Under the lock, none is removed that
-        // a program has put there meanwhile: it answers by now.
-        let _alone = alone_in(path)?;
-        if let Some(dead) = look_at(path)?
-            && identity(path) == Some(dead)
-        {
-            fs::remove_file(path)?;
+        let mut _alone = None;
+        if look_at(path)?.is_some() {
+            // Another program may have found the same dead socket. Under the lock, none is removed
+            // that a program has put there meanwhile: it answers by now.
+            _alone = alone_in(path)?;
+            if let Some(dead) = look_at(path)?
+                && identity(path) == Some(dead)
+            {
+                fs::remove_file(path)?;
+            }
         }
         move_to_nothing(&private, path)?;
         Ok((listener, own))

@@ -176,15 +176,19 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// A JSON document with the same meaning, whose texts have control characters escaped. The document
-/// is on one line.
+/// is on one line: a line break between values becomes a space.
 pub(crate) fn plain_json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());
+    let (mut in_text, mut is_escaped) = (false, false);
     for letter in document.chars() {
         match letter.is_control() || is_direction(letter) {
+            true if !in_text => shown.push(' '),
             // None of these is above 16 bits.
             true => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
             false => shown.push(letter),
         }
+        in_text ^= letter == '"' && !is_escaped;
+        is_escaped = in_text && letter == '\\' && !is_escaped;
     }
     shown
 }
@@ -262,5 +266,8 @@ mod tests {
         let shown = plain_json(&serde_json::to_string(text).unwrap());
         assert_eq!(shown, "\"ann \\u001b\\u007f\\u009b\\u061c\\u2066\\n\u{1f600}\"");
         assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        let shown = plain_json("{\n\t\"a\\\\\":\r\n\"\\\"\u{9b}\"}");
+        assert_eq!(shown, "{  \"a\\\\\":  \"\\\"\\u009b\"}");
+        assert!(serde_json::from_str::<serde_json::Value>(&shown).is_ok());
     }
 }

@@ -40,7 +40,7 @@ fn events_command_no_terminal_and_name_users_as_a_list_does() {
 }
 
 #[test]
-fn what_a_program_says_of_itself_commands_no_terminal() {
+fn what_a_program_tells_of_itself_commands_no_terminal() {
     let store = Store::of(0);
     let _program = Program::at(&store.path("door"), |_, out| writeln!(out, r#"{{"done":{{}}}}"#));
     for arguments in [&["stats", "door"][..], &["stats", "door", "--json"]] {

@@ -111,10 +111,12 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         flushed
     }
 
-    /// Tells observers what the engine has done, where no thread of the store does.
+    /// Tells observers what the engine has done, where no thread of the store does. A server has
+    /// nothing to tell, and its numbers would cost a round trip.
     fn note_engine_without_threads(&self) {
-        if self.handle.maintenance.is_none() {
-            self.handle.core.note_engine();
+        let core = &self.handle.core;
+        if self.handle.maintenance.is_none() && matches!(core.engine.server_time(), Ok(None)) {
+            core.note_engine();
         }
     }
 

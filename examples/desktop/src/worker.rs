@@ -139,7 +139,11 @@ impl Worker {
         let is_kept = if kept.is_ok() { place } else { Place::Nowhere };
         if kept.is_err() {
             session.set_timeouts(NOT_KEPT, NOT_KEPT)?;
-            self.store()?.update(&mut session)?;
+            if let Err(error) = self.store()?.update(&mut session) {
+                // Nobody has the id of a long login that could be neither kept nor shortened.
+                let _ = self.store()?.destroy(&id);
+                return Err(error.into());
+            }
         }
         self.login = Some((id, is_kept));
         self.home(

@@ -53,7 +53,10 @@ pub struct TransferReport {
 /// A later transfer brings back what ended in the target since, as long as the source has it. So
 /// stop the source's program before the target's users log out.
 ///
-/// It takes up to 45 bytes of memory for each session of either store, and begins with a pass over
+/// A session that expires in the target meanwhile, and is swept there, counts as ended: it is listed
+/// as differing, and a repeated transfer brings it.
+///
+/// It takes up to 62 bytes of memory for each session of either store, and begins with a pass over
 /// the target.
 ///
 /// A damaged record is neither copied nor replaced nor ended, on either side.

@@ -149,9 +149,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session itself has ended; nothing is changed then. A session that
-    /// cannot be read does not keep the others from their change: the first such error is returned
-    /// at the end. Otherwise as for [`modify_key`](Self::modify_key); earlier changes stay.
+    /// [`Error::Gone`] if the session itself has ended; nothing is changed then. A session whose
+    /// content cannot be read does not keep the others from their change: the first such error is
+    /// returned at the end. A damaged record is left out, as in [`sessions_of`](Self::sessions_of).
+    /// Otherwise as for [`modify_key`](Self::modify_key); earlier changes stay.
     ///
     /// # Examples
     ///

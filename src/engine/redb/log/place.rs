@@ -57,7 +57,7 @@ impl Place {
 /// The location in the file's last sector, if a log ends there.
 fn copy_at_end(first_page: &[u8], last: &[u8; SECTOR], file_len: u64) -> Option<Location> {
     let copy = Location::from_sector(last).ok()??;
-    // A page of redb's may hold the bytes of an earlier copy, or content that looks like one.
+    // A page of redb may hold the bytes of an earlier copy, or content that looks like one.
     let is_redbs = database_len(first_page).is_some_and(|len| len >= file_len);
     (copy.end() == file_len && !is_redbs).then_some(copy)
 }

@@ -1,7 +1,7 @@
 //! Owns the trace of a value, which shows where `Serialize` and `Deserialize` disagree.
 //!
-//! A trace is made only after a failure, so it may be slow. Memory is bounded: a part of the events
-//! is kept at a time, and each part costs a pass over the value.
+//! A trace is made only after a failure, and for content of a type with aliases. Memory is bounded:
+//! a part of the events is kept at a time, and each part costs a pass over the value.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -108,22 +108,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        match entries.as_slice() {
-            [(name, Node::Text(digits))] if name == NUMBER => Ok(number(digits)),
-            _ => Ok(Node::Map(entries)),
-        }
-    }
-}
-
-/// The key under which serde_json passes a number as text, if any crate of the program turns on its
-/// feature `arbitrary_precision`.
-const NUMBER: &str = "$serde_json::private::Number";
-
-fn number(digits: &str) -> Node {
-    let whole = digits.parse().map(Node::U64).or_else(|_| digits.parse().map(Node::I64));
-    match (whole, digits.parse::<f64>()) {
-        (Ok(node), _) => node,
-        (Err(_), Ok(value)) if value.is_finite() => Node::F64(value),
-        _ => Node::Text(digits.to_owned()),
+        Ok(Node::Map(entries))
     }
 }

@@ -130,6 +130,7 @@ impl PostgresConnection {
     /// a transaction that was begun is then rolled back.
     pub(super) fn batch(&mut self, steps: &[(Statement<'_>, &[Value<'_>])]) -> Attempt<Answer> {
         let unwritten = |error: std::io::Error| Failure::not_done(error.to_string());
+        self.gave_up_standbys = false;
         self.request.clear();
         let mut fresh = Vec::new();
         for (statement, values) in steps {

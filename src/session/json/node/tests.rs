@@ -97,15 +97,3 @@ fn a_number_for_a_key_is_no_place_of_a_field() {
     let node = Node::parse(r#"{"0":7}"#).unwrap();
     assert_eq!(node.read::<Fields>(TypedKeys::Yes).unwrap(), Fields { first: 0 });
 }
-
-#[test]
-fn a_number_that_another_crates_feature_passes_as_text_is_a_number() {
-    use serde::de::value::{Error, MapDeserializer};
-    for (digits, expected) in [("1.5", "1.5"), ("7", "7"), ("-7", "-7"), ("1e999", "\"1e999\"")] {
-        let entries = std::iter::once((NUMBER, digits));
-        let map: MapDeserializer<'_, _, Error> = MapDeserializer::new(entries);
-        let node = Node::deserialize(map).unwrap();
-        let value: serde_json::Value = node.read(TypedKeys::Yes).unwrap();
-        assert_eq!(value.to_string(), expected);
-    }
-}

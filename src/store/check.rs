@@ -50,8 +50,8 @@ impl CheckReport {
         self.problem_count == 0
     }
 
-    /// Checks an engine whose index is kept by these timeouts. `look_at` gets each sound record, to check its content, and `None` for
-    /// each problem; its error ends the check.
+    /// Checks an engine whose index is kept by these timeouts. `look_at` gets each sound record, to
+    /// check its content, and `None` for each problem; its error ends the check.
     pub(crate) fn of(
         engine: &dyn Engine,
         moment: Moment,

@@ -4,6 +4,8 @@
 
 #[path = "observed/everywhere/mod.rs"]
 mod everywhere;
+#[path = "integration/no_room.rs"]
+mod no_room;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -31,6 +31,7 @@ mod listings_go_on;
 mod liveness;
 mod maintenance;
 mod model;
+mod no_room;
 mod observer;
 mod opening;
 mod operate;

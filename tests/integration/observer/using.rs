@@ -8,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use sessile::engine::{Engine, Moment, Record, RedbOptions};
-use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::testing::SimulatedDisk;
 use sessile::{EndReason, Error, Event, Observer, RedbEngine, Result, SessionKey, SessionStore};
 
 use super::{taken, telling};
+use crate::no_room::NoRoom;
 
 #[test]
 fn an_observer_may_use_the_store_and_its_panic_is_nobody_elses() {
@@ -108,28 +109,6 @@ impl Using {
         }
         panic!("{event} was not told, or its observer could not use the store");
     }
-}
-
-/// A store on a disk, whose checkpoints find no room once it is told so.
-#[derive(Debug)]
-struct NoRoom {
-    inner: RedbEngine,
-    disk: SimulatedDisk,
-    fails: AtomicBool,
-}
-
-impl Engine for NoRoom {
-    fn run_background_work(&self) -> Result<()> {
-        if !self.fails.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        self.disk.fail_once(DiskFault::Full, 0);
-        let done = self.inner.run_background_work();
-        self.disk.repair();
-        done
-    }
-
-    sessile::forward_engine!(inner, but run_background_work);
 }
 
 /// A store that opens its file again, since a checkpoint finds no room.

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use sessile::admin::{AdminSocket, RunningStore};
 use sessile::engine::{Engine, Moment, Record, RedbOptions};
-use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::testing::SimulatedDisk;
 use sessile::{
     Error, Inspector, Json, RedbEngine, Result, SessionKey, SessionOptions, SessionStore, Timeouts,
 };
+
+use crate::no_room::NoRoom;
 
 /// Set only in child processes.
 const CHILD: &str = "SESSILE_TEST_OBSERVED_CHILD";
@@ -187,28 +189,6 @@ fn live(
     reopen_after_a_fault();
     told.secrets.extend(["user-of-the-test".into(), "content-of-the-test".into()]);
     told
-}
-
-/// A store on a disk, whose checkpoints find no room once it is told so.
-#[derive(Debug)]
-struct NoRoom {
-    inner: RedbEngine,
-    disk: SimulatedDisk,
-    fails: AtomicBool,
-}
-
-impl Engine for NoRoom {
-    fn run_background_work(&self) -> Result<()> {
-        if !self.fails.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        self.disk.fail_once(DiskFault::Full, 0);
-        let done = self.inner.run_background_work();
-        self.disk.repair();
-        done
-    }
-
-    sessile::forward_engine!(inner, but run_background_work);
 }
 
 /// A store that opens its file again, since a checkpoint finds no room.

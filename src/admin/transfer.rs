@@ -56,8 +56,8 @@ pub struct TransferReport {
 /// A session that expires in the target meanwhile, and is swept there, counts as ended: it is listed
 /// as differing, and a repeated transfer brings it.
 ///
-/// It takes up to 62 bytes of memory for each session of either store, and begins with a pass over
-/// the target.
+/// It remembers the key of each session of either store, 16 bytes in a hash table, and begins with a
+/// pass over the target.
 ///
 /// A damaged record is neither copied nor replaced nor ended, on either side.
 ///

@@ -3,13 +3,17 @@
 //!
 //! Invariant: both sectors are equal, except while the log moves. Then one sector is written and
 //! synced before the other. So beside a torn sector the other one is valid, unless the torn one is
-//! the first ever written and there is no log yet. Two sectors of zeros mean that there is no log,
-//! and the whole file is redb's.
+//! the first ever written and there is no log yet. A file without a log is all redb's: its sectors
+//! say so, or they are zeros, if it never had a log.
 //!
 //! Two sectors can differ after a crash. The valid one with more moves wins, so it is overwritten
 //! last. An example: a crash left a sector with 4 moves and one with 3. The next move overwrites
 //! the 3 first, which gives 4 and 5, and then the 4. If the 4 were overwritten first and torn, the
 //! 3 would win and lead to a place that the log has left.
+//!
+//! The moves are counted on through all logs of a file. A copy of a location stays where an earlier
+//! log ended, and redb's part may shrink until the file ends there. Its moves tell it from the copy
+//! of a log whose sectors were lost.
 
 use crate::engine::redb::digest::digest_of;
 
@@ -25,7 +29,8 @@ const SALT_LEN: usize = 16;
 /// The location of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Location {
-    /// How often the log has moved. If two sectors differ, the larger number wins.
+    /// How often logs of this file were moved, removed or added before. If two sectors differ, the
+    /// larger number wins.
     pub(in crate::engine::redb) moves: u64,
     /// The length of redb's part, which starts at the beginning of the file.
     pub(in crate::engine::redb) database_len: u64,
@@ -75,20 +80,30 @@ impl Location {
         sector.copy_from_slice(&bytes);
         sector
     }
+}
 
-    /// The location that the two sectors give together; `None` if there is no log.
-    pub(in crate::engine::redb) fn from_sectors(
+/// The content of a sector, or of both together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::redb) enum Sector {
+    /// Zeros: the file never had a log.
+    Empty,
+    /// The file's log, which had this many moves, was removed.
+    Removed(u64),
+    /// The file has a log.
+    Log(Location),
+}
+
+impl Sector {
+    /// What the two sectors say together. Beside a sector that is torn, not yet written or already
+    /// overwritten, the other one counts.
+    pub(in crate::engine::redb) fn of_both(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
-    ) -> Result<Option<Self>, DamagedArea> {
-        match (Self::from_sector(first), Self::from_sector(second)) {
-            (Ok(Some(first)), Ok(Some(second))) => {
-                Ok(Some(if first.moves >= second.moves { first } else { second }))
-            }
-            // The other sector is torn, not yet written, or already cleared.
-            (Ok(Some(area)), _) | (_, Ok(Some(area))) => Ok(Some(area)),
-            (Ok(None), _) | (_, Ok(None)) => Ok(None),
-            (Err(error), Err(_)) => Err(error),
+    ) -> Result<Self, DamagedArea> {
+        match (Self::parse(first), Self::parse(second)) {
+            (Ok(first), Ok(second)) if first.rank() >= second.rank() => Ok(first),
+            (_, Ok(second)) => Ok(second),
+            (first, Err(_)) => first,
         }
     }
 
@@ -98,18 +113,52 @@ impl Location {
         second: &[u8; SECTOR],
     ) -> [u64; 2] {
         let [of_first, of_second] = OFFSETS;
-        let holding = Self::from_sectors(first, second).ok();
-        match (Self::from_sector(first).ok() == holding, Self::from_sector(second).ok() == holding)
-        {
-            (true, false) => [of_second, of_first],
-            _ => [of_first, of_second],
+        let rank = |bytes| Self::parse(bytes).ok().map(|sector| sector.rank());
+        match rank(first) > rank(second) {
+            true => [of_second, of_first],
+            false => [of_first, of_second],
         }
     }
 
-    /// The location in one sector; `None` if the sector is empty.
-    pub(super) fn from_sector(sector: &[u8; SECTOR]) -> Result<Option<Self>, DamagedArea> {
+    /// The moves, if there was ever a log.
+    pub(in crate::engine::redb) const fn moves(&self) -> Option<u64> {
+        match self {
+            Self::Empty => None,
+            Self::Removed(moves) => Some(*moves),
+            Self::Log(area) => Some(area.moves),
+        }
+    }
+
+    /// The moves of the next location.
+    pub(in crate::engine::redb) fn next_moves(&self) -> u64 {
+        self.moves().map_or(0, |moves| moves + 1)
+    }
+
+    pub(in crate::engine::redb) const fn log(self) -> Option<Location> {
+        match self {
+            Self::Log(area) => Some(area),
+            Self::Empty | Self::Removed(_) => None,
+        }
+    }
+
+    /// A log that is being removed still counts, until both sectors say that it is removed.
+    const fn rank(&self) -> (Option<u64>, bool) {
+        (self.moves(), matches!(self, Self::Log(_)))
+    }
+
+    pub(in crate::engine::redb) fn to_bytes(self) -> [u8; SECTOR] {
+        let nowhere =
+            |moves| Location { moves, database_len: 0, start: 0, capacity: 0, salt: [0; 16] };
+        match self {
+            Self::Empty => [0; SECTOR],
+            Self::Removed(moves) => nowhere(moves).to_sector(),
+            Self::Log(area) => area.to_sector(),
+        }
+    }
+
+    pub(super) fn parse(sector: &[u8; SECTOR]) -> Result<Self, DamagedArea> {
         if sector.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+            return Ok(Self::Empty);
         }
         let mut fields = sector.as_slice();
         let mut take = || {
@@ -126,16 +175,20 @@ impl Location {
             let (first, second) = salt.split_at_mut(8);
             first.copy_from_slice(&take()?);
             second.copy_from_slice(&take()?);
-            Some(Self { moves, database_len, start, capacity, salt })
+            Some(Location { moves, database_len, start, capacity, salt })
         };
         // Encoding the location again must give the same bytes, including magic, digest and
         // padding.
         let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
+        let removed = Self::Removed(area.moves);
         let sound = area.database_len <= area.start
             && area.capacity >= SECTOR as u64
-            && area.end() < u64::MAX
-            && area.moves <= MAX_MOVES;
-        if sound { Ok(Some(area)) } else { Err(DamagedArea) }
+            && area.end() < u64::MAX;
+        match area.moves <= MAX_MOVES {
+            true if removed.to_bytes() == *sector => Ok(removed),
+            true if sound => Ok(Self::Log(area)),
+            _ => Err(DamagedArea),
+        }
     }
 }
 
@@ -149,17 +202,20 @@ mod tests {
 
     #[test]
     fn a_sector_is_read_back_as_it_was_written() {
-        assert_eq!(Location::from_sector(&area().to_sector()).unwrap(), Some(area()));
-        assert_eq!(Location::from_sector(&[0; SECTOR]).unwrap(), None);
+        for sector in [Sector::Empty, Sector::Removed(0), Sector::Removed(7), Sector::Log(area())] {
+            assert_eq!(Sector::parse(&sector.to_bytes()).unwrap(), sector);
+        }
     }
 
     #[test]
     fn any_flipped_bit_is_noticed() {
-        for bit in 0..SECTOR * 8 {
-            let mut sector = area().to_sector();
+        for (bit, sound) in
+            (0..SECTOR * 8).flat_map(|bit| [(bit, Sector::Log(area())), (bit, Sector::Removed(1))])
+        {
+            let mut sector = sound.to_bytes();
             sector[bit / 8] ^= 1 << (bit % 8);
-            assert!(Location::from_sector(&sector).is_err(), "bit {bit}");
-            assert!(Location::from_sectors(&sector, &sector).is_err(), "bit {bit}");
+            assert!(Sector::parse(&sector).is_err(), "bit {bit}");
+            assert!(Sector::of_both(&sector, &sector).is_err(), "bit {bit}");
         }
     }
 
@@ -172,23 +228,43 @@ mod tests {
             Location { start: area().database_len - 1, ..area() },
             Location { start: u64::MAX - 10, ..area() },
         ] {
-            assert!(Location::from_sector(&unsound.to_sector()).is_err(), "{unsound:?}");
+            assert!(Sector::parse(&unsound.to_sector()).is_err(), "{unsound:?}");
         }
+        assert!(Sector::parse(&Sector::Removed(MAX_MOVES + 1).to_bytes()).is_err());
         let last = Location { moves: MAX_MOVES, ..area() };
-        assert_eq!(Location::from_sector(&last.to_sector()).unwrap(), Some(last));
+        assert_eq!(Sector::parse(&last.to_sector()).unwrap(), Sector::Log(last));
     }
 
     #[test]
     fn a_sector_that_is_torn_leaves_the_word_to_the_other() {
-        let (old, new) = (area(), Location { moves: 4, start: 16_384, ..area() });
-        let (none, mut torn) = ([0; SECTOR], new.to_sector());
+        let (old, new) = (Sector::Log(area()), Sector::Log(Location { moves: 4, ..area() }));
+        let (removed, none) = (Sector::Removed(4), Sector::Empty);
+        let mut torn = new.to_bytes();
         torn[40..].fill(0);
-        let of = |first: &_, second: &_| Location::from_sectors(first, second).unwrap();
-        assert_eq!(of(&torn, &none), None, "the first log is being added");
-        assert_eq!(of(&new.to_sector(), &none), Some(new));
-        assert_eq!(of(&torn, &old.to_sector()), Some(old), "the log is about to move");
-        assert_eq!(of(&new.to_sector(), &old.to_sector()), Some(new), "it has moved");
-        assert_eq!(of(&new.to_sector(), &torn), Some(new));
-        assert_eq!(of(&none, &torn), None, "it is being given back");
+        let of = |first: Sector, second: Sector| {
+            Sector::of_both(&first.to_bytes(), &second.to_bytes()).unwrap()
+        };
+        let beside_torn = |sector: Sector| Sector::of_both(&torn, &sector.to_bytes()).unwrap();
+        for sector in [none, Sector::Removed(3), old, new, removed] {
+            assert_eq!(beside_torn(sector), sector);
+            assert_eq!(Sector::of_both(&sector.to_bytes(), &torn).unwrap(), sector);
+        }
+        assert_eq!(of(new, none), new, "the first log was added");
+        assert_eq!(of(new, Sector::Removed(3)), new, "another log was added");
+        assert_eq!(of(new, old), new, "it has moved");
+        assert_eq!(of(removed, new), new, "it is being removed");
+        assert_eq!(of(old, removed), removed, "a write of the first sector was lost");
+    }
+
+    #[test]
+    fn the_sector_that_counts_is_overwritten_last() {
+        let (old, new) = (Sector::Log(area()), Sector::Log(Location { moves: 4, ..area() }));
+        let order = |first: Sector, second: Sector| {
+            Sector::order_of(&first.to_bytes(), &second.to_bytes()) == OFFSETS
+        };
+        assert!(order(old, new) && order(new, new) && order(Sector::Empty, new));
+        assert!(!order(new, old) && !order(new, Sector::Removed(4)));
+        assert!(!order(Sector::Removed(4), old));
+        assert_eq!(Sector::order_of(&[1; SECTOR], &old.to_bytes()), OFFSETS);
     }
 }

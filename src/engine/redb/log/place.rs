@@ -2,16 +2,17 @@
 //! file's end.
 //!
 //! Invariant: a copy counts only against the sectors. A log is written to only where a sector
-//! leads, but a copy without a sector shows that the sectors were lost, or are older than the log.
+//! leads, but a copy that is later than the sectors shows that they were lost, or are older than
+//! the log.
 
-use crate::engine::redb::log::location::{DamagedArea, Location, OFFSETS, SECTOR};
+use crate::engine::redb::log::location::{DamagedArea, Location, OFFSETS, SECTOR, Sector};
 use crate::engine::redb::pages::database_len;
 
 /// What a file's first page and last sector say about its log.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Place {
-    /// `None` if there is no log.
-    pub(in crate::engine::redb) area: Option<Location>,
+    /// What the sectors say.
+    pub(in crate::engine::redb) sector: Sector,
     /// The sectors' offsets, in the order in which they are overwritten.
     pub(in crate::engine::redb) order: [u64; 2],
     /// Whether the two sectors and the copy differ, or the log does not end the file.
@@ -20,7 +21,7 @@ pub(in crate::engine::redb) struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        Self { area: None, order: OFFSETS, is_unsettled: false }
+        Self { sector: Sector::Empty, order: OFFSETS, is_unsettled: false }
     }
 }
 
@@ -32,31 +33,33 @@ impl Place {
         file_len: u64,
     ) -> Result<Self, DamagedArea> {
         let [first, second] = OFFSETS.map(|offset| sector_at(first_page, offset));
-        let area = Location::from_sectors(&first, &second)?;
+        let sector = Sector::of_both(&first, &second)?;
         let copy = copy_at_end(first_page, last, file_len);
-        let order = Location::order_of(&first, &second);
-        let Some(area) = area else {
-            let none = Self { area, order, is_unsettled: false };
-            return if copy.is_some() { Err(DamagedArea) } else { Ok(none) };
+        let order = Sector::order_of(&first, &second);
+        let Sector::Log(area) = sector else {
+            // An earlier copy ends redb's part by chance, or the log that it belongs to was lost.
+            let is_lost = copy.is_some_and(|copy| Some(copy.moves) > sector.moves());
+            let none = Self { sector, order, is_unsettled: false };
+            return if is_lost { Err(DamagedArea) } else { Ok(none) };
         };
         // Every file is at least as long as its log's end, so a shorter one was truncated.
         if area.end() > file_len || copy.is_some_and(|copy| copy.is_later_than(&area)) {
             return Err(DamagedArea);
         }
         let is_settled = first == second && area.end() == file_len && copy == Some(area);
-        Ok(Self { area: Some(area), order, is_unsettled: !is_settled })
+        Ok(Self { sector, order, is_unsettled: !is_settled })
     }
 
     /// The location that the sectors give, whatever the rest of the file says.
     pub(in crate::engine::redb) fn of_sectors(first_page: &[u8]) -> Option<Location> {
         let [first, second] = OFFSETS.map(|offset| sector_at(first_page, offset));
-        Location::from_sectors(&first, &second).ok().flatten()
+        Sector::of_both(&first, &second).ok()?.log()
     }
 }
 
 /// The location in the file's last sector, if a log ends there.
 fn copy_at_end(first_page: &[u8], last: &[u8; SECTOR], file_len: u64) -> Option<Location> {
-    let copy = Location::from_sector(last).ok()??;
+    let copy = Sector::parse(last).ok()?.log()?;
     // A page of redb may hold the bytes of an earlier copy, or content that looks like one.
     let is_redbs = database_len(first_page).is_some_and(|len| len >= file_len);
     (copy.end() == file_len && !is_redbs).then_some(copy)
@@ -96,21 +99,38 @@ mod tests {
         let of = |first: &_, second: &_, last: &_| Place::of(&page(first, second, 1), last, LEN);
         for (first, second) in [(NONE, NONE), (NONE, flipped), (flipped, NONE)] {
             assert!(of(&first, &second, &sector).is_err());
-            assert_eq!(of(&first, &second, &NONE).unwrap().area, None);
+            assert_eq!(of(&first, &second, &NONE).unwrap().sector, Sector::Empty);
         }
         let one_more = Location { moves: 4, ..area() }.to_sector();
         let another = Location { moves: 0, salt: [8; 16], ..area() }.to_sector();
         assert!(of(&sector, &sector, &one_more).is_err());
         assert!(of(&sector, &sector, &another).is_err());
         let one_less = Location { moves: 2, ..area() }.to_sector();
-        assert_eq!(of(&sector, &sector, &one_less).unwrap().area, Some(area()));
+        assert_eq!(of(&sector, &sector, &one_less).unwrap().sector, Sector::Log(area()));
+    }
+
+    #[test]
+    fn a_copy_without_a_log_is_damage_only_if_it_is_later_than_the_removal() {
+        let copy = area().to_sector();
+        let of = |moves, last: &_| {
+            let removed = Sector::Removed(moves).to_bytes();
+            Place::of(&page(&removed, &removed, 1), last, LEN).map(|place| place.sector).ok()
+        };
+        for moves in [3, 4] {
+            assert_eq!(of(moves, &copy), Some(Sector::Removed(moves)), "an earlier log's");
+        }
+        assert_eq!(of(2, &copy), None);
+        assert_eq!(of(2, &NONE), Some(Sector::Removed(2)));
     }
 
     #[test]
     fn what_looks_like_a_copy_in_a_page_of_the_database_is_none() {
         let sector = area().to_sector();
         let pages = u32::try_from(LEN / 4_096).unwrap() - 1;
-        assert_eq!(Place::of(&page(&NONE, &NONE, pages), &sector, LEN).unwrap().area, None);
+        assert_eq!(
+            Place::of(&page(&NONE, &NONE, pages), &sector, LEN).unwrap().sector,
+            Sector::Empty
+        );
         assert!(Place::of(&page(&NONE, &NONE, pages - 1), &sector, LEN).is_err());
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::entry::{ReadEntry, head_of};
-use crate::engine::redb::log::location::{DamagedArea, Location, SECTOR};
+use crate::engine::redb::log::location::{DamagedArea, Location, SECTOR, Sector};
 use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::{PAGE, whole_entries};
 
@@ -35,8 +35,8 @@ pub(in crate::engine::redb) fn readable_changes(
     let mut is_read = read_sectors(read, 0, &mut first);
     is_read &= read(file_len.saturating_sub(SECTOR as u64), &mut last);
     let (area, is_whole) = match Place::of(&first, &last, file_len) {
-        Ok(Place { area: Some(area), .. }) => (area, true),
-        Ok(Place { area: None, .. }) => {
+        Ok(Place { sector: Sector::Log(area), .. }) => (area, true),
+        Ok(_) => {
             return Readable { changes: Vec::new(), is_complete: is_read };
         }
         // The log was cut off, has moved since, or cannot be found.
@@ -108,7 +108,7 @@ fn has_later_trace(read: &mut Read<'_>, part: Range<u64>, area: &Location, newes
         let is_of_later = |copy: Location| copy.salt == area.salt && copy.moves > area.moves;
         // A sector that cannot be read may be such a trace.
         if !read(at, &mut sector)
-            || matches!(Location::from_sector(&sector), Ok(Some(copy)) if is_of_later(copy))
+            || matches!(Sector::parse(&sector), Ok(Sector::Log(copy)) if is_of_later(copy))
         {
             return true;
         }

@@ -3,7 +3,7 @@
 //! Invariant: redb sees only its own part. When that part grows or shrinks, the log moves: its
 //! entries are on the disk in the new place before the sector that points to them is written, and
 //! that sector is on the disk before the old place is given up. The copy of the location at the
-//! log's end is on the disk only while a sector leads there.
+//! log's end is written only after a sector leads there.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::location;
-use crate::engine::redb::log::location::{DamagedArea, Location};
+use crate::engine::redb::log::location::{DamagedArea, Location, Sector};
 use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::ring::{Ring, Span};
 use crate::engine::redb::storage::sync_failed::SyncFailed;
@@ -29,8 +29,6 @@ const PAGE: u64 = 4_096;
 const SHARE: u64 = 16;
 const MIN_CAPACITY: u64 = 64 * 1024;
 const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
-/// A sector that locates no log.
-const NO_LOG: [u8; location::SECTOR] = [0; location::SECTOR];
 
 /// An open file with a database and, after the first log entry, a log.
 pub(in crate::engine::redb) struct SharedFile {
@@ -46,6 +44,8 @@ pub(in crate::engine::redb) struct SharedFile {
 #[derive(Debug, Default)]
 struct Log {
     area: Option<Location>,
+    /// The moves of the next location.
+    next_moves: u64,
     /// The sectors' offsets, in the order in which they are overwritten.
     order: [u64; 2],
     /// The spans of the area that hold needed entries.
@@ -82,10 +82,11 @@ impl SharedFile {
             inner.read(len.saturating_sub(location::SECTOR as u64), &mut last)?;
             place = Place::of(&first, &last, len).map_err(damaged)?;
         }
-        let Place { area, order, is_unsettled } = place;
+        let Place { sector, order, is_unsettled } = place;
+        let (area, next_moves) = (sector.log(), sector.next_moves());
         // Until the area is read, all of it may be needed.
         let ring = Ring::of(area.map(|area| Span { start: 0, len: area.room() }));
-        let log = Log { area, order, is_unsettled, ring, ..Log::default() };
+        let log = Log { area, next_moves, order, is_unsettled, ring, ..Log::default() };
         Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
@@ -189,13 +190,9 @@ impl SharedFile {
         let Some(area) = log.area.take() else { return Ok(()) };
         log.place_unknown = true;
         self.head.forget_entry();
-        // The copy first: without sectors it would show that the log was lost. What an interrupted
-        // move left behind the log may end with another copy.
-        self.cut_behind(area.end())?;
-        self.head.write(&*self.inner, area.copy_offset(), &NO_LOG)?;
-        self.sync()?;
+        let removed = Sector::Removed(area.moves).to_bytes();
         for offset in log.order {
-            self.head.write(&*self.inner, offset, &NO_LOG)?;
+            self.head.write(&*self.inner, offset, &removed)?;
             self.sync()?;
         }
         log.place_unknown = false;
@@ -301,7 +298,8 @@ impl SharedFile {
         let mut salt = [0; 16];
         SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
         let capacity = capacity_beside(database_len);
-        let area = Location { moves: 0, database_len, start: database_len, capacity, salt };
+        let (moves, start) = (log.next_moves, database_len);
+        let area = Location { moves, database_len, start, capacity, salt };
         self.place_log(log, area, &[])?;
         Ok(area)
     }
@@ -321,7 +319,7 @@ impl SharedFile {
             self.inner.read(old.start + start, entry)?;
             rest = later;
         }
-        let area = Location { moves: old.moves + 1, database_len, start, capacity, ..old };
+        let area = Location { moves: log.next_moves, database_len, start, capacity, ..old };
         self.place_log(log, area, &entries)?;
         log.ring.straighten();
         self.cut_behind(start + capacity)
@@ -347,6 +345,7 @@ impl SharedFile {
         self.head.write(&*self.inner, area.copy_offset(), &sector)?;
         self.sync()?;
         log.area = Some(area);
+        log.next_moves = area.moves + 1;
         log.is_unsettled = false;
         log.place_unknown = false;
         Ok(())

@@ -40,7 +40,8 @@ fn by_the_system(signal: i32) -> Option<bool> {
     Some(mask.checked_shr(bit)? & 1 == 1)
 }
 
-/// Whether a shell survives the signal. It ignores what its parent ignores.
+/// Whether a shell survives the signal. It ignores what its parent ignores. To ask the system
+/// itself, outside Linux, needs `unsafe` code.
 #[cfg(unix)]
 fn by_a_shell(signal: i32) -> bool {
     let mut shell = std::process::Command::new("/bin/sh");

@@ -3,8 +3,10 @@
 //!
 //! Invariant: every name that the content ever had opens the store, until the names are removed. So
 //! no later release locks an earlier one out. A file without records also takes any name: nothing
-//! can be misread there, and no name may lock a program out. The shape in each record keeps content
-//! of one type from being read as another; a name tells stores apart before anything is read.
+//! can be misread there, and no name may lock a program out. An empty store on a server keeps its
+//! name, because other hosts may be about to create sessions. The shape in each record keeps
+//! content of one type from being read as another; a name tells stores apart before anything is
+//! read.
 
 use std::ops::ControlFlow;
 

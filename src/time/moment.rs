@@ -1,7 +1,8 @@
 //! The moment by which one call distinguishes live sessions from expired ones.
 //!
 //! Invariant: a moment is a value. The store takes the time once, after the caller's own code has
-//! run; an engine decides by that moment, in the step that makes the change.
+//! run; an engine decides by that moment, in the step that makes the change. It is in `time/`,
+//! because `Record::is_expired` takes it and `record/` knows no engine.
 
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;

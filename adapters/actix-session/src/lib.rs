@@ -12,7 +12,8 @@
 //!
 //! After `renew` the middleware deletes the old key, whether or not it has a session, and saves a
 //! new session. No store can tell these two calls from a login. So a session that ended during the
-//! request comes back, under the new key.
+//! request comes back, under the new key. An error for a missing key would make a second logout
+//! fail.
 //!
 //! A session that cannot be read, because its record is damaged or another program wrote it, is an
 //! empty session to the middleware. The next `update` ends it and creates a session under a new

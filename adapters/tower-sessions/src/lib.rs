@@ -12,7 +12,7 @@
 //!
 //! `cycle_id` deletes the old id, whether or not it has a session, and creates a new session. No
 //! store can tell these two calls from a login. So a session that ended during the request comes
-//! back, under the new id.
+//! back, under the new id. An error for a missing id would make a second logout fail.
 //!
 //! A session that cannot be read, because its record is damaged or another program wrote it, is the
 //! error `Decode`, and not an absent session. The program decides: it ends the session by

@@ -4,6 +4,9 @@
 //! failover undoes it. A call is one command or one transaction. The engine speaks the protocol
 //! itself: so a call has one deadline, whatever the server does, and the engine knows whether a
 //! request was sent.
+//!
+//! Left out: a TTL index, which has another clock and maintains no counts; the driver's retries,
+//! since a lost answer is looked up; `$$NOW`, since a call has its moment.
 
 mod bson;
 mod calls;

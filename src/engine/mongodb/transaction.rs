@@ -4,7 +4,8 @@
 //! next connection: otherwise it would block others until the server aborts it after a minute.
 //!
 //! The server runs the commands of one send one after the other, and rolls a transaction back at
-//! its first error. So a commit that is sent after other commands commits all of them or none.
+//! its first error. So a commit that is sent after other commands commits all of them or none. A
+//! host that dies leaves nothing behind but the lock of a user who logs in under a limit.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! The names of a store's keys. All have one hash tag, so a cluster puts them in one slot.
 //!
+//! Over several slots a rekey or a limit would take several steps, and a dying client could leave
+//! half a change. With a key for each session instead of hashes, the set of keys would not be
+//! known: `clear` would be no single command, and scripts could not declare their keys. Redis' own
+//! expiry is not used: it has another clock, leaves index entries, and cannot follow longer
+//! timeouts.
+//!
 //! | key | what |
 //! |---|---|
 //! | `{NAME}:x` | sorted set: session key, by deadline |

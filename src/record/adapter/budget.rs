@@ -2,7 +2,8 @@
 //!
 //! Invariant: the number of bytes bounds a list whose elements take bytes. No two elements begin at
 //! the same byte, so there are at most as many elements as bytes. The budget allows that many, and
-//! [`FREE_ELEMENTS`] that take none.
+//! [`FREE_ELEMENTS`] that take none. serde reserves up to a mebibyte for each size hint, so all
+//! hints of a value share its number of bytes.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Owns how a variant is decoded: by the name that the type lists at the number in the bytes.
 //!
 //! Invariant: the type receives the name. So the decoded variant is the one with the reported name,
-//! even though a derived list of variants omits skipped ones, and contains aliases.
+//! even though a derived list of variants omits skipped ones, and contains aliases. bincode would
+//! pass the number, which counts skipped variants in writing and omits them in reading.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -8,7 +8,9 @@
 //! limited in time. Nothing is stored.
 //!
 //! A token is 8 bytes of time and 32 bytes of HMAC-SHA-256 over a label, that time and the key of
-//! the id. This file knows nothing of cookies or stores.
+//! the id. So a token differs from view to view without a nonce, which stops BREACH. The id is in
+//! the session's own cookie, since a second cookie would need the same settings. It never becomes a
+//! session's: the login creates a session of its own. This file knows nothing of cookies or stores.
 
 use std::fmt;
 use std::sync::Arc;

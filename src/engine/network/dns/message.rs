@@ -150,6 +150,7 @@ fn is_resolver(message: &[u8]) -> bool {
 }
 
 /// Whether the message is long enough for as many questions and records as it claims to have.
+/// `simple-dns` reserves memory for as many.
 fn has_room(message: &[u8]) -> bool {
     let count = |counted: simple_dns::Result<u16>| usize::from(counted.unwrap_or(u16::MAX));
     let questions = count(header_buffer::questions(message));

@@ -1,7 +1,8 @@
 //! Compares the tables with one another, entry by entry, as of one commit.
 //!
 //! Invariant: the check only reads, from one snapshot, and holds one entry at a time. It walks an
-//! index only if the index has more entries than the records account for.
+//! index only if the index has more entries than the records account for. Each record is looked up
+//! in the indexes, because the three tables have no common order.
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 

@@ -4,6 +4,9 @@
 //! redb reports that *some* I/O failed. The right reaction depends on which: after a failed sync
 //! the kernel may mark pages as clean that never reached the disk. If locks are not supported, redb
 //! continues without them; this backend refuses.
+//!
+//! redb owns its backend and drops it with a handle, while the log continues. So the backend is
+//! thin, and [`SharedFile`] has the state of both.
 
 use std::io;
 use std::ops::Bound;

@@ -1,7 +1,8 @@
 //! Shrinks a mostly empty file while it is opened.
 //!
 //! Invariant: only a mostly empty file is rewritten. redb rewrites it in transactions, so a crash
-//! leaves a complete file, which may or may not be shorter.
+//! leaves a complete file, which may or may not be shorter. redb needs exclusive use for that, and
+//! callers of an open store would wait. Only a verified file is compacted.
 
 use redb::Database;
 

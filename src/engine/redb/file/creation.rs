@@ -2,6 +2,11 @@
 //!
 //! Invariant: only a file that was created here and has the mark is deleted or replaced. A new
 //! store is returned only after it and its name are on the disk.
+//!
+//! A new store is created in its place. A draft beside it would need a writable folder, a free and
+//! short name, and a way to recognise abandoned drafts; and nothing can be renamed over an empty
+//! file that is mounted into a container. A salvage and a backup do make a draft: an incomplete one
+//! must not be taken for a store.
 
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 //!
 //! Invariant: bytes count as an entry only if their digest is right. The digest covers the log's
 //! salt and the entry's number. An entry's length is a multiple of a sector, so writing one entry
-//! never touches another.
+//! never touches another. Without the salt, content that a client makes up to look like an entry
+//! could pass for one where an entry was torn.
 
 use std::ops::RangeInclusive;
 

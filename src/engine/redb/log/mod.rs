@@ -1,8 +1,9 @@
 //! The write-ahead log: a commit is durable after one write and one sync.
 //!
-//! For one durable commit, redb writes a dozen pages all over the file. The log appends only the
-//! changes, one entry a commit, at the end of the same file. A checkpoint copies them to redb's
-//! tables in the background. After a crash the entries are read back when the file is opened.
+//! For one durable commit, redb writes a dozen pages all over the file: the path in each table, the
+//! tree of tables, the free pages, the header. The log appends only the changes, one entry a
+//! commit, at the end of the same file. A checkpoint copies them to redb's tables in the
+//! background. After a crash the entries are read back when the file is opened.
 //!
 //! Invariant: the entries' numbers have no gap, and the first one follows redb's last durable
 //! commit. An entry is whole, or it is the last one and torn. So the entries apply to that commit

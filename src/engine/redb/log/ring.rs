@@ -2,7 +2,8 @@
 //!
 //! Invariant: needed entries never overlap. They stand in order, each right after the one before it
 //! or at the start of the area. Freed entries are overwritten oldest first, so the remaining stale
-//! entries are the newest versions. Salvage relies on this.
+//! entries are the newest versions. Salvage relies on this. With two halves instead of a ring,
+//! writers would wait for each checkpoint.
 
 use std::collections::VecDeque;
 

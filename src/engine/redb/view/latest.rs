@@ -1,5 +1,6 @@
 //! The state that the last commit left, on which the next commit is decided: overlay, cache and
-//! filter, then the snapshot. The tables may lack its latest changes, and may be in use.
+//! filter, then the snapshot. The tables may lack its latest changes, and may be in use. They are
+//! slow, too: writing to three trees takes longer than the rest of a commit.
 //!
 //! Invariant: no commit is made or published meanwhile, so several look-ups see one state. Pending
 //! touches are not part of it.

@@ -4,6 +4,8 @@
 //! Invariant: a change stays in the overlay from its acknowledgement until a snapshot that holds it
 //! is published, and while it is only in memory. All changes of a group enter at once. So no reader
 //! sees one of them and, later, another key as it was before.
+//!
+//! Without the index by user, a login under a limit would scan all changes.
 
 use std::collections::HashMap;
 

@@ -2,6 +2,9 @@
 //!
 //! Invariant: only the owner, administrators and the system can open the pipe. Its name cannot be
 //! predicted, and no other program shares it.
+//!
+//! There is no Unix socket here: the standard library and Wine 8 have none on Windows. And the
+//! access list does not keep network logins out, because a program started through SSH has one.
 
 mod pipe;
 mod place;

@@ -1,7 +1,8 @@
 //! Reads and writes a pipe in non-blocking mode, and waits here, until a deadline.
 //!
 //! Invariant: every handle is in non-blocking mode. Without `unsafe`, no deadline and no closing
-//! socket could end a wait inside the system.
+//! socket could end a wait inside the system: only overlapped calls could, which are `unsafe` or an
+//! async runtime's. Microsoft documents this mode, and advises against it as old.
 
 use std::fs::{File, OpenOptions};
 use std::hint;
@@ -132,8 +133,8 @@ impl Read for Stream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut waits = self.waits(&self.0.read_most);
         while !self.has_ended() {
-            // A pipe has no offsets. But a plain `read` reports an empty pipe as closed, while this
-            // call reports it as an error.
+            // A pipe has no offsets. But a plain `read`, of `interprocess` too, reports an empty
+            // pipe as closed, while this call reports it as an error.
             match self.0.pipe.seek_read(bytes, 0) {
                 Ok(len) => return Ok(len),
                 Err(error) => match error.raw_os_error() {

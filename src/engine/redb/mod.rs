@@ -7,6 +7,11 @@
 //! `commit/checkpoint.rs`). `listings.rs` lists sessions as of one moment. `file/` creates, opens
 //! and watches the file, and `storage/` is the place that holds it. `pages/` reads the file without
 //! redb, and `salvage/` recovers the readable records of a damaged file.
+//!
+//! A `create` calls, in this order: `SessionStore::create_with`, `Codec::encode`, `Record::new`,
+//! `StoreCore::insert`, `RedbEngine::insert`, `RedbEngine::submit`, `CommitQueue::submit`,
+//! `Writer::commit`, `Writer::decide`, `Question::decide`, `Insert::decide`, `Writer::write`,
+//! `Entry::of`, `WriteAheadLog::append`, `SharedFile::append`, `OsFile::write_synced`.
 
 pub(in crate::engine::redb) mod background;
 mod calls;

@@ -3,7 +3,8 @@
 //! Invariant: a touch is kept only for a session that was live, at the moment of the call, when the
 //! touch was kept. Extensions, sweeps and removals of a session all take the lock of its shard of
 //! the touch buffer. That lock comes before the locks of overlay and cache, and is not held during
-//! I/O.
+//! I/O. If only the file has the record, the lock is released, the file is read, and the session is
+//! looked up again. The record that was read counts unless a newer snapshot has been published.
 
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Receipt, Touched};

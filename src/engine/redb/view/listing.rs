@@ -1,7 +1,7 @@
 //! All sessions as of one moment: a snapshot, and the changes since.
 //!
 //! Invariant: a listing only reads. If it had to write, it would take longer and fail on a full
-//! disk.
+//! disk. It waits for no commit. A listing of a user copies that user's changes alone.
 
 use std::sync::Arc;
 

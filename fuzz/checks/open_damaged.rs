@@ -1,5 +1,10 @@
 //! A sound file, damaged as the bytes say, and then used for everything. Shared by the fuzz target
 //! and the test that replays its corpus.
+//!
+//! Up to twelve damages: bytes, bits, sectors and pages overwritten, swapped or replaced by older
+//! ones, anywhere or in redb's header, our two sectors or the log; a file cut or longer. Verified,
+//! every call gives the right answer or a clear error. Unverified, if `SESSILE_UNVERIFIED` is set,
+//! only redb panics. Salvaged, the file is sound, and no logout is undone.
 
 use std::ops::Range;
 

@@ -1,5 +1,6 @@
-//! What holds for any text that is read as an id or a key. Shared by the fuzz target and the test
-//! that replays its corpus.
+//! What holds for any text that is read as an id or a key: each has one spelling, and there are two
+//! errors, which hold no part of the text. Shared by the fuzz target and the test that replays its
+//! corpus.
 
 use sessile::{SessionId, SessionKey};
 

@@ -5,6 +5,8 @@
 //! cut at every length and a flipped bit in every byte, or in every eighth with an 8 instead of the
 //! 1:
 //! `SESSILE_BAD_FILES=1 cargo test --release --test integration bad_files -- --nocapture`
+//!
+//! A run without verification counts the wrong answers that verification prevents.
 
 mod damage;
 mod findings;

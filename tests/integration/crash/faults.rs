@@ -1,5 +1,7 @@
 //! A disk that is full, fails to write, or panics, at every operation. Each call reports it, no
-//! acknowledged change is lost, and the same store works again once the cause is gone.
+//! acknowledged change is lost, and the same store works again once the cause is gone. A fault
+//! strikes once, or until a repair. After it, every listed session is looked up, and every id that
+//! must be absent.
 
 use std::collections::{HashMap, HashSet};
 

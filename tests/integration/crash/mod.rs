@@ -1,7 +1,10 @@
 //! The states after a crash or a disk failure, checked against the guarantees of the calls alone.
 //!
 //! A workload runs once on a simulated disk, call by call beside a model. Then it is crashed at its
-//! operations, one state after the other, and each state is opened and compared with the model.
+//! operations, one state after the other, and each state is opened and compared with the model. A
+//! second crash hits the opening. The store must have every acknowledged change, and an unfinished
+//! one whole or not at all. No touch may be later than it was, the indexes must agree, and new
+//! writes must succeed. A failure names workload, operation and seed.
 //!
 //! A debug build tries a share of the cases, so that `cargo test` stays fast. All of them:
 //! `SESSILE_ALL_CASES=1 cargo test --test integration crash::`.

@@ -66,6 +66,47 @@ fn a_symbolic_link_is_refused_even_to_a_store() {
     assert!(!folder.path("nothing.redb").exists());
 }
 
+#[cfg(windows)]
+#[test]
+fn a_junction_in_the_files_place_is_refused_and_one_on_the_way_is_followed() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("target")).unwrap();
+    let made = std::process::Command::new("cmd")
+        .args(["/c", "mklink", "/J"])
+        .args([folder.path("junction"), folder.path("target")])
+        .output();
+    assert!(made.as_ref().is_ok_and(|made| made.status.success()), "{made:?}");
+    let refused = refusal(&folder.path("junction"));
+    assert!(matches!(refused, Error::NotARegularFile { what: "a symbolic link", .. }));
+    let store = Store::open(folder.path("junction/sessions.redb")).unwrap();
+    let held = Store::open(folder.path("target/sessions.redb"));
+    assert!(matches!(held, Err(Error::AlreadyOpen { .. })));
+    store.close().unwrap();
+}
+
+/// The form that Windows itself gives a path, which may be longer than 260 characters.
+#[cfg(windows)]
+#[test]
+fn a_path_in_the_systems_own_form_is_the_same_store() {
+    let folder = Folder::new();
+    let path = folder.path("sessions.redb");
+    let store = Store::open(&path).unwrap();
+    let id = store.create(Attributes::new()).unwrap().id().clone();
+    let verbatim = fs::canonicalize(&path).unwrap();
+    assert!(verbatim.to_str().unwrap().starts_with(r"\\?\"), "{}", verbatim.display());
+    assert!(matches!(Store::open(&verbatim), Err(Error::AlreadyOpen { .. })));
+    store.close().unwrap();
+    let store = Store::builder().open_existing(&verbatim).unwrap();
+    assert!(store.read(&id).unwrap().is_some());
+    store.close().unwrap();
+    let mut deep = fs::canonicalize(folder.0.path()).unwrap();
+    (0..3).for_each(|_| deep.push("d".repeat(120)));
+    fs::create_dir_all(&deep).unwrap();
+    let deep = deep.join("sessions.redb");
+    let id = Store::open(&deep).unwrap().create(Attributes::new()).unwrap().id().clone();
+    assert!(Store::open(&deep).unwrap().read(&id).unwrap().is_some());
+}
+
 #[test]
 fn what_is_no_file_is_refused() {
     let folder = Folder::new();

@@ -263,6 +263,11 @@ mod tests {
         for name in ["sessions.redb", "console", "com10", "nul-sessions.redb", "company", "com"] {
             assert_eq!(reserved_name(Path::new(name)), None, "{name}");
         }
+        for folder in [r"\\server\share", r"\\?\UNC\server\share", r"\\?\C:", r"C:", r"\\.\C:"] {
+            let folder = Path::new(folder).join("con");
+            assert_eq!(reserved_name(&folder.join("sessions.redb")), None, "{}", folder.display());
+            assert_eq!(reserved_name(&folder), Some("a device's name"), "{}", folder.display());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use sessile::testing::{EngineFixture, ManualClock};
-use sessile::{Error, SessionStore, Timeouts, UserLimit};
+use sessile::{Error, Session, SessionOptions, SessionStore, Timeouts, UserLimit};
 
 use crate::places::{On, Place, patient};
 
@@ -90,16 +90,34 @@ pub(crate) fn a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_fr
 pub(crate) fn a_touch_within_the_touch_interval_is_not_written<P: Place>() {
     let hosts = Hosts::<P>::new();
     let store = hosts.builder().touch_interval(Duration::from_secs(5)).build().unwrap();
-    let session = store.create(1).unwrap();
-    let since = |store: &SessionStore<u64>| {
-        let read = store.read(session.id()).unwrap().unwrap();
+    let since = |session: &Session<u64>| {
+        let read = hosts.host().read(session.id()).unwrap().unwrap();
         read.last_active().duration_since(session.created_at()).unwrap().as_secs()
     };
+    let session = store.create(1).unwrap();
     for (advance, expected) in [(4, 0), (1, 5), (4, 5), (2, 11)] {
         hosts.clock.advance(Duration::from_secs(advance));
         assert!(store.extend_lifetime(session.id()).unwrap());
-        assert_eq!(since(&hosts.host()), expected);
+        assert_eq!(since(&session), expected);
     }
+    // A tenth of the session's own timeout is two seconds.
+    let own = SessionOptions::new().inactivity(Duration::from_secs(20));
+    let session = store.create_with(2, &own).unwrap();
+    for (advance, expected) in [(1, 0), (1, 2), (1, 2), (1, 4)] {
+        hosts.clock.advance(Duration::from_secs(advance));
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        assert_eq!(since(&session), expected);
+    }
+    // Another host gives the session a shorter timeout, of which this host does not know.
+    let other = hosts.host();
+    let mut changed = other.read(session.id()).unwrap().unwrap();
+    changed.set_timeouts(Duration::from_secs(10), Duration::from_secs(60)).unwrap();
+    other.update(&mut changed).unwrap();
+    hosts.clock.advance(Duration::from_secs(1));
+    assert!(store.extend_lifetime(session.id()).unwrap());
+    assert_eq!(since(&session), 5);
+    assert!(hosts.host().destroy(session.id()).unwrap());
+    assert!(!store.extend_lifetime(session.id()).unwrap(), "ended on another host a moment ago");
 }
 
 pub(crate) fn hosts_that_sweep_at_once_share_the_work_and_count_each_session_once<P: Place>() {

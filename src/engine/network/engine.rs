@@ -17,6 +17,7 @@ use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::network::backend::{Attempt, Backend, Removal};
 use crate::engine::network::clock::INTERVAL;
+use crate::engine::network::recent::is_due;
 use crate::engine::network::server::{Repeat, Server, gone_by_whom, saved_over};
 use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
@@ -66,7 +67,7 @@ impl<B: Backend> Engine for Server<B> {
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
         let found = self.read(|backend, on| backend.load(on, key))?;
-        Ok(found.filter(|record| !record.is_expired(moment)))
+        Ok(found.filter(|record| !record.is_expired(moment)).inspect(|r| self.recent.note(key, r)))
     }
 
     fn extend(
@@ -75,10 +76,17 @@ impl<B: Backend> Engine for Server<B> {
         moment: Moment,
         resolution: Duration,
     ) -> Result<Option<Record>> {
+        // A touch that is skipped costs no more than a read.
+        if !self.recent.may_be_due(key, moment, resolution) {
+            let found = self.load(key, moment)?;
+            if found.as_ref().is_none_or(|record| !is_due(record, moment, resolution)) {
+                return Ok(found);
+            }
+        }
         let found = self.write(Repeat::Idempotent, |backend, on, _| {
             backend.extend(on, key, moment, resolution)
         })?;
-        Ok(found.filter(|record| !record.is_expired(moment)))
+        Ok(found.filter(|record| !record.is_expired(moment)).inspect(|r| self.recent.note(key, r)))
     }
 
     fn replace(

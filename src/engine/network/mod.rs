@@ -29,6 +29,7 @@ pub(crate) mod failure;
 pub(crate) mod hosts;
 pub(crate) mod options;
 pub(crate) mod pool;
+mod recent;
 pub(crate) mod server;
 pub(crate) mod stored;
 pub(crate) mod transport;

@@ -14,6 +14,7 @@ use crate::engine::network::deadline::{Backoff, Deadline};
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{FORMAT_NAME, check_format, format_text};
 use crate::engine::network::pool::{Lease, Pool};
+use crate::engine::network::recent::Recent;
 use crate::error::{Error, Result, Source};
 use crate::process::Process;
 
@@ -70,6 +71,7 @@ pub(crate) struct Server<B: Backend> {
     pub(crate) clock: ServerClock,
     pub(crate) attachments: Attachments,
     pub(crate) changes: AtomicU64,
+    pub(super) recent: Recent,
     pool: Pool<B::Connection>,
     limits: Limits,
     process: Process,
@@ -90,6 +92,7 @@ impl<B: Backend> Server<B> {
             clock: ServerClock::new(),
             attachments: Attachments::new(),
             changes: AtomicU64::new(0),
+            recent: Recent::new(),
             pool: Pool::new(limits.connections),
             limits,
             process: Process::this(),

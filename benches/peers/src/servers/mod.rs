@@ -15,8 +15,8 @@ mod tower;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sessile::SessionStore;
 use sessile::engine::{MysqlEngine, PostgresEngine};
+use sessile::{SessionStore, Timeouts};
 
 use plain::{Kind, PlainCall};
 use sessions::{Content, Population, Random, SessionCall, Sessions, Stores};
@@ -28,6 +28,8 @@ pub(crate) use crate::session::Outcome;
 
 /// How many threads call at once, besides the measurement on one thread.
 const THREADS: usize = 32;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// The size of the measurement.
 #[derive(Clone, Copy, Debug)]
@@ -142,13 +144,16 @@ impl Place {
     }
 
     fn open(&self) -> Outcome<Stores> {
-        let builder = SessionStore::<Content>::builder;
+        // A touch is due after a tenth of the inactivity timeout at most.
+        let timeouts = Timeouts::new(20 * HOUR, 40 * HOUR)?;
+        let builder = || SessionStore::<Content>::builder().timeouts(timeouts);
         Ok(match self.kind {
             Kind::File => Stores { usual: builder().connect(&self.url)?, writing: None },
             _ => {
                 let often = builder().touch_interval(Duration::from_millis(1));
+                let seldom = builder().touch_interval(HOUR);
                 Stores {
-                    usual: builder().manual_maintenance().connect(&self.url)?,
+                    usual: seldom.manual_maintenance().connect(&self.url)?,
                     writing: Some(often.manual_maintenance().connect(&self.url)?),
                 }
             }

@@ -36,7 +36,7 @@ impl Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionCall {
     Read,
-    /// With the default `touch_interval`: almost every call only reads.
+    /// On a server, with a `touch_interval` of an hour: no call writes.
     ReadAndExtend,
     ExtendLifetime,
     /// With a `touch_interval` of a millisecond, on a server: every call writes.
@@ -161,7 +161,7 @@ impl Random {
 /// Handles of one store.
 #[derive(Debug)]
 pub(crate) struct Stores {
-    /// With the default `touch_interval`.
+    /// On a server, with a `touch_interval` of an hour.
     pub(crate) usual: SessionStore<Content>,
     /// On a server, with a `touch_interval` of a millisecond.
     pub(crate) writing: Option<SessionStore<Content>>,

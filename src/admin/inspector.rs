@@ -13,6 +13,7 @@ use crate::admin::copying::{OnProgress, Progress, Steps};
 use crate::admin::entry::StoredSession;
 use crate::admin::overview::Overview;
 use crate::engine::contract::Engine;
+use crate::engine::outcome::Ended;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::error::{Error, Result};
@@ -240,7 +241,8 @@ impl Inspector {
     ///
     /// If the store cannot be written.
     pub fn revoke(&self, key: &SessionKey) -> Result<bool> {
-        Ok(self.engine.remove(key, None, self.moment()?)?.is_some())
+        let ended = self.engine.remove(key, None, self.moment()?)?;
+        Ok(Ended::live(ended.as_slice()) > 0)
     }
 
     /// Ends every session of a user, and returns how many.
@@ -250,7 +252,7 @@ impl Inspector {
     /// As for [`revoke`](Self::revoke), and [`Error::InvalidUser`].
     pub fn revoke_user(&self, user: impl Into<UserId>) -> Result<u64> {
         let ended = self.engine.remove_user(&user.into().to_key()?, self.moment()?)?;
-        Ok(ended.len() as u64)
+        Ok(Ended::live(&ended))
     }
 
     /// Ends every other session of the user with the session `keep`, and returns how many; `None`
@@ -261,7 +263,7 @@ impl Inspector {
     /// As for [`revoke`](Self::revoke), and [`Error::DamagedRecord`] of `keep`.
     pub fn revoke_others(&self, keep: &SessionKey) -> Result<Option<u64>> {
         let ended = self.engine.remove_others(keep, self.moment()?)?;
-        Ok(ended.map(|ended| ended.len() as u64))
+        Ok(ended.map(|ended| Ended::live(&ended)))
     }
 
     /// Ends every session of every user, in one step, and returns the number of live ones before

@@ -11,6 +11,7 @@ use crate::admin::arrival::{Arrival, Found, May, bring, is_same};
 use crate::admin::copying::{Keys, OnProgress, Progress, Steps, for_each_record};
 use crate::admin::inspector::{Inspector, on_record};
 use crate::engine::contract::Engine;
+use crate::engine::outcome::Ended;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
@@ -180,7 +181,7 @@ fn end_what_ended(
         let source = from.engine();
         if may_end(&key) && Found::under(&key, source, Moment::BEGINNING)?.is_nothing() {
             let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
-            ended += u64::from(removed.is_some());
+            ended += Ended::live(removed.as_slice());
         }
         Ok(())
     })?;

@@ -32,7 +32,8 @@ use crate::time::timeouts::Timeouts;
 ///    for all threads. An operation checks its condition and makes its change in one step.
 /// 2. **Live or missing.** Each operation that takes a [`Moment`] asks [`Record::is_expired`] in
 ///    that same step. A record that is expired at the moment is missing: no operation returns,
-///    changes, counts or revives it.
+///    changes, counts or revives it. A removal takes it along, and names its session as
+///    [`expired`](Ended::expired).
 /// 3. **Read your writes.** An operation that begins after another returned sees its effect.
 /// 4. **Durable.** A change that returned `Ok` survives as the engine documents it. Only the touch
 ///    of [`extend`](Self::extend) may stay in memory until [`flush`](Self::flush).
@@ -85,7 +86,7 @@ use crate::time::timeouts::Timeouts;
 /// ```
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Stores a record under a free key, within the limits. If a limit ends other sessions of the
-    /// record's user, they end in the same step.
+    /// record's user, they end in the same step. Expired records of the user do not count, and stay.
     ///
     /// # Errors
     ///
@@ -163,9 +164,9 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         limits: Limits,
     ) -> Result<Rekey>;
 
-    /// Removes the record under a key, if `owner` is `None` or its user, and returns the ended
-    /// session. An expired record is removed as well, but is not returned. A damaged record is
-    /// removed and returned; its owner is the user in the index.
+    /// Removes the record under a key, if `owner` is `None` or its user, and returns its session. An
+    /// expired record is removed and returned as well, as [`expired`](Ended::expired). A damaged
+    /// record is removed and returned; its owner is the user in the index.
     ///
     /// # Errors
     ///
@@ -177,8 +178,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         moment: Moment,
     ) -> Result<Option<Ended>>;
 
-    /// Removes every record of a user, in one step, and returns the ended sessions; as with
-    /// [`remove`](Self::remove), expired records are removed as well.
+    /// Removes every record of a user, in one step, and returns their sessions, expired ones as with
+    /// [`remove`](Self::remove).
     ///
     /// # Errors
     ///
@@ -186,8 +187,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn remove_user(&self, user: &UserKey, moment: Moment) -> Result<Vec<Ended>>;
 
     /// Removes every other record of the user of the live record under `keep`, in one step, and
-    /// returns the ended sessions. `None` if `keep` is missing; nothing is removed if its record
-    /// has no user.
+    /// returns their sessions, expired ones as with [`remove`](Self::remove). `None` if `keep` is
+    /// missing; nothing is removed if its record has no user.
     ///
     /// # Errors
     ///

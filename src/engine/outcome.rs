@@ -8,6 +8,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 
 /// The callback that [`Engine::scan`](super::Engine::scan) and
 /// [`Engine::scan_user`](super::Engine::scan_user) call for every record. `Break` ends the scan,
@@ -26,19 +27,27 @@ pub struct Ended {
     pub key: SessionKey,
     /// The session's user, if it had one; `None` if its record was damaged.
     pub user: Option<UserKey>,
+    /// Whether the record was expired at the moment of the call: the session then had ended before,
+    /// and the store counts it as missing. `false` if its record was damaged.
+    pub expired: bool,
 }
 
 impl Ended {
-    /// The answer for the removal of a record.
+    /// The answer for the removal of a record by a call with this moment.
     #[must_use]
-    pub fn of(key: &SessionKey, record: &Record) -> Self {
-        Self { key: *key, user: record.user() }
+    pub fn of(key: &SessionKey, record: &Record, moment: Moment) -> Self {
+        Self { key: *key, user: record.user(), expired: record.is_expired(moment) }
     }
 
     /// The answer for the removal of a damaged record.
     #[must_use]
     pub const fn damaged(key: &SessionKey) -> Self {
-        Self { key: *key, user: None }
+        Self { key: *key, user: None, expired: false }
+    }
+
+    /// The number of sessions that were not expired.
+    pub(crate) fn live(ended: &[Self]) -> u64 {
+        ended.iter().filter(|ended| !ended.expired).count() as u64
     }
 }
 

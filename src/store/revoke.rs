@@ -37,8 +37,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.ensure_open()?;
         let user = user.into().to_key()?;
         let ended = core.engine.remove_user(&user, core.moment()?)?;
-        core.tell_ended(&ended, EndReason::AllOfUser);
-        Ok(ended.len() as u64)
+        Ok(core.tell_ended(&ended, EndReason::AllOfUser))
     }
 
     /// Ends every other session of this session's user and returns how many: "log out everywhere
@@ -69,8 +68,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let (key, moment) = (session.key(), core.moment()?);
         let ended = core.counting_damage(core.engine.remove_others(&key, moment))?;
         let ended = ended.ok_or(Error::Gone { key })?;
-        core.tell_ended(&ended, EndReason::Others);
-        Ok(ended.len() as u64)
+        Ok(core.tell_ended(&ended, EndReason::Others))
     }
 
     /// Ends the session with this key from a listing; `false` if there was none. One durable
@@ -101,7 +99,6 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     pub fn destroy_key(&self, key: &SessionKey) -> Result<bool> {
         let core = &self.handle.core;
         let ended = core.engine.remove(key, None, core.moment()?)?;
-        core.tell_ended(ended.as_slice(), EndReason::Destroyed);
-        Ok(ended.is_some())
+        Ok(core.tell_ended(ended.as_slice(), EndReason::Destroyed) > 0)
     }
 }

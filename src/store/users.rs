@@ -35,8 +35,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         core.ensure_open()?;
         let user = user.into().to_key()?;
         let ended = core.engine.remove(key, Some(&user), core.moment()?)?;
-        core.tell_ended(ended.as_slice(), EndReason::Destroyed);
-        Ok(ended.is_some())
+        Ok(core.tell_ended(ended.as_slice(), EndReason::Destroyed) > 0)
     }
 
     /// Moves every session of one user to another user name, all at once, and returns how many: for

@@ -120,19 +120,19 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
         }
         Request::Remove { key } => {
             let ended = engine.remove(&key.parse()?, None, core.moment()?)?;
-            core.tell_ended(ended.as_slice(), EndReason::Destroyed);
-            show_ended(ended.as_slice(), out)
+            let live = core.tell_ended(ended.as_slice(), EndReason::Destroyed);
+            show_ended(ended.as_slice(), live, out)
         }
         Request::RemoveUser { user } => {
             let ended = engine.remove_user(&user_key(user)?, core.moment()?)?;
-            core.tell_ended(&ended, EndReason::AllOfUser);
-            show_ended(&ended, out)
+            let live = core.tell_ended(&ended, EndReason::AllOfUser);
+            show_ended(&ended, live, out)
         }
         Request::RemoveOthers { keep } => {
             let ended = engine.remove_others(&keep.parse()?, core.moment()?);
-            let ended = core.counting_damage(ended)?;
-            core.tell_ended(ended.as_deref().unwrap_or_default(), EndReason::Others);
-            ended.map_or_else(|| Ok(Answer::default()), |ended| show_ended(&ended, out))
+            let Some(ended) = core.counting_damage(ended)? else { return Ok(Answer::default()) };
+            let live = core.tell_ended(&ended, EndReason::Others);
+            show_ended(&ended, live, out)
         }
         Request::Clear {} => {
             engine.clear()?;
@@ -141,7 +141,8 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
         }
         Request::Sweep {} => {
             let sweep = core.sweep_step_of_round(core.moment()?)?;
-            Ok(Answer { more: Some(sweep.more), ..show_ended(&sweep.removed, out)? })
+            let swept = sweep.removed.len() as u64;
+            Ok(Answer { more: Some(sweep.more), ..show_ended(&sweep.removed, swept, out)? })
         }
         Request::Check {} => check(core, out),
         Request::Meta { name } => {
@@ -195,10 +196,11 @@ fn sent(sent: io::Result<()>) -> Result<()> {
     sent.map_err(|error| Error::io("answer", "the client of the admin socket", error))
 }
 
-/// Sends a line for each ended session: one line of all of them would have no bound.
-fn show_ended(ended: &[Ended], out: &mut Connection) -> Result<Answer> {
+/// Sends a line for each ended session, as one line of all of them would have no bound; and how many
+/// the request has ended.
+fn show_ended(ended: &[Ended], count: u64, out: &mut Connection) -> Result<Answer> {
     ended.iter().try_for_each(|ended| sent(out.send(&Reply::Ended(EndedText::of(ended)))))?;
-    Ok(Answer::ended(ended))
+    Ok(Answer { ended: Some(count), ..Answer::default() })
 }
 
 fn one_record(

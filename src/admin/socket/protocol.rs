@@ -47,7 +47,7 @@ pub(super) enum Reply {
         key: String,
         text: String,
     },
-    /// A session that the request ended.
+    /// A session whose record the request removed.
     Ended(EndedText),
     Event(EventText),
     /// The number of events that were lost because the client read too slowly.
@@ -67,7 +67,8 @@ pub(super) enum Reply {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Answer {
-    /// The number of ended sessions; `None` if the session to start from does not exist.
+    /// The number of sessions that the request ended; `None` if the session to start from does not
+    /// exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +112,9 @@ pub(super) struct EndedText {
     key: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<UserText>,
+    /// Whether the session had expired before the request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    expired: bool,
 }
 
 /// An event in a line of `watch`.
@@ -147,10 +151,6 @@ impl Answer {
         Self { outcome: Some(outcome), ..Self::default() }
     }
 
-    pub(super) fn ended(ended: &[Ended]) -> Self {
-        Self { ended: Some(ended.len() as u64), ..Self::default() }
-    }
-
     pub(super) fn engine_stats(&self) -> EngineStats {
         let number = |name: &str| self.stats.as_ref()?.get(name)?.as_u64();
         let time = |name: &str| number(name).map(Duration::from_millis);
@@ -179,12 +179,13 @@ impl Answer {
 impl EndedText {
     pub(super) fn of(ended: &Ended) -> Self {
         let user = ended.user.as_ref().and_then(|user| user.to_id());
-        Self { key: ended.key.to_string(), user: user.as_ref().map(UserText::of) }
+        let user = user.as_ref().map(UserText::of);
+        Self { key: ended.key.to_string(), user, expired: ended.expired }
     }
 
     pub(super) fn to_ended(&self) -> Option<Ended> {
         let user = self.user.as_ref().and_then(|user| user.to_key().ok());
-        Some(Ended { key: self.key.parse().ok()?, user })
+        Some(Ended { key: self.key.parse().ok()?, user, expired: self.expired })
     }
 }
 
@@ -211,6 +212,23 @@ impl EventText {
                 _ => None,
             },
             text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_which_nothing_else_is_said_was_live() {
+        let key = "0".repeat(32);
+        for (field, expired) in [("", false), (r#","expired":true"#, true)] {
+            let line = format!(r#"{{"ended":{{"key":"{key}"{field}}}}}"#);
+            let reply: Reply = serde_json::from_str(&line).unwrap();
+            assert_eq!(serde_json::to_string(&reply).unwrap(), line);
+            let Reply::Ended(text) = reply else { panic!("{reply:?}") };
+            assert_eq!(text.to_ended().unwrap().expired, expired);
         }
     }
 }

@@ -252,7 +252,7 @@ impl Engine for MemoryEngine {
             for key in keys {
                 let Some(record) = tables.take(&key) else { continue };
                 if record.is_expired(moment) {
-                    sweep.removed.push(Ended::of(&key, &record));
+                    sweep.removed.push(Ended::of(&key, &record, moment));
                 } else {
                     let deadline = record.deadline(&moment.timeouts);
                     tables.put(key, record.indexed_under(deadline));

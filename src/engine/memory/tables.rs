@@ -53,15 +53,14 @@ impl Tables {
         Some(record)
     }
 
-    /// Removes records, and returns the live ones.
+    /// Removes records, and returns their sessions.
     pub(super) fn take_all(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
         moment: Moment,
     ) -> Vec<Ended> {
         let taken = keys.into_iter().filter_map(|key| Some((key, self.take(&key)?)));
-        let live = taken.filter(|(_, record)| !record.is_expired(moment));
-        live.map(|(key, record)| Ended::of(&key, &record)).collect()
+        taken.map(|(key, record)| Ended::of(&key, &record, moment)).collect()
     }
 
     pub(super) fn keys_of(&self, user: &UserKey) -> Vec<SessionKey> {

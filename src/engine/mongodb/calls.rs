@@ -10,13 +10,13 @@ use crate::engine::limits::Limits;
 use crate::engine::mongodb::bson::{bson, list};
 use crate::engine::mongodb::commands::ended;
 use crate::engine::mongodb::documents::{
-    due, found, head, is_live, live, name_of, number, outline_of, user_of, whole,
+    due, found, head, is_expired, is_live, live, name_of, number, user_of, whole,
 };
 use crate::engine::mongodb::saving::Save;
 use crate::engine::mongodb::transaction::Step;
 use crate::engine::mongodb::wire::{MongodbConnection, garbled};
 use crate::engine::mongodb::{Mongodb, acknowledged, on_a_majority, one_moment};
-use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Removal, Shown};
+use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Shown};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::columns::{clamped, time};
@@ -136,7 +136,7 @@ impl Backend for Mongodb {
         key: &SessionKey,
         owner: Option<&UserKey>,
         moment: Moment,
-    ) -> Attempt<Removal> {
+    ) -> Attempt<Option<Ended>> {
         let remove = bson! {
             "findAndModify": &self.sessions,
             "query": bson! { "k": key }.with_some("u", owner.map(name_of).as_ref()),
@@ -144,11 +144,11 @@ impl Backend for Mongodb {
             "fields": head(),
         };
         let reply = self.carry_out(on, self.lasting(remove))?;
-        let Some(gone) = reply.value() else { return Ok(Removal::Absent) };
-        Ok(match outline_of(gone)?.is_expired(moment) {
-            true => Removal::Expired,
-            false => Removal::Ended(Ended { key: *key, user: user_of(gone) }),
-        })
+        Ok(reply.value().map(|gone| Ended {
+            key: *key,
+            user: user_of(gone),
+            expired: is_expired(gone, moment),
+        }))
     }
 
     fn remove_user(
@@ -159,9 +159,9 @@ impl Backend for Mongodb {
     ) -> Attempt<Vec<Ended>> {
         let of_user = || bson! { "u": &name_of(user) };
         self.transact(on, |within| {
-            let steps = [self.keys_of_live(of_user(), moment), self.deleting(of_user())];
+            let steps = [self.heads_of(of_user()), self.deleting(of_user())];
             let replies = self.refused(within.commit(steps.map(Step::In))?)?;
-            ended(replies.first(), Some(user))
+            ended(replies.first(), Some(user), moment)
         })
     }
 
@@ -186,9 +186,9 @@ impl Backend for Mongodb {
             };
             let Some(user) = user_of(kept) else { return within.give_up(Some(Vec::new())) };
             let others = || bson! { "u": &name_of(&user), "k": bson! { "$ne": keep } };
-            let steps = [self.keys_of_live(others(), moment), self.deleting(others())];
+            let steps = [self.heads_of(others()), self.deleting(others())];
             let replies = self.refused(within.commit(steps.map(Step::In))?)?;
-            ended(replies.first(), Some(&user)).map(Some)
+            ended(replies.first(), Some(&user), moment).map(Some)
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::mongodb::bson::{Document, bson, list};
 use crate::engine::mongodb::documents::{
-    bounded, head, inserted, key_of, live, name_of, number, shown, user_of, whole,
+    bounded, head, inserted, is_expired, key_of, name_of, number, shown, user_of, whole,
 };
 use crate::engine::mongodb::refusal::Refusal;
 use crate::engine::mongodb::transaction::Part;
@@ -92,19 +92,15 @@ impl Mongodb {
         bson! { "aggregate": &self.sessions, "pipeline": pipeline, "cursor": bson! {} }
     }
 
-    /// A command that finds the keys and users of a filter's records.
-    pub(super) fn keys_of(&self, those: Document) -> Document {
+    /// A command that finds the heads of a filter's records.
+    pub(super) fn heads_of(&self, those: Document) -> Document {
         bson! {
             "find": &self.sessions,
             "filter": those,
             "sort": bson! { "k": 1 },
-            "projection": bson! { "_id": false, "k": true, "u": true },
+            "projection": head(),
             "batchSize": i32::MAX,
         }
-    }
-
-    pub(super) fn keys_of_live(&self, those: Document, moment: Moment) -> Document {
-        self.keys_of(those.with("$expr", live(moment)))
     }
 
     pub(super) fn deleting(&self, those: Document) -> Document {
@@ -189,15 +185,20 @@ impl Mongodb {
     }
 }
 
-/// Returns the sessions that ended, from the keys that a transaction found before their removal;
+/// Returns the sessions that ended, from the heads that a transaction found before their removal;
 /// all of one user, or each of its own.
-pub(super) fn ended(found: Option<&Reply>, user: Option<&UserKey>) -> Attempt<Vec<Ended>> {
+pub(super) fn ended(
+    found: Option<&Reply>,
+    user: Option<&UserKey>,
+    moment: Moment,
+) -> Attempt<Vec<Ended>> {
     let (documents, more) = found.ok_or_else(garbled)?.batch()?;
     if more.is_some() {
         return Err(Failure::lost("more sessions ended than one answer can name"));
     }
-    let ended = documents
-        .into_iter()
-        .map(|one| Ok(Ended { key: key_of(one)?, user: user.cloned().or_else(|| user_of(one)) }));
+    let ended = documents.into_iter().map(|head| {
+        let user = user.cloned().or_else(|| user_of(head));
+        Ok(Ended { key: key_of(head)?, user, expired: is_expired(head, moment) })
+    });
     ended.collect()
 }

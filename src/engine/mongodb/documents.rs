@@ -172,6 +172,11 @@ pub(super) fn is_live(head: View<'_>, moment: Moment) -> bool {
     outline_of(head).is_ok_and(|record| !record.is_expired(moment))
 }
 
+/// Whether a record is expired, by the fields of its head; `false` if they are damaged.
+pub(super) fn is_expired(head: View<'_>, moment: Moment) -> bool {
+    outline_of(head).is_ok_and(|record| record.is_expired(moment))
+}
+
 /// The record in a document.
 fn record(key: &SessionKey, view: View<'_>) -> Attempt<Result<Record>> {
     let user = view.text("u").and_then(unhex);

@@ -173,9 +173,9 @@ impl Mongodb {
             bson! { "k": bson! { "$in": keys }, "x": due(), "$expr": expired(moment) }
         };
         let removed = self.transact(on, |within| {
-            let steps = [self.keys_of(those()), self.deleting(those())];
+            let steps = [self.heads_of(those()), self.deleting(those())];
             let replies = self.refused(within.commit(steps.map(Step::In))?)?;
-            ended(replies.first(), None)
+            ended(replies.first(), None, moment)
         })?;
         Ok(Sweep { removed, more, busy: true })
     }

@@ -347,5 +347,5 @@ fn others(reply: &Reply) -> Attempt<Vec<(SessionKey, Record)>> {
 }
 
 fn ended(victims: Vec<SessionKey>, user: Option<&UserKey>) -> Vec<Ended> {
-    victims.into_iter().map(|key| Ended { key, user: user.cloned() }).collect()
+    victims.into_iter().map(|key| Ended { key, user: user.cloned(), expired: false }).collect()
 }

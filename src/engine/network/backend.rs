@@ -92,14 +92,14 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
         limits: Limits,
     ) -> Attempt<Rekey>;
 
-    /// Removes a record; [`Removal::Absent`] if there is none, or it is not the owner's.
+    /// Removes a record; `None` if there is none, or it is not the owner's.
     fn remove(
         &self,
         on: &mut Self::Connection,
         key: &SessionKey,
         owner: Option<&UserKey>,
         moment: Moment,
-    ) -> Attempt<Removal>;
+    ) -> Attempt<Option<Ended>>;
 
     fn remove_user(
         &self,
@@ -183,17 +183,6 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
 
     /// Returns the number of records, expired ones included.
     fn stored(&self, on: &mut Self::Connection) -> Attempt<u64>;
-}
-
-/// The outcome of a removal.
-#[derive(Debug)]
-pub(crate) enum Removal {
-    /// No such record exists, or it belongs to another user.
-    Absent,
-    /// The record is removed; it was expired.
-    Expired,
-    /// The record is removed; it was live.
-    Ended(Ended),
 }
 
 /// A part of a listing.

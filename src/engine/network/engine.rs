@@ -15,7 +15,7 @@ use crate::engine::attachment::Attachment;
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
-use crate::engine::network::backend::{Attempt, Backend, Removal};
+use crate::engine::network::backend::{Attempt, Backend};
 use crate::engine::network::clock::INTERVAL;
 use crate::engine::network::recent::is_due;
 use crate::engine::network::server::{Repeat, Server, gone_by_whom, saved_over};
@@ -149,10 +149,8 @@ impl<B: Backend> Engine for Server<B> {
     ) -> Result<Option<Ended>> {
         self.write(Repeat::LookedUp, |backend, on, in_doubt| {
             match backend.remove(on, key, owner, moment)? {
-                Removal::Ended(ended) => Ok(Some(ended)),
-                Removal::Expired => Ok(None),
-                Removal::Absent if in_doubt => Err(gone_by_whom().into()),
-                Removal::Absent => Ok(None),
+                None if in_doubt => Err(gone_by_whom().into()),
+                ended => Ok(ended),
             }
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
-use crate::engine::network::backend::{Attempt, Backend, Page, Removal, Shown};
+use crate::engine::network::backend::{Attempt, Backend, Page, Shown};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::server::Server;
 use crate::engine::network::stored::session_key;
@@ -139,7 +139,7 @@ impl Backend for Redis {
         key: &SessionKey,
         owner: Option<&UserKey>,
         moment: Moment,
-    ) -> Attempt<Removal> {
+    ) -> Attempt<Option<Ended>> {
         let (moment, owner) = (MomentText::of(moment), owner.map(indexed).unwrap_or_default());
         let arguments = [
             key.as_bytes(),
@@ -150,11 +150,13 @@ impl Backend for Redis {
         ];
         let reply = self.script(on, Effect::Writes, REMOVE, &self.keys.of([key]), &arguments)?;
         match reply {
-            Reply::Nil => Ok(Removal::Absent),
-            Reply::Bytes(said) if said == b"expired" => Ok(Removal::Expired),
+            Reply::Nil => Ok(None),
             Reply::Bytes(said) => {
-                let name = said.strip_prefix(b"ended").ok_or_else(garbled)?;
-                Ok(Removal::Ended(Ended { key: *key, user: named(name) }))
+                let (expired, name) = match said.strip_prefix(b"expired") {
+                    Some(name) => (true, name),
+                    None => (false, said.strip_prefix(b"live").ok_or_else(garbled)?),
+                };
+                Ok(Some(Ended { key: *key, user: named(name), expired }))
             }
             _ => Err(garbled()),
         }
@@ -282,7 +284,7 @@ impl Backend for Redis {
             let gone = gone.bytes().ok_or_else(garbled)?;
             let (key, name) = gone.split_at_checked(KEY_LEN).ok_or_else(garbled)?;
             let key = session_key(key).ok_or_else(garbled)?;
-            Ok(Ended { key, user: named(name) })
+            Ok(Ended { key, user: named(name), expired: true })
         });
         Ok(Sweep {
             removed: removed.collect::<Attempt<_>>()?,
@@ -364,10 +366,14 @@ impl Redis {
         let reply = self.script(on, Effect::Writes, REMOVE_USER, &self.keys.all(), &arguments)?;
         let Reply::List(found) = reply else { return Ok(None) };
         let mut found = found.into_iter().filter_map(Reply::bytes);
-        let (name, keys) = found.next().zip(found.next()).ok_or_else(garbled)?;
-        let user = named(&name);
-        let keys = keys.chunks_exact(KEY_LEN).filter_map(session_key);
-        Ok(Some(keys.map(|key| Ended { key, user: user.clone() }).collect()))
+        let user = named(&found.next().ok_or_else(garbled)?);
+        let mut ended = Vec::new();
+        for expired in [false, true] {
+            let keys = found.next().ok_or_else(garbled)?;
+            let keys = keys.chunks_exact(KEY_LEN).filter_map(session_key);
+            ended.extend(keys.map(|key| Ended { key, user: user.clone(), expired }));
+        }
+        Ok(Some(ended))
     }
 }
 

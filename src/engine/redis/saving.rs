@@ -209,7 +209,8 @@ fn push_victims<'a>(arguments: &mut Vec<&'a [u8]>, victims: &'a [Victim]) {
 }
 
 fn ended(victims: Vec<Victim>, user: Option<&UserKey>) -> Vec<Ended> {
-    victims.into_iter().map(|victim| Ended { key: victim.key, user: user.cloned() }).collect()
+    let ended = |victim: Victim| Ended { key: victim.key, user: user.cloned(), expired: false };
+    victims.into_iter().map(ended).collect()
 }
 
 fn millis(text: &[u8]) -> Option<Timestamp> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::check::{Checked, Inspect};
 use crate::engine::limits::Limits;
-use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Removal, Shown};
+use crate::engine::network::backend::{Attempt, Backend, Connection, Page, Shown};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::server::Server;
@@ -16,7 +16,7 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
-    Outcome as _, Row as _, found, garbled, key_of, more_after, one_count, rows_of, shown,
+    Outcome as _, Row as _, ended, found, garbled, more_after, one_count, rows_of, shown,
 };
 use crate::engine::sql::saving::Save;
 use crate::engine::sql::statements::{Common, PAGE_BYTES};
@@ -137,13 +137,12 @@ impl<D: Dialect> Backend for Sql<D> {
         key: &SessionKey,
         owner: Option<&UserKey>,
         moment: Moment,
-    ) -> Attempt<Removal> {
+    ) -> Attempt<Option<Ended>> {
         let rows = D::remove(self, on, key, owner, moment)?;
-        let Some(row) = rows.first() else { return Ok(Removal::Absent) };
-        Ok(match row.bool(1).ok_or_else(garbled)? {
-            false => Removal::Expired,
-            true => Removal::Ended(Ended { key: *key, user: row.bytes(0).and_then(user_key) }),
-        })
+        let Some(row) = rows.first() else { return Ok(None) };
+        let user = row.bytes(0).and_then(user_key);
+        let is_live = row.bool(1).ok_or_else(garbled)?;
+        Ok(Some(Ended { key: *key, user, expired: !is_live }))
     }
 
     fn remove_user(
@@ -153,11 +152,7 @@ impl<D: Dialect> Backend for Sql<D> {
         moment: Moment,
     ) -> Attempt<Vec<Ended>> {
         let rows = D::remove_user(self, on, user, moment)?;
-        let ended = rows.iter().map(|row| {
-            let key = key_of(row, 0)?;
-            Ok(Ended { key, user: Some(user.clone()) })
-        });
-        ended.collect()
+        rows.iter().map(|row| ended(row, 0, Some(user.clone()))).collect()
     }
 
     fn remove_others(

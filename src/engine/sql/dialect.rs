@@ -85,7 +85,7 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         moment: Moment,
     ) -> Attempt<Vec<Self::Row>>;
 
-    /// Removes a user's records; returns the keys of the live ones.
+    /// Removes a user's records; returns the key of each, and whether it was live.
     fn remove_user(
         sql: &Sql<Self>,
         on: &mut Self::Connection,

@@ -9,9 +9,11 @@ use crate::engine::network::backend::{Attempt, Shown};
 use crate::engine::network::failure::Failure;
 use crate::engine::network::stored::columns::Found;
 use crate::engine::network::stored::session_key;
+use crate::engine::outcome::Ended;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
+use crate::session::user::UserKey;
 
 /// One row. A column that is null, or of another kind, is `None`.
 pub(super) trait Row: fmt::Debug {
@@ -78,6 +80,13 @@ pub(super) fn found(key: &SessionKey, row: Option<&impl Row>) -> Attempt<Option<
 pub(super) fn shown(row: &impl Row) -> Attempt<Shown> {
     let key = key_of(row, 0)?;
     Ok((key, record(&key, row, 1)?))
+}
+
+/// The session of a removed record, from a column with its key and one that says whether it was
+/// live.
+pub(super) fn ended(row: &impl Row, from: usize, user: Option<UserKey>) -> Attempt<Ended> {
+    let is_live = row.bool(from + 1).ok_or_else(garbled)?;
+    Ok(Ended { key: key_of(row, from)?, user, expired: !is_live })
 }
 
 /// Whether more records may follow a page, which ends at its limit of rows or of bytes.

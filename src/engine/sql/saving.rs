@@ -357,5 +357,5 @@ fn others<O: Outcome>(outcome: Option<&O>) -> Attempt<Vec<(SessionKey, Record)>>
 }
 
 fn ended(victims: Vec<SessionKey>, user: Option<&UserKey>) -> Vec<Ended> {
-    victims.into_iter().map(|key| Ended { key, user: user.cloned() }).collect()
+    victims.into_iter().map(|key| Ended { key, user: user.cloned(), expired: false }).collect()
 }

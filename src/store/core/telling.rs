@@ -54,10 +54,13 @@ impl StoreCore {
         }
     }
 
-    pub(crate) fn tell_ended(&self, ended: &[Ended], reason: EndReason) {
+    /// Returns how many of the sessions were live. Those that were expired are told as such,
+    /// whatever the reason.
+    pub(crate) fn tell_ended(&self, ended: &[Ended], reason: EndReason) -> u64 {
         if let Some(events) = self.heard() {
             ended.iter().for_each(|ended| events.end(ended, reason));
         }
+        Ended::live(ended)
     }
 
     #[inline]

@@ -139,9 +139,10 @@ impl Events {
         Beginning { events: Some(self), number }
     }
 
-    /// Called after the commit that ended a session.
+    /// Called after the commit that ended a session for a reason, or removed an expired one.
     pub(crate) fn end(&self, ended: &Ended, reason: EndReason) {
         let user = ended.user.as_ref().and_then(|user| user.to_id());
+        let reason = if ended.expired { EndReason::Expired } else { reason };
         let event = Event::Ended { key: ended.key, user, reason };
         self.end_as(ended.key, Telling { event, begins: None });
     }
@@ -262,7 +263,7 @@ mod tests {
         // Other threads renew the session and end it before its beginning is told.
         let second = events.begin(key(2));
         second.regenerated(key(1), regenerated(key(1), key(2)));
-        events.end(&Ended { key: key(2), user: None }, EndReason::Destroyed);
+        events.end(&Ended::damaged(&key(2)), EndReason::Destroyed);
         assert!(told.lock().is_empty());
         first.created(created(key(1)));
         assert_eq!(*told.lock(), ["created", "regenerated", "ended"]);
@@ -275,7 +276,7 @@ mod tests {
             let (told, events) = telling();
             let two = (events.begin(key(1)), events.begin(key(1)));
             let (refused, done) = if refused_is_first { two } else { (two.1, two.0) };
-            events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
+            events.end(&Ended::damaged(&key(1)), EndReason::Destroyed);
             drop(refused);
             assert!(told.lock().is_empty(), "it is not told to have begun yet");
             done.created(created(key(1)));
@@ -288,7 +289,7 @@ mod tests {
     fn an_end_is_told_once_if_two_callers_begin_one_key_and_the_refused_one_is_slow() {
         let (told, events) = telling();
         let (refused, done) = (events.begin(key(1)), events.begin(key(1)));
-        events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
+        events.end(&Ended::damaged(&key(1)), EndReason::Destroyed);
         done.created(created(key(1)));
         drop(refused);
         assert_eq!(*told.lock(), ["created", "ended"]);
@@ -301,7 +302,7 @@ mod tests {
         drop(events.begin(key(1)));
         assert!(told.lock().is_empty());
         let unknown = events.begin(key(1));
-        events.end(&Ended { key: key(1), user: None }, EndReason::Destroyed);
+        events.end(&Ended::damaged(&key(1)), EndReason::Destroyed);
         drop(unknown);
         assert_eq!(*told.lock(), ["ended"]);
         assert!(events.beginning.lock().untold.is_empty());

@@ -32,8 +32,9 @@ use crate::time::timeouts::Timeouts;
 ///
 /// An event is lost if the process is killed, or the power is cut, between a commit and its event.
 /// It may also be lost if the call failed with
-/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). After a restart, look up whatever must
-/// not be missed: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
+/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). On a server, `Ended` may be lost if the
+/// connection broke and the store repeated a request. After a restart, look up whatever must not be
+/// missed: [`SessionStore::sessions_of`](crate::SessionStore::sessions_of).
 ///
 /// # Concurrency
 ///
@@ -107,8 +108,7 @@ pub enum Event {
         /// The session's user, if it has one.
         user: Option<UserId>,
     },
-    /// A session has ended. A session that expired, and whose record a later call removed before a
-    /// sweep did, ends without this event.
+    /// A session has ended. Of a session that expired, this is told when its record is removed.
     Ended {
         /// The session's key.
         key: SessionKey,
@@ -178,7 +178,8 @@ pub enum EndReason {
     AllOfUser,
     /// All other sessions of its user were ended.
     Others,
-    /// The session expired and a sweep deleted it, or a sweep deleted its damaged record.
+    /// The session had expired when a sweep or another call removed its record; or a sweep removed
+    /// its damaged record.
     Expired,
     /// The user had the most sessions allowed, and this one was the least recently active.
     OverUserLimit,

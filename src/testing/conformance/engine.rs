@@ -80,7 +80,7 @@ pub fn replace_by_an_earlier_deadline_is_swept_under_it<F: EngineFixture>() {
     assert_eq!(replace(&engine, 1, 1, with(3_000, 2)), Replace::Done(saved(0)));
     assert_eq!(stored(&engine, 1).index_deadline(), at(3_000));
     assert_eq!(engine.count(moment(3_000)).unwrap(), 0);
-    for (now, removed) in [(2_999, vec![]), (3_000, vec![ended(1, None)])] {
+    for (now, removed) in [(2_999, vec![]), (3_000, vec![expired(1, None)])] {
         let swept = engine.remove_expired(moment(now), 10).unwrap();
         assert_eq!((swept.removed, swept.more), (removed, false));
     }
@@ -180,9 +180,8 @@ pub fn removals_say_what_ended<F: EngineFixture>() {
     assert_eq!(others(1), None);
 
     let bob = UserId::from("bob").to_key().unwrap();
-    let mut bobs = engine.remove_user(&bob, moment(0)).unwrap();
-    bobs.sort_by_key(|ended| ended.key);
-    assert_eq!(bobs, [ended(2, Some("bob")), ended(5, Some("bob"))]);
+    let bobs = engine.remove_user(&bob, moment(0)).unwrap();
+    assert_eq!(sorted(bobs), [ended(2, Some("bob")), ended(5, Some("bob"))]);
     assert_eq!(engine.remove_user(&bob, moment(0)).unwrap(), []);
     assert_eq!(engine.stats().unwrap().stored, 2);
     assert_eq!((listed(&engine, "ann"), listed(&engine, "bob")), (vec![key(4)], vec![]));

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engine::contract::Engine;
-use crate::engine::outcome::{Rekey, Replace};
+use crate::engine::limits::{Limits, PerUser, UserLimit};
+use crate::engine::outcome::{Ended, Insert, Rekey, Replace, Saved};
 use crate::session::user::UserId;
 use crate::testing::EngineFixture;
 use crate::testing::conformance::records::*;
@@ -36,11 +37,70 @@ pub fn an_expired_record_is_missing_to_every_call<F: EngineFixture>() {
     assert!(!is_there(&engine, 9));
     assert_eq!(engine.stats().unwrap().stored, 6);
     let end = moment(10_000);
-    assert_eq!(engine.remove(&key(1), None, end).unwrap(), None);
-    assert_eq!(engine.remove(&key(2), Some(&ann), end).unwrap(), None);
-    assert_eq!(engine.stats().unwrap().stored, 4, "a removal takes them along all the same");
-    assert_eq!(engine.remove_user(&ann, end).unwrap(), []);
+    assert_eq!(engine.remove(&key(1), None, end).unwrap(), Some(expired(1, Some("ann"))));
+    assert_eq!(engine.remove(&key(2), Some(&ann), end).unwrap(), Some(expired(2, Some("ann"))));
+    assert_eq!(engine.stats().unwrap().stored, 4, "a removal takes them along");
+    let rest = [3, 4, 5, 6].map(|number| expired(number, Some("ann")));
+    assert_eq!(sorted(engine.remove_user(&ann, end).unwrap()), rest);
     assert_eq!(engine.stats().unwrap().stored, 0);
+}
+
+pub fn a_removal_says_what_had_expired_before_it<F: EngineFixture>() {
+    let (_setup, engine) = opened::<F>();
+    let of = |user: &str| Draft { user: Some(user.into()), ..Draft::new(1) }.record();
+    let users = [(1, "ann"), (2, "ann"), (3, "ann"), (4, "bob"), (5, "bob"), (6, "bob")];
+    for (number, user) in users {
+        assert_eq!(insert(&engine, number, of(user), MANY), done());
+    }
+    assert_eq!(insert(&engine, 7, record(1), MANY), done());
+    for live in [1, 2, 5] {
+        assert!(extended(&engine, live, 4_000));
+    }
+    let [ann, bob] = ["ann", "bob"].map(|user| UserId::from(user).to_key().unwrap());
+    let end = moment(10_000);
+    let remove = |number, owner| engine.remove(&key(number), owner, end).unwrap();
+    assert_eq!(remove(7, Some(&ann)), None, "it has no user");
+    assert_eq!(remove(7, None), Some(expired(7, None)));
+    assert_eq!(remove(7, None), None);
+    assert_eq!(remove(4, Some(&ann)), None, "it is another user's");
+    assert_eq!(remove(4, Some(&bob)), Some(expired(4, Some("bob"))));
+    assert_eq!(remove(4, Some(&bob)), None);
+
+    let others = || engine.remove_others(&key(1), end).unwrap().map(sorted);
+    assert_eq!(others(), Some(vec![ended(2, Some("ann")), expired(3, Some("ann"))]));
+    assert_eq!(others(), Some(vec![]));
+    let bobs = || sorted(engine.remove_user(&bob, end).unwrap());
+    assert_eq!(bobs(), [ended(5, Some("bob")), expired(6, Some("bob"))]);
+    assert_eq!(bobs(), []);
+    assert_eq!(engine.stats().unwrap().stored, 1);
+    assert_eq!(engine.remove_expired(moment(14_000), 10).unwrap().removed.len(), 1);
+}
+
+pub fn what_has_expired_stays_when_a_limit_ends_other_sessions<F: EngineFixture>() {
+    let (_setup, engine) = opened::<F>();
+    let of = |user: Option<&str>, revision, last_active| {
+        let user = user.map(UserId::from);
+        Draft { user, revision, last_active, ..Draft::new(1) }.record()
+    };
+    for (number, last_active) in [(1, 0), (2, 3_000), (3, 4_000), (4, 5_000)] {
+        assert_eq!(insert(&engine, number, of(Some("ann"), 1, last_active), MANY), done());
+    }
+    for number in [5, 6] {
+        assert_eq!(insert(&engine, number, of(None, 1, 6_000), MANY), done());
+    }
+    let policy = UserLimit::EndLeastRecentlyActive;
+    let limits = Limits { per_user: Some(PerUser { max: 3, policy }), ..MANY };
+    let (end, next) = (moment(10_000), |revision| of(Some("ann"), revision, 10_000));
+    let over_the_limit = |number| vec![ended(number, Some("ann"))];
+    let inserted = engine.insert(&key(7), next(1), end, limits).unwrap();
+    assert_eq!(inserted, Insert::Done(over_the_limit(2)));
+    let last_active = at(10_000);
+    let replaced = engine.replace(&key(5), 1, next(2), end, limits).unwrap();
+    assert_eq!(replaced, Replace::Done(Saved { last_active, ended: over_the_limit(3) }));
+    let rekeyed = engine.rekey(&key(6), &key(8), 1, next(2), end, limits).unwrap();
+    assert_eq!(rekeyed, Rekey::Done(Saved { last_active, ended: over_the_limit(4) }));
+    assert_eq!(listed(&engine, "ann"), [1, 5, 7, 8].map(key), "the first had expired");
+    assert_eq!(engine.remove(&key(1), None, end).unwrap(), Some(expired(1, Some("ann"))));
 }
 
 pub fn every_call_finds_a_record_in_its_last_millisecond<F: EngineFixture>() {
@@ -64,8 +124,10 @@ pub fn every_call_finds_a_record_in_its_last_millisecond<F: EngineFixture>() {
     // By then the touched and saved sessions are live, and the others are expired.
     let later = moment(19_998);
     assert_eq!(engine.count(later).unwrap(), 3);
-    let others = engine.remove_others(&key(1), later).unwrap().unwrap();
-    assert_eq!(others.len(), 2, "{others:?}");
+    let others = engine.remove_others(&key(1), later).unwrap().map(sorted);
+    let of_ann = |answer: fn(u64, Option<&str>) -> Ended, number| answer(number, Some("ann"));
+    let gone = [of_ann(ended, 2), of_ann(expired, 5), of_ann(expired, 6), of_ann(ended, 9)];
+    assert_eq!(others, Some(gone.into()));
     assert_eq!((listed(&engine, "ann"), engine.stats().unwrap().stored), (vec![key(1)], 1));
 }
 

@@ -245,6 +245,8 @@ macro_rules! engine_conformance {
             }
             liveness {
                 an_expired_record_is_missing_to_every_call
+                a_removal_says_what_had_expired_before_it
+                what_has_expired_stays_when_a_limit_ends_other_sessions
                 every_call_finds_a_record_in_its_last_millisecond
                 a_save_that_is_no_activity_moves_no_deadline
                 of_a_sweep_and_an_extension_one_comes_first

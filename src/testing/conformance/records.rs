@@ -146,5 +146,16 @@ pub(super) fn saved(last_active: u64) -> Saved {
 
 pub(super) fn ended(number: u64, user: Option<&str>) -> Ended {
     let user = user.map(|user| UserId::from(user).to_key().unwrap());
-    Ended { key: key(number), user }
+    Ended { key: key(number), user, expired: false }
+}
+
+/// The answer of a call that removes an expired record.
+pub(super) fn expired(number: u64, user: Option<&str>) -> Ended {
+    Ended { expired: true, ..ended(number, user) }
+}
+
+/// Sessions in the order of their keys.
+pub(super) fn sorted(mut ended: Vec<Ended>) -> Vec<Ended> {
+    ended.sort_by_key(|ended| ended.key);
+    ended
 }

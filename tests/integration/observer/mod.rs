@@ -1,6 +1,7 @@
 //! The events that observers get: every beginning and every end, after the commit, in order, and
 //! without secrets.
 
+mod of_expired;
 mod of_maintenance;
 mod of_sessions;
 mod of_stores;

@@ -8,6 +8,7 @@ mod by_hand;
 mod campaign;
 mod cut_off;
 mod door;
+mod expired;
 mod filling;
 mod inspector;
 mod logouts;

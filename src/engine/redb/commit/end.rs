@@ -78,8 +78,7 @@ impl Decider<'_, '_> {
         pending
     }
 
-    /// Removes records, expired or not, and returns the sessions that this ended; expired ones are
-    /// left out.
+    /// Removes records, expired or not, and returns their sessions.
     pub(super) fn end_all(
         &mut self,
         keys: impl IntoIterator<Item = SessionKey>,
@@ -88,8 +87,7 @@ impl Decider<'_, '_> {
         let mut ended = Vec::new();
         for key in keys {
             match self.remove(&key)? {
-                Some(Ok(record)) if record.is_expired(moment) => {}
-                Some(Ok(record)) => ended.push(Ended::of(&key, &record)),
+                Some(Ok(record)) => ended.push(Ended::of(&key, &record, moment)),
                 Some(Err(_)) => ended.push(Ended::damaged(&key)),
                 None => {}
             }

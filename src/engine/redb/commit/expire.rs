@@ -139,7 +139,7 @@ impl Decider<'_, '_> {
         });
         if expired {
             self.remove(key)?;
-            return Ok(Some(Ended::of(key, &true_record)));
+            return Ok(Some(Ended::of(key, &true_record, moment)));
         }
         let deadline = true_record.deadline(&moment.timeouts);
         self.effects.touched.insert(*key, true_record.last_active());

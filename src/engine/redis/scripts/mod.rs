@@ -141,33 +141,35 @@ if not value then return false end
 local user = user_of(value)
 if ARGV[5] ~= '' and user ~= ARGV[5] then return false end
 drop(KEYS[3], ARGV[1], value)
-if ARGV[2] >= deadline(value, ARGV[3], ARGV[4]) then return 'expired' end
-return 'ended' .. user
+if ARGV[2] >= deadline(value, ARGV[3], ARGV[4]) then return 'expired' .. user end
+return 'live' .. user
 ");
     /// All buckets. `user, keep, now, inactivity, absolute`. Removes every record of the user
-    /// except `keep`; with `keep`, the user is that record's. Returns the user, and the keys of the
-    /// live ones.
+    /// except `keep`; with `keep`, the user is that record's. Returns the user, the keys of the live
+    /// ones, and those of the expired ones.
     REMOVE_USER = concat!(common!(), r"
 local user = ARGV[1]
 if ARGV[2] ~= '' then
   local kept = redis.call('HGET', bucket(ARGV[2]), ARGV[2])
   if not kept or ARGV[3] >= deadline(kept, ARGV[4], ARGV[5]) then return false end
   user = user_of(kept)
-  if user == '' then return {'', ''} end
+  if user == '' then return {'', '', ''} end
 end
-local ended = {}
+local live, expired = {}, {}
 for _, member in ipairs(members(user)) do
   local key = string.sub(member, -16)
   if key ~= ARGV[2] then
     local value = redis.call('HGET', bucket(key), key)
     if value then
-      if ARGV[3] < deadline(value, ARGV[4], ARGV[5]) then ended[#ended + 1] = key end
+      local those = live
+      if ARGV[3] >= deadline(value, ARGV[4], ARGV[5]) then those = expired end
+      those[#those + 1] = key
       drop(bucket(key), key, value)
     end
     redis.call('ZREM', KEYS[2], member)
   end
 end
-return {user, table.concat(ended)}
+return {user, table.concat(live), table.concat(expired)}
 ");
     /// All buckets. `old, new, now, inactivity, absolute`. Returns how many were live.
     RENAME = concat!(common!(), r"

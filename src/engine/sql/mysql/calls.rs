@@ -16,7 +16,7 @@ use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
-use crate::engine::sql::rows::{Row as _, garbled, key_of, rows_of};
+use crate::engine::sql::rows::{Row as _, ended, garbled, key_of, rows_of};
 use crate::engine::sql::saving::{inserted, number_stored, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
@@ -126,7 +126,7 @@ impl Dialect for Mysql {
         let steps: [Step<'_>; 6] = [
             (Text::Begin, &[]),
             (Text::MarkUser, &name),
-            (Text::MarkedLive, &looking),
+            (Text::Marked, &looking),
             (Text::CountMarked, &name),
             (Text::DeleteMarked, &name),
             (Text::Commit, &[]),
@@ -147,7 +147,7 @@ impl Dialect for Mysql {
             (Text::Begin, &[]),
             (Text::LookToKeep, &looking),
             (Text::MarkOthers, &looking),
-            (Text::OthersLive, &looking),
+            (Text::MarkedOthers, &looking),
             (Text::CountOthers, &this),
             (Text::DeleteOthers, &this),
             (Text::Commit, &[]),
@@ -155,10 +155,7 @@ impl Dialect for Mysql {
         let outcomes = sql.carry_out(on, &steps)?;
         let Some(kept) = rows_of(&outcomes, 1).first() else { return Ok(None) };
         let user = kept.bytes(0).and_then(user_key);
-        let ended = rows_of(&outcomes, 3).iter().map(|row| {
-            let key = key_of(row, 0)?;
-            Ok(Ended { key, user: user.clone() })
-        });
+        let ended = rows_of(&outcomes, 3).iter().map(|row| ended(row, 0, user.clone()));
         ended.collect::<Attempt<Vec<_>>>().map(Some)
     }
 
@@ -207,9 +204,10 @@ impl Dialect for Mysql {
             (Text::Commit, &[]),
         ];
         let outcomes = sql.carry_out(on, &steps)?;
-        let removed = rows_of(&outcomes, 2)
-            .iter()
-            .map(|row| Ok(Ended { key: key_of(row, 0)?, user: row.bytes(1).and_then(user_key) }));
+        let removed = rows_of(&outcomes, 2).iter().map(|row| {
+            let user = row.bytes(1).and_then(user_key);
+            Ok(Ended { key: key_of(row, 0)?, user, expired: true })
+        });
         Ok(Sweep { removed: removed.collect::<Attempt<Vec<_>>>()?, more, busy: true })
     }
 

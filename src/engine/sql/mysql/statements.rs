@@ -142,8 +142,8 @@ statements! {
     // user
     MarkUser = "update {}_sessions set ending = 1 where user_key = $1";
     // user, now, inactivity, absolute
-    MarkedLive = concat!("select session_key from {}_sessions where user_key = $1 and ending = 1 \
-         and ", live!("$2", "$3", "$4"), " order by session_key");
+    Marked = concat!("select session_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where user_key = $1 and ending = 1 order by session_key");
     // user
     CountMarked = "update {}_counts set n = n - (select count(*) from {}_sessions \
          where user_key = $1 and ending = 1) where shard = 0";
@@ -154,9 +154,9 @@ statements! {
     MarkOthers = concat!("update {}_sessions set ending = 1 where session_key <> $1 and user_key = \
          (select user_key from (select user_key from {}_sessions where session_key = $1 and ",
         live!("$2", "$3", "$4"), ") as kept)");
-    OthersLive = concat!("select session_key from {}_sessions where ending = 1 and user_key = \
-         (select user_key from {}_sessions where session_key = $1) and ",
-        live!("$2", "$3", "$4"), " order by session_key");
+    MarkedOthers = concat!("select session_key, ", live!("$2", "$3", "$4"),
+        " from {}_sessions where ending = 1 and user_key = \
+         (select user_key from {}_sessions where session_key = $1) order by session_key");
     // the key to keep
     CountOthers = "update {}_counts set n = n - (select count(*) from {}_sessions where ending = 1 \
          and user_key = (select user_key from {}_sessions where session_key = $1)) \

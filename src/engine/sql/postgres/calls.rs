@@ -14,7 +14,7 @@ use crate::engine::sql::postgres::refusal::Refusal;
 use crate::engine::sql::postgres::statements::Text;
 use crate::engine::sql::postgres::wire::{Answer, Outcome, PostgresConnection, Row, Statement};
 use crate::engine::sql::postgres::{Postgres, Step};
-use crate::engine::sql::rows::{Row as _, garbled, key_of, one_count, rows_of};
+use crate::engine::sql::rows::{Row as _, ended, garbled, key_of, one_count, rows_of};
 use crate::engine::sql::saving::{inserted, shard_of};
 use crate::engine::sql::statements::Texts as _;
 use crate::engine::sql::value::Value;
@@ -119,11 +119,10 @@ impl Dialect for Postgres {
         if rows.is_empty() {
             return Ok(None);
         }
-        let ended = rows.iter().filter_map(|row| {
-            let key = session_key(row.bytes(1)?)?;
-            Some(Ended { key, user: row.bytes(0).and_then(user_key) })
-        });
-        Ok(Some(ended.collect()))
+        // Without others there is one row, which holds no key.
+        let others = rows.iter().filter(|row| row.bytes(1).is_some());
+        let ended = others.map(|row| ended(row, 1, row.bytes(0).and_then(user_key)));
+        ended.collect::<Attempt<Vec<_>>>().map(Some)
     }
 
     fn rename_user(
@@ -159,7 +158,7 @@ impl Dialect for Postgres {
         let looked_at = one_count(rows)?;
         let removed = rows.iter().filter_map(|row| {
             let key = session_key(row.bytes(1)?)?;
-            Some(Ended { key, user: row.bytes(2).and_then(user_key) })
+            Some(Ended { key, user: row.bytes(2).and_then(user_key), expired: true })
         });
         Ok(Sweep { removed: removed.collect(), more: looked_at == limit as u64, busy: true })
     }

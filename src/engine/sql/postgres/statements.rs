@@ -120,7 +120,7 @@ statements! {
          (select key from {}_sessions where user_key = $1 order by key for update) \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (update {}_counts set n = n - (select count(*) from gone) \
-         where shard = $5 returning 1) select key from gone where live");
+         where shard = $5 returning 1) select key, live from gone");
     // the key to keep, now, inactivity, absolute, shard
     RemoveOthers = concat!(
         "with kept as (select user_key from {}_sessions where key = $1 and ",
@@ -130,8 +130,7 @@ statements! {
          order by key for update) returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (update {}_counts set n = n - (select count(*) from gone) \
          where shard = $5 returning 1) \
-         select kept.user_key, ended.key from kept left join \
-         (select key from gone where live) as ended on true");
+         select kept.user_key, gone.key, gone.live from kept left join gone on true");
     // old, new, now, inactivity, absolute
     Rename = concat!(
         "with renamed as (update {}_sessions set user_key = $2, \

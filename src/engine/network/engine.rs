@@ -17,8 +17,8 @@ use crate::engine::contract::Engine;
 use crate::engine::limits::Limits;
 use crate::engine::network::backend::{Attempt, Backend};
 use crate::engine::network::clock::INTERVAL;
-use crate::engine::network::recent::is_due;
 use crate::engine::network::server::{Repeat, Server, gone_by_whom, saved_over};
+use crate::engine::network::stored::recent::is_due;
 use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Saved, Sweep, Visit, VisitUser,
 };

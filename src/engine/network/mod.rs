@@ -29,7 +29,6 @@ pub(crate) mod failure;
 pub(crate) mod hosts;
 pub(crate) mod options;
 pub(crate) mod pool;
-mod recent;
 pub(crate) mod server;
 pub(crate) mod stored;
 pub(crate) mod transport;

@@ -14,7 +14,7 @@ use crate::engine::network::deadline::{Backoff, Deadline};
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{FORMAT_NAME, check_format, format_text};
 use crate::engine::network::pool::{Lease, Pool};
-use crate::engine::network::recent::Recent;
+use crate::engine::network::stored::recent::Recent;
 use crate::error::{Error, Result, Source};
 use crate::process::Process;
 

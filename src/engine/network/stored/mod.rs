@@ -5,6 +5,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod last_count;
+pub(crate) mod recent;
 
 use crate::engine::check::{Finding, Inspect, Problem};
 use crate::error::{Error, Result};

@@ -26,23 +26,23 @@ struct Activity {
 }
 
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     slots: Box<[Slot]>,
 }
 
 impl Recent {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { slots: (0..SLOTS).map(|_| Mutex::new(None)).collect() }
     }
 
-    pub(super) fn note(&self, key: &SessionKey, record: &Record) {
+    pub(crate) fn note(&self, key: &SessionKey, record: &Record) {
         if let Some(slot) = self.slot(key) {
             *slot.lock() = Some((*key, Activity::of(record)));
         }
     }
 
     /// Whether a touch of the session may be due.
-    pub(super) fn may_be_due(
+    pub(crate) fn may_be_due(
         &self,
         key: &SessionKey,
         moment: Moment,
@@ -60,7 +60,7 @@ impl Recent {
 }
 
 /// Whether a touch of the record is due, by the rule that every server's request has.
-pub(super) fn is_due(record: &Record, moment: Moment, resolution: Duration) -> bool {
+pub(crate) fn is_due(record: &Record, moment: Moment, resolution: Duration) -> bool {
     Activity::of(record).is_due(moment, resolution)
 }
 

@@ -42,13 +42,15 @@ fn with_a_standby() -> (Instance, Instance) {
     (primary, standby)
 }
 
-/// Makes changes while no standby acknowledges them: a failover could undo each.
-fn changes_without_a_standby(primary: &Instance, standby: &Instance) {
+/// Makes changes while no standby acknowledges them, which is while `is_still` is true: a failover
+/// could undo each.
+fn changes_without_a_standby(primary: &Instance, standby: &Instance, is_still: &AtomicBool) {
     let store = store(&format!("{}timeout_ms=2000", url(primary)));
     let mut saved = store.create_for_user("ann", 1).unwrap();
     let mut moved = store.create_for_user("ann", 2).unwrap();
     let ended = store.create_for_user("ann", 3).unwrap();
     standby.signal("-STOP");
+    is_still.store(true, Ordering::Relaxed);
     let there = store.clone();
     let saved = ends("changes without a standby", move || {
         *saved.content_mut() = 11;
@@ -63,6 +65,7 @@ fn changes_without_a_standby(primary: &Instance, standby: &Instance) {
         }
         saved
     });
+    is_still.store(false, Ordering::Relaxed);
     standby.signal("-CONT");
     wait_until("the standby", || store.create(5).is_ok());
     let found = store.read(saved.id()).unwrap().unwrap();
@@ -73,7 +76,7 @@ fn changes_without_a_standby(primary: &Instance, standby: &Instance) {
 #[test]
 fn what_no_standby_has_is_not_taken_for_done() {
     let (primary, standby) = with_a_standby();
-    changes_without_a_standby(&primary, &standby);
+    changes_without_a_standby(&primary, &standby, &AtomicBool::new(false));
 }
 
 #[test]
@@ -82,14 +85,17 @@ fn a_server_that_gives_up_its_standbys_is_not_believed() {
     // A server whose wait is cancelled commits by itself, and says so by a warning alone.
     psql(&primary, "alter role postgres set client_min_messages = error").unwrap();
     let cancel = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
-    let is_over = AtomicBool::new(false);
+    let (is_still, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                psql(&primary, cancel).unwrap();
+                match is_still.load(Ordering::Relaxed) {
+                    true => drop(psql(&primary, cancel).unwrap()),
+                    false => std::thread::sleep(Duration::from_millis(1)),
+                }
             }
         });
-        let changes = AssertUnwindSafe(|| changes_without_a_standby(&primary, &standby));
+        let changes = AssertUnwindSafe(|| changes_without_a_standby(&primary, &standby, &is_still));
         let done = catch_unwind(changes);
         is_over.store(true, Ordering::Relaxed);
         done.unwrap();

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use shuttle::sync;
 
@@ -38,6 +39,15 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
+/// The end of a wait that had a time limit.
+pub(crate) struct Notified;
+
+impl Notified {
+    pub(crate) const fn timed_out(&self) -> bool {
+        false
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(sync::Condvar);
 
@@ -49,6 +59,12 @@ impl Condvar {
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let held = guard.0.take().expect("the lock is held");
         guard.0 = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// No time passes here, so only a notification ends the wait.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> Notified {
+        self.wait(guard);
+        Notified
     }
 
     pub(crate) fn notify_one(&self) {

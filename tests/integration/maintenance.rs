@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sessile::engine::RedbOptions;
+use sessile::engine::{Engine, RedbOptions, Waker};
 use sessile::testing::{ManualClock, SimulatedDisk};
 use sessile::{Clock, Durability, RedbEngine, SessionOptions, SessionStore};
 
@@ -296,4 +296,49 @@ fn a_touch_that_is_written_late_is_told_with_how_late_it_was() {
         assert_eq!(written.late_touches, u64::from(is_late));
         assert_eq!(written.touches_late_by >= Duration::from_millis(14), is_late);
     }
+}
+
+#[test]
+fn touches_leave_the_log_to_others_while_a_checkpoint_runs_and_they_are_not_late() {
+    let disk = SimulatedDisk::new();
+    let engine = Arc::new(RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap());
+    // With a waker set, no caller runs the checkpoint itself.
+    engine.set_waker(Waker::new(|| ()));
+    let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+    let builder = builder.touch_interval(Duration::from_secs(3_600)).manual_maintenance();
+    let store = builder.build().unwrap();
+    let is_half_full = || {
+        let (length, needed) = engine.stats().unwrap().log_bytes.unwrap_or((1, 0));
+        needed * 2 > length
+    };
+    let ids: Vec<_> = (0..10).map(|_| store.create(0).unwrap().id().clone()).collect();
+    // The first checkpoint makes the file grow, and the log moves. The next one finds room.
+    for round in 0..2 {
+        if round > 0 {
+            engine.run_background_work().unwrap();
+        }
+        while !is_half_full() {
+            assert!(
+                store.modify(&ids[0], |session| *session.content_mut() += 1).unwrap().is_some()
+            );
+        }
+    }
+    ids.iter().for_each(|id| assert!(store.extend_lifetime(id).unwrap()));
+    disk.hold_file_syncs();
+    thread::scope(|scope| {
+        let checkpoint = scope.spawn(|| engine.run_background_work().unwrap());
+        disk.wait_for_held_sync();
+        let flush = scope.spawn(|| store.flush().unwrap());
+        // A flush that does not wait is over by then.
+        thread::sleep(50 * MS);
+        let pending = store.stats().unwrap().pending_touches;
+        let created = store.create(1);
+        disk.release_syncs();
+        flush.join().unwrap();
+        checkpoint.join().unwrap();
+        // The checkpoint includes the touch of the session that it writes.
+        assert_eq!(pending, ids.len() as u64 - 1);
+        assert!(created.is_ok());
+    });
+    assert_eq!(store.stats().unwrap().pending_touches, 0);
 }

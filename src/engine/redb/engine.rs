@@ -32,6 +32,7 @@ use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::Mutex;
+use crate::time::ticks;
 
 /// The most touches, or index entries, in one transaction: another writer may have to wait for this
 /// many.
@@ -277,11 +278,14 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// Writes the pending touches, [`STEP`] at a time.
+    /// Writes the pending touches, [`STEP`] at a time. While a checkpoint runs, other commits have
+    /// half of the log, until the oldest touch is almost late.
     fn flush_touches(&self) -> Result<()> {
+        let almost_late = ticks::now() + self.view.touches.left();
         let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
+            self.writer.yield_log_room_for(almost_late.saturating_duration_since(ticks::now()));
             let step = rest.get(..STEP).unwrap_or(rest);
             let written = self.submit(WriteTouches(step.to_vec()))?;
             rest = rest.get(written..).unwrap_or_default();

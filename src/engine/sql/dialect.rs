@@ -44,6 +44,10 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// the touch is still due. Each takes the key, now, the resolution and the two timeouts.
     const EXTEND: &'static [Self::Text];
 
+    /// The statement that stores a new record and counts it; `None` if that takes two statements.
+    /// It takes the columns, and the shard of the counts.
+    const INSERT_COUNTED: Option<Self::Text>;
+
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 

@@ -88,8 +88,12 @@ impl<D: Dialect> Sql<D> {
         key: &SessionKey,
         columns: &Columns,
     ) -> Attempt<Insert> {
-        let values = inserted(key, columns);
-        let counted = [Value::Number(shard_of(key)), Value::Number(1)];
+        let (mut values, shard) = (inserted(key, columns), Value::Number(shard_of(key)));
+        if let Some(statement) = D::INSERT_COUNTED {
+            values.push(shard);
+            return self.inserted_by(on, &[(statement, &values[..])]);
+        }
+        let counted = [shard, Value::Number(1)];
         let steps: [Step<'_>; 4] = [
             (Common::Begin, &[]),
             (Common::Insert, &values),
@@ -100,7 +104,11 @@ impl<D: Dialect> Sql<D> {
     }
 
     /// Runs the statements that insert a record; names none that its limit ends.
-    fn inserted_by(&self, on: &mut D::Connection, steps: &[Step<'_>]) -> Attempt<Insert> {
+    fn inserted_by<T: Copy + Into<D::Text>>(
+        &self,
+        on: &mut D::Connection,
+        steps: &[Step<'_, T>],
+    ) -> Attempt<Insert> {
         match self.batch(on, steps)? {
             Ok(_) => Ok(Insert::Done(Vec::new())),
             Err(refusal) if D::is_taken(&refusal) => Ok(Insert::Occupied),

@@ -20,6 +20,7 @@
 //!    published. A leaves the overlay. B stays, because it has changed since.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::effects::Effects;
@@ -32,6 +33,7 @@ use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::view::View;
 use crate::error::Result;
 use crate::sync::atomic::Ordering;
+use crate::time::ticks;
 
 /// If the tables lack at least this many keys, they catch up before a commit instead of within it.
 const WORTHWHILE: usize = 2;
@@ -135,6 +137,17 @@ impl Writer {
             }
             _ => {}
         }
+    }
+
+    /// As [`yield_log_room`](Self::yield_log_room), for work that must be done in time: waits for
+    /// no longer than this, and runs no checkpoint.
+    pub(in crate::engine::redb) fn yield_log_room_for(&self, most: Duration) {
+        let until = ticks::now() + most;
+        let mut state = self.state.lock();
+        while matches!(&*state, State::Checkpointing(committed) if committed.log.is_half_full())
+            && !self.is_forked()
+            && !self.checkpointed.wait_until(&mut state, until).timed_out()
+        {}
     }
 
     /// Has the tables catch up with the log, for a caller that is about to commit to them. Other

@@ -47,7 +47,7 @@ struct Touch {
 }
 
 /// The state of the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(in crate::engine::redb) struct Pending {
     pub(in crate::engine::redb) touches: usize,
     /// How long the oldest pending touch has waited.
@@ -102,6 +102,11 @@ impl TouchBuffer {
         let oldest = oldest.map(|millis| Duration::from_millis(millis.into()));
         let (late, late_flushes) = (self.lateness.told(), self.lateness.deferred_told());
         Pending { touches: self.len(), oldest, late, late_flushes }
+    }
+
+    /// How long the oldest pending touch can wait without being almost late.
+    pub(in crate::engine::redb) fn left(&self) -> Duration {
+        self.lateness.left(self.told().oldest)
     }
 
     fn oldest(&self, now: Tick) -> Option<u32> {
@@ -361,7 +366,6 @@ mod tests {
     fn a_full_buffer_takes_touches_of_what_it_holds_and_no_others() {
         let buffer = TouchBuffer::new();
         for number in 0..CAPACITY {
-            // Spread over all bits, as digests are.
             let spread = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             let _ = touch(&buffer, spread, 1);
         }
@@ -376,9 +380,7 @@ mod tests {
     #[test]
     fn the_buffer_tells_how_long_its_oldest_touch_waits_and_which_were_late() {
         let buffer = TouchBuffer::new();
-        let nothing = (0, Duration::ZERO);
-        let pending = Pending { touches: 0, oldest: None, late: nothing, late_flushes: nothing };
-        assert_eq!(buffer.told(), pending);
+        assert_eq!(buffer.told(), Pending::default());
         buffer.promise(Duration::from_millis(1));
         let _ = touch(&buffer, 1, 5);
         std::thread::sleep(Duration::from_millis(30));

@@ -19,9 +19,13 @@ pub(in crate::engine::redb) struct Tick(u32);
 impl Tick {
     const MASK: u32 = 0x7fff_ffff;
 
-    /// The milliseconds from this tick to `later`.
+    /// The milliseconds from this tick to `later`; none if `later` is earlier, as for a touch that
+    /// came after the caller had asked for the time.
     const fn until(self, later: Self) -> u32 {
-        later.0.wrapping_sub(self.0) & Self::MASK
+        match later.0.wrapping_sub(self.0) & Self::MASK {
+            past if past > Self::MASK / 2 => 0,
+            millis => millis,
+        }
     }
 
     #[cfg(test)]
@@ -134,6 +138,12 @@ impl Lateness {
         }
     }
 
+    /// The rest of three quarters of the time that a touch may wait, after this time.
+    pub(super) fn left(&self, waited: Option<Duration>) -> Duration {
+        let most = Duration::from_millis(self.promised.load(Ordering::Relaxed).into()) * 3 / 4;
+        waited.map_or(Duration::ZERO, |waited| most.saturating_sub(waited))
+    }
+
     /// Records a written touch that waited this many milliseconds.
     pub(super) fn note(&self, waited: u32) {
         let late_by = waited.saturating_sub(self.promised.load(Ordering::Relaxed));
@@ -233,6 +243,8 @@ mod tests {
     fn the_clock_may_come_round() {
         let waiting = Waiting::since(Tick::at(Tick::MASK - 4));
         assert_eq!(waiting.millis(Tick::at(5)), 10);
+        let asked_before = Tick::at(Tick::MASK - 5);
+        assert_eq!(waiting.millis(asked_before), 0, "the touch came after that");
     }
 
     #[test]

@@ -36,6 +36,8 @@ impl Dialect for Mysql {
     // The second statement shows the row that the first one touched, or a later version of it.
     const EXTEND: &'static [Text] = &[Text::Touch, Text::ShowLive];
 
+    const INSERT_COUNTED: Option<Text> = None;
+
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
         self.login.connect(deadline)
     }

@@ -34,6 +34,8 @@ impl Dialect for Postgres {
     const SNAPSHOT: &'static [Text] = &[Text::BeginSnapshot];
     const EXTEND: &'static [Text] = &[Text::Extend];
 
+    const INSERT_COUNTED: Option<Text> = Some(Text::InsertCounted);
+
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
         self.login.connect(deadline)
     }

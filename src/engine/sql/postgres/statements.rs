@@ -77,6 +77,11 @@ statements! {
          counted as (update {}_counts set n = n + 1 \
          where shard = $11 and exists (select 1 from added) returning 1) \
          select (select count(*) from added), (select sum(n)::bigint from {}_counts)";
+    // the columns, shard
+    InsertCounted = "with added as (insert into {}_sessions \
+         (key, revision, last_active, index_deadline, created_at, inactivity, absolute, user_key, \
+         record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning 1) \
+         update {}_counts set n = n + 1 where shard = $10";
     @Insert = "insert into {}_sessions (key, revision, last_active, index_deadline, created_at, \
          inactivity, absolute, user_key, record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // shard, how many

@@ -8,9 +8,11 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::attachment::Attachments;
 use crate::engine::contract::Engine;
+use crate::engine::durability::Durability;
 use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::background::sweep::SweepPosition;
 use crate::engine::redb::background::warm_up::WarmUp;
@@ -279,9 +281,14 @@ impl RedbEngine {
     }
 
     /// Writes the pending touches, [`STEP`] at a time. While a checkpoint runs, other commits have
-    /// half of the log, until the oldest touch is almost late.
+    /// half of the log, until the oldest touch is almost late. Deferred touches go into memory, and
+    /// the deferred commits behind them must not wait.
     fn flush_touches(&self) -> Result<()> {
-        let almost_late = ticks::now() + self.view.touches.left();
+        let left = match self.view.options.durability {
+            Durability::Immediate => self.view.touches.left(),
+            Durability::Deferred { .. } | Durability::TwoPhase => Duration::ZERO,
+        };
+        let almost_late = ticks::now() + left;
         let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {

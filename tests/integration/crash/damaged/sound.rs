@@ -45,12 +45,10 @@ impl Sound {
     /// The range of the log in the file; empty at the end of the file if there is no log.
     pub(crate) fn log(&self) -> Range<usize> {
         let number = |at: usize| u64::from_le_bytes(self.file[at..at + 8].try_into().unwrap());
-        match self.file[SECTORS[0].clone()].starts_with(b"sess-log") {
-            true => {
-                let start = number(SECTORS[0].start + 24) as usize;
-                start..start + number(SECTORS[0].start + 32) as usize
-            }
-            false => self.file.len()..self.file.len(),
+        let start = number(SECTORS[0].start + 24) as usize;
+        match number(SECTORS[0].start + 32) as usize {
+            0 => self.file.len()..self.file.len(),
+            length => start..start + length,
         }
     }
 

@@ -242,7 +242,7 @@ impl Inspector {
     /// If the store cannot be written.
     pub fn revoke(&self, key: &SessionKey) -> Result<bool> {
         let ended = self.engine.remove(key, None, self.moment()?)?;
-        Ok(Ended::live(ended.as_slice()) > 0)
+        Ok(Ended::count_live(ended.as_slice()) > 0)
     }
 
     /// Ends every session of a user, and returns how many.
@@ -252,7 +252,7 @@ impl Inspector {
     /// As for [`revoke`](Self::revoke), and [`Error::InvalidUser`].
     pub fn revoke_user(&self, user: impl Into<UserId>) -> Result<u64> {
         let ended = self.engine.remove_user(&user.into().to_key()?, self.moment()?)?;
-        Ok(Ended::live(&ended))
+        Ok(Ended::count_live(&ended))
     }
 
     /// Ends every other session of the user with the session `keep`, and returns how many; `None`
@@ -263,7 +263,7 @@ impl Inspector {
     /// As for [`revoke`](Self::revoke), and [`Error::DamagedRecord`] of `keep`.
     pub fn revoke_others(&self, keep: &SessionKey) -> Result<Option<u64>> {
         let ended = self.engine.remove_others(keep, self.moment()?)?;
-        Ok(ended.map(|ended| Ended::live(&ended)))
+        Ok(ended.map(|ended| Ended::count_live(&ended)))
     }
 
     /// Ends every session of every user, in one step, and returns the number of live ones before

@@ -181,7 +181,7 @@ fn end_what_ended(
         let source = from.engine();
         if may_end(&key) && Found::under(&key, source, Moment::BEGINNING)?.is_nothing() {
             let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
-            ended += Ended::live(removed.as_slice());
+            ended += Ended::count_live(removed.as_slice());
         }
         Ok(())
     })?;

@@ -45,8 +45,18 @@ impl Ended {
         Self { key: *key, user: None, expired: false }
     }
 
+    /// The answer for sessions of a user that a limit ended. No limit ends an expired one.
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "mongodb"))]
+    pub(crate) fn over_a_limit(
+        keys: impl IntoIterator<Item = SessionKey>,
+        user: Option<&UserKey>,
+    ) -> Vec<Self> {
+        let of_user = |key| Self { key, user: user.cloned(), expired: false };
+        keys.into_iter().map(of_user).collect()
+    }
+
     /// The number of sessions that were not expired.
-    pub(crate) fn live(ended: &[Self]) -> u64 {
+    pub(crate) fn count_live(ended: &[Self]) -> u64 {
         ended.iter().filter(|ended| !ended.expired).count() as u64
     }
 }

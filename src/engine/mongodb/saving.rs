@@ -169,7 +169,7 @@ impl Mongodb {
         }
         steps.push(Step::In(self.inserting(key, columns)));
         match within.commit(steps)? {
-            Ok(_) => Ok(Insert::Done(ended(victims, limited.map(|(_, user)| user)))),
+            Ok(_) => Ok(Insert::Done(Ended::over_a_limit(victims, limited.map(|(_, user)| user)))),
             Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => Ok(Insert::Occupied),
             Err(refusal) => Err(refusal.failure(&self.hosts.server)),
         }
@@ -266,7 +266,7 @@ impl Mongodb {
                 let reply = replies.first().ok_or_else(garbled)?;
                 // The record was read in the transaction, and had the expected revision.
                 let saved = saved(reply, save.record)?.ok_or_else(garbled)?;
-                Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
+                Ok(Rekey::Done(Saved { ended: Ended::over_a_limit(victims, Some(&user)), ..saved }))
             }
             Err(refusal) if refusal.code == Refusal::DUPLICATE_KEY => Ok(Rekey::Occupied),
             Err(refusal) => Err(refusal.failure(&self.hosts.server)),
@@ -344,8 +344,4 @@ fn others(reply: &Reply) -> Attempt<Vec<(SessionKey, Record)>> {
         return Err(Failure::not_now("the user has more sessions than one answer holds"));
     }
     heads.iter().map(|head: &View<'_>| Ok((key_of(*head)?, outline_of(*head)?))).collect()
-}
-
-fn ended(victims: Vec<SessionKey>, user: Option<&UserKey>) -> Vec<Ended> {
-    victims.into_iter().map(|key| Ended { key, user: user.cloned(), expired: false }).collect()
 }

@@ -209,8 +209,7 @@ fn push_victims<'a>(arguments: &mut Vec<&'a [u8]>, victims: &'a [Victim]) {
 }
 
 fn ended(victims: Vec<Victim>, user: Option<&UserKey>) -> Vec<Ended> {
-    let ended = |victim: Victim| Ended { key: victim.key, user: user.cloned(), expired: false };
-    victims.into_iter().map(ended).collect()
+    Ended::over_a_limit(victims.into_iter().map(|victim| victim.key), user)
 }
 
 fn millis(text: &[u8]) -> Option<Timestamp> {

@@ -20,7 +20,6 @@ use crate::engine::sql::statements::{Common, LIMIT_LOCK, SHARDS};
 use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::session::user::UserKey;
 use crate::time::moment::Moment;
 
 /// The row of the counts that counts a key.
@@ -167,7 +166,7 @@ impl<D: Dialect> Sql<D> {
         steps.push((Common::Commit, &[]));
         let done = self.inserted_by(on, &steps)?;
         Ok(match done {
-            Insert::Done(_) => Insert::Done(ended(victims, record.user().as_ref())),
+            Insert::Done(_) => Insert::Done(Ended::over_a_limit(victims, record.user().as_ref())),
             other => other,
         })
     }
@@ -259,9 +258,10 @@ impl<D: Dialect> Sql<D> {
         steps.push((Common::Commit, &[]));
         match self.batch(on, &steps)? {
             Ok(outcomes) => match Self::saved(outcomes.first(), save.record) {
-                Some(saved) => {
-                    Ok(Rekey::Done(Saved { ended: ended(victims, Some(&user)), ..saved }))
-                }
+                Some(saved) => Ok(Rekey::Done(Saved {
+                    ended: Ended::over_a_limit(victims, Some(&user)),
+                    ..saved
+                })),
                 // The row was locked, and had the expected revision.
                 None => Err(garbled()),
             },
@@ -362,8 +362,4 @@ fn others<O: Outcome>(outcome: Option<&O>) -> Attempt<Vec<(SessionKey, Record)>>
         Some((key, record))
     };
     rows.iter().map(|row| other(row).ok_or_else(garbled)).collect()
-}
-
-fn ended(victims: Vec<SessionKey>, user: Option<&UserKey>) -> Vec<Ended> {
-    victims.into_iter().map(|key| Ended { key, user: user.cloned(), expired: false }).collect()
 }

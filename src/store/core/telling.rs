@@ -60,7 +60,7 @@ impl StoreCore {
         if let Some(events) = self.heard() {
             ended.iter().for_each(|ended| events.end(ended, reason));
         }
-        Ended::live(ended)
+        Ended::count_live(ended)
     }
 
     #[inline]

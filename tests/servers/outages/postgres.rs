@@ -138,12 +138,19 @@ fn a_server_that_takes_no_writes_says_so_and_nothing_changes() {
     let server = instances::postgres(&[]);
     let store = store(&format!("{}timeout_ms=500", url(&server)));
     let mut session = store.create_for_user("ann", 1).unwrap();
+    let seldom = SessionStore::<u64>::builder().touch_interval(Duration::from_secs(60));
+    let seldom = seldom.manual_maintenance().connect(&url(&server)).unwrap();
+    assert!(seldom.extend_lifetime(session.id()).unwrap());
     psql(&server, "alter system set default_transaction_read_only = on").unwrap();
     psql(&server, "select pg_reload_conf()").unwrap();
     wait_until("the setting", || store.create(2).is_err());
     assert_unavailable(store.create(2), "create");
     assert_unavailable(store.update(&mut session), "update");
     assert_unavailable(store.destroy(session.id()), "destroy");
+    assert!(
+        seldom.extend_lifetime(session.id()).unwrap(),
+        "a touch that is not due writes nothing"
+    );
     // A server that takes no writes refuses `alter system`, so its file is removed.
     std::fs::remove_file(server.folder.path().join("data/postgresql.auto.conf")).unwrap();
     psql(&server, "select pg_reload_conf()").unwrap();

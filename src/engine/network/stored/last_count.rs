@@ -14,7 +14,8 @@ use crate::engine::network::deadline::Since;
 pub(crate) const NEAR: u64 = 1_000;
 
 /// More records than all hosts together can insert in a millisecond: each insert waits until the
-/// server has stored it durably. 32 threads insert 10,000 a second on 2 cores.
+/// server has stored it durably. 32 threads insert 10,000 a second on 2 cores
+/// (`bash tests/servers/run --bench`).
 const A_MILLISECOND: u64 = 200;
 
 /// A number of records, and when it was counted.

@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// Sessions that are used at the same time; each takes 56 bytes. A key has one slot.
+/// The sessions that are remembered, in 1.8 MB. Each key has one slot, and shares it.
 const SLOTS: usize = 32 * 1024;
 
 type Slot = Mutex<Option<(SessionKey, Activity)>>;

@@ -144,10 +144,11 @@ impl Writer {
     pub(in crate::engine::redb) fn yield_log_room_for(&self, most: Duration) {
         let until = ticks::now() + most;
         let mut state = self.state.lock();
-        while matches!(&*state, State::Checkpointing(committed) if committed.log.is_half_full())
-            && !self.is_forked()
-            && !self.checkpointed.wait_until(&mut state, until).timed_out()
-        {}
+        while matches!(&*state, State::Checkpointing(committed) if committed.log.is_half_full()) {
+            if self.is_forked() || self.checkpointed.wait_until(&mut state, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Has the tables catch up with the log, for a caller that is about to commit to them. Other

@@ -29,12 +29,12 @@ const SALT_LEN: usize = 16;
 /// The location of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine::redb) struct Location {
-    /// How often logs of this file were moved, removed or added before. If two sectors differ, the
-    /// larger number wins.
+    /// How often a log of this file was moved, or added after another, before. If two sectors
+    /// differ, the larger number wins.
     pub(in crate::engine::redb) moves: u64,
-    /// The length of redb's part, which starts at the beginning of the file.
+    /// Where redb's part ends, which starts at the beginning of the file.
     pub(in crate::engine::redb) database_len: u64,
-    /// The log's start: the end of redb's part, or somewhat after it.
+    /// The log's start: where redb's part ends, or somewhat after it.
     pub(in crate::engine::redb) start: u64,
     pub(in crate::engine::redb) capacity: u64,
     /// Drawn at random for each log. It is part of every entry's digest, so no session content can

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a file is sound only if every page of its last commit, redb's own tables included,
 //! has the checksum that its parent holds. Anything unusual is left to redb's check. So no file is
-//! accepted that redb would refuse; `tests/verified.rs` checks that page by page.
+//! accepted that redb would refuse; `../tests/verified.rs` checks that page by page.
 //!
 //! This reads each page once, and measures the used bytes, which compaction needs. With redb's
 //! check a store of a million sessions opened in 1.1 s; docs/internals/performance-notes.md has the

@@ -106,7 +106,7 @@ impl TouchBuffer {
 
     /// How long the oldest pending touch can wait without being almost late.
     pub(in crate::engine::redb) fn left(&self) -> Duration {
-        self.lateness.left(self.told().oldest)
+        self.lateness.left(self.oldest(self.lateness.now()))
     }
 
     fn oldest(&self, now: Tick) -> Option<u32> {
@@ -366,6 +366,7 @@ mod tests {
     fn a_full_buffer_takes_touches_of_what_it_holds_and_no_others() {
         let buffer = TouchBuffer::new();
         for number in 0..CAPACITY {
+            // Spread over all bits, as digests are.
             let spread = (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             let _ = touch(&buffer, spread, 1);
         }

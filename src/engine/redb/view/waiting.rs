@@ -138,10 +138,12 @@ impl Lateness {
         }
     }
 
-    /// The rest of three quarters of the time that a touch may wait, after this time.
-    pub(super) fn left(&self, waited: Option<Duration>) -> Duration {
-        let most = Duration::from_millis(self.promised.load(Ordering::Relaxed).into()) * 3 / 4;
-        waited.map_or(Duration::ZERO, |waited| most.saturating_sub(waited))
+    /// How long a touch that has waited this many milliseconds can wait without being almost late,
+    /// which is after three quarters of the promised time.
+    pub(super) fn left(&self, waited: Option<u32>) -> Duration {
+        let promised = self.promised.load(Ordering::Relaxed);
+        let left = waited.map_or(0, |waited| (promised - promised / 4).saturating_sub(waited));
+        Duration::from_millis(left.into())
     }
 
     /// Records a written touch that waited this many milliseconds.

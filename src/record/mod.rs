@@ -198,8 +198,13 @@ impl Record {
     /// forward: an earlier moment changes nothing.
     #[must_use]
     pub fn touched(mut self, at: Timestamp) -> Self {
-        self.header.last_active = self.header.last_active.max(at);
+        self.touch(at);
         self
+    }
+
+    /// As [`touched`](Self::touched), in place.
+    pub(crate) fn touch(&mut self, at: Timestamp) {
+        self.header.last_active = self.header.last_active.max(at);
     }
 
     /// Returns the record with another index entry.

@@ -33,6 +33,7 @@ impl<C: Serialize + DeserializeOwned> Codec<C> {
 
 impl<C: DeserializeOwned> Codec<C> {
     /// The session that a record holds.
+    #[inline]
     pub(crate) fn session(
         &self,
         id: SessionId,
@@ -41,7 +42,7 @@ impl<C: DeserializeOwned> Codec<C> {
         core: &StoreCore,
     ) -> Result<Session<C>> {
         Ok(Session {
-            content: core.counting_damage(self.decode(&key, record))?,
+            content: self.decode(&key, record).map_err(|error| core.noting_damage(error))?,
             id,
             key,
             times: times_of(record, &core.timeouts),

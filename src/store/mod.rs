@@ -146,8 +146,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
         let (core, key) = (&self.handle.core, id.key());
-        let record = core.counting_damage(core.engine.load(&key, core.moment()?))?;
-        record.map(|record| self.handle.codec.session(id.clone(), key, &record, core)).transpose()
+        let found = core.engine.load(&key, core.moment()?);
+        let Some(record) = found.map_err(|error| core.noting_damage(error))? else {
+            return Ok(None);
+        };
+        self.handle.codec.session(id.clone(), key, &record, core).map(Some)
     }
 
     /// Reads a session and extends its life in one step, as a server does for every request.

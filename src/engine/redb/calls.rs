@@ -38,8 +38,11 @@ impl Engine for RedbEngine {
     }
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
-        let record = self.reading(|| self.view.load(key))?;
-        Ok(record.filter(|record| !record.is_expired(moment)))
+        let found = self.reading(|| self.view.load(key));
+        match &found {
+            Ok(Some(record)) if record.is_expired(moment) => Ok(None),
+            _ => found,
+        }
     }
 
     fn extend(

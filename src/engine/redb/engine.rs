@@ -249,14 +249,15 @@ impl RedbEngine {
     pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
         self.process.ensure_same()?;
         let lost = self.view.is_handle_lost();
-        match read() {
+        let found = read();
+        match &found {
             // The error may come from a checkpoint that has just failed.
-            Err(ref error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
+            Err(error @ Error::Io { .. }) if lost || error::is_of_an_earlier_one(error) => {
                 self.writer.reopen(&self.view)?;
                 read()
             }
             // A read that memory answers needs no handle.
-            other => other,
+            _ => found,
         }
     }
 

@@ -38,6 +38,16 @@ pub(in crate::engine::redb) enum Extended {
     Undecided,
 }
 
+/// What a look at the latest record shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    Live,
+    Missing,
+    Stale,
+    /// Only the file has the record.
+    Unknown,
+}
+
 /// The record that a snapshot holds under a key, and the snapshot's number.
 type FromFile = (Option<Record>, u64);
 
@@ -48,19 +58,26 @@ impl View {
         key: &SessionKey,
         extension: Extension,
     ) -> Result<Extended> {
-        let mut from_file = None;
+        let (mut from_file, mut latest) = (None, None);
         for _ in 0..=READS {
-            let looked =
-                self.touches.touch_if(key, |pending| match self.latest(key, from_file.as_ref()) {
-                    Some(record) => extension.judge(record, pending),
-                    None => (None, None),
-                });
-            match looked {
-                Touched::Done(Some(Extended::Live(record, _)), receipt) => {
-                    return Ok(Extended::Live(record, receipt));
+            let looked = self.touches.touch_if(key, |pending| {
+                latest = self.latest(key, from_file.as_ref());
+                match &mut latest {
+                    Some(Some(record)) => extension.judge(record, pending),
+                    Some(None) => (None, Judged::Missing),
+                    None => (None, Judged::Unknown),
                 }
-                Touched::Done(Some(extended), _) => return Ok(extended),
-                Touched::Done(None, _) => from_file = Some(self.load_from_snapshot(key)?),
+            });
+            match looked {
+                Touched::Done(Judged::Live, receipt) => {
+                    let live = latest.flatten().map(|record| Extended::Live(record, receipt));
+                    return Ok(live.unwrap_or(Extended::Missing));
+                }
+                Touched::Done(Judged::Missing, _) => return Ok(Extended::Missing),
+                Touched::Done(Judged::Stale, _) => return Ok(Extended::Stale),
+                Touched::Done(Judged::Unknown, _) => {
+                    from_file = Some(self.load_from_snapshot(key)?);
+                }
                 Touched::Full | Touched::Condemned => return Ok(Extended::Undecided),
             }
         }
@@ -81,26 +98,21 @@ impl View {
 }
 
 impl Extension {
-    /// The touch to keep, if any, and the result for the session.
-    fn judge(
-        self,
-        record: Option<Record>,
-        pending: Option<Timestamp>,
-    ) -> (Option<Timestamp>, Option<Extended>) {
-        let record = match (record, pending) {
-            (Some(record), Some(pending)) => record.touched(pending),
-            (Some(record), None) => record,
-            (None, _) => return (None, Some(Extended::Missing)),
-        };
+    /// Checks a record, and touches it if its session is live. Returns the touch to keep, if any.
+    fn judge(self, record: &mut Record, pending: Option<Timestamp>) -> (Option<Timestamp>, Judged) {
+        if let Some(pending) = pending {
+            record.touch(pending);
+        }
         if record.is_expired(self.moment) {
-            return (None, Some(Extended::Missing));
+            return (None, Judged::Missing);
         }
         if self.revision.is_some_and(|revision| revision != record.revision()) {
-            return (None, Some(Extended::Stale));
+            return (None, Judged::Stale);
         }
         // A touch that is not later than the record's last activity need not be written. It is kept
         // if the buffer holds an earlier touch, because that one may be taken back.
         let kept = pending.is_some() || self.at > record.last_active();
-        (kept.then_some(self.at), Some(Extended::Live(record.touched(self.at), None)))
+        record.touch(self.at);
+        (kept.then_some(self.at), Judged::Live)
     }
 }

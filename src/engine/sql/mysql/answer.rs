@@ -19,14 +19,18 @@ pub(crate) struct Outcome {
     pub(super) last_id: u64,
 }
 
-/// One row: its columns as texts.
+/// One row.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    bytes: Vec<u8>,
-    columns: Vec<Option<(usize, usize)>>,
+    pub(super) bytes: Vec<u8>,
+    /// The place of each column in the bytes; `None` for a null.
+    pub(super) columns: Vec<Option<(usize, usize)>>,
+    /// Whether numbers are in binary, and not in digits.
+    pub(super) is_binary: bool,
 }
 
 impl Row {
+    /// Parses a row of texts.
     pub(super) fn parse(bytes: Vec<u8>, count: u64) -> Option<Self> {
         const NULL: u8 = 0xfb;
         let mut columns = Vec::new();
@@ -43,7 +47,7 @@ impl Row {
             rest = bytes.get(to..)?;
             columns.push(Some((at, to)));
         }
-        rest.is_empty().then_some(Self { bytes, columns })
+        rest.is_empty().then_some(Self { bytes, columns, is_binary: false })
     }
 }
 
@@ -54,7 +58,11 @@ impl rows::Row for Row {
     }
 
     fn number(&self, column: usize) -> Option<i64> {
-        std::str::from_utf8(self.bytes(column)?).ok()?.parse().ok()
+        let bytes = self.bytes(column)?;
+        match self.is_binary {
+            true => bytes.try_into().ok().map(i64::from_le_bytes),
+            false => std::str::from_utf8(bytes).ok()?.parse().ok(),
+        }
     }
 
     fn bool(&self, column: usize) -> Option<bool> {
@@ -145,6 +153,11 @@ impl Refusal {
             "the request has {length} bytes, and `max_allowed_packet` of the server is {most}"
         );
         Self { code: Self::PACKET_TOO_LARGE, message }
+    }
+
+    /// Whether the server does not know a prepared statement any more, or cannot use it.
+    pub(super) const fn is_of_a_lost_statement(&self) -> bool {
+        matches!(self.code, 1243 | 1615)
     }
 
     /// The failure for an error that ends the connection with the request. A change may have been

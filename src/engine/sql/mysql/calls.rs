@@ -39,10 +39,17 @@ impl Dialect for Mysql {
     const INSERT_COUNTED: Option<Text> = None;
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
-        self.login.connect(deadline)
+        let mut on = self.login.connect(deadline)?;
+        on.prepare_load(&self.load)?;
+        Ok(on)
     }
 
     fn batch(sql: &Sql<Self>, on: &mut MysqlConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
+        if let [(Text::Load, [Value::Key(key)])] = steps
+            && let Some(answer) = on.load(key)?
+        {
+            return Ok(answer);
+        }
         let mut text = String::new();
         for (at, (statement, values)) in steps.iter().enumerate() {
             if at > 0 {

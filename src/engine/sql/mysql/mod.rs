@@ -1,13 +1,14 @@
 //! The engine on MySQL and MariaDB.
 //!
-//! Invariant: each call is one statement or one transaction, sent as one text. The engine speaks
-//! the protocol itself: so a call has one deadline, whatever the server does, and the engine knows
+//! Invariant: each call is one statement or one transaction, sent as one text; the statement that
+//! loads a record is prepared on each connection. The engine speaks the protocol itself: so a call has one deadline, whatever the server does, and the engine knows
 //! whether a request was sent.
 
 mod answer;
 mod calls;
 mod login;
 mod packets;
+mod prepared;
 mod statements;
 mod value;
 mod wire;
@@ -21,7 +22,7 @@ use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::mysql::answer::Refusal;
 use crate::engine::sql::mysql::login::Login;
-use crate::engine::sql::mysql::statements::{Text, tables};
+use crate::engine::sql::mysql::statements::{LOAD, Text, tables};
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
 use crate::engine::sql::value::Value;
@@ -109,11 +110,14 @@ impl MysqlEngine {
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
-        let sql = Sql::new(server, Mysql { login }, options.name, options.limits.timeout);
+        let load = LOAD.replace("{}", &options.name);
+        let sql = Sql::new(server, Mysql { login, load }, options.name, options.limits.timeout);
         let server = Server::new(sql, options.limits);
         server.write(Repeat::Idempotent, |sql, on, _| {
             sql.check_version(on)?;
-            sql.make_tables(on)
+            sql.make_tables(on)?;
+            // The connection was made before the tables.
+            on.prepare_load(&sql.dialect.load)
         })?;
         Ok(Self { server: server.open()? })
     }
@@ -137,6 +141,8 @@ impl Engine for MysqlEngine {
 #[derive(Debug)]
 pub(crate) struct Mysql {
     login: Login,
+    /// The text of the statement that loads a record.
+    load: String,
 }
 
 /// One statement, with its values.

@@ -48,11 +48,11 @@ impl Packets {
     }
 
     /// Sends a command, which restarts the numbers at 0.
-    pub(super) fn command(&mut self, command: u8, text: &str) -> Attempt<()> {
+    pub(super) fn command(&mut self, command: u8, body: &[u8]) -> Attempt<()> {
         self.turn = 0;
-        let mut payload = Vec::with_capacity(text.len() + 1);
+        let mut payload = Vec::with_capacity(body.len() + 1);
         payload.push(command);
-        payload.extend_from_slice(text.as_bytes());
+        payload.extend_from_slice(body);
         self.send(&payload)
     }
 

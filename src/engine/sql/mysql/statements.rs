@@ -49,6 +49,10 @@ pub(super) const SETTINGS: [&str; 2] = [
 pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
+/// Loads the record under a key.
+pub(super) const LOAD: &str = "select revision, last_active, index_deadline, user_key, record \
+     from {}_sessions where session_key = $1";
+
 /// A page of records in the order of their keys, up to a number of rows, and until the records
 /// before a row exceed a number of bytes. Each row also has the number of rows without the limit of
 /// bytes. The inner query selects no record, because the server would copy it.
@@ -80,8 +84,7 @@ statements! {
     // Independent of time zones, and of the year 2038. A former primary has no time.
     @Now = "select if(@@global.read_only or @@global.innodb_read_only, null, \
          timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000)";
-    @Load = "select revision, last_active, index_deadline, user_key, record \
-            from {}_sessions where session_key = $1";
+    @Load = LOAD;
     // key, now, resolution, inactivity, absolute
     Touch = concat!("update {}_sessions set last_active = $2 where session_key = $1 and ",
         due!("div"), " and ", live!("$2", "$4", "$5"));

@@ -271,3 +271,31 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         reopening.join().unwrap();
     });
 }
+
+#[test]
+fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
+    explore(EXECUTIONS, || {
+        let folder = folder();
+        new_file(&path(&folder));
+        // Nothing is kept in memory, so the extension reads the file.
+        let options = options().record_cache(false);
+        let engine = Arc::new(RedbEngine::open_with(path(&folder), &options).unwrap());
+        insert(&engine, 1);
+        drop(engine.snapshot().unwrap());
+        let removing = {
+            let engine = Arc::clone(&engine);
+            thread::spawn(move || {
+                assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
+                // From here on the snapshot alone knows that the session is gone.
+                drop(engine.snapshot().unwrap());
+            })
+        };
+        let extending = {
+            let engine = Arc::clone(&engine);
+            thread::spawn(move || touched(&engine, &key(1), at(1_001)))
+        };
+        removing.join().unwrap();
+        extending.join().unwrap();
+        assert_eq!(engine.view.touches.pending(&key(1)), None);
+    });
+}

@@ -168,8 +168,16 @@ impl MysqlConnection {
                 self.load = None;
                 Ok(None)
             }
-            Err(refusal) => refusal.of_the_connection().map_or(Ok(Some(Err(refusal))), Err),
-            answer => Ok(Some(answer)),
+            Err(refusal) => {
+                if let Some(failure) = refusal.of_the_connection() {
+                    return Err(failure);
+                }
+                if self.is_in_transaction {
+                    self.roll_back()?;
+                }
+                Ok(Some(Err(refusal)))
+            }
+            found => Ok(Some(found)),
         }
     }
 }

@@ -60,16 +60,21 @@ impl MysqlConnection {
             return Ok(Err(Refusal::too_long(text.len(), self.longest_request)));
         }
         self.packets.command(COM_QUERY, text.as_bytes())?;
-        let answer = self.outcomes(Form::Text)?;
-        if let Err(refusal) = &answer {
-            if let Some(failure) = refusal.of_the_connection() {
-                return Err(failure);
-            }
-            if self.is_in_transaction || text.contains(';') {
-                self.roll_back()?;
-            }
+        match self.outcomes(Form::Text)? {
+            Err(refusal) => self.refused(refusal, text.contains(';')),
+            done => Ok(done),
         }
-        Ok(answer)
+    }
+
+    /// The answer for an error. A transaction is rolled back, as is one that the request `may_begin`.
+    fn refused(&mut self, refusal: Refusal, may_begin: bool) -> Attempt<Answer> {
+        if let Some(failure) = refusal.of_the_connection() {
+            return Err(failure);
+        }
+        if self.is_in_transaction || may_begin {
+            self.roll_back()?;
+        }
+        Ok(Err(refusal))
     }
 
     /// Ends a transaction after an error.
@@ -168,15 +173,7 @@ impl MysqlConnection {
                 self.load = None;
                 Ok(None)
             }
-            Err(refusal) => {
-                if let Some(failure) = refusal.of_the_connection() {
-                    return Err(failure);
-                }
-                if self.is_in_transaction {
-                    self.roll_back()?;
-                }
-                Ok(Some(Err(refusal)))
-            }
+            Err(refusal) => self.refused(refusal, false).map(Some),
             found => Ok(Some(found)),
         }
     }

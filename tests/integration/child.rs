@@ -47,6 +47,19 @@ pub(crate) fn fast_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Removes a file that a store has open, so that its name is free at once.
+pub(crate) fn remove_open(path: &std::path::Path) {
+    // Wine 8 keeps the name of a removed file until its last handle is closed, and moves a file at
+    // once.
+    #[cfg(windows)]
+    let path = &{
+        let aside = path.with_extension("removed");
+        std::fs::rename(path, &aside).unwrap();
+        aside
+    };
+    std::fs::remove_file(path).unwrap();
+}
+
 /// Whether only its owner may read or write the file. Where files have no mode, the folder's
 /// permissions apply.
 pub(crate) fn is_private(path: &std::path::Path) -> bool {

@@ -185,7 +185,7 @@ fn what_only_looks_goes_on_after_the_file_was_deleted() {
         let builder = Store::builder().record_cache(record_cache);
         let store = builder.open(&path).unwrap();
         let ids = fill(&store, 100);
-        fs::remove_file(&path).unwrap();
+        crate::child::remove_open(&path);
         for _ in 0..2 {
             assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()));
             assert!(store.extend_lifetime(&ids[0]).unwrap());

@@ -43,7 +43,7 @@ fn a_store_that_fails_is_one_line_for_the_operator_and_no_details_for_the_visito
     let mut ann = server.logged_in("ann");
     let token = ann.account().token();
     let cookie = ann.cookie.clone().unwrap();
-    std::fs::remove_file(&file).unwrap();
+    crate::child::remove_open(&file);
 
     let reply = ann.post("/click", &[("csrf", &token)]);
 

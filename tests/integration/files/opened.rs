@@ -14,10 +14,22 @@ fn a_folder_that_was_replaced_is_noticed_and_nothing_is_acknowledged() {
     fs::create_dir(&inner).unwrap();
     let store = Store::open(inner.join("sessions.redb")).unwrap();
     let id = store.create(Attributes::new()).unwrap().id().clone();
-    fs::rename(&inner, &moved).unwrap();
+    let renamed = fs::rename(&inner, &moved);
+    if cfg!(windows) && renamed.is_err() {
+        // Windows does not rename a folder with an open file; Wine 8 does.
+        assert!(store.destroy(&id).unwrap(), "it goes on");
+        return;
+    }
+    renamed.unwrap();
     File::create(&inner).unwrap();
-    assert!(matches!(store.create(Attributes::new()), Err(Error::Io { .. })));
-    assert!(matches!(store.destroy(&id), Err(Error::Io { .. })));
+    let noticed = |error: Error| match error {
+        Error::Io { .. } => {}
+        // For Windows, nothing is there behind a file that stands where a folder was.
+        Error::FileReplaced { .. } if cfg!(windows) => {}
+        error => panic!("{error:?}"),
+    };
+    noticed(store.create(Attributes::new()).unwrap_err());
+    noticed(store.destroy(&id).unwrap_err());
     fs::remove_file(&inner).unwrap();
     fs::rename(&moved, &inner).unwrap();
     assert!(store.destroy(&id).unwrap(), "it goes on once the folder is back");
@@ -45,7 +57,7 @@ fn a_deleted_or_replaced_file_is_noticed_and_nothing_is_acknowledged() {
     for replaced in [false, true] {
         let store = Store::open(&path).unwrap();
         let id = store.create(Attributes::new()).unwrap().id().clone();
-        fs::remove_file(&path).unwrap();
+        crate::child::remove_open(&path);
         if replaced {
             File::create(&path).unwrap().write_all(b"something else").unwrap();
         }

@@ -84,6 +84,7 @@ fn a_damaged_page_costs_the_sessions_in_it_and_names_them() {
     assert_eq!(report.kept as usize, kept);
     assert!(kept < file.live.len() && kept > file.live.len() / 2, "{kept}");
     assert_eq!(file.count(&store, &file.ended), 0);
+    drop(store);
 
     // With stale records, older versions come back, and so do ended sessions.
     let (with_stale, store) = file.salvaged(&Salvage::new().include_stale(true));

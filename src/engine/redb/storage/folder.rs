@@ -165,11 +165,10 @@ pub(in crate::engine::redb::storage) fn opened(
     Ok(Opened { backend: Box::new(backend), identity, is_new })
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn a_link_that_takes_the_place_of_the_file_unseen_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();

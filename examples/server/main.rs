@@ -147,6 +147,8 @@ fn serve(listener: &TcpListener, respond: impl Fn(&Request) -> Response) {
         match listener.accept() {
             // An error here means that the client disconnected, or was silent for too long.
             Ok((stream, _)) => drop(http::answer(stream, &respond)),
+            // Another worker has taken the connection: Wine tells those that waited with it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 log(&error);
                 // The likely cause is too many open files; trying again at once would spin.

@@ -252,6 +252,8 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         engine.close().unwrap();
         let engine = Arc::new(open());
         assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
+        // The snapshot alone knows of the removal, and the file does not.
+        drop(engine.snapshot().unwrap());
         let looking = {
             let engine = Arc::clone(&engine);
             thread::spawn(move || {
@@ -262,7 +264,6 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         let reopening = {
             let engine = Arc::clone(&engine);
             thread::spawn(move || {
-                drop(engine.snapshot().unwrap());
                 engine.view.handle_lost.store(true, Ordering::Release);
                 engine.reopen_if_lost().unwrap();
             })

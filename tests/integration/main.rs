@@ -7,7 +7,8 @@ mod bad_files;
 mod bad_records;
 mod child;
 mod conformance;
-#[cfg(all(target_os = "linux", not(portable)))]
+// seccompiler has filters for no processor of 32 bits.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(portable)))]
 mod containers;
 mod content;
 mod cookies;

@@ -236,31 +236,36 @@ fn a_child_may_open_the_file_once_the_other_process_has_closed_it() {
     });
 }
 
+/// The fifth visit of a listing forks: the parent is shown all sessions, and the child none after it.
+fn fork_in_a_visitor(store: &Store) {
+    for _ in 0..10 {
+        store.create("content".into()).unwrap();
+    }
+    let (mut visited, mut child) = (0, None);
+    let answer = store.for_each(|_, _| {
+        visited += 1;
+        if visited == 5 {
+            child = match fork::fork().unwrap() {
+                Fork::Child => Some(0),
+                Fork::Parent(child) => Some(child),
+            };
+        }
+    });
+    if child == Some(0) {
+        let refused = is_forked(answer) && visited == 5;
+        std::process::exit(if refused { AS_EXPECTED } else { 1 });
+    }
+    let code = exit_code(child.unwrap());
+    println!("{SAYS}{code:?}");
+    assert_eq!((code, answer.unwrap()), (Some(AS_EXPECTED), 10));
+}
+
 #[test]
 fn a_visitor_that_forks_is_shown_nothing_more_in_the_child() {
     let test = "forked::a_visitor_that_forks_is_shown_nothing_more_in_the_child";
     in_own_process(test, || {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("s.redb")).unwrap();
-        for _ in 0..10 {
-            store.create("content".into()).unwrap();
-        }
-        let (mut visited, mut child) = (0, None);
-        let answer = store.for_each(|_, _| {
-            visited += 1;
-            if visited == 5 {
-                child = match fork::fork().unwrap() {
-                    Fork::Child => Some(0),
-                    Fork::Parent(child) => Some(child),
-                };
-            }
-        });
-        if child == Some(0) {
-            let refused = is_forked(answer) && visited == 5;
-            std::process::exit(if refused { AS_EXPECTED } else { 1 });
-        }
-        let code = exit_code(child.unwrap());
-        println!("{SAYS}{code:?}");
-        assert_eq!((code, answer.unwrap()), (Some(AS_EXPECTED), 10));
+        fork_in_a_visitor(&Store::open(folder.path().join("s.redb")).unwrap());
+        fork_in_a_visitor(&Store::builder().engine(MemoryEngine::new()).build().unwrap());
     });
 }

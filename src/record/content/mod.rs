@@ -162,7 +162,9 @@ impl Misread {
     fn failed(error: DecodeError, refusal: Option<Refusal>) -> Self {
         Self::new(match (refusal, error) {
             (Some(refusal), _) => Cause::Refused(refusal),
-            (None, DecodeError::UnexpectedEnd { .. }) => Cause::TooShort,
+            (None, DecodeError::UnexpectedEnd { .. } | DecodeError::OutsideUsizeRange(_)) => {
+                Cause::TooShort
+            }
             (None, DecodeError::OtherString(text)) => Cause::Failed(text),
             (None, error) => Cause::Failed(error.to_string()),
         })

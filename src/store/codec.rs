@@ -42,7 +42,7 @@ impl<C: DeserializeOwned> Codec<C> {
         core: &StoreCore,
     ) -> Result<Session<C>> {
         Ok(Session {
-            content: self.decode(&key, record).map_err(|error| core.noting_damage(error))?,
+            content: core.counting_damage(self.decode(&key, record))?,
             id,
             key,
             times: times_of(record, &core.timeouts),

@@ -146,10 +146,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// ```
     pub fn read(&self, id: &SessionId) -> Result<Option<Session<C>>> {
         let (core, key) = (&self.handle.core, id.key());
-        let found = core.engine.load(&key, core.moment()?);
-        let Some(record) = found.map_err(|error| core.noting_damage(error))? else {
-            return Ok(None);
-        };
+        let found = core.counting_damage(core.engine.load(&key, core.moment()?))?;
+        let Some(record) = found else { return Ok(None) };
         self.handle.codec.session(id.clone(), key, &record, core).map(Some)
     }
 

@@ -348,13 +348,14 @@ impl StoreCore {
     }
 
     /// Passes a result on, and counts a damaged record.
+    #[inline]
     pub(crate) fn counting_damage<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.noting_damage(error))
     }
 
     /// Counts a record that could not be read.
     #[cold]
-    pub(crate) fn noting_damage(&self, error: Error) -> Error {
+    fn noting_damage(&self, error: Error) -> Error {
         if let Error::DamagedRecord { key, .. } = &error {
             self.note_damage(*key);
         }

@@ -58,8 +58,9 @@ impl View {
         key: &SessionKey,
         extension: Extension,
     ) -> Result<Extended> {
-        let (mut from_file, mut latest) = (None, None);
+        let mut from_file = None;
         for _ in 0..=READS {
+            let mut latest = None;
             let looked = self.touches.touch_if(key, |pending| {
                 latest = self.latest(key, from_file.as_ref());
                 match &mut latest {
@@ -70,8 +71,8 @@ impl View {
             });
             match looked {
                 Touched::Done(Judged::Live, receipt) => {
-                    let live = latest.flatten().map(|record| Extended::Live(record, receipt));
-                    return Ok(live.unwrap_or(Extended::Missing));
+                    let live = |record| Extended::Live(record, receipt);
+                    return Ok(latest.flatten().map_or(Extended::Missing, live));
                 }
                 Touched::Done(Judged::Missing, _) => return Ok(Extended::Missing),
                 Touched::Done(Judged::Stale, _) => return Ok(Extended::Stale),

@@ -127,28 +127,18 @@ impl View {
     /// The record under a key with its pending touch, as every caller must see it.
     pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
         let pending = self.touches.pending(key);
-        let mut found = self.in_one_opening(|| self.look_up(key));
+        let mut found = self.in_one_opening(|| match self.get_in_memory(key) {
+            Some(found) => Ok(found),
+            None => self.load_from_snapshot(key).map(|(record, _)| record),
+        });
         if let (Some(at), Ok(Some(record))) = (pending, &mut found) {
             record.touch(at);
         }
         found
     }
 
-    /// The record last committed under a key, without its pending touch.
-    fn look_up(&self, key: &SessionKey) -> Result<Option<Record>> {
-        if let Some(changed) = self.overlay.get(key) {
-            return Ok(changed);
-        }
-        if let cached @ Some(_) = self.cache.get(key) {
-            return Ok(cached);
-        }
-        if !self.filter.may_contain(key) {
-            return Ok(None);
-        }
-        self.load_from_snapshot(key).map(|(record, _)| record)
-    }
-
-    /// As [`look_up`](Self::look_up); the outer `None` if only the snapshot knows.
+    /// The record last committed under a key, without its pending touch; the outer `None` if only
+    /// the snapshot knows.
     pub(in crate::engine::redb) fn get_in_memory(
         &self,
         key: &SessionKey,
@@ -175,15 +165,12 @@ impl View {
     /// snapshot, and the overlay gets back the changes that this snapshot lacks. So a look-up is
     /// repeated if the file was reopened meanwhile.
     fn in_one_opening<T>(&self, look: impl Fn() -> T) -> T {
-        let mut before = self.reopenings.load(Ordering::Acquire);
-        let mut found = look();
         loop {
-            let now = self.reopenings.load(Ordering::Acquire);
-            if now == before {
+            let before = self.reopenings.load(Ordering::Acquire);
+            let found = look();
+            if self.reopenings.load(Ordering::Acquire) == before {
                 return found;
             }
-            before = now;
-            found = look();
         }
     }
 

@@ -19,6 +19,7 @@ use crate::engine::redb::tests::interleavings::engine::{
 use crate::engine::redb::tests::interleavings::explore;
 use crate::key::SessionKey;
 use crate::sync::atomic::Ordering;
+use crate::testing::{DiskFault, SimulatedDisk};
 use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
 
@@ -244,15 +245,13 @@ fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_
 #[test]
 fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
     explore(EXECUTIONS, || {
-        let folder = folder();
-        new_file(&path(&folder));
-        let open = || RedbEngine::open_with(path(&folder), &options()).unwrap();
+        let disk = SimulatedDisk::new();
+        let open = || RedbEngine::open_on(&disk, &options()).unwrap();
         let engine = open();
         insert(&engine, 1);
         engine.close().unwrap();
         let engine = Arc::new(open());
         assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
-        // The snapshot alone knows of the removal, and the file does not.
         drop(engine.snapshot().unwrap());
         let looking = {
             let engine = Arc::clone(&engine);
@@ -263,40 +262,16 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         };
         let reopening = {
             let engine = Arc::clone(&engine);
+            let disk = disk.clone();
             thread::spawn(move || {
+                // redb would write the published removal when it closes the lost handle.
+                disk.fail_once(DiskFault::Write, 0);
                 engine.view.handle_lost.store(true, Ordering::Release);
                 engine.reopen_if_lost().unwrap();
+                assert!(!disk.repair(), "the handle was closed without a write");
             })
         };
         looking.join().unwrap();
         reopening.join().unwrap();
-    });
-}
-
-#[test]
-fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
-    explore(EXECUTIONS, || {
-        let folder = folder();
-        new_file(&path(&folder));
-        // Nothing is kept in memory, so the extension reads the file.
-        let options = options().record_cache(false);
-        let engine = Arc::new(RedbEngine::open_with(path(&folder), &options).unwrap());
-        insert(&engine, 1);
-        drop(engine.snapshot().unwrap());
-        let removing = {
-            let engine = Arc::clone(&engine);
-            thread::spawn(move || {
-                assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
-                // From here on the snapshot alone knows that the session is gone.
-                drop(engine.snapshot().unwrap());
-            })
-        };
-        let extending = {
-            let engine = Arc::clone(&engine);
-            thread::spawn(move || touched(&engine, &key(1), at(1_001)))
-        };
-        removing.join().unwrap();
-        extending.join().unwrap();
-        assert_eq!(engine.view.touches.pending(&key(1)), None);
     });
 }

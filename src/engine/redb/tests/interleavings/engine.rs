@@ -351,13 +351,7 @@ fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
     explore(EXECUTIONS, || {
         // Nothing is kept in memory, so each extension reads the file, and other commits overtake
         // it.
-        let folder = folder();
-        new_file(&path(&folder));
-        let options = options().record_cache(false);
-        let engine = Arc::new(RedbEngine::open_with(path(&folder), &options).unwrap());
-        let inserted = engine.insert(&key(1), record(1), Moment::BEGINNING, Limits::NONE);
-        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
-        let scene = Scene { engine, folder };
+        let scene = Scene::with(&options().record_cache(false));
         scene.engine.snapshot().unwrap();
         let write = scene.spawn(|engine| {
             for revision in 2..4 {
@@ -383,5 +377,24 @@ fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
         let left = scene.engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap();
         assert_eq!((left.revision(), left.last_active()), (3, at(START + 2)));
         scene.assert_tables_agree();
+    });
+}
+
+#[test]
+fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
+    explore(EXECUTIONS, || {
+        // Nothing is kept in memory, so the extension reads the file.
+        let options = options().durability(Durability::Immediate).record_cache(false);
+        let scene = Scene::with(&options);
+        scene.engine.snapshot().unwrap();
+        let remove = scene.spawn(|engine| {
+            assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
+            // From here on the snapshot alone knows that the session is gone.
+            engine.snapshot().unwrap();
+        });
+        let extend = scene.spawn(|engine| touched(engine, &key(1), at(START + 1)));
+        remove.join().unwrap();
+        extend.join().unwrap();
+        assert_eq!(scene.engine.view.touches.pending(&key(1)), None);
     });
 }

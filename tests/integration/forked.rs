@@ -236,7 +236,8 @@ fn a_child_may_open_the_file_once_the_other_process_has_closed_it() {
     });
 }
 
-/// The fifth visit of a listing forks: the parent is shown all sessions, and the child none after it.
+/// The fifth visit of a listing forks: the parent is shown all sessions, and the child none after
+/// it.
 fn fork_in_a_visitor(store: &Store) {
     for _ in 0..10 {
         store.create("content".into()).unwrap();

@@ -1,8 +1,8 @@
 //! The engine on MySQL and MariaDB.
 //!
 //! Invariant: each call is one statement or one transaction, sent as one text; the statement that
-//! loads a record is prepared on each connection. The engine speaks the protocol itself: so a call has one deadline, whatever the server does, and the engine knows
-//! whether a request was sent.
+//! loads a record is prepared on each connection. The engine speaks the protocol itself: so a call
+//! has one deadline, whatever the server does, and the engine knows whether a request was sent.
 
 mod answer;
 mod calls;

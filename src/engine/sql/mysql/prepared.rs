@@ -1,8 +1,8 @@
-//! A prepared statement with one parameter: the server neither parses nor plans it again, which takes
-//! a fifth of the time of a read on the same machine. Its rows come in the protocol's binary form.
+//! A prepared statement with one parameter: the server neither parses nor plans it again. Its rows
+//! come in the protocol's binary form.
 //!
-//! Invariant: a row is parsed by the kinds of columns that the same answer describes, and only to its
-//! end.
+//! Invariant: a row is parsed by the kinds of columns that the same answer describes, and only to
+//! its end.
 
 use crate::engine::sql::mysql::answer::{Row, length};
 

@@ -66,7 +66,8 @@ impl MysqlConnection {
         }
     }
 
-    /// The answer for an error. A transaction is rolled back, as is one that the request `may_begin`.
+    /// The answer for an error. A transaction is rolled back, as is one that the request
+    /// `may_begin`.
     fn refused(&mut self, refusal: Refusal, may_begin: bool) -> Attempt<Answer> {
         if let Some(failure) = refusal.of_the_connection() {
             return Err(failure);

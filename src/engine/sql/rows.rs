@@ -38,6 +38,11 @@ pub(super) fn rows_of<O: Outcome>(outcomes: &[O], at: usize) -> &[O::Row] {
     outcomes.get(at).map(Outcome::rows).unwrap_or_default()
 }
 
+/// Takes the rows of one of several statements.
+pub(super) fn into_rows_of<O: Outcome>(outcomes: Vec<O>, at: usize) -> Vec<O::Row> {
+    outcomes.into_iter().nth(at).map(Outcome::into_rows).unwrap_or_default()
+}
+
 /// The failure for an answer that does not fit, or comes in the wrong place.
 pub(super) fn garbled() -> Failure {
     Failure::lost("the server's answer is not what the protocol allows")

@@ -49,3 +49,12 @@ macro_rules! due {
     };
 }
 pub(super) use due;
+
+/// The revision after a record's own. A column holds it in two's complement; the greatest stays.
+macro_rules! next_revision {
+    () => {
+        "case revision when -1 then -1 \
+         when 9223372036854775807 then -9223372036854775807 - 1 else revision + 1 end"
+    };
+}
+pub(super) use next_revision;

@@ -16,7 +16,7 @@ use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
-use crate::engine::sql::rows::{Row as _, ended, garbled, key_of, rows_of};
+use crate::engine::sql::rows::{Row as _, ended, garbled, into_rows_of, key_of, rows_of};
 use crate::engine::sql::saving::{inserted, number_stored, shard_of};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
@@ -132,7 +132,8 @@ impl Dialect for Mysql {
         let [now, inactivity, absolute] = Value::of(moment);
         let name = [Value::Bytes(user.as_bytes())];
         let looking = [Value::Bytes(user.as_bytes()), now, inactivity, absolute];
-        let steps: [Step<'_>; 6] = [
+        let steps: [Step<'_>; 7] = [
+            (Text::Repeatable, &[]),
             (Text::Begin, &[]),
             (Text::MarkUser, &name),
             (Text::Marked, &looking),
@@ -140,7 +141,7 @@ impl Dialect for Mysql {
             (Text::DeleteMarked, &name),
             (Text::Commit, &[]),
         ];
-        Ok(into_rows_of(sql.carry_out(on, &steps)?, 2))
+        Ok(into_rows_of(sql.carry_out(on, &steps)?, 3))
     }
 
     fn remove_others(
@@ -152,7 +153,8 @@ impl Dialect for Mysql {
         let [now, inactivity, absolute] = Value::of(moment);
         let this = [Value::Key(keep)];
         let looking = [Value::Key(keep), now, inactivity, absolute];
-        let steps: [Step<'_>; 7] = [
+        let steps: [Step<'_>; 8] = [
+            (Text::Repeatable, &[]),
             (Text::Begin, &[]),
             (Text::LookToKeep, &looking),
             (Text::MarkOthers, &looking),
@@ -162,9 +164,9 @@ impl Dialect for Mysql {
             (Text::Commit, &[]),
         ];
         let outcomes = sql.carry_out(on, &steps)?;
-        let Some(kept) = rows_of(&outcomes, 1).first() else { return Ok(None) };
+        let Some(kept) = rows_of(&outcomes, 2).first() else { return Ok(None) };
         let user = kept.bytes(0).and_then(user_key);
-        let ended = rows_of(&outcomes, 3).iter().map(|row| ended(row, 0, user.clone()));
+        let ended = rows_of(&outcomes, 4).iter().map(|row| ended(row, 0, user.clone()));
         ended.collect::<Attempt<Vec<_>>>().map(Some)
     }
 
@@ -178,14 +180,15 @@ impl Dialect for Mysql {
         let [now, inactivity, absolute] = Value::of(moment);
         let (old, new) = (Value::Bytes(old.as_bytes()), Value::Bytes(new.as_bytes()));
         let (name, looking, renaming) = ([old], [old, now, inactivity, absolute], [old, new]);
-        let steps: [Step<'_>; 5] = [
+        let steps: [Step<'_>; 6] = [
+            (Text::Repeatable, &[]),
             (Text::Begin, &[]),
             (Text::MarkUser, &name),
             (Text::CountMarkedLive, &looking),
             (Text::RenameMarked, &renaming),
             (Text::Commit, &[]),
         ];
-        Ok(into_rows_of(sql.carry_out(on, &steps)?, 2))
+        Ok(into_rows_of(sql.carry_out(on, &steps)?, 3))
     }
 
     fn remove_expired(
@@ -272,9 +275,4 @@ impl Dialect for Mysql {
         };
         Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
-}
-
-/// Takes the rows of one of several statements.
-fn into_rows_of(outcomes: Vec<Outcome>, at: usize) -> Vec<Row> {
-    outcomes.into_iter().nth(at).unwrap_or_default().rows
 }

@@ -9,7 +9,7 @@
 //! text, and `row_count()` is -1 then.
 
 use crate::engine::sql::statements::{LIMIT_LOCK, SHARDS, statements};
-use crate::engine::sql::terms::{deadline, due, live};
+use crate::engine::sql::terms::{deadline, due, live, next_revision};
 
 /// The statements that create the tables, each sent alone, in this order: if the last table exists,
 /// all exist. `{}` is the store's name.
@@ -170,9 +170,8 @@ statements! {
     CountMarkedLive = concat!("select count(*) from {}_sessions where user_key = $1 \
          and ending = 1 and ", live!("$2", "$3", "$4"));
     // old, new
-    RenameMarked = "update {}_sessions set user_key = $2, ending = null, \
-         revision = case revision when -1 then -1 else revision + 1 end \
-         where user_key = $1 and ending = 1";
+    RenameMarked = concat!("update {}_sessions set user_key = $2, ending = null, revision = ",
+        next_revision!(), " where user_key = $1 and ending = 1");
     // user, from, limit, bytes
     @OfUser = page!("user_key = $1 and session_key >= $2", "$3", "$4");
     // after, now, inactivity, absolute, limit

@@ -4,7 +4,7 @@
 //! [`terms`](crate::engine::sql::terms) defines which sessions are live.
 
 use crate::engine::sql::statements::statements;
-use crate::engine::sql::terms::{deadline, due, live};
+use crate::engine::sql::terms::{deadline, due, live, next_revision};
 
 /// The statements that create the tables, each sent alone. `{}` is the store's name.
 pub(super) const TABLES: &[&str] = &[
@@ -47,6 +47,17 @@ macro_rules! page {
             ") as rows_of_page) as sized where ahead <= ",
             $bytes,
             " order by key"
+        )
+    };
+}
+
+/// Locks rows in the order of their keys, as do all statements that lock many rows.
+macro_rules! locked {
+    ($which:literal) => {
+        concat!(
+            "select count(*) from (select 1 from {}_sessions ",
+            $which,
+            " order by key for update) as locked"
         )
     };
 }
@@ -119,29 +130,31 @@ statements! {
          counted as (update {}_counts set n = n - 1 \
          where shard = $6 and exists (select 1 from gone) returning 1) \
          select user_key, live from gone");
+    // user. A statement that waits for a row finds it by its old key only, and the row may get a new
+    // one. So this waits, and the next statement changes the rows as they are.
+    LockRows = locked!("where user_key = $1");
     // user, now, inactivity, absolute, shard
     RemoveUser = concat!(
-        "with gone as (delete from {}_sessions where key in \
-         (select key from {}_sessions where user_key = $1 order by key for update) \
+        "with gone as (delete from {}_sessions where user_key = $1 \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (update {}_counts set n = n - (select count(*) from gone) \
          where shard = $5 returning 1) select key, live from gone");
+    // the key to keep
+    LockWithOthers = locked!("where user_key = (select user_key from {}_sessions where key = $1)");
     // the key to keep, now, inactivity, absolute, shard
     RemoveOthers = concat!(
         "with kept as (select user_key from {}_sessions where key = $1 and ",
         live!("$2", "$3", "$4"), " for update), \
-         gone as (delete from {}_sessions where key in \
-         (select key from {}_sessions where user_key = (select user_key from kept) and key <> $1 \
-         order by key for update) returning key, ", live!("$2", "$3", "$4"), " as live), \
+         gone as (delete from {}_sessions \
+         where user_key = (select user_key from kept) and key <> $1 \
+         returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (update {}_counts set n = n - (select count(*) from gone) \
          where shard = $5 returning 1) \
          select kept.user_key, gone.key, gone.live from kept left join gone on true");
     // old, new, now, inactivity, absolute
     Rename = concat!(
-        "with renamed as (update {}_sessions set user_key = $2, \
-         revision = case revision when -1 then -1 else revision + 1 end where key in \
-         (select key from {}_sessions where user_key = $1 order by key for update) \
-         returning ", live!("$3", "$4", "$5"), " as live) \
+        "with renamed as (update {}_sessions set user_key = $2, revision = ", next_revision!(),
+        " where user_key = $1 returning ", live!("$3", "$4", "$5"), " as live) \
          select count(*) from renamed where live");
     // user, from, limit, bytes
     @OfUser = page!("user_key = $1 and key >= $2", "$3", "$4");
@@ -179,9 +192,8 @@ statements! {
          where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
     LockTimeout = "set local lock_timeout = '100ms'";
     Truncate = "truncate {}_sessions";
-    // Locks in the order of the keys, as do all statements that lock many rows.
-    ClearRows = "with gone as (delete from {}_sessions where key in \
-         (select key from {}_sessions order by key for update) returning 1) \
+    LockAll = locked!("");
+    ClearRows = "with gone as (delete from {}_sessions returning 1) \
          update {}_counts set n = n - (select count(*) from gone) where shard = 0";
     ResetCounts = "update {}_counts set n = 0";
     @LoadMeta = "select value from {}_meta where name = $1";

@@ -71,6 +71,8 @@ pub(super) fn decode(key: &SessionKey, value: &[u8]) -> Result<Record> {
 }
 
 fn parts(value: &[u8]) -> Option<Stored<'_>> {
+    // The scripts need the whole head.
+    outlined(value)?;
     let user_len = usize::try_from(number(value, USER_LEN, USER)?).ok()?;
     let user = match value.get(USER..USER + user_len)? {
         [] => None,

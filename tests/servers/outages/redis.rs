@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use sessile::engine::RedisEngine;
 use sessile::testing::{ManualClock, NetworkFault, Proxy, Way};
-use sessile::{Error, SessionStore, Timeouts};
+use sessile::{Error, SessionOptions, SessionStore, Timeouts};
 
 use crate::instances::{self, Instance, ends, redis_cli, wait_until};
 use crate::outages::{assert_not_allowed, is_killed_and_started_again, stands_still, store};
@@ -34,6 +35,41 @@ fn scripts_that_the_server_has_lost_are_given_to_it_again() {
     redis_cli(&server, &["script", "flush", "sync"]).unwrap();
     assert!(store.extend_lifetime(session.id()).unwrap());
     assert!(store.destroy(session.id()).unwrap());
+}
+
+#[test]
+fn damaged_values_can_be_ended_and_stop_no_sweep() {
+    const EACH: &str = "for _, bucket in ipairs(redis.call('keys', '*:h:*')) do \
+        for _, key in ipairs(redis.call('hkeys', bucket)) do \
+        local value = redis.call('hget', bucket, key) \
+        redis.call('hset', bucket, key, DAMAGED) end end";
+    let server = instances::redis(&[]);
+    for damaged in [
+        "''",
+        "string.rep('x', 200)",
+        "string.rep('x', 80) .. string.sub(value, 81)",
+        "string.sub(value, 1, 80) .. string.rep('x', 40) .. string.sub(value, 121)",
+        "string.sub(value, 1, 120) .. 'xyz' .. string.sub(value, 124)",
+    ] {
+        let clock = ManualClock::new();
+        let engine = RedisEngine::connect(&url(&server)).unwrap();
+        let builder = SessionStore::<u64>::builder().engine(engine).clock(clock.clone());
+        let store = builder.manual_maintenance().build().unwrap();
+        let own = SessionOptions::new().user("ann").inactivity(Duration::from_secs(100));
+        let [ended, read, _] = [0, 1, 2].map(|number| store.create_with(number, &own).unwrap());
+        store.create(3).unwrap();
+        redis_cli(&server, &["eval", &EACH.replace("DAMAGED", damaged), "0"]).unwrap();
+        let damage = |done: Result<bool, Error>| {
+            assert!(matches!(done, Err(Error::DamagedRecord { .. })), "{damaged}: {done:?}");
+        };
+        damage(store.read(read.id()).map(|found| found.is_some()));
+        damage(store.extend_lifetime(read.id()));
+        assert!(store.destroy_key(&ended.key()).unwrap(), "{damaged}");
+        assert_eq!(store.destroy_all_of("ann").unwrap(), 2, "{damaged}");
+        clock.advance(Duration::from_secs(100_000_000));
+        store.clean_up_expired().unwrap();
+        assert_eq!(redis_cli(&server, &["keys", "*:h:*"]).unwrap().trim(), "", "{damaged}");
+    }
 }
 
 #[test]

@@ -3,13 +3,15 @@
 //! Invariant: no whole 64-bit number is ever a double; sums are computed on halves.
 
 /// Functions for scripts: sums of 64-bit numbers as 20 digits, in halves of ten digits, which a
-/// double holds exactly; a value's deadline.
+/// double holds exactly; a value's deadline. The deadline of a damaged head is empty, and so less
+/// than any number.
 macro_rules! deadline {
     () => {
         r"
 local MOST = '18446744073709551615'
 local BLANK = '                    '
 local function sum(a, b)
+  if #a + #b ~= 40 or string.find(a .. b, '%D') then return '' end
   local low = tonumber(string.sub(a, 11, 20)) + tonumber(string.sub(b, 11, 20))
   local high = tonumber(string.sub(a, 1, 10)) + tonumber(string.sub(b, 1, 10))
   if low >= 1e10 then
@@ -43,11 +45,14 @@ macro_rules! common {
             r"
 local function score(deadline)
   local number = tonumber(deadline)
+  if not number then return '' end
   if number > 9007199254740992 then number = 9007199254740992 end
   return string.format('%.0f', number)
 end
 local function user_of(value)
-  return string.sub(value, 124, 123 + tonumber(string.sub(value, 121, 123)))
+  local length = tonumber(string.sub(value, 121, 123))
+  if not length then return '' end
+  return string.sub(value, 124, 123 + length)
 end
 local function bucket(key)
   return KEYS[3 + string.byte(key, 1)]

@@ -45,7 +45,9 @@ local due = active <= ARGV[5]
 if string.sub(value, 81, 120) == BLANK .. BLANK then
   if active <= ARGV[3] or string.sub(value, 61, 80) <= ARGV[4] then return false end
 else
-  if ARGV[2] >= deadline(value, ARGV[6], ARGV[7]) then return false end
+  local ends = deadline(value, ARGV[6], ARGV[7])
+  if ends == '' then return value end
+  if ARGV[2] >= ends then return false end
   local own = string.sub(value, 81, 100)
   if own ~= BLANK then
     local resolution = string.format('%020.0f', math.floor(tonumber(own) / 10))
@@ -84,8 +86,9 @@ return 'done'
     /// record keeps the old one.
     SAVE = concat!(common!(), r"
 local before = redis.call('HGET', KEYS[3], ARGV[1])
-if not before or ARGV[4] >= deadline(before, ARGV[5], ARGV[6]) then return 'missing' end
-if string.sub(before, 1, 20) ~= ARGV[3] then return 'conflict' end
+local ends = before and deadline(before, ARGV[5], ARGV[6])
+if not before or (ends ~= '' and ARGV[4] >= ends) then return 'missing' end
+if ends == '' or string.sub(before, 1, 20) ~= ARGV[3] then return 'conflict' end
 if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[4], ARGV[2]) == 1 then return 'occupied' end
 local old_user, user, guard = user_of(before), ARGV[9], ARGV[10]
 if guard == 'same' then
@@ -141,7 +144,8 @@ if not value then return false end
 local user = user_of(value)
 if ARGV[5] ~= '' and user ~= ARGV[5] then return false end
 drop(KEYS[3], ARGV[1], value)
-if ARGV[2] >= deadline(value, ARGV[3], ARGV[4]) then return 'expired' .. user end
+local ends = deadline(value, ARGV[3], ARGV[4])
+if ends ~= '' and ARGV[2] >= ends then return 'expired' .. user end
 return 'live' .. user
 ");
     /// All buckets. `user, keep, now, inactivity, absolute`. Removes every record of the user
@@ -161,8 +165,8 @@ for _, member in ipairs(members(user)) do
   if key ~= ARGV[2] then
     local value = redis.call('HGET', bucket(key), key)
     if value then
-      local those = live
-      if ARGV[3] >= deadline(value, ARGV[4], ARGV[5]) then those = expired end
+      local those, ends = live, deadline(value, ARGV[4], ARGV[5])
+      if ends ~= '' and ARGV[3] >= ends then those = expired end
       those[#those + 1] = key
       drop(bucket(key), key, value)
     end
@@ -177,9 +181,10 @@ local live, length = 0, string.format('%03d', #ARGV[2])
 for _, member in ipairs(members(ARGV[1])) do
   local key = string.sub(member, -16)
   local value = redis.call('HGET', bucket(key), key)
-  if value and user_of(value) == ARGV[1] then
-    if ARGV[3] < deadline(value, ARGV[4], ARGV[5]) then live = live + 1 end
-    local revision = sum(string.sub(value, 1, 20), '00000000000000000001')
+  local ends = value and deadline(value, ARGV[4], ARGV[5])
+  local revision = value and sum(string.sub(value, 1, 20), '00000000000000000001')
+  if value and user_of(value) == ARGV[1] and ends ~= '' and revision ~= '' then
+    if ARGV[3] < ends then live = live + 1 end
     local rest = string.sub(value, 124 + #ARGV[1])
     value = revision .. string.sub(value, 21, 120) .. length .. ARGV[2] .. rest
     redis.call('HSET', bucket(key), key, value)
@@ -280,7 +285,7 @@ while number < 256 and looked_at < 500 do
   for at = 1, #page[2], 2 do
     local key, value = page[2][at], page[2][at + 1]
     local due = deadline(value, ARGV[1], ARGV[2])
-    if due < string.sub(value, 41, 60) then
+    if due ~= '' and due < string.sub(value, 41, 60) then
       value = string.sub(value, 1, 40) .. due .. string.sub(value, 61)
       redis.call('ZREM', KEYS[1], key)
       redis.call('HSET', KEYS[3 + number], key, value)

@@ -221,3 +221,18 @@ pub fn a_user_is_renamed_with_all_their_sessions_in_one_step<F: EngineFixture>()
     assert_eq!(listed(&engine, "bob"), [1, 2, 3, 4].map(key));
     assert_eq!(stored(&engine, 3).last_active(), at(5));
 }
+
+pub fn a_rename_moves_every_revision_on_and_keeps_the_greatest<F: EngineFixture>() {
+    let (_setup, engine) = opened::<F>();
+    let half = u64::MAX / 2;
+    let revisions = [1, half - 1, half, half + 1, u64::MAX - 1, u64::MAX];
+    for (number, revision) in (1..).zip(revisions) {
+        let draft = Draft { user: Some("ann".into()), revision, ..Draft::new(1) };
+        assert_eq!(insert(&engine, number, draft.record(), MANY), done());
+    }
+    let (ann, bob) = (user_key("ann"), user_key("bob"));
+    assert_eq!(engine.rename_user(&ann, &bob, moment(10)).unwrap(), revisions.len() as u64);
+    for (number, revision) in (1..).zip(revisions) {
+        assert_eq!(stored(&engine, number).revision(), revision.saturating_add(1));
+    }
+}

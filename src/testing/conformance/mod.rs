@@ -242,6 +242,7 @@ macro_rules! engine_conformance {
                 a_scan_begins_after_a_key_and_ends_where_it_is_told_to
                 users_are_shown_once_with_their_live_records
                 a_user_is_renamed_with_all_their_sessions_in_one_step
+                a_rename_moves_every_revision_on_and_keeps_the_greatest
             }
             liveness {
                 an_expired_record_is_missing_to_every_call

@@ -15,6 +15,7 @@ mod instances;
 mod moving;
 mod outages;
 mod places;
+mod races;
 mod round_trips;
 #[cfg(feature = "tls")]
 mod secured;
@@ -26,6 +27,7 @@ macro_rules! tests_on {
         }
         crate::deadlines::tests!($place);
         crate::hosts::tests!($place);
+        crate::races::tests!($place);
         crate::round_trips::tests!($place);
     };
 }

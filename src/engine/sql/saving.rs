@@ -11,7 +11,7 @@ use crate::engine::network::stored::columns::{
     Columns, MomentColumns, as_column, outlined, saved_at,
 };
 use crate::engine::network::stored::last_count::{NEAR, is_near};
-use crate::engine::network::stored::session_key;
+use crate::engine::network::stored::{lock_of, session_key};
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
@@ -126,12 +126,14 @@ impl<D: Dialect> Sql<D> {
         limits: Limits,
     ) -> Attempt<Insert> {
         let limited = limits.per_user.zip(record.user());
+        let lock = limited.as_ref().map_or([0; 2], |(_, user)| lock_of(user));
+        let lock = [Value::Bytes(&lock)];
         let name = [Value::Bytes(limited.as_ref().map_or(&[][..], |(_, user)| user.as_bytes()))];
         let this = [Value::Key(key)];
         let mut steps: Vec<Step<'_>> =
             vec![(Common::Begin, &[]), (Common::Exists, &this), (Common::Stored, &[])];
         if limited.is_some() {
-            steps.insert(1, (Common::LockUser, &name));
+            steps.insert(1, (Common::LockUser, &lock));
             steps.push((Common::Others, &name));
         }
         let mut looked = self.carry_out(on, &steps).map_err(Failure::harmless)?.into_iter().rev();
@@ -224,12 +226,13 @@ impl<D: Dialect> Sql<D> {
         let Some((limit, user)) = save.per_user.zip(save.record.user()) else {
             return Err(garbled());
         };
-        let name = [Value::Bytes(user.as_bytes())];
+        let (lock, name) = (lock_of(&user), [Value::Bytes(user.as_bytes())]);
+        let lock = [Value::Bytes(&lock)];
         let looking = looking(save);
         let new = [Value::Key(save.new.unwrap_or(save.old))];
         let steps: [Step<'_>; 5] = [
             (Common::Begin, &[]),
-            (Common::LockUser, &name),
+            (Common::LockUser, &lock),
             (Common::LookAndLock, &looking),
             (Common::Exists, &new),
             (Common::Others, &name),

@@ -7,6 +7,8 @@ pub(crate) mod columns;
 pub(crate) mod last_count;
 pub(crate) mod recent;
 
+use twox_hash::XxHash3_128;
+
 use crate::engine::check::{Finding, Inspect, Problem};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -70,6 +72,12 @@ pub(crate) fn outline(
         content: &[],
     };
     Record::new(&parts, &Timeouts::default())
+}
+
+/// The lock of a user's logins, which other users share: a fixed number of locks keeps no names.
+pub(crate) fn lock_of(user: &UserKey) -> [u8; 2] {
+    const LOCKS: u128 = 4_096;
+    ((XxHash3_128::oneshot(user.as_bytes()) % LOCKS) as u16).to_be_bytes()
 }
 
 /// A user key from its bytes; `None` if the bytes are not a user key.

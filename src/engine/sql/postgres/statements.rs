@@ -98,6 +98,7 @@ statements! {
     // shard, how many
     @Count = "update {}_counts set n = n + $2 where shard = $1";
     @LockLimit = "select n from {}_counts where shard = $1 for update";
+    // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on conflict (user_key) do update set logins = {}_users.logins + 1";
     @Exists = "select 1 from {}_sessions where key = $1";

@@ -11,7 +11,8 @@ replica set, no write conflicts and no failures. This script adds them, as Mongo
 - `hello` reports a replica set and its primary.
 - A transaction conflicts with every other transaction of its store. Transactions of other stores, and writes, wait for
   its end. It is aborted at its first error, when its session begins another, and after a minute.
-- `configureFailPoint` with `failCommand`, which servers have for tests. `role` turns the server into a secondary.
+- `configureFailPoint` with `failCommand`, which servers have for tests. `role` turns the server into a secondary;
+  with `role` among its data, `failCommand` does so after its command.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from bson import ObjectId
 
 LIFETIME = 60
 WRITES = {"insert", "update", "delete", "findAndModify", "renameCollection", "createIndexes", "create", "drop"}
+ENDS = {"commitTransaction", "abortTransaction"}
 READS = {"find", "aggregate", "count"}
 TRANSIENT = ["TransientTransactionError"]
 
@@ -95,17 +97,19 @@ class Emulation:
         if fault is not None and "writeConcernError" in fault:
             result = {**result, "writeConcernError": fault["writeConcernError"]}
             result["errorLabels"] = list(fault.get("errorLabels", ()))
+        if fault is not None and "role" in fault:
+            self.become(fault["role"])
         return result
 
     async def carry_out(self, context, name, body):
         if name in ("hello", "isMaster", "ismaster"):
             return self.introduced(await self.execute(context))
         if self.role != "primary":
-            if name in WRITES:
+            if name in WRITES or name in ENDS:
                 return refusal(10107, "NotWritablePrimary")
             if name in READS:
                 return refusal(13435, "NotPrimaryNoSecondaryOk")
-        if name in ("commitTransaction", "abortTransaction"):
+        if name in ENDS:
             return await self.end(body, is_commit=name == "commitTransaction")
         if body.get("autocommit") is False:
             return await self.within(context, body)
@@ -207,11 +211,17 @@ class Emulation:
     def configure(self, body):
         mode, data = body["mode"], body.get("data", {})
         if body["configureFailPoint"] == "role":
-            self.role, self.primary, self.election = data["role"], data.get("primary", self.address), election()
+            self.become(data["role"], data.get("primary"))
         else:
             times = mode["times"] if isinstance(mode, dict) else float("inf")
             self.fault = None if mode == "off" else [times, data]
         return {"ok": 1.0}
+
+    def become(self, role, primary=None):
+        """Gives the server another role. A primary that steps down aborts the open transaction."""
+        self.role, self.primary, self.election = role, primary or self.address, election()
+        if transaction := self.open():
+            self.abort(transaction)
 
     def due(self, name):
         if self.fault is None or name not in self.fault[1]["failCommands"]:

@@ -39,6 +39,8 @@ impl Refusal {
     pub(super) const NAMESPACE_EXISTS: i64 = 48;
     /// The collection does not exist.
     pub(super) const NAMESPACE_NOT_FOUND: i64 = 26;
+    /// The transaction was aborted, or was never there.
+    const NO_SUCH_TRANSACTION: i64 = 251;
 
     /// The first error in an answer: of the command, of one of its writes, or of its write concern.
     pub(super) fn of(answer: View<'_>) -> Option<Self> {
@@ -77,6 +79,12 @@ impl Refusal {
     pub(super) fn is_unknown_commit(&self) -> bool {
         let may_be = self.is_unacknowledged || INTERRUPTED.contains(&self.code);
         self.is_unknown_commit || (may_be && !self.is_transient)
+    }
+
+    /// Whether the transaction was never committed, although its commit may have been carried out
+    /// before. The server labels this answer so only once a majority has all that it knows.
+    pub(super) const fn is_uncommitted(&self) -> bool {
+        self.is_transient && self.code == Self::NO_SUCH_TRANSACTION
     }
 
     /// The failure of the request.

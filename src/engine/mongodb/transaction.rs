@@ -151,23 +151,26 @@ impl Transaction<'_> {
         }
     }
 
-    /// Waits until a commit is on a majority.
-    fn committed(&mut self, mut commit: Answer) -> Attempt<()> {
+    /// Waits until a commit is on a majority. Once it may have happened, an answer to its repetition
+    /// tells nothing, except that it is done, or that a majority has no such transaction.
+    fn committed(&mut self, commit: Answer) -> Attempt<()> {
+        let server = &self.mongodb.hosts.server;
+        match commit {
+            Ok(_) => return Ok(()),
+            Err(refusal) if refusal.is_unknown_commit() => {}
+            Err(refusal) => return Err(refusal.failure(server)),
+        }
         for _ in 0..MOST_COMMITTED {
-            match commit {
+            thread::sleep(PAUSE.min(self.on.deadline().remaining().unwrap_or_default()));
+            let again = self.on.ask([ended("commitTransaction", self.on)]);
+            match again.map_err(in_doubt)?.pop().ok_or_else(garbled)? {
                 Ok(_) => return Ok(()),
-                Err(refusal) if refusal.is_unknown_commit() => {
-                    thread::sleep(PAUSE.min(self.on.deadline().remaining().unwrap_or_default()));
-                    let again = ended("commitTransaction", self.on);
-                    commit = self.on.ask([again])?.pop().ok_or_else(garbled)?;
-                }
-                Err(refusal) => return Err(refusal.failure(&self.mongodb.hosts.server)),
+                Err(refusal) if refusal.is_uncommitted() => return Err(refusal.failure(server)),
+                Err(refusal) if refusal.is_unknown_commit() => {}
+                Err(_) => break,
             }
         }
-        match commit {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Failure::lost("the server does not tell whether it has committed")),
-        }
+        Err(Failure::lost("the server does not tell whether it has committed"))
     }
 
     /// Aborts a transaction, and returns the outcome.
@@ -205,6 +208,14 @@ fn transient(refusal: Refusal) -> Attempt<Part> {
     }
 }
 
+/// The failure of a request that repeats one of unknown outcome.
+fn in_doubt(failure: Failure) -> Failure {
+    match failure {
+        Failure::NotDone(reason) => Failure::Lost(reason),
+        other => other,
+    }
+}
+
 fn numbered(command: Document, on: &MongodbConnection) -> Document {
     command
         .with("lsid", bson! { "id": Value::Uuid(on.session) })
@@ -216,4 +227,83 @@ fn numbered(command: Document, on: &MongodbConnection) -> Document {
 fn ended(how: &str, on: &MongodbConnection) -> Document {
     let command = Document::new().with(how, 1).with("writeConcern", super::acknowledged());
     numbered(command, on).with("$db", "admin")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::engine::mongodb::bson::{View, list};
+    use crate::engine::network::dns::SystemDns;
+    use crate::engine::network::transport::listening::connected;
+
+    /// Commits a transaction; the server gives these answers, one to each commit.
+    fn committed(answers: &[Document]) -> Attempt<Part> {
+        let (mongodb, _) = Mongodb::parse("mongodb://127.0.0.1", &SystemDns).unwrap();
+        let (stream, mut server) = connected();
+        for (number, answer) in (1_i32..).zip(answers) {
+            let body = answer.clone().into_bytes();
+            let length = 21 + i32::try_from(body.len()).unwrap();
+            let head = [length, 0, number, 2013, 0].map(i32::to_le_bytes).concat();
+            server.write_all(&[&head[..], &[0], &body].concat()).unwrap();
+        }
+        let hour = Deadline::after(Duration::from_secs(3_600));
+        let on = &mut MongodbConnection::over(stream, hour, [7; 16]);
+        Transaction { mongodb: &mongodb, on, is_begun: true }.commit([])
+    }
+
+    fn refused(code: i32) -> Document {
+        bson! { "ok": 0, "code": code, "errmsg": "no" }
+    }
+
+    fn transient(code: i32) -> Document {
+        refused(code).with("errorLabels", list!["TransientTransactionError"])
+    }
+
+    fn unknown() -> [Document; 3] {
+        let concern = |code: i32| bson! { "code": code, "errmsg": "stepped down" };
+        let unacknowledged = |code| bson! { "ok": 1, "writeConcernError": concern(code) };
+        [unacknowledged(189), unacknowledged(11_602), refused(91)]
+    }
+
+    #[test]
+    fn a_commit_that_may_be_done_is_not_undone_by_what_its_repetition_is_told() {
+        for first in unknown() {
+            for code in [10_107, 13_435, 13_436, 13, 8_000, 225, 251, 0] {
+                let outcome = committed(&[first.clone(), refused(code)]);
+                assert!(matches!(outcome, Err(Failure::Lost(_))), "{code}: {outcome:?}");
+            }
+            for code in [10_107, 91, 112, 24] {
+                let outcome = committed(&[first.clone(), transient(code)]);
+                assert!(matches!(outcome, Err(Failure::Lost(_))), "{code}: {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_commit_is_known_once_the_server_has_it_or_has_no_such_transaction() {
+        for first in unknown() {
+            committed(&[first.clone(), bson! { "ok": 1 }]).unwrap().unwrap();
+            let outcome = committed(&[first.clone(), transient(251)]);
+            assert!(matches!(outcome, Err(Failure::RolledBack(_))), "{outcome:?}");
+        }
+        assert!(matches!(committed(&[refused(10_107)]), Err(Failure::NotNow(_))));
+        assert!(matches!(committed(&[transient(112)]), Err(Failure::RolledBack(_))));
+    }
+
+    #[test]
+    fn a_commit_that_may_be_done_is_not_undone_by_a_repetition_that_is_not_sent() {
+        let (mongodb, _) = Mongodb::parse("mongodb://127.0.0.1", &SystemDns).unwrap();
+        let (mut stream, _server) = connected();
+        let passed = Deadline::after(Duration::ZERO);
+        stream.set_deadline(passed);
+        let on = &mut MongodbConnection::over(stream, passed, [7; 16]);
+        for first in unknown().map(Document::into_bytes) {
+            let mut within = Transaction { mongodb: &mongodb, on, is_begun: true };
+            let first = Refusal::of(View::parse(&first).unwrap()).unwrap();
+            let outcome = within.committed(Err(first));
+            assert!(matches!(outcome, Err(Failure::Lost(_))), "{outcome:?}");
+        }
+    }
 }

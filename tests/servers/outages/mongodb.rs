@@ -123,6 +123,27 @@ fn a_commit_whose_outcome_stays_unknown_is_told_as_that() {
     assert_eq!(store.len().unwrap(), 0);
 }
 
+/// Commits that a majority has, and whose repetition meets a primary that has stepped down.
+#[test]
+fn a_commit_that_may_be_done_is_not_told_as_undone_when_the_primary_steps_down() {
+    let server = instances::mongodb(&[]);
+    let store = store(&format!("{}timeout_ms=4000", url(&server)));
+    let commits = |change: &dyn Fn() -> sessile::Result<()>| {
+        for code in [189, 11_602] {
+            store.create_for_user("ann", 1).unwrap();
+            let concern = format!(r#""writeConcernError": {{"code": {code}, "errmsg": "no"}}"#);
+            fail(&server, 1, "commitTransaction", &format!(r#"{concern}, "role": "secondary""#));
+            let changed = change();
+            assert!(matches!(changed, Err(Error::OutcomeUnknown { .. })), "{code}: {changed:?}");
+            becomes(&server, "primary", &server);
+            wait_until("the primary", || store.sessions_of("ann").is_ok());
+            assert!(store.sessions_of("ann").unwrap().is_empty(), "it was committed");
+        }
+    };
+    commits(&|| store.destroy_all_of("ann").map(drop));
+    commits(&|| store.rename_user("ann", "bob").map(drop));
+}
+
 #[test]
 fn a_server_alone_is_refused_in_words() {
     let server = instances::mongodb(&[]);

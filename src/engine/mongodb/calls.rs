@@ -186,9 +186,13 @@ impl Backend for Mongodb {
             };
             let Some(user) = user_of(kept) else { return within.give_up(Some(Vec::new())) };
             let others = || bson! { "u": &name_of(&user), "k": bson! { "$ne": keep } };
-            let steps = [self.heads_of(others()), self.deleting(others())];
+            // Of two calls that end each other's session, one must conflict: a snapshot alone lets
+            // both commit. No field of the record changes.
+            let write = bson! { "q": bson! { "k": keep }, "u": bson! { "$inc": bson! { "n": 1 } } };
+            let write = bson! { "update": &self.sessions, "updates": list![write] };
+            let steps = [write, self.heads_of(others()), self.deleting(others())];
             let replies = self.refused(within.commit(steps.map(Step::In))?)?;
-            ended(replies.first(), Some(&user), moment).map(Some)
+            ended(replies.get(1), Some(&user), moment).map(Some)
         })
     }
 

@@ -13,6 +13,7 @@
 //! | `i`, `m` | the session's own timeouts: inactivity and absolute |
 //! | `u` | the user key, in hexadecimal digits: text sorts as users do, binary data by length |
 //! | `b` | the record's bytes |
+//! | `n` | how often the user's other sessions were ended from this one; absent at first |
 
 use crate::engine::mongodb::bson::{Document, Value, View, bson, list};
 use crate::engine::mongodb::wire::garbled;

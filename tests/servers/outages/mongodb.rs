@@ -144,6 +144,22 @@ fn a_commit_that_may_be_done_is_not_told_as_undone_when_the_primary_steps_down()
     commits(&|| store.rename_user("ann", "bob").map(drop));
 }
 
+/// A server lets two transactions commit that end each other's session, unless both write to one.
+#[test]
+fn who_ends_a_users_other_sessions_writes_to_the_one_that_stays() {
+    let server = instances::mongodb(&[]);
+    let url = url(&server);
+    let store = store(&url);
+    let kept = store.create_for_user("ann", 1).unwrap();
+    store.create_for_user("ann", 2).unwrap();
+    let conflict = r#""errorCode": 112, "errorLabels": ["TransientTransactionError"]"#;
+    fail(&server, 1, "update", conflict);
+    assert_eq!(store.destroy_others(&kept).unwrap(), 1);
+    let dump = instances::mongodb_command().args(["dump", &url]).output().unwrap().stdout;
+    assert_eq!(dump.windows(6).filter(|one| one == b"\"n\": 1").count(), 1, "of the retry alone");
+    assert_eq!(*store.read(kept.id()).unwrap().unwrap().content(), 1);
+}
+
 #[test]
 fn a_server_alone_is_refused_in_words() {
     let server = instances::mongodb(&[]);

@@ -39,10 +39,18 @@ impl Learned {
         }
         candidates
     }
+
+    /// Forgets a primary that refuses: its address may be another machine's by now.
+    pub(crate) fn forget_refusing(&mut self, address: &Address, failure: &Failure) {
+        if matches!(failure, Failure::Answered(_)) && self.primary.as_ref() == Some(address) {
+            self.primary = None;
+        }
+    }
 }
 
 /// Connects to the primary: the first host that reports this role, or that another host names and
 /// that confirms it. A host that does not answer gets only its share, one of `shares`, of the time.
+/// A host that refuses is asked once; its refusal counts if no host is the primary.
 pub(crate) fn find_primary<C>(
     candidates: &[Address],
     shares: usize,
@@ -51,27 +59,40 @@ pub(crate) fn find_primary<C>(
 ) -> Attempt<C> {
     let mut last = Failure::not_done("the URL names no host");
     let mut was_reached = false;
+    let mut refusal = None;
+    let mut refusing = Vec::new();
     for (at, address) in candidates.iter().enumerate() {
         let Some(left) = deadline.remaining() else { break };
+        if refusing.contains(address) {
+            continue;
+        }
+        let mut asked = address.clone();
         let shares = u32::try_from(shares.min(candidates.len() - at)).unwrap_or(u32::MAX);
         let mut host = visit(address, deadline.within(left / shares.max(1)));
         if let Ok(Host::Elsewhere(primary)) = host {
             was_reached = true;
+            if refusing.contains(&primary) {
+                continue;
+            }
             host = visit(&primary, deadline);
+            asked = primary;
         }
         match host {
             Ok(Host::Primary(connection)) => return Ok(connection),
             Ok(Host::Elsewhere(_)) => {
                 last = Failure::not_now("the hosts disagree about which of them is the primary");
             }
-            Err(refused @ Failure::Answered(_)) => return Err(refused),
+            Err(refused @ Failure::Answered(_)) => {
+                refusing.push(asked);
+                refusal.get_or_insert(refused);
+            }
             Err(failure) => {
                 was_reached |= matches!(failure, Failure::NotNow(_));
                 last = failure;
             }
         }
     }
-    match last {
+    match refusal.unwrap_or(last) {
         // Another host answered, so a new primary may be elected.
         Failure::NotDone(reason) | Failure::Lost(reason) if was_reached => {
             Err(Failure::NotNow(reason))
@@ -86,6 +107,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::network::failure::source;
+    use crate::error::Error;
 
     fn address(name: &str) -> Address {
         Address { host: name.into(), port: 1 }
@@ -137,6 +160,50 @@ mod tests {
         assert!(matches!(circle.0, Err(Failure::NotNow(_))));
     }
 
+    fn refusal(words: &str) -> Attempt<Host<String>> {
+        Err(Error::Unavailable { server: words.into(), source: source("a wrong password") }.into())
+    }
+
+    #[test]
+    fn a_host_that_refuses_hides_no_other_and_is_asked_once() {
+        let (found, visited) = look(|host| match host {
+            "a" => refusal("a"),
+            "b" => dead(),
+            host => Ok(Host::Primary(host.into())),
+        });
+        assert_eq!((found.unwrap().as_str(), visited.concat().as_str()), ("c", "abc"));
+        let (found, visited) = look(|host| match host {
+            "a" | "b" => Ok(Host::Elsewhere(address("d"))),
+            "d" => refusal("d"),
+            host => Ok(Host::Primary(host.into())),
+        });
+        assert_eq!((found.unwrap().as_str(), visited.concat().as_str()), ("c", "adbc"));
+        let (found, visited) = look(|host| match host {
+            "a" => Ok(Host::Elsewhere(address("c"))),
+            "c" => refusal("c"),
+            _ => dead(),
+        });
+        assert!(matches!(found, Err(Failure::Answered(_))), "{found:?}");
+        assert_eq!(visited.concat(), "acb");
+    }
+
+    #[test]
+    fn the_first_refusal_is_told_where_no_host_is_the_primary() {
+        let others: [fn(&str) -> Attempt<Host<String>>; 3] =
+            [refusal, |_| dead(), |_| Err(Failure::not_now("there is no primary"))];
+        for other in others {
+            let (found, visited) = look(|host| match host {
+                "b" => refusal("b"),
+                host => other(host),
+            });
+            let Err(Failure::Answered(Error::Unavailable { server, .. })) = found else {
+                panic!("{found:?}");
+            };
+            assert_ne!(server, "c");
+            assert_eq!(visited.concat(), "abc");
+        }
+    }
+
     #[test]
     fn what_was_learned_is_looked_at_in_its_order_and_once() {
         let learned = Learned {
@@ -145,5 +212,17 @@ mod tests {
         };
         let candidates = learned.candidates(&["a", "b"].map(address));
         assert_eq!(candidates, ["c", "a", "b", "d"].map(address));
+    }
+
+    #[test]
+    fn a_learned_primary_that_refuses_is_forgotten_and_one_that_is_away_is_not() {
+        let mut learned = Learned { primary: Some(address("b")), others: Vec::new() };
+        let Err(refusal) = refusal("b") else { panic!("it is one") };
+        learned.forget_refusing(&address("a"), &refusal);
+        learned.forget_refusing(&address("b"), &Failure::not_done("nobody answers"));
+        learned.forget_refusing(&address("b"), &Failure::not_now("it is starting"));
+        assert_eq!(learned.primary, Some(address("b")));
+        learned.forget_refusing(&address("b"), &refusal);
+        assert_eq!(learned.primary, None);
     }
 }

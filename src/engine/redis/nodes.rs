@@ -46,7 +46,10 @@ impl Nodes {
     /// Connects to the primary.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<Wire> {
         let candidates = self.learned.lock().candidates(&self.seeds);
-        find_primary(&candidates, SHARES, deadline, |node, deadline| self.visit(node, deadline))
+        find_primary(&candidates, SHARES, deadline, |node, deadline| {
+            let found = self.visit(node, deadline);
+            found.inspect_err(|failure| self.learned.lock().forget_refusing(node, failure))
+        })
     }
 
     /// Remembers the primary that another node named, as `host:port`.

@@ -160,6 +160,20 @@ fn who_ends_a_users_other_sessions_writes_to_the_one_that_stays() {
     assert_eq!(*store.read(kept.id()).unwrap().unwrap().content(), 1);
 }
 
+/// The other host belongs to a set that had its election later, as after an address was given away.
+#[test]
+fn a_primary_that_refuses_the_login_hides_no_other() {
+    let good = instances::mongodb(&["--user", "shop:right"]);
+    let foreign = instances::mongodb(&["--user", "shop:other"]);
+    let url = format!(
+        "mongodb://shop:right@127.0.0.1:{},127.0.0.1:{}/shop?authSource=admin&timeout_ms=4000",
+        foreign.port, good.port
+    );
+    let store = store(&url);
+    let session = store.create(1).unwrap();
+    assert!(store.read(session.id()).unwrap().is_some());
+}
+
 #[test]
 fn a_server_alone_is_refused_in_words() {
     let server = instances::mongodb(&[]);

@@ -71,7 +71,10 @@ enum Role {
 impl Hosts {
     /// Connects to the primary, and logs in.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<MongodbConnection> {
-        find_primary(&self.candidates(), SHARES, deadline, |host, left| self.visit(host, left))
+        find_primary(&self.candidates(), SHARES, deadline, |host, left| {
+            let found = self.visit(host, left);
+            found.inspect_err(|failure| self.learned.lock().hosts.forget_refusing(host, failure))
+        })
     }
 
     fn candidates(&self) -> Vec<Address> {
@@ -95,17 +98,19 @@ impl Hosts {
         };
         let hello = bson! { "hello": 1, "client": client, "$db": "admin" };
         let hello = self.one(&mut on, hello)?;
-        match self.judge(hello.view())? {
+        let election = match self.judge(hello.view())? {
             Role::Secondary(Some(primary)) if primary != *address => {
                 return Ok(Host::Elsewhere(primary));
             }
             Role::Secondary(_) => {
                 return Err(Failure::not_now("the replica set has no primary"));
             }
-            Role::Primary(election) => self.note_primary(address, election)?,
-            Role::Router => self.note_primary(address, None)?,
-        }
+            Role::Primary(election) => election,
+            Role::Router => None,
+        };
+        // A host that refuses the login may belong to another set, with its own elections.
         self.log_in(&mut on)?;
+        self.note_primary(address, election)?;
         Ok(Host::Primary(on))
     }
 

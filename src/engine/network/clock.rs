@@ -1,10 +1,12 @@
 //! An estimate of the server's clock, without a request for each reading.
 //!
-//! Invariant: the time never goes back, and follows the server's clock within half a round trip of
-//! the last comparison.
+//! Invariant: the time follows the server's clock within half a round trip of the last comparison.
+//! It goes back only with a jump of that clock; after a smaller step back it stands still.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::engine::network::deadline::Since;
 use crate::time::clock::Timestamp;
@@ -19,13 +21,19 @@ const JUMP_MS: u64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct ServerClock {
     start: Since,
-    /// Added to the milliseconds since the start, this gives the server's time.
-    offset_ms: AtomicI64,
-    /// The latest time that was returned.
-    latest: AtomicU64,
-    /// When the clocks were compared, in milliseconds since the start.
-    compared_at: AtomicU64,
+    /// One lock, so that no reading by an old offset outlives a jump.
+    estimate: Mutex<Estimate>,
     jumps: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Estimate {
+    /// Added to the milliseconds since the start, this gives the server's time.
+    offset_ms: i64,
+    /// The latest time that was returned since the last jump back.
+    latest: u64,
+    /// When the clocks were compared, in milliseconds since the start.
+    compared_at: Option<u64>,
 }
 
 /// One comparison: the server's time, and the times of the request and of the answer.
@@ -38,13 +46,7 @@ pub(crate) struct Comparison {
 
 impl ServerClock {
     pub(crate) fn new() -> Self {
-        Self {
-            start: Since::now(),
-            offset_ms: AtomicI64::new(0),
-            latest: AtomicU64::new(0),
-            compared_at: AtomicU64::new(0),
-            jumps: AtomicU64::new(0),
-        }
+        Self { start: Since::now(), estimate: Mutex::default(), jumps: AtomicU64::new(0) }
     }
 
     /// Returns the time on the server.
@@ -53,8 +55,10 @@ impl ServerClock {
     }
 
     fn at(&self, elapsed_ms: u64) -> Timestamp {
-        let now = elapsed_ms.saturating_add_signed(self.offset_ms.load(Ordering::Acquire));
-        Timestamp::from_millis(self.latest.fetch_max(now, Ordering::AcqRel).max(now))
+        let mut estimate = self.estimate.lock();
+        let now = elapsed_ms.saturating_add_signed(estimate.offset_ms);
+        estimate.latest = estimate.latest.max(now);
+        Timestamp::from_millis(estimate.latest)
     }
 
     /// Asks the server for its time, and records when the request and the answer happened.
@@ -67,17 +71,25 @@ impl ServerClock {
         Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server })
     }
 
-    /// Uses the comparison with the shortest round trip, which is the most exact.
+    /// Uses the comparison with the shortest round trip, which is the most exact, unless a later one
+    /// is in use.
     pub(crate) fn adopt(&self, comparisons: &[Comparison]) {
         let best =
             comparisons.iter().min_by_key(|one| one.answered_ms.saturating_sub(one.asked_ms));
         let Some(best) = best else { return };
         let between = best.asked_ms + best.answered_ms.saturating_sub(best.asked_ms) / 2;
         let offset = best.server.as_millis() as i64 - between as i64;
-        let before = self.offset_ms.swap(offset, Ordering::AcqRel);
-        let is_first = self.compared_at.swap(best.answered_ms.max(1), Ordering::AcqRel) == 0;
-        if !is_first && offset.abs_diff(before) > JUMP_MS {
+        let mut estimate = self.estimate.lock();
+        if estimate.compared_at.is_some_and(|at| at > best.answered_ms) {
+            return;
+        }
+        let before = estimate.compared_at.map(|_| estimate.offset_ms);
+        estimate.offset_ms = offset;
+        estimate.compared_at = Some(best.answered_ms);
+        if before.is_some_and(|before| before.abs_diff(offset) > JUMP_MS) {
             self.jumps.fetch_add(1, Ordering::Relaxed);
+            // Times from before a jump back do not hold the time back.
+            estimate.latest = 0;
         }
     }
 
@@ -87,7 +99,8 @@ impl ServerClock {
     }
 
     fn is_due_at(&self, elapsed_ms: u64) -> bool {
-        let since = elapsed_ms.saturating_sub(self.compared_at.load(Ordering::Acquire));
+        let compared_at = self.estimate.lock().compared_at.unwrap_or(0);
+        let since = elapsed_ms.saturating_sub(compared_at);
         since >= INTERVAL.as_millis() as u64 / 2
     }
 
@@ -137,15 +150,38 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back_and_a_jump_is_counted() {
+    fn a_small_step_back_is_held_back_and_a_jump_is_followed_and_counted() {
         let clock = ServerClock::new();
         clock.adopt(&[comparison(0, 0, 1_000_000)]);
         assert_eq!(clock.at(10).as_millis(), 1_000_010);
-        clock.adopt(&[comparison(20, 20, 990_000)]);
+        clock.adopt(&[comparison(20, 20, 996_000)]);
         assert_eq!(clock.at(20).as_millis(), 1_000_010, "it stands until the server has caught up");
-        assert_eq!(clock.jumps(), 1);
-        assert_eq!(clock.at(20_000).as_millis(), 1_009_980);
-        clock.adopt(&[comparison(30, 30, 991_000)]);
-        assert_eq!(clock.jumps(), 1, "a drift is no jump");
+        assert_eq!(clock.at(20_000).as_millis(), 1_015_980);
+        assert_eq!(clock.jumps(), 0, "a drift is no jump");
+        clock.adopt(&[comparison(20_010, 20_010, 1_006_010)]);
+        assert_eq!((clock.at(20_010).as_millis(), clock.jumps()), (1_006_010, 1));
+        clock.adopt(&[comparison(20_020, 20_020, 1_026_020)]);
+        assert_eq!((clock.at(20_020).as_millis(), clock.jumps()), (1_026_020, 2));
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_for_a_minute_does_not_stop_time_for_as_long() {
+        const MONTH: u64 = 30 * 24 * 3_600_000;
+        let clock = ServerClock::new();
+        clock.adopt(&[comparison(0, 0, 1_000_000)]);
+        clock.adopt(&[comparison(30_000, 30_000, 1_030_000 + MONTH)]);
+        assert_eq!(clock.at(59_000).as_millis(), 1_059_000 + MONTH);
+        clock.adopt(&[comparison(60_000, 60_000, 1_060_000)]);
+        assert_eq!(clock.at(60_010).as_millis(), 1_060_010);
+        assert_eq!(clock.at(60_000).as_millis(), 1_060_010, "and does not go back again");
+        assert_eq!(clock.at(90_000).as_millis(), 1_090_000);
+    }
+
+    #[test]
+    fn a_comparison_that_is_older_than_the_adopted_one_counts_for_nothing() {
+        let clock = ServerClock::new();
+        clock.adopt(&[comparison(1_000, 1_010, 1_000_000)]);
+        clock.adopt(&[comparison(500, 510, 9_000_000)]);
+        assert_eq!((clock.at(1_005).as_millis(), clock.jumps()), (1_000_000, 0));
     }
 }

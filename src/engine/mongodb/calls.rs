@@ -204,12 +204,11 @@ impl Backend for Mongodb {
         moment: Moment,
     ) -> Attempt<u64> {
         let of_user = || bson! { "u": &name_of(old) };
-        // The greatest revision stays unchanged.
-        let next = list![
-            bson! { "$eq": list!["$r", -1_i64] },
-            "$r",
-            bson! { "$add": list!["$r", 1_i64] },
-        ];
+        // A field holds a revision in two's complement. The greatest stays unchanged.
+        let is = |revision: i64| bson! { "$eq": list!["$r", revision] };
+        let add = bson! { "$add": list!["$r", 1_i64] };
+        let wrapped = bson! { "$cond": list![is(i64::MAX), i64::MIN, add] };
+        let next = list![is(-1), "$r", wrapped];
         self.transact(on, |within| {
             let renamed = bson! { "u": &name_of(new), "r": bson! { "$cond": next.clone() } };
             let update = bson! {

@@ -21,7 +21,7 @@ use crate::engine::network::backend::{Attempt, Shown};
 use crate::engine::network::stored::columns::{
     Columns, Found, MomentColumns, as_column, clamped, outlined,
 };
-use crate::engine::network::stored::{session_key, user_key};
+use crate::engine::network::stored::{lock_of, session_key, user_key};
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -34,6 +34,11 @@ pub(super) const LONGEST: usize = 16 * 1024 * 1024 - 2_048;
 /// A user as a field value.
 pub(super) fn name_of(user: &UserKey) -> String {
     hex(user.as_bytes())
+}
+
+/// The name of the lock of a user's logins.
+pub(super) fn lock_name(user: &UserKey) -> String {
+    format!("user {}", u16::from_be_bytes(lock_of(user)))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::engine::limits::{Limits, PerUser};
 use crate::engine::mongodb::bson::{Document, View, bson};
 use crate::engine::mongodb::documents::{
-    LONGEST, expected, key_of, name_of, number, outline_of, replaced, user_of,
+    LONGEST, expected, key_of, lock_name, name_of, number, outline_of, replaced, user_of,
 };
 use crate::engine::mongodb::refusal::Refusal;
 use crate::engine::mongodb::transaction::{Step, Transaction};
@@ -124,7 +124,7 @@ impl Mongodb {
         let mut is_locked = self.last_count.was_near(limits.max_sessions);
         let mut steps = Vec::new();
         if let Some((_, user)) = limited {
-            steps.push(Step::In(self.locking(&name_of(user))));
+            steps.push(Step::In(self.locking(&lock_name(user))));
         }
         if is_locked {
             steps.push(Step::In(self.locking(LIMIT_LOCK)));
@@ -238,7 +238,7 @@ impl Mongodb {
             return Err(garbled());
         };
         let steps = [
-            self.locking(&name_of(&user)),
+            self.locking(&lock_name(&user)),
             self.finding(save.old),
             self.finding(save.new.unwrap_or(save.old)),
             self.finding_others(&user),

@@ -30,10 +30,12 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
+const ROUNDS: u64 = 5;
+
 pub(crate) fn of_two_hosts_that_regenerate_an_id_one_wins<P: Place>() {
     let hosts = Hosts::<P>::new();
     let stores = [hosts.host(), hosts.host()];
-    for round in 0..10 {
+    for round in 0..ROUNDS {
         let session = stores[0].create_for_user("ann", round).unwrap();
         let won: Vec<_> = thread::scope(|scope| {
             let racing: Vec<_> = stores
@@ -86,7 +88,7 @@ fn while_ids_change<P: Place>(
 
 pub(crate) fn no_session_escapes_the_end_of_all_of_its_user_by_a_new_id<P: Place>() {
     let hosts = Hosts::<P>::new();
-    for _ in 0..20 {
+    for _ in 0..ROUNDS {
         let store = while_ids_change(&hosts, "ann", |store| store.destroy_all_of("ann").unwrap());
         assert_eq!(store.len().unwrap(), 0);
     }
@@ -95,7 +97,7 @@ pub(crate) fn no_session_escapes_the_end_of_all_of_its_user_by_a_new_id<P: Place
 pub(crate) fn no_session_escapes_the_end_of_the_others_by_a_new_id<P: Place>() {
     let hosts = Hosts::<P>::new();
     let kept = hosts.host().create_for_user("ann", 9).unwrap();
-    for _ in 0..20 {
+    for _ in 0..ROUNDS {
         let store = while_ids_change(&hosts, "ann", |store| store.destroy_others(&kept).unwrap());
         let left = store.sessions_of("ann").unwrap();
         assert_eq!(left.iter().map(SessionInfo::key).collect::<Vec<_>>(), [kept.key()]);
@@ -104,7 +106,7 @@ pub(crate) fn no_session_escapes_the_end_of_the_others_by_a_new_id<P: Place>() {
 
 pub(crate) fn no_session_keeps_a_name_that_is_given_up_by_a_new_id<P: Place>() {
     let hosts = Hosts::<P>::new();
-    for _ in 0..20 {
+    for _ in 0..ROUNDS {
         let rename = |store: &SessionStore<u64>| store.rename_user("ann", "eve").unwrap();
         let store = while_ids_change(&hosts, "ann", rename);
         assert!(store.sessions_of("ann").unwrap().is_empty());
@@ -115,7 +117,7 @@ pub(crate) fn no_session_keeps_a_name_that_is_given_up_by_a_new_id<P: Place>() {
 pub(crate) fn of_two_sessions_that_end_each_other_one_stays<P: Place>() {
     let hosts = Hosts::<P>::new();
     let stores = [hosts.host(), hosts.host()];
-    for round in 0..20 {
+    for round in 0..ROUNDS {
         let sessions = stores.each_ref().map(|store| store.create_for_user("ann", round).unwrap());
         let ended: Vec<_> = thread::scope(|scope| {
             let pairs = stores.iter().zip(&sessions);

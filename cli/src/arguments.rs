@@ -170,7 +170,8 @@ pub(crate) enum Command {
 pub(crate) struct List {
     /// The store's file, a program's socket, or a URL
     pub(crate) target: PathBuf,
-    /// Only sessions of this user: a number, or a text; `"42"` in double quotes is the text
+    /// Only sessions of this user: a number, or a text; `"42"` in double quotes is the text, as are
+    /// `+42` and `007`
     #[arg(long, value_parser = user)]
     pub(crate) user: Option<UserId>,
     /// Only sessions inactive for at least this long, for example `15m` or `2d`
@@ -233,7 +234,7 @@ pub(crate) struct Whom {
 
 #[derive(Debug, Args)]
 pub(crate) struct LeaveOutArguments {
-    /// Leave out the sessions of this user; may be repeated
+    /// Leave out the sessions of this user, spelt as `sessile list` shows them; may be repeated
     #[arg(long, value_parser = user)]
     pub(crate) without_user: Vec<UserId>,
     /// Leave out sessions created before this time: in RFC 3339, or `2d` for two days ago
@@ -242,6 +243,11 @@ pub(crate) struct LeaveOutArguments {
 }
 
 impl LeaveOutArguments {
+    /// Whether something is to be left out.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.without_user.is_empty() || self.created_before.is_some()
+    }
+
     pub(crate) fn leave_out(&self) -> sessile::admin::LeaveOut {
         let nothing = sessile::admin::LeaveOut::nothing();
         let some = self.without_user.iter().fold(nothing, |some, user| some.user(user.clone()));
@@ -261,11 +267,18 @@ fn user(text: &str) -> Result<UserId, String> {
     if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         return Ok(quoted.into());
     }
-    Ok(match (text.parse::<i128>(), text.parse::<u128>()) {
+    Ok(number(text).unwrap_or_else(|| text.into()))
+}
+
+/// The user that is the number of this spelling; none of `+42` and `007`, since a telephone number
+/// or a member's number is a text.
+pub(crate) fn number(text: &str) -> Option<UserId> {
+    let number: UserId = match (text.parse::<i128>(), text.parse::<u128>()) {
         (Ok(number), _) => number.into(),
         (_, Ok(number)) => number.into(),
-        _ => text.into(),
-    })
+        _ => return None,
+    };
+    (number.to_string() == text).then_some(number)
 }
 
 #[cfg(test)]
@@ -287,6 +300,9 @@ mod tests {
         assert_eq!(user(&i128::MIN.to_string()), Ok(i128::MIN.into()));
         assert_eq!(user(&u128::MAX.to_string()), Ok(u128::MAX.into()));
         assert_eq!(user("\"42\""), Ok("42".into()));
-        assert_eq!(user("ann"), Ok("ann".into()));
+        for text in ["ann", "+4917612345", "007", "-0", "+0", "00", "-007", "1_000", " 1", ""] {
+            assert_eq!(user(text), Ok(text.into()));
+        }
+        assert_eq!(user("0"), Ok(0.into()));
     }
 }

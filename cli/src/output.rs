@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use sessile::UserId;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, number};
 use crate::failure::Failure;
 use crate::progress::{at_once, ensure_not_interrupted};
 use crate::when;
@@ -133,11 +133,8 @@ pub(crate) fn user(user: Option<&UserId>) -> String {
         None => "-".into(),
         Some((None, number)) => number.to_string(),
         Some((Some(text), _)) => {
-            let looks_like_another = text.is_empty()
-                || text == "-"
-                || text.starts_with('"')
-                || text.parse::<i128>().is_ok()
-                || text.parse::<u128>().is_ok();
+            let looks_like_another =
+                text.is_empty() || text == "-" || text.starts_with('"') || number(text).is_some();
             match looks_like_another {
                 true => format!("\"{}\"", plain(text)),
                 false => plain(text),
@@ -246,7 +243,9 @@ mod tests {
         let shown = |it: &UserId| user(Some(it));
         assert_eq!(shown(&42.into()), "42");
         assert_eq!(shown(&"42".into()), "\"42\"");
-        assert_eq!(shown(&"ann".into()), "ann");
+        for text in ["ann", "+4917612345", "007", "-0"] {
+            assert_eq!(shown(&text.into()), text);
+        }
         assert_eq!(shown(&"\u{1b}[2J\n".into()), "\\u{1b}[2J\\u{a}");
         assert_eq!(user_as_json(Some(&u64::MAX.into())), u64::MAX);
         assert_eq!(user_as_json(Some(&(-1).into())), -1);

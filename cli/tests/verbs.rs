@@ -292,6 +292,62 @@ fn a_backup_is_restored_without_what_must_not_come_back() {
 }
 
 #[test]
+fn a_user_whose_text_only_resembles_a_number_is_left_out_listed_and_ended_by_that_text() {
+    let store = Store::new();
+    let open: SessionStore = SessionStore::builder()
+        .content_name("shop")
+        .manual_maintenance()
+        .open(store.path("members.redb"))
+        .unwrap();
+    for user in ["+4917612345", "007"] {
+        open.create_for_user(user, Attributes::new()).unwrap();
+    }
+    for number in [7_u64, 4_917_612_345] {
+        open.create_for_user(number, Attributes::new()).unwrap();
+    }
+    open.close().unwrap();
+    let users = store.prints(0, &["list", "members.redb", "--users"]);
+    let users: Vec<_> =
+        users.lines().skip(1).filter_map(|it| it.split_whitespace().next()).collect();
+    assert_eq!(users.len(), 4, "{users:?}");
+    for user in users {
+        let listed = store.prints(0, &["list", "members.redb", "--json", "--user", user]);
+        assert_eq!(listed.lines().count(), 1, "{user} as it is listed");
+    }
+    let restore = ["restore", "members.redb", "restored.redb", "--without-user", "+4917612345"];
+    let restored = store.run(&restore);
+    assert_eq!((text(&restored.stderr), restored.status.code()), (String::new(), Some(0)));
+    assert!(text(&restored.stdout).ends_with("; 1 left out\n"), "{restored:?}");
+    let left = |user| store.prints(0, &["list", "restored.redb", "--json", "--user", user]);
+    assert_eq!(left("+4917612345"), "");
+    assert_eq!(left("4917612345").lines().count(), 1);
+    store.prints(0, &["revoke", "restored.redb", "--user", "007", "--yes"]);
+    assert_eq!((left("007"), left("7").lines().count()), (String::new(), 1));
+}
+
+#[test]
+fn a_copy_that_leaves_nothing_out_says_so_and_names_each_user_without_a_session() {
+    let store = Store::new();
+    let left_out = ["--without-user", "anne", "--without-user", "\"42\"", "--without-user", "ann"];
+    let old = ["--created-before", "52w"];
+    for (verb, new) in [("restore", ["r1.redb", "r2.redb"]), ("export", ["1.jsonl", "2.jsonl"])] {
+        let output = store.run(&[&[verb, "sessions.redb", new[0]], &left_out[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(text(&output.stdout).ends_with("; 3 left out\n"), "{output:?}");
+        let err = text(&output.stderr);
+        let named: Vec<_> = err.lines().collect();
+        assert_eq!(named.len(), 2, "{err}");
+        assert!(named[0].contains("anne has no session"), "{err}");
+        assert!(named[1].contains("\"42\" has no session"), "{err}");
+        let none = store.run(&[&[verb, "sessions.redb", new[1]], &old[..]].concat());
+        assert!(text(&none.stdout).ends_with("; 0 left out\n"), "{none:?}");
+        assert_eq!((text(&none.stderr), none.status.code()), (String::new(), Some(0)));
+    }
+    let told = store.run(&[&["export", "sessions.redb"], &left_out[..]].concat());
+    assert!(text(&told.stderr).contains("anne has no session"), "{told:?}");
+}
+
+#[test]
 fn an_archive_goes_out_and_comes_back_and_a_cut_one_is_refused() {
     let store = Store::new();
     let plain = store.prints(0, &["export", "sessions.redb"]);

@@ -13,6 +13,7 @@ use crate::admin::inspector::Inspector;
 use crate::engine::contract::Engine;
 use crate::engine::redb::salvage::new_file::{NewFile, PrivateStore};
 use crate::error::Result;
+use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::trace::span;
 
@@ -28,6 +29,9 @@ pub struct BackupReport {
     pub sessions: u64,
     /// Sessions that were [left out](LeaveOut) on request.
     pub left_out: u64,
+    /// Users to leave out of whom the store had no session. Such a user may be misspelt, or a number
+    /// where the store has a text.
+    pub unmatched_users: Vec<UserId>,
     /// Damaged records, which are not in the new file.
     pub damaged: Keys,
     /// The size of the new file in bytes.
@@ -203,16 +207,15 @@ fn copy_to(
     let progress = Progress { done: 0, total: Some(total) };
     let mut steps = Steps { action, progress, told };
     let written = new.fill(engine, &mut |put| {
-        let BackupReport { left_out, damaged, .. } = &mut report;
-        for_each_record(engine, &mut steps, damaged, &mut |key, record| match leave_out
+        let mut choice = leave_out.choice();
+        for_each_record(engine, &mut steps, &mut report.damaged, &mut |key, record| match choice
             .takes(&record)
         {
             true => put(key, record),
-            false => {
-                *left_out += 1;
-                Ok(())
-            }
-        })
+            false => Ok(()),
+        })?;
+        (report.left_out, report.unmatched_users) = (choice.left_out(), choice.unmatched());
+        Ok(())
     })?;
     (report.sessions, report.bytes) = (written.sessions, written.bytes);
     Ok(report)

@@ -61,10 +61,41 @@ impl LeaveOut {
         Self { created_before: Some(moment), ..self }
     }
 
-    pub(super) fn takes(&self, record: &Record) -> bool {
+    /// Begins to choose the records of one copy.
+    pub(super) fn choice(&self) -> Choice<'_> {
+        Choice { of: self, left_out: 0, unmatched: self.users.iter().collect() }
+    }
+}
+
+/// The choice of the records of one copy.
+pub(super) struct Choice<'a> {
+    of: &'a LeaveOut,
+    left_out: u64,
+    unmatched: Vec<&'a UserId>,
+}
+
+impl Choice<'_> {
+    /// Whether the copy takes this record, which is counted if not.
+    pub(super) fn takes(&mut self, record: &Record) -> bool {
+        let LeaveOut { users, created_before } = self.of;
         let too_old =
-            self.created_before.is_some_and(|moment| record.created_at().to_system_time() < moment);
-        !too_old && record.user_id().is_none_or(|user| !self.users.contains(&user))
+            created_before.is_some_and(|moment| record.created_at().to_system_time() < moment);
+        let named = record.user_id().filter(|user| users.contains(user));
+        if let Some(named) = &named {
+            self.unmatched.retain(|user| *user != named);
+        }
+        let takes = !too_old && named.is_none();
+        self.left_out += u64::from(!takes);
+        takes
+    }
+
+    pub(super) const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The users to leave out of whom no record was seen.
+    pub(super) fn unmatched(&self) -> Vec<UserId> {
+        self.unmatched.iter().copied().cloned().collect()
     }
 }
 

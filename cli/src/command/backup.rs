@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use sessile::UserId;
 use sessile::admin::{BackupReport, LeaveOut};
 
 use crate::command::{DONE, Done, LOOK};
@@ -16,11 +17,11 @@ pub(super) fn run(path: &Path, file: &Path, out: &mut Output) -> Done {
     let report = inspector.backup_with(file, &LeaveOut::nothing(), &mut |it| meter.step(it))?;
     drop(meter);
     inspector.close()?;
-    told(&report, file, out)
+    told(&report, file, false, out)
 }
 
 /// Prints the report of a backup or a restore.
-pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done {
+pub(super) fn told(report: &BackupReport, file: &Path, leaves_out: bool, out: &mut Output) -> Done {
     let damaged: Vec<_> = report.damaged.first().iter().map(ToString::to_string).collect();
     let value = json!({
         "sessions": report.sessions,
@@ -31,10 +32,11 @@ pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done
     });
     let (sessions, bytes) = (output::sessions(report.sessions), output::bytes(report.bytes));
     let mut text = format!("{sessions} in {}, {bytes}", output::path(file));
-    if report.left_out > 0 {
-        text.push_str(&format!("; {} left out", report.left_out));
+    if leaves_out {
+        text.push_str(&left_out(report.left_out));
     }
     out.either(&value, text)?;
+    warn_of_unmatched(&report.unmatched_users);
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {
@@ -42,5 +44,18 @@ pub(super) fn told(report: &BackupReport, file: &Path, out: &mut Output) -> Done
             output::warn(format!("{records} left out: {}", damaged.join(" ")));
             Ok(LOOK)
         }
+    }
+}
+
+/// The number of sessions that were left out on request, also if there was none.
+pub(super) fn left_out(count: u64) -> String {
+    format!("; {count} left out")
+}
+
+/// Warns of users to leave out who had no session: the spelling may be wrong.
+pub(super) fn warn_of_unmatched(users: &[UserId]) {
+    for user in users {
+        let user = output::user(Some(user));
+        output::warn(format!("--without-user: {user} has no session; see `sessile list --users`"));
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::json;
-use sessile::admin::LeaveOut;
 
+use crate::arguments::LeaveOutArguments;
+use crate::command::backup::{left_out, warn_of_unmatched};
 use crate::command::{DONE, Done, LOOK};
 use crate::drafts::Draft;
 use crate::failure::{Failure, io_kind};
@@ -17,13 +18,13 @@ pub(super) fn run(
     path: &Path,
     archive: Option<&Path>,
     with_content: bool,
-    leave_out: &LeaveOut,
+    leave_out: &LeaveOutArguments,
     out: &mut Output,
 ) -> Done {
     let inspector = target::open(path)?;
     let mut meter = Meter::new("export", out.quiet);
     let mut write = |to: &mut dyn Write| {
-        inspector.export(to, with_content, leave_out, &mut |it| meter.step(it))
+        inspector.export(to, with_content, &leave_out.leave_out(), &mut |it| meter.step(it))
     };
     let report = match archive.filter(|path| path.as_os_str() != "-") {
         None => {
@@ -48,8 +49,11 @@ pub(super) fn run(
             let report = write(&mut BufWriter::new(draft.file()))?;
             draft.file().sync_all().map_err(failed)?;
             draft.name(archive).map_err(failed)?;
-            let text =
+            let mut text =
                 format!("{} in {}", output::sessions(report.sessions), output::path(archive));
+            if leave_out.is_given() {
+                text.push_str(&left_out(report.left_out));
+            }
             let value = json!({
                 "sessions": report.sessions,
                 "left_out": report.left_out,
@@ -60,6 +64,7 @@ pub(super) fn run(
         }
     };
     inspector.close()?;
+    warn_of_unmatched(&report.unmatched_users);
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {

@@ -51,11 +51,10 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
         }
         Command::Backup { target, file } => backup::run(target, file, output),
         Command::Restore { backup, file, replace, leave_out } => {
-            restore::run(backup, file, *replace, &leave_out.leave_out(), output)
+            restore::run(backup, file, *replace, leave_out, output)
         }
         Command::Export { target, archive, with_content, leave_out } => {
-            let leave_out = leave_out.leave_out();
-            export::run(target, archive.as_deref(), *with_content, &leave_out, output)
+            export::run(target, archive.as_deref(), *with_content, leave_out, output)
         }
         Command::Import { archive, target, create, partial } => {
             import::run(archive, target, *create, *partial, output)

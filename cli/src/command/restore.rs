@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use sessile::admin::{LeaveOut, restore};
+use sessile::admin::restore;
 
+use crate::arguments::LeaveOutArguments;
 use crate::command::Done;
 use crate::command::backup::told;
 use crate::failure::io_kind;
@@ -16,11 +17,11 @@ pub(super) fn run(
     backup: &Path,
     file: &Path,
     replace: bool,
-    leave_out: &LeaveOut,
+    leave_out: &LeaveOutArguments,
     out: &mut Output,
 ) -> Done {
     let mut meter = Meter::new("restore", out.quiet);
-    let restored = restore(backup, file, replace, leave_out, &mut |it| meter.step(it));
+    let restored = restore(backup, file, replace, &leave_out.leave_out(), &mut |it| meter.step(it));
     drop(meter);
     let report = restored.map_err(|error| {
         let exists = !replace && io_kind(&error) == Some(ErrorKind::AlreadyExists);

@@ -10,6 +10,7 @@ use crate::admin::archive::format::{Header, SessionLine, Trailer};
 use crate::admin::copying::{Keys, LeaveOut, OnProgress, Progress, Steps, for_each_record};
 use crate::admin::inspector::Inspector;
 use crate::error::{Error, Result};
+use crate::session::user::UserId;
 
 /// The result of an export.
 ///
@@ -23,6 +24,9 @@ pub struct ExportReport {
     pub sessions: u64,
     /// Sessions that were left out on request.
     pub left_out: u64,
+    /// Users to leave out of whom the store had no session, as in a
+    /// [backup](crate::admin::BackupReport::unmatched_users).
+    pub unmatched_users: Vec<UserId>,
     /// Damaged records, which are not in the archive.
     pub damaged: Keys,
 }
@@ -78,16 +82,17 @@ impl Inspector {
         let total = self.engine().stats()?.stored;
         let progress_so_far = Progress { done: 0, total: Some(total) };
         let mut steps = Steps { action: "export", progress: progress_so_far, told: progress };
-        let ExportReport { sessions, left_out, damaged } = &mut report;
+        let mut choice = leave_out.choice();
+        let ExportReport { sessions, damaged, .. } = &mut report;
         for_each_record(self.engine(), &mut steps, damaged, &mut |key, record| {
-            if !leave_out.takes(&record) {
-                *left_out += 1;
+            if !choice.takes(&record) {
                 return Ok(());
             }
             *sessions += 1;
             archive.line(&SessionLine::of(&key, &record, with_content))
         })?;
         archive.end(*sessions)?;
+        (report.left_out, report.unmatched_users) = (choice.left_out(), choice.unmatched());
         Ok(report)
     }
 }

@@ -282,9 +282,10 @@ fn an_export_leaves_out_whom_it_is_told_to_and_can_be_called_off() {
     let (engine, keys) = sample(&clock);
     let inspector = Inspector::on(engine).unwrap().with_clock(clock);
     let mut archive = Vec::new();
-    let leave_out = LeaveOut::nothing().user("").user(-1);
+    let leave_out = LeaveOut::nothing().user("").user("nobody").user(-1);
     let report = inspector.export(&mut archive, true, &leave_out, &mut go_on).unwrap();
     assert_eq!((report.sessions, report.left_out), (keys.len() as u64 - 2, 2));
+    assert_eq!(report.unmatched_users, ["nobody".into()]);
     let called_off = inspector
         .export(&mut Vec::new(), true, &leave_out, &mut |_| ControlFlow::Break(()))
         .unwrap_err();

@@ -166,6 +166,7 @@ fn a_restore_replaces_nothing_unless_told_to_and_leaves_out_what_must_not_come_b
 
     let report = restore(&backup, &path, true, &leave_out, &mut go_on).unwrap();
     assert_eq!((report.sessions, report.left_out), (1, 2));
+    assert!(report.unmatched_users.is_empty(), "one who is left out as too old has sessions too");
     assert_eq!(names(&path), ["backup.redb", "sessions.redb", "thesis"]);
     assert_eq!(fs::read(&backup).unwrap(), bytes, "a backup is never written to");
     let builder = SessionStore::<String>::builder().manual_maintenance().clock(clock);

@@ -2,6 +2,7 @@
 //! drafts when the tool ends at once.
 //!
 //! Invariant: a draft is private, replaces nothing, and no file that the user has named is removed.
+//! A file is on the disk before it has its name, and so is its name before the tool tells of it.
 
 use std::fs::File;
 use std::io;
@@ -20,8 +21,7 @@ pub(crate) enum Draft {
 impl Draft {
     /// Creates a draft in the folder of `path`, for this user alone.
     pub(crate) fn beside(path: &Path) -> io::Result<Self> {
-        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         #[cfg(target_os = "linux")]
         if let Some(file) = linux::nameless_in(folder) {
             return Ok(Self::Nameless(file));
@@ -37,16 +37,26 @@ impl Draft {
         }
     }
 
-    /// Gives the complete file its name, if nothing has that.
+    /// Writes the complete file to the disk and gives it its name, if nothing has that. Returns once
+    /// the name is on the disk too, where a program can wait for that.
     pub(crate) fn name(self, path: &Path) -> io::Result<()> {
+        self.file().sync_all()?;
         match self {
             #[cfg(target_os = "linux")]
-            Self::Nameless(file) => linux::name(&file, path),
+            Self::Nameless(file) => linux::name(&file, path)?,
             Self::Named(file) => {
-                file.persist_noclobber(path).map(drop).map_err(|error| error.error)
+                file.persist_noclobber(path).map(drop).map_err(|error| error.error)?;
             }
         }
+        #[cfg(unix)]
+        File::open(folder_of(path))?.sync_all()?;
+        Ok(())
     }
+}
+
+/// The folder of a file; `.` for a name alone.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes the drafts that this process has open, the library's included. Only Linux tells which

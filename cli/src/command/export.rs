@@ -47,7 +47,6 @@ pub(super) fn run(
             ensure_free(archive).map_err(failed)?;
             let draft = Draft::beside(archive).map_err(failed)?;
             let report = write(&mut BufWriter::new(draft.file()))?;
-            draft.file().sync_all().map_err(failed)?;
             draft.name(archive).map_err(failed)?;
             let mut text =
                 format!("{} in {}", output::sessions(report.sessions), output::path(archive));

@@ -15,6 +15,8 @@ mod json;
 #[cfg(target_os = "linux")]
 mod program;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod synced;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -150,7 +150,27 @@ pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Target, Failur
     }
 }
 
-fn is_missing(target: &Path) -> bool {
+/// Warns of a store that the tool has made as root in another user's folder, where the program may
+/// not open it.
+#[cfg(unix)]
+pub(crate) fn warn_of_owner(new: &Path) {
+    use std::os::unix::fs::MetadataExt;
+
+    use crate::drafts::folder_of;
+    let owner = |path: &Path| path.metadata().map(|found| found.uid());
+    if let (Ok(0), Ok(user @ 1..)) = (owner(new), owner(folder_of(new))) {
+        let new = new.display();
+        output::warn(format!(
+            "{new} belongs to root, and its folder to user {user}; if that user's program is to open \
+             it: chown {user} {new}"
+        ));
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) const fn warn_of_owner(_: &Path) {}
+
+pub(crate) fn is_missing(target: &Path) -> bool {
     target.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 

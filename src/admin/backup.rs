@@ -146,13 +146,16 @@ impl Inspector {
 /// With `replace`, the new store replaces the one at `path` in one step, if no program has that
 /// open. Until then the new store is a file beside it whose name begins with `.sessile-`. A restore
 /// that fails removes the file. If a killed process left such a file, the next restore to the same
-/// path removes it.
+/// path removes it. On Unix the new store has the old one's owner, and its group if the system lets
+/// it, with mode 0600: a restore by root leaves a store that its program can open.
 ///
 /// # Errors
 ///
 /// As for [`SessionStore::backup_with`]; [`Error::AlreadyOpen`](crate::Error::AlreadyOpen) if a
-/// program has the store at `path` open; [`Error::DamagedFile`](crate::Error::DamagedFile) for a
-/// damaged backup, which [`salvage`](crate::salvage()) can rescue.
+/// program has the store at `path` open; [`Error::Io`](crate::Error::Io) if that store belongs to
+/// another user and this process may give no file to them;
+/// [`Error::DamagedFile`](crate::Error::DamagedFile) for a damaged backup, which
+/// [`salvage`](crate::salvage()) can rescue.
 ///
 /// # Examples
 ///

@@ -12,12 +12,16 @@ use crate::target;
 
 pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut Output) -> Done {
     let source = target::open(from)?;
+    let is_new = target::is_missing(to);
     let sink = target::open_to_fill(to, create)?;
     let mut meter = Meter::new("copy", out.quiet);
     let report = transfer(&source, &sink, exact, &mut |it| meter.step(it))?;
     drop(meter);
     sink.close()?;
     source.close()?;
+    if is_new {
+        target::warn_of_owner(to);
+    }
     let keys = |keys: &sessile::admin::Keys| -> Vec<_> {
         keys.first().iter().map(ToString::to_string).collect()
     };

@@ -36,6 +36,7 @@ pub(super) fn run(
         Err(error) => return Err(refused(error)),
     };
     drop(meter);
+    let is_new = target::is_missing(path);
     let inspector = target::open_to_fill(path, create)?;
     let mut meter = Meter::new("import", out.quiet);
     // The archive is verified already.
@@ -46,6 +47,9 @@ pub(super) fn run(
     })?;
     drop(meter);
     inspector.close()?;
+    if is_new {
+        target::warn_of_owner(path);
+    }
     let differing: Vec<_> = report.differing.first().iter().map(ToString::to_string).collect();
     let value = json!({
         "imported": report.imported,

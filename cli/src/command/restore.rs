@@ -20,6 +20,7 @@ pub(super) fn run(
     leave_out: &LeaveOutArguments,
     out: &mut Output,
 ) -> Done {
+    let is_new = target::is_missing(file);
     let mut meter = Meter::new("restore", out.quiet);
     let restored = restore(backup, file, replace, &leave_out.leave_out(), &mut |it| meter.step(it));
     drop(meter);
@@ -31,5 +32,8 @@ pub(super) fn run(
             false => failure,
         }
     })?;
-    told(&report, file, out)
+    if is_new {
+        target::warn_of_owner(file);
+    }
+    told(&report, file, leave_out.is_given(), out)
 }

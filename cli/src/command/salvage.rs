@@ -45,6 +45,7 @@ pub(super) fn run(damaged: &Path, new: &Path, include_stale: bool, out: &mut Out
         out.line(output::counted(report.damaged_records, "damaged record"))?;
         out.line(output::counted(report.unreadable_pages, "unreadable page"))?;
     }
+    target::warn_of_owner(new);
     if report.kept == 0 {
         output::warn("NOTHING was kept: the new file holds no session");
     }

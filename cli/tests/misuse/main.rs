@@ -12,6 +12,8 @@ mod idle;
 #[cfg(target_os = "linux")]
 mod interrupts;
 mod json;
+#[cfg(unix)]
+mod owners;
 #[cfg(target_os = "linux")]
 mod program;
 mod refusals;

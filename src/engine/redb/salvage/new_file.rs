@@ -1,8 +1,8 @@
 //! A complete new store file, made of a caller's records: for backups and restores.
 //!
 //! Invariant: the file is complete, verified and on the disk before it gets its name. It replaces
-//! nothing, or, in one step, a store that no program has open. Until then it is a draft, so that a
-//! failure removes it, and the next creation what a killed process leaves.
+//! nothing, or, in one step, a store that no program has open, whose owner it then has. Until then it
+//! is a draft, so that a failure removes it, and the next creation what a killed process leaves.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,9 @@ use crate::engine::redb::salvage::source::Source;
 use crate::engine::redb::salvage::{META, storage};
 use crate::engine::redb::storage::draft::draw_name;
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::platform::{is_held_by_another, patiently, sync_folder_of};
+use crate::engine::redb::storage::platform::{
+    Owner, is_held_by_another, patiently, sync_folder_of,
+};
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -63,8 +65,10 @@ impl NewFile {
             Existing::Nothing => Self::at(path),
             Existing::File => {
                 let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
-                release(&locked_store(&*place)?.ok_or_else(missing)?);
-                Ok(Self { storage: Box::new(Replacing(place)) })
+                let old = locked_store(&*place)?.ok_or_else(missing)?;
+                let owner = owner_of(path, &old);
+                release(&old);
+                Ok(Self { storage: Box::new(Replacing { place, owner: owner? }) })
             }
         }
     }
@@ -120,45 +124,50 @@ impl PrivateStore {
 
 /// The place of a store, whose draft takes the store's place.
 #[derive(Debug)]
-struct Replacing(Box<dyn Storage>);
+struct Replacing {
+    place: Box<dyn Storage>,
+    owner: Option<Owner>,
+}
 
 impl Storage for Replacing {
     fn path(&self) -> &Path {
-        self.0.path()
+        self.place.path()
     }
 
     fn found(&self) -> Result<Existing> {
-        self.0.found()
+        self.place.found()
     }
 
     fn open(&self) -> Result<Option<Opened>> {
-        self.0.open()
+        self.place.open()
     }
 
     fn create(&self) -> Result<Option<Opened>> {
-        self.0.create()
+        self.place.create()
     }
 
     fn remove(&self, identity: Identity) {
-        self.0.remove(identity);
+        self.place.remove(identity);
     }
 
     fn sync_name(&self) -> Result<()> {
-        self.0.sync_name()
+        self.place.sync_name()
     }
 
     fn draft(&self) -> Result<Box<dyn Draft>> {
-        let draft = self.0.draft()?;
+        let draft = self.place.draft()?;
+        // One that cannot be given to the owner is refused before the work.
+        self.owner.map_or(Ok(()), |owner| draft.give_to(owner))?;
         let place = storage(self.path())?;
         Ok(Box::new(Successor { draft, place }))
     }
 
     fn leads_to(&self, identity: Identity) -> Result<bool> {
-        self.0.leads_to(identity)
+        self.place.leads_to(identity)
     }
 
     fn len(&self) -> Result<u64> {
-        self.0.len()
+        self.place.len()
     }
 }
 
@@ -183,6 +192,8 @@ impl Draft for Successor {
         match locked_store(&*self.place)? {
             Some(old) => {
                 let place = self.place.path();
+                // The program that is to open the store may be another user's.
+                owner_of(place, &old)?.map_or(Ok(()), |owner| self.draft.give_to(owner))?;
                 take_place(&name_of(place, self.draft.token())?, place, old)
             }
             None => self.draft.move_in_place(),
@@ -210,6 +221,10 @@ fn locked_store(place: &dyn Storage) -> Result<Option<Opened>> {
             Err(error)
         }
     }
+}
+
+fn owner_of(path: &Path, opened: &Opened) -> Result<Option<Owner>> {
+    opened.backend.owner().map_err(|error| Error::io("look at", path, error))
 }
 
 fn release(opened: &Opened) {

@@ -14,7 +14,8 @@ use crate::engine::redb::digest::digest_of;
 use crate::engine::redb::storage::folder::{locked, opened};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::{
-    ensure_no_link, move_to_nothing, no_follow, patiently, private, sync_folder_of, try_lock,
+    Owner, ensure_no_link, give_to, move_to_nothing, no_follow, patiently, private, sync_folder_of,
+    try_lock,
 };
 use crate::engine::redb::storage::unfinished::{Token, is_draft};
 use crate::engine::redb::storage::{Draft, Opened};
@@ -62,6 +63,11 @@ impl Draft for Beside {
     fn open(&self) -> Result<Opened> {
         let file = self.file.try_clone();
         opened(&self.path, file.map_err(|error| Error::io("open", &self.path, error))?, true)
+    }
+
+    fn give_to(&self, owner: Owner) -> Result<()> {
+        give_to(&self.file, owner)
+            .map_err(|error| Error::io("keep the owner of", &self.path, error))
     }
 
     fn move_in_place(mut self: Box<Self>) -> Result<()> {

@@ -20,6 +20,7 @@ use std::path::Path;
 use redb::StorageBackend;
 
 use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::platform::Owner;
 use crate::error::Result;
 
 /// The place of one store, identified by its name; it may be empty.
@@ -59,6 +60,11 @@ pub(crate) trait Draft {
 
     fn open(&self) -> Result<Opened>;
 
+    /// Gives the draft to the owner of the store that it is to replace.
+    fn give_to(&self, _owner: Owner) -> Result<()> {
+        Ok(())
+    }
+
     /// Moves the store, which is on the disk, to its place, and syncs its name. An error if a file
     /// exists there by now.
     fn move_in_place(self: Box<Self>) -> Result<()>;
@@ -89,6 +95,11 @@ pub(crate) trait StorageFile: StorageBackend {
 
     /// Gives the file the mode of a new one, if the process may: only its owner reads or writes it.
     fn make_private(&self) {}
+
+    /// Whom the file belongs to; `None` if it is no file of the operating system.
+    fn owner(&self) -> io::Result<Option<Owner>> {
+        Ok(None)
+    }
 }
 
 /// How a synced write failed.

@@ -13,7 +13,8 @@ use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
 use crate::engine::redb::storage::platform::{
-    LOCKS_FOR_REDB, forget_cached, has_name, len_of, make_private, open_apart, unlock, write_synced,
+    LOCKS_FOR_REDB, Owner, forget_cached, has_name, len_of, make_private, open_apart, owner_of,
+    unlock, write_synced,
 };
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
@@ -62,6 +63,10 @@ impl StorageFile for OsFile {
 
     fn make_private(&self) {
         make_private(&self.lock);
+    }
+
+    fn owner(&self) -> io::Result<Option<Owner>> {
+        owner_of(&self.lock).map(Some)
     }
 }
 

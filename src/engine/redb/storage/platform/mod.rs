@@ -39,6 +39,15 @@ pub(in crate::engine::redb) enum Kind {
     Other,
 }
 
+/// Whom a file belongs to. Windows has none to copy: a file has its folder's permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    #[cfg(unix)]
+    user: u32,
+    #[cfg(unix)]
+    group: u32,
+}
+
 /// The error for a file that could not be opened.
 pub(in crate::engine::redb) fn refused(
     action: &'static str,

@@ -2,14 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::platform::Kind;
+use crate::engine::redb::storage::platform::{Kind, Owner};
 use crate::error::{Error, Result};
 
 /// Whether our lock stands in for redb's. redb must then not ask for it again, or it would meet its
@@ -62,6 +62,22 @@ pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptio
 /// Resets the file's mode to that of a new one. If another user owns the file, the mode stays.
 pub(in crate::engine::redb) fn make_private(file: &File) {
     let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+}
+
+pub(in crate::engine::redb) fn owner_of(file: &File) -> io::Result<Owner> {
+    let found = fstat(file)?;
+    Ok(Owner { user: found.st_uid, group: found.st_gid })
+}
+
+/// Gives the file to its owner-to-be, and returns once that is on the disk. The group stays if only
+/// that cannot be changed, since a private file is its user's alone.
+pub(in crate::engine::redb) fn give_to(file: &File, owner: Owner) -> io::Result<()> {
+    if owner_of(file)? == owner {
+        return Ok(());
+    }
+    let Owner { user, group } = owner;
+    fchown(file, Some(user), Some(group)).or_else(|_| fchown(file, Some(user), None))?;
+    file.sync_all()
 }
 
 /// Locks the file as redb does; `false` if somebody else has it locked.

@@ -13,7 +13,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use crate::engine::redb::storage::identity::Identity;
-use crate::engine::redb::storage::platform::Kind;
+use crate::engine::redb::storage::platform::{Kind, Owner};
 use crate::error::{Error, Result};
 
 /// Our locks stand in for redb's. redb would lock all bytes of the file, so that nobody could read
@@ -103,6 +103,14 @@ pub(in crate::engine::redb) fn private(open: &mut OpenOptions) -> &mut OpenOptio
 }
 
 pub(in crate::engine::redb) const fn make_private(_: &File) {}
+
+pub(in crate::engine::redb) const fn owner_of(_: &File) -> io::Result<Owner> {
+    Ok(Owner {})
+}
+
+pub(in crate::engine::redb) const fn give_to(_: &File, _: Owner) -> io::Result<()> {
+    Ok(())
+}
 
 /// Locks the file as redb does; `false` if somebody else has it locked.
 pub(in crate::engine::redb) fn try_lock(path: &Path, file: &File) -> Result<bool> {

@@ -12,6 +12,10 @@ pub(crate) const FAILED: u8 = 2;
 /// The exit code that shells give a program that Ctrl-C ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// What helps after an import that has left a part in the store.
+pub(crate) const REPEAT: &str = "what was imported stays; repeat the import with an archive that no \
+                                 program writes to: sessions that are there are only counted";
+
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
@@ -87,6 +91,7 @@ fn hint_for(error: &Error) -> Option<&'static str> {
         }
         Error::DamagedFile { .. } => "`sessile salvage` copies what is readable to a new file",
         Error::InvalidArchive { .. } => "nothing was changed",
+        Error::ArchiveChanged { .. } => REPEAT,
         Error::Io { action: "open", .. } if io_kind(error) == Some(io::ErrorKind::NotFound) => {
             "the tool opens only existing stores: check the path"
         }

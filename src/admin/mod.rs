@@ -16,7 +16,7 @@ pub(crate) mod overview;
 pub(crate) mod socket;
 pub(crate) mod transfer;
 
-pub use archive::{ExportReport, ImportOptions, ImportReport, verify_archive};
+pub use archive::{ExportReport, ImportOptions, ImportReport, VerifiedArchive, verify_archive};
 pub use backup::{BackupReport, restore};
 pub use copying::{Keys, LeaveOut, OnProgress, Progress};
 pub use entry::StoredSession;

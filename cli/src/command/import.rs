@@ -9,7 +9,7 @@ use sessile::Error;
 use sessile::admin::{ImportOptions, verify_archive};
 
 use crate::command::{DONE, Done, LOOK};
-use crate::failure::Failure;
+use crate::failure::{Failure, REPEAT};
 use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
@@ -29,21 +29,22 @@ pub(super) fn run(
         Failure::of_file(format!("could not read {} twice", archive.display()), &error)
     })?;
     let mut meter = Meter::new("import: lines verified", out.quiet);
-    let total = match verify_archive(&mut file, &mut |it| meter.step(it)) {
-        Ok(sessions) => Some(sessions),
+    let options = ImportOptions::default();
+    let options = match verify_archive(&mut file, &mut |it| meter.step(it)) {
+        Ok(verified) => options.verified(verified),
         // The header is sound, and so are the lines before the fault.
-        Err(Error::InvalidArchive { line: 2.., .. }) if partial => None,
+        Err(Error::InvalidArchive { line: 2.., .. }) if partial => options.partial(true),
         Err(error) => return Err(refused(error)),
     };
     drop(meter);
     let is_new = target::is_missing(path);
     let inspector = target::open_to_fill(path, create)?;
     let mut meter = Meter::new("import", out.quiet);
-    // The archive is verified already.
-    let options = ImportOptions::default().partial(true);
-    let report = inspector.import(&mut file, &options, &mut |mut progress| {
-        progress.total = progress.total.or(total);
-        meter.step(progress)
+    let report = inspector.import(&mut file, &options, &mut |it| meter.step(it));
+    let report = report.map_err(|error| match error {
+        // The header was changed since it was verified, and there may be a new store by now.
+        Error::InvalidArchive { .. } => Failure::from(error).hint(REPEAT),
+        error => Failure::from(error),
     })?;
     drop(meter);
     inspector.close()?;

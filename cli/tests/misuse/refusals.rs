@@ -1,10 +1,11 @@
 //! A refusal names what is wrong, changes nothing, and says what to do.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, TableDefinition};
-use sessile::Salvage;
 use sessile::admin::AdminSocket;
+use sessile::{Event, Salvage, SessionStore};
 
 use crate::Store;
 
@@ -66,6 +67,31 @@ fn a_refused_archive_creates_no_store_and_its_hint_fits_the_fault() {
     }
     let part = ["import", "cut.jsonl", "new.redb", "--create", "--partial", "--json"];
     assert_eq!(store.json(1, &part)["imported"], 2);
+}
+
+#[test]
+fn an_archive_that_changes_during_its_import_fails_it_and_is_told_of_with_what_came_in() {
+    // More than one reading of the file takes.
+    let store = exported(200);
+    let archive = fs::read_to_string(store.path("a.jsonl")).unwrap();
+    let (path, is_cut) = (store.path("a.jsonl"), AtomicBool::new(false));
+    let lines = archive.split_inclusive('\n');
+    let cut: String = lines.take(150).collect();
+    let cut_it = move |event: &Event| {
+        if matches!(event, Event::Created { .. }) && !is_cut.swap(true, Ordering::SeqCst) {
+            fs::write(&path, &cut).unwrap();
+        }
+    };
+    let builder = SessionStore::<u64>::builder().content_name("shop").manual_maintenance();
+    let open = builder.observer(cut_it).open(store.path("other.redb")).unwrap();
+    open.serve_admin(AdminSocket::beside_file()).unwrap();
+    let err = store.refuses(&["import", "a.jsonl", "other.redb"]);
+    assert_eq!(open.len().unwrap(), 149);
+    assert!(err.contains("line 151") && err.contains("149 sessions are imported"), "{err}");
+    assert!(err.contains("stays") && !err.contains("nothing was changed"), "{err}");
+    fs::write(store.path("a.jsonl"), archive).unwrap();
+    assert_eq!(store.json(0, &["import", "a.jsonl", "other.redb", "--json"])["imported"], 51);
+    open.close().unwrap();
 }
 
 #[test]

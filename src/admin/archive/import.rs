@@ -21,13 +21,40 @@ use crate::time::timeouts::Timeouts;
 #[must_use = "options do nothing until `import` gets them"]
 pub struct ImportOptions {
     partial: bool,
+    verified: Option<VerifiedArchive>,
 }
 
 impl ImportOptions {
     /// Sets whether the sessions before a fault are imported. Default: `false`; an archive that was
     /// cut off or altered is then refused as a whole.
     pub fn partial(self, partial: bool) -> Self {
-        Self { partial }
+        Self { partial, ..self }
+    }
+
+    /// Sets what [`verify_archive`] returned for the archive, which the import then reads only once.
+    /// It compares what it reads with this, so that no part of another archive passes for a whole
+    /// one.
+    pub fn verified(self, archive: VerifiedArchive) -> Self {
+        Self { verified: Some(archive), ..self }
+    }
+}
+
+/// An archive that was read to its end and can be imported.
+///
+/// # Examples
+///
+/// See [`verify_archive`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedArchive {
+    sessions: u64,
+    digest: String,
+}
+
+impl VerifiedArchive {
+    /// Returns the number of the archive's sessions.
+    #[must_use]
+    pub const fn sessions(&self) -> u64 {
+        self.sessions
     }
 }
 
@@ -71,8 +98,10 @@ impl Inspector {
     /// # Errors
     ///
     /// [`Error::InvalidArchive`] with the line, before anything is changed;
-    /// [`Error::ContentMismatch`] if the store holds content of another name; [`Error::CalledOff`];
-    /// or if the store cannot be written. In the last two cases the sessions imported so far stay.
+    /// [`Error::ContentMismatch`] if the store holds content of another name;
+    /// [`Error::ArchiveChanged`] if a program changed the archive after it was verified;
+    /// [`Error::CalledOff`]; or if the store cannot be written. In the last three cases the sessions
+    /// imported so far stay.
     pub fn import<R: Read + Seek>(
         &self,
         archive: &mut R,
@@ -83,47 +112,64 @@ impl Inspector {
             archive.rewind().map_err(|error| Error::io("read", "the archive", error))
         };
         begin(archive)?;
-        let mut total = None;
-        if !options.partial {
-            total = Some(verify_archive(archive, progress)?);
+        let mut verified = options.verified.clone();
+        if verified.is_none() && !options.partial {
+            verified = Some(verify_archive(archive, progress)?);
             begin(archive)?;
         }
-        let (mut reader, header) = Reader::new(archive)?;
-        let timeouts = self.take_on(&header, &reader)?;
+        let total = verified.as_ref().map(VerifiedArchive::sessions);
         let mut steps =
             Steps { action: "import", progress: Progress { done: 0, total }, told: progress };
-        steps.tell()?;
         let mut report = ImportReport::default();
-        let moment = self.moment()?;
-        let moment = Moment { timeouts, ..moment };
-        loop {
-            match next_record(&mut reader, &timeouts) {
-                Ok(Some((key, record))) => {
-                    steps.step()?;
-                    if record.is_expired(moment) {
-                        report.expired += 1;
-                        continue;
-                    }
-                    let may = May { insert: true, replace: false };
-                    match bring(self.engine(), &key, &record, moment, may)? {
-                        Arrival::Stored => report.imported += 1,
-                        Arrival::Already | Arrival::Updated => report.already_there += 1,
-                        Arrival::Differing | Arrival::Damaged | Arrival::Ended => {
-                            report.differing.add(key);
-                        }
-                    }
+        let mut has_header = false;
+        let read = Reader::new(archive).and_then(|(mut reader, header)| {
+            let timeouts = self.take_on(&header, &reader)?;
+            has_header = true;
+            self.read_in(&mut reader, timeouts, &mut steps, &mut report)?;
+            match &verified {
+                Some(verified) if verified.digest != reader.digest() => {
+                    Err(reader.fault("ends another archive"))
                 }
-                Ok(None) => break,
-                Err(error @ Error::InvalidArchive { .. }) if options.partial => {
-                    report.fault = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
+                _ => Ok(()),
             }
+        });
+        match read {
+            Err(Error::InvalidArchive { line, .. }) if verified.is_some() => {
+                self.engine().flush()?;
+                return Err(Error::ArchiveChanged { line, imported: report.imported });
+            }
+            Err(error @ Error::InvalidArchive { .. }) if has_header => report.fault = Some(error),
+            read => read?,
         }
         self.engine().flush()?;
         steps.tell()?;
         Ok(report)
+    }
+
+    /// Reads the sessions in, up to the end of the archive or its first fault.
+    fn read_in<R: Read>(
+        &self,
+        reader: &mut Reader<R>,
+        timeouts: Timeouts,
+        steps: &mut Steps<'_, '_>,
+        report: &mut ImportReport,
+    ) -> Result<()> {
+        steps.tell()?;
+        let moment = Moment { timeouts, ..self.moment()? };
+        while let Some((key, record)) = next_record(reader, &timeouts)? {
+            steps.step()?;
+            if record.is_expired(moment) {
+                report.expired += 1;
+                continue;
+            }
+            let may = May { insert: true, replace: false };
+            match bring(self.engine(), &key, &record, moment, may)? {
+                Arrival::Stored => report.imported += 1,
+                Arrival::Already | Arrival::Updated => report.already_there += 1,
+                Arrival::Differing | Arrival::Damaged | Arrival::Ended => report.differing.add(key),
+            }
+        }
+        Ok(())
     }
 
     /// Compares the archive's header with the store's metadata, and stores what is missing there.
@@ -152,8 +198,8 @@ impl Inspector {
     }
 }
 
-/// Reads the whole archive, and returns the number of its sessions. It needs no store, so that one
-/// is created only for an archive that can be imported.
+/// Reads the whole archive, for [`ImportOptions::verified`]. It needs no store, so that one is created
+/// only for an archive that can be imported.
 ///
 /// # Errors
 ///
@@ -169,7 +215,10 @@ impl Inspector {
 /// let verified = admin::verify_archive(&mut &b"a thesis"[..], &mut |_| Continue(()));
 /// assert!(matches!(verified, Err(Error::InvalidArchive { line: 1, .. })));
 /// ```
-pub fn verify_archive(archive: &mut impl Read, progress: &mut OnProgress<'_>) -> Result<u64> {
+pub fn verify_archive(
+    archive: &mut impl Read,
+    progress: &mut OnProgress<'_>,
+) -> Result<VerifiedArchive> {
     let (mut reader, header) = Reader::new(archive)?;
     check_header(&header, &reader)?;
     let mut steps = Steps { action: "import", progress: Progress::default(), told: progress };
@@ -178,7 +227,7 @@ pub fn verify_archive(archive: &mut impl Read, progress: &mut OnProgress<'_>) ->
         record_of(&reader, &line, &Timeouts::ENDLESS)?;
         steps.step()?;
     }
-    Ok(steps.progress.done)
+    Ok(VerifiedArchive { sessions: steps.progress.done, digest: reader.digest() })
 }
 
 /// Returns the archive's timeouts; an error if it cannot be imported.

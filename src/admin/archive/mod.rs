@@ -11,4 +11,4 @@ pub(crate) mod import;
 pub(crate) mod reader;
 
 pub use export::ExportReport;
-pub use import::{ImportOptions, ImportReport, verify_archive};
+pub use import::{ImportOptions, ImportReport, VerifiedArchive, verify_archive};

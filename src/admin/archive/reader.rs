@@ -73,12 +73,17 @@ impl<R: Read> Reader<R> {
         Error::InvalidArchive { line: self.number, reason: reason.into() }
     }
 
+    /// Returns the digest of every line that was read, without the trailer.
+    pub(super) fn digest(&self) -> String {
+        hex(&self.digest.clone().finalize())
+    }
+
     fn check(&self, trailer: &Trailer) -> Result<()> {
         if trailer.sessions != self.sessions {
             let (told, found) = (trailer.sessions, self.sessions);
             return Err(self.fault(&format!("tells of {told} sessions, and there are {found}")));
         }
-        match hex(&self.digest.clone().finalize()) == trailer.sha256 {
+        match self.digest() == trailer.sha256 {
             true => Ok(()),
             false => Err(self.fault("has the checksum of another archive: this one was altered")),
         }

@@ -1,6 +1,6 @@
 //! Archives: an export is imported unchanged, and a cut or altered archive is detected.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,4 +290,66 @@ fn an_export_leaves_out_whom_it_is_told_to_and_can_be_called_off() {
         .export(&mut Vec::new(), true, &leave_out, &mut |_| ControlFlow::Break(()))
         .unwrap_err();
     assert!(matches!(called_off, Error::CalledOff { action: "export" }));
+}
+
+/// An archive that a program replaces after it was read once.
+struct Rewritten {
+    readings: u32,
+    now: Cursor<Vec<u8>>,
+    then: Vec<u8>,
+}
+
+impl Read for Rewritten {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.now.read(bytes)
+    }
+}
+
+impl Seek for Rewritten {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        assert_eq!(to, SeekFrom::Start(0));
+        self.readings += 1;
+        if self.readings == 2 {
+            self.now = Cursor::new(self.then.clone());
+        }
+        self.now.seek(to)
+    }
+}
+
+#[test]
+fn an_archive_that_changes_after_its_verification_is_an_error_that_counts_what_was_imported() {
+    let clock = ManualClock::new();
+    let (engine, keys) = sample(&clock);
+    let archive = exported(&engine, &clock, true);
+    let all = keys.len() as u64;
+    let lines: Vec<_> = archive.split_inclusive(|byte| *byte == b'\n').collect();
+    let other_header = [b"{\"sessile_archive\":2}\n", &lines[1..].concat()[..]].concat();
+    // Another whole archive is told from the first one at its end.
+    let program = Inspector::on(engine.clone()).unwrap().with_clock(clock.clone());
+    assert!(program.revoke(&keys[0]).unwrap());
+    let another = exported(&engine, &clock, true);
+    for (then, line, imported) in [
+        (lines[..3].concat(), 4, 2),
+        (Vec::new(), 1, 0),
+        (other_header, 1, 0),
+        (another, all + 1, all - 1),
+    ] {
+        let (other, now) = (Memory::default(), Cursor::new(archive.clone()));
+        let inspector = Inspector::on(other.clone()).unwrap().with_clock(clock.clone());
+        let mut archive = Rewritten { readings: 0, now, then };
+        let options = ImportOptions::default();
+        let changed = inspector.import(&mut archive, &options, &mut go_on).unwrap_err();
+        assert!(
+            matches!(changed, Error::ArchiveChanged { line: at, imported: count }
+                if at == line && count == imported),
+            "{changed:?}"
+        );
+        let mut count = 0;
+        let mut visit = |_| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        };
+        inspector.sessions(None, &mut visit).unwrap();
+        assert_eq!(count, imported);
+    }
 }

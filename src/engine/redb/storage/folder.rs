@@ -1,6 +1,7 @@
 //! A store's file in a folder of the operating system.
 //!
-//! Invariant: no link is followed, and only regular files are opened.
+//! Invariant: no link is followed, and only regular files are opened. The path leads to a file that is
+//! opened once the file is locked: nobody serves a store that another has replaced.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Component, Path, PathBuf};
@@ -16,6 +17,9 @@ use crate::engine::redb::storage::platform::{
 };
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
+
+/// How many files that are replaced meanwhile are opened in vain.
+const TRIES: usize = 10;
 
 /// The path of a store, whether it exists or not.
 #[derive(Debug)]
@@ -77,18 +81,22 @@ impl Storage for InFolder {
     }
 
     fn open(&self) -> Result<Option<Opened>> {
-        let file = match self.reopened(true) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refused("open", &self.path, error)),
-        };
-        ensure_no_link(&self.path, &file)?;
-        // The file is locked before it is read, because another process that has it open may be
-        // shortening it.
-        match locked(&self.path, file, false)? {
-            Some(opened) => Ok(Some(opened)),
-            None => Err(Error::AlreadyOpen { path: self.path.clone() }),
+        for _ in 0..TRIES {
+            let file = match self.reopened(true) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(refused("open", &self.path, error)),
+            };
+            ensure_no_link(&self.path, &file)?;
+            // The file is locked before it is read, because another process that has it open may be
+            // shortening it.
+            let Some(opened) = locked(&self.path, file, false)? else { break };
+            // A restore may have replaced the file before it was locked.
+            if self.leads_to(opened.identity)? {
+                return Ok(Some(opened));
+            }
         }
+        Err(Error::AlreadyOpen { path: self.path.clone() })
     }
 
     fn create(&self) -> Result<Option<Opened>> {
@@ -167,7 +175,44 @@ pub(in crate::engine::redb::storage) fn opened(
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_being_opened_is_not_the_one_that_is_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("sessions.redb"), folder.path().join("new"));
+        fs::write(&path, b"old").unwrap();
+        let storage = InFolder::at(&path).unwrap();
+        let is_over = AtomicBool::new(false);
+        let locked = || match storage.open() {
+            Ok(opened) => Some(opened.unwrap()),
+            Err(Error::AlreadyOpen { .. }) => None,
+            Err(error) => panic!("{error:?}"),
+        };
+        thread::scope(|scope| {
+            // Replaces the file as a restore does: while it has the old one locked.
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    fs::write(&new, b"new").unwrap();
+                    let old = std::iter::repeat_with(locked).find_map(|it| it).unwrap();
+                    fs::rename(&new, &path).unwrap();
+                    drop(old);
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            while !is_over.load(Ordering::Acquire) {
+                let Some(opened) = locked() else { continue };
+                // Nobody replaces the file that is locked here.
+                if !storage.leads_to(opened.identity).unwrap() {
+                    is_over.store(true, Ordering::Release);
+                    panic!("the file that was locked had been replaced");
+                }
+            }
+        });
+    }
 
     #[test]
     fn a_link_that_takes_the_place_of_the_file_unseen_is_not_followed() {

@@ -7,9 +7,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use crate::command::{DONE, Done};
-use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::progress::is_interrupted;
+use crate::progress::{ensure_not_interrupted, is_interrupted};
 use crate::target;
 
 pub(super) fn run(path: &Path, out: &mut Output) -> Done {
@@ -26,10 +25,12 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
             false => ControlFlow::Continue(()),
         }
     })?;
-    match failed {
-        Some(error) => Err(Failure::from(error)),
-        None => Ok(DONE),
+    if let Some(error) = failed {
+        return Err(error.into());
     }
+    // Between two events the watch ends here, and during a wait by an error.
+    ensure_not_interrupted()?;
+    Ok(DONE)
 }
 
 fn line(event: &str, out: &mut Output) -> std::io::Result<()> {

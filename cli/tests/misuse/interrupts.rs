@@ -86,6 +86,26 @@ fn ctrl_c_ends_each_verb_that_goes_through_a_store() {
     }
 }
 
+/// Tells again and again that nothing has happened.
+const QUIET: Answer = |_, out| loop {
+    writeln!(out, r#"{{"alive":{{}}}}"#)?;
+    thread::sleep(Duration::from_millis(1));
+};
+
+#[test]
+fn ctrl_c_ends_a_watch_as_it_ends_each_verb_whatever_the_program_does() {
+    let arguments = ["watch", "door"];
+    for answer in [QUIET, SILENT] {
+        let store = Store::of(0);
+        let program = Program::at(&store.path("door"), answer);
+        let child = store.command(&arguments).spawn().unwrap();
+        program.was_asked("watch");
+        signal(&child, "-INT");
+        let (_, err) = ends(&ended(child), 130, &arguments);
+        assert_eq!(err, "sessile: interrupted\n");
+    }
+}
+
 #[test]
 fn ctrl_c_ends_each_verb_that_waits_for_a_program_that_hangs() {
     let store = Store::of(0);

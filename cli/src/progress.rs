@@ -159,6 +159,10 @@ impl Meter {
             let rate = done.checked_div(self.begun.elapsed().as_secs()).unwrap_or(done);
             complain(match total {
                 Some(total) => format!("{}: {done} of {total}, {rate} per second", self.action),
+                // A restore first copies the backup.
+                None if done == 0 => {
+                    format!("{}: {} s so far", self.action, self.begun.elapsed().as_secs())
+                }
                 None => format!("{}: {done}, {rate} per second", self.action),
             });
         }

@@ -140,7 +140,13 @@ pub(crate) fn open_to_fill(target: &Path, create: bool) -> Result<Target, Failur
         .durability(Durability::Deferred { interval: DEFERRED })
         .compact_on_open(false)
         .create_missing(create);
-    match at_once(|| RedbEngine::open_with(target, &options).and_then(Inspector::on))? {
+    let open = || RedbEngine::open_with(target, &options).and_then(Inspector::on);
+    // A store is created to its end, and the verb's next step sees Ctrl-C.
+    let opened = match create && is_missing(target) {
+        true => open(),
+        false => at_once(open)?,
+    };
+    match opened {
         Ok(inspector) => Ok(Target::of_file(inspector)),
         Err(error @ Error::AlreadyOpen { .. }) => by_the_door(target, error),
         Err(error) if is_missing(target) => {

@@ -141,7 +141,9 @@ impl Inspector {
     }
 }
 
-/// Restores a store from a backup. The backup is locked and read, never written to.
+/// Restores a store from a backup. The backup is locked and read, never written to. Meanwhile the
+/// folder of `path` holds a nameless copy of it, so the disk needs room for that and for the new store.
+/// While the copy is made, `progress` tells of no session and of no total.
 ///
 /// With `replace`, the new store replaces the one at `path` in one step, if no program has that
 /// open. Until then the new store is a file beside it whose name begins with `.sessile-`. A restore
@@ -182,7 +184,9 @@ pub fn restore(
         true => NewFile::in_place_of(path)?,
         false => NewFile::at(path)?,
     };
-    let source = PrivateStore::of(backup.as_ref(), path)?;
+    let nothing_yet = Progress::default();
+    let mut steps = Steps { action: "restore", progress: nothing_yet, told: progress };
+    let source = PrivateStore::of(backup.as_ref(), path, &mut || steps.tell())?;
     copy_to(source.engine(), new, "restore", leave_out, progress)
 }
 

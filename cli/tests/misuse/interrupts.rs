@@ -192,6 +192,43 @@ fn ctrl_c_ends_the_first_pass_over_an_archive_and_creates_no_store() {
 }
 
 #[test]
+fn ctrl_c_leaves_no_half_made_store_where_one_is_created() {
+    let store = Store::of(1);
+    store.prints(0, &["export", "sessions.redb", "a.jsonl", "--with-content"]);
+    // The request to end arrives during the first sync, which takes long.
+    let inject = "inject=fdatasync:signal=SIGTERM:delay_exit=300000:when=1";
+    let arguments = ["import", "a.jsonl", "new.redb", "--create"];
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "calls", "-e", "trace=fdatasync", "-e", inject]);
+    let traced = strace.arg(env!("CARGO_BIN_EXE_sessile")).args(arguments);
+    let traced = traced.current_dir(store.folder.path()).output();
+    let calls = fs::read_to_string(store.path("calls")).unwrap_or_default();
+    if !calls.contains("INJECTED") && !calls.contains("SIGTERM") {
+        eprintln!("skipped: strace is missing, or may trace nothing");
+        return;
+    }
+    ends(&traced.unwrap(), 130, &arguments);
+    store.prints(0, &["check", "new.redb"]);
+}
+
+#[test]
+fn ctrl_c_ends_a_restore_that_copies_its_backup() {
+    let store = Store::of(1);
+    store.prints(0, &["backup", "sessions.redb", "backup.redb"]);
+    // Much to copy, and no store once that is done: only the first page is left.
+    let backup = fs::File::options().write(true).open(store.path("backup.redb")).unwrap();
+    backup.set_len(4_096).unwrap();
+    backup.set_len(1 << 30).unwrap();
+    let before = fs::read(store.path("sessions.redb")).unwrap();
+    let arguments = ["restore", "backup.redb", "sessions.redb", "--replace"];
+    let child = store.command(&arguments).spawn().unwrap();
+    signal(&child, "-INT");
+    ends(&ended(child), 130, &arguments);
+    assert_eq!(fs::read(store.path("sessions.redb")).unwrap(), before);
+    assert_eq!(store.drafts(), Vec::<String>::new());
+}
+
+#[test]
 fn the_second_ctrl_c_and_a_kill_leave_no_draft() {
     let store = Store::of(0);
     let program = Program::at(&store.path("door"), SILENT);

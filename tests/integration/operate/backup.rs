@@ -245,7 +245,10 @@ fn what_a_killed_restore_leaves_is_removed_by_the_next_one_to_the_same_place() {
     let (folder, path, backup) = closed_store_and_backup();
     let kept = |name: &str| folder.path().join(format!("kept{name}"));
     let mut new = Vec::new();
-    let called_off = restore(&backup, &path, true, &LeaveOut::nothing(), &mut |_| {
+    let called_off = restore(&backup, &path, true, &LeaveOut::nothing(), &mut |progress| {
+        if progress.total.is_none() {
+            return ControlFlow::Continue(());
+        }
         new = names(&path);
         assert_eq!(new.split_off(new.len() - 2), ["backup.redb", "sessions.redb"]);
         // The second name for a draft that outlives its process.
@@ -273,4 +276,53 @@ fn what_a_killed_restore_leaves_is_removed_by_the_next_one_to_the_same_place() {
     fs::rename(kept(draft), folder.path().join(draft)).unwrap();
     restore(&backup, &path, true, &LeaveOut::nothing(), &mut go_on).unwrap();
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+}
+
+#[test]
+fn a_restore_is_called_off_while_it_copies_the_backup_and_before_it_reads_it() {
+    let (folder, path) = folder();
+    let store = store_at(&path);
+    (0..60).for_each(|_| drop(store.create("x".repeat(60_000)).unwrap()));
+    let backup = folder.path().join("backup.redb");
+    store.backup(&backup).unwrap();
+    store.close().unwrap();
+    // Its first page is whole, and what follows cannot be read as a store.
+    let mut bytes = fs::read(&backup).unwrap();
+    bytes[4_096..].fill(0);
+    fs::write(&backup, bytes).unwrap();
+    let all = LeaveOut::nothing();
+    let damaged = restore(&backup, &path, true, &all, &mut go_on).unwrap_err();
+    assert!(matches!(damaged, Error::DamagedFile { .. }), "{damaged:?}");
+    let mut told = 0;
+    let called_off = restore(&backup, &path, true, &all, &mut |progress| {
+        assert_eq!((progress.done, progress.total), (0, None));
+        told += 1;
+        if told < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert!(matches!(called_off, Err(Error::CalledOff { action: "restore" })), "{called_off:?}");
+    assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_root_replaces_keeps_its_owner_and_is_open_to_nobody_else() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+
+    const APP: u32 = 12_345;
+    let (folder, path) = folder();
+    if fs::metadata(folder.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can give a file to another user");
+        return;
+    }
+    let store = store_at(&path);
+    store.create("x".into()).unwrap();
+    let backup = folder.path().join("backup.redb");
+    store.backup(&backup).unwrap();
+    store.close().unwrap();
+    chown(&path, Some(APP), Some(APP)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    restore(&backup, &path, true, &LeaveOut::nothing(), &mut go_on).unwrap();
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (APP, APP, 0o600));
+    assert_eq!(fs::metadata(&backup).unwrap().uid(), 0);
 }

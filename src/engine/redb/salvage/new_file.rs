@@ -104,15 +104,19 @@ pub(crate) struct PrivateStore {
 
 impl PrivateStore {
     /// Copies the file at `path`. The copy has no name, and is in the folder of `near`. Errors about
-    /// it name `path`.
-    pub(crate) fn of(path: &Path, near: &Path) -> Result<Self> {
+    /// it name `path`. `tell` is called for each megabyte, and before the copy is verified.
+    pub(crate) fn of(
+        path: &Path,
+        near: &Path,
+        tell: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
         let source = Source::open(path)?;
         if source.is_empty() {
             let reason = "it is empty".into();
             return Err(Error::NotASessionStore { path: path.into(), reason });
         }
         let cut = || Error::io("read", path, io::ErrorKind::UnexpectedEof.into());
-        let copy = copy_of(source.file(), near, &mut |_| Ok(()))?.ok_or_else(cut)?.named(path);
+        let copy = copy_of(source.file(), near, &mut |_| tell())?.ok_or_else(cut)?.named(path);
         let options = RedbOptions::new().compact_on_open(false);
         Ok(Self { engine: RedbEngine::open_existing(Box::new(copy), &options)? })
     }

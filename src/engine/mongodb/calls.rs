@@ -331,3 +331,52 @@ impl Backend for Mongodb {
         Ok(u64::try_from(stored).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::thread;
+
+    use super::*;
+    use crate::engine::contract::Engine;
+    use crate::engine::network::dns::SystemDns;
+
+    /// Answers seven times, like a primary whose clock shows another time from the fifth answer on.
+    fn answer(listener: &TcpListener, times: [i64; 2]) {
+        let (mut client, _) = listener.accept().unwrap();
+        for number in 1..=7_i32 {
+            let mut head = [0; 16];
+            if client.read_exact(&mut head).is_err() {
+                return;
+            }
+            let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            client.read_exact(&mut vec![0; length - head.len()]).unwrap();
+            let hello = bson! {
+                "ok": 1, "maxWireVersion": 21, "setName": "rs0", "isWritablePrimary": true,
+                "localTime": times[usize::from(number > 4)],
+            };
+            let body = hello.into_bytes();
+            let length = 21 + i32::try_from(body.len()).unwrap();
+            let head = [length, 0, number, 2013, 0].map(i32::to_le_bytes).concat();
+            client.write_all(&[&head[..], &[0], &body].concat()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_call_after_a_suspension_has_the_servers_time() {
+        const LATER: i64 = 10_000_000;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("mongodb://{}?timeout_ms=60000", listener.local_addr().unwrap());
+        thread::scope(|scope| {
+            let (mongodb, limits) = Mongodb::parse(&url, &SystemDns).unwrap();
+            let server = Server::new(mongodb, limits);
+            scope.spawn(|| answer(&listener, [1_000_000, LATER]));
+            server.compare_clocks(true).unwrap();
+            let time = || server.server_time().unwrap().unwrap().as_millis() as i64;
+            assert!(time() < LATER, "no comparison is due");
+            server.clock.be_suspended();
+            assert!(time() >= LATER);
+        });
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::engine::network::deadline::Since;
-use crate::time::clock::Timestamp;
+use crate::time::clock::{Clock as _, SystemClock, Timestamp};
 
 /// The greatest age of a comparison of the clocks, if a flush comes twice in this time.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
@@ -34,6 +34,8 @@ struct Estimate {
     latest: u64,
     /// When the clocks were compared, in milliseconds since the start.
     compared_at: Option<u64>,
+    /// What the wall clock showed then, less the milliseconds since the start.
+    wall_offset_ms: i64,
 }
 
 /// One comparison: the server's time, and the times of the request and of the answer.
@@ -42,6 +44,8 @@ pub(crate) struct Comparison {
     asked_ms: u64,
     answered_ms: u64,
     server: Timestamp,
+    /// What the wall clock showed before the request, less the milliseconds since the start.
+    wall_offset_ms: i64,
 }
 
 impl ServerClock {
@@ -66,9 +70,10 @@ impl ServerClock {
         &self,
         ask: impl FnOnce() -> Result<Timestamp, E>,
     ) -> Result<Comparison, E> {
+        let wall_offset_ms = self.wall_offset_ms();
         let asked_ms = self.elapsed_ms();
         let server = ask()?;
-        Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server })
+        Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server, wall_offset_ms })
     }
 
     /// Uses the comparison with the shortest round trip, which is the most exact, unless a later one
@@ -86,6 +91,7 @@ impl ServerClock {
         let before = estimate.compared_at.map(|_| estimate.offset_ms);
         estimate.offset_ms = offset;
         estimate.compared_at = Some(best.answered_ms);
+        estimate.wall_offset_ms = best.wall_offset_ms;
         if before.is_some_and(|before| before.abs_diff(offset) > JUMP_MS) {
             self.jumps.fetch_add(1, Ordering::Relaxed);
             // Times from before a jump back do not hold the time back.
@@ -95,7 +101,7 @@ impl ServerClock {
 
     /// Whether the clocks must be compared again.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_due_at(self.elapsed_ms())
+        self.is_due_at(self.elapsed_ms()) || self.has_slept()
     }
 
     fn is_due_at(&self, elapsed_ms: u64) -> bool {
@@ -104,9 +110,33 @@ impl ServerClock {
         since >= INTERVAL.as_millis() as u64 / 2
     }
 
+    /// Whether this machine may have been suspended since the last comparison. The monotonic clock
+    /// stands still meanwhile, and the wall clock does not.
+    pub(crate) fn has_slept(&self) -> bool {
+        self.has_slept_by(self.wall_offset_ms())
+    }
+
+    fn has_slept_by(&self, wall_offset_ms: i64) -> bool {
+        let estimate = self.estimate.lock();
+        let moved = wall_offset_ms.abs_diff(estimate.wall_offset_ms);
+        estimate.compared_at.is_some() && moved > JUMP_MS
+    }
+
+    /// Acts as if this machine had been suspended for an hour.
+    #[cfg(test)]
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn be_suspended(&self) {
+        self.estimate.lock().wall_offset_ms -= 3_600_000;
+    }
+
     /// How often the server's clock differed by more than five seconds from the expected time.
     pub(crate) fn jumps(&self) -> u64 {
         self.jumps.load(Ordering::Relaxed)
+    }
+
+    fn wall_offset_ms(&self) -> i64 {
+        let wall = Timestamp::from_system_time(SystemClock.now()).unwrap_or_default();
+        wall.as_millis() as i64 - self.elapsed_ms() as i64
     }
 
     fn elapsed_ms(&self) -> u64 {
@@ -119,7 +149,8 @@ mod tests {
     use super::*;
 
     fn comparison(asked_ms: u64, answered_ms: u64, server: u64) -> Comparison {
-        Comparison { asked_ms, answered_ms, server: Timestamp::from_millis(server) }
+        let server = Timestamp::from_millis(server);
+        Comparison { asked_ms, answered_ms, server, wall_offset_ms: 0 }
     }
 
     #[test]
@@ -183,5 +214,32 @@ mod tests {
         clock.adopt(&[comparison(1_000, 1_010, 1_000_000)]);
         clock.adopt(&[comparison(500, 510, 9_000_000)]);
         assert_eq!((clock.at(1_005).as_millis(), clock.jumps()), (1_000_000, 0));
+    }
+
+    #[test]
+    fn a_machine_that_was_suspended_compares_again_and_once() {
+        let clock = ServerClock::new();
+        let compare = |at, wall_offset_ms| {
+            clock.adopt(&[Comparison { wall_offset_ms, ..comparison(at, at, 1_000_000 + at) }]);
+        };
+        assert!(!clock.has_slept_by(9_000_000), "there is nothing to compare again yet");
+        compare(0, 7_000_000);
+        assert!(!clock.has_slept_by(7_000_000));
+        assert!(!clock.has_slept_by(7_004_000) && !clock.has_slept_by(6_996_000), "a small step");
+        assert!(clock.has_slept_by(7_060_000), "it slept for a minute");
+        assert!(clock.has_slept_by(6_940_000), "the wall clock was set, which may hide a sleep");
+        compare(10, 7_060_000);
+        assert!(!clock.has_slept_by(7_060_000));
+    }
+
+    #[test]
+    fn a_machine_that_is_suspended_during_a_comparison_compares_again() {
+        let clock = ServerClock::new();
+        let wall = clock.wall_offset_ms();
+        let awake = clock.compare(|| Ok::<_, ()>(Timestamp::from_millis(1_000_000))).unwrap();
+        assert!(awake.wall_offset_ms.abs_diff(wall) < 60_000);
+        // It fell asleep after the request.
+        clock.adopt(&[Comparison { wall_offset_ms: awake.wall_offset_ms - 600_000, ..awake }]);
+        assert!(clock.has_slept() && clock.is_due());
     }
 }

@@ -27,9 +27,14 @@ pub(crate) const ATTRIBUTES: &str = "$sessile::Attributes";
 /// [`get`](Self::get) of the same type returns the value given to [`set`](Self::set), floats to the
 /// last bit. `set` refuses a value that JSON cannot return.
 ///
-/// Two faults escape this check: a type whose `Deserialize` does not undo its `Serialize`, and an
-/// `untagged` enum with two variants that look the same in JSON. [`Json`](crate::Json) and typed
-/// content are checked against the type itself.
+/// Three faults escape this check, since it does not know the type that reads the value:
+///
+/// - a type whose `Deserialize` does not undo its `Serialize`;
+/// - an `untagged` enum with a variant that takes what a later variant writes;
+/// - a `flatten`ed map with numbers for keys, inside another `flatten`, an `untagged` or a `tag`;
+///   `get` is an error.
+///
+/// [`Json`](crate::Json) and typed content are checked against the type itself.
 ///
 /// # Examples
 ///

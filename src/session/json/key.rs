@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde::Serialize;
+use serde::de::{self, Visitor};
 use serde::ser::{Error, Impossible, Serializer};
 
 use super::strict::Notes;
@@ -26,6 +27,26 @@ impl TypedKey {
                 .or_else(|| text.parse().ok().map(Self::I64))
                 .or_else(|| text.parse().ok().map(Self::F64)),
             _ => None,
+        }
+    }
+
+    /// The same number, as a signed one if it has a place there.
+    pub(super) fn signed(self) -> Self {
+        match self {
+            Self::U64(value) => i64::try_from(value).map_or(self, Self::I64),
+            key => key,
+        }
+    }
+
+    pub(super) fn visit<'de, V: Visitor<'de>, E: de::Error>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        match self {
+            Self::Bool(value) => visitor.visit_bool(value),
+            Self::U64(value) => visitor.visit_u64(value),
+            Self::I64(value) => visitor.visit_i64(value),
+            Self::F64(value) => visitor.visit_f64(value),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `Attributes`: `get` returns the value of `set`, for the same type.
 
+mod buffered;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 

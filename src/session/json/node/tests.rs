@@ -97,3 +97,15 @@ fn a_number_for_a_key_is_no_place_of_a_field() {
     let node = Node::parse(r#"{"0":7}"#).unwrap();
     assert_eq!(node.read::<Fields>(TypedKeys::Yes).unwrap(), Fields { first: 0 });
 }
+
+#[test]
+fn a_number_is_no_position_of_a_variant() {
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "t")]
+    enum Tagged {
+        Unit,
+    }
+    assert!(refused::<Tagged>(r#"{"t":0}"#).contains("an integer"));
+    let node = Node::parse(r#"{"t":"Unit"}"#).unwrap();
+    assert!(matches!(node.read(TypedKeys::Yes).unwrap(), Tagged::Unit));
+}

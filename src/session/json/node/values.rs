@@ -109,9 +109,17 @@ impl<'de> Deserializer<'de> for Reading<'_> {
         }
     }
 
+    /// A tag would take a number for the position of a variant.
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        match self.node {
+            Node::Text(name) => visitor.visit_str(name),
+            node => Err(NodeError::invalid_type(node.unexpected(), &visitor)),
+        }
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+        unit_struct seq tuple tuple_struct map ignored_any
     }
 }
 
@@ -146,7 +154,10 @@ impl<'de> IntoDeserializer<'de, NodeError> for Key<'_> {
 macro_rules! asked_for {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-            Key { is_typed: true, ..self }.deserialize_any(visitor)
+            match TypedKey::parse(self.text) {
+                None => visitor.visit_str(self.text),
+                Some(key) => key.visit(visitor),
+            }
         }
     )*};
 }
@@ -154,13 +165,12 @@ macro_rules! asked_for {
 impl<'de> Deserializer<'de> for Key<'_> {
     type Error = NodeError;
 
+    /// A type that buffers its data does not say yet what the key is for. It would later take an
+    /// unsigned number for the position of a field or a variant; a signed one can only be a number.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match TypedKey::parse(self.text).filter(|_| self.is_typed) {
             None => visitor.visit_str(self.text),
-            Some(TypedKey::Bool(value)) => visitor.visit_bool(value),
-            Some(TypedKey::U64(value)) => visitor.visit_u64(value),
-            Some(TypedKey::I64(value)) => visitor.visit_i64(value),
-            Some(TypedKey::F64(value)) => visitor.visit_f64(value),
+            Some(key) => key.signed().visit(visitor),
         }
     }
 

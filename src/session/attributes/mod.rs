@@ -85,9 +85,11 @@ impl Attributes {
     ///
     /// - a float that is not finite;
     /// - a `Some` that holds nothing (`Some(None)`, `Some(())`);
-    /// - an integer of more than 64 bits;
+    /// - a 128-bit integer type (`i128`, `u128`), whatever the value is;
     /// - the same key twice in one map;
     /// - a key other than a text, number, boolean or unit variant;
+    /// - an `f32` for a key that would come back as its neighbour;
+    /// - a raw JSON text, or a name that begins with `$serde_json::private::`;
     /// - number or boolean keys together with text keys that look like them;
     /// - more than 127 levels.
     ///

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::session::json::notes::Notes;
 use crate::session::json::{reading, strict};
 
 /// The value of an attribute: a JSON text that was checked to be readable.
@@ -55,7 +56,8 @@ impl AttributeValue {
     /// # Errors
     ///
     /// [`Error::Attribute`] if the text is not JSON (RFC 8259), is nested more than 127 levels
-    /// deep, or has the same key twice in one map.
+    /// deep, has the same key twice in one map, or a key that begins with
+    /// `$serde_json::private::`.
     pub fn from_json(text: &str) -> Result<Self> {
         Self::checked(text).map_err(|detail| Error::attribute(NAMELESS, detail))
     }
@@ -77,7 +79,7 @@ impl AttributeValue {
 
     /// Encodes a value, or returns the reason for a refusal.
     pub(super) fn written<T: Serialize + ?Sized>(value: &T) -> Result<Self, String> {
-        let notes = strict::Notes::for_any_type();
+        let notes = Notes::for_any_type();
         let mut text = strict::to_text(value, &notes).map_err(|error| error.to_string())?;
         reading::check(&text).map_err(|error| error.to_string())?;
         if notes.has_typed_keys() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::{self, Visitor};
 use serde::ser::{Error, Impossible, Serializer};
 
-use super::strict::Notes;
+use super::notes::Notes;
 
 /// The number or boolean that the text of a map key may stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,28 +95,30 @@ impl Serializer for KeyProbe<'_> {
         serialize_u16(u16)
         serialize_u32(u32)
         serialize_u64(u64)
-        serialize_f32(f32)
         serialize_f64(f64)
     }
 
-    fn serialize_i128(self, v: i128) -> serde_json::Result<()> {
-        self.0.note_wide(i64::try_from(v).is_err() && u64::try_from(v).is_err())?;
+    fn serialize_f32(self, v: f32) -> serde_json::Result<()> {
+        self.0.note_f32_key(v)?;
         self.typed()
     }
 
-    fn serialize_u128(self, v: u128) -> serde_json::Result<()> {
-        self.0.note_wide(u64::try_from(v).is_err())?;
+    fn serialize_i128(self, _: i128) -> serde_json::Result<()> {
+        self.0.note_wide()?;
+        self.typed()
+    }
+
+    fn serialize_u128(self, _: u128) -> serde_json::Result<()> {
+        self.0.note_wide()?;
         self.typed()
     }
 
     fn serialize_char(self, v: char) -> serde_json::Result<()> {
-        self.0.note_text_key(v.encode_utf8(&mut [0; 4]));
-        Ok(())
+        self.0.note_text_key(v.encode_utf8(&mut [0; 4]))
     }
 
     fn serialize_str(self, v: &str) -> serde_json::Result<()> {
-        self.0.note_text_key(v);
-        Ok(())
+        self.0.note_text_key(v)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> serde_json::Result<()> {

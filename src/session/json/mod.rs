@@ -5,7 +5,9 @@
 
 mod key;
 pub(in crate::session) mod node;
+pub(in crate::session) mod notes;
 pub(in crate::session) mod reading;
+mod reserved;
 pub(in crate::session) mod strict;
 
 use std::fmt;
@@ -117,7 +119,7 @@ impl<T: Serialize> Serialize for AsText<'_, T> {
         if serializer.is_human_readable() {
             return self.0.serialize(serializer);
         }
-        let text = strict::to_text(self.0, &strict::Notes::default()).map_err(S::Error::custom)?;
+        let text = strict::to_text(self.0, &notes::Notes::default()).map_err(S::Error::custom)?;
         serializer.serialize_str(&text)
     }
 }

@@ -16,6 +16,8 @@ use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Une
 
 use self::error::NodeError;
 use self::values::Reading;
+use super::key::TypedKey;
+use super::reserved;
 
 /// A JSON value. The parser that makes it bounds its depth.
 pub(super) enum Node {
@@ -108,6 +110,20 @@ impl<'de> Visitor<'de> for NodeVisitor {
         while let Some(entry) = map.next_entry()? {
             entries.push(entry);
         }
-        Ok(Node::Map(entries))
+        let number = match entries.as_slice() {
+            [(name, Node::Text(text))] if name == reserved::NUMBER => number(text),
+            _ => None,
+        };
+        Ok(number.unwrap_or(Node::Map(entries)))
+    }
+}
+
+/// The number in a map that serde_json gave for it.
+fn number(text: &str) -> Option<Node> {
+    match TypedKey::parse(text)? {
+        TypedKey::U64(value) => Some(Node::U64(value)),
+        TypedKey::I64(value) => Some(Node::I64(value)),
+        TypedKey::F64(value) => value.is_finite().then_some(Node::F64(value)),
+        TypedKey::Bool(_) => None,
     }
 }

@@ -13,7 +13,9 @@ use serde::de::{
 };
 use serde_json::error::Category;
 
+use super::key::TypedKey;
 use super::node::{Node, TypedKeys};
+use super::reserved;
 
 /// The reason why a text could not be decoded, without its values.
 #[derive(Debug)]
@@ -59,16 +61,20 @@ fn told<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Unreadabl
     }
 }
 
-/// Checks that a text is JSON, not too deep to decode, and without duplicate keys in a map.
+const TWICE: &str = "a key occurs twice in the same map";
+
+/// Checks that a text is JSON, not too deep to decode, and that no key in it occurs twice in a map
+/// or is one that serde_json keeps for itself.
 pub(in crate::session) fn check(text: &str) -> Result<(), Unreadable> {
     serde_json::from_str::<Sound>(text).map(drop).map_err(|error| match error.classify() {
+        Category::Data if error.to_string().starts_with(TWICE) => Unreadable(TWICE.into()),
         // `Sound` makes no other error of this kind.
-        Category::Data => Unreadable("a key occurs twice in the same map".into()),
+        Category::Data => Unreadable(reserved::REFUSAL.into()),
         _ => told::<IgnoredAny>(text, &error),
     })
 }
 
-/// Any JSON value without duplicate keys in a map.
+/// Any JSON value without such keys.
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
@@ -114,11 +120,27 @@ impl<'de> Visitor<'de> for SoundVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
+            if key == reserved::NUMBER && keys.is_empty() {
+                return number(map);
+            }
+            if reserved::is_reserved(&key) {
+                return Err(A::Error::custom(reserved::REFUSAL));
+            }
             if !keys.insert(key) {
-                return Err(A::Error::custom("a key occurs twice"));
+                return Err(A::Error::custom(TWICE));
             }
             map.next_value::<Sound>()?;
         }
         Ok(Sound)
+    }
+}
+
+/// The rest of a map that serde_json may have given for a number.
+fn number<'de, A: MapAccess<'de>>(mut map: A) -> Result<Sound, A::Error> {
+    let key = TypedKey::parse(&map.next_value::<String>()?);
+    let is_number = key.is_some_and(|key| !matches!(key, TypedKey::Bool(_)));
+    match is_number && map.next_key::<IgnoredAny>()?.is_none() {
+        true => Ok(Sound),
+        false => Err(A::Error::custom(reserved::REFUSAL)),
     }
 }

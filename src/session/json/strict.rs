@@ -6,7 +6,6 @@
 //!
 //! This file cannot know how the type's `Deserialize` reads the text.
 
-use std::cell::Cell;
 use std::fmt::Display;
 
 use serde::ser::{
@@ -14,7 +13,8 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::key::{KeyProbe, TypedKey};
+use super::key::KeyProbe;
+use super::notes::{Notes, survives_f64};
 
 /// The most nested lists and maps that serde_json reads.
 const MAX_LEVELS: u8 = 127;
@@ -29,52 +29,6 @@ pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
     let place = Place { notes, levels_left: MAX_LEVELS, in_some: false };
     value.serialize(Strict { inner: &mut json, place })?;
     String::from_utf8(bytes).map_err(serde_json::Error::custom)
-}
-
-/// Observations made while a value is encoded.
-#[derive(Default)]
-pub(in crate::session) struct Notes {
-    /// Whether integers of more than 64 bits are refused. A type that buffers its data cannot read
-    /// one back, and the encoder cannot see whether the type does.
-    refuses_wide: bool,
-    typed_keys: Cell<bool>,
-    texts_like_typed_keys: Cell<bool>,
-}
-
-impl Notes {
-    /// For a value whose type is unknown when it is decoded.
-    pub(in crate::session) fn for_any_type() -> Self {
-        Self { refuses_wide: true, ..Self::default() }
-    }
-
-    /// Whether a key was a number or a boolean.
-    pub(in crate::session) fn has_typed_keys(&self) -> bool {
-        self.typed_keys.get()
-    }
-
-    /// Whether a key was a text that looks like a number or a boolean.
-    pub(in crate::session) fn has_texts_like_typed_keys(&self) -> bool {
-        self.texts_like_typed_keys.get()
-    }
-
-    pub(super) fn note_typed_key(&self) {
-        self.typed_keys.set(true);
-    }
-
-    pub(super) fn note_text_key(&self, key: &str) {
-        if TypedKey::parse(key).is_some() {
-            self.texts_like_typed_keys.set(true);
-        }
-    }
-
-    pub(super) fn note_wide(&self, is_wide: bool) -> serde_json::Result<()> {
-        match self.refuses_wide && is_wide {
-            true => Err(Error::custom(
-                "it holds an integer of more than 64 bits; write it as a text, or use typed content",
-            )),
-            false => Ok(()),
-        }
-    }
 }
 
 /// The position of a value in the text.
@@ -157,13 +111,12 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
     }
 
     fn serialize_i128(self, v: i128) -> Result<S::Ok, S::Error> {
-        let is_wide = i64::try_from(v).is_err() && u64::try_from(v).is_err();
-        self.place.notes.note_wide(is_wide).map_err(S::Error::custom)?;
+        self.place.notes.note_wide().map_err(S::Error::custom)?;
         self.inner.serialize_i128(v)
     }
 
     fn serialize_u128(self, v: u128) -> Result<S::Ok, S::Error> {
-        self.place.notes.note_wide(u64::try_from(v).is_err()).map_err(S::Error::custom)?;
+        self.place.notes.note_wide().map_err(S::Error::custom)?;
         self.inner.serialize_u128(v)
     }
 
@@ -171,9 +124,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         if !v.is_finite() {
             return Err(not_finite());
         }
-        // A type that buffers its data reads the number as an `f64` first, which rounds once more.
-        let as_read = v.to_string().parse::<f64>().map(|read| (read as f32).to_bits());
-        match as_read == Ok(v.to_bits()) {
+        match survives_f64(v) {
             true => self.inner.serialize_f32(v),
             false => self.inner.serialize_f64(f64::from(v)),
         }
@@ -230,7 +181,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.place.notes.note_text_key(name);
+        self.place.notes.note_text_key(name).map_err(S::Error::custom)?;
         let place = self.place.enter(1)?;
         self.inner.serialize_newtype_variant(of, number, name, &Strict { inner: value, place })
     }
@@ -261,7 +212,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        self.place.notes.note_text_key(name);
+        self.place.notes.note_text_key(name).map_err(S::Error::custom)?;
         let place = self.place.enter(2)?;
         Ok(Strict { inner: self.inner.serialize_tuple_variant(of, number, name, len)?, place })
     }
@@ -276,6 +227,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
+        self.place.notes.note_struct(name).map_err(S::Error::custom)?;
         let place = self.place.enter(1)?;
         Ok(Strict { inner: self.inner.serialize_struct(name, len)?, place })
     }
@@ -287,7 +239,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.place.notes.note_text_key(name);
+        self.place.notes.note_text_key(name).map_err(S::Error::custom)?;
         let place = self.place.enter(2)?;
         Ok(Strict { inner: self.inner.serialize_struct_variant(of, number, name, len)?, place })
     }
@@ -332,7 +284,7 @@ macro_rules! named {
                 key: &'static str,
                 value: &T,
             ) -> Result<(), C::Error> {
-                self.place.notes.note_text_key(key);
+                self.place.notes.note_field(key).map_err(C::Error::custom)?;
                 self.inner.serialize_field(key, &Strict { inner: value, place: self.place })
             }
 

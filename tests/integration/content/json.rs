@@ -64,6 +64,7 @@ fn values_that_json_does_not_keep_are_refused() {
     is_refused(Json(Some(None::<u8>)), &["a `Some` that holds nothing"]);
     is_refused(Json(Some(())), &["a `Some` that holds nothing"]);
     is_refused(Json(Outer { wide: Wide { n: u128::MAX } }), &["Outer"]);
+    is_refused(Json(Outer { wide: Wide { n: 7 } }), &["Outer"]);
     is_refused(Json(Tagged::Prices { by_id: HashMap::from([(7, 1_999)]) }), &["Tagged"]);
     is_refused(Json(BTreeMap::from([(vec![1u8], 1u8)])), &["a key of a map"]);
 }
@@ -74,6 +75,13 @@ fn a_value_that_comes_back_as_another_variant_is_refused() {
     comes_back(Json(Either::ByName(BTreeMap::from([("7".into(), 1)]))));
     is_refused(Json(Either::ById(BTreeMap::from([(7, 1)]))), &["another value"]);
     is_refused(Json(Sizes::Large(7)), &["another value"]);
+}
+
+#[test]
+fn an_object_that_serde_json_takes_for_a_raw_text_is_refused() {
+    let text = "{\"role\":\"admin\"}";
+    let form = serde_json::json!({ "$serde_json::private::RawValue": text });
+    is_refused(Json(form), &["another value"]);
 }
 
 #[test]

@@ -129,31 +129,6 @@ fn an_option_that_holds_nothing_is_refused() {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Wide {
-    n: u128,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Outer {
-    #[serde(flatten)]
-    wide: Wide,
-}
-
-#[test]
-fn integers_come_back_or_are_refused_where_they_take_more_than_64_bits() {
-    comes_back(u64::MAX);
-    comes_back(i64::MIN);
-    comes_back(u128::from(u64::MAX));
-    comes_back(i128::from(i64::MIN));
-    let says = "more than 64 bits";
-    is_refused(u128::MAX, says);
-    is_refused(i128::MIN, says);
-    is_refused(Outer { wide: Wide { n: u128::MAX } }, says);
-    is_refused(Buffered::Value(u128::MAX), says);
-    is_refused(BTreeMap::from([(u128::MAX, 1u8)]), says);
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "t")]
 enum Tagged {
     Prices { by_id: HashMap<u32, u32> },
@@ -242,6 +217,50 @@ fn a_key_that_occurs_twice_is_refused() {
     ] {
         let text = refused.unwrap_err().to_string();
         assert!(text.contains("a key occurs twice"), "{text}");
+    }
+    assert!(attributes.is_empty());
+}
+
+/// With its features `raw_value` and `arbitrary_precision`, serde_json reads an object with such a
+/// name as what is in it.
+#[test]
+fn a_name_that_serde_json_keeps_for_itself_is_refused() {
+    let says = "serde_json";
+    for name in ["$serde_json::private::RawValue", "$serde_json::private::Number"] {
+        let form = serde_json::json!({ name: "{\"role\":\"admin\"}" });
+        is_refused(form.clone(), says);
+        is_refused(vec![Some(form.clone())], says);
+        is_refused(BTreeMap::from([(name.to_owned(), 7u8)]), says);
+        is_refused(Buffered::Value(HashMap::from([(name.to_owned(), "7".to_owned())])), says);
+        let mut attributes = Attributes::new();
+        let error = attributes.set_json("form", &form.to_string()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        let escaped = form.to_string().replace('$', "\\u0024");
+        assert!(attributes.set_json("form", &escaped).is_err());
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Form {
+        #[serde(rename = "$serde_json::private::RawValue")]
+        Raw(String),
+        #[serde(rename = "$serde_json::private::Number")]
+        Number { n: u8 },
+    }
+    is_refused(Form::Raw("{}".into()), says);
+    is_refused(Form::Number { n: 7 }, says);
+    comes_back("$serde_json::private::RawValue".to_owned());
+}
+
+#[test]
+fn a_raw_json_text_is_no_value() {
+    let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+    let mut attributes = Attributes::new();
+    for refused in [
+        attributes.set("x", raw("7")),
+        attributes.set("x", Some(raw("null"))),
+        attributes.set("x", BTreeMap::from([(7u8, raw("{}"))])),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("set_json"), "{text}");
     }
     assert!(attributes.is_empty());
 }

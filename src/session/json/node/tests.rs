@@ -98,6 +98,25 @@ fn a_number_for_a_key_is_no_place_of_a_field() {
     assert_eq!(node.read::<Fields>(TypedKeys::Yes).unwrap(), Fields { first: 0 });
 }
 
+/// With its feature `arbitrary_precision`, serde_json gives most numbers as such a map.
+#[test]
+fn a_number_that_serde_json_gives_as_a_map_is_a_number() {
+    let number = |text: &str| format!(r#"{{"$serde_json::private::Number":"{text}"}}"#);
+    let read = |text: &str| Node::parse(text).unwrap().read::<f64>(TypedKeys::Yes);
+    for (text, value) in [("0.5", 0.5), ("-7", -7.0), ("7", 7.0), ("1e300", 1e300)] {
+        assert_eq!(read(&number(text)).unwrap(), value);
+    }
+    assert_eq!(read(&number("-0.0")).unwrap().to_bits(), (-0.0_f64).to_bits());
+    let node = Node::parse(&number("18446744073709551615")).unwrap();
+    assert_eq!(node.read::<u64>(TypedKeys::Yes).unwrap(), u64::MAX);
+    let node = Node::parse(&format!(r#"{{"7":[{}]}}"#, number("0.5"))).unwrap();
+    let expected = BTreeMap::from([(7, vec![0.5])]);
+    assert_eq!(node.read::<BTreeMap<u8, Vec<f64>>>(TypedKeys::Yes).unwrap(), expected);
+    for text in ["1e400", "nan", "-inf", "seven", ""] {
+        assert!(read(&number(text)).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn a_number_is_no_position_of_a_variant() {
     #[derive(Debug, Deserialize)]

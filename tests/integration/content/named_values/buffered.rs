@@ -77,3 +77,57 @@ fn a_flattened_map_by_number_behind_a_buffer_is_an_error_and_no_other_value() {
     attributes.set("x", Buffered::Value(flattened)).unwrap();
     assert!(attributes.get::<Buffered<Flattened<u8>>>("x").is_err());
 }
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Wide {
+    n: u128,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Outer {
+    #[serde(flatten)]
+    wide: Wide,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t")]
+enum Event {
+    Login {
+        #[serde(with = "time::serde::timestamp::milliseconds")]
+        at: time::OffsetDateTime,
+    },
+}
+
+/// serde's buffers have no place for such an integer, however small it is.
+#[test]
+fn an_integer_of_a_128_bit_type_is_refused_whatever_its_value_is() {
+    comes_back(u64::MAX);
+    comes_back(i64::MIN);
+    comes_back(sessile::UserId::from(u64::MAX));
+    let says = "a 128-bit integer type";
+    for number in [0, 7, u128::from(u64::MAX), u128::MAX] {
+        is_refused(number, says);
+        is_refused(Outer { wide: Wide { n: number } }, says);
+        is_refused(Buffered::Value(number), says);
+        is_refused(BTreeMap::from([(number, 1u8)]), says);
+        is_refused(vec![Some(number as i128)], says);
+        is_refused(BTreeMap::from([(number as i128, 1u8)]), says);
+    }
+    is_refused(Event::Login { at: time::OffsetDateTime::UNIX_EPOCH }, says);
+}
+
+/// The shortest text of this number, read as an `f64` and then rounded, gives its neighbour.
+#[test]
+fn a_float_for_a_key_comes_back_to_the_last_bit_or_is_refused() {
+    use ordered_float::OrderedFloat;
+    let refused = f32::from_bits(0x15ae_43fd);
+    is_refused(BTreeMap::from([(OrderedFloat(refused), 1u8)]), "write it as an `f64`");
+    let mut attributes = Attributes::new();
+    for bits in patterns(20_000) {
+        let key = OrderedFloat(f32::from_bits(bits as u32));
+        if key.is_finite() && attributes.set("f", BTreeMap::from([(key, 1u8)])).is_ok() {
+            let read: BTreeMap<OrderedFloat<f32>, u8> = attributes.get("f").unwrap().unwrap();
+            assert_eq!(read.into_keys().next().unwrap().to_bits(), key.to_bits(), "{key:?}");
+        }
+    }
+}

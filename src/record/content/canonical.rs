@@ -25,6 +25,8 @@ pub(super) struct Canonical {
     /// Where fields begin and end, to report where two values differ.
     marks: Vec<Mark>,
     depth: usize,
+    /// Whether marks are kept. They take several times the bytes.
+    has_marks: bool,
     /// Whether elements without an order are sorted.
     is_sorted: bool,
     /// Whether `Serialize` failed, so that there is nothing to compare.
@@ -41,21 +43,25 @@ struct Mark {
 impl Canonical {
     #[cfg(test)]
     fn of<T: Serialize>(value: &T) -> Self {
-        Self::written(value, true)
+        Self::written(value, true, true)
     }
 
     /// Where two values differ; `None` if they do not. The order of unordered elements seldom
-    /// changes, so they are sorted only if the values differ without sorting.
+    /// changes, so they are sorted only if the values differ without sorting. The place is looked
+    /// for only once there is one.
     pub(super) fn difference<T: Serialize>(one: &T, other: &T) -> Option<String> {
-        let is_same = |is_sorted| {
-            Self::written(one, is_sorted).first_difference(&Self::written(other, is_sorted))
+        let difference = |is_sorted, has_marks| {
+            let form = |value| Self::written(value, is_sorted, has_marks);
+            form(one).first_difference(&form(other))
         };
-        is_same(false).and_then(|_| is_same(true))
+        difference(false, false)?;
+        let unknown = difference(true, false)?;
+        Some(difference(true, true).unwrap_or(unknown))
     }
 
-    fn written<T: Serialize>(value: &T, is_sorted: bool) -> Self {
+    fn written<T: Serialize>(value: &T, is_sorted: bool, has_marks: bool) -> Self {
         let bytes = Vec::with_capacity(FIRST_CAPACITY);
-        let mut form = Self { bytes, is_sorted, ..Self::default() };
+        let mut form = Self { bytes, has_marks, is_sorted, ..Self::default() };
         form.has_failed = value.serialize(CanonicalWriter::outermost::<T>(&mut form)).is_err();
         form
     }
@@ -82,7 +88,9 @@ impl Canonical {
     }
 
     fn mark(&mut self, depth: usize, field: Option<(&'static str, &'static str)>) {
-        self.marks.push(Mark { at: self.bytes.len(), depth, field });
+        if self.has_marks {
+            self.marks.push(Mark { at: self.bytes.len(), depth, field });
+        }
     }
 
     /// Sorts the parts that begin at `starts`.
@@ -97,7 +105,8 @@ impl Canonical {
             .collect();
         parts.sort_unstable();
         self.bytes.extend(parts.concat());
-        // Marks inside are removed, because the bytes at their positions have moved.
-        self.marks.retain(|mark| mark.at <= begin);
+        // Marks inside are removed, because the bytes at their positions have moved. Marks stand in
+        // order, so the others are not looked at.
+        self.marks.truncate(self.marks.partition_point(|mark| mark.at <= begin));
     }
 }

@@ -36,8 +36,9 @@ pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;
 pub(crate) const HEAD_LEN: usize = 1 + SHAPE_LEN;
 
 /// Encodes content of at most `max_len` bytes, without the head, and verifies that it can be
-/// decoded. Memory use stays at `max_len`, whatever the content's size; the text of a
-/// [`Json`](crate::Json) is made whole first.
+/// decoded. Encoding keeps `max_len` bytes, whatever the content's size; the text of a
+/// [`Json`](crate::Json) is made whole first. The verification takes a decoded copy in addition,
+/// and the canonical forms of both if the copy is encoded to other bytes.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     content: &C,
     max_len: usize,

@@ -81,3 +81,17 @@ fn a_value_whose_serialize_fails_equals_nothing() {
     }
     assert!(differ(&Fails, &Fails));
 }
+
+/// Each collection removes its own marks, and looks at no other.
+#[test]
+fn the_marks_of_many_unordered_collections_stand_in_order() {
+    let owners: Vec<Owner> =
+        (0..1_000).map(|_| Owner { name: "ann".into(), tags: HashSet::from([1, 2]) }).collect();
+    let form = Canonical::of(&owners);
+    assert!(form.marks.is_sorted_by_key(|mark| mark.at));
+    let mut other = owners.clone();
+    if let Some(last) = other.last_mut() {
+        last.tags.insert(3);
+    }
+    assert_eq!(form.first_difference(&Canonical::of(&other)).unwrap(), "`Owner.tags`");
+}

@@ -1,7 +1,7 @@
 //! Owns the trace of a value, which shows where `Serialize` and `Deserialize` disagree.
 //!
-//! A trace is made only after a failure, and for content of a type with aliases. Memory is bounded:
-//! a part of the events is kept at a time, and each part costs a pass over the value.
+//! A trace is made only after a failure. Memory is bounded: a part of the events is kept at a time,
+//! and each part costs a pass over the value.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -210,8 +210,7 @@ pub(in crate::record) struct Comparison {
 }
 
 impl Comparison {
-    /// Compares the next part of the events of both. They agree except for aliases of fields, which
-    /// are names that nothing is written under; or the text says how they disagree.
+    /// Compares the next part of the events of both; the text says how they disagree.
     pub(in crate::record) fn go_on(
         &mut self,
         written: &[Event],
@@ -259,8 +258,7 @@ impl Comparison {
                 self.structs.last().map(|names| names.left_out(at))
             }
             (Event::Close(Closed::Struct(_)), Some(Event::Close(Closed::Struct(_)))) => {
-                self.structs.pop();
-                None
+                self.structs.pop().and_then(|names| names.unwritten())
             }
             (Event::Variant(one), Some(Event::Variant(other))) => told_of_variants(one, other),
             (event, Some(request)) if event == request => None,
@@ -309,8 +307,7 @@ impl Carries {
 }
 
 /// The names of a struct on both sides. With aliases, `Deserialize` lists more names than are
-/// written, and nothing tells which are fields; so the written names must occur in the listed
-/// order.
+/// written, and nothing tells which are fields. So the stored shape could not tell two fields apart.
 struct Names {
     of: &'static str,
     written: Vec<&'static str>,
@@ -343,6 +340,16 @@ impl Names {
                  `Deserialize` reads it"
             ),
         })
+    }
+
+    /// The message for a name under which nothing is written.
+    fn unwritten(&self) -> Option<String> {
+        let name = self.listed.iter().find(|name| !self.written.contains(name))?;
+        Some(format!(
+            "`Deserialize` lists the name `{name}` for a field of `{}` that `Serialize` writes under \
+             another (`alias`)",
+            self.of
+        ))
     }
 
     /// The message for a field that is read but was not written.

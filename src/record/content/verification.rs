@@ -28,7 +28,7 @@ pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     };
     let shape = watch.observer.shape();
     if shape != written.shape {
-        agree(content, written)?;
+        return Err(parted(content, written));
     }
     // Two values can have the same JSON text: a `None`, and a `Some(None)`.
     if written.has_json || !is_written_the_same(&back, written.body()) {
@@ -62,12 +62,12 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     }
 }
 
-/// Decides whether two different shapes matter.
+/// The error for content whose shape in writing is not the one in reading.
 #[cold]
-fn agree<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Result<()> {
+fn parted<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Error {
     match compared::<C>(content, written.body(), |events, _| events) {
-        Ok(_) => Ok(()),
-        Err(text) => Err(refusal::parted::<C>(&text)),
+        Ok(comparison) => refusal::unstable::<C>(&comparison.into_path().to_string()),
+        Err(text) => refusal::parted::<C>(&text),
     }
 }
 

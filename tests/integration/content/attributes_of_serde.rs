@@ -36,14 +36,13 @@ struct Renamed {
     user_id: u32,
     #[serde(default)]
     last_seen: Option<u64>,
-    #[serde(alias = "theme", alias = "colours")]
     color_scheme: String,
     #[serde(skip)]
     cached: u8,
 }
 
 #[test]
-fn rename_default_alias_and_skip_go_with_typed_content() {
+fn rename_default_and_skip_go_with_typed_content() {
     let content = Renamed { user_id: 7, color_scheme: "dark".into(), ..Renamed::default() };
     comes_back_both_ways(content.clone());
     comes_back_both_ways(vec![content.clone(), content]);
@@ -51,7 +50,6 @@ fn rename_default_alias_and_skip_go_with_typed_content() {
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Item {
-    #[serde(alias = "x")]
     a: u8,
 }
 
@@ -64,7 +62,6 @@ impl std::fmt::Debug for Item {
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct LastIsOdd {
-    #[serde(alias = "x")]
     items: Vec<Item>,
     last: u8,
 }
@@ -80,11 +77,38 @@ impl Serialize for LastIsOdd {
 }
 
 #[test]
-fn an_alias_goes_with_as_many_elements_as_there_may_be() {
+fn what_is_wrong_is_found_behind_as_many_elements_as_there_may_be() {
     let items: Vec<_> = (0..60_000).map(|a: u32| Item { a: a as u8 }).collect();
     comes_back(items.clone());
-    // What else is wrong is found behind all of them.
     is_refused(LastIsOdd { items, last: 1 }, &["LastIsOdd.last", "a tuple", "asks for a u8"]);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Names {
+    #[serde(alias = "first_name")]
+    name: String,
+    nick: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Login {
+    By {
+        #[serde(alias = "first_name")]
+        name: String,
+        nick: String,
+    },
+}
+
+/// serde lists the names and aliases of all fields in one list. A next release could have the same
+/// list with the fields `first_name` and `name`.
+#[test]
+fn an_alias_of_a_field_needs_json() {
+    let names = Names { name: "ann".into(), nick: "annie".into() };
+    needs_json(names.clone(), &["`first_name`", "`Names`", "`alias`"]);
+    needs_json(vec![Some(names)], &["`first_name`", "`Names`", "`alias`"]);
+    let login = Login::By { name: "ann".into(), nick: "annie".into() };
+    needs_json(login, &["`first_name`", "`alias`"]);
+    comes_back(Vec::<Names>::new());
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -298,3 +298,38 @@ fn typed_content_can_migrate_to_json() {
         .unwrap();
     assert_eq!(**store.read(&id).unwrap().unwrap().content(), login);
 }
+
+/// Such a type cannot be stored, since nothing tells which of its names are fields.
+#[test]
+fn a_type_with_an_alias_reads_nothing_that_was_stored_without_it() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Plain {
+        name: String,
+        nick: String,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Aliased {
+        first_name: String,
+        #[serde(alias = "nick")]
+        name: String,
+    }
+    is_another_shape::<_, Aliased>(Plain { name: "ann".into(), nick: "annie".into() });
+}
+
+/// Such a type cannot be stored. It must not read what another type stored either.
+#[test]
+fn a_type_that_writes_and_reads_under_swapped_names_reads_nothing() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Plain {
+        a: u8,
+        b: u8,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Swapped {
+        #[serde(rename(serialize = "a", deserialize = "b"))]
+        one: u8,
+        #[serde(rename(serialize = "b", deserialize = "a"))]
+        other: u8,
+    }
+    is_another_shape::<_, Swapped>(Plain { a: 1, b: 2 });
+}

@@ -26,15 +26,18 @@ fn parted<T: DeserializeOwned>(value: &impl Serialize) -> String {
 }
 
 #[test]
-fn what_agrees_but_for_aliases_is_told_from_what_does_not() {
+fn a_name_that_nothing_is_written_under_is_told() {
     #[derive(Serialize, Deserialize)]
     struct Aliased {
         #[serde(alias = "aa", alias = "zz")]
         name: u8,
-        #[serde(alias = "label")]
         other: u8,
     }
-    assert_eq!(agreement::<Aliased>(&Aliased { name: 1, other: 2 }), Ok(()));
+    let text = parted::<Aliased>(&Aliased { name: 1, other: 2 });
+    assert!(
+        text.contains("`aa`") && text.contains("`Aliased`") && text.contains("alias"),
+        "{text}"
+    );
     #[derive(Serialize)]
     struct Swapped {
         other: u8,
@@ -129,7 +132,6 @@ fn a_path_leads_to_where_the_events_end() {
 fn what_is_compared_in_parts_agrees_as_a_whole_does() {
     #[derive(Serialize, Deserialize)]
     struct Item {
-        #[serde(alias = "x")]
         a: u8,
         b: (u8, u8),
     }

@@ -85,6 +85,16 @@ fn an_object_that_serde_json_takes_for_a_raw_text_is_refused() {
 }
 
 #[test]
+fn a_map_without_an_order_comes_back_as_json() {
+    let map = || dashmap::DashMap::<u8, u8>::from_iter((0..200).map(|n| (n, n)));
+    for _ in 0..20 {
+        let store = store_on::<Json<dashmap::DashMap<u8, u8>>>(&Arc::default());
+        let id = store.create(Json(map())).unwrap().id().clone();
+        assert_eq!(store.read(&id).unwrap().unwrap().content().len(), 200);
+    }
+}
+
+#[test]
 fn json_nests_127_levels_and_no_more() {
     let nested = |levels: usize| {
         (0..levels)

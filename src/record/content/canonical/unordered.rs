@@ -7,7 +7,8 @@ const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet"
 const PATHS: [&str; 4] = ["std::collections::hash::", "hashbrown::", "dashmap::", "bimap::hash::"];
 
 /// Types that write what they hold as it writes itself.
-const WRAPPERS: [&str; 8] = ["Arc", "Box", "Cell", "Cow", "Mutex", "Rc", "RefCell", "RwLock"];
+const WRAPPERS: [&str; 9] =
+    ["Arc", "AsText", "Box", "Cell", "Cow", "Mutex", "Rc", "RefCell", "RwLock"];
 
 /// Whether a type, by its name from `std::any::type_name`, is a collection without an order, or an
 /// iterator over one.
@@ -52,6 +53,7 @@ mod tests {
         assert!(is_unordered("dashmap::DashMap<u8, alloc::vec::Vec<u8>>"));
         assert!(is_unordered(type_name::<Arc<Mutex<HashMap<u8, u8>>>>()));
         assert!(is_unordered(type_name::<Cow<'_, HashSet<u8>>>()));
+        assert!(is_unordered("sessile::session::json::AsText<dashmap::DashMap<u8, u8>>"));
         assert!(!is_unordered(type_name::<Box<[HashSet<u8>]>>()));
         assert!(!is_unordered(type_name::<Arc<Vec<HashSet<u8>>>>()));
         assert!(is_unordered(name_of(HashSet::from([1]).iter())));

@@ -31,17 +31,18 @@ pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
         return Err(parted(content, written));
     }
     // Two values can have the same JSON text: a `None`, and a `Some(None)`.
-    if written.has_json || !is_written_the_same(&back, written.body()) {
+    if written.has_json || !is_written_the_same(&back, written) {
         same_value(content, &back)?;
     }
     Ok(shape)
 }
 
-fn is_written_the_same<C: Serialize>(content: &C, bytes: &[u8]) -> bool {
-    let mut writer = BoundedWriter::comparing(bytes);
-    let watch = Watch::new(Budget::new(bytes.len()), ShapeDigest::new());
+fn is_written_the_same<C: Serialize>(content: &C, written: &Written) -> bool {
+    let mut writer = BoundedWriter::comparing(written.body());
+    let watch = Watch::new(Budget::new(written.body().len()), ShapeDigest::new());
     write_watched(content, &mut writer, &watch).is_ok()
         && writer.expected.is_some_and(<[u8]>::is_empty)
+        && watch.observer.shape() == written.shape
 }
 
 /// The error for content that cannot be decoded: where decoding ended, or where `Serialize` and

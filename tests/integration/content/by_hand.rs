@@ -313,3 +313,33 @@ fn maps_that_say_the_same_key_twice_come_back_if_their_type_keeps_both() {
     comes_back(Pieces(vec![(2, "b".into()), (1, "a".into()), (2, "c".into())]));
     comes_back(BTreeSet::from([Some(1u8), None]));
 }
+
+/// Tells only in the kind of its number that it was read.
+#[derive(Clone, Debug, Deserialize)]
+struct Stamped {
+    number: u8,
+    #[serde(skip)]
+    is_new: bool,
+}
+
+impl PartialEq for Stamped {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Serialize for Stamped {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Stamped", 1)?;
+        match self.is_new {
+            true => fields.serialize_field("number", &self.number)?,
+            false => fields.serialize_field("number", &(self.number != 0))?,
+        }
+        fields.end()
+    }
+}
+
+#[test]
+fn a_value_that_has_another_shape_after_reading_is_refused() {
+    is_refused(Stamped { number: 1, is_new: true }, &["another value", "Stamped.number"]);
+}

@@ -35,8 +35,8 @@ pub(crate) const JSON: &str = "$sessile::Json";
 ///
 /// [`Error::Encode`](crate::Error::Encode) when a value is stored that JSON cannot return: a float
 /// that is not finite, a `Some` that holds nothing (`Some(None)`, `Some(())`), the same key twice,
-/// more than 127 levels, or a buffered map with keys that are not texts. A stored value reads back
-/// equal; floats do to the last bit.
+/// more than 127 levels, or, where the type buffers its data, keys that are not texts and 128-bit
+/// integers. A stored value reads back equal; floats do to the last bit.
 ///
 /// # Examples
 ///

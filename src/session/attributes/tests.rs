@@ -57,3 +57,13 @@ fn the_attributes_are_listed_in_the_order_of_their_names() {
     attributes.set("a", "x").unwrap();
     assert_eq!(attributes.iter().collect::<Vec<_>>(), [("a", "\"x\""), ("b", "1")]);
 }
+
+/// With `arbitrary_precision`, serde_json takes such an object for a number.
+#[test]
+fn an_object_is_taken_as_text_only_if_it_is_taken_as_a_value() {
+    let text = r#"{"$serde_json::private::Number":"12"}"#;
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    let mut attributes = Attributes::new();
+    assert_eq!(attributes.set_json("a", text).is_ok(), attributes.set("a", &value).is_ok());
+    assert_eq!(attributes.is_empty(), value.is_object());
+}

@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for SoundVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
         let mut keys = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if key == reserved::NUMBER && keys.is_empty() {
+            if key == reserved::NUMBER && keys.is_empty() && reserved::numbers_are_maps() {
                 return number(map);
             }
             if reserved::is_reserved(&key) {

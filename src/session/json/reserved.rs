@@ -10,6 +10,12 @@ pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("$serde_json::private::")
 }
 
+/// Whether serde_json has its feature `arbitrary_precision` in this program.
+pub(super) fn numbers_are_maps() -> bool {
+    let map = r#"{"$serde_json::private::Number":"0"}"#;
+    serde_json::from_str::<serde_json::Value>(map).is_ok_and(|value| value.is_number())
+}
+
 /// The reason to refuse such a name of the program.
 pub(super) const REFUSAL: &str = "it has a name that begins with `$serde_json::private::`, which serde_json keeps for itself; \
      use another name";

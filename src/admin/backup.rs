@@ -29,8 +29,8 @@ pub struct BackupReport {
     pub sessions: u64,
     /// Sessions that were [left out](LeaveOut) on request.
     pub left_out: u64,
-    /// Users to leave out of whom the store had no session. Such a user may be misspelt, or a number
-    /// where the store has a text.
+    /// Users to leave out of whom the store had no session. Such a user may be misspelt, or a
+    /// number where the store has a text.
     pub unmatched_users: Vec<UserId>,
     /// Damaged records, which are not in the new file.
     pub damaged: Keys,
@@ -142,8 +142,8 @@ impl Inspector {
 }
 
 /// Restores a store from a backup. The backup is locked and read, never written to. Meanwhile the
-/// folder of `path` holds a nameless copy of it, so the disk needs room for that and for the new store.
-/// While the copy is made, `progress` tells of no session and of no total.
+/// folder of `path` holds a nameless copy of it, so the disk needs room for that and for the new
+/// store. While the copy is made, `progress` tells of no session and of no total.
 ///
 /// With `replace`, the new store replaces the one at `path` in one step, if no program has that
 /// open. Until then the new store is a file beside it whose name begins with `.sessile-`. A restore

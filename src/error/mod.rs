@@ -332,8 +332,9 @@ pub enum Error {
         /// The rule that the line breaks.
         reason: String,
     },
-    /// The archive was changed between its verification and the end of its import. The sessions that
-    /// were imported by then stay: repeat the import with an archive that no program writes to.
+    /// The archive was changed between its verification and the end of its import. The sessions
+    /// that were imported by then stay: repeat the import with an archive that no program writes
+    /// to.
     #[error(
         "the archive was changed while it was imported: line {line} is not as it was verified, and \
          {imported} sessions are imported"

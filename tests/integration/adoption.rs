@@ -49,26 +49,17 @@ impl Engine for Interrupted {
     sessile::forward_engine!(inner, but remove_expired, store_meta);
 }
 
+/// A full store of three sessions. They have expired under its own timeouts, and not under the
+/// longer stored ones.
 fn opened() -> (Arc<Interrupted>, SessionStore<u32>) {
-    full_of(3)
-}
-
-/// A full store. Its sessions have expired under its own timeouts, and not under the longer stored
-/// ones.
-fn full_of(sessions: u32) -> (Arc<Interrupted>, SessionStore<u32>) {
     let (engine, clock) = (Arc::new(Interrupted::default()), ManualClock::new());
     let on_record = [100_000_u64, 1_000_000].map(u64::to_le_bytes).concat();
     engine.store_meta("timeouts", &on_record).unwrap();
     let timeouts = Timeouts::from_seconds(10, 1_000).unwrap();
     let builder = SessionStore::builder().engine(Arc::clone(&engine)).clock(clock.clone());
-    let store = builder
-        .timeouts(timeouts)
-        .max_sessions(u64::from(sessions))
-        .manual_maintenance()
-        .build()
-        .unwrap();
+    let store = builder.timeouts(timeouts).max_sessions(3).manual_maintenance().build().unwrap();
     assert!(store.stats().unwrap().longer_timeouts_on_record.is_some());
-    (0..sessions).for_each(|number| drop(store.create(number).unwrap()));
+    (0..3).for_each(|number| drop(store.create(number).unwrap()));
     clock.advance(Duration::from_secs(20));
     (engine, store)
 }
@@ -197,37 +188,4 @@ fn a_sweep_through_the_door_before_an_adoption_leaves_no_entry_late() {
     let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
     assert_eq!(inspector.sweep(&mut |_| Continue(())).unwrap(), 0, "they are not adopted");
     assert!(store.check().unwrap().is_sound());
-}
-
-#[cfg(unix)]
-#[test]
-fn a_sweep_through_the_door_that_ends_early_leaves_no_entry_late() {
-    use std::ops::ControlFlow::Break;
-
-    use sessile::Inspector;
-    use sessile::admin::{AdminSocket, RunningStore};
-
-    // More than a step takes.
-    let (_engine, store) = full_of(2_500);
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().join("door");
-    store.serve_admin(AdminSocket::at(&at)).unwrap();
-    let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
-    let mut steps = 0;
-    inspector
-        .sweep(&mut |_| {
-            steps += 1;
-            Break(())
-        })
-        .unwrap();
-    assert_eq!(steps, 1);
-    inspector.close().unwrap();
-    // The program learns of the end a moment later.
-    for _ in 0..30_000 {
-        if store.check().unwrap().is_sound() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{:?}", store.check().unwrap().problem_count);
 }

@@ -31,9 +31,9 @@ impl ImportOptions {
         Self { partial, ..self }
     }
 
-    /// Sets what [`verify_archive`] returned for the archive, which the import then reads only once.
-    /// It compares what it reads with this, so that no part of another archive passes for a whole
-    /// one.
+    /// Sets what [`verify_archive`] returned for the archive, which the import then reads only
+    /// once. It compares what it reads with this, so that no part of another archive passes for a
+    /// whole one.
     pub fn verified(self, archive: VerifiedArchive) -> Self {
         Self { verified: Some(archive), ..self }
     }
@@ -100,8 +100,8 @@ impl Inspector {
     /// [`Error::InvalidArchive`] with the line, before anything is changed;
     /// [`Error::ContentMismatch`] if the store holds content of another name;
     /// [`Error::ArchiveChanged`] if a program changed the archive after it was verified;
-    /// [`Error::CalledOff`]; or if the store cannot be written. In the last three cases the sessions
-    /// imported so far stay.
+    /// [`Error::CalledOff`]; or if the store cannot be written. In the last three cases the
+    /// sessions imported so far stay.
     pub fn import<R: Read + Seek>(
         &self,
         archive: &mut R,
@@ -198,8 +198,8 @@ impl Inspector {
     }
 }
 
-/// Reads the whole archive, for [`ImportOptions::verified`]. It needs no store, so that one is created
-/// only for an archive that can be imported.
+/// Reads the whole archive, for [`ImportOptions::verified`]. It needs no store, so that one is
+/// created only for an archive that can be imported.
 ///
 /// # Errors
 ///

@@ -141,7 +141,6 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
         }
         Request::Sweep {} => {
             let sweep = core.sweep_step_of_round(core.moment()?)?;
-            out.is_sweeping = sweep.more;
             let swept = sweep.removed.len() as u64;
             Ok(Answer { more: Some(sweep.more), ..show_ended(&sweep.removed, swept, out)? })
         }

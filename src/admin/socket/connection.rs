@@ -37,8 +37,6 @@ pub(super) struct Connection {
     max_request: usize,
     patience: Patience,
     answer_until: Option<Instant>,
-    /// Whether the client has begun a sweep and not ended it.
-    pub(super) is_sweeping: bool,
 }
 
 impl Connection {
@@ -46,8 +44,7 @@ impl Connection {
     pub(super) fn new(stream: Stream, max_request: usize, patience: Patience) -> io::Result<Self> {
         stream.set_write_timeout(patience.write)?;
         let out = BufWriter::with_capacity(64 * 1024, stream.try_clone()?);
-        let (read, answer_until) = (Vec::new(), None);
-        Ok(Self { stream, out, read, max_request, patience, answer_until, is_sweeping: false })
+        Ok(Self { stream, out, read: Vec::new(), max_request, patience, answer_until: None })
     }
 
     /// The next line, without its newline; `None` once the client has disconnected.

@@ -20,7 +20,6 @@ use crate::admin::socket::request::{Request, max_request};
 use crate::admin::socket::transport::{Listening, Stream};
 use crate::error::{Error, Result};
 use crate::store::core::StoreCore;
-use crate::store::core::failing::Task;
 
 /// The most clients at a time.
 const MAX_CLIENTS: usize = 8;
@@ -129,18 +128,12 @@ impl Shared {
         };
         connection.send(&hello)?;
         connection.flush()?;
-        let answered = self.answer_all(&mut connection);
-        if connection.is_sweeping {
-            self.core.note(Task::Sweep, self.core.end_round());
-        }
-        answered
-    }
-
-    fn answer_all(&self, connection: &mut Connection) -> io::Result<()> {
         while let Some(line) = connection.line()? {
             connection.begin_answer();
             match Request::parse(&line) {
-                Ok(request) => answering::answer(&self.core, &self.stop, &request, connection)?,
+                Ok(request) => {
+                    answering::answer(&self.core, &self.stop, &request, &mut connection)?
+                }
                 Err(reason) => {
                     let what = format!("this is no request: {reason}");
                     connection.send(&Reply::Error { what, because: Vec::new() })?;

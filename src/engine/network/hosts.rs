@@ -189,12 +189,11 @@ mod tests {
 
     #[test]
     fn the_first_refusal_is_told_where_no_host_is_the_primary() {
-        let others: [fn(&str) -> Attempt<Host<String>>; 3] =
-            [refusal, |_| dead(), |_| Err(Failure::not_now("there is no primary"))];
-        for other in others {
-            let (found, visited) = look(|host| match host {
-                "b" => refusal("b"),
-                host => other(host),
+        for others in ["refuse", "are dead", "elect"] {
+            let (found, visited) = look(|host| match (host, others) {
+                ("b", _) | (_, "refuse") => refusal(host),
+                (_, "are dead") => dead(),
+                _ => Err(Failure::not_now("there is no primary")),
             });
             let Err(Failure::Answered(Error::Unavailable { server, .. })) = found else {
                 panic!("{found:?}");

@@ -323,18 +323,10 @@ impl StoreCore {
     /// if the sweep went by longer timeouts.
     pub(crate) fn sweep_step_of_round(&self, moment: Moment) -> Result<Sweep> {
         let sweep = self.sweep_step(moment)?;
-        if !sweep.more {
-            self.end_round()?;
+        if !sweep.more && self.adoption.lenient().is_some() {
+            self.engine.reindex(&self.timeouts)?;
         }
         Ok(sweep)
-    }
-
-    /// Ends a sweep whose steps are called one by one, also before its last step.
-    pub(crate) fn end_round(&self) -> Result<()> {
-        match self.adoption.lenient() {
-            Some(_) => self.engine.reindex(&self.timeouts),
-            None => Ok(()),
-        }
     }
 
     /// Records the outcome of a background task. A task that a closing store refuses has not failed.

@@ -1,7 +1,7 @@
 //! A store's file in a folder of the operating system.
 //!
-//! Invariant: no link is followed, and only regular files are opened. The path leads to a file that is
-//! opened once the file is locked: nobody serves a store that another has replaced.
+//! Invariant: no link is followed, and only regular files are opened. The path leads to the opened
+//! file once that is locked, so that nobody serves a store that another has replaced.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Component, Path, PathBuf};

@@ -4,12 +4,12 @@
 //! pointers, because one failed commit answers every caller that waited for it.
 
 pub(crate) mod create;
+mod making;
 mod one_line;
 pub(crate) mod timeouts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use crate::error::one_line::OneLine;
 use crate::error::timeouts::InvalidTimeouts;
@@ -386,25 +386,6 @@ impl Error {
     /// ```
     pub fn engine(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Engine { source: Arc::new(source) }
-    }
-
-    pub(crate) fn attribute(name: &str, detail: String) -> Self {
-        Self::Attribute { name: name.into(), detail }
-    }
-
-    pub(crate) fn setting(name: &'static str, reason: impl fmt::Display) -> Self {
-        Self::InvalidSetting { name, reason: reason.to_string() }
-    }
-
-    /// An I/O failure before anything was committed; a full disk has its own variant.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        let path = path.into();
-        let full = matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        );
-        let source: Source = Arc::new(source);
-        if full { Self::StorageFull { path, source } } else { Self::Io { action, path, source } }
     }
 }
 

@@ -63,6 +63,8 @@ impl<R: Read> Reader<R> {
                 if self.next_line()? {
                     return Err(self.fault("stands behind the trailer"));
                 }
+                // The trailer was the last line.
+                self.number -= 1;
                 Ok(None)
             }
         }

@@ -292,7 +292,7 @@ fn a_restore_is_called_off_while_it_copies_the_backup_and_before_it_reads_it() {
     fs::write(&backup, bytes).unwrap();
     let all = LeaveOut::nothing();
     let damaged = restore(&backup, &path, true, &all, &mut go_on).unwrap_err();
-    assert!(matches!(damaged, Error::DamagedFile { .. }), "{damaged:?}");
+    assert!(matches!(damaged, Error::NotASessionStore { .. }), "{damaged:?}");
     let mut told = 0;
     let called_off = restore(&backup, &path, true, &all, &mut |progress| {
         assert_eq!((progress.done, progress.total), (0, None));

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here extends a session's life, and nothing takes or returns an id.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
@@ -145,7 +146,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// The user is the stored one, as for [`destroy_others`](Self::destroy_others), not an unsaved
     /// [`set_user`](Session::set_user). Each commit compares the session's user: a session that
-    /// another user took over in between is not changed.
+    /// another user took over in between is not changed, and one that gets a new id in between is
+    /// changed under that. The closure should only set what is to be: it may see a session twice.
     ///
     /// # Errors
     ///
@@ -176,13 +178,28 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         let Some(owner) = stored.ok_or(Error::Gone { key })?.user() else { return Ok(0) };
         let Some(user) = owner.to_id() else { return Ok(0) };
         let (mut changed, mut first_error) = (0, None);
-        for other in self.sessions_of(user)?.into_iter().filter(|other| other.key() != key) {
-            match self.change_key(&other.key(), Some(&owner), &mut change)? {
-                Ok(other) => changed += u64::from(other.is_some()),
-                Err(unreadable) => drop(first_error.get_or_insert(unreadable)),
+        let mut seen = HashSet::from([key]);
+        let mut others = self.sessions_of(user.clone())?;
+        others.retain(|other| other.key() != key);
+        for _ in 0..MAX_ATTEMPTS {
+            let mut missing = HashSet::new();
+            for other in others {
+                seen.insert(other.key());
+                match self.change_key(&other.key(), Some(&owner), &mut change)? {
+                    Ok(Some(_)) => changed += 1,
+                    Ok(None) => drop(missing.insert(other.created_at())),
+                    Err(unreadable) => drop(first_error.get_or_insert(unreadable)),
+                }
             }
+            if missing.is_empty() {
+                return first_error.map_or(Ok(changed), |error| Err(error.into()));
+            }
+            // A missing session has ended, or has a new key and was created at the same time.
+            others = self.sessions_of(user.clone())?;
+            let is_new = |other: &SessionInfo| !seen.contains(&other.key());
+            others.retain(|other| is_new(other) && missing.contains(&other.created_at()));
         }
-        first_error.map_or(Ok(changed), |error| Err(error.into()))
+        Err(Error::Conflict { key }.into())
     }
 
     /// Reads, changes and saves, until no other caller saves in between. Another user's session

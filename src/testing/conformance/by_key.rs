@@ -189,6 +189,27 @@ pub fn a_change_of_a_users_other_sessions_looks_at_whose_they_are<F: EngineFixtu
     assert_gone(store.update_others(&here, add), "update_others");
 }
 
+pub fn a_change_of_a_users_other_sessions_follows_those_that_get_new_ids<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let here = created_for(&store, "ann", 1);
+    let mut others = [2, 3].map(|number| created_for(&store, "ann", number));
+    setup.clock.advance(MS);
+    // The first visit moves both: the session being changed, and the listed one that comes next.
+    let mut moved = false;
+    let changed = store.update_others(&here, |session| {
+        if !std::mem::replace(&mut moved, true) {
+            for other in &mut others {
+                store.regenerate_id(other).unwrap();
+            }
+            created_for(&store, "ann", 4);
+        }
+        *session.content_mut() += 100;
+    });
+    assert_eq!(changed.unwrap(), 2);
+    assert_eq!(others.map(|other| *stored(&store, other.id()).content()), [102, 103]);
+}
+
 pub fn a_users_sessions_are_listed_with_their_content<F: EngineFixture>() {
     let setup = Setup::<F>::new();
     let store = setup.store::<Cart>();

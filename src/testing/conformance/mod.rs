@@ -159,6 +159,7 @@ macro_rules! engine_conformance {
                 a_change_by_key_brings_nothing_back
                 every_other_session_of_a_user_is_changed_and_nobody_elses
                 a_change_of_a_users_other_sessions_looks_at_whose_they_are
+                a_change_of_a_users_other_sessions_follows_those_that_get_new_ids
                 a_users_sessions_are_listed_with_their_content
                 a_session_is_ended_for_its_user_and_for_nobody_else
             }

@@ -1,8 +1,13 @@
 //! The signals to the maintenance threads.
+//!
+//! The locks are the standard library's. A thread that begins to wait for one of parking_lot's holds
+//! a lock of the whole process for a moment. A process that is forked in that moment could not wait
+//! for anything, and these threads begin to wait after every write.
 
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::time::ticks;
 
 #[derive(Debug, Default)]
 pub(super) struct Signal {
@@ -19,32 +24,31 @@ pub(super) struct Told {
 
 impl Signal {
     pub(super) fn tell(&self, what: impl FnOnce(&mut Told)) {
-        what(&mut self.told.lock());
+        what(&mut self.told());
         self.changed.notify_all();
     }
 
     /// Waits until `due`. Returns whether to go on.
     pub(super) fn goes_on_at(&self, due: Instant) -> bool {
-        let mut told = self.told.lock();
-        while !told.stop {
-            if self.changed.wait_until(&mut told, due).timed_out() {
-                break;
-            }
-        }
-        !told.stop
+        !self.wait(due, |told| told.stop).stop
     }
 
     /// Waits until `due`, or until there is work or a stop. Returns the signals; the caller then
     /// does the work.
     pub(super) fn work_until(&self, due: Instant) -> Told {
-        let mut told = self.told.lock();
-        while !(told.stop || told.work) {
-            if self.changed.wait_until(&mut told, due).timed_out() {
-                break;
-            }
-        }
+        let mut told = self.wait(due, |told| told.stop || told.work);
         let now = *told;
         told.work = false;
         now
+    }
+
+    fn wait(&self, due: Instant, is_over: impl Fn(&Told) -> bool) -> MutexGuard<'_, Told> {
+        let left = due.saturating_duration_since(ticks::now());
+        let waited = self.changed.wait_timeout_while(self.told(), left, |told| !is_over(told));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

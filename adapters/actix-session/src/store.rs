@@ -139,9 +139,10 @@ impl SessileStore {
     /// ```
     /// use sessile_actix_session::SessileStore;
     ///
-    /// // A value is JSON, so a name is in quotes.
-    /// let store = SessileStore::in_memory()?
-    ///     .with_user(|state| Some(state.get("user_id")?.trim_matches('"').into()));
+    /// // A value is JSON: a name in quotes, with escapes. A number would be read as a `u64`.
+    /// let store = SessileStore::in_memory()?.with_user(|state| {
+    ///     serde_json::from_str::<String>(state.get("user_id")?).ok().map(Into::into)
+    /// });
     /// assert!(store.sessions().sessions_of("ann")?.is_empty());
     /// # Ok::<(), sessile::Error>(())
     /// ```

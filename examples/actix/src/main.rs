@@ -23,6 +23,7 @@ use std::{fmt, io};
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{Data, Form, ServiceConfig, get, post};
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use serde::{Deserialize, Serialize};
@@ -178,10 +179,10 @@ async fn log_in(
     let options = SessionOptions::new().user(form.into_inner().name).csrf_token();
     let content = Json(Visits { count: 0 });
     let session = on_disk(&site, move |store| {
-        let session = store.create_with(content, &options)?;
-        // Ends an earlier login of this browser. An id without a session costs no commit.
+        // An earlier login of this browser ends first, and so counts for no limit. An id without a
+        // session costs no commit.
         store.destroy(&before)?;
-        Ok(session)
+        store.create_with(content, &options)
     });
     let session = session.await?;
     let set_cookie = (header::SET_COOKIE, site.cookie.set(&session));
@@ -226,6 +227,11 @@ async fn log_out(
         .finish())
 }
 
+/// A page is its user's alone: no proxy or browser may keep it.
+fn no_store() -> DefaultHeaders {
+    DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store"))
+}
+
 fn routes(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home))
@@ -238,8 +244,10 @@ fn routes(config: &mut ServiceConfig) {
 async fn main() -> io::Result<()> {
     let port = std::env::args().nth(1).unwrap_or("8082".into());
     let site = Site::open("actix.redb").map_err(io::Error::other)?;
-    let server = HttpServer::new(move || App::new().app_data(site.clone()).configure(routes))
-        .bind(format!("127.0.0.1:{port}"))?;
+    let server = HttpServer::new(move || {
+        App::new().wrap(no_store()).app_data(site.clone()).configure(routes)
+    })
+    .bind(format!("127.0.0.1:{port}"))?;
     for address in server.addrs() {
         println!("http://{address}");
     }
@@ -265,9 +273,10 @@ mod tests {
 
     macro_rules! send {
         ($site:expr, $request:expr) => {{
-            let app = App::new().app_data($site.clone()).configure(routes);
+            let app = App::new().wrap(no_store()).app_data($site.clone()).configure(routes);
             let app = test::init_service(app).await;
             let response = test::call_service(&app, $request.to_request()).await;
+            assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
             let set = response.headers().get(header::SET_COOKIE);
             let set = set.map(|set| set.to_str().unwrap().split(';').next().unwrap().to_owned());
             let status = response.status().as_u16();

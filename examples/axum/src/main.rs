@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
+use axum::middleware::map_response;
 use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Router};
@@ -127,10 +128,10 @@ async fn log_in(
     let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
     let content = Json(Notes { browser, address, notes: Vec::new() });
     let session = on_disk(&app, move |store| {
-        let session = store.create_with(content, &options)?;
-        // Ends an earlier login of this browser. An id without a session costs no commit.
+        // An earlier login of this browser ends first, and so counts for no limit. An id without a
+        // session costs no commit.
         store.destroy(&before)?;
-        Ok(session)
+        store.create_with(content, &options)
     });
     let session = session.await?;
     let set_cookie = [(header::SET_COOKIE, app.cookie.set(&session))];
@@ -210,6 +211,10 @@ fn routes(app: App) -> Router {
         .route("/devices", get(devices))
         .route("/devices/end", post(end_device))
         .route("/logout", post(log_out))
+        // A page is its user's alone: no proxy or browser may keep it.
+        .layer(map_response(async |response: Response| {
+            ([(header::CACHE_CONTROL, "no-store")], response)
+        }))
         .with_state(app)
 }
 

@@ -54,11 +54,14 @@ impl Site {
         let answer = match (request.method(), request.url().as_str()) {
             ("GET", "/") => self.home(request),
             ("GET", "/login") => self.login_page(request),
+            ("POST", _) if !is_short(request) => {
+                Ok(Response::text("the form is too long").with_status_code(413))
+            }
             ("POST", "/login") => self.log_in(request),
             ("POST", "/logout") => self.log_out(request),
             _ => Ok(Response::empty_404()),
         };
-        answer.unwrap_or_else(|error| match error {
+        let answer = answer.unwrap_or_else(|error| match error {
             StoreError::InvalidUser { .. } => {
                 Response::text("choose another name").with_status_code(400)
             }
@@ -67,7 +70,9 @@ impl Site {
                 eprintln!("the store: {error}");
                 Response::text("try again later").with_status_code(503)
             }
-        })
+        });
+        // A page is its user's alone: no proxy or browser may keep it.
+        answer.with_unique_header("cache-control", "no-store")
     }
 
     /// The session of a request, with its lifetime extended.
@@ -132,9 +137,10 @@ impl Site {
             _ => return Ok(Response::text("load the form again").with_status_code(403)),
         };
         let options = SessionOptions::new().user(form.name).csrf_token();
-        let session = self.store.create_with(Json(Visits { count: 0 }), &options)?;
-        // Ends an earlier login of this browser. An id without a session costs no commit.
+        // An earlier login of this browser ends first, and so counts for no limit. An id without a
+        // session costs no commit.
         self.store.destroy(&before)?;
+        let session = self.store.create_with(Json(Visits { count: 0 }), &options)?;
         let set_cookie = self.cookie.set(&session);
         Ok(Response::redirect_303("/").with_additional_header("set-cookie", set_cookie))
     }
@@ -153,6 +159,14 @@ impl Site {
         let clear = self.cookie.clear();
         Ok(Response::redirect_303("/login").with_additional_header("set-cookie", clear))
     }
+}
+
+/// Whether a form says that it is short. Otherwise it is not read: rouille itself has no limit.
+fn is_short(request: &Request) -> bool {
+    const LONGEST: u64 = 16 * 1024;
+    let length = request.header("content-length").and_then(|length| length.parse().ok());
+    length.is_some_and(|length: u64| length <= LONGEST)
+        && request.header("transfer-encoding").is_none()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -187,10 +201,13 @@ mod tests {
         cookie: &str,
         form: &str,
     ) -> (u16, String, String) {
-        let headers = [("Cookie", cookie), ("Content-Type", FORM)];
+        let length = form.len().to_string();
+        let headers =
+            [("Cookie", cookie), ("Content-Type", FORM), ("Content-Length", length.as_str())];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let request = Request::fake_http(method, path, headers, form.as_bytes().to_vec());
         let response = site.handle(&request);
+        assert!(response.headers.contains(&("cache-control".into(), "no-store".into())));
         let set = response.headers.iter().find(|(name, _)| name == "set-cookie");
         let set = set.map(|(_, value)| value.split(';').next().unwrap().to_owned());
         let (mut reader, _) = response.data.into_reader_and_size();
@@ -272,6 +289,21 @@ mod tests {
         let (_, visitor, page) = send(&site, "GET", "/login", "", "");
         let form = format!("token={}&name={}", token_in(&page), "x".repeat(256));
         assert_eq!(send(&site, "POST", "/login", &visitor, &form).0, 400);
+    }
+
+    #[test]
+    fn a_form_that_is_long_or_hides_its_length_is_not_read() {
+        let site = Site::new(SessionStore::in_memory().unwrap(), SessionCookie::default()).unwrap();
+        for path in ["/login", "/logout"] {
+            assert_eq!(send(&site, "POST", path, "", &"x".repeat(16 * 1024)).0, 400);
+            assert_eq!(send(&site, "POST", path, "", &"x".repeat(16 * 1024 + 1)).0, 413);
+            let chunked = [("Transfer-Encoding", "chunked"), ("Content-Length", "1")];
+            for headers in [&chunked[..1], &chunked[..]] {
+                let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+                let request = Request::fake_http("POST", path, headers.collect(), vec![b'x']);
+                assert_eq!(site.handle(&request).status_code, 413);
+            }
+        }
     }
 
     #[test]

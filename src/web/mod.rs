@@ -40,7 +40,8 @@
 //! enum Answer {
 //!     Page { form_token: String, set_cookie: Option<String> },
 //!     LoggedIn { set_cookie: String },
-//!     /// The form is too old, or another site's. Show the page again.
+//!     /// The form is too old, or another site's. Send the browser to GET /login: the answer to a
+//!     /// request of another site must set no cookie, since it was sent without one.
 //!     Refused,
 //! }
 //!
@@ -68,8 +69,9 @@
 //!         // Here your program checks the password. The session gets an id of its own: whoever
 //!         // knew or planted the id from before the login holds nothing.
 //!         let options = SessionOptions::new().user(user).csrf_token();
-//!         let session = self.store.create_with(0, &options)?;
+//!         // An earlier login of this browser ends first, and so counts for no limit.
 //!         self.store.destroy(&before)?; // of an id without a session: no commit
+//!         let session = self.store.create_with(0, &options)?;
 //!         Ok(Answer::LoggedIn { set_cookie: self.cookie.set(&session) })
 //!     }
 //! }

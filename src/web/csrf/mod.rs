@@ -30,6 +30,8 @@ use crate::time::clock::{Clock, SystemClock, Timestamp};
 
 /// Distinguishes these tokens from other data that a program signs with the same secret.
 const LABEL: &[u8] = b"sessile form token 1";
+/// How far ahead the clock of the host that showed a form may be.
+const SKEW_MS: u64 = 60_000;
 const TIME_LEN: usize = 8;
 const MAC_LEN: usize = 32;
 const TOKEN_LEN: usize = TIME_LEN + MAC_LEN;
@@ -65,7 +67,9 @@ impl CsrfKey {
     pub const MIN_LEN: usize = 32;
 
     /// Generates a key with the operating system's generator. After a restart of the program, forms
-    /// from before it are refused, and work once they are loaded again.
+    /// from before it are refused, and work once they are loaded again. Several hosts behind one
+    /// address need one key, from [`from_secret`](Self::from_secret): each refuses the forms of any
+    /// other key.
     ///
     /// # Errors
     ///
@@ -227,8 +231,9 @@ impl StatelessCsrf {
     /// # Security
     ///
     /// The comparison takes the same time wherever the difference is (ASVS 5.0, 11.2.4), and comes
-    /// before the check of the time. A token from the future is refused: the clock has gone back,
-    /// and loading the form again helps.
+    /// before the check of the time. A token from up to a minute ahead is accepted: the clock of the
+    /// host that showed the form may be fast. One from further ahead is refused: the clock has gone
+    /// back, and loading the form again helps.
     #[must_use]
     pub fn verify(&self, id: &SessionId, submitted: &str) -> bool {
         let Some((shown_at, mac)) = decode(submitted) else { return false };
@@ -236,8 +241,8 @@ impl StatelessCsrf {
             return false;
         }
         let Ok(now) = Timestamp::from_system_time(self.clock.now()) else { return false };
-        let age = now.as_millis().checked_sub(shown_at.as_millis());
-        age.is_some_and(|age| age < self.max_age_ms)
+        let (now, shown_at) = (now.as_millis(), shown_at.as_millis());
+        now.saturating_sub(shown_at) < self.max_age_ms && shown_at.saturating_sub(now) <= SKEW_MS
     }
 }
 

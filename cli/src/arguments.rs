@@ -172,7 +172,7 @@ pub(crate) struct List {
     pub(crate) target: PathBuf,
     /// Only sessions of this user: a number, or a text; `"42"` in double quotes is the text, as are
     /// `+42` and `007`
-    #[arg(long, value_parser = user)]
+    #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) user: Option<UserId>,
     /// Only sessions inactive for at least this long, for example `15m` or `2d`
     #[arg(long, value_parser = when::duration)]
@@ -219,7 +219,7 @@ pub(crate) struct Whom {
     #[arg(value_parser = key)]
     pub(crate) keys: Vec<SessionKey>,
     /// Every session of this user
-    #[arg(long, value_parser = user)]
+    #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) user: Option<UserId>,
     /// Every session of this session's user, except this one
     #[arg(long, value_parser = key)]
@@ -235,7 +235,7 @@ pub(crate) struct Whom {
 #[derive(Debug, Args)]
 pub(crate) struct LeaveOutArguments {
     /// Leave out the sessions of this user, spelt as `sessile list` shows them; may be repeated
-    #[arg(long, value_parser = user)]
+    #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) without_user: Vec<UserId>,
     /// Leave out sessions created before this time: in RFC 3339, or `2d` for two days ago
     #[arg(long, value_parser = when::moment)]

@@ -43,7 +43,7 @@ pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + '
 /// PostgreSQL and MySQL create their missing tables.
 ///
 /// A file is locked while it is open, so an inspector cannot open the file of a running program.
-/// Such a program must inspect its own store.
+/// With the feature `admin`, [`Inspector::on`] takes a `RunningStore`, which asks the program.
 ///
 /// # Examples
 ///

@@ -250,10 +250,12 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// to `migrate` when it is read, and stores the new form when the session is next saved; until
     /// then the record stays as it is. A record of a newer version is [`Error::ContentMismatch`].
     ///
-    /// Raise the version whenever a field or a variant of typed content is added, renamed, moved or
-    /// given another type. Forgetting to is not dangerous: reading an earlier record is then
-    /// [`Error::ContentMismatch`], never a wrong value. Content in [`Json`](crate::Json) needs no
-    /// version for fields that are added, with `#[serde(default)]`, or removed.
+    /// Raise the version whenever a field or a variant of typed content is added, removed, moved,
+    /// renamed or given another type. If you forget to, an earlier record is
+    /// [`Error::ContentMismatch`] where a name or a kind of value differs. A change that keeps them
+    /// cannot be seen, such as two fields of one kind that change places in a tuple:
+    /// [`guide::content`](crate::guide::content) lists these. Content in [`Json`](crate::Json) needs
+    /// no version for fields that are added, with `#[serde(default)]`, or removed.
     ///
     /// # Examples
     ///

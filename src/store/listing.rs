@@ -166,7 +166,7 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// for info in store.sessions_of("ann")? {
     ///     if info.key() != desktop.key() {
-    ///         store.destroy_key(&info.key())?; // "log out this device"
+    ///         store.destroy_of("ann", &info.key())?; // "log out this device"
     ///     }
     /// }
     /// assert!(store.read(phone.id())?.is_none());

@@ -63,7 +63,10 @@ use crate::store::maintenance::Maintenance;
 /// fails with [`Error::Io`], [`Error::StorageFull`] or [`Error::OutcomeUnknown`] when the file
 /// does, with [`Error::Closed`] after [`close`](Self::close), with [`Error::ClockOutOfRange`] when
 /// the clock shows a time before 1970, and with [`Error::Forked`] in a process that was forked from
-/// the one that opened the store. The methods below list only their further errors.
+/// the one that opened the store. On a server, every method fails with [`Error::Unavailable`] while
+/// the server cannot be reached. After another program has replaced the file, writes and listings
+/// fail with [`Error::FileReplaced`]. The error of an engine of your own is [`Error::Engine`]. The
+/// methods below list only their further errors.
 ///
 /// # Examples
 ///

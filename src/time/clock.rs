@@ -39,7 +39,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 }
 
-/// The operating system's clock: the default of a store.
+/// The operating system's clock: the default of a store in a file or in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

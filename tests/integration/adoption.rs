@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use sessile::engine::{Engine, MemoryEngine, Moment, Sweep, Timestamp};
 use sessile::testing::ManualClock;
-use sessile::{Error, Result, SessionStore, Timeouts};
+use sessile::{Error, Result, SessionOptions, SessionStore, Timeouts};
 
 const THREAD_NAME: &str = "sessile-maintenance";
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
 /// An engine that runs another thread once: before a sweep step, or before the timeouts are stored.
+/// It can fail to rebuild its index once.
 #[derive(Default)]
 struct Interrupted {
     inner: Arc<MemoryEngine>,
     before_step: Mutex<Option<Meanwhile>>,
     before_record: Mutex<Option<Meanwhile>>,
+    fails_to_reindex: AtomicBool,
 }
 
 impl fmt::Debug for Interrupted {
@@ -41,17 +43,29 @@ impl Engine for Interrupted {
         self.inner.remove_expired(moment, limit)
     }
 
+    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+        match self.fails_to_reindex.swap(false, Ordering::SeqCst) {
+            true => Err(Error::engine(std::io::Error::other("it has no time"))),
+            false => self.inner.reindex(timeouts),
+        }
+    }
+
     fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
         let_by(&self.before_record);
         self.inner.store_meta(name, value)
     }
 
-    sessile::forward_engine!(inner, but remove_expired, store_meta);
+    sessile::forward_engine!(inner, but remove_expired, reindex, store_meta);
 }
 
 /// A full store of three sessions. They have expired under its own timeouts, and not under the
 /// longer stored ones.
 fn opened() -> (Arc<Interrupted>, SessionStore<u32>) {
+    let (engine, store, _) = opened_with_clock();
+    (engine, store)
+}
+
+fn opened_with_clock() -> (Arc<Interrupted>, SessionStore<u32>, ManualClock) {
     let (engine, clock) = (Arc::new(Interrupted::default()), ManualClock::new());
     let on_record = [100_000_u64, 1_000_000].map(u64::to_le_bytes).concat();
     engine.store_meta("timeouts", &on_record).unwrap();
@@ -61,7 +75,7 @@ fn opened() -> (Arc<Interrupted>, SessionStore<u32>) {
     assert!(store.stats().unwrap().longer_timeouts_on_record.is_some());
     (0..3).for_each(|number| drop(store.create(number).unwrap()));
     clock.advance(Duration::from_secs(20));
-    (engine, store)
+    (engine, store, clock)
 }
 
 fn is_full(store: &SessionStore<u32>) {
@@ -86,10 +100,33 @@ fn a_step_that_makes_room_while_shorter_timeouts_are_adopted_leaves_no_entry_lat
 
     // The step runs once the index is right, and before the timeouts are stored.
     let (engine, store) = opened();
-    let creating = store.clone();
-    *engine.before_record.lock().unwrap() = Some(Box::new(move || is_full(&creating)));
+    let (creating, failing) = (store.clone(), Arc::clone(&engine));
+    let step = move || {
+        failing.fails_to_reindex.store(true, Ordering::SeqCst);
+        assert!(creating.create(9).is_err(), "the step's own rebuilding fails");
+    };
+    *engine.before_record.lock().unwrap() = Some(Box::new(step));
     store.adopt_shorter_timeouts().unwrap();
     sweeps_by_its_own(&store);
+}
+
+#[test]
+fn a_create_before_an_adoption_counts_no_session_that_has_expired() {
+    let (_engine, store) = opened();
+    let counted = || (store.len().unwrap(), store.stats().unwrap().sessions);
+    assert_eq!(counted(), (0, 0));
+    is_full(&store);
+    assert_eq!(counted(), (0, 0), "it was refused");
+
+    let (_engine, store, clock) = opened_with_clock();
+    store.clear().unwrap();
+    let short = SessionOptions::new().inactivity(Duration::from_secs(1));
+    store.create_with(0, &short).unwrap();
+    (1..3).for_each(|number| drop(store.create(number).unwrap()));
+    clock.advance(Duration::from_secs(20));
+    store.create(9).unwrap();
+    assert_eq!(store.len().unwrap(), 1, "one had expired under both");
+    assert_eq!(store.stats().unwrap().swept, 1);
 }
 
 /// An engine whose server has its own date, and on which longer timeouts are on record. It notes

@@ -198,14 +198,21 @@ impl StoreCore {
                 }
                 Insert::Occupied => return Ok(false),
                 Insert::UserFull => return Err(self.user_full()),
-                Insert::Full => {
-                    let sweep = self.sweep_step(moment)?;
-                    if sweep.removed.is_empty() && !sweep.more {
-                        return Err(Error::Full { max: self.max_sessions });
-                    }
-                }
+                Insert::Full if self.make_room(moment)? => {}
+                Insert::Full => return Err(Error::Full { max: self.max_sessions }),
             }
         }
+    }
+
+    /// Sweeps until a step has removed a session; `false` if none did.
+    fn make_room(&self, moment: Moment) -> Result<bool> {
+        let removed = loop {
+            match self.sweep_step(moment) {
+                Ok(sweep) if sweep.removed.is_empty() && sweep.more => {}
+                step => break step.map(|sweep| !sweep.removed.is_empty()),
+            }
+        };
+        self.with_index_restored(removed)
     }
 
     /// Deletes all expired sessions, in steps of one transaction each. While shorter timeouts than
@@ -217,13 +224,18 @@ impl StoreCore {
                 self.adopt_timeouts()?;
                 self.sweep_all()
             }
-            Sweeping::Lenient(_) => {
-                let swept = self.sweep_all();
-                // The sweep moved index entries to the lenient deadlines.
-                let reindexed = self.engine.reindex(&self.timeouts);
-                swept.and_then(|swept| reindexed.map(|()| swept))
-            }
+            Sweeping::Lenient(_) => self.with_index_restored(self.sweep_all()),
         }
+    }
+
+    /// Passes on the result of a sweep. If it went by longer timeouts, it moved index entries to
+    /// their deadlines: the index is rebuilt, after a failed step too.
+    fn with_index_restored<T>(&self, swept: Result<T>) -> Result<T> {
+        let restored = match self.adoption.lenient() {
+            Some(_) => self.engine.reindex(&self.timeouts),
+            None => Ok(()),
+        };
+        swept.and_then(|swept| restored.map(|()| swept))
     }
 
     /// Adopts waiting timeouts when the store closes, if it was open for a whole interval. A
@@ -323,10 +335,10 @@ impl StoreCore {
     /// if the sweep went by longer timeouts.
     pub(crate) fn sweep_step_of_round(&self, moment: Moment) -> Result<Sweep> {
         let sweep = self.sweep_step(moment)?;
-        if !sweep.more && self.adoption.lenient().is_some() {
-            self.engine.reindex(&self.timeouts)?;
+        match sweep.more {
+            true => Ok(sweep),
+            false => self.with_index_restored(Ok(sweep)),
         }
-        Ok(sweep)
     }
 
     /// Records the outcome of a background task. A task that a closing store refuses has not failed.

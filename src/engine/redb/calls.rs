@@ -56,7 +56,7 @@ impl Engine for RedbEngine {
         match self.reading(|| self.view.extend(key, extension))? {
             Extended::Live(record, _) => Ok(Some(record)),
             Extended::Missing => Ok(None),
-            // The queue decides which comes first, this call or a removal.
+            // The queue decides which comes first, this call or a removal or the close.
             Extended::Undecided | Extended::Stale => {
                 let extended = self.submit(question::Extend { key: *key, moment });
                 if self.writer.is_due() {
@@ -275,6 +275,8 @@ impl Engine for RedbEngine {
             return Err(self.process.forked());
         }
         not_unwinding(|| {
+            // From here on extensions go through the queue, so none is missed by the flush.
+            self.view.touches.close();
             let flushed = self.write_pending();
             let closed = self.writer.close(&self.view);
             flushed.and(closed)

@@ -34,7 +34,8 @@ pub(in crate::engine::redb) enum Extended {
     Missing,
     /// The session has another revision. It was not touched.
     Stale,
-    /// A removal is running, or there is no room for the touch: the commit queue decides.
+    /// A removal is running, the engine closes, or there is no room for the touch: the commit
+    /// queue decides.
     Undecided,
 }
 

@@ -3,7 +3,8 @@
 //! Invariant: a touch leaves the buffer only after readers see a commit that holds it, or after its
 //! record is gone. With `Deferred` that commit may be only in memory, and reaches the disk like any
 //! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds a touch
-//! spares the session. A touch of a condemned session goes through the queue.
+//! spares the session. A touch of a condemned session goes through the queue, and so does every
+//! touch once the engine closes.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +20,7 @@ use crate::time::clock::Timestamp;
 /// The most pending touches, about 13 MiB. A touch without room goes through the queue.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
+const CLOSED: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct TouchBuffer {
@@ -34,7 +36,7 @@ pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildK
 struct Shard {
     touches: HashMap<SessionKey, Touch, BuildKeyHasher>,
     condemned: HashSet<SessionKey, BuildKeyHasher>,
-    /// The number of the last touch.
+    /// The number of the last touch; [`CLOSED`] refuses every later one.
     turn: u64,
 }
 
@@ -74,7 +76,7 @@ pub(in crate::engine::redb) enum Touched<T> {
     Done(T, Option<Receipt>),
     /// The buffer has no room for the touch, which is not kept.
     Full,
-    /// A sweep or a removal is about to end the session.
+    /// A sweep or a removal is about to end the session, or the engine closes.
     Condemned,
 }
 
@@ -127,7 +129,7 @@ impl TouchBuffer {
         if shard.condemned.contains(key) {
             return Touched::Condemned;
         }
-        let turn = shard.turn.wrapping_add(1);
+        let Some(turn) = shard.turn.checked_add(1) else { return Touched::Condemned };
         shard.turn = turn;
         match shard.touches.entry(*key) {
             Entry::Occupied(mut pending) => {
@@ -190,6 +192,11 @@ impl TouchBuffer {
         for key in keys {
             self.shard(key).lock().condemned.remove(key);
         }
+    }
+
+    /// Refuses every later touch. The pending ones stay, and the caller writes them.
+    pub(in crate::engine::redb) fn close(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().turn = CLOSED);
     }
 
     /// Every pending touch, for commits that will include them. They are in key order, which is the

@@ -10,6 +10,7 @@
 //! where shuttle can switch threads.
 
 mod checkpoints;
+mod closing;
 mod engine;
 mod queue;
 

@@ -115,3 +115,15 @@ fn the_buffer_tells_how_long_its_oldest_touch_waits_and_which_were_late() {
     buffer.forget(&key(2));
     assert_eq!(buffer.told().oldest, None, "what is gone was not late");
 }
+
+#[test]
+fn a_closed_buffer_takes_no_touch_and_keeps_those_that_it_has() {
+    let buffer = TouchBuffer::new();
+    let _ = touch(&buffer, 1, 5);
+    buffer.close();
+    for number in [1, 2] {
+        let refused = buffer.touch_if(&key(number), |_| (Some(at(6)), ()));
+        assert_eq!(refused, Touched::Condemned);
+    }
+    assert_eq!(buffer.take_along(), [(key(1), at(5))]);
+}

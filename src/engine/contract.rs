@@ -340,7 +340,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// Gives the engine a waker, which makes a maintenance thread call
     /// [`run_background_work`](Self::run_background_work) soon. A store without a maintenance
-    /// thread does not call this. An engine without background work ignores it.
+    /// thread does not call this. Each store on an engine gives it a waker, which does nothing once
+    /// that store is gone. An engine without background work ignores it.
     #[doc(alias = "set_wake")]
     fn set_waker(&self, waker: Waker);
 

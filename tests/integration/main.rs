@@ -49,6 +49,7 @@ mod reports;
 mod resources;
 mod salvage;
 mod settings;
+mod shared_engine;
 mod threads;
 mod timeouts;
 mod torn_copies;

@@ -236,7 +236,7 @@ impl Engine for RedbEngine {
     fn flush(&self) -> Result<()> {
         self.write_pending()?;
         self.view.with_snapshot(|_| Ok(()))?;
-        if self.waker.lock().is_none() {
+        if self.wakers.lock().heard().is_none() {
             self.prepare();
         }
         Ok(())
@@ -254,9 +254,8 @@ impl Engine for RedbEngine {
         if self.process.ensure_same().is_err() {
             return;
         }
-        // The previous waker is the caller's code, so it is dropped while no lock is held.
-        let before = self.waker.lock().replace(waker);
-        drop(before);
+        let replaced = self.wakers.lock().add(waker);
+        drop(replaced);
     }
 
     fn run_background_work(&self) -> Result<()> {

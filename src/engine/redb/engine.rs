@@ -30,7 +30,7 @@ use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::listing::Listing;
-use crate::engine::waker::Waker;
+use crate::engine::waker::{Waker, Wakers};
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::sync::Mutex;
@@ -74,8 +74,8 @@ pub struct RedbEngine {
     pub(in crate::engine::redb) sweep: SweepPosition,
     pub(in crate::engine::redb) warm_up: WarmUp,
     pub(in crate::engine::redb) attachments: Attachments,
-    /// Wakes the thread that runs background work, if there is one.
-    pub(in crate::engine::redb) waker: Mutex<Option<Waker>>,
+    /// Wake the threads that run background work, if there are any.
+    pub(in crate::engine::redb) wakers: Mutex<Wakers>,
 }
 
 impl RedbEngine {
@@ -150,7 +150,7 @@ impl RedbEngine {
             sweep: SweepPosition::new(),
             warm_up: WarmUp::new(),
             attachments: Attachments::new(),
-            waker: Mutex::new(None),
+            wakers: Mutex::new(Wakers::default()),
         })
     }
 
@@ -237,10 +237,10 @@ impl RedbEngine {
         }
     }
 
-    /// Wakes the thread that runs background work; false if there is none. No lock is held during
+    /// Wakes a thread that runs background work; false if there is none. No lock is held during
     /// the call, because the waker may call into the engine.
     pub(in crate::engine::redb) fn wake(&self) -> bool {
-        let waker = self.waker.lock().clone();
+        let waker = self.wakers.lock().heard();
         waker.as_ref().map(Waker::wake).is_some()
     }
 

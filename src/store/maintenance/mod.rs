@@ -42,8 +42,8 @@ pub(crate) struct Maintenance {
 impl Maintenance {
     pub(crate) fn start(core: &Arc<StoreCore>, intervals: Intervals) -> Result<Self> {
         let maintenance = Self { signal: Arc::default(), threads: Mutex::default() };
-        let waking = Arc::clone(&maintenance.signal);
-        core.engine.set_waker(Waker::new(move || waking.tell(|told| told.work = true)));
+        let wake = |signal: &Signal| signal.tell(|told| told.work = true);
+        core.engine.set_waker(Waker::of(&maintenance.signal, wake));
         maintenance.spawn(core, FLUSHING, move |core, signal| {
             flushing::run(core, intervals.flush, signal);
         })?;

@@ -86,7 +86,7 @@ fn a_forked_process_changes_nothing_and_leaves_file_and_lock_alone() {
     assert!(matches!(engine.flush(), Err(Error::Forked { .. })));
     assert!(matches!(engine.stats(), Err(Error::Forked { .. })));
     // A thread that the fork did not copy may have held any lock.
-    let held = engine.waker.lock();
+    let held = engine.wakers.lock();
     engine.set_waker(Waker::new(|| ()));
     drop(held);
     assert!(matches!(engine.close(), Err(Error::Forked { .. })));

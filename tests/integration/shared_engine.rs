@@ -1,0 +1,68 @@
+//! Two stores on one engine: the background work of the engine outlives either of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sessile::engine::{Engine, RedbOptions};
+use sessile::testing::SimulatedDisk;
+use sessile::{RedbEngine, Result, SessionStore};
+
+/// Records that take more than half of the log, and less than three quarters.
+const FILL_HALF_THE_LOG: u32 = 80;
+
+/// An engine that counts the calls for background work by its own store's thread.
+#[derive(Debug)]
+struct Worked {
+    inner: Arc<RedbEngine>,
+    times: AtomicU64,
+}
+
+impl Engine for Worked {
+    fn run_background_work(&self) -> Result<()> {
+        let worked = self.inner.run_background_work();
+        self.times.fetch_add(1, Ordering::SeqCst);
+        worked
+    }
+
+    sessile::forward_engine!(inner, but run_background_work);
+}
+
+fn engine() -> Arc<RedbEngine> {
+    Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap())
+}
+
+fn waits_until(is_so: impl Fn() -> bool) {
+    assert!((0..30_000).any(|_| is_so() || {
+        thread::sleep(Duration::from_millis(1));
+        false
+    }));
+}
+
+fn fill_half_the_log(store: &SessionStore<u32>) {
+    (0..FILL_HALF_THE_LOG).for_each(|number| drop(store.create(number).unwrap()));
+}
+
+#[test]
+fn the_thread_of_a_store_is_woken_after_another_store_on_its_engine_is_dropped() {
+    let inner = engine();
+    let worked = Arc::new(Worked { inner: Arc::clone(&inner), times: AtomicU64::new(0) });
+    let times = || worked.times.load(Ordering::SeqCst);
+    let store = SessionStore::<u32>::builder().engine(Arc::clone(&worked)).build().unwrap();
+    waits_until(|| times() > 0);
+    drop(SessionStore::<u32>::builder().engine(inner).build().unwrap());
+    let before = times();
+    fill_half_the_log(&store);
+    waits_until(|| times() > before);
+}
+
+#[test]
+fn a_store_without_threads_does_the_work_once_the_store_that_has_some_is_dropped() {
+    let engine = engine();
+    let builder = || SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+    let store = builder().manual_maintenance().build().unwrap();
+    drop(builder().build().unwrap());
+    fill_half_the_log(&store);
+    assert_eq!(engine.stats().unwrap().checkpoints, 1);
+}

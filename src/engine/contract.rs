@@ -57,7 +57,8 @@ use crate::time::timeouts::Timeouts;
 /// Every call of the store is one call of the engine, except these: `modify` and `modify_key` make
 /// two a try; `update_others` makes two, and a `modify_key` for each session; `read_and_extend`
 /// makes two in a store with a `content_version`, because a migration may outlast the session; a
-/// step of a sweep on a server makes one more, for the timeouts on record.
+/// step of a sweep makes one more, for the timeouts on record, on a server, and while shorter
+/// timeouts wait for their adoption.
 ///
 /// # Examples
 ///

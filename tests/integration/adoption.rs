@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use sessile::engine::{Engine, MemoryEngine, Moment, Sweep, Timestamp};
-use sessile::testing::ManualClock;
-use sessile::{Error, Result, SessionOptions, SessionStore, Timeouts};
+use sessile::engine::{Engine, MemoryEngine, Moment, RedbOptions, Sweep, Timestamp};
+use sessile::testing::{ManualClock, SimulatedDisk};
+use sessile::{Error, RedbEngine, Result, SessionOptions, SessionStore, Timeouts};
 
 const THREAD_NAME: &str = "sessile-maintenance";
 
@@ -127,6 +127,29 @@ fn a_create_before_an_adoption_counts_no_session_that_has_expired() {
     store.create(9).unwrap();
     assert_eq!(store.len().unwrap(), 1, "one had expired under both");
     assert_eq!(store.stats().unwrap().swept, 1);
+}
+
+#[test]
+fn of_two_stores_on_an_engine_one_adopts_shorter_timeouts_for_both() {
+    let engine = Arc::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap());
+    let clock = ManualClock::new();
+    let on_record = [100_000_u64, 1_000_000].map(u64::to_le_bytes).concat();
+    engine.store_meta("timeouts", &on_record).unwrap();
+    let open = || {
+        let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+        let builder = builder.clock(clock.clone()).max_sessions(3).manual_maintenance();
+        builder.timeouts(Timeouts::from_seconds(10, 1_000).unwrap()).build().unwrap()
+    };
+    let (adopting, other) = (open(), open());
+    (0..3).for_each(|number| drop(adopting.create(number).unwrap()));
+    adopting.adopt_shorter_timeouts().unwrap();
+    clock.advance(Duration::from_secs(20));
+    other.create(9).unwrap();
+    assert_eq!((adopting.len().unwrap(), other.stats().unwrap().swept), (1, 3));
+    for store in [adopting, other] {
+        assert!(store.stats().unwrap().longer_timeouts_on_record.is_none());
+        assert!(store.check().unwrap().is_sound());
+    }
 }
 
 /// An engine whose server has its own date, and on which longer timeouts are on record. It notes

@@ -268,6 +268,18 @@ impl StoreCore {
         }
     }
 
+    /// Ends the wait for an adoption if another store on the engine, or another host, has adopted
+    /// the same timeouts.
+    fn follow_an_adoption(&self) -> Result<()> {
+        if self.adoption.lenient().is_none() {
+            return Ok(());
+        }
+        match self.engine.load_meta(meta::TIMEOUTS)? {
+            Some(on_record) if on_record == self.timeouts.to_bytes() => self.note_timeouts(),
+            _ => Ok(()),
+        }
+    }
+
     fn sweep_all(&self) -> Result<u64> {
         let mut removed = 0;
         loop {
@@ -285,6 +297,7 @@ impl StoreCore {
 
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
+        self.follow_an_adoption()?;
         let pending = self.adoption.lenient();
         let moment = Moment { timeouts: self.indexed_by()?, ..moment };
         let swept = self.engine.remove_expired(moment, SWEEP_STEP);

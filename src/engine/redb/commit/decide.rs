@@ -142,9 +142,11 @@ impl Decider<'_, '_> {
         })
     }
 
-    /// The user's sessions to end before `record` is stored; `None` if it may not be stored.
+    /// The user's sessions to end before `record` is stored; `None` if it may not be stored. Once
+    /// one must end, all of them take no touch until the group is over: an extension that is
+    /// answered after the choice would change it.
     fn make_room(
-        &self,
+        &mut self,
         record: &Record,
         moment: Moment,
         limits: Limits,
@@ -152,21 +154,35 @@ impl Decider<'_, '_> {
         let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
             return Ok(Some(Vec::new()));
         };
-        let mut others = Vec::new();
-        for key in self.keys_of(&user)? {
-            if let Some(Ok(other)) = self.load(&key)?
-                && other.is_of(&user)
+        let others = self.sessions_of(&user)?;
+        let keys: Vec<_> = others.iter().map(|(key, _)| *key).collect();
+        let ending = per_user.make_room(others, moment);
+        if ending.as_ref().is_none_or(Vec::is_empty) {
+            return Ok(ending);
+        }
+        for key in &keys {
+            self.condemn(key);
+        }
+        Ok(per_user.make_room(self.sessions_of(&user)?, moment))
+    }
+
+    /// The sound records of a user, each with its pending touch.
+    fn sessions_of(&self, user: &UserKey) -> RedbResult<Vec<(SessionKey, Record)>> {
+        let mut theirs = Vec::new();
+        for key in self.keys_of(user)? {
+            if let Some(Ok(record)) = self.load(&key)?
+                && record.is_of(user)
             {
-                others.push((key, other));
+                theirs.push((key, record));
             }
         }
-        Ok(per_user.make_room(others, moment))
+        Ok(theirs)
     }
 
     /// As [`make_room`](Self::make_room), for a record that replaces another. A session that stays
     /// with its user needs no room.
     fn make_room_after(
-        &self,
+        &mut self,
         stored: &Record,
         record: &Record,
         moment: Moment,

@@ -68,7 +68,7 @@ impl Decider<'_, '_> {
 
     /// Takes the pending touch, and makes later touches wait until the group is over. So an answer
     /// that the session lives always comes before the session's end.
-    fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
+    pub(super) fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
         self.view.touches.condemn_if(key, |touch| {
             pending = touch;

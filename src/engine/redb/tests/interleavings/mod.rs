@@ -12,6 +12,7 @@
 mod checkpoints;
 mod closing;
 mod engine;
+mod limits;
 mod queue;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};

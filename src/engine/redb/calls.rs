@@ -56,7 +56,7 @@ impl Engine for RedbEngine {
         match self.reading(|| self.view.extend(key, extension))? {
             Extended::Live(record, _) => Ok(Some(record)),
             Extended::Missing => Ok(None),
-            // The queue decides which comes first, this call or a removal or the close.
+            // The queue decides which comes first: this call, or a removal or the close.
             Extended::Undecided | Extended::Stale => {
                 let extended = self.submit(question::Extend { key: *key, moment });
                 if self.writer.is_due() {

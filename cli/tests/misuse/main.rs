@@ -1,5 +1,6 @@
 //! The tool where it is misused: interrupted, refused, deceived, and out of room.
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -47,10 +47,10 @@ impl Site {
         }
         // The session is created at the login, so nobody can have planted its id.
         let options = SessionOptions::new().user(self.account.name.as_str()).csrf_token();
-        let session = self.store.create_with(0, &options)?;
-        // Ends an earlier login of this visitor. An id without a session costs no commit.
+        // An earlier login of this visitor ends first, and so counts for no limit. An id without a
+        // session costs no commit.
         self.store.destroy(visitor)?;
-        Ok(Some(session))
+        Ok(Some(self.store.create_with(0, &options)?))
     }
 }
 

@@ -151,9 +151,10 @@ impl Site {
         // The session is new, with its own id and CSRF token. An attacker who knew or planted the
         // id from before the login gains nothing.
         let options = SessionOptions::new().user(name).csrf_token();
-        let session = self.store.create_with(Visit::default(), &options)?;
-        // Ends a session that cannot be read. An id without a session costs no commit.
+        // A session that cannot be read ends first, and so counts for no limit. An id without a
+        // session costs no commit.
         self.store.destroy(before)?;
+        let session = self.store.create_with(Visit::default(), &options)?;
         Ok(Response::redirect("/").with_header("Set-Cookie", self.cookie.set(&session)))
     }
 

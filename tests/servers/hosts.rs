@@ -11,29 +11,21 @@ use crate::places::{On, Place, patient};
 
 macro_rules! tests {
     ($place:ty) => {
-        mod hosts {
-            crate::hosts::tests! { @each $place;
-                a_logout_on_one_host_is_seen_by_the_next_call_on_the_other
-                a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_from_its_sweep
-                a_touch_within_the_touch_interval_is_not_written
-                hosts_that_sweep_at_once_share_the_work_and_count_each_session_once
-                no_number_of_hosts_gets_a_user_past_their_limit
-                no_number_of_hosts_gets_past_the_limit_of_the_store
-                a_server_keeps_nothing_of_a_user_whose_sessions_have_ended
-                hosts_that_open_a_new_store_at_once_all_open_it
-                hosts_with_other_timeouts_go_by_their_own
-                a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_ones
-                what_a_newer_version_keeps_is_refused
-                hosts_tell_the_same_time_and_make_sessions_by_it
-            }
+        crate::each! { hosts, $place;
+            a_logout_on_one_host_is_seen_by_the_next_call_on_the_other
+            a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_from_its_sweep
+            a_touch_within_the_touch_interval_is_not_written
+            hosts_that_sweep_at_once_share_the_work_and_count_each_session_once
+            no_number_of_hosts_gets_a_user_past_their_limit
+            no_number_of_hosts_gets_past_the_limit_of_the_store
+            a_server_keeps_nothing_of_a_user_whose_sessions_have_ended
+            hosts_that_open_a_new_store_at_once_all_open_it
+            hosts_with_other_timeouts_go_by_their_own
+            a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_ones
+            what_a_newer_version_keeps_is_refused
+            hosts_tell_the_same_time_and_make_sessions_by_it
         }
     };
-    (@each $place:ty; $($case:ident)*) => {$(
-        #[test]
-        fn $case() {
-            crate::hosts::$case::<$place>();
-        }
-    )*};
 }
 pub(crate) use tests;
 

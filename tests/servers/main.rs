@@ -7,6 +7,19 @@
               the operations are a table"
 )]
 
+/// A test of each case of a module, on a place.
+macro_rules! each {
+    ($module:ident, $place:ty; $($case:ident)*) => {
+        mod $module {$(
+            #[test]
+            fn $case() {
+                crate::$module::$case::<$place>();
+            }
+        )*}
+    };
+}
+pub(crate) use each;
+
 mod deadlines;
 mod faults;
 mod hosts;

@@ -11,22 +11,14 @@ use crate::places::Place;
 
 macro_rules! tests {
     ($place:ty) => {
-        mod races {
-            crate::races::tests! { @each $place;
-                of_two_hosts_that_regenerate_an_id_one_wins
-                no_session_escapes_the_end_of_all_of_its_user_by_a_new_id
-                no_session_escapes_the_end_of_the_others_by_a_new_id
-                no_session_keeps_a_name_that_is_given_up_by_a_new_id
-                of_two_sessions_that_end_each_other_one_stays
-            }
+        crate::each! { races, $place;
+            of_two_hosts_that_regenerate_an_id_one_wins
+            no_session_escapes_the_end_of_all_of_its_user_by_a_new_id
+            no_session_escapes_the_end_of_the_others_by_a_new_id
+            no_session_keeps_a_name_that_is_given_up_by_a_new_id
+            of_two_sessions_that_end_each_other_one_stays
         }
     };
-    (@each $place:ty; $($case:ident)*) => {$(
-        #[test]
-        fn $case() {
-            crate::races::$case::<$place>();
-        }
-    )*};
 }
 pub(crate) use tests;
 

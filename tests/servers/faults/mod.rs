@@ -18,28 +18,20 @@ pub(crate) use self::connections::*;
 
 macro_rules! tests {
     ($place:ty) => {
-        mod faults {
-            crate::faults::tests! { @each $place;
-                a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done
-                an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done
-                an_answer_that_comes_late_is_not_taken_for_another
-                an_insert_that_comes_late_brings_no_ended_session_back
-                a_save_without_an_answer_that_another_one_followed_was_not_refused
-                a_store_whose_making_was_broken_off_is_made_whole
-                a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
-                connections_that_ended_while_nobody_used_them_are_not_noticed
-                no_more_connections_than_allowed_are_opened
-                who_finds_every_connection_in_use_is_told_so_and_served_afterwards
-                a_wrong_url_is_an_error_that_shows_no_password
-            }
+        crate::each! { faults, $place;
+            a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done
+            an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done
+            an_answer_that_comes_late_is_not_taken_for_another
+            an_insert_that_comes_late_brings_no_ended_session_back
+            a_save_without_an_answer_that_another_one_followed_was_not_refused
+            a_store_whose_making_was_broken_off_is_made_whole
+            a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
+            connections_that_ended_while_nobody_used_them_are_not_noticed
+            no_more_connections_than_allowed_are_opened
+            who_finds_every_connection_in_use_is_told_so_and_served_afterwards
+            a_wrong_url_is_an_error_that_shows_no_password
         }
     };
-    (@each $place:ty; $($case:ident)*) => {$(
-        #[test]
-        fn $case() {
-            crate::faults::$case::<$place>();
-        }
-    )*};
 }
 pub(crate) use tests;
 

@@ -17,5 +17,5 @@ pub(super) fn numbers_are_maps() -> bool {
 }
 
 /// The reason to refuse such a name of the program.
-pub(super) const REFUSAL: &str = "it has a name that begins with `$serde_json::private::`, which serde_json keeps for itself; \
-     use another name";
+pub(super) const REFUSAL: &str = "it has a name that begins with `$serde_json::private::`, which serde_json keeps for itself; use \
+     another name";

@@ -24,8 +24,8 @@ use crate::time::clock::{Clock, SystemClock};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
     /// Never, not even when the user follows a link on another site: the user then seems logged
-    /// out. A login page that is opened so must not set the session's cookie, or the user is: show
-    /// it from a page of the site itself.
+    /// out. A login page that such a link opens must not set this cookie: it would replace the
+    /// session's, and the user would be logged out.
     Strict,
     /// When the user follows a link, but never with another site's forms, images or scripts.
     #[default]

@@ -62,6 +62,12 @@ pub trait Contender: Send + Sync {
         0
     }
 
+    /// Waits until what earlier calls left to background work is written, so that no contest times
+    /// the rest of another.
+    fn settle(&self) -> Outcome<()> {
+        Ok(())
+    }
+
     /// The commits of this side and the operations in them, if the side counts them.
     fn commits(&self) -> Outcome<Option<(u64, u64)>> {
         Ok(None)

@@ -74,6 +74,9 @@ impl Race {
                 bring_back(&self.directory(side.kind, side.sessions))?;
             }
         }
+        for side in &all {
+            self.subject(side)?.store.settle()?;
+        }
         let short =
             Pace { read: self.scale.pace.read / 4, write: self.scale.pace.write / 4, ..self.scale.pace };
         let mut timed: Vec<Timed> =
@@ -95,8 +98,11 @@ impl Race {
     }
 
     fn measure(&self, side: &Side, pace: Pace) -> Outcome<f64> {
-        let subject = self.subjects.get(&(side.kind, side.sessions)).ok_or("the side is not open")?;
-        side.measure.run(subject, side.threads, pace)
+        side.measure.run(self.subject(side)?, side.threads, pace)
+    }
+
+    fn subject(&self, side: &Side) -> Outcome<&Subject> {
+        Ok(self.subjects.get(&(side.kind, side.sessions)).ok_or("the side is not open")?)
     }
 
     fn open(&mut self, kind: Kind, sessions: u64) -> Outcome<()> {

@@ -3,10 +3,12 @@
 //!
 //! All settings are defaults except the sweep's interval, which is short so that a sweep is always
 //! under way. The store promises a touch on the disk after `touch_interval`, one second, and a
-//! commit. The line reports the greatest age seen, not a percentile.
+//! commit. The line reports the greatest age seen, not a percentile. How long a create takes
+//! meanwhile is printed beside it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,16 +40,19 @@ pub fn run(scale: &Scale, directory: &Path, rate: u64) -> Outcome<Spread> {
     let builder = SessionStore::<Content>::builder().timeouts(timeouts);
     let store = builder.sweep_interval(Duration::from_millis(500)).open(directory.join("touched.redb"))?;
     let ids = created(&store, live, &SessionOptions::new())?;
-    let mut oldest = Vec::new();
+    let (mut oldest, creates) = (Vec::new(), Mutex::new(Vec::new()));
     for _ in 0..scale.rounds {
         created(&store, expired, &SessionOptions::new().inactivity(Duration::from_millis(1)))?;
         store.flush()?;
-        oldest.push(oldest_touch(&store, &ids, rate, slice)?);
+        oldest.push(oldest_touch(&store, &ids, rate, slice, &creates)?);
     }
     let stats = store.stats()?;
     eprintln!(
-        "  {rate} touches a second: {} later than promised, by {:?} at the most; {} swept",
-        stats.late_touches, stats.touches_late_by, stats.swept
+        "  {rate} touches a second: {} later than promised, by {:?} at the most; {} swept; {}",
+        stats.late_touches,
+        stats.touches_late_by,
+        stats.swept,
+        in_words(creates.into_inner().unwrap_or_else(PoisonError::into_inner))
     );
     store.close()?;
     std::fs::remove_dir_all(directory)?;
@@ -71,12 +76,20 @@ fn created(store: &SessionStore<Content>, count: u64, options: &SessionOptions) 
     })
 }
 
-/// The greatest age of a touch in memory alone, in nanoseconds.
+/// What the creates took that ran meanwhile.
+fn in_words(mut took: Vec<Duration>) -> String {
+    took.sort_unstable();
+    let at = |share: usize| took.get(took.len() * share / 100).copied().unwrap_or_default();
+    format!("a create took {:?}, 1 of 100 more than {:?}", at(50), at(99))
+}
+
+/// The greatest age of a touch in memory alone, in nanoseconds; and what each create took.
 fn oldest_touch(
     store: &SessionStore<Content>,
     ids: &[SessionId],
     rate: u64,
     slice: Duration,
+    creates: &Mutex<Vec<Duration>>,
 ) -> Outcome<f64> {
     let (end, failed) = (Instant::now() + slice, AtomicBool::new(false));
     let mut oldest = Duration::ZERO;
@@ -84,11 +97,15 @@ fn oldest_touch(
         for writer in 0..WRITERS {
             let failed = &failed;
             scope.spawn(move || {
+                let mut took = Vec::new();
                 while Instant::now() < end {
+                    let began = Instant::now();
                     let created = store.create(Content::of(writer, 0));
+                    took.push(began.elapsed());
                     let ended = created.and_then(|session| store.destroy(session.id()));
                     failed.fetch_or(ended.is_err(), Ordering::Relaxed);
                 }
+                creates.lock().unwrap_or_else(PoisonError::into_inner).append(&mut took);
             });
         }
         scope.spawn(|| {

@@ -233,6 +233,19 @@ impl Contender for Ours {
         RedbOptions::default_cache_size() as u64
     }
 
+    fn settle(&self) -> Outcome<()> {
+        let store = self.store()?;
+        let mut was_busy = false;
+        while store.stats()?.pending_touches > 0 {
+            was_busy = true;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if was_busy {
+            std::thread::sleep(SETTLING);
+        }
+        Ok(())
+    }
+
     fn commits(&self) -> Outcome<Option<(u64, u64)>> {
         let stats = self.store()?.stats()?;
         Ok(Some((stats.commits, stats.committed_operations)))

@@ -5,6 +5,13 @@
 //! `SESSILE_TEST_POSTGRES_URL`, `SESSILE_TEST_MYSQL_URL` and `SESSILE_TEST_REDIS_URL` name, and a
 //! file in the folder for temporary files. `--quick` runs each call for a moment. A wrong result ends
 //! the run; a slow one does not.
+//!
+//! The table has the median and the 99th percentile of each call from one thread, the calls per
+//! second from 32 threads, and ratios to a bare client's and to tower-sessions' calls, each from one
+//! round. The calls take turns, so that other load affects all alike. A bare `SELECT 1` or `PING` shows
+//! the least time of any call. There are 10,000 sessions of about 250 bytes, 10 per user. If a share of
+//! the calls per second is far below the ratio from one thread, calls wait for one another. The crate
+//! and tower-sessions have 16 connections each; each bare client has its own.
 
 mod plain;
 mod sessions;

@@ -129,13 +129,13 @@ impl Recorder for Recorded {
     }
 }
 
-/// The names in the page for operators, where `.ended` stands for another end of the name before.
+/// The names that `Builder::observer` lists; `.ended` stands for another end of the name before.
 fn documented() -> BTreeSet<String> {
-    let page = include_str!("../../../docs/operating.md");
-    let (_, rest) = page.split_once("With the feature `metrics` the store reports").unwrap();
-    let paragraph = rest.split("\n\n").next().unwrap();
+    let source = include_str!("../../../src/builder/observing.rs");
+    let (_, rest) = source.split_once("the store also reports to the program's recorder").unwrap();
+    let list = rest.split("# Examples").next().unwrap();
     let mut names: Vec<String> = Vec::new();
-    for word in paragraph.split('`').skip(1).step_by(2) {
+    for word in list.split('`').skip(1).step_by(2) {
         if word.starts_with("sessile.") {
             names.push(word.into());
         } else if word.starts_with('.') {

@@ -132,8 +132,8 @@ pub fn transfer(
     Ok(report)
 }
 
-/// The keys that the target has had at some moment of the transfer, and whether the transfer brought
-/// each. What is missing under one of them has ended there.
+/// All keys seen in the target, and whether this transfer brought each. A seen key that is missing
+/// has ended.
 #[derive(Default)]
 struct Known(HashMap<SessionKey, bool>);
 
@@ -158,7 +158,7 @@ impl Known {
         self.0.contains_key(key)
     }
 
-    /// What was brought stays so, whatever a later pass finds.
+    /// A key that was brought keeps that mark in later passes.
     fn note(&mut self, key: SessionKey, brought: bool) {
         *self.0.entry(key).or_default() |= brought;
     }

@@ -146,8 +146,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// The user is the stored one, as for [`destroy_others`](Self::destroy_others), not an unsaved
     /// [`set_user`](Session::set_user). Each commit compares the session's user: a session that
-    /// another user took over in between is not changed, and one that gets a new id in between is
-    /// changed under that. The closure should only set what is to be: it may see a session twice.
+    /// another user has taken over is not changed. A session that has got a new id is changed under
+    /// that id. The closure may see a session twice, so it should set values, not add to them.
     ///
     /// # Errors
     ///

@@ -81,10 +81,9 @@ pub struct ImportReport {
 }
 
 impl Inspector {
-    /// Imports the sessions of an archive that was written with contents. A session that the store
-    /// has already gets the archive's last activity, if that is later: it may have expired in the
-    /// store alone. Nothing else of it changes, and it is counted, so repeating an interrupted import
-    /// completes it.
+    /// Imports the sessions of an archive that was written with contents. A session that is there
+    /// gets the later last activity of the two; nothing else changes. It is counted, so an
+    /// interrupted import can be repeated.
     ///
     /// The archive is read twice: once to verify it, and once to import it. A new store takes its
     /// time of creation and its timeouts on record from the archive. A store without a content name

@@ -196,8 +196,7 @@ fn sent(sent: io::Result<()>) -> Result<()> {
     sent.map_err(|error| Error::io("answer", "the client of the admin socket", error))
 }
 
-/// Sends a line for each ended session, as one line of all of them would have no bound; and how many
-/// the request has ended.
+/// Sends one line per ended session, since one line of all would be unbounded; then the count.
 fn show_ended(ended: &[Ended], count: u64, out: &mut Connection) -> Result<Answer> {
     ended.iter().try_for_each(|ended| sent(out.send(&Reply::Ended(EndedText::of(ended)))))?;
     Ok(Answer { ended: Some(count), ..Answer::default() })

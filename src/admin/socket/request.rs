@@ -1,8 +1,7 @@
 //! The lines that a client sends: one JSON object per line. docs/admin-protocol.md describes each.
 //!
 //! Invariant: a line has a bounded length, names sessions by their keys, and contains no session
-//! id. Reading a line takes memory for its own texts alone: nothing of it is kept in a general form
-//! before it is known to be a field of a request.
+//! id. A line is read straight into its fields: no general JSON value is built.
 
 use std::fmt;
 
@@ -130,7 +129,7 @@ struct Fields {
     name: Option<String>,
 }
 
-/// A field that is null is there, and has no value that it may have.
+/// A field that is null counts as present, with a wrong value.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }

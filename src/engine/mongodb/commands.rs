@@ -33,9 +33,8 @@ impl Mongodb {
         command.with("writeConcern", acknowledged()).with("maxTimeMS", self.patience)
     }
 
-    /// Returns records in the order of their keys, as of one moment. The server reads `least`
-    /// records, or as many as fit if all have the longest recent length, whichever is more, but at
-    /// most `most`; it returns those that fit.
+    /// Returns the records that fit, in the order of their keys, as of one moment. The limit is
+    /// `PAGE_BYTES` divided by the longest recent record, between `least` and `most`.
     pub(super) fn page(
         &self,
         on: &mut MongodbConnection,
@@ -46,8 +45,7 @@ impl Mongodb {
     ) -> Attempt<Page<Shown>> {
         let long = self.long.load(Ordering::Relaxed).max(1);
         let limit = most.min((PAGE_BYTES as usize / long).max(least));
-        // `sum` is the bytes of the records up to each one, which by then contains its own `sum`
-        // field.
+        // `sum`: the bytes of all records up to this one, counting its own `sum` field.
         let window = bson! { "documents": list!["unbounded", "current"] };
         let sum = bson! { "$sum": bson! { "$bsonSize": "$$ROOT" }, "window": window };
         let before = bson! { "$subtract": list!["$sum", bson! { "$bsonSize": "$$ROOT" }] };

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::engine::network::deadline::Since;
 use crate::time::clock::{Clock as _, SystemClock, Timestamp};
 
-/// The greatest age of a comparison of the clocks, if a flush comes twice in this time.
+/// The greatest age of a comparison of the clocks, with two flushes in this time.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The least jump of the server's clock that counts as one.
@@ -94,7 +94,7 @@ impl ServerClock {
         estimate.wall_offset_ms = best.wall_offset_ms;
         if before.is_some_and(|before| before.abs_diff(offset) > JUMP_MS) {
             self.jumps.fetch_add(1, Ordering::Relaxed);
-            // Times from before a jump back do not hold the time back.
+            // After a jump, time may go back: readings before the jump no longer bound it.
             estimate.latest = 0;
         }
     }

@@ -2,9 +2,9 @@
 //! answer was lost.
 //!
 //! Invariant: an answer that is not an error comes from the server. After a lost answer the stored
-//! state decides: if exactly the new record is stored, the request succeeded. The record may be on
-//! this server and not yet on those that must acknowledge it, so a change after it is acknowledged
-//! before the call returns. A lost request may still reach the server later, so no request is
+//! state decides: if exactly the new record is stored, the request succeeded. The server may have
+//! the record before its replicas do. So the call makes one more change, and waits until the
+//! replicas acknowledge that one. A lost request may still reach the server later, so no request is
 //! repeated that could revive an ended session.
 
 use std::ops::ControlFlow;
@@ -332,7 +332,7 @@ impl<B: Backend> Server<B> {
         if stored != expected {
             return Ok(Stored::Another(stored.revision()));
         }
-        // A server may pass over a change that leaves the value as it was.
+        // A server may skip a write that changes no value.
         let now = self.clock.now().as_millis().to_le_bytes();
         backend.store_meta(on, CONFIRMED, &[&now[..], key.as_bytes()].concat())?;
         Ok(Stored::Ours(last_active))

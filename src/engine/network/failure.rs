@@ -1,8 +1,7 @@
 //! The ways in which a request to a server can fail, by what is known of its effect.
 //!
-//! Invariant: a request of which some bytes were sent, and which was not answered, is
-//! [`Failure::Lost`]: these bytes may hold a whole command. Every other failure changed nothing, or
-//! is an answer.
+//! Invariant: a request is [`Failure::Lost`] if some bytes were sent and no answer came: they may
+//! be a whole command. Every other failure changed nothing, or is an answer.
 
 use std::fmt;
 use std::sync::Arc;

@@ -139,8 +139,7 @@ impl<B: Backend> Server<B> {
         self.call(Repeat::Reads, |backend, on, _| attempt(backend, on))
     }
 
-    /// Makes a call that changes something. The attempt learns whether an earlier one may have done
-    /// so.
+    /// Makes a change. The attempt is told whether an earlier attempt may have made it.
     pub(crate) fn write<T>(
         &self,
         repeat: Repeat,

@@ -78,8 +78,7 @@ impl Backend for Redis {
     ) -> Attempt<Option<Record>> {
         let (inactivity, absolute) = moment.timeouts.as_millis();
         let now = moment.now.as_millis();
-        // A difference below zero is before every time, and an empty text sorts before every
-        // number.
+        // A time before 1970 is the empty text, which sorts before every number.
         let earlier = |millis| now.checked_sub(millis).map(digits).unwrap_or_default();
         let resolution = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
         let usual = resolution.min(inactivity / 10);

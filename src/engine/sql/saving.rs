@@ -102,7 +102,7 @@ impl<D: Dialect> Sql<D> {
         self.inserted_by(on, &steps)
     }
 
-    /// Runs the statements that insert a record; names none that its limit ends.
+    /// Runs the statements that insert a record. Returns no ended sessions.
     fn inserted_by<T: Copy + Into<D::Text>>(
         &self,
         on: &mut D::Connection,

@@ -204,8 +204,8 @@ impl Beginning<'_> {
 }
 
 impl Drop for Beginning<'_> {
-    /// The session did not begin here, as far as is known. If another thread has ended it, it did
-    /// begin: here, or where another caller begins the same key, who then tells the end.
+    /// The creation failed or its outcome is unknown. If another thread has reported an end for the
+    /// key, that event is passed on.
     fn drop(&mut self) {
         let Some(events) = self.events else { return };
         if let Some(Untold { key, ended: Some(end), .. }) = events.take(self.number) {

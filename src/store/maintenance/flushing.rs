@@ -30,8 +30,8 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
         let flushed = guarded(|| core.engine.flush());
         let ended = ticks::now();
         if flushed.is_ok() {
-            // No change has waited for longer than since the last flush began. So the engine is
-            // asked only where one may have been late.
+            // No change is older than the start of the last flush, so the engine is asked only
+            // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
             if waited > interval {
                 let now = guarded(|| core.late_writes()).unwrap_or(late);

@@ -1,8 +1,7 @@
 //! The signals to the maintenance threads.
 //!
-//! The locks are the standard library's. A thread that begins to wait for one of parking_lot's holds
-//! a lock of the whole process for a moment. A process that is forked in that moment could not wait
-//! for anything, and these threads begin to wait after every write.
+//! The locks are the standard library's. parking_lot takes a process-wide lock when a thread starts
+//! to wait. A child forked at that moment would hang, and these threads wait after every write.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

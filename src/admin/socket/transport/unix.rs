@@ -172,8 +172,8 @@ fn bind(path: &Path) -> io::Result<(UnixListener, Option<Identity>)> {
         let own = identity(&private);
         let mut _alone = None;
         if look_at(path)?.is_some() {
-            // Another program may have found the same dead socket. Under the lock, none is removed
-            // that a program has put there meanwhile: it answers by now.
+            // Another program may have replaced the dead socket. Its live one answers, so under the
+            // lock it is not removed.
             _alone = alone_in(path)?;
             if let Some(dead) = look_at(path)?
                 && identity(path) == Some(dead)

@@ -1,7 +1,7 @@
 //! Finding the host to use, the primary of a replica set or a router of a cluster, and logging in.
 //!
-//! Invariant: a new connection led to a primary a moment ago, and to none that has a known
-//! successor. Remembered hosts only decide where to look first.
+//! Invariant: a host is used only if it reported itself as primary when the connection was made,
+//! and no newer election is known. Remembered hosts only decide where to look first.
 
 mod scram;
 
@@ -114,7 +114,7 @@ impl Hosts {
         Ok(Host::Primary(on))
     }
 
-    /// Remembers the primary, unless it has a successor that it does not know of yet.
+    /// Remembers the primary. Fails if a newer election is known.
     fn note_primary(&self, address: &Address, election: Option<Election>) -> Attempt<()> {
         let mut learned = self.learned.lock();
         if election.zip(learned.election).is_some_and(|(now, known)| now < known) {

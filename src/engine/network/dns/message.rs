@@ -39,13 +39,13 @@ pub(super) enum Reading {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     NoSuchName,
-    /// The name stands for another one, of which the answer tells nothing more.
+    /// An alias (CNAME); the answer has no records of its target.
     Alias(String),
     Records(Vec<Record>),
 }
 
 impl Query {
-    /// The question for a name; `None` if no name in the DNS can be so.
+    /// The question for a name; `None` if this is no valid DNS name.
     pub(super) fn new(number: u16, kind: Kind, name: &str) -> Option<Self> {
         let mut packet = Packet::new_query(number);
         packet.set_flags(PacketFlag::RECURSION_DESIRED);
@@ -143,7 +143,7 @@ fn has_flag(message: &[u8], flag: PacketFlag) -> bool {
     header_buffer::has_flags(message, flag) == Ok(true)
 }
 
-/// Whether the server asks others for what it does not know, or is the one that has to know.
+/// Whether the server is recursive or authoritative (flags RA, AA).
 fn is_resolver(message: &[u8]) -> bool {
     has_flag(message, PacketFlag::RECURSION_AVAILABLE)
         || has_flag(message, PacketFlag::AUTHORITATIVE_ANSWER)
@@ -160,7 +160,7 @@ fn has_room(message: &[u8]) -> bool {
     message.len() >= HEADER + questions * LEAST_QUESTION + records * LEAST_RECORD
 }
 
-/// The name as a host's, in small letters; empty if it has a character that no host's has.
+/// The name in lower case; empty if it has a character that a host name may not have.
 fn host(name: &Name<'_>) -> String {
     let labels: Vec<_> = name.as_bytes().map(String::from_utf8_lossy).collect();
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

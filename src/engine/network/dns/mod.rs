@@ -119,7 +119,7 @@ impl NameServers {
     }
 }
 
-/// A question with a random number, so that nobody can answer it who does not see it.
+/// A question with a random id, so that nobody who does not see it can forge an answer.
 fn query(kind: Kind, name: &str) -> Attempt<Query> {
     let mut number = [0; 2];
     SystemRandom.fill(&mut number).map_err(|source| Error::Generator { source })?;

@@ -73,7 +73,7 @@ pub(super) fn name_servers() -> io::Result<Vec<SocketAddr>> {
 
 /// # Errors
 ///
-/// Always: of this system nothing is known.
+/// Always: this build cannot read the settings of this system.
 #[cfg(not(any(unix, windows)))]
 pub(super) fn name_servers() -> io::Result<Vec<SocketAddr>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system does not tell its name servers"))

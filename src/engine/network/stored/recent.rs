@@ -12,7 +12,7 @@ use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
-/// The sessions that are remembered, in 1.8 MB. Each key has one slot, and shares it.
+/// The number of slots, 1.8 MB in all. Keys share slots; a slot has the key noted last.
 const SLOTS: usize = 32 * 1024;
 
 type Slot = Mutex<Option<(SessionKey, Activity)>>;

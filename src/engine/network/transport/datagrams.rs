@@ -12,7 +12,7 @@ use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
 use crate::engine::network::transport::timed::{in_words, too_late};
 
-/// The room for a datagram. Windows reports one without room as an error, so each has room.
+/// The receive buffer, as long as any datagram: Windows reports one that does not fit as an error.
 const MOST: usize = 65_535;
 
 /// A socket of its own port, which the system draws.

@@ -51,7 +51,7 @@ pub(in crate::engine::redb) fn readable_changes(
     let all = whole_entries(&bytes, &area.salt, &(0..=u64::MAX));
     let newest = all.last_key_value().map_or(0, |(number, _)| *number);
     let newest = newest.max(checkpointed.unwrap_or(0));
-    // Bytes that are neither zeros nor entries may be others', unless the log still ends there.
+    // Bytes that are neither zeros nor entries are foreign, unless the log's copy still ends here.
     let is_others =
         all.is_empty() && !ends_with_copy(&bytes, &area) && bytes.iter().any(|byte| *byte != 0);
     let has_left = !is_whole

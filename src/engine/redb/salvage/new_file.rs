@@ -1,8 +1,8 @@
 //! A complete new store file, made of a caller's records: for backups and restores.
 //!
-//! Invariant: the file is complete, verified and on the disk before it gets its name. It replaces
-//! nothing, or, in one step, a store that no program has open, whose owner it then has. Until then
-//! it is a draft, so that a failure removes it, and the next creation what a killed process leaves.
+//! Invariant: the file is complete, verified and on the disk before it gets its name. Before that,
+//! it is a draft that a failure, or the next creation, removes. It replaces nothing, or, in one
+//! step, a store that no program has open, and keeps that store's owner.
 
 use std::fs;
 use std::io;

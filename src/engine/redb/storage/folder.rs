@@ -18,7 +18,7 @@ use crate::engine::redb::storage::platform::{
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage};
 use crate::error::{Error, Result};
 
-/// How many files that are replaced meanwhile are opened in vain.
+/// How often opening is retried because the file was replaced before it was locked.
 const TRIES: usize = 10;
 
 /// The path of a store, whether it exists or not.

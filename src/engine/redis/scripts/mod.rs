@@ -4,9 +4,8 @@
 //! store's slot refuses the script instead of showing it a part. `KEYS` begins with the index by
 //! deadline and the index by user; the buckets follow: those named, or all 256 in order.
 //!
-//! A server without free memory refuses a script whose first change may need memory, and lets a
-//! script continue that has already changed something. So a script that extends or ends sessions
-//! begins with a removal, which may have nothing to remove.
+//! Out of memory, Redis refuses a script at its first write that may need memory, but never after a
+//! write. So scripts that extend or end sessions start with a removal, even an empty one.
 //!
 //! `deadline!` computes the same as
 //! [`OwnTimeouts::deadline`](crate::time::timeouts::OwnTimeouts::deadline); the tests that need a

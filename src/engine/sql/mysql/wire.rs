@@ -198,8 +198,8 @@ impl fmt::Debug for MysqlConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection, and waits for no answer. A forked
-/// child says nothing: its parent still uses the connection.
+/// Sends the closing message, so that the server logs no lost connection. Waits for no answer. A
+/// forked child sends nothing: its parent still uses the connection.
 impl Drop for MysqlConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {

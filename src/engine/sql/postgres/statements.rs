@@ -131,8 +131,8 @@ statements! {
          counted as (update {}_counts set n = n - 1 \
          where shard = $6 and exists (select 1 from gone) returning 1) \
          select user_key, live from gone");
-    // user. A statement that waits for a row finds it by its old key only, and the row may get a new
-    // one. So this waits, and the next statement changes the rows as they are.
+    // user. After a wait for a lock, a statement looks the row up by its old key, which a rekey may
+    // have changed. So this one only locks; the next one changes.
     LockRows = locked!("where user_key = $1");
     // user, now, inactivity, absolute, shard
     RemoveUser = concat!(

@@ -106,7 +106,7 @@ pub(super) struct Message {
 pub(crate) struct PostgresConnection {
     stream: Stream,
     prepared: Vec<bool>,
-    /// Off if a pooler between shares its connections between statements.
+    /// Off behind a pooler that shares server connections between statements.
     keeps_statements: bool,
     request: BytesMut,
     /// Whether the server gave up waiting for its standbys during the current request.
@@ -309,8 +309,8 @@ impl fmt::Debug for PostgresConnection {
     }
 }
 
-/// Says goodbye, so that the server logs no lost connection, and waits for no answer. A forked
-/// child says nothing: its parent still uses the connection.
+/// Sends the closing message, so that the server logs no lost connection. Waits for no answer. A
+/// forked child sends nothing: its parent still uses the connection.
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {

@@ -6,7 +6,7 @@ const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet"
 /// Parts of the paths of their iterators.
 const PATHS: [&str; 4] = ["std::collections::hash::", "hashbrown::", "dashmap::", "bimap::hash::"];
 
-/// Types that write what they hold as it writes itself.
+/// Wrappers that serialize as their content does.
 const WRAPPERS: [&str; 9] =
     ["Arc", "AsText", "Box", "Cell", "Cow", "Mutex", "Rc", "RefCell", "RwLock"];
 

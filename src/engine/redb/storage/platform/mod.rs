@@ -89,7 +89,7 @@ fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
             let created = Identity::of(&empty);
             drop(empty);
             let moved = patiently(|| fs::rename(from, to));
-            // What would open as a new store must not stay, if it is still this call's.
+            // Removes our empty file, which `open` would take for a new store.
             if moved.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
                 let _ = patiently(|| fs::remove_file(to));
             }

@@ -1,7 +1,7 @@
 //! Brings one record into an engine that may have a session of its key already.
 //!
-//! Invariant: a session is never replaced by an earlier revision of itself, its activity never moves
-//! back, and one that ends meanwhile is not stored again.
+//! Invariant: a session is never replaced by an earlier revision of itself, its activity never
+//! moves back, and one that ends meanwhile is not stored again.
 
 use std::time::Duration;
 

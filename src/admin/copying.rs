@@ -149,8 +149,8 @@ impl Steps<'_, '_> {
         }
     }
 
-    /// Tells the progress again while records pass that are counted already, so that the copy can be
-    /// called off.
+    /// Tells the progress again while records pass that are counted already, so that the copy can
+    /// be called off.
     pub(super) fn pass_by(&mut self, passed: &mut u64) -> Result<()> {
         *passed += 1;
         match *passed % Self::EVERY {

@@ -296,8 +296,8 @@ impl Inspector {
         self.engine.reindex(&self.timeouts)?;
         let Some(before) = on_record(&*self.engine)? else { return self.sweep_by_index(progress) };
         // The sweep moves index entries to its own deadlines, which may be later than the store's.
-        // Meanwhile the longer timeouts are on record. If this process dies, the next opening of the
-        // store finds them there, and rebuilds the index by its own.
+        // Meanwhile the longer timeouts are on record. If this process dies, the next opening of
+        // the store finds them there, and rebuilds the index by its own.
         let meanwhile = before.longer_of_each(&self.timeouts);
         self.replace_on_record(&before, &meanwhile)?;
         let swept = self.sweep_by_index(progress);

@@ -47,18 +47,18 @@ pub struct TransferReport {
 ///
 /// A session that this transfer brought ends in the target if it ends in the source meanwhile. A
 /// session that ends in the target meanwhile is not brought again, whether this transfer brought it
-/// or the target had it before. With `exact` every session ends that the source lacks, also one that
-/// a program creates in the target meanwhile. An interrupted transfer leaves sessions in the target,
-/// so repeat it with `exact` if the target holds nothing else.
+/// or the target had it before. With `exact` every session ends that the source lacks, also one
+/// that a program creates in the target meanwhile. An interrupted transfer leaves sessions in the
+/// target, so repeat it with `exact` if the target holds nothing else.
 ///
 /// A later transfer brings back what ended in the target since, as long as the source has it. So
 /// stop the source's program before the target's users log out.
 ///
-/// A session that expires in the target meanwhile, and is swept there, counts as ended: it is listed
-/// as differing, and a repeated transfer brings it.
+/// A session that expires in the target meanwhile, and is swept there, counts as ended: it is
+/// listed as differing, and a repeated transfer brings it.
 ///
-/// It remembers the key of each session of either store, 16 bytes in a hash table, and begins with a
-/// pass over the target.
+/// It remembers the key of each session of either store, 16 bytes in a hash table, and begins with
+/// a pass over the target.
 ///
 /// A damaged record is neither copied nor replaced nor ended, on either side.
 ///
@@ -138,8 +138,8 @@ pub fn transfer(
 struct Known(HashMap<SessionKey, bool>);
 
 impl Known {
-    /// Notes every session of the target. One that is expired by now ends no more: nobody can log it
-    /// out.
+    /// Notes every session of the target. One that is expired by now ends no more: nobody can log
+    /// it out.
     fn note_all_of(&mut self, target: &Inspector, steps: &mut Steps<'_, '_>) -> Result<()> {
         let moment = target.moment()?;
         let mut passed = 0;
@@ -188,7 +188,8 @@ fn end_what_ended(
     Ok(ended)
 }
 
-/// Visits the key of every sound record of the target, which the progress has counted in the source.
+/// Visits the key of every sound record of the target, which the progress has counted in the
+/// source.
 fn for_each_of_target(
     to: &Inspector,
     steps: &mut Steps<'_, '_>,

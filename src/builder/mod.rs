@@ -254,8 +254,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// renamed or given another type. If you forget to, an earlier record is
     /// [`Error::ContentMismatch`] where a name or a kind of value differs. A change that keeps them
     /// cannot be seen, such as two fields of one kind that change places in a tuple:
-    /// [`guide::content`](crate::guide::content) lists these. Content in [`Json`](crate::Json) needs
-    /// no version for fields that are added, with `#[serde(default)]`, or removed.
+    /// [`guide::content`](crate::guide::content) lists these. Content in [`Json`](crate::Json)
+    /// needs no version for fields that are added, with `#[serde(default)]`, or removed.
     ///
     /// # Examples
     ///

@@ -45,16 +45,16 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// records and failures in the background: see [`Observer`]. May be called for several; each
     /// receives every event. Default: no observer, which costs nothing.
     ///
-    /// With the feature `metrics` the store also reports to the program's recorder. No label names a
-    /// session or a user:
+    /// With the feature `metrics` the store also reports to the program's recorder. No label names
+    /// a session or a user:
     ///
     /// - Counters: `sessile.sessions.created`, `.regenerated` and `.ended` (by `reason`),
-    ///   `sessile.conflicts`, `sessile.records.damaged`, `sessile.maintenance.failures` (by `task`),
-    ///   `sessile.promises.missed`, `sessile.checkpoints`, `sessile.file.reopenings`,
+    ///   `sessile.conflicts`, `sessile.records.damaged`, `sessile.maintenance.failures` (by
+    ///   `task`), `sessile.promises.missed`, `sessile.checkpoints`, `sessile.file.reopenings`,
     ///   `sessile.clears`.
     /// - Gauges, once each `sweep_interval`: `sessile.records.stored`, `sessile.file.size` (bytes),
-    ///   `sessile.touches.pending`. With `manual_maintenance`, `flush` and `clean_up_expired` set the
-    ///   gauges, and report `Checkpoint` and `Reopened`.
+    ///   `sessile.touches.pending`. With `manual_maintenance`, `flush` and `clean_up_expired` set
+    ///   the gauges, and report `Checkpoint` and `Reopened`.
     /// - Histogram, empty with `manual_maintenance`: `sessile.maintenance.duration` (seconds, by
     ///   `task`: `flush`, `sweep`, and `engine` for the engine's background work, such as a
     ///   checkpoint).

@@ -87,7 +87,8 @@ use crate::time::timeouts::Timeouts;
 /// ```
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Stores a record under a free key, within the limits. If a limit ends other sessions of the
-    /// record's user, they end in the same step. Expired records of the user do not count, and stay.
+    /// record's user, they end in the same step. Expired records of the user do not count, and
+    /// stay.
     ///
     /// # Errors
     ///
@@ -165,8 +166,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         limits: Limits,
     ) -> Result<Rekey>;
 
-    /// Removes the record under a key, if `owner` is `None` or its user, and returns its session. An
-    /// expired record is removed and returned as well, as [`expired`](Ended::expired). A damaged
+    /// Removes the record under a key, if `owner` is `None` or its user, and returns its session.
+    /// An expired record is removed and returned as well, as [`expired`](Ended::expired). A damaged
     /// record is removed and returned; its owner is the user in the index.
     ///
     /// # Errors
@@ -179,8 +180,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
         moment: Moment,
     ) -> Result<Option<Ended>>;
 
-    /// Removes every record of a user, in one step, and returns their sessions, expired ones as with
-    /// [`remove`](Self::remove).
+    /// Removes every record of a user, in one step, and returns their sessions, expired ones as
+    /// with [`remove`](Self::remove).
     ///
     /// # Errors
     ///

@@ -210,9 +210,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// In a file there are exceptions: 262,144 other sessions have a touch that is not written yet,
     /// the session is being removed at that moment, or checkpoints replace the snapshot that the
-    /// call reads four times in a row. Then the call takes its turn among the commits and writes its
-    /// touch. As any caller whose turn it is, it may write up to 511 waiting changes of others in the
-    /// same commit. It runs no checkpoint.
+    /// call reads four times in a row. Then the call takes its turn among the commits and writes
+    /// its touch. As any caller whose turn it is, it may write up to 511 waiting changes of others
+    /// in the same commit. It runs no checkpoint.
     ///
     /// # Durability
     ///

@@ -153,6 +153,47 @@ fn every_file_that_the_architecture_names_is_there() {
     assert!(seen > 60, "{seen} paths");
 }
 
+/// The lines of prose in a page or in the comments of a file: no code, and no tables.
+fn prose(text: &str, is_page: bool) -> Vec<(usize, &str)> {
+    let (mut prose, mut is_code) = (Vec::new(), false);
+    for (number, line) in text.lines().enumerate() {
+        let Some(said) = (if is_page { Some(line) } else { line.trim_start().strip_prefix("//") })
+        else {
+            is_code = false;
+            continue;
+        };
+        let said = said.trim_start_matches(['/', '!', ' ']);
+        if said.starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code && !said.starts_with('|') {
+            prose.push((number + 1, line));
+        }
+    }
+    prose
+}
+
+#[test]
+fn no_line_of_prose_is_wider_than_a_hundred_columns() {
+    let mut pages = files(&root().join("docs"), "md");
+    pages.extend(files(&root().join("src"), "md"));
+    // A script writes this page.
+    pages.retain(|page| !page.ends_with("evidence.md"));
+    let sources = files(&root().join("src"), "rs");
+    let (mut wide, mut seen) = (Vec::new(), 0);
+    for (file, is_page) in
+        pages.iter().map(|page| (page, true)).chain(sources.iter().map(|file| (file, false)))
+    {
+        for (number, line) in prose(&fs::read_to_string(file).unwrap(), is_page) {
+            seen += 1;
+            if line.chars().count() > 100 {
+                wide.push(format!("{}:{number}", file.display()));
+            }
+        }
+    }
+    assert!(seen > 5_000, "{seen} lines of prose");
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
+}
+
 /// The sections of public items, in their required order.
 const SECTIONS: [&str; 6] =
     ["Durability", "Concurrency", "Security", "Errors", "Panics", "Examples"];

@@ -68,8 +68,8 @@ impl VerifiedArchive {
 pub struct ImportReport {
     /// Sessions that the store did not have.
     pub imported: u64,
-    /// Sessions that the store had already. They have the archive's last activity by now, or a later
-    /// one.
+    /// Sessions that the store had already. They have the archive's last activity by now, or a
+    /// later one.
     pub already_there: u64,
     /// Sessions that were expired, and so not imported.
     pub expired: u64,

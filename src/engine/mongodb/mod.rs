@@ -53,9 +53,9 @@ use crate::error::Result;
 /// # Security
 ///
 /// The server holds no session id, and holds user ids and content in clear. A connection to another
-/// machine uses TLS, and the server's certificate is verified, unless the URL says `tls=off`. Answers
-/// of DNS are not signed: after `mongodb+srv://`, only TLS stops a forged one from leading to another
-/// server.
+/// machine uses TLS, and the server's certificate is verified, unless the URL says `tls=off`.
+/// Answers of DNS are not signed: after `mongodb+srv://`, only TLS stops a forged one from leading
+/// to another server.
 ///
 /// # Examples
 ///
@@ -77,13 +77,14 @@ impl MongodbEngine {
     /// a replica set, any of its members will do: the engine finds and follows the primary.
     ///
     /// `mongodb+srv://[user:password@]HOST[/database]` looks the hosts up in DNS, by MongoDB's
-    /// specification: hosts and ports are in the SRV records of `_mongodb._tcp.HOST`, and a TXT record
-    /// of HOST may set `authSource` and `replicaSet` where the URL does not. The hosts must be below
-    /// the parent domain of HOST, which is HOST without its first label, or all of HOST if that has
-    /// only one dot or none. TLS is on unless the URL says `tls=off`. The name servers are those of
-    /// `/etc/resolv.conf`, on Windows those of the network adapters. The look-up happens here, once,
-    /// and takes at most `timeout_ms`. It is not repeated: the members of a replica set name each
-    /// other, and the engine follows them. New routers of a cluster are found by the next `connect`.
+    /// specification: hosts and ports are in the SRV records of `_mongodb._tcp.HOST`, and a TXT
+    /// record of HOST may set `authSource` and `replicaSet` where the URL does not. The hosts must
+    /// be below the parent domain of HOST, which is HOST without its first label, or all of HOST if
+    /// that has only one dot or none. TLS is on unless the URL says `tls=off`. The name servers are
+    /// those of `/etc/resolv.conf`, on Windows those of the network adapters. The look-up happens
+    /// here, once, and takes at most `timeout_ms`. It is not repeated: the members of a replica set
+    /// name each other, and the engine follows them. New routers of a cluster are found by the next
+    /// `connect`.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
@@ -97,14 +98,14 @@ impl MongodbEngine {
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
-    /// `w=majority`, `retryWrites=true`, `loadBalanced=false` and `appName` are accepted, and change
-    /// nothing. A load balancer, `loadBalanced=true`, is not supported.
+    /// `w=majority`, `retryWrites=true`, `loadBalanced=false` and `appName` are accepted, and
+    /// change nothing. A load balancer, `loadBalanced=true`, is not supported.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter, and if DNS has no hosts
-    /// for it, or hosts or options that are not allowed. [`Error::Unavailable`] if no name server
-    /// answers, no primary is reached, or it refuses the login or the collections.
+    /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter, and if DNS has no
+    /// hosts for it, or hosts or options that are not allowed. [`Error::Unavailable`] if no name
+    /// server answers, no primary is reached, or it refuses the login or the collections.
     /// [`Error::UnsupportedServer`] if it is too old, is not in a replica set,
     /// or is in another one. [`Error::UnsupportedFormat`] if a newer version of this library stored
     /// the sessions there.

@@ -151,8 +151,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// Waits until a commit is on a majority. Once it may have happened, an answer to its repetition
-    /// tells nothing, except that it is done, or that a majority has no such transaction.
+    /// Waits until a commit is on a majority. Once it may have happened, an answer to its
+    /// repetition tells nothing, except that it is done, or that a majority has no such
+    /// transaction.
     fn committed(&mut self, commit: Answer) -> Attempt<()> {
         let server = &self.mongodb.hosts.server;
         match commit {

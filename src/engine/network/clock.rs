@@ -76,8 +76,8 @@ impl ServerClock {
         Ok(Comparison { asked_ms, answered_ms: self.elapsed_ms(), server, wall_offset_ms })
     }
 
-    /// Uses the comparison with the shortest round trip, which is the most exact, unless a later one
-    /// is in use.
+    /// Uses the comparison with the shortest round trip, which is the most exact, unless a later
+    /// one is in use.
     pub(crate) fn adopt(&self, comparisons: &[Comparison]) {
         let best =
             comparisons.iter().min_by_key(|one| one.answered_ms.saturating_sub(one.asked_ms));

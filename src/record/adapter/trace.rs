@@ -307,7 +307,8 @@ impl Carries {
 }
 
 /// The names of a struct on both sides. With aliases, `Deserialize` lists more names than are
-/// written, and nothing tells which are fields. So the stored shape could not tell two fields apart.
+/// written, and nothing tells which are fields. So the stored shape could not tell two fields
+/// apart.
 struct Names {
     of: &'static str,
     written: Vec<&'static str>,

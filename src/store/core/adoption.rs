@@ -31,8 +31,8 @@ struct Pending {
 enum Due {
     /// By the clock that the program gave to the store.
     ByClock(Timestamp),
-    /// By the monotonic clock. The date of a machine or a server may be set while the store is open,
-    /// often just after the start.
+    /// By the monotonic clock. The date of a machine or a server may be set while the store is
+    /// open, often just after the start.
     ByTicks(Instant),
 }
 

@@ -354,7 +354,8 @@ impl StoreCore {
         }
     }
 
-    /// Records the outcome of a background task. A task that a closing store refuses has not failed.
+    /// Records the outcome of a background task. A task that a closing store refuses has not
+    /// failed.
     pub(crate) fn note(&self, task: Task, outcome: Result<()>) {
         if matches!(outcome, Err(Error::Closed)) && self.closed.load(Ordering::Acquire) {
             return;

@@ -89,7 +89,8 @@ impl StoreCore {
         self.tell(|| Event::PromiseMissed { promised, waited });
     }
 
-    /// How many touches, and flushes of deferred commits, the engine has written later than promised.
+    /// How many touches, and flushes of deferred commits, the engine has written later than
+    /// promised.
     pub(crate) fn late_writes(&self) -> Result<u64> {
         let stats = self.engine.stats()?;
         Ok(stats.late_touches.saturating_add(stats.late_flushes))

@@ -1,8 +1,8 @@
 //! Reports events to observers: after the commit, with no lock held, and in order for each session.
 //!
-//! Invariant: a session's end is reported after its beginning. Keys are drawn at random, so each key
-//! begins once and ends once, unless an operator copies an ended session in again. From before the
-//! commit of a beginning until its last observer has returned, another thread that ends the key
+//! Invariant: a session's end is reported after its beginning. Keys are drawn at random, so each
+//! key begins once and ends once, unless an operator copies an ended session in again. From before
+//! the commit of a beginning until its last observer has returned, another thread that ends the key
 //! leaves its event to the thread that reports the beginning. If several threads try to begin one
 //! key, any of them may get the event: those that fail hand it on. No thread waits.
 

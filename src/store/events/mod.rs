@@ -150,8 +150,8 @@ pub enum Event {
     /// A checkpoint has moved the log's entries into the database.
     Checkpoint,
     /// Touches, or deferred commits, were in memory only for longer than promised: for `waited`
-    /// plus one commit at most. Raised before a flush that begins late, and after a flush that wrote
-    /// them late because it took long.
+    /// plus one commit at most. Raised before a flush that begins late, and after a flush that
+    /// wrote them late because it took long.
     PromiseMissed {
         /// How long they may be in memory only.
         promised: Duration,

@@ -231,9 +231,9 @@ impl StatelessCsrf {
     /// # Security
     ///
     /// The comparison takes the same time wherever the difference is (ASVS 5.0, 11.2.4), and comes
-    /// before the check of the time. A token from up to a minute ahead is accepted: the clock of the
-    /// host that showed the form may be fast. One from further ahead is refused: the clock has gone
-    /// back, and loading the form again helps.
+    /// before the check of the time. A token from up to a minute ahead is accepted: the clock of
+    /// the host that showed the form may be fast. One from further ahead is refused: the clock has
+    /// gone back, and loading the form again helps.
     #[must_use]
     pub fn verify(&self, id: &SessionId, submitted: &str) -> bool {
         let Some((shown_at, mac)) = decode(submitted) else { return false };

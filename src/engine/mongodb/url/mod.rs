@@ -77,8 +77,9 @@ impl Mongodb {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) with the rule that the URL breaks, or
-    /// a record in DNS. [`Error::Unavailable`](crate::Error::Unavailable) if no name server answers.
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) with the rule that the URL breaks,
+    /// or a record in DNS. [`Error::Unavailable`](crate::Error::Unavailable) if no name server
+    /// answers.
     pub(super) fn parse(url: &str, dns: &dyn Dns) -> Result<(Self, Limits)> {
         let is_srv = url.starts_with("mongodb+srv:");
         let mut location = Location::parse(url, if is_srv { NO_PORT } else { DEFAULT_PORT })?;

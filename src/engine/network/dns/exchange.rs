@@ -1,6 +1,8 @@
-//! One question to one name server: in a datagram, and over TCP if the answer does not fit into one.
+//! One question to one name server: in a datagram, and over TCP if the answer does not fit into
+//! one.
 //!
-//! Invariant: a message that is no answer to the question is passed over, and does not end the wait.
+//! Invariant: a message that is no answer to the question is passed over, and does not end the
+//! wait.
 
 use std::net::SocketAddr;
 

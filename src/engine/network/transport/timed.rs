@@ -1,7 +1,7 @@
 //! A socket with a deadline, below all code that reads and writes on it.
 //!
-//! Invariant: no operation begins after the deadline, and none waits longer than the time left and an
-//! eighth of it. So a peer that sends a byte now and then cannot hold up the code above, however
+//! Invariant: no operation begins after the deadline, and none waits longer than the time left and
+//! an eighth of it. So a peer that sends a byte now and then cannot hold up the code above, however
 //! often that reads.
 
 use std::io::{self, Read, Write};

@@ -99,8 +99,8 @@ impl<'v> Effects<'v> {
         self.cleared || self.in_bulk || !self.meta.is_empty() || !self.strays.is_empty()
     }
 
-    /// Forgets the touches that the commit includes or made void. The commit may be `deferred`: only
-    /// in memory.
+    /// Forgets the touches that the commit includes or made void. The commit may be `deferred`:
+    /// only in memory.
     pub(in crate::engine::redb) fn settle(&self, view: &View, deferred: bool) {
         view.touches.settle(&self.touched, deferred);
         let is_there = |key: &SessionKey| matches!(self.changed.get(key), Some(Some(_)));

@@ -103,8 +103,8 @@ pub(crate) struct PrivateStore {
 }
 
 impl PrivateStore {
-    /// Copies the file at `path`. The copy has no name, and is in the folder of `near`. Errors about
-    /// it name `path`. `tell` is called for each megabyte, and before the copy is verified.
+    /// Copies the file at `path`. The copy has no name, and is in the folder of `near`. Errors
+    /// about it name `path`. `tell` is called for each megabyte, and before the copy is verified.
     pub(crate) fn of(
         path: &Path,
         near: &Path,

@@ -150,8 +150,8 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
     });
 }
 
-/// While a checkpoint runs and the log is full, every commit waits for the checkpoint, and so does a
-/// flush. It is written right after that, and told as late.
+/// While a checkpoint runs and the log is full, every commit waits for the checkpoint, and so does
+/// a flush. It is written right after that, and told as late.
 #[test]
 fn a_flush_beside_a_checkpoint_with_a_full_log_ends_with_the_checkpoint() {
     let disk = SimulatedDisk::new();

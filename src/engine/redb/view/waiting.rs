@@ -2,9 +2,9 @@
 //! written later than promised.
 //!
 //! Invariant: a session's wait starts with its first touch that no commit has included; later
-//! touches do not shorten it. A wait ends on the disk: a touch that a deferred commit includes waits
-//! on until a flush has written that commit. Waits are measured with the monotonic clock, which
-//! knows no dates.
+//! touches do not shorten it. A wait ends on the disk: a touch that a deferred commit includes
+//! waits on until a flush has written that commit. Waits are measured with the monotonic clock,
+//! which knows no dates.
 
 use std::time::{Duration, Instant};
 

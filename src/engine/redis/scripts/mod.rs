@@ -148,8 +148,8 @@ if ends ~= '' and ARGV[2] >= ends then return 'expired' .. user end
 return 'live' .. user
 ");
     /// All buckets. `user, keep, now, inactivity, absolute`. Removes every record of the user
-    /// except `keep`; with `keep`, the user is that record's. Returns the user, the keys of the live
-    /// ones, and those of the expired ones.
+    /// except `keep`; with `keep`, the user is that record's. Returns the user, the keys of the
+    /// live ones, and those of the expired ones.
     REMOVE_USER = concat!(common!(), r"
 local user = ARGV[1]
 if ARGV[2] ~= '' then

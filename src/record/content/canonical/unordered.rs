@@ -13,8 +13,8 @@ const WRAPPERS: [&str; 9] =
 /// Whether a type, by its name from `std::any::type_name`, is a collection without an order, or an
 /// iterator over one.
 ///
-/// For an adapter (`set.iter().map(..)`), the underlying iterator decides, and for a wrapper what it
-/// holds. Generic parameters of other types and references do not count.
+/// For an adapter (`set.iter().map(..)`), the underlying iterator decides, and for a wrapper what
+/// it holds. Generic parameters of other types and references do not count.
 pub(super) fn is_unordered(type_name: &str) -> bool {
     let referent = type_name.trim_start_matches('&').trim_start_matches("mut ");
     // A slice, an array and a tuple have an order, whatever is in them.

@@ -105,8 +105,8 @@ fn locked(path: &Path, result: std::result::Result<(), fs::TryLockError>) -> Res
     }
 }
 
-/// Releases the lock that [`try_lock`] or [`try_lock_shared`] took, even if other handles of the same
-/// opening still exist.
+/// Releases the lock that [`try_lock`] or [`try_lock_shared`] took, even if other handles of the
+/// same opening still exist.
 #[cfg(not(target_os = "android"))]
 pub(in crate::engine::redb) fn unlock(file: &File) -> io::Result<()> {
     file.unlock()

@@ -194,6 +194,30 @@ fn no_line_of_prose_is_wider_than_a_hundred_columns() {
     assert!(wide.is_empty(), "{}", wide.join("\n"));
 }
 
+/// The texts in backquotes that begin the items of a numbered list.
+fn numbered(text: &str) -> Vec<&str> {
+    let items = text.lines().filter_map(|line| line.split_once(". `"));
+    let numbered = items.filter(|(number, _)| number.parse::<u8>().is_ok());
+    numbered.filter_map(|(_, rest)| rest.split('`').next()).collect()
+}
+
+#[test]
+fn each_line_of_the_exercise_is_in_the_folder_of_its_answer_and_nowhere_else() {
+    let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let (lines, answers) = page.split_once("<summary>Answers</summary>").unwrap();
+    let (lines, answers) = (numbered(lines), numbered(answers));
+    assert_eq!((lines.len(), answers.len()), (10, 10));
+    let sources = files(&root().join("src"), "rs");
+    for (line, folder) in lines.into_iter().zip(answers) {
+        let has_line = |file: &&PathBuf| {
+            fs::read_to_string(file).unwrap().lines().any(|code| code.trim_start() == line)
+        };
+        let found: Vec<_> = sources.iter().filter(has_line).collect();
+        assert_eq!(found.len(), 1, "{line} is in {found:?}");
+        assert!(found[0].starts_with(root().join(folder)), "{line} is in {found:?}");
+    }
+}
+
 /// The sections of public items, in their required order.
 const SECTIONS: [&str; 6] =
     ["Durability", "Concurrency", "Security", "Errors", "Panics", "Examples"];

@@ -54,11 +54,20 @@ use crate::time::timeouts::Timeouts;
 ///
 /// # Cost
 ///
-/// Every call of the store is one call of the engine, except these: `modify` and `modify_key` make
-/// two a try; `update_others` makes two, and a `modify_key` for each session; `read_and_extend`
-/// makes two in a store with a `content_version`, because a migration may outlast the session; a
-/// step of a sweep makes one more, for the timeouts on record, on a server, and while shorter
-/// timeouts wait for their adoption.
+/// Every call of the store is one call of the engine, except these:
+///
+/// - `modify` and `modify_key` make two a try. `update_others` makes two, and a `modify_key` for
+///   each session.
+/// - `read_and_extend` makes two in a store with a `content_version`, because a migration may
+///   outlast the session.
+/// - `stats` makes two, of which `count` is the longer.
+/// - `clean_up_expired` makes two for each step, and `check` makes two: the first is
+///   [`server_time`](Self::server_time). If there is one, `load_meta` is a third, for the timeouts
+///   on record. A `create` in a full store does the same steps, and tries again.
+/// - `adopt_shorter_timeouts` makes two, `reindex` and `store_meta`, or none if no shorter timeouts
+///   wait. While they wait, a sweep makes a `load_meta` more for each step, and a `reindex`.
+/// - Without maintenance threads, `flush` and `clean_up_expired` end with `server_time`. If there is
+///   none, `stats` follows, for observers.
 ///
 /// # Examples
 ///

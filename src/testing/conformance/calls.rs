@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::engine::contract::Engine as _;
 use crate::store::SessionStore;
 use crate::testing::conformance::kit::*;
 use crate::testing::{CountingEngine, EngineFixture};
+use crate::time::timeouts::Timeouts;
 
 type Counting<F> = Arc<CountingEngine<<F as EngineFixture>::Engine>>;
 
@@ -71,6 +73,40 @@ pub fn every_call_of_the_store_is_one_call_of_the_engine<F: EngineFixture>() {
     once("remove_user");
     store.clear().unwrap();
     once("clear");
+}
+
+pub fn a_call_about_the_whole_store_costs_as_many_calls_as_the_contract_names<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let (store, engine) = counted(&setup);
+    let is_server = engine.server_time().unwrap().is_some();
+    let took = |mut expected: Vec<(&'static str, u64)>, on_server: &[(&'static str, u64)]| {
+        expected.extend(on_server.iter().filter(|_| is_server));
+        expected.sort_unstable();
+        // Observers are told by these, where a feature brings some.
+        let calls = engine.take().into_iter().filter(|call| call.0 != "stats");
+        assert_eq!(calls.collect::<Vec<_>>(), expected);
+    };
+
+    created(&store, 1);
+    engine.take();
+    assert_eq!(store.stats().unwrap().sessions, 1);
+    assert_eq!(engine.take(), [("count", 1), ("stats", 1)]);
+    assert!(store.check().unwrap().is_sound());
+    took(vec![("check", 1), ("server_time", 1)], &[("load_meta", 1)]);
+    store.flush().unwrap();
+    took(vec![("flush", 1), ("server_time", 1)], &[]);
+    setup.clock.advance(INACTIVITY);
+    assert_eq!(store.clean_up_expired().unwrap(), 1);
+    took(vec![("remove_expired", 1), ("server_time", 2)], &[("load_meta", 1)]);
+    store.adopt_shorter_timeouts().unwrap();
+    took(vec![], &[]);
+
+    let shorter = Timeouts::new(INACTIVITY / 2, ABSOLUTE).unwrap();
+    let builder = setup.builder_on::<u64>(Arc::clone(&engine)).timeouts(shorter);
+    let store = builder.build().unwrap();
+    engine.take();
+    store.adopt_shorter_timeouts().unwrap();
+    took(vec![("reindex", 1), ("store_meta", 1)], &[]);
 }
 
 pub fn a_call_that_finds_nothing_costs_no_more<F: EngineFixture>() {

@@ -3,7 +3,8 @@
 //! program has the file open.
 //!
 //! Invariant: the socket is not reachable over a network, only users who may open the file may
-//! connect, and no session id goes through it. docs/admin-protocol.md describes every line.
+//! connect, and no session id goes through it. docs/internals/admin-protocol.md describes every
+//! line.
 
 mod answering;
 mod client;

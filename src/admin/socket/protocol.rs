@@ -1,4 +1,5 @@
-//! The lines that a program sends: one JSON object per line. docs/admin-protocol.md describes each.
+//! The lines that a program sends: one JSON object per line. docs/internals/admin-protocol.md
+//! describes each.
 //!
 //! Invariant: a line has a bounded length, names sessions by their keys, and contains no session
 //! id.

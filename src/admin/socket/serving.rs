@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn the_limits_are_those_that_the_page_of_the_protocol_names() {
         let Patience { idle, write, answer } = Patience::USUAL;
-        let page = include_str!("../../../docs/admin-protocol.md");
+        let page = include_str!("../../../docs/internals/admin-protocol.md");
         for (limit, words) in [(idle, "30 s"), (write, "10 s"), (answer, "1 hour")] {
             assert!(page.contains(words), "{limit:?}");
         }

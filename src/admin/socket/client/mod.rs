@@ -127,9 +127,9 @@ impl RunningStore {
     }
 
     /// Calls `event` with each event from now on, as a JSON object with the fields in
-    /// docs/admin-protocol.md. If this client reads too slowly, an event `missed` has the number of
-    /// lost ones in `events`. About once a second it calls `event` without one, so that `event`
-    /// can end the watch.
+    /// docs/internals/admin-protocol.md. If this client reads too slowly, an event `missed` has the
+    /// number of lost ones in `events`. About once a second it calls `event` without one, so that
+    /// `event` can end the watch.
     ///
     /// # Errors
     ///

@@ -4,28 +4,13 @@
 //! named after its subject. [`engine_conformance!`](crate::testing::engine_conformance) makes one
 //! test of each. Its list is the only one, and a test below checks that the list is complete.
 
-pub mod by_key;
-pub mod calls;
-pub mod clocks;
-pub mod creation;
-pub mod engine;
-pub mod faults;
-pub mod indexes;
-pub mod lifetimes;
-pub mod listing;
-pub mod liveness;
-pub mod migrations;
-pub mod pages;
-pub mod regeneration;
-pub mod reopening;
-pub mod secrets;
-pub mod sharing;
-pub mod sweeping;
-pub mod updates;
-pub mod users;
+pub mod contract;
+pub mod listings;
+pub mod sessions;
+pub mod storage;
+pub mod time;
 
 mod kit;
-mod records;
 
 /// Runs the conformance suite over an engine: one `#[test]` for each case, in modules named after
 /// their subjects.
@@ -63,7 +48,7 @@ macro_rules! engine_conformance {
     ($fixture:path) => {
         type ConformanceFixture = $fixture;
         $crate::engine_conformance! { @cases
-            lifetimes {
+            time::lifetimes {
                 every_method_finds_a_session_in_its_last_millisecond
                 no_method_finds_a_session_at_its_deadline
                 an_expired_session_is_absent_before_and_after_it_is_swept
@@ -81,7 +66,7 @@ macro_rules! engine_conformance {
                 own_timeouts_can_be_changed_and_taken_away
                 own_timeouts_that_are_set_later_are_checked_too
             }
-            clocks {
+            time::clocks {
                 a_clock_that_goes_back_extends_nothing
                 last_active_never_decreases_and_created_at_never_changes
                 a_stale_handle_does_not_move_time_back
@@ -91,7 +76,7 @@ macro_rules! engine_conformance {
                 a_deadline_past_the_end_of_time_is_refused_at_creation
                 timeouts_without_end_do_not_wrap_around
             }
-            creation {
+            sessions::creation {
                 a_created_session_is_read_as_it_was
                 an_encoded_id_leads_back_to_its_session
                 an_unknown_id_finds_nothing_and_creates_nothing
@@ -102,7 +87,7 @@ macro_rules! engine_conformance {
                 max_sessions_is_a_limit_that_expired_sessions_do_not_count_against
                 attributes_keep_their_types_and_their_names
             }
-            updates {
+            sessions::updates {
                 update_saves_the_content
                 a_stale_update_is_a_conflict_and_changes_nothing
                 an_update_without_a_change_still_makes_others_stale
@@ -115,7 +100,7 @@ macro_rules! engine_conformance {
                 an_error_of_the_closure_is_returned_and_nothing_is_written
                 what_a_session_says_of_its_times_is_ignored
             }
-            regeneration {
+            sessions::regeneration {
                 regenerating_moves_a_session_to_a_new_id
                 the_absolute_deadline_outlives_any_number_of_ids
                 of_two_handles_that_regenerate_one_wins
@@ -123,7 +108,7 @@ macro_rules! engine_conformance {
                 a_login_gives_the_session_its_user_and_a_new_id_in_one_step
                 a_touch_moves_along_to_the_new_id
             }
-            users {
+            listings::users {
                 a_user_sees_all_their_sessions_and_no_others
                 users_who_look_alike_are_different_users
                 a_user_id_past_the_limit_is_refused_and_nothing_is_written
@@ -142,7 +127,7 @@ macro_rules! engine_conformance {
                 a_limit_that_is_lowered_waits_for_the_next_session
                 a_full_store_ends_nothing_for_a_session_it_refuses
             }
-            listing {
+            listings::listing {
                 for_each_shows_every_session_with_its_content
                 for_each_shows_one_moment_whatever_its_closure_does
                 clear_ends_every_session_and_the_store_goes_on
@@ -151,7 +136,7 @@ macro_rules! engine_conformance {
                 a_check_of_a_sound_store_counts_everything_and_finds_nothing
                 a_check_reports_content_that_does_not_fit
             }
-            by_key {
+            listings::by_key {
                 a_session_is_read_by_its_key_and_lives_no_longer_for_it
                 a_change_by_key_changes_the_content_and_nothing_else
                 a_change_by_key_gives_what_its_closure_returns
@@ -163,7 +148,7 @@ macro_rules! engine_conformance {
                 a_users_sessions_are_listed_with_their_content
                 a_session_is_ended_for_its_user_and_for_nobody_else
             }
-            pages {
+            listings::pages {
                 a_list_is_turned_over_page_by_page
                 a_visitor_that_has_seen_enough_is_shown_no_more
                 users_are_listed_with_how_many_sessions_they_have
@@ -171,13 +156,13 @@ macro_rules! engine_conformance {
                 a_token_that_is_drawn_later_is_saved_and_stays
                 own_timeouts_come_and_go_with_a_new_id_as_well
             }
-            sweeping {
+            time::sweeping {
                 a_sweep_deletes_the_expired_and_counts_them
                 a_sweep_spares_what_was_extended_again_and_again
                 a_sweep_knows_each_sessions_own_timeouts
                 a_sweep_takes_as_many_steps_as_it_needs
             }
-            reopening {
+            storage::reopening {
                 everything_is_there_after_reopening
                 a_touch_survives_a_drop_as_it_does_a_close
                 other_handles_learn_that_the_store_is_closed
@@ -193,26 +178,26 @@ macro_rules! engine_conformance {
                 renamed_content_is_opened_under_its_old_name_and_its_new_one
                 a_store_without_a_name_takes_one_on
             }
-            migrations {
+            sessions::migrations {
                 content_of_an_earlier_version_is_migrated_when_read
                 reading_alone_leaves_content_in_its_earlier_version
                 content_that_does_not_fit_is_refused_and_nothing_is_lost
                 content_of_a_newer_version_is_refused_and_nothing_is_lost
                 a_migration_that_fails_is_an_error_and_nothing_is_lost
             }
-            faults {
+            sessions::faults {
                 without_random_bytes_no_session_is_made
                 an_id_that_is_taken_is_drawn_again
                 a_source_that_repeats_itself_is_given_up_on
                 content_that_cannot_be_encoded_fails_that_call_alone
                 a_visitor_that_panics_leaves_the_store_usable
             }
-            secrets {
+            sessions::secrets {
                 nothing_that_is_printed_shows_an_id_or_a_token
                 no_error_shows_an_id
                 no_id_is_stored_in_any_form
             }
-            sharing {
+            storage::sharing {
                 a_read_that_begins_after_a_write_returned_sees_it
                 every_thread_sees_a_created_and_a_destroyed_session_at_once
                 threads_that_count_through_modify_lose_no_count
@@ -221,7 +206,7 @@ macro_rules! engine_conformance {
                 creation_stops_at_max_sessions_however_many_ask
                 no_number_of_threads_gets_a_user_past_their_limit
             }
-            engine {
+            contract::engine {
                 insert_needs_a_free_key
                 insert_counts_every_record_against_the_limit
                 replace_goes_by_the_revision
@@ -236,7 +221,7 @@ macro_rules! engine_conformance {
                 a_closed_engine_answers_that_it_is_closed
                 every_part_of_a_record_comes_back
             }
-            indexes {
+            contract::indexes {
                 scans_go_in_the_order_of_the_keys_and_stop_at_an_error
                 a_sweep_takes_limited_steps_and_moves_early_entries
                 reindex_finds_what_shorter_timeouts_have_ended
@@ -245,7 +230,7 @@ macro_rules! engine_conformance {
                 a_user_is_renamed_with_all_their_sessions_in_one_step
                 a_rename_moves_every_revision_on_and_keeps_the_greatest
             }
-            liveness {
+            contract::liveness {
                 an_expired_record_is_missing_to_every_call
                 a_removal_says_what_had_expired_before_it
                 what_has_expired_stays_when_a_limit_ends_other_sessions
@@ -253,7 +238,7 @@ macro_rules! engine_conformance {
                 a_save_that_is_no_activity_moves_no_deadline
                 of_a_sweep_and_an_extension_one_comes_first
             }
-            calls {
+            contract::calls {
                 every_call_of_the_store_is_one_call_of_the_engine
                 a_call_about_the_whole_store_costs_as_many_calls_as_the_contract_names
                 a_call_that_finds_nothing_costs_no_more
@@ -262,12 +247,14 @@ macro_rules! engine_conformance {
             }
         }
     };
-    (@cases $($module:ident { $($case:ident)* })*) => {$(
+    (@cases $($folder:ident::$module:ident { $($case:ident)* })*) => {$(
         mod $module {
             $(
                 #[test]
                 fn $case() {
-                    $crate::testing::conformance::$module::$case::<super::ConformanceFixture>();
+                    $crate::testing::conformance::$folder::$module::$case::<
+                        super::ConformanceFixture,
+                    >();
                 }
             )*
         }
@@ -277,25 +264,25 @@ macro_rules! engine_conformance {
 #[cfg(test)]
 mod tests {
     const SOURCES: &[(&str, &str)] = &[
-        ("lifetimes", include_str!("lifetimes.rs")),
-        ("clocks", include_str!("clocks.rs")),
-        ("creation", include_str!("creation.rs")),
-        ("updates", include_str!("updates.rs")),
-        ("regeneration", include_str!("regeneration.rs")),
-        ("users", include_str!("users.rs")),
-        ("listing", include_str!("listing.rs")),
-        ("by_key", include_str!("by_key.rs")),
-        ("pages", include_str!("pages.rs")),
-        ("sweeping", include_str!("sweeping.rs")),
-        ("reopening", include_str!("reopening.rs")),
-        ("migrations", include_str!("migrations.rs")),
-        ("faults", include_str!("faults.rs")),
-        ("secrets", include_str!("secrets.rs")),
-        ("sharing", include_str!("sharing.rs")),
-        ("engine", include_str!("engine.rs")),
-        ("indexes", include_str!("indexes.rs")),
-        ("liveness", include_str!("liveness.rs")),
-        ("calls", include_str!("calls.rs")),
+        ("time::lifetimes", include_str!("time/lifetimes.rs")),
+        ("time::clocks", include_str!("time/clocks.rs")),
+        ("sessions::creation", include_str!("sessions/creation.rs")),
+        ("sessions::updates", include_str!("sessions/updates.rs")),
+        ("sessions::regeneration", include_str!("sessions/regeneration.rs")),
+        ("listings::users", include_str!("listings/users.rs")),
+        ("listings::listing", include_str!("listings/listing.rs")),
+        ("listings::by_key", include_str!("listings/by_key.rs")),
+        ("listings::pages", include_str!("listings/pages.rs")),
+        ("time::sweeping", include_str!("time/sweeping.rs")),
+        ("storage::reopening", include_str!("storage/reopening.rs")),
+        ("sessions::migrations", include_str!("sessions/migrations.rs")),
+        ("sessions::faults", include_str!("sessions/faults.rs")),
+        ("sessions::secrets", include_str!("sessions/secrets.rs")),
+        ("storage::sharing", include_str!("storage/sharing.rs")),
+        ("contract::engine", include_str!("contract/engine.rs")),
+        ("contract::indexes", include_str!("contract/indexes.rs")),
+        ("contract::liveness", include_str!("contract/liveness.rs")),
+        ("contract::calls", include_str!("contract/calls.rs")),
     ];
 
     #[test]

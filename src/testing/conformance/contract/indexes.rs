@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::key::SessionKey;
 use crate::session::user::{UserId, UserKey};
 use crate::testing::EngineFixture;
-use crate::testing::conformance::records::*;
+use crate::testing::conformance::contract::records::*;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 

@@ -9,7 +9,7 @@ use crate::engine::limits::{Limits, PerUser, UserLimit};
 use crate::engine::outcome::{Ended, Insert, Rekey, Replace, Saved};
 use crate::session::user::UserId;
 use crate::testing::EngineFixture;
-use crate::testing::conformance::records::*;
+use crate::testing::conformance::contract::records::*;
 
 /// A record that expires after ten seconds.
 fn of_ann(revision: u64) -> Draft {

@@ -8,7 +8,7 @@ use crate::engine::outcome::{Insert, Rekey, Replace};
 use crate::error::Error;
 use crate::session::user::UserId;
 use crate::testing::EngineFixture;
-use crate::testing::conformance::records::*;
+use crate::testing::conformance::contract::records::*;
 
 pub fn insert_needs_a_free_key<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();

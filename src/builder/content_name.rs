@@ -34,7 +34,7 @@ pub(super) enum Users {
 }
 
 /// Compares the program's name with the store's names, and stores a new one.
-pub(super) fn settle(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
+pub(super) fn agree_on_name(engine: &dyn Engine, names: &Names<'_>) -> Result<()> {
     let stored = match (engine.load_meta(CONTENT_NAME)?, names.given) {
         (Some(stored), _) => stored,
         // Another program may set a name at this moment: both go by the name that was stored first.
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
     use crate::engine::memory::MemoryEngine;
 
-    fn settle(engine: &MemoryEngine, given: Option<&str>, renamed: &[String]) -> Result<()> {
-        super::settle(engine, &Names { given, renamed, users: Users::PerhapsOthers })
+    fn agree_on_name(engine: &MemoryEngine, given: Option<&str>, renamed: &[String]) -> Result<()> {
+        super::agree_on_name(engine, &Names { given, renamed, users: Users::PerhapsOthers })
     }
 
     fn names(engine: &MemoryEngine) -> String {
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn a_name_opens_its_store_and_no_other_name_does() {
         let engine = MemoryEngine::new();
-        settle(&engine, None, &[]).unwrap();
+        agree_on_name(&engine, None, &[]).unwrap();
         assert_eq!(engine.load_meta(CONTENT_NAME).unwrap(), None, "nothing was named");
-        settle(&engine, Some("cart"), &[]).unwrap();
-        settle(&engine, Some("cart"), &[]).unwrap();
+        agree_on_name(&engine, Some("cart"), &[]).unwrap();
+        agree_on_name(&engine, Some("cart"), &[]).unwrap();
         for other in ["card", "car", "cart2"] {
-            let refused = settle(&engine, Some(other), &renamed(&["cars"])).unwrap_err();
+            let refused = agree_on_name(&engine, Some(other), &renamed(&["cars"])).unwrap_err();
             assert!(matches!(refused, Error::ContentMismatch { .. }));
             let text = refused.to_string();
             assert!(text.contains("`cart`") && text.contains("rename_content"), "{text}");
@@ -144,15 +144,15 @@ mod tests {
             let engine = Raced::default();
             engine.inner.scan(None, &mut |_, _| unreachable!("it is new")).unwrap();
             let names = Names { given: Some("ours"), renamed: &[], users };
-            let settled = super::settle(&engine, &names);
+            let agreed = super::agree_on_name(&engine, &names);
             let named = engine.inner.load_meta(CONTENT_NAME).unwrap().unwrap();
             match users {
                 Users::PerhapsOthers => {
-                    assert!(matches!(settled, Err(Error::ContentMismatch { .. })), "{settled:?}");
+                    assert!(matches!(agreed, Err(Error::ContentMismatch { .. })), "{agreed:?}");
                     assert_eq!(named, b"theirs");
                 }
                 // Nobody else has the file, and it is empty, so it takes any name.
-                Users::This => assert_eq!((settled.is_ok(), named), (true, b"ours\0theirs".into())),
+                Users::This => assert_eq!((agreed.is_ok(), named), (true, b"ours\0theirs".into())),
             }
         }
     }
@@ -160,12 +160,12 @@ mod tests {
     #[test]
     fn every_release_opens_a_store_that_later_ones_have_renamed() {
         let engine = MemoryEngine::new();
-        settle(&engine, Some("first"), &[]).unwrap();
-        settle(&engine, Some("second"), &renamed(&["first"])).unwrap();
-        settle(&engine, Some("third"), &renamed(&["first", "second"])).unwrap();
+        agree_on_name(&engine, Some("first"), &[]).unwrap();
+        agree_on_name(&engine, Some("second"), &renamed(&["first"])).unwrap();
+        agree_on_name(&engine, Some("third"), &renamed(&["first", "second"])).unwrap();
         assert_eq!(names(&engine), "third\0second\0first");
         for release in [None, Some("first"), Some("second"), Some("third")] {
-            settle(&engine, release, &[]).unwrap();
+            agree_on_name(&engine, release, &[]).unwrap();
         }
         assert_eq!(names(&engine), "third\0second\0first", "a rollback renames nothing");
     }
@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn a_name_can_be_taken_off_and_another_one_given() {
         let engine = MemoryEngine::new();
-        settle(&engine, Some("mistaken"), &[]).unwrap();
-        settle(&engine, None, &renamed(&["another"])).unwrap();
+        agree_on_name(&engine, Some("mistaken"), &[]).unwrap();
+        agree_on_name(&engine, None, &renamed(&["another"])).unwrap();
         assert_eq!(names(&engine), "mistaken", "it was not the one that is there");
-        settle(&engine, None, &renamed(&["mistaken"])).unwrap();
+        agree_on_name(&engine, None, &renamed(&["mistaken"])).unwrap();
         assert_eq!(names(&engine), "");
-        settle(&engine, Some("right"), &[]).unwrap();
+        agree_on_name(&engine, Some("right"), &[]).unwrap();
         assert_eq!(names(&engine), "right");
     }
 
@@ -186,12 +186,12 @@ mod tests {
     fn no_more_than_sixteen_names_are_kept_and_the_oldest_goes() {
         let engine = MemoryEngine::new();
         let name = |number: usize| format!("name {number}");
-        settle(&engine, Some(&name(0)), &[]).unwrap();
+        agree_on_name(&engine, Some(&name(0)), &[]).unwrap();
         for number in 1..=REMEMBERED {
-            settle(&engine, Some(&name(number)), &[name(number - 1)]).unwrap();
+            agree_on_name(&engine, Some(&name(number)), &[name(number - 1)]).unwrap();
         }
-        assert!(settle(&engine, Some(&name(0)), &[]).is_err());
-        settle(&engine, Some(&name(1)), &[]).unwrap();
+        assert!(agree_on_name(&engine, Some(&name(0)), &[]).is_err());
+        agree_on_name(&engine, Some(&name(1)), &[]).unwrap();
         assert_eq!(names(&engine).split('\0').count(), REMEMBERED);
     }
 

@@ -198,14 +198,14 @@ impl StoreCore {
                 }
                 Insert::Occupied => return Ok(false),
                 Insert::UserFull => return Err(self.user_full()),
-                Insert::Full if self.make_room(moment)? => {}
+                Insert::Full if self.sweep_for_room(moment)? => {}
                 Insert::Full => return Err(Error::Full { max: self.max_sessions }),
             }
         }
     }
 
     /// Sweeps until a step has removed a session; `false` if none did.
-    fn make_room(&self, moment: Moment) -> Result<bool> {
+    fn sweep_for_room(&self, moment: Moment) -> Result<bool> {
         let removed = loop {
             match self.sweep_step(moment) {
                 Ok(sweep) if sweep.removed.is_empty() && sweep.more => {}

@@ -2,9 +2,9 @@
 
 /// SplitMix64: small, and uniform enough for choices.
 #[derive(Clone, Debug)]
-pub(super) struct Coin(u64);
+pub(super) struct Choices(u64);
 
-impl Coin {
+impl Choices {
     pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }

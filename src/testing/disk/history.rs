@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::testing::disk::choices::Coin;
+use crate::testing::disk::choices::Choices;
 use crate::testing::disk::file::pages;
 use crate::testing::disk::image::Image;
 
@@ -122,20 +122,20 @@ impl Contents {
         }
     }
 
-    /// Applies each sector of a write, or any other event as a whole, if the coin decides so.
-    fn apply_torn(&mut self, event: &Event, coin: &mut Coin) {
+    /// Applies each sector of a write, or any other event as a whole, if the choices say so.
+    fn apply_torn(&mut self, event: &Event, choices: &mut Choices) {
         let Event::Write { file, offset, data, grown_to } = event else {
             return self.apply(event);
         };
         let image = self.files.entry(*file).or_default();
-        if let Some(len) = grown_to.filter(|_| coin.flip()) {
+        if let Some(len) = grown_to.filter(|_| choices.flip()) {
             image.set_len(image.len().max(len));
         }
         let mut at = 0;
         while at < data.len() {
             let within = (*offset as usize + at) % SECTOR;
             let end = data.len().min(at + SECTOR - within);
-            if coin.flip() {
+            if choices.flip() {
                 image.write(offset + at as u64, &data[at..end]);
             }
             at = end;
@@ -162,12 +162,12 @@ impl Durable {
                 }
             }
             Event::SyncFailed { file, range, seed } => {
-                let mut coin = Coin::new(*seed);
+                let mut choices = Choices::new(*seed);
                 for change in self.take_covered(*file, range.as_ref()) {
                     match change {
                         // A change of length belongs to no page, so it stays pending.
                         Event::SetLen { .. } => self.pending.push(change),
-                        change if coin.flip() => self.contents.apply_torn(&change, &mut coin),
+                        change if choices.flip() => self.contents.apply_torn(&change, &mut choices),
                         _ => {}
                     }
                 }
@@ -198,21 +198,21 @@ impl Durable {
 
     /// The state after a power loss: all durable changes, and any part of the others.
     pub(super) fn after_power_loss(mut self, seed: u64) -> Contents {
-        let mut coin = Coin::new(seed);
+        let mut choices = Choices::new(seed);
         // All, none, few, half or most of them: each finds other errors.
-        let eighths = [0, 8, 1, 4, 7][coin.below(5) as usize];
+        let eighths = [0, 8, 1, 4, 7][choices.below(5) as usize];
         let mut names_go_on = true;
         for event in &self.pending {
-            let lands = coin.below(8) < eighths;
+            let lands = choices.below(8) < eighths;
             if event.renames() {
                 names_go_on &= lands;
                 if names_go_on {
                     self.contents.apply(event);
                 }
-            } else if lands && coin.below(4) > 0 {
+            } else if lands && choices.below(4) > 0 {
                 self.contents.apply(event);
             } else if lands {
-                self.contents.apply_torn(event, &mut coin);
+                self.contents.apply_torn(event, &mut choices);
             }
         }
         self.contents

@@ -22,7 +22,7 @@ pub use crate::testing::disk::fault::DiskFault;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::options::RedbOptions;
 use crate::error::Result;
-use crate::testing::disk::choices::Coin;
+use crate::testing::disk::choices::Choices;
 use crate::testing::disk::fault::Planned;
 use crate::testing::disk::file::Locks;
 use crate::testing::disk::history::{Contents, Durable, Event, History};
@@ -306,7 +306,7 @@ impl SimulatedDisk {
 
 /// A beginning of a write, of a length chosen by the seed.
 fn beginning(file: u64, offset: u64, data: &[u8], grown_to: Option<u64>, seed: u64) -> Event {
-    let len = Coin::new(seed).below(data.len() as u64 + 1) as usize;
+    let len = Choices::new(seed).below(data.len() as u64 + 1) as usize;
     let data: Arc<[u8]> = data[..len].into();
     let grown_to = grown_to.map(|_| offset + len as u64);
     Event::Write { file, offset, data, grown_to }

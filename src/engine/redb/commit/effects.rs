@@ -101,8 +101,8 @@ impl<'v> Effects<'v> {
 
     /// Forgets the touches that the commit includes or made void. The commit may be `deferred`:
     /// only in memory.
-    pub(in crate::engine::redb) fn settle(&self, view: &View, deferred: bool) {
-        view.touches.settle(&self.touched, deferred);
+    pub(in crate::engine::redb) fn forget_written(&self, view: &View, deferred: bool) {
+        view.touches.drop_written(&self.touched, deferred);
         let is_there = |key: &SessionKey| matches!(self.changed.get(key), Some(Some(_)));
         for key in self.changed.keys().chain(&self.missing).filter(|key| !is_there(key)) {
             view.touches.forget(key);

@@ -196,7 +196,7 @@ impl Writer {
             let commit = circumstances(view, state, effects, entry.as_ref())?;
             match (decide_route(commit), &mut entry) {
                 (Route::Nothing, _) => {
-                    effects.settle(view, false);
+                    effects.forget_written(view, false);
                     return Ok(());
                 }
                 (Route::Memory, _) => break true,
@@ -222,7 +222,7 @@ impl Writer {
         view.show_changes(&effects.changed, volatile, effects.stored);
         self.end_doubt();
         self.note_checkpoint(view, committed);
-        effects.settle(view, volatile);
+        effects.forget_written(view, volatile);
         Ok(())
     }
 

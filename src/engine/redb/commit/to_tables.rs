@@ -55,7 +55,7 @@ impl Writer {
         view.show_all(snapshot, &effects.changed, effects.cleared, effects.stored);
         self.unconfirmed.store(0, Ordering::Release);
         self.end_doubt();
-        effects.settle(view, false);
+        effects.forget_written(view, false);
         self.note_checkpoint(view, committed);
         Ok(())
     }

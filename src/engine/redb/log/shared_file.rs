@@ -239,7 +239,7 @@ impl SharedFile {
             None => self.add_log(&mut log)?,
         };
         if log.is_unsettled {
-            self.settle(&mut log, &area)?;
+            self.repair_sectors(&mut log, &area)?;
         }
         let len = entry.len();
         let Some(start) = log.ring.place_for(len, area.room()) else { return Ok(false) };
@@ -352,7 +352,7 @@ impl SharedFile {
     }
 
     /// Repairs what a crash left unsettled, so that no single damaged sector loses the log.
-    fn settle(&self, log: &mut Log, area: &Location) -> io::Result<()> {
+    fn repair_sectors(&self, log: &mut Log, area: &Location) -> io::Result<()> {
         let (sector, [losing, _]) = (area.to_sector(), log.order);
         self.cut_behind(area.end())?;
         self.head.write(&*self.inner, losing, &sector)?;

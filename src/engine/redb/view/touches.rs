@@ -215,7 +215,7 @@ impl TouchBuffer {
 
     /// Drops these touches, which a published commit holds; later touches stay. If the commit is
     /// `deferred`, their waits go on until [`Lateness::flushed`].
-    pub(in crate::engine::redb) fn settle(&self, touches: &Touches, deferred: bool) {
+    pub(in crate::engine::redb) fn drop_written(&self, touches: &Touches, deferred: bool) {
         if touches.is_empty() {
             return;
         }

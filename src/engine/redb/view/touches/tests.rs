@@ -41,9 +41,9 @@ fn a_look_sees_the_pending_touch_and_keeps_none_that_it_does_not_decide_on() {
 fn a_touch_later_than_the_written_one_is_not_forgotten() {
     let buffer = TouchBuffer::new();
     let _ = touch(&buffer, 1, 5);
-    buffer.settle(&Touches::from_iter([(key(1), at(4))]), false);
+    buffer.drop_written(&Touches::from_iter([(key(1), at(4))]), false);
     assert_eq!(buffer.pending(&key(1)), Some(at(5)));
-    buffer.settle(&Touches::from_iter([(key(1), at(5))]), false);
+    buffer.drop_written(&Touches::from_iter([(key(1), at(5))]), false);
     assert_eq!((buffer.pending(&key(1)), buffer.len()), (None, 0));
 }
 
@@ -108,7 +108,7 @@ fn the_buffer_tells_how_long_its_oldest_touch_waits_and_which_were_late() {
     assert!(buffer.told().oldest.is_some_and(|oldest| oldest >= Duration::from_millis(29)));
     buffer.take_along();
     let _ = touch(&buffer, 1, 9);
-    buffer.settle(&Touches::from_iter([(key(1), at(6)), (key(3), at(6))]), false);
+    buffer.drop_written(&Touches::from_iter([(key(1), at(6)), (key(3), at(6))]), false);
     let (late, latest) = buffer.told().late;
     assert!(late == 1 && latest >= Duration::from_millis(28), "{late}, {latest:?}");
     buffer.forget(&key(1));

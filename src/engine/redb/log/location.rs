@@ -45,7 +45,7 @@ pub(in crate::engine::redb) struct Location {
 /// A sector that is neither empty nor a valid location, or a log that no sector leads to.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the place of the write-ahead log is damaged")]
-pub(in crate::engine::redb) struct DamagedArea;
+pub(in crate::engine::redb) struct DamagedLocation;
 
 impl Location {
     pub(in crate::engine::redb) const fn end(&self) -> u64 {
@@ -99,7 +99,7 @@ impl Sector {
     pub(in crate::engine::redb) fn of_both(
         first: &[u8; SECTOR],
         second: &[u8; SECTOR],
-    ) -> Result<Self, DamagedArea> {
+    ) -> Result<Self, DamagedLocation> {
         match (Self::parse(first), Self::parse(second)) {
             (Ok(first), Ok(second)) if first.rank() >= second.rank() => Ok(first),
             (_, Ok(second)) => Ok(second),
@@ -125,7 +125,7 @@ impl Sector {
         match self {
             Self::Empty => None,
             Self::Removed(moves) => Some(*moves),
-            Self::Log(area) => Some(area.moves),
+            Self::Log(location) => Some(location.moves),
         }
     }
 
@@ -136,7 +136,7 @@ impl Sector {
 
     pub(in crate::engine::redb) const fn log(self) -> Option<Location> {
         match self {
-            Self::Log(area) => Some(area),
+            Self::Log(location) => Some(location),
             Self::Empty | Self::Removed(_) => None,
         }
     }
@@ -152,11 +152,11 @@ impl Sector {
         match self {
             Self::Empty => [0; SECTOR],
             Self::Removed(moves) => nowhere(moves).to_sector(),
-            Self::Log(area) => area.to_sector(),
+            Self::Log(location) => location.to_sector(),
         }
     }
 
-    pub(super) fn parse(sector: &[u8; SECTOR]) -> Result<Self, DamagedArea> {
+    pub(super) fn parse(sector: &[u8; SECTOR]) -> Result<Self, DamagedLocation> {
         if sector.iter().all(|byte| *byte == 0) {
             return Ok(Self::Empty);
         }
@@ -179,15 +179,17 @@ impl Sector {
         };
         // Encoding the location again must give the same bytes, including magic, digest and
         // padding.
-        let area = { parse }().filter(|area| area.to_sector() == *sector).ok_or(DamagedArea)?;
-        let removed = Self::Removed(area.moves);
-        let sound = area.database_len <= area.start
-            && area.capacity >= SECTOR as u64
-            && area.end() < u64::MAX;
-        match area.moves <= MAX_MOVES {
+        let location = { parse }()
+            .filter(|location| location.to_sector() == *sector)
+            .ok_or(DamagedLocation)?;
+        let removed = Self::Removed(location.moves);
+        let sound = location.database_len <= location.start
+            && location.capacity >= SECTOR as u64
+            && location.end() < u64::MAX;
+        match location.moves <= MAX_MOVES {
             true if removed.to_bytes() == *sector => Ok(removed),
-            true if sound => Ok(Self::Log(area)),
-            _ => Err(DamagedArea),
+            true if sound => Ok(Self::Log(location)),
+            _ => Err(DamagedLocation),
         }
     }
 }
@@ -196,21 +198,23 @@ impl Sector {
 mod tests {
     use super::*;
 
-    fn area() -> Location {
+    fn location() -> Location {
         Location { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
     }
 
     #[test]
     fn a_sector_is_read_back_as_it_was_written() {
-        for sector in [Sector::Empty, Sector::Removed(0), Sector::Removed(7), Sector::Log(area())] {
+        for sector in
+            [Sector::Empty, Sector::Removed(0), Sector::Removed(7), Sector::Log(location())]
+        {
             assert_eq!(Sector::parse(&sector.to_bytes()).unwrap(), sector);
         }
     }
 
     #[test]
     fn any_flipped_bit_is_noticed() {
-        for (bit, sound) in
-            (0..SECTOR * 8).flat_map(|bit| [(bit, Sector::Log(area())), (bit, Sector::Removed(1))])
+        for (bit, sound) in (0..SECTOR * 8)
+            .flat_map(|bit| [(bit, Sector::Log(location())), (bit, Sector::Removed(1))])
         {
             let mut sector = sound.to_bytes();
             sector[bit / 8] ^= 1 << (bit % 8);
@@ -222,22 +226,23 @@ mod tests {
     #[test]
     fn a_location_that_no_log_could_have_is_refused() {
         for unsound in [
-            Location { moves: u64::MAX, ..area() },
-            Location { moves: MAX_MOVES + 1, ..area() },
-            Location { capacity: SECTOR as u64 - 1, ..area() },
-            Location { start: area().database_len - 1, ..area() },
-            Location { start: u64::MAX - 10, ..area() },
+            Location { moves: u64::MAX, ..location() },
+            Location { moves: MAX_MOVES + 1, ..location() },
+            Location { capacity: SECTOR as u64 - 1, ..location() },
+            Location { start: location().database_len - 1, ..location() },
+            Location { start: u64::MAX - 10, ..location() },
         ] {
             assert!(Sector::parse(&unsound.to_sector()).is_err(), "{unsound:?}");
         }
         assert!(Sector::parse(&Sector::Removed(MAX_MOVES + 1).to_bytes()).is_err());
-        let last = Location { moves: MAX_MOVES, ..area() };
+        let last = Location { moves: MAX_MOVES, ..location() };
         assert_eq!(Sector::parse(&last.to_sector()).unwrap(), Sector::Log(last));
     }
 
     #[test]
     fn a_sector_that_is_torn_leaves_the_word_to_the_other() {
-        let (old, new) = (Sector::Log(area()), Sector::Log(Location { moves: 4, ..area() }));
+        let (old, new) =
+            (Sector::Log(location()), Sector::Log(Location { moves: 4, ..location() }));
         let (removed, none) = (Sector::Removed(4), Sector::Empty);
         let mut torn = new.to_bytes();
         torn[40..].fill(0);
@@ -258,7 +263,8 @@ mod tests {
 
     #[test]
     fn the_sector_that_counts_is_overwritten_last() {
-        let (old, new) = (Sector::Log(area()), Sector::Log(Location { moves: 4, ..area() }));
+        let (old, new) =
+            (Sector::Log(location()), Sector::Log(Location { moves: 4, ..location() }));
         let order = |first: Sector, second: Sector| {
             Sector::order_of(&first.to_bytes(), &second.to_bytes()) == OFFSETS
         };

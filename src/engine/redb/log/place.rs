@@ -5,7 +5,7 @@
 //! leads, but a copy that is later than the sectors shows that they were lost, or are older than
 //! the log.
 
-use crate::engine::redb::log::location::{DamagedArea, Location, OFFSETS, SECTOR, Sector};
+use crate::engine::redb::log::location::{DamagedLocation, Location, OFFSETS, SECTOR, Sector};
 use crate::engine::redb::pages::database_len;
 
 /// What a file's first page and last sector say about its log.
@@ -31,22 +31,22 @@ impl Place {
         first_page: &[u8],
         last: &[u8; SECTOR],
         file_len: u64,
-    ) -> Result<Self, DamagedArea> {
+    ) -> Result<Self, DamagedLocation> {
         let [first, second] = OFFSETS.map(|offset| sector_at(first_page, offset));
         let sector = Sector::of_both(&first, &second)?;
         let copy = copy_at_end(first_page, last, file_len);
         let order = Sector::order_of(&first, &second);
-        let Sector::Log(area) = sector else {
+        let Sector::Log(location) = sector else {
             // An earlier copy ends redb's part by chance, or the log that it belongs to was lost.
             let is_lost = copy.is_some_and(|copy| Some(copy.moves) > sector.moves());
             let none = Self { sector, order, is_unsettled: false };
-            return if is_lost { Err(DamagedArea) } else { Ok(none) };
+            return if is_lost { Err(DamagedLocation) } else { Ok(none) };
         };
         // Every file is at least as long as its log's end, so a shorter one was truncated.
-        if area.end() > file_len || copy.is_some_and(|copy| copy.is_later_than(&area)) {
-            return Err(DamagedArea);
+        if location.end() > file_len || copy.is_some_and(|copy| copy.is_later_than(&location)) {
+            return Err(DamagedLocation);
         }
-        let is_settled = first == second && area.end() == file_len && copy == Some(area);
+        let is_settled = first == second && location.end() == file_len && copy == Some(location);
         Ok(Self { sector, order, is_unsettled: !is_settled })
     }
 
@@ -77,7 +77,7 @@ mod tests {
     const LEN: u64 = 77_824;
     const NONE: [u8; SECTOR] = [0; SECTOR];
 
-    fn area() -> Location {
+    fn location() -> Location {
         Location { moves: 3, database_len: 8_192, start: 12_288, capacity: 65_536, salt: [7; 16] }
     }
 
@@ -94,24 +94,24 @@ mod tests {
 
     #[test]
     fn a_copy_without_sectors_or_later_than_they_are_is_damage() {
-        let (sector, mut flipped) = (area().to_sector(), area().to_sector());
+        let (sector, mut flipped) = (location().to_sector(), location().to_sector());
         flipped[30] ^= 1;
         let of = |first: &_, second: &_, last: &_| Place::of(&page(first, second, 1), last, LEN);
         for (first, second) in [(NONE, NONE), (NONE, flipped), (flipped, NONE)] {
             assert!(of(&first, &second, &sector).is_err());
             assert_eq!(of(&first, &second, &NONE).unwrap().sector, Sector::Empty);
         }
-        let one_more = Location { moves: 4, ..area() }.to_sector();
-        let another = Location { moves: 0, salt: [8; 16], ..area() }.to_sector();
+        let one_more = Location { moves: 4, ..location() }.to_sector();
+        let another = Location { moves: 0, salt: [8; 16], ..location() }.to_sector();
         assert!(of(&sector, &sector, &one_more).is_err());
         assert!(of(&sector, &sector, &another).is_err());
-        let one_less = Location { moves: 2, ..area() }.to_sector();
-        assert_eq!(of(&sector, &sector, &one_less).unwrap().sector, Sector::Log(area()));
+        let one_less = Location { moves: 2, ..location() }.to_sector();
+        assert_eq!(of(&sector, &sector, &one_less).unwrap().sector, Sector::Log(location()));
     }
 
     #[test]
     fn a_copy_without_a_log_is_damage_only_if_it_is_later_than_the_removal() {
-        let copy = area().to_sector();
+        let copy = location().to_sector();
         let of = |moves, last: &_| {
             let removed = Sector::Removed(moves).to_bytes();
             Place::of(&page(&removed, &removed, 1), last, LEN).map(|place| place.sector).ok()
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_looks_like_a_copy_in_a_page_of_the_database_is_none() {
-        let sector = area().to_sector();
+        let sector = location().to_sector();
         let pages = u32::try_from(LEN / 4_096).unwrap() - 1;
         assert_eq!(
             Place::of(&page(&NONE, &NONE, pages), &sector, LEN).unwrap().sector,
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_place_is_settled_once_both_sectors_and_the_copy_are_equal_and_end_the_file() {
-        let (sector, flipped) = (area().to_sector(), [1; SECTOR]);
+        let (sector, flipped) = (location().to_sector(), [1; SECTOR]);
         let is_unsettled = |first: &_, second: &_, last: &_, len| {
             Place::of(&page(first, second, 1), last, len).unwrap().is_unsettled
         };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::entry::{ReadEntry, head_of};
-use crate::engine::redb::log::location::{DamagedArea, Location, SECTOR, Sector};
+use crate::engine::redb::log::location::{DamagedLocation, Location, SECTOR, Sector};
 use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::{PAGE, whole_entries};
 
@@ -34,30 +34,30 @@ pub(in crate::engine::redb) fn readable_changes(
     let (mut first, mut last) = (vec![0; PAGE], [0; SECTOR]);
     let mut is_read = read_sectors(read, 0, &mut first);
     is_read &= read(file_len.saturating_sub(SECTOR as u64), &mut last);
-    let (area, is_whole) = match Place::of(&first, &last, file_len) {
-        Ok(Place { sector: Sector::Log(area), .. }) => (area, true),
+    let (location, is_whole) = match Place::of(&first, &last, file_len) {
+        Ok(Place { sector: Sector::Log(location), .. }) => (location, true),
         Ok(_) => {
             return Readable { changes: Vec::new(), is_complete: is_read };
         }
         // The log was cut off, has moved since, or cannot be found.
-        Err(DamagedArea) => match Place::of_sectors(&first) {
-            Some(area) => (area, false),
+        Err(DamagedLocation) => match Place::of_sectors(&first) {
+            Some(location) => (location, false),
             None => return Readable { changes: Vec::new(), is_complete: false },
         },
     };
     // Where nothing can be read, there may have been an entry.
-    let mut bytes = vec![0; usize::try_from(area.capacity.min(file_len)).unwrap_or(0)];
-    is_read &= read_sectors(read, area.start, &mut bytes);
-    let all = whole_entries(&bytes, &area.salt, &(0..=u64::MAX));
+    let mut bytes = vec![0; usize::try_from(location.capacity.min(file_len)).unwrap_or(0)];
+    is_read &= read_sectors(read, location.start, &mut bytes);
+    let all = whole_entries(&bytes, &location.salt, &(0..=u64::MAX));
     let newest = all.last_key_value().map_or(0, |(number, _)| *number);
     let newest = newest.max(checkpointed.unwrap_or(0));
     // Bytes that are neither zeros nor entries are foreign, unless the log's copy still ends here.
     let is_others =
-        all.is_empty() && !ends_with_copy(&bytes, &area) && bytes.iter().any(|byte| *byte != 0);
+        all.is_empty() && !ends_with_copy(&bytes, &location) && bytes.iter().any(|byte| *byte != 0);
     let has_left = !is_whole
         || !is_read
         || is_others
-        || has_later_trace(read, area.start..file_len, &area, newest);
+        || has_later_trace(read, location.start..file_len, &location, newest);
     let mut readable = Readable { changes: Vec::new(), is_complete: !has_left };
     let mut last = checkpointed;
     for (number, (_, found)) in all {
@@ -95,17 +95,23 @@ fn read_sectors(read: &mut Read<'_>, start: u64, bytes: &mut [u8]) -> bool {
     is_read
 }
 
-fn ends_with_copy(bytes: &[u8], area: &Location) -> bool {
-    bytes.last_chunk().is_some_and(|last| *last == area.to_sector())
+fn ends_with_copy(bytes: &[u8], location: &Location) -> bool {
+    bytes.last_chunk().is_some_and(|last| *last == location.to_sector())
 }
 
 /// Whether a part of the file shows that the log has moved since its location was written: an entry
 /// after the newest one, or the copy of a later location. An interrupted move leaves neither.
-fn has_later_trace(read: &mut Read<'_>, part: Range<u64>, area: &Location, newest: u64) -> bool {
+fn has_later_trace(
+    read: &mut Read<'_>,
+    part: Range<u64>,
+    location: &Location,
+    newest: u64,
+) -> bool {
     let mut sector = [0; SECTOR];
     let mut at = part.start;
     while at.saturating_add(SECTOR as u64) <= part.end {
-        let is_of_later = |copy: Location| copy.salt == area.salt && copy.moves > area.moves;
+        let is_of_later =
+            |copy: Location| copy.salt == location.salt && copy.moves > location.moves;
         // A sector that cannot be read may be such a trace.
         if !read(at, &mut sector)
             || matches!(Sector::parse(&sector), Ok(Sector::Log(copy)) if is_of_later(copy))
@@ -113,14 +119,14 @@ fn has_later_trace(read: &mut Read<'_>, part: Range<u64>, area: &Location, newes
             return true;
         }
         // Within the log the newest entry is known.
-        let head = head_of(&sector).filter(|_| at >= area.end());
+        let head = head_of(&sector).filter(|_| at >= location.end());
         let may_be =
             |(number, len): &(u64, u64)| *number > newest && *len <= LONGEST.min(part.end - at);
         if let Some((_, len)) = head.filter(may_be) {
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
             let numbers = newest.saturating_add(1)..=u64::MAX;
             if read(at, &mut bytes)
-                && ReadEntry::at_start_of(&bytes, &area.salt, &numbers).is_some()
+                && ReadEntry::at_start_of(&bytes, &location.salt, &numbers).is_some()
             {
                 return true;
             }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::location;
-use crate::engine::redb::log::location::{DamagedArea, Location, Sector};
+use crate::engine::redb::log::location::{DamagedLocation, Location, Sector};
 use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::ring::{Ring, Span};
 use crate::engine::redb::storage::sync_failed::SyncFailed;
@@ -43,7 +43,7 @@ pub(in crate::engine::redb) struct SharedFile {
 
 #[derive(Debug, Default)]
 struct Log {
-    area: Option<Location>,
+    location: Option<Location>,
     /// The moves of the next location.
     next_moves: u64,
     /// The sectors' offsets, in the order in which they are overwritten.
@@ -83,10 +83,10 @@ impl SharedFile {
             place = Place::of(&first, &last, len).map_err(damaged)?;
         }
         let Place { sector, order, is_unsettled } = place;
-        let (area, next_moves) = (sector.log(), sector.next_moves());
+        let (location, next_moves) = (sector.log(), sector.next_moves());
         // Until the area is read, all of it may be needed.
-        let ring = Ring::of(area.map(|area| Span { start: 0, len: area.room() }));
-        let log = Log { area, next_moves, order, is_unsettled, ring, ..Log::default() };
+        let ring = Ring::of(location.map(|location| Span { start: 0, len: location.room() }));
+        let log = Log { location, next_moves, order, is_unsettled, ring, ..Log::default() };
         Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
@@ -116,8 +116,8 @@ impl SharedFile {
 
     /// The length of the database's part.
     pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
-        match self.log.lock().area {
-            Some(area) => Ok(area.database_len),
+        match self.log.lock().location {
+            Some(location) => Ok(location.database_len),
             None if self.is_unborn.load(Ordering::Acquire) => Ok(0),
             None => self.inner.len(),
         }
@@ -126,7 +126,7 @@ impl SharedFile {
     /// The length of the log's area, and how much of it is needed. Waits for no write.
     pub(in crate::engine::redb) fn log_bytes(&self) -> Option<(u64, u64)> {
         let log = self.log.try_lock()?;
-        Some((log.area?.capacity, log.ring.len()))
+        Some((log.location?.capacity, log.ring.len()))
     }
 
     /// Changes the length of the database's part, and moves the log out of its way.
@@ -134,7 +134,7 @@ impl SharedFile {
         let mut log = self.log.lock();
         log.ensure_located()?;
         self.is_unborn.store(false, Ordering::Release);
-        match log.area {
+        match log.location {
             // A released, unused log is given back instead of moved, since a move may find no room.
             Some(_) if log.released_on_close && log.ring.is_empty() => {
                 self.give_back_now(&mut log)?;
@@ -187,37 +187,37 @@ impl SharedFile {
     }
 
     fn give_back_now(&self, log: &mut Log) -> io::Result<()> {
-        let Some(area) = log.area.take() else { return Ok(()) };
+        let Some(location) = log.location.take() else { return Ok(()) };
         log.place_unknown = true;
         self.head.forget_entry();
-        let removed = Sector::Removed(area.moves).to_bytes();
+        let removed = Sector::Removed(location.moves).to_bytes();
         for offset in log.order {
             self.head.write(&*self.inner, offset, &removed)?;
             self.sync()?;
         }
         log.place_unknown = false;
-        self.cut_behind(area.database_len)
+        self.cut_behind(location.database_len)
     }
 
     /// All bytes of the log on the disk, without the copy of its location, and its salt; `None` if
     /// there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
-        let Some(area) = self.log.lock().area else { return Ok(None) };
-        let len = usize::try_from(area.room()).map_err(|_| damaged(DamagedArea))?;
+        let Some(location) = self.log.lock().location else { return Ok(None) };
+        let len = usize::try_from(location.room()).map_err(|_| damaged(DamagedLocation))?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len)?;
         bytes.resize(len, 0);
-        self.inner.read(area.start, &mut bytes)?;
-        Ok(Some((bytes, area.salt)))
+        self.inner.read(location.start, &mut bytes)?;
+        Ok(Some((bytes, location.salt)))
     }
 
     /// Whether the log has room for an entry of this length.
     pub(in crate::engine::redb) fn has_room_for(&self, len: u64) -> bool {
         let log = self.log.lock();
-        match log.area {
+        match log.location {
             // A log whose place is unknown has no room; the file must be reopened.
             _ if log.place_unknown => false,
-            Some(area) => log.ring.place_for(len, area.room()).is_some(),
+            Some(location) => log.ring.place_for(len, location.room()).is_some(),
             None => len <= capacity_beside(self.inner.len().unwrap_or(0)) - location::SECTOR as u64,
         }
     }
@@ -234,16 +234,16 @@ impl SharedFile {
         if log.place_unknown {
             return Ok(false);
         }
-        let area = match log.area {
-            Some(area) => area,
+        let location = match log.location {
+            Some(location) => location,
             None => self.add_log(&mut log)?,
         };
         if log.is_unsettled {
-            self.repair_sectors(&mut log, &area)?;
+            self.repair_sectors(&mut log, &location)?;
         }
         let len = entry.len();
-        let Some(start) = log.ring.place_for(len, area.room()) else { return Ok(false) };
-        let (offset, bytes) = (area.start + start, entry.numbered(number, &area.salt));
+        let Some(start) = log.ring.place_for(len, location.room()) else { return Ok(false) };
+        let (offset, bytes) = (location.start + start, entry.numbered(number, &location.salt));
         self.head.give_away(offset..offset + len);
         match self.inner.write_synced(offset, bytes) {
             None => {
@@ -285,7 +285,7 @@ impl SharedFile {
     /// The bytes that needed entries use, and the capacity in bytes, which is never zero.
     pub(in crate::engine::redb) fn used(&self) -> (u64, u64) {
         let log = self.log.lock();
-        (log.ring.len(), log.area.map_or(u64::MAX / 8, |area| area.room()))
+        (log.ring.len(), log.location.map_or(u64::MAX / 8, |location| location.room()))
     }
 
     pub(in crate::engine::redb) fn release_on_close(&self) {
@@ -299,9 +299,9 @@ impl SharedFile {
         SystemRandom.fill(&mut salt).map_err(io::Error::other)?;
         let capacity = capacity_beside(database_len);
         let (moves, start) = (log.next_moves, database_len);
-        let area = Location { moves, database_len, start, capacity, salt };
-        self.place_log(log, area, &[])?;
-        Ok(area)
+        let location = Location { moves, database_len, start, capacity, salt };
+        self.place_log(log, location, &[])?;
+        Ok(location)
     }
 
     fn move_log(&self, log: &mut Log, old: Location, database_len: u64) -> io::Result<()> {
@@ -319,44 +319,44 @@ impl SharedFile {
             self.inner.read(old.start + start, entry)?;
             rest = later;
         }
-        let area = Location { moves: log.next_moves, database_len, start, capacity, ..old };
-        self.place_log(log, area, &entries)?;
+        let location = Location { moves: log.next_moves, database_len, start, capacity, ..old };
+        self.place_log(log, location, &entries)?;
         log.ring.straighten();
         self.cut_behind(start + capacity)
     }
 
     /// Writes the log into an area, and then the sectors. The whole area is written once, so that
     /// no later entry waits for the file system to allocate room.
-    fn place_log(&self, log: &mut Log, area: Location, entries: &[u8]) -> io::Result<()> {
+    fn place_log(&self, log: &mut Log, location: Location, entries: &[u8]) -> io::Result<()> {
         log.place_unknown = true;
         self.head.forget_entry();
-        if self.inner.len()? < area.end() {
-            self.head.set_len(&*self.inner, area.end())?;
+        if self.inner.len()? < location.end() {
+            self.head.set_len(&*self.inner, location.end())?;
         }
         let mut bytes = entries.to_vec();
-        bytes.resize(usize::try_from(area.capacity).map_err(io::Error::other)?, 0);
-        self.head.write(&*self.inner, area.start, &bytes)?;
+        bytes.resize(usize::try_from(location.capacity).map_err(io::Error::other)?, 0);
+        self.head.write(&*self.inner, location.start, &bytes)?;
         self.sync()?;
-        let (sector, [losing, winning]) = (area.to_sector(), log.order);
+        let (sector, [losing, winning]) = (location.to_sector(), log.order);
         self.head.write(&*self.inner, losing, &sector)?;
         self.sync()?;
         // The copy comes only now: without sectors it would show that the log was lost.
         self.head.write(&*self.inner, winning, &sector)?;
-        self.head.write(&*self.inner, area.copy_offset(), &sector)?;
+        self.head.write(&*self.inner, location.copy_offset(), &sector)?;
         self.sync()?;
-        log.area = Some(area);
-        log.next_moves = area.moves + 1;
+        log.location = Some(location);
+        log.next_moves = location.moves + 1;
         log.is_unsettled = false;
         log.place_unknown = false;
         Ok(())
     }
 
     /// Repairs what a crash left unsettled, so that no single damaged sector loses the log.
-    fn repair_sectors(&self, log: &mut Log, area: &Location) -> io::Result<()> {
-        let (sector, [losing, _]) = (area.to_sector(), log.order);
-        self.cut_behind(area.end())?;
+    fn repair_sectors(&self, log: &mut Log, location: &Location) -> io::Result<()> {
+        let (sector, [losing, _]) = (location.to_sector(), log.order);
+        self.cut_behind(location.end())?;
         self.head.write(&*self.inner, losing, &sector)?;
-        self.head.write(&*self.inner, area.copy_offset(), &sector)?;
+        self.head.write(&*self.inner, location.copy_offset(), &sector)?;
         self.sync()?;
         log.is_unsettled = false;
         Ok(())
@@ -371,7 +371,7 @@ fn capacity_beside(database_len: u64) -> u64 {
     (database_len / SHARE).clamp(MIN_CAPACITY, MAX_CAPACITY).next_multiple_of(PAGE)
 }
 
-fn damaged(error: DamagedArea) -> io::Error {
+fn damaged(error: DamagedLocation) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

@@ -55,7 +55,7 @@ fn on(file: &Arc<InMemoryBackend>, writes: usize, torn: usize) -> SharedFile {
 /// given back or moves again, and moves once more or is added.
 #[test]
 fn no_changes_that_fail_half_way_leave_the_word_to_an_older_place() {
-    let place = |file: &_| on(file, 0, 0).log.lock().area.map(|area| area.database_len);
+    let place = |file: &_| on(file, 0, 0).log.lock().location.map(|location| location.database_len);
     for number in 0..4 * 6 * 6 * 6 {
         let torn = if number & 1 == 0 { 0 } else { 40 };
         let gives_back = number & 2 == 0;
@@ -97,10 +97,10 @@ fn entry() -> Entry {
 fn a_log_in_use_never_moves_onto_itself() {
     let disk = disk();
     assert!(disk.append(&mut entry(), 1).unwrap());
-    let old = disk.log.lock().area.unwrap();
+    let old = disk.log.lock().location.unwrap();
     let before = disk.read_log().unwrap().unwrap().0;
     disk.set_database_len(old.database_len + PAGE).unwrap();
-    let new = disk.log.lock().area.unwrap();
+    let new = disk.log.lock().location.unwrap();
     assert!(new.start >= old.end(), "a crash on the route finds the old one whole");
     assert_eq!(disk.database_len().unwrap(), old.database_len + PAGE);
     let after = disk.read_log().unwrap().unwrap().0;
@@ -122,7 +122,7 @@ fn a_log_that_is_given_back_does_not_move_before() {
         assert!(disk.give_back_released().is_ok());
         if writes == 2 {
             assert_eq!(file.len().unwrap(), 32 * 1024);
-            assert!(on(&file, 0, 0).log.lock().area.is_none());
+            assert!(on(&file, 0, 0).log.lock().location.is_none());
         }
     }
 }
@@ -135,7 +135,7 @@ fn the_copy_of_an_earlier_place_at_the_end_of_the_file_is_no_lost_log() {
     for log in 0..3 {
         let disk = on(&file, usize::MAX, 0);
         assert!(disk.append(&mut entry(), 1).unwrap());
-        let place = disk.log.lock().area.unwrap();
+        let place = disk.log.lock().location.unwrap();
         assert_eq!(place.moves, 2 * log);
         disk.restart();
         disk.set_database_len(place.end()).unwrap();
@@ -146,7 +146,7 @@ fn the_copy_of_an_earlier_place_at_the_end_of_the_file_is_no_lost_log() {
         file.read(place.copy_offset(), &mut last).unwrap();
         assert_eq!(last, place.to_sector());
     }
-    assert!(on(&file, 0, 0).log.lock().area.is_none());
+    assert!(on(&file, 0, 0).log.lock().location.is_none());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_log_that_nobody_needs_goes_where_the_database_ends() {
     assert!(disk.append(&mut entry(), 1).unwrap());
     disk.restart();
     disk.set_database_len(64 * 1024 + PAGE).unwrap();
-    assert_eq!(disk.log.lock().area.unwrap().start, 64 * 1024 + PAGE);
+    assert_eq!(disk.log.lock().location.unwrap().start, 64 * 1024 + PAGE);
 }
 
 #[test]
@@ -171,15 +171,15 @@ fn what_a_crash_left_different_is_equal_after_the_first_entry() {
         assert!(on(&file, usize::MAX, 0).append(&mut entry(), 1).unwrap());
         damage(&file);
         let disk = on(&file, usize::MAX, 0);
-        let area = disk.log.lock().area.unwrap();
+        let location = disk.log.lock().location.unwrap();
         disk.resume([Span { start: 0, len: entry().len() }]);
         assert!(disk.append(&mut entry(), 2).unwrap());
         drop(disk);
-        assert_eq!(file.len().unwrap(), area.end(), "{number}");
-        for offset in [location::OFFSETS[0], location::OFFSETS[1], area.copy_offset()] {
+        assert_eq!(file.len().unwrap(), location.end(), "{number}");
+        for offset in [location::OFFSETS[0], location::OFFSETS[1], location.copy_offset()] {
             let mut sector = [0; location::SECTOR];
             file.read(offset, &mut sector).unwrap();
-            assert_eq!(sector, area.to_sector(), "{number}, {offset}");
+            assert_eq!(sector, location.to_sector(), "{number}, {offset}");
         }
     }
 }

@@ -218,6 +218,19 @@ fn each_line_of_the_exercise_is_in_the_folder_of_its_answer_and_nowhere_else() {
     }
 }
 
+#[test]
+fn every_function_on_the_way_of_a_create_exists() {
+    let functions = functions();
+    let map = fs::read_to_string(root().join("src/engine/redb/mod.rs")).unwrap();
+    let (_, way) = map.split_once("goes this way").unwrap();
+    let (way, _) = way.split_once("\n\n").unwrap();
+    let named: Vec<_> = way.split('`').filter_map(|word| word.split_once("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (owner, function) in named {
+        assert!(functions.contains(function), "there is no {owner}::{function}");
+    }
+}
+
 /// The sections of public items, in their required order.
 const SECTIONS: [&str; 6] =
     ["Durability", "Concurrency", "Security", "Errors", "Panics", "Examples"];

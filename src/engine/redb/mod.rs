@@ -8,10 +8,17 @@
 //! and watches the file, and `storage/` is the place that holds it. `pages/` reads the file without
 //! redb, and `salvage/` recovers the readable records of a damaged file.
 //!
-//! A `create` calls, in this order: `SessionStore::create_with`, `Codec::encode`, `Record::new`,
-//! `StoreCore::insert`, `RedbEngine::insert`, `RedbEngine::submit`, `CommitQueue::submit`,
-//! `Writer::commit`, `Writer::decide`, `Question::decide`, `Insert::decide`, `Writer::write`,
-//! `Entry::of`, `WriteAheadLog::append`, `SharedFile::append`, `OsFile::write_synced`.
+//! A `create_with` goes this way; calls that only check, draw, convert or tell are left out:
+//!
+//! 1. In the caller's thread: `SessionStore::create_with`, `SessionStore::create_or_give_back`,
+//!    `SessionStore::create_record`, `Codec::encode`, `content::encode`, `Record::new`,
+//!    `StoreCore::insert`, `StoreCore::insert_under`, `RedbEngine::insert`, `RedbEngine::submit`,
+//!    `CommitQueue::submit`.
+//! 2. In the leading thread, for the whole group: `Writer::commit`, `Writer::decide`.
+//! 3. For each operation: `Question::decide`, `Insert::decide`, `Effects::change`.
+//! 4. For the whole group again: `Writer::write`, `Entry::of`, `WriteAheadLog::append`,
+//!    `SharedFile::append`, `Entry::numbered`, `OsFile::write_synced`, `linux::write_synced`, and
+//!    the system's `pwritev2`. Then `View::show_changes`.
 
 pub(in crate::engine::redb) mod background;
 mod calls;

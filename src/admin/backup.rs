@@ -72,7 +72,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// use sessile::SessionStore;
     ///
     /// # let folder = tempfile::tempdir()?;
-    /// # let (path, backup) = (folder.path().join("sessions.redb"), folder.path().join("backup.redb"));
+    /// # let path = folder.path().join("sessions.redb");
+    /// # let backup = folder.path().join("backup.redb");
     /// let store = SessionStore::<String>::open(path)?;
     /// let session = store.create("hello".into())?;
     /// let report = store.backup(&backup)?;

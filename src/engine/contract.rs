@@ -66,8 +66,8 @@ use crate::time::timeouts::Timeouts;
 ///   on record. A `create` in a full store does the same steps, and tries again.
 /// - `adopt_shorter_timeouts` makes two, `reindex` and `store_meta`, or none if no shorter timeouts
 ///   wait. While they wait, a sweep makes a `load_meta` more for each step, and a `reindex`.
-/// - Without maintenance threads, `flush` and `clean_up_expired` end with `server_time`. If there is
-///   none, `stats` follows, for observers.
+/// - Without maintenance threads, `flush` and `clean_up_expired` end with `server_time`. If there
+///   is none, `stats` follows, for observers.
 ///
 /// # Examples
 ///

@@ -164,7 +164,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// let store = SessionStore::<String>::in_memory()?;
     /// let here = store.create_for_user("ann", "free".into())?;
     /// let there = store.create_for_user("ann", "free".into())?;
-    /// assert_eq!(store.update_others(&here, |session| *session.content_mut() = "paid".into())?, 1);
+    /// let others = store.update_others(&here, |session| *session.content_mut() = "paid".into())?;
+    /// assert_eq!(others, 1);
     /// assert!(store.read(there.id())?.is_some_and(|session| session.content() == "paid"));
     /// # Ok::<(), sessile::Error>(())
     /// ```

@@ -312,8 +312,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         Ok(self.len()? == 0)
     }
 
-    /// Returns statistics of the store. Costs as much as [`len`](Self::len); on a server one request
-    /// more.
+    /// Returns statistics of the store. Costs as much as [`len`](Self::len); on a server one
+    /// request more.
     ///
     /// # Errors
     ///

@@ -55,7 +55,8 @@ use crate::testing::disk::image::Image;
 ///
 /// let disk = SimulatedDisk::new();
 /// let open = |disk: &SimulatedDisk| {
-///     SessionStore::<String>::builder().engine(RedbEngine::open_on(disk, &RedbOptions::new())?).build()
+///     let engine = RedbEngine::open_on(disk, &RedbOptions::new())?;
+///     SessionStore::<String>::builder().engine(engine).build()
 /// };
 /// let store = open(&disk)?;
 /// let session = store.create("hello".into())?;

@@ -178,7 +178,8 @@ impl Salvage {
     /// use sessile::{Salvage, SessionStore};
     ///
     /// # let folder = tempfile::tempdir()?;
-    /// # let (damaged, new) = (folder.path().join("sessions.redb"), folder.path().join("new.redb"));
+    /// # let damaged = folder.path().join("sessions.redb");
+    /// # let new = folder.path().join("new.redb");
     /// # SessionStore::<u32>::open(&damaged)?.create(1)?;
     /// let report = Salvage::new().run_with(&damaged, &new, |progress| {
     ///     println!("{:?}: {} of {:?}", progress.step, progress.done, progress.total);

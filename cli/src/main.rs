@@ -9,12 +9,11 @@ mod drafts;
 mod failure;
 mod output;
 mod progress;
+mod secrets;
 mod signals;
 mod target;
 mod when;
 
-use std::cmp::Reverse;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -43,24 +42,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reports a wrong command line without its URLs, which may hold passwords.
+/// Reports a wrong command line without its URLs, which may hold passwords, and without session ids.
 fn refuse(error: &clap::Error) -> ExitCode {
-    let arguments = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
-    let values = arguments.map(|it| match it.split_once('=') {
-        Some((flag, value)) if flag.starts_with('-') => value.to_owned(),
-        _ => it,
-    });
-    let mut urls: Vec<_> = values.filter(|value| target::is_url(value)).collect();
-    // One may begin with another, which must not be replaced in it.
-    urls.sort_by_key(|url| Reverse(url.len()));
-    if urls.is_empty() || !error.use_stderr() {
+    let told = error.render().to_string();
+    let shown = secrets::hidden(&told);
+    if shown == told || !error.use_stderr() {
         error.exit();
     }
-    let told = error.render().to_string();
-    let _ = write!(
-        std::io::stderr(),
-        "{}",
-        urls.iter().fold(told, |told, url| told.replace(url, "URL"))
-    );
+    output::complain(shown.trim_end());
+    if shown.contains(secrets::ID) {
+        output::complain("  hint: ID looks like a session id; `sessile list` shows the keys");
+    }
     ExitCode::from(FAILED)
 }

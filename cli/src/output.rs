@@ -11,7 +11,7 @@ use sessile::UserId;
 use crate::arguments::{Common, number};
 use crate::failure::Failure;
 use crate::progress::{at_once, ensure_not_interrupted};
-use crate::when;
+use crate::{secrets, when};
 
 pub(crate) struct Output {
     out: BufWriter<Stdout>,
@@ -103,9 +103,9 @@ impl Write for Output {
     }
 }
 
-/// Prints a line to the standard error. Nobody can be told if that fails.
+/// Prints a line to the standard error, without session ids. Nobody can be told if that fails.
 pub(crate) fn complain(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr(), "{}", text.as_ref());
+    let _ = writeln!(io::stderr(), "{}", secrets::without_ids(text.as_ref()));
 }
 
 /// Warns of a finding; the verb goes on.

@@ -202,7 +202,7 @@ fn sessions_are_listed_by_activity_chosen_and_paged() {
 }
 
 #[test]
-fn one_session_is_shown_with_its_content_and_no_id_is_taken_for_a_key() {
+fn one_session_is_shown_with_its_content() {
     let store = Store::new();
     let key = store.bob.to_string();
     let shown = store.json(0, &["show", "sessions.redb", &key, "--json"]);
@@ -211,8 +211,31 @@ fn one_session_is_shown_with_its_content_and_no_id_is_taken_for_a_key() {
     assert!(store.prints(0, &["show", "sessions.redb", &key]).contains("{\"cart\":[\"tea\"]}"));
     let other = "0".repeat(32);
     assert!(store.refuses(&["show", "sessions.redb", &other]).contains("there is no session"));
-    let output = command(store.folder.path(), &["show", "sessions.redb", &store.ids[0]]).output();
-    assert_eq!(output.unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn an_id_on_the_command_line_is_refused_and_not_shown() {
+    let store = Store::new();
+    let id = store.ids.iter().find(|id| !id.starts_with('-')).unwrap();
+    let file = "sessions.redb";
+    for arguments in [
+        &["show", file, id][..],
+        &["show", file, &format!("id={id}")],
+        &["show", file, &format!(" \"{id}\" ")],
+        &["show", file, &format!("{id}x")],
+        &["stats", file, id],
+        &["revoke", file, id, "--yes"],
+        &["revoke", file, "--all-but", id, "--yes"],
+        &["list", file, "--after", id],
+        &["list", file, &format!("--after={id}")],
+        &[id],
+    ] {
+        let refused = store.refuses(arguments);
+        assert!(refused.contains("`sessile list` shows the keys"), "{refused}");
+    }
+    store.refuses(&["stats", id]);
+    store.prints(0, &["revoke", file, "--user", id, "--yes"]);
+    assert_eq!(store.sessions(file), 5);
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! What the command line may hold and no message shows: the passwords in URLs, and session ids.
+
+use std::cmp::Reverse;
+
+use sessile::SessionId;
+
+use crate::target::is_url;
+
+/// What a message has in the place of a session id.
+pub(crate) const ID: &str = "ID";
+
+/// A message about a wrong command line without its URLs, and without what is nearly an id.
+pub(crate) fn hidden(message: &str) -> String {
+    without(message, &arguments().collect::<Vec<_>>())
+}
+
+/// Any other message, which may name files, without the arguments that are session ids.
+pub(crate) fn without_ids(message: &str) -> String {
+    let ids = arguments().filter(|argument| SessionId::parse(value(argument)).is_ok());
+    ids.fold(message.to_owned(), |message, id| message.replace(value(&id), ID))
+}
+
+fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())
+}
+
+/// The argument, or the value of a flag that has it behind `=`.
+fn value(argument: &str) -> &str {
+    match argument.split_once('=') {
+        Some((flag, value)) if flag.starts_with('-') => value,
+        _ => argument,
+    }
+}
+
+fn without(message: &str, arguments: &[String]) -> String {
+    let mut secrets: Vec<_> = arguments.iter().flat_map(|argument| secrets(argument)).collect();
+    // One may begin with another, which must not be replaced in it.
+    secrets.sort_by_key(|(secret, _)| Reverse(secret.len()));
+    secrets.iter().fold(message.to_owned(), |shown, (secret, name)| shown.replace(secret, name))
+}
+
+/// The secrets in an argument, each with what stands in its place.
+fn secrets(argument: &str) -> Vec<(&str, &'static str)> {
+    let value = value(argument);
+    match is_url(value) {
+        true => vec![(value, "URL")],
+        false => runs(argument).filter(|run| is_like_id(run)).map(|run| (run, ID)).collect(),
+    }
+}
+
+/// The parts that consist of the characters of an id. A pair of a cookie has two.
+fn runs(argument: &str) -> impl Iterator<Item = &str> {
+    argument.split(|letter: char| !letter.is_ascii_alphanumeric() && !"-_".contains(letter))
+}
+
+/// Whether it is a session id, or may be one with a few characters too many or too few.
+fn is_like_id(run: &str) -> bool {
+    const MISSED: usize = 2;
+    let has = |is: fn(&u8) -> bool| run.as_bytes().iter().any(is);
+    let mixes_cases = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    SessionId::parse(run).is_ok() || mixes_cases && run.len() + MISSED >= SessionId::ENCODED_LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_hidden_in_whatever_it_stands_and_a_key_a_flag_and_a_word_are_not() {
+        let id = "q0Ykbz7Qm3rUXdVn-4f_Tg";
+        let shown = |argument: &str| without(&format!("of '{argument}'"), &[argument.into()]);
+        for (argument, expected) in [
+            (id.into(), "of 'ID'"),
+            (format!(" {id} "), "of ' ID '"),
+            (format!("\"{id}\""), "of '\"ID\"'"),
+            (format!("--after={id}"), "of '--after=ID'"),
+            (format!("__Host-id={id}; Path=/"), "of '__Host-id=ID; Path=/'"),
+            (format!("{id}x"), "of 'ID'"),
+            (id[2..].into(), "of 'ID'"),
+            ("redis://ann:hidden@127.0.0.1/".into(), "of 'URL'"),
+        ] {
+            assert_eq!(shown(&argument), expected, "{argument}");
+        }
+        let key = SessionId::parse(id).unwrap().key().to_string();
+        for argument in [&key, "--with-content-and-everything", "sessions.redb", "Sessions"] {
+            assert_eq!(shown(argument), format!("of '{argument}'"));
+        }
+    }
+}

@@ -170,8 +170,8 @@ pub(crate) enum Command {
 pub(crate) struct List {
     /// The store's file, a program's socket, or a URL
     pub(crate) target: PathBuf,
-    /// Only sessions of this user: a number, or a text; `"42"` in double quotes is the text, as are
-    /// `+42` and `007`
+    /// Only sessions of this user: a number, or a text; in double quotes a JSON string, so that
+    /// `"42"` is a text, as are `+42` and `007`
     #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) user: Option<UserId>,
     /// Only sessions inactive for at least this long, for example `15m` or `2d`
@@ -262,10 +262,13 @@ fn key(text: &str) -> Result<SessionKey, String> {
     text.parse().map_err(|error: sessile::Error| error.to_string())
 }
 
-/// Parses a user: a number, or a text; in double quotes always a text.
+/// Parses a user: a number, or a text; what begins with a double quote is a JSON string.
 fn user(text: &str) -> Result<UserId, String> {
-    if let Some(quoted) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        return Ok(quoted.into());
+    if text.starts_with('"') {
+        let text: String = serde_json::from_str(text).map_err(|error| {
+            format!("a user in double quotes is a JSON string, and this is none: {error}")
+        })?;
+        return Ok(text.into());
     }
     Ok(number(text).unwrap_or_else(|| text.into()))
 }
@@ -300,6 +303,14 @@ mod tests {
         assert_eq!(user(&i128::MIN.to_string()), Ok(i128::MIN.into()));
         assert_eq!(user(&u128::MAX.to_string()), Ok(u128::MAX.into()));
         assert_eq!(user("\"42\""), Ok("42".into()));
+        assert_eq!(user(r#""dom\\ann""#), Ok(r"dom\ann".into()));
+        assert_eq!(user(r#"" a\"\n\u001b""#), Ok(" a\"\n\u{1b}".into()));
+        for text in [r"dom\ann", "a\"b", "5\""] {
+            assert_eq!(user(text), Ok(text.into()));
+        }
+        for refused in ["\"", "\"ann", r#""dom\ann""#, r#""a"b""#, r#""a" "b""#] {
+            assert!(user(refused).unwrap_err().contains("JSON string"), "{refused}");
+        }
         for text in ["ann", "+4917612345", "007", "-0", "+0", "00", "-007", "1_000", " 1", ""] {
             assert_eq!(user(text), Ok(text.into()));
         }

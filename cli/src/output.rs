@@ -126,18 +126,18 @@ pub(crate) fn ask(question: &str) -> Result<Option<bool>, Failure> {
     Ok(read.ok().map(|_| matches!(answer.trim(), "y" | "Y" | "yes")))
 }
 
-/// A user as `--user` takes it: a text that looks like a number, `-` or a quoted text is in quotes.
-/// Control characters are escaped.
+/// A user as `--user` takes it: a text that looks like something else, or that a terminal would not
+/// show as it is, is a JSON string.
 pub(crate) fn user(user: Option<&UserId>) -> String {
     match user.map(|user| (user.as_text(), user)) {
         None => "-".into(),
         Some((None, number)) => number.to_string(),
-        Some((Some(text), _)) => {
+        Some((Some(text), user)) => {
             let looks_like_another =
                 text.is_empty() || text == "-" || text.starts_with('"') || number(text).is_some();
-            match looks_like_another {
-                true => format!("\"{}\"", plain(text)),
-                false => plain(text),
+            match looks_like_another || text.trim() != text || plain(text) != text {
+                true => plain_json(&user_as_json(Some(user)).to_string()),
+                false => text.to_owned(),
             }
         }
     }
@@ -246,7 +246,15 @@ mod tests {
         for text in ["ann", "+4917612345", "007", "-0"] {
             assert_eq!(shown(&text.into()), text);
         }
-        assert_eq!(shown(&"\u{1b}[2J\n".into()), "\\u{1b}[2J\\u{a}");
+        for text in ["ann smith", r"dom\ann", "a\"b"] {
+            assert_eq!(shown(&text.into()), text);
+        }
+        assert_eq!(
+            [" x", "x\u{a0}", "", "-"].map(|it| shown(&it.into())),
+            ["\" x\"", "\"x\u{a0}\"", "\"\"", "\"-\""]
+        );
+        assert_eq!(shown(&"\"x".into()), r#""\"x""#);
+        assert_eq!(shown(&"\u{1b}[2J\n".into()), r#""\u001b[2J\n""#);
         assert_eq!(user_as_json(Some(&u64::MAX.into())), u64::MAX);
         assert_eq!(user_as_json(Some(&(-1).into())), -1);
         assert_eq!(user_as_json(Some(&"42".into())), "42");
@@ -256,7 +264,7 @@ mod tests {
         assert_eq!(user_as_json(Some(&above.into())), "18446744073709551616");
         assert_eq!(user_as_json(Some(&below.into())), "-9223372036854775809");
         assert_eq!(user_as_json(Some(&u128::MAX.into())), u128::MAX.to_string());
-        assert_eq!(shown(&"\u{61c}\u{202e}".into()), "\\u{61c}\\u{202e}");
+        assert_eq!(shown(&"\u{61c}\u{202e}".into()), r#""\u061c\u202e""#);
     }
 
     #[test]

@@ -322,20 +322,35 @@ fn a_user_whose_text_only_resembles_a_number_is_left_out_listed_and_ended_by_tha
         .manual_maintenance()
         .open(store.path("members.redb"))
         .unwrap();
-    for user in ["+4917612345", "007"] {
+    let texts = ["+4917612345", "007", r"dom\ann", "a\"b", "a\nb", " x", "\"x\"", "5\""];
+    for user in texts.into_iter().chain([&*u128::MAX.to_string()]) {
         open.create_for_user(user, Attributes::new()).unwrap();
     }
-    for number in [7_u64, 4_917_612_345] {
+    for number in [7, 4_917_612_345, u128::MAX] {
         open.create_for_user(number, Attributes::new()).unwrap();
     }
     open.close().unwrap();
     let users = store.prints(0, &["list", "members.redb", "--users"]);
-    let users: Vec<_> =
-        users.lines().skip(1).filter_map(|it| it.split_whitespace().next()).collect();
-    assert_eq!(users.len(), 4, "{users:?}");
-    for user in users {
-        let listed = store.prints(0, &["list", "members.redb", "--json", "--user", user]);
+    let users = users.lines().skip(1).map(|row| row.trim().strip_suffix('1').unwrap().trim());
+    let in_json = store.prints(0, &["list", "members.redb", "--users", "--json"]);
+    let in_json = in_json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // The JSON of a number of more than 64 bits is a text of its digits, as that of the text.
+    let in_json = in_json.map(|it| it["user"].to_string());
+    let spellings: Vec<_> = users.map(str::to_owned).chain(in_json).collect();
+    assert_eq!(spellings.len(), 2 * 12, "{spellings:?}");
+    for user in spellings {
+        let listed = store.prints(0, &["list", "members.redb", "--json", "--user", &user]);
         assert_eq!(listed.lines().count(), 1, "{user} as it is listed");
+    }
+    let (number, digits) = (u128::MAX.to_string(), format!("\"{}\"", u128::MAX));
+    let dom = (r#""dom\\ann""#, r"dom\ann");
+    for (user, shown) in [dom, (&*number, &*number), (&*digits, &*digits)] {
+        let revoke = ["revoke", "members.redb", "--yes", "--user", user];
+        let ended = store.run(&revoke);
+        assert_eq!(text(&ended.stdout) + &text(&ended.stderr), "1 session ended\n");
+        let again = store.run(&revoke);
+        let warning = format!("--user: {shown} has no live session");
+        assert!(text(&again.stderr).contains(&warning), "{again:?}");
     }
     let restore = ["restore", "members.redb", "restored.redb", "--without-user", "+4917612345"];
     let restored = store.run(&restore);

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use serde_json::json;
-use sessile::UserId;
 use sessile::admin::{BackupReport, LeaveOut};
 
-use crate::command::{DONE, Done, LOOK};
+use crate::command::{DONE, Done, LOOK, warn_of_unmatched};
 use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
@@ -36,7 +35,9 @@ pub(super) fn told(report: &BackupReport, file: &Path, leaves_out: bool, out: &m
         text.push_str(&left_out(report.left_out));
     }
     out.either(&value, text)?;
-    warn_of_unmatched(&report.unmatched_users);
+    for user in &report.unmatched_users {
+        warn_of_unmatched("--without-user", user, "session");
+    }
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {
@@ -50,12 +51,4 @@ pub(super) fn told(report: &BackupReport, file: &Path, leaves_out: bool, out: &m
 /// The number of sessions that were left out on request, also if there was none.
 pub(super) fn left_out(count: u64) -> String {
     format!("; {count} left out")
-}
-
-/// Warns of users to leave out who had no session: the spelling may be wrong.
-pub(super) fn warn_of_unmatched(users: &[UserId]) {
-    for user in users {
-        let user = output::user(Some(user));
-        output::warn(format!("--without-user: {user} has no session; see `sessile list --users`"));
-    }
 }

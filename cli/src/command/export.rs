@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::arguments::LeaveOutArguments;
-use crate::command::backup::{left_out, warn_of_unmatched};
-use crate::command::{DONE, Done, LOOK};
+use crate::command::backup::left_out;
+use crate::command::{DONE, Done, LOOK, warn_of_unmatched};
 use crate::drafts::Draft;
 use crate::failure::{Failure, io_kind};
 use crate::output::{self, Output};
@@ -63,7 +63,9 @@ pub(super) fn run(
         }
     };
     inspector.close()?;
-    warn_of_unmatched(&report.unmatched_users);
+    for user in &report.unmatched_users {
+        warn_of_unmatched("--without-user", user, "session");
+    }
     match report.damaged.count() {
         0 => Ok(DONE),
         count => {

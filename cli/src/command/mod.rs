@@ -18,12 +18,12 @@ mod watch;
 
 use std::path::Path;
 
-use sessile::SessionKey;
+use sessile::{SessionKey, UserId};
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::target;
+use crate::{output, target};
 
 /// The verb is done.
 const DONE: u8 = 0;
@@ -69,6 +69,12 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Done {
 /// No session has this key. The text leaves the target out, which may be a URL with a password.
 fn missing(key: &SessionKey) -> Failure {
     Failure::new(format!("there is no session {key}")).hint("`sessile list` shows the keys")
+}
+
+/// Warns of a user who has no session, or no live one: the spelling may be wrong.
+fn warn_of_unmatched(flag: &str, user: &UserId, missing: &str) {
+    let user = output::user(Some(user));
+    output::warn(format!("{flag}: {user} has no {missing}; see `sessile list --users`"));
 }
 
 /// The arguments that must be files. A URL in their place may hold a password, so it is refused

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use sessile::{Error, Inspector, SessionKey, UserId};
 
-use crate::arguments::Revoke;
-use crate::command::{DONE, Done, LOOK, missing};
+use crate::arguments::{Revoke, Whom};
+use crate::command::{DONE, Done, LOOK, missing, warn_of_unmatched};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress::{ensure_not_interrupted, flow, is_interrupted};
@@ -36,7 +36,7 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         inspector.close()?;
         let text = format!("{} would end", output::sessions(expected));
         out.either(&json!({ "would_end": expected }), text)?;
-        return Ok(of_keys(&named, expected));
+        return Ok(looked_at(whom, &named, expected));
     }
     let sessions = output::sessions(expected);
     let question = match &keys {
@@ -82,11 +82,14 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         text.push_str(&format!("; {} active again and left", output::sessions(active_again)));
     }
     out.either(&json!({ "ended": ended, "active_again": active_again }), text)?;
-    Ok(of_keys(&named, ended))
+    Ok(looked_at(whom, &named, ended))
 }
 
-/// The exit code of a verb that ended, or would end, this many of the named sessions.
-fn of_keys(named: &BTreeSet<SessionKey>, ended: u64) -> u8 {
+/// The exit code of a verb that ended, or would end, this many sessions, with its warnings.
+fn looked_at(whom: &Whom, named: &BTreeSet<SessionKey>, ended: u64) -> u8 {
+    if let (Some(user), 0) = (&whom.user, ended) {
+        warn_of_unmatched("--user", user, "live session");
+    }
     if named.is_empty() || ended == named.len() as u64 {
         return DONE;
     }

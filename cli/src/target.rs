@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 #[cfg(target_os = "linux")]
 use std::fs;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sessile::admin::{AdminSocket, RunningStore};
 use sessile::engine::{MongodbEngine, MysqlEngine, PostgresEngine, RedbOptions, RedisEngine};
@@ -16,7 +17,7 @@ use crate::output;
 use crate::progress::{at_once, flow};
 
 /// How long an import may keep in memory what it was told is stored; it flushes at its end.
-const DEFERRED: std::time::Duration = std::time::Duration::from_secs(1);
+const DEFERRED: Duration = Duration::from_secs(1);
 
 /// A store that a verb looks into: its file, or the program that has the file open.
 pub(crate) struct Target {
@@ -75,7 +76,7 @@ pub(crate) fn open(target: &Path) -> Result<Target, Failure> {
 
 /// The door of the program that has a file open.
 fn by_the_door(file: &Path, already_open: Error) -> Result<Target, Failure> {
-    match door_at(&AdminSocket::path_beside(file)) {
+    match door_beside(file) {
         Ok(running) => through(running),
         Err(Error::CalledOff { .. }) => Err(Failure::interrupted()),
         Err(closed) => Err(without_door(already_open, &closed)),
@@ -87,7 +88,7 @@ pub(crate) fn running(target: &Path) -> Result<RunningStore, Failure> {
     refuse_urls(target)?;
     let running = match AdminSocket::is_at(target) {
         true => door_at(target),
-        false => door_at(&AdminSocket::path_beside(target)),
+        false => door_beside(target),
     };
     running.map_err(|error| match error {
         Error::CalledOff { .. } => Failure::interrupted(),
@@ -98,16 +99,23 @@ pub(crate) fn running(target: &Path) -> Result<RunningStore, Failure> {
 /// How many seconds a program may be silent before the tool says so.
 const PATIENCE_S: u64 = 5;
 
-/// The door of a running program. Ctrl-C ends the wait for a program that does not answer.
+/// The door that the caller has named.
 fn door_at(socket: &Path) -> sessile::Result<RunningStore> {
-    RunningStore::at_with(socket, |silence| {
-        if silence.as_secs() == PATIENCE_S {
-            let text =
-                format!("the program has not answered for {PATIENCE_S} s; Ctrl-C ends the tool");
-            output::warn(text);
-        }
-        flow()
-    })
+    RunningStore::at_with(socket, wait)
+}
+
+/// The door beside a file, of the file's owner.
+fn door_beside(file: &Path) -> sessile::Result<RunningStore> {
+    RunningStore::beside_with(file, wait)
+}
+
+/// Ctrl-C ends the wait for a program that does not answer.
+fn wait(silence: Duration) -> ControlFlow<()> {
+    if silence.as_secs() == PATIENCE_S {
+        let text = format!("the program has not answered for {PATIENCE_S} s; Ctrl-C ends the tool");
+        output::warn(text);
+    }
+    flow()
 }
 
 fn through(running: RunningStore) -> Result<Target, Failure> {

@@ -7,6 +7,8 @@
     reason = "a test reports by panicking"
 )]
 
+#[cfg(unix)]
+mod doors;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod idle;

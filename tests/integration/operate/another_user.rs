@@ -1,16 +1,16 @@
 //! The door's own look at who comes in, where the mode of the socket and its folder would let in
-//! everybody.
+//! everybody, and a client's own look at whose door it has found.
 
 use std::fs;
 use std::fs::Permissions;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sessile::admin::AdminSocket;
+use sessile::admin::{AdminSocket, RunningStore};
 
 use super::{folder, store_at};
 
@@ -64,4 +64,30 @@ fn a_client_of_another_user_gets_nothing_whatever_the_mode() {
     assert!(heard(&program, &door, None).contains("hello"));
     assert_eq!(heard(&program, &door, Some(NOBODY)), "");
     assert!(heard(&program, &door, None).contains("hello"), "the door is open still");
+}
+
+#[test]
+fn a_door_that_was_found_beside_a_file_is_no_link_and_its_program_is_of_the_files_owner() {
+    let ((_folder, path), (_other_folder, other_path)) = (folder(), folder());
+    let (store, other) = (store_at(&path), store_at(&other_path));
+    other.serve_admin(AdminSocket::beside_file()).unwrap();
+    let door = AdminSocket::path_beside(&path);
+    symlink(AdminSocket::path_beside(&other_path), &door).unwrap();
+    let refusal = || {
+        let refused = RunningStore::beside(&path).unwrap_err();
+        std::error::Error::source(&refused).unwrap().to_string()
+    };
+    assert!(refusal().contains("symbolic link"), "{}", refusal());
+    RunningStore::at(&door).unwrap();
+
+    fs::remove_file(&door).unwrap();
+    store.serve_admin(AdminSocket::beside_file()).unwrap();
+    RunningStore::beside(&path).unwrap();
+    if fs::metadata(&path).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can give a file away");
+        return;
+    }
+    chown(&path, Some(NOBODY), None).unwrap();
+    assert!(refusal().contains("of user 65534"), "{}", refusal());
+    RunningStore::at(&door).unwrap();
 }

@@ -4,10 +4,11 @@
 //! connection, so that a visitor can make another call.
 
 mod engine;
+mod wire;
 
 use std::fmt;
 use std::io;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,22 +19,18 @@ use parking_lot::Mutex;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::AdminSocket;
+use crate::admin::socket::client::wire::{POLL, Wire, is_late};
 use crate::admin::socket::protocol::{Answer, Reply, VERSION, record_text};
 use crate::admin::socket::request::Request;
-use crate::admin::socket::transport::Stream;
 use crate::engine::outcome::{Ended, Visit};
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 
-/// The longest line is a record: 16 MiB of content in base64, and its user.
-const MAX_LINE: u64 = 24 * 1024 * 1024;
 const HELLO: Duration = Duration::from_secs(10);
 /// The action that failed if the program answers with an error.
 const REFUSED: &str = "do this through the program behind";
-/// The interval between two calls about a program that does not answer.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Called about once a second while the program does not answer, with the time since its last line.
 type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
@@ -49,7 +46,8 @@ type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
 /// # Security
 ///
 /// The client trusts any process that may create a socket at the path, or a file on Windows: the
-/// folder's permissions decide. On Windows the client uses the pipe's name only while a process
+/// folder's permissions decide. Beside a file the program must be of the file's owner, and no
+/// symbolic link is followed: the owner of one store cannot lead a client to another's. On Windows the client uses the pipe's name only while a process
 /// that may write the file holds it open. The program learns the client's user, and cannot act in
 /// that user's name.
 ///
@@ -58,15 +56,10 @@ type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
 /// See [`SessionStore::serve_admin`](crate::SessionStore::serve_admin).
 pub struct RunningStore {
     path: PathBuf,
+    /// The store's file, if the socket was found beside it.
+    beside: Option<PathBuf>,
     idle: Mutex<Option<Wire>>,
     silent: Box<OnSilence>,
-}
-
-struct Wire {
-    stream: BufReader<Stream>,
-    pid: u32,
-    /// `None`: it is a program of before copies could come in.
-    max_content_len: Option<usize>,
 }
 
 impl RunningStore {
@@ -74,16 +67,31 @@ impl RunningStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if no program answers, or one of another protocol version.
+    /// [`Error::Io`] if no program answers, or one of another protocol version. On Unix also if the
+    /// socket is a symbolic link, or if the program is not of the user who owns the file: then
+    /// [`at`](Self::at) uses the socket all the same.
     pub fn beside(file: impl AsRef<Path>) -> Result<Self> {
-        Self::at(AdminSocket::path_beside(file.as_ref()))
+        Self::beside_with(file, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`beside`](Self::beside), but calls `silent` as [`at_with`](Self::at_with) does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`beside`](Self::beside), and [`Error::CalledOff`].
+    pub fn beside_with(
+        file: impl AsRef<Path>,
+        silent: impl Fn(Duration) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let file = file.as_ref();
+        Self::connected(AdminSocket::path_beside(file), Some(file.into()), Box::new(silent))
     }
 
     /// The store behind a socket.
     ///
     /// # Errors
     ///
-    /// As for [`beside`](Self::beside).
+    /// [`Error::Io`] if no program answers, or one of another protocol version.
     pub fn at(socket: impl Into<PathBuf>) -> Result<Self> {
         Self::at_with(socket, |_| ControlFlow::Continue(()))
     }
@@ -99,8 +107,11 @@ impl RunningStore {
         socket: impl Into<PathBuf>,
         silent: impl Fn(Duration) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let (path, silent) = (socket.into(), Box::new(silent));
-        let running = Self { path, idle: Mutex::default(), silent };
+        Self::connected(socket.into(), None, Box::new(silent))
+    }
+
+    fn connected(path: PathBuf, beside: Option<PathBuf>, silent: Box<OnSilence>) -> Result<Self> {
+        let running = Self { path, beside, idle: Mutex::default(), silent };
         let wire = running.connect()?;
         *running.idle.lock() = Some(wire);
         Ok(running)
@@ -151,10 +162,8 @@ impl RunningStore {
     }
 
     fn connect(&self) -> Result<Wire> {
-        let stream = Stream::connect(&self.path).map_err(|error| self.failed(error))?;
-        stream.set_read_timeout(Some(POLL)).map_err(|error| self.failed(error))?;
-        stream.set_write_timeout(POLL).map_err(|error| self.failed(error))?;
-        let mut wire = Wire { stream: BufReader::new(stream), pid: 0, max_content_len: None };
+        let wire = Wire::connect(&self.path, self.beside.as_deref());
+        let mut wire = wire.map_err(|error| self.failed(error))?;
         match self.reply(&mut wire, Some(HELLO))? {
             Reply::Hello { sessile_admin: VERSION, pid, max_content_len } => {
                 wire.pid = pid;
@@ -354,25 +363,6 @@ impl RunningStore {
 /// The line that tells how many events were lost, with the fields that every event has.
 fn missed(events: u64) -> String {
     format!(r#"{{"event":"missed","events":{events},"text":"{events} events were missed"}}"#)
-}
-
-fn is_late(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-impl Wire {
-    /// Reads the rest of a line. After an error the line has the bytes that came until then.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
-        let room = MAX_LINE.saturating_sub(line.len() as u64);
-        io::Read::take(&mut self.stream, room).read_until(b'\n', line)?;
-        match line.last() {
-            Some(b'\n') => Ok(()),
-            _ if line.len() as u64 >= MAX_LINE => {
-                Err(io::Error::new(ErrorKind::InvalidData, "it has sent a line without an end"))
-            }
-            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection")),
-        }
-    }
 }
 
 impl fmt::Debug for RunningStore {

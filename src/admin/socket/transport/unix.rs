@@ -74,6 +74,39 @@ impl Stream {
         UnixStream::connect(path).map(Self)
     }
 
+    /// Connects to the socket that was found beside a store's file. The file's owner may have put
+    /// something there that leads to the program of another user.
+    pub(in crate::admin::socket) fn connect_beside(file: &Path, path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        if found.is_symlink() {
+            return Err(io::Error::other(
+                "it is a symbolic link, which may lead to another store; name the socket to use it",
+            ));
+        }
+        let stream = Self::connect(path)?;
+        let (user, owner) = (stream.user()?.unwrap_or(found.uid()), fs::metadata(file)?.uid());
+        match user == owner {
+            true => Ok(stream),
+            false => Err(io::Error::other(format!(
+                "the program is of user {user}, and the store's file of user {owner}; name the \
+                 socket to use it"
+            ))),
+        }
+    }
+
+    /// The user of the program that listens.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn user(&self) -> io::Result<Option<u32>> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.0)?;
+        Ok(Some(peer.uid.as_raw()))
+    }
+
+    /// The system does not report the program's user; the socket's owner decides.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const fn user(&self) -> io::Result<Option<u32>> {
+        Ok(None)
+    }
+
     /// Whether the client's user may connect.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(in crate::admin::socket) fn is_allowed(&self) -> bool {

@@ -71,6 +71,11 @@ impl Stream {
         }
     }
 
+    /// Connects to the pipe whose name was found beside a store's file.
+    pub(in crate::admin::socket) fn connect_beside(_file: &Path, path: &Path) -> io::Result<Self> {
+        Self::connect(path)
+    }
+
     /// Takes a pipe in non-blocking mode.
     pub(super) fn of(pipe: File) -> Self {
         Self(Arc::new(Shared {

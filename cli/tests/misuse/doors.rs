@@ -1,0 +1,27 @@
+//! Whose program the tool goes to, and what it says of a door that does not let it in.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use sessile::admin::AdminSocket;
+
+use crate::Store;
+
+#[test]
+fn a_link_beside_a_file_leads_the_tool_to_no_other_store() {
+    let (mine, others) = (Store::of(1), Store::of(2));
+    let (my_store, others_store) = (mine.opened(), others.opened());
+    others_store.serve_admin(AdminSocket::beside_file()).unwrap();
+    symlink(others.path("sessions.redb.admin"), mine.path("sessions.redb.admin")).unwrap();
+    let revoke = ["revoke", "sessions.redb", "--all", "--yes"];
+    let (_, err) = mine.prints(2, &revoke);
+    assert!(err.contains("symbolic link"), "{err}");
+    assert!(mine.prints(2, &["watch", "sessions.redb"]).1.contains("symbolic link"));
+    assert_eq!((my_store.len().unwrap(), others_store.len().unwrap()), (1, 2));
+    // Whoever names the socket means what it leads to.
+    mine.prints(0, &["stats", "sessions.redb.admin"]);
+    fs::remove_file(mine.path("sessions.redb.admin")).unwrap();
+    my_store.serve_admin(AdminSocket::beside_file()).unwrap();
+    mine.prints(0, &revoke);
+    assert_eq!((my_store.len().unwrap(), others_store.len().unwrap()), (0, 2));
+}

@@ -1,0 +1,50 @@
+//! One connection to the program, and its lines.
+
+use std::io;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::admin::socket::transport::Stream;
+
+/// The longest line is a record: 16 MiB of content in base64, and its user.
+const MAX_LINE: u64 = 24 * 1024 * 1024;
+/// The interval between two calls about a program that does not answer.
+pub(super) const POLL: Duration = Duration::from_secs(1);
+
+pub(super) struct Wire {
+    pub(super) stream: BufReader<Stream>,
+    pub(super) pid: u32,
+    /// `None`: it is a program of before copies could come in.
+    pub(super) max_content_len: Option<usize>,
+}
+
+impl Wire {
+    /// Connects to a socket, or to the socket that was found beside a file.
+    pub(super) fn connect(socket: &Path, beside: Option<&Path>) -> io::Result<Self> {
+        let stream = match beside {
+            Some(file) => Stream::connect_beside(file, socket)?,
+            None => Stream::connect(socket)?,
+        };
+        stream.set_read_timeout(Some(POLL))?;
+        stream.set_write_timeout(POLL)?;
+        Ok(Self { stream: BufReader::new(stream), pid: 0, max_content_len: None })
+    }
+
+    /// Reads the rest of a line. After an error the line has the bytes that came until then.
+    pub(super) fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
+        let room = MAX_LINE.saturating_sub(line.len() as u64);
+        io::Read::take(&mut self.stream, room).read_until(b'\n', line)?;
+        match line.last() {
+            Some(b'\n') => Ok(()),
+            _ if line.len() as u64 >= MAX_LINE => {
+                Err(io::Error::new(ErrorKind::InvalidData, "it has sent a line without an end"))
+            }
+            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection")),
+        }
+    }
+}
+
+pub(super) fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -148,7 +148,8 @@ impl Meter {
         self.at(progress.done, progress.total)
     }
 
-    fn at(&mut self, done: u64, total: Option<u64>) -> ControlFlow<()> {
+    /// Shows how much is done, of how much if that is known.
+    pub(crate) fn at(&mut self, done: u64, total: Option<u64>) -> ControlFlow<()> {
         if let Some(bar) = &self.bar {
             if let Some(total) = total {
                 bar.set_length(total);

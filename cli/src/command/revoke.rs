@@ -10,8 +10,11 @@ use crate::arguments::{Revoke, Whom};
 use crate::command::{DONE, Done, LOOK, missing, warn_of_unmatched};
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::progress::{ensure_not_interrupted, flow, is_interrupted};
+use crate::progress::{Meter, ensure_not_interrupted};
 use crate::target;
+
+/// What the progress calls the passes before a session ends.
+const COUNTING: &str = "revoke: sessions counted";
 
 pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     let inspector = target::open(&revoke.target)?;
@@ -24,13 +27,13 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
         None => None,
     };
     let keys = match (until, named.is_empty()) {
-        (Some(until), _) => Some(idle_since(&inspector, until)?),
+        (Some(until), _) => Some(idle_since(&inspector, until, out.quiet)?),
         (None, false) => Some(live(&inspector, &named)?),
         (None, true) => None,
     };
     let expected = match &keys {
         Some(keys) => keys.len() as u64,
-        None => count(&inspector, revoke)?,
+        None => count(&inspector, whom, out.quiet)?,
     };
     if revoke.dry_run {
         inspector.close()?;
@@ -58,16 +61,18 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
     let mut active_again = 0;
     let ended = match (&keys, &whom.user, &whom.all_but) {
         (Some(keys), ..) => {
+            let mut meter = Meter::new("revoke", out.quiet);
             let mut ended = 0;
-            for key in keys {
-                if is_interrupted() {
-                    let some = format!("{} of {expected} ended", output::sessions(ended));
-                    return Err(Failure::interrupted().because(some));
+            for (key, seen) in keys.iter().zip(0..) {
+                let some = |failure: Failure| {
+                    failure.because(format!("{} of {expected} ended", output::sessions(ended)))
+                };
+                if meter.at(seen, Some(expected)).is_break() {
+                    return Err(some(Failure::interrupted()));
                 }
-                // The question may have waited for long, and so many commits take their time.
-                match until {
-                    Some(until) if is_active_since(&inspector, key, until)? => active_again += 1,
-                    _ => ended += u64::from(inspector.revoke(key)?),
+                match end_unless_active(&inspector, key, until).map_err(some)? {
+                    Some(is_ended) => ended += u64::from(is_ended),
+                    None => active_again += 1,
                 }
             }
             ended
@@ -112,6 +117,19 @@ fn live(inspector: &Inspector, keys: &BTreeSet<SessionKey>) -> Result<Vec<Sessio
     Ok(live)
 }
 
+/// Whether it has ended the session; `None` if that was used after this time. The question may have
+/// waited for long, and so many commits take their time.
+fn end_unless_active(
+    inspector: &Inspector,
+    key: &SessionKey,
+    until: Option<SystemTime>,
+) -> Result<Option<bool>, Failure> {
+    match until {
+        Some(until) if is_active_since(inspector, key, until)? => Ok(None),
+        _ => Ok(Some(inspector.revoke(key)?)),
+    }
+}
+
 /// Whether the session was used after this time. One that has ended or cannot be read was not.
 fn is_active_since(
     inspector: &Inspector,
@@ -126,8 +144,13 @@ fn is_active_since(
 }
 
 /// The live sessions that were not used after this time.
-fn idle_since(inspector: &Inspector, until: SystemTime) -> Result<Vec<SessionKey>, Failure> {
+fn idle_since(
+    inspector: &Inspector,
+    until: SystemTime,
+    quiet: bool,
+) -> Result<Vec<SessionKey>, Failure> {
     let mut keys = Vec::new();
+    let mut meter = Meter::new(COUNTING, quiet);
     inspector.sessions(None, &mut |session| {
         match session {
             Ok(session) if !session.is_expired() && session.last_active() <= until => {
@@ -136,33 +159,33 @@ fn idle_since(inspector: &Inspector, until: SystemTime) -> Result<Vec<SessionKey
             Ok(_) | Err(Error::DamagedRecord { .. }) => {}
             Err(error) => return Err(error),
         }
-        Ok(flow())
+        Ok(meter.count())
     })?;
     ensure_not_interrupted()?;
     Ok(keys)
 }
 
-fn count(inspector: &Inspector, revoke: &Revoke) -> Result<u64, Failure> {
-    let whom = &revoke.whom;
+fn count(inspector: &Inspector, whom: &Whom, quiet: bool) -> Result<u64, Failure> {
+    let mut meter = Meter::new(COUNTING, quiet);
     if let Some(keep) = &whom.all_but {
         let session = inspector.session(keep)?.filter(|session| !session.is_expired());
         let user = session.ok_or_else(|| missing(keep))?.user();
         return match user {
-            Some(user) => Ok(sessions_of(inspector, &user)?.saturating_sub(1)),
+            Some(user) => Ok(sessions_of(inspector, &user, &mut meter)?.saturating_sub(1)),
             None => Ok(0),
         };
     }
     match &whom.user {
-        Some(user) => sessions_of(inspector, user),
-        None => Ok(inspector.overview_with(&mut |_| flow())?.sessions),
+        Some(user) => sessions_of(inspector, user, &mut meter),
+        None => Ok(inspector.overview_with(&mut |it| meter.step(it))?.sessions),
     }
 }
 
-fn sessions_of(inspector: &Inspector, user: &UserId) -> Result<u64, Failure> {
+fn sessions_of(inspector: &Inspector, user: &UserId, meter: &mut Meter) -> Result<u64, Failure> {
     let mut count = 0;
     inspector.sessions_of(user.clone(), &mut |session| {
         count += u64::from(session.is_ok_and(|session| !session.is_expired()));
-        Ok(flow())
+        Ok(meter.count())
     })?;
     ensure_not_interrupted()?;
     Ok(count)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -84,8 +85,14 @@ const SLOW: Answer = |call, out| {
 fn long_work_shows_its_progress_unless_told_to_be_quiet() {
     let store = Store::of(0);
     let _program = Program::at(&store.path("door"), SLOW);
-    let verbs: [&[&str]; 4] =
-        [&["stats", "door"], &["list", "door"], &["list", "door", "--users"], &["check", "door"]];
+    let verbs: [&[&str]; 6] = [
+        &["stats", "door"],
+        &["list", "door"],
+        &["list", "door", "--users"],
+        &["check", "door"],
+        &["revoke", "door", "--idle-for", "0s", "--dry-run"],
+        &["revoke", "door", "--user", "ann", "--dry-run"],
+    ];
     let begin =
         |verb: &[&str], more: &[&str]| store.command(&[verb, more].concat()).spawn().unwrap();
     let loud: Vec<_> = verbs.iter().map(|verb| begin(verb, &[])).collect();
@@ -100,6 +107,30 @@ fn long_work_shows_its_progress_unless_told_to_be_quiet() {
         let err = String::from_utf8(ended(child).stderr).unwrap();
         assert!(!err.contains("512"), "{err}");
     }
+}
+
+#[test]
+fn a_revoke_that_fails_says_how_many_sessions_it_has_ended() {
+    static REMOVED: AtomicU64 = AtomicU64::new(0);
+    let store = Store::of(0);
+    let _program = Program::at(&store.path("door"), |call, out| match call {
+        "remove" if REMOVED.fetch_add(1, Ordering::SeqCst) == 2 => {
+            writeln!(out, r#"{{"error":{{"what":"the disk is full","because":[]}}}}"#)
+        }
+        "remove" => {
+            writeln!(out, r#"{{"ended":{{"key":"{}"}}}}"#, "0".repeat(32))?;
+            writeln!(out, r#"{{"done":{{"ended":1}}}}"#)
+        }
+        _ => {
+            writeln!(out, "{}", line_of(call))?;
+            writeln!(out, r#"{{"done":{{}}}}"#)
+        }
+    });
+    let keys = ["1", "2", "3", "4"].map(|digit| digit.repeat(32));
+    let keys = keys.each_ref().map(String::as_str);
+    let (_, err) = store.prints(2, &[&["revoke", "door", "--yes"][..], &keys].concat());
+    assert!(err.contains("the disk is full"), "{err}");
+    assert!(err.contains("because 2 sessions of 4 ended"), "{err}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::store::check::CheckReport;
 use crate::store::core::SWEEP_STEP;
-use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
+use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, TIMEOUTS_IN_USE, current_name};
 use crate::time::clock::{Clock, SystemClock, Timestamp};
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
@@ -37,7 +37,8 @@ pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + '
 ///
 /// Opening an inspector creates nothing, sweeps nothing and puts no timeouts on record. It uses the
 /// timeouts that the store's program put on record, and the server's clock if there is a server, so
-/// that a tool cannot delete sessions that the program keeps. It has no background thread.
+/// that a tool cannot delete sessions that the program keeps. Through an admin socket it uses the
+/// running program's timeouts and clock. It has no background thread.
 ///
 /// An engine may create something when it connects, before there is an inspector: the engines of
 /// PostgreSQL and MySQL create their missing tables.
@@ -75,6 +76,8 @@ pub struct Inspector {
     /// `None`: the server's clock, or this machine's if there is no server.
     clock: Option<Arc<dyn Clock>>,
     on_record: Option<Timeouts>,
+    /// Those of the program that has the store open; else those on record.
+    in_use: Option<Timeouts>,
     timeouts: Timeouts,
 }
 
@@ -97,12 +100,9 @@ impl Inspector {
     /// If the engine fails.
     pub fn on(engine: impl Engine) -> Result<Self> {
         let on_record = on_record(&engine)?;
-        Ok(Self {
-            engine: Arc::new(engine),
-            clock: None,
-            on_record,
-            timeouts: on_record.unwrap_or(Timeouts::ENDLESS),
-        })
+        let in_use = kept(&engine, TIMEOUTS_IN_USE)?.or(on_record);
+        let timeouts = in_use.unwrap_or(Timeouts::ENDLESS);
+        Ok(Self { engine: Arc::new(engine), clock: None, on_record, in_use, timeouts })
     }
 
     /// Sets the clock. Default: the server's clock if the engine has a server, as for its store;
@@ -290,7 +290,7 @@ impl Inspector {
     ///
     /// If the store cannot be written. Sessions that earlier steps deleted stay deleted.
     pub fn sweep(&self, progress: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<u64> {
-        if Some(self.timeouts) == self.on_record {
+        if Some(self.timeouts) == self.in_use {
             return self.sweep_by_index(progress);
         }
         self.engine.reindex(&self.timeouts)?;
@@ -386,5 +386,9 @@ impl Inspector {
 
 /// Returns the timeouts that an engine has on record.
 pub(super) fn on_record(engine: &dyn Engine) -> Result<Option<Timeouts>> {
-    Ok(engine.load_meta(TIMEOUTS)?.and_then(|bytes| Timeouts::from_bytes(&bytes)))
+    kept(engine, TIMEOUTS)
+}
+
+fn kept(engine: &dyn Engine, name: &str) -> Result<Option<Timeouts>> {
+    Ok(engine.load_meta(name)?.and_then(|bytes| Timeouts::from_bytes(&bytes)))
 }

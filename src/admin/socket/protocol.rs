@@ -30,6 +30,9 @@ pub(super) enum Reply {
         /// The longest content that the program stores, in bytes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_content_len: Option<usize>,
+        /// The program's own timeouts, in base64.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeouts: Option<String>,
     },
     /// A record in base64, in the format of docs/internals/format.md.
     Record {

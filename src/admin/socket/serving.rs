@@ -11,6 +11,8 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 
 use crate::admin::socket::answering;
@@ -125,6 +127,7 @@ impl Shared {
             sessile_admin: VERSION,
             pid: std::process::id(),
             max_content_len: Some(max_content_len),
+            timeouts: Some(STANDARD.encode(self.core.timeouts.to_bytes())),
         };
         connection.send(&hello)?;
         connection.flush()?;

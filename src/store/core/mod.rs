@@ -47,6 +47,9 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
     pub(crate) const TIMEOUTS: &str = "timeouts";
+    /// The timeouts of the program that has the store open. No engine stores them: the client of
+    /// an admin socket answers with what the program says.
+    pub(crate) const TIMEOUTS_IN_USE: &str = "timeouts_in_use";
     pub(crate) const CREATED_AT: &str = "created_at";
 
     /// Separates two content names, so no name may contain it.

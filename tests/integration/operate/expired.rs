@@ -1,11 +1,12 @@
 //! Sessions that had expired when an operator ended them.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::admin::{AdminSocket, RunningStore};
 use sessile::testing::ManualClock;
-use sessile::{EndReason, Event, Inspector, SessionKey, SessionOptions, SessionStore};
+use sessile::{EndReason, Event, Inspector, SessionKey, SessionOptions, SessionStore, Timeouts};
 
 use super::by_hand::ByHand;
 use super::folder;
@@ -60,6 +61,32 @@ fn an_expired_session_is_told_and_not_counted_when_an_operator_ends_it() {
     clock.advance(Duration::from_secs(2));
     assert_eq!(store.clean_up_expired().unwrap(), 1, "only the last one is left");
     assert_eq!(gone(), [expired(anns)]);
+}
+
+#[test]
+fn what_the_running_program_calls_absent_is_expired_through_the_door() {
+    let (_folder, path) = folder();
+    let clock = ManualClock::new();
+    let open = |seconds| {
+        let builder = SessionStore::<u32>::builder().manual_maintenance().clock(clock.clone());
+        let timeouts = Timeouts::from_seconds(seconds, seconds).unwrap();
+        builder.timeouts(timeouts).open(&path).unwrap()
+    };
+    let before = open(30 * 86_400);
+    let key = before.create_for_user("ann", 1).unwrap().key();
+    let on_record = before.timeouts();
+    before.close().unwrap();
+
+    let store = open(1);
+    store.serve_admin(AdminSocket::beside_file()).unwrap();
+    clock.advance(Duration::from_secs(2));
+    let inspector = Inspector::on(RunningStore::beside(&path).unwrap()).unwrap();
+    let overview = inspector.overview().unwrap();
+    assert_eq!((overview.sessions, overview.expired), (store.len().unwrap(), 1));
+    assert!(inspector.session(&key).unwrap().unwrap().is_expired());
+    assert_eq!(inspector.timeouts_on_record(), Some(on_record), "shorter ones are adopted later");
+    assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 0);
+    assert!(inspector.session(&key).unwrap().is_some(), "and swept by later");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
-use crate::store::core::meta::{CONTENT_NAME, current_name};
+use crate::store::core::meta::{CONTENT_NAME, TIMEOUTS_IN_USE, current_name};
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
@@ -177,8 +177,11 @@ impl Engine for RunningStore {
     }
 
     fn load_meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let answer = self.alone(&Request::Meta { name: name.into() })?;
-        let value = answer.value.map(|value| STANDARD.decode(value)).transpose();
+        let value = match name {
+            TIMEOUTS_IN_USE => self.greeted(|wire| wire.timeouts.clone())?,
+            _ => self.alone(&Request::Meta { name: name.into() })?.value,
+        };
+        let value = value.map(|value| STANDARD.decode(value)).transpose();
         value.map_err(|error| self.failed(std::io::Error::other(error)))
     }
 

@@ -165,9 +165,9 @@ impl RunningStore {
         let wire = Wire::connect(&self.path, self.beside.as_deref());
         let mut wire = wire.map_err(|error| self.failed(error))?;
         match self.reply(&mut wire, Some(HELLO))? {
-            Reply::Hello { sessile_admin: VERSION, pid, max_content_len } => {
-                wire.pid = pid;
-                wire.max_content_len = max_content_len;
+            Reply::Hello { sessile_admin: VERSION, pid, max_content_len, timeouts } => {
+                (wire.pid, wire.max_content_len) = (pid, max_content_len);
+                wire.timeouts = timeouts;
             }
             Reply::Hello { sessile_admin, .. } => {
                 let text =

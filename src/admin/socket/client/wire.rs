@@ -17,6 +17,8 @@ pub(super) struct Wire {
     pub(super) pid: u32,
     /// `None`: it is a program of before copies could come in.
     pub(super) max_content_len: Option<usize>,
+    /// The program's own timeouts, in base64. `None`: it is a program of before it told them.
+    pub(super) timeouts: Option<String>,
 }
 
 impl Wire {
@@ -28,7 +30,8 @@ impl Wire {
         };
         stream.set_read_timeout(Some(POLL))?;
         stream.set_write_timeout(POLL)?;
-        Ok(Self { stream: BufReader::new(stream), pid: 0, max_content_len: None })
+        let stream = BufReader::new(stream);
+        Ok(Self { stream, pid: 0, max_content_len: None, timeouts: None })
     }
 
     /// Reads the rest of a line. After an error the line has the bytes that came until then.

@@ -213,14 +213,22 @@ pub(crate) fn is_url(text: &str) -> bool {
 const SCHEMES: [&str; 7] =
     ["postgres", "postgresql", "mysql", "mongodb", "mongodb+srv", "redis", "rediss"];
 
-/// The store on a server. Without timeouts on record no program has ever opened it, and a verb that
-/// looks refuses it: on PostgreSQL and MySQL the engine has made its empty tables by then.
+/// The store on a server. Without timeouts on record no program has ever opened it: then it is made
+/// only on request.
 fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
+    macro_rules! inspector_on {
+        ($engine:ty) => {
+            match create {
+                true => Some(Inspector::on(<$engine>::connect(url)?)?),
+                false => <$engine>::connect_existing(url)?.map(Inspector::on).transpose()?,
+            }
+        };
+    }
     let inspector = match url.split_once("://") {
-        Some(("postgres" | "postgresql", _)) => Inspector::on(PostgresEngine::connect(url)?)?,
-        Some(("mysql", _)) => Inspector::on(MysqlEngine::connect(url)?)?,
-        Some(("mongodb" | "mongodb+srv", _)) => Inspector::on(MongodbEngine::connect(url)?)?,
-        Some(("redis" | "rediss", _)) => Inspector::on(RedisEngine::connect(url)?)?,
+        Some(("postgres" | "postgresql", _)) => inspector_on!(PostgresEngine),
+        Some(("mysql", _)) => inspector_on!(MysqlEngine),
+        Some(("mongodb" | "mongodb+srv", _)) => inspector_on!(MongodbEngine),
+        Some(("redis" | "rediss", _)) => inspector_on!(RedisEngine),
         _ => {
             return Err(Failure::new("there is no server of the URL's scheme").hint(
                 "write postgres://, mysql://, mongodb://, mongodb+srv://, redis:// or rediss://; \
@@ -228,13 +236,11 @@ fn on_server(url: &str, create: bool) -> Result<Inspector, Failure> {
             ));
         }
     };
-    match create || inspector.timeouts_on_record().is_some() {
-        true => Ok(inspector),
-        false => Err(Failure::new("there is no store of this name on the server").hint(
-            "a store's name is the parameter `name` of its URL; on PostgreSQL and MySQL its tables \
-             are there now, and empty",
-        )),
-    }
+    let is_there = |it: &Inspector| create || it.timeouts_on_record().is_some();
+    inspector.filter(is_there).ok_or_else(|| {
+        Failure::new("there is no store of this name on the server")
+            .hint("a store's name is the parameter `name` of its URL")
+    })
 }
 
 /// What a verb needs that works on a file alone.

@@ -40,8 +40,8 @@ pub type VisitUserId<'a> = dyn FnMut(UserId, u64) -> Result<ControlFlow<()>> + '
 /// that a tool cannot delete sessions that the program keeps. Through an admin socket it uses the
 /// running program's timeouts and clock. It has no background thread.
 ///
-/// An engine may create something when it connects, before there is an inspector: the engines of
-/// PostgreSQL and MySQL create their missing tables.
+/// An engine of a server may create something when it connects, before there is an inspector, as
+/// tables. Its `connect_existing` does not.
 ///
 /// A file is locked while it is open, so an inspector cannot open the file of a running program.
 /// With the feature `admin`, [`Inspector::on`] takes a `RunningStore`, which asks the program.

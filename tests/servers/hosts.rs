@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use sessile::testing::{EngineFixture, ManualClock};
-use sessile::{Error, Session, SessionOptions, SessionStore, Timeouts, UserLimit};
+use sessile::{Error, Inspector, Session, SessionOptions, SessionStore, Timeouts, UserLimit};
 
 use crate::places::{On, Place, patient};
 
@@ -23,6 +23,7 @@ macro_rules! tests {
             hosts_with_other_timeouts_go_by_their_own
             a_host_with_shorter_timeouts_sweeps_nothing_that_lives_by_longer_ones
             what_a_newer_version_keeps_is_refused
+            who_only_looks_for_a_store_makes_none_and_finds_one
             hosts_tell_the_same_time_and_make_sessions_by_it
         }
     };
@@ -273,6 +274,19 @@ pub(crate) fn what_a_newer_version_keeps_is_refused<P: Place>() {
     );
     engine.store_meta("format", b"1").unwrap();
     P::connect(&patient(&on.url)).unwrap();
+}
+
+pub(crate) fn who_only_looks_for_a_store_makes_none_and_finds_one<P: Place>() {
+    let on = On::<P>::new();
+    let look = || P::connect_existing(&patient(&on.url)).unwrap();
+    let before = P::names(&on.url);
+    assert!(look().is_none());
+    assert_eq!(P::names(&on.url), before);
+    let builder = SessionStore::<u64>::builder().engine(on.open()).manual_maintenance();
+    builder.build().unwrap().create(1).unwrap();
+    assert_ne!(P::names(&on.url), before);
+    let inspector = Inspector::on(look().unwrap()).unwrap();
+    assert_eq!(inspector.overview().unwrap().sessions, 1);
 }
 
 pub(crate) fn hosts_tell_the_same_time_and_make_sessions_by_it<P: Place>() {

@@ -19,11 +19,18 @@ pub(crate) trait Place: 'static {
 
     fn connect(url: &str) -> sessile::Result<Self::Engine>;
 
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>>;
+
     /// Removes a store's data from the server.
     fn clean_up(url: &str);
 
     /// All data of a store on the server, as the server's own client shows it.
     fn dump(url: &str) -> Vec<u8>;
+
+    /// What a store has on the server, whether there is one or not.
+    fn names(url: &str) -> Vec<u8> {
+        Self::dump(url)
+    }
 }
 
 pub(crate) fn url_of<P: Place>() -> String {
@@ -136,6 +143,10 @@ impl Place for Redis {
         Self::Engine::connect(url)
     }
 
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>> {
+        Self::Engine::connect_existing(url)
+    }
+
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.clear());
         // The metadata of a store stays when the store is cleared.
@@ -172,6 +183,10 @@ impl Place for Cluster {
         Self::Engine::connect(url)
     }
 
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>> {
+        Self::Engine::connect_existing(url)
+    }
+
     fn clean_up(url: &str) {
         Redis::clean_up(url);
     }
@@ -194,6 +209,10 @@ impl Place for Postgres {
         Self::Engine::connect(url)
     }
 
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>> {
+        Self::Engine::connect_existing(url)
+    }
+
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.drop_tables());
     }
@@ -206,6 +225,13 @@ impl Place for Postgres {
             psql.args(["-c", &format!("copy {table} to stdout (format binary)")]);
         }
         said(&mut psql)
+    }
+
+    fn names(url: &str) -> Vec<u8> {
+        let mut psql = Command::new(crate::instances::postgres_programs().join("psql"));
+        let select =
+            format!("select relname from pg_class where relname like '{}_%'", name_in(url));
+        said(psql.args([url.split_once('?').unwrap().0, "-Atc", &select]))
     }
 }
 
@@ -224,6 +250,10 @@ impl Place for Mongodb {
 
     fn connect(url: &str) -> sessile::Result<Self::Engine> {
         Self::Engine::connect(url)
+    }
+
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>> {
+        Self::Engine::connect_existing(url)
     }
 
     fn clean_up(url: &str) {
@@ -248,21 +278,35 @@ impl Place for Mysql {
         Self::Engine::connect(url)
     }
 
+    fn connect_existing(url: &str) -> sessile::Result<Option<Self::Engine>> {
+        Self::Engine::connect_existing(url)
+    }
+
     fn clean_up(url: &str) {
         let _ = Self::connect(url).and_then(|engine| engine.drop_tables());
     }
 
     fn dump(url: &str) -> Vec<u8> {
-        let (_, rest) = url.split_once("://").unwrap();
-        let (login, _) = rest.rsplit_once('@').unwrap();
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let address = address_of(url);
-        let (host, port) = address.rsplit_once(':').unwrap();
-        let (_, path) = rest.split_once('/').unwrap();
-        let mut client = Command::new("mariadb");
-        client.args(["--no-defaults", "-N", "-B", "--raw", "-h", host, "-P", port, "-u", user]);
-        client.env("MYSQL_PWD", password).arg(path.split_once('?').unwrap().0);
         let select = |table| format!("select * from {}_{table};", name_in(url));
-        said(client.args(["-e", &TABLES.map(select).concat()]))
+        said(mariadb(url).args(["-e", &TABLES.map(select).concat()]))
     }
+
+    fn names(url: &str) -> Vec<u8> {
+        said(mariadb(url).args(["-e", &format!("show tables like '{}_%'", name_in(url))]))
+    }
+}
+
+/// MariaDB's own client on a server.
+#[cfg(feature = "mysql")]
+fn mariadb(url: &str) -> Command {
+    let (_, rest) = url.split_once("://").unwrap();
+    let (login, _) = rest.rsplit_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let address = address_of(url);
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let (_, path) = rest.split_once('/').unwrap();
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "-N", "-B", "--raw", "-h", host, "-P", port, "-u", user]);
+    client.env("MYSQL_PWD", password).arg(path.split_once('?').unwrap().0);
+    client
 }

@@ -87,6 +87,9 @@ def look_and_end(tool, server, url):
         tool.run(0, *put_back)
         check(ann.is_logged_in(server) != too.is_logged_in(server), f"{put_back[0]} brings ann back")
 
+    # No program has used this name.
+    tool.run(2, "stats", url.replace("name=example", "name=sesions"))
+
     # Verbs that need a file refuse a URL.
     host = url.split("://", 1)
     for verb in (["compact"], ["salvage", "new.redb"], ["restore", "copy.redb"]):

@@ -124,6 +124,24 @@ impl MongodbEngine {
         Ok(Self { server: server.open()? })
     }
 
+    /// As [`connect`](Self::connect), but only if there is a store; `None` if there is none. It
+    /// creates nothing, and so needs no right to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub fn connect_existing(url: &str) -> Result<Option<Self>> {
+        let (mongodb, limits) = Mongodb::parse(url, &SystemDns)?;
+        let found = Server::new(mongodb, limits).open_existing(|mongodb, on| {
+            let format = mongodb.load_meta(on, FORMAT_NAME)?;
+            if format.is_some() {
+                mongodb.count_all(on)?;
+            }
+            Ok(format)
+        })?;
+        Ok(found.map(|server| Self { server }))
+    }
+
     /// Removes the store's collections, with every session and every setting in them. After that,
     /// other engines on the store fail, or create the collections again.
     ///

@@ -115,6 +115,22 @@ impl<B: Backend> Server<B> {
         Ok(self)
     }
 
+    /// As [`open`](Self::open), but only if a store is there, and without a change; `None` if there
+    /// is none. `load_format` loads the format of the stored data.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub(crate) fn open_existing(
+        self,
+        load_format: impl FnMut(&B, &mut B::Connection) -> Attempt<Option<Vec<u8>>>,
+    ) -> Result<Option<Self>> {
+        let Some(found) = self.read(load_format)? else { return Ok(None) };
+        check_format(self.backend.server(), &found)?;
+        self.compare_clocks(true)?;
+        Ok(Some(self))
+    }
+
     /// Refuses calls after closing, and calls in a forked child, which shares its parent's
     /// connections.
     pub(crate) fn ensure_open(&self) -> Result<()> {

@@ -17,7 +17,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::engine::contract::Engine;
-use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::backend::Backend as _;
+use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::Server;
 use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::redis::ask::Effect;
@@ -84,6 +85,22 @@ impl RedisEngine {
     /// [`Error::UnsupportedServer`] if it is too old or may evict sessions.
     /// [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
+        Ok(Self { server: Self::server(url)?.open()? })
+    }
+
+    /// As [`connect`](Self::connect), but only if there is a store; `None` if there is none. It
+    /// stores nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub fn connect_existing(url: &str) -> Result<Option<Self>> {
+        let server = Self::server(url)?;
+        let found = server.open_existing(|redis, on| redis.load_meta(on, FORMAT_NAME))?;
+        Ok(found.map(|server| Self { server }))
+    }
+
+    fn server(url: &str) -> Result<Server<Redis>> {
         let mut location = Location::parse(url, DEFAULT_PORT)?;
         let secured = match location.scheme.as_str() {
             "redis" => Secured::No,
@@ -135,7 +152,7 @@ impl RedisEngine {
             redis.check_server(&info, may_evict)?;
             redis.load_scripts(on)
         })?;
-        Ok(Self { server: server.open()? })
+        Ok(server)
     }
 }
 

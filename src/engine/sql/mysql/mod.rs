@@ -14,8 +14,8 @@ mod value;
 mod wire;
 
 use crate::engine::contract::Engine;
-use crate::engine::network::backend::Attempt;
-use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::backend::{Attempt, Backend as _};
+use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::Sql;
@@ -84,6 +84,34 @@ impl MysqlEngine {
     /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
     /// newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
+        let server = Self::server(url)?;
+        server.write(Repeat::Idempotent, |sql, on, _| {
+            sql.check_version(on)?;
+            sql.make_tables(on)?;
+            // The connection was made before the tables.
+            on.prepare_load(&sql.dialect.load)
+        })?;
+        Ok(Self { server: server.open()? })
+    }
+
+    /// As [`connect`](Self::connect), but only if there is a store; `None` if there is none. It
+    /// creates nothing, and so needs no right to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub fn connect_existing(url: &str) -> Result<Option<Self>> {
+        let found = Self::server(url)?.open_existing(|sql, on| {
+            sql.check_version(on)?;
+            match sql.has_tables(on)? {
+                true => sql.load_meta(on, FORMAT_NAME),
+                false => Ok(None),
+            }
+        })?;
+        Ok(found.map(|server| Self { server }))
+    }
+
+    fn server(url: &str) -> Result<Server<Sql<Mysql>>> {
         let mut location = Location::parse(url, DEFAULT_PORT)?;
         if location.scheme != "mysql" {
             return Err(invalid("needs the scheme `mysql`"));
@@ -112,14 +140,7 @@ impl MysqlEngine {
         };
         let load = LOAD.replace("{}", &options.name);
         let sql = Sql::new(server, Mysql { login, load }, options.name, options.limits.timeout);
-        let server = Server::new(sql, options.limits);
-        server.write(Repeat::Idempotent, |sql, on, _| {
-            sql.check_version(on)?;
-            sql.make_tables(on)?;
-            // The connection was made before the tables.
-            on.prepare_load(&sql.dialect.load)
-        })?;
-        Ok(Self { server: server.open()? })
+        Ok(Server::new(sql, options.limits))
     }
 
     /// Removes the store's tables, with every session and every setting in them. After that, other
@@ -168,12 +189,18 @@ impl Sql<Mysql> {
         }
     }
 
+    fn has_tables(&self, on: &mut MysqlConnection) -> Attempt<bool> {
+        match self.batch(on, &[(Text::LoadMeta, &[Value::Text(FORMAT_NAME)])])? {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.code == Refusal::NO_SUCH_TABLE => Ok(false),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
     /// Creates the tables, unless they exist. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        match self.batch(on, &[(Text::LoadMeta, &[Value::Text("format")])])? {
-            Ok(_) => return Ok(()),
-            Err(refusal) if refusal.code == Refusal::NO_SUCH_TABLE => {}
-            Err(refusal) => return Err(self.refused(&refusal)),
+        if self.has_tables(on)? {
+            return Ok(());
         }
         for text in tables() {
             let made = on.query(&text.replace("{}", &self.name))?;

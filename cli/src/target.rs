@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 #[cfg(target_os = "linux")]
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use sessile::admin::{AdminSocket, RunningStore};
 use sessile::engine::{MongodbEngine, MysqlEngine, PostgresEngine, RedbOptions, RedisEngine};
 use sessile::{Durability, Error, Inspector, RedbEngine, Timeouts};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, io_kind};
 use crate::output;
 use crate::progress::{at_once, flow};
 
@@ -79,7 +80,8 @@ fn by_the_door(file: &Path, already_open: Error) -> Result<Target, Failure> {
     match door_beside(file) {
         Ok(running) => through(running),
         Err(Error::CalledOff { .. }) => Err(Failure::interrupted()),
-        Err(closed) => Err(without_door(already_open, &closed)),
+        Err(closed) if is_closed(&closed) => Err(without_door(already_open, &closed)),
+        Err(refused) => Err(refused.into()),
     }
 }
 
@@ -92,7 +94,8 @@ pub(crate) fn running(target: &Path) -> Result<RunningStore, Failure> {
     };
     running.map_err(|error| match error {
         Error::CalledOff { .. } => Failure::interrupted(),
-        error => Failure::from(error).hint(DOOR),
+        closed if is_closed(&closed) && target.exists() => Failure::from(closed).hint(DOOR),
+        error => error.into(),
     })
 }
 
@@ -126,6 +129,11 @@ fn through(running: RunningStore) -> Result<Target, Failure> {
 
 const DOOR: &str = "a program opens a door for this tool with \
                     `store.serve_admin(AdminSocket::beside_file())`; name its socket where it is elsewhere";
+
+/// Whether no program listens. One that does may refuse the caller all the same.
+fn is_closed(error: &Error) -> bool {
+    matches!(io_kind(error), Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused))
+}
 
 fn without_door(error: Error, closed: &Error) -> Failure {
     let failure = explained(error).hint(DOOR);

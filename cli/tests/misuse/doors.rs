@@ -1,7 +1,9 @@
 //! Whose program the tool goes to, and what it says of a door that does not let it in.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 
 use sessile::admin::AdminSocket;
 
@@ -24,4 +26,26 @@ fn a_link_beside_a_file_leads_the_tool_to_no_other_store() {
     my_store.serve_admin(AdminSocket::beside_file()).unwrap();
     mine.prints(0, &revoke);
     assert_eq!((my_store.len().unwrap(), others_store.len().unwrap()), (0, 2));
+}
+
+#[test]
+fn who_finds_no_room_behind_a_door_or_no_file_is_not_told_to_open_a_door() {
+    let store = Store::of(1);
+    let open = store.opened();
+    open.serve_admin(AdminSocket::beside_file()).unwrap();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client =
+                BufReader::new(UnixStream::connect(store.path("sessions.redb.admin")).unwrap());
+            client.read_line(&mut String::new()).unwrap();
+            client
+        })
+        .collect();
+    for arguments in [["stats", "sessions.redb"], ["watch", "sessions.redb"]] {
+        let (_, err) = store.prints(2, &arguments);
+        assert!(err.contains("client") && !err.contains("serve_admin"), "{err}");
+    }
+    drop(clients);
+    let (_, err) = store.prints(2, &["watch", "nope.redb"]);
+    assert!(err.contains("check the path") && !err.contains("serve_admin"), "{err}");
 }

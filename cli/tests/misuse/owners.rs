@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use sessile::admin::AdminSocket;
+
 use crate::{Store, ends};
 
 const APP: u32 = 12_345;
@@ -82,6 +84,22 @@ fn a_group_that_a_user_may_not_give_keeps_nobody_from_restoring_their_own_store(
     let restored = tool_as(&store, APP, &RESTORE).output().unwrap();
     ends(&restored, 0, &RESTORE);
     assert_eq!(owned(&store, "sessions.redb"), (APP, APP, 0o600));
+}
+
+#[test]
+fn a_door_that_its_caller_may_not_use_is_not_said_to_be_missing() {
+    let Some(store) = store_of_app() else { return };
+    fs::set_permissions(store.folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let open = store.opened();
+    open.serve_admin(AdminSocket::beside_file()).unwrap();
+    let watch = ["watch", "sessions.redb"];
+    let (_, err) = ends(&tool_as(&store, OTHER, &watch).output().unwrap(), 2, &watch);
+    assert!(err.contains("as the user whose files these are"), "{err}");
+    assert!(!err.contains("serve_admin"), "{err}");
+    // The file is of `APP`, and the program that has it open of root.
+    let (_, err) = store.prints(2, &["revoke", "sessions.redb", "--all", "--yes"]);
+    assert!(err.contains(&format!("of user {APP}")) && !err.contains("serve_admin"), "{err}");
+    assert_eq!(open.len().unwrap(), 3);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What a verb works on: opening it, and saying who has it where that fails.
 
 use std::borrow::Cow;
-#[cfg(target_os = "linux")]
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::{ControlFlow, Deref};
@@ -259,14 +258,34 @@ pub(crate) fn refuse_urls(target: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses two names of one file.
+pub(crate) fn ensure_different(one: &Path, other: &Path) -> Result<(), Failure> {
+    match identity(one).is_some_and(|found| identity(other) == Some(found)) {
+        true => {
+            let (one, other) = (one.display(), other.display());
+            Err(Failure::new(format!("{one} and {other} are the same store"))
+                .hint("name another store as the second one"))
+        }
+        false => Ok(()),
+    }
+}
+
+/// What the names of a file have in common.
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<std::path::PathBuf> {
+    fs::canonicalize(path).ok()
+}
+
 /// Who has a file open, where the system tells it: Linux does, of one's own processes.
 #[cfg(target_os = "linux")]
 fn holder(path: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
     let wanted = identity(path)?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let pid = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find(

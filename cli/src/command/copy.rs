@@ -11,6 +11,7 @@ use crate::progress::Meter;
 use crate::target;
 
 pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut Output) -> Done {
+    target::ensure_different(from, to)?;
     let source = target::open(from)?;
     let is_new = target::is_missing(to);
     let sink = target::open_to_fill(to, create)?;

@@ -175,6 +175,20 @@ fn a_copy_and_an_archive_come_into_a_store_that_a_program_has_open() {
 }
 
 #[test]
+fn a_store_is_not_copied_into_itself() {
+    let store = exported(3);
+    let before = fs::read(store.path("sessions.redb")).unwrap();
+    for other in ["sessions.redb", "./sessions.redb"] {
+        let refused = store.refuses(&["copy", "sessions.redb", other]);
+        assert!(
+            refused.contains("the same store") && !refused.contains("serve_admin"),
+            "{refused}"
+        );
+    }
+    assert_eq!(fs::read(store.path("sessions.redb")).unwrap(), before);
+}
+
+#[test]
 fn a_salvage_that_keeps_nothing_says_so_and_does_not_advise_itself() {
     let store = Store::of(1);
     fs::write(store.path("thesis"), "a thesis").unwrap();

@@ -235,8 +235,10 @@ fn stats_tell_of_the_file_its_log_and_its_format() {
 }
 
 #[test]
-fn every_verb_has_a_manual_page() {
+fn every_verb_has_a_manual_page_and_a_row_in_the_page_of_the_tool() {
     let store = Store::of(0);
+    let of_tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tool.md");
+    let of_tool = fs::read_to_string(of_tool).unwrap();
     store.prints(0, &["man", "pages"]);
     let page = |name: &str| fs::read_to_string(store.path("pages").join(name)).unwrap();
     assert!(page("sessile.1").contains("salvage"));
@@ -248,6 +250,7 @@ fn every_verb_has_a_manual_page() {
     assert!(verbs.len() > 15, "{help}");
     for verb in verbs.iter().filter_map(|line| line.split_whitespace().next()) {
         assert!(verb == "help" || page(&format!("sessile-{verb}.1")).contains(verb), "{verb}");
+        assert!(verb == "help" || of_tool.contains(&format!("\n| `{verb} ")), "{verb}");
     }
 }
 

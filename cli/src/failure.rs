@@ -1,7 +1,7 @@
 //! A failure as the tool prints it: one line with the error, then its causes and a hint.
 
 use std::error::Error as _;
-use std::io;
+use std::{io, iter};
 
 use sessile::Error;
 
@@ -15,6 +15,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// What helps after an import that has left a part in the store.
 pub(crate) const REPEAT: &str = "what was imported stays; repeat the import with an archive that no \
                                  program writes to: sessions that are there are only counted";
+
+/// The most causes that are shown. A foreign error may name itself as its cause, without end.
+const MAX_CAUSES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -66,11 +69,8 @@ impl From<Error> for Failure {
             return Self::interrupted();
         }
         let mut failure = Self::new(error.to_string());
-        let mut source = error.source();
-        while let Some(cause) = source {
-            failure.because.push(cause.to_string());
-            source = cause.source();
-        }
+        let causes = iter::successors(error.source(), |&cause| cause.source()).take(MAX_CAUSES);
+        failure.because.extend(causes.map(ToString::to_string));
         match hint_for(&error) {
             Some(hint) => failure.hint(hint),
             None => failure,

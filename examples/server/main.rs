@@ -165,11 +165,7 @@ fn log(error: &dyn Error) {
 
 /// An error and its causes, in one line. The store's errors never contain a session id.
 fn with_sources(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        line.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    line
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    // A foreign error may name itself as its cause, without end.
+    causes.take(16).fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

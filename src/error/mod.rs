@@ -3,6 +3,7 @@
 //! Invariant: no variant carries a session id, a CSRF token or content. Sources are shared
 //! pointers, because one failed commit answers every caller that waited for it.
 
+pub(crate) mod causes;
 pub(crate) mod create;
 mod making;
 mod one_line;

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{error, fmt};
+use std::{error, fmt, iter};
 
 use sessile::{Error, Json, Result, SessionId, SessionOptions, SessionStore, UserId};
 use time::OffsetDateTime;
@@ -288,11 +288,11 @@ pub(crate) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut text = error.to_string();
-        let mut source = error::Error::source(&error);
-        while let Some(cause) = source {
+        let causes = iter::successors(error::Error::source(&error), |&cause| cause.source());
+        // A foreign error may name itself as its cause, without end.
+        for cause in causes.take(16) {
             text.push_str(": ");
             text.push_str(&cause.to_string());
-            source = cause.source();
         }
         match error {
             Error::Encode { .. } | Error::TooLarge { .. } => Self::Encode(text),

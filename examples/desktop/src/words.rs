@@ -84,12 +84,10 @@ impl From<Error> for Trouble {
             ),
             _ => (Kind::Other, "Your notes cannot be used at the moment."),
         };
-        let mut detail = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            detail = format!("{detail}: {next}");
-            cause = next.source();
-        }
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        // A foreign error may name itself as its cause, without end.
+        let detail =
+            causes.take(16).fold(error.to_string(), |detail, cause| format!("{detail}: {cause}"));
         Self { kind, sentence: sentence.into(), detail }
     }
 }

@@ -51,12 +51,7 @@ pub(super) fn answer(
 }
 
 fn refusal(error: &Error) -> Reply {
-    let mut because = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        because.push(cause.to_string());
-        source = cause.source();
-    }
+    let because = error.causes().map(ToString::to_string).collect();
     Reply::Error { what: error.to_string(), because }
 }
 
@@ -283,4 +278,19 @@ fn watch(core: &StoreCore, stop: &AtomicBool, out: &mut Connection) -> io::Resul
         out.flush()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::causes::tests::ItsOwnCause;
+
+    #[test]
+    fn a_request_that_fails_with_an_error_that_is_its_own_cause_is_answered() {
+        let Reply::Error { what, because } = refusal(&Error::engine(ItsOwnCause)) else {
+            panic!("it is no error");
+        };
+        assert_eq!(what, Error::engine(ItsOwnCause).to_string());
+        assert!(because.len() > 1 && because.iter().all(|cause| cause == "again"));
+    }
 }

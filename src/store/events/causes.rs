@@ -2,14 +2,10 @@
 //!
 //! Invariant: each text is an error's own `Display`, so it holds what that error holds and no more.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::fmt::Write;
 
 use crate::error::Error;
-
-/// The most causes that are shown. A foreign error may name itself as its cause, without end.
-const MOST: usize = 16;
 
 /// An error, then each cause after a colon. Line breaks and other control characters are escaped.
 pub(crate) struct WithCauses<'a>(pub(crate) &'a Error);
@@ -18,8 +14,7 @@ impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Escaping(formatter);
         write!(line, "{}", self.0)?;
-        let causes = std::iter::successors(self.0.source(), |&cause| cause.source());
-        causes.take(MOST).try_for_each(|cause| write!(line, ": {cause}"))
+        self.0.causes().try_for_each(|cause| write!(line, ": {cause}"))
     }
 }
 
@@ -51,21 +46,6 @@ mod tests {
         source: io::Error,
     }
 
-    #[derive(Debug)]
-    struct Endless;
-
-    impl fmt::Display for Endless {
-        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("again")
-        }
-    }
-
-    impl StdError for Endless {
-        fn source(&self) -> Option<&(dyn StdError + 'static)> {
-            Some(self)
-        }
-    }
-
     #[test]
     fn an_error_is_shown_with_every_cause_on_one_line() {
         let source = io::Error::other("login \u{1b}[0mfailed");
@@ -78,11 +58,5 @@ mod tests {
              refused\\r\\nby it: login \\u{1b}[0mfailed"
         );
         assert_eq!(WithCauses(&Error::Closed).to_string(), Error::Closed.to_string());
-    }
-
-    #[test]
-    fn an_error_that_is_its_own_cause_ends_after_some() {
-        let line = WithCauses(&Error::engine(Endless)).to_string();
-        assert_eq!(line.matches(": again").count(), MOST);
     }
 }

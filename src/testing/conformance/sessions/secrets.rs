@@ -36,13 +36,8 @@ impl Secret {
 }
 
 fn with_sources(error: &Error) -> String {
-    let mut text = format!("{error} {error:?} {error:#?}");
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text += &format!(" {error} {error:?}");
-        source = error.source();
-    }
-    text
+    let text = format!("{error} {error:?} {error:#?}");
+    error.causes().fold(text, |text, cause| format!("{text} {cause} {cause:?}"))
 }
 
 pub fn nothing_that_is_printed_shows_an_id_or_a_token<F: EngineFixture>() {

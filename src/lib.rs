@@ -179,6 +179,7 @@
 
 pub mod admin;
 mod builder;
+mod caught;
 pub mod engine;
 mod error;
 pub mod guide;

@@ -38,6 +38,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("", &["crate::testing"]),
     // The base of all other modules.
     ("key.rs", &["crate::"]),
+    ("caught.rs", &["crate::"]),
     ("error", &[ABOVE_BASE, "crate::time"]),
     ("process.rs", &[ABOVE_BASE, "crate::time"]),
     ("random.rs", &[ABOVE_BASE, "crate::time"]),

@@ -16,6 +16,17 @@ const MS: Duration = Duration::from_millis(1);
 const SOUND: u8 = 0;
 const BEFORE_1970: u8 = 1;
 const PANICS: u8 = 2;
+const PANICS_AGAIN: u8 = 3;
+
+/// What panics as it is dropped, with another one like it.
+#[derive(Debug)]
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new(Self));
+    }
+}
 
 /// A clock that fails on demand, counts the calls of the background thread, and records the end of
 /// that thread.
@@ -78,6 +89,7 @@ impl Clock for FaultyClock {
         match self.fault.load(Ordering::SeqCst) {
             BEFORE_1970 => UNIX_EPOCH - MS,
             PANICS => std::panic::resume_unwind(Box::new("on purpose")),
+            PANICS_AGAIN => std::panic::resume_unwind(Box::new(PanicsAgain)),
             _ => {
                 let millis = self.millis.load(Ordering::SeqCst);
                 UNIX_EPOCH + Duration::from_secs(1_000_000) + Duration::from_millis(millis)
@@ -93,7 +105,7 @@ fn store(clock: &Arc<FaultyClock>) -> SessionStore<u32> {
 
 #[test]
 fn a_step_that_fails_or_panics_is_counted_and_tried_again() {
-    for fault in [BEFORE_1970, PANICS] {
+    for fault in [BEFORE_1970, PANICS, PANICS_AGAIN] {
         let clock = Arc::new(FaultyClock::default());
         let store = store(&clock);
         clock.fail_as(fault);
@@ -143,6 +155,41 @@ fn a_panic_as_observers_are_told_of_the_engine_is_counted_and_ends_no_thread() {
     assert!(store.stats().unwrap().maintenance_failures >= 3);
     store.create_with(1, &SessionOptions::new().inactivity(MS)).unwrap();
     wait_until(|| store.stats().unwrap().swept == 1);
+}
+
+/// An engine whose first flushes fail, each with an error that panics as it is dropped.
+#[derive(Debug)]
+struct NoFlush {
+    inner: sessile::MemoryEngine,
+    asked: Arc<AtomicU64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("on purpose")]
+struct Refused(PanicsAgain);
+
+impl sessile::engine::Engine for NoFlush {
+    fn flush(&self) -> sessile::Result<()> {
+        match self.asked.fetch_add(1, Ordering::SeqCst) {
+            0..4 => Err(sessile::Error::engine(Refused(PanicsAgain))),
+            _ => Ok(()),
+        }
+    }
+
+    sessile::forward_engine!(inner, but flush);
+}
+
+#[test]
+fn an_error_that_panics_when_it_is_dropped_ends_no_thread() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let engine = NoFlush { inner: sessile::MemoryEngine::new(), asked: Arc::clone(&asked) };
+    let builder = SessionStore::<u32>::builder().engine(engine).touch_interval(MS);
+    let store = builder.build().unwrap();
+    // Each result takes the place of the failure before, which is dropped then.
+    wait_until(|| asked.load(Ordering::SeqCst) >= 6);
+    let stats = store.stats().unwrap();
+    assert_eq!(stats.maintenance_failures, 4);
+    assert!(stats.last_maintenance_failure.is_none());
 }
 
 /// A clock that blocks the sweeping thread, and counts its calls.

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,6 +19,7 @@ use crate::admin::socket::connection::{Connection, Patience};
 use crate::admin::socket::protocol::{Reply, VERSION};
 use crate::admin::socket::request::{Request, max_request};
 use crate::admin::socket::transport::{Listening, Stream};
+use crate::caught::caught;
 use crate::error::{Error, Result};
 use crate::store::core::StoreCore;
 
@@ -107,7 +107,7 @@ impl Shared {
         let serve = move || {
             // A disconnected client gets no error. If the engine panics, only this client's
             // connection ends, and its place is free again.
-            let _ = catch_unwind(AssertUnwindSafe(|| shared.serve(stream)));
+            let _ = caught(|| shared.serve(stream));
             // Closing waits only for the threads in the list, so a thread outside it must not hold
             // the store.
             drop(shared);

@@ -8,7 +8,6 @@ pub(crate) mod failing;
 pub(crate) mod guests;
 mod telling;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::caught::caught;
 use crate::engine::attachment::Attachment;
 use crate::engine::contract::Engine;
 use crate::engine::limits::{Limits, PerUser, UserLimit};
@@ -249,7 +249,7 @@ impl StoreCore {
             _ => Ok(()),
         };
         if self.adoption.on_record().is_some() {
-            let _ = catch_unwind(AssertUnwindSafe(adopted));
+            let _ = caught(adopted);
         }
     }
 
@@ -373,7 +373,8 @@ impl StoreCore {
         if before.is_some() && !failed {
             self.tell(|| Event::MaintenanceRecovered { task: task.into() });
         }
-        drop(before);
+        // The drop of an engine's error is the engine's code.
+        let _ = caught(|| drop(before));
     }
 
     /// Passes a result on, and counts a damaged record.

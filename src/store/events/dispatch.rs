@@ -7,13 +7,13 @@
 //! key, any of them may get the event: those that fail hand it on. No thread waits.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::caught::caught;
 use crate::engine::outcome::{Ended, EngineStats};
 use crate::key::SessionKey;
 use crate::store::events::{EndReason, Event, MaintenanceTask, Observer, Observers};
@@ -121,7 +121,7 @@ impl Events {
 
     /// Calls the program's own code, such as a recorder, and counts its panic.
     fn caught(&self, tell: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+        if caught(tell).is_none() {
             self.panics.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -225,7 +225,10 @@ impl fmt::Debug for Events {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::resume_unwind;
+
     use super::*;
+    use crate::caught::tests::PanicsAgain;
 
     fn key(number: u8) -> SessionKey {
         SessionKey::from_bytes([number; 16])
@@ -311,11 +314,13 @@ mod tests {
     #[test]
     fn a_panic_is_counted_and_the_next_observer_is_told() {
         let (told, quiet) = telling();
-        let mut observers: Observers =
-            vec![Arc::new(|_: &Event| std::panic::resume_unwind(Box::new(())))];
+        let mut observers: Observers = vec![
+            Arc::new(|_: &Event| resume_unwind(Box::new(()))),
+            Arc::new(|_: &Event| resume_unwind(Box::new(PanicsAgain))),
+        ];
         observers.extend(quiet.observers);
         let events = Events::new(observers);
         events.tell(&Event::Cleared);
-        assert_eq!((events.panics(), told.lock().len()), (1, 1));
+        assert_eq!((events.panics(), told.lock().len()), (2, 1));
     }
 }

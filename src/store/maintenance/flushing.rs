@@ -34,7 +34,7 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
             // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
             if waited > interval {
-                let now = guarded(|| core.late_writes()).unwrap_or(late);
+                let now = guarded(|| Ok(core.late_writes().unwrap_or(late))).unwrap_or(late);
                 if now > late && !begins_late {
                     core.note_missed_promise(interval, waited);
                 }

@@ -8,7 +8,6 @@ mod bulk;
 mod flushing;
 mod signal;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::caught::caught;
 use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::store::core::StoreCore;
@@ -86,7 +86,7 @@ impl Drop for Maintenance {
 }
 
 fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+    caught(step).unwrap_or_else(|| {
         Err(Error::engine(std::io::Error::other("the clock or the engine panicked")))
     })
 }

@@ -19,9 +19,9 @@
 //! 3. End, under the lock: the log frees the entries 5 and 6, and a snapshot with A and B is
 //!    published. A leaves the overlay. B stays, because it has changed since.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::caught::caught;
 use crate::engine::durability::Durability;
 use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
@@ -195,7 +195,7 @@ impl Writer {
 
     fn work(&self, view: &View, aside: Aside) {
         let Aside { connection, behind, changes, number } = aside;
-        let done = catch_unwind(AssertUnwindSafe(|| {
+        let done = caught(|| {
             holding(connection, |connection| {
                 connection.put(behind, &changes)?;
                 match number {
@@ -203,11 +203,11 @@ impl Writer {
                     None => Ok(()),
                 }
             })
-        }));
+        });
         // A panic here would reach a caller that did not cause it.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            losing_handle_by_panic(view, || self.end(view, done.ok(), number.map(|_| &changes)));
-        }));
+        let _ = caught(|| {
+            losing_handle_by_panic(view, || self.end(view, done, number.map(|_| &changes)));
+        });
         self.checkpointed.notify_all();
     }
 

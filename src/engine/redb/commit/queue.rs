@@ -6,9 +6,9 @@
 //! tables: the caller commits a group.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::caught::caught;
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex};
 
@@ -84,10 +84,10 @@ impl<O: Queued> CommitQueue<O> {
             Turn::Answered(outcome) => return outcome,
         };
         let mut group = Group::new(self, own);
-        let outcomes = catch_unwind(AssertUnwindSafe(|| commit(&mut group)));
+        let outcomes = caught(|| commit(&mut group));
         let tickets = group.tickets;
         // A panic is an unknown outcome for everybody in the group.
-        let (outcomes, error) = match outcomes.unwrap_or_else(|_| Err(panicked())) {
+        let (outcomes, error) = match outcomes.unwrap_or_else(|| Err(panicked())) {
             Ok(outcomes) => (outcomes, panicked()),
             Err(error) => (Vec::new(), error),
         };

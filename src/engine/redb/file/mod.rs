@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
+use crate::caught::discard;
 use crate::engine::redb::database::snapshot::stored_sequence;
 use crate::engine::redb::error;
 use crate::engine::redb::file::backend::Backend;
@@ -229,7 +230,10 @@ impl StoreFile {
         let database = match opened {
             Ok(database) => database.map_err(failed)?,
             Err(panic) if watch.is_called() => resume_unwind(panic),
-            Err(_) => return Err(error::panicked(self.path())),
+            Err(panic) => {
+                discard(panic);
+                return Err(error::panicked(self.path()));
+            }
         };
         let (database, recovered) = holding(database, |database| {
             if found == Existing::File {

@@ -9,6 +9,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
+use crate::caught::caught;
+
 /// Runs `act` on `held` and returns `held`. If `act` panics, drops `held` (a second panic in that
 /// drop is swallowed) and resumes the first panic.
 pub(in crate::engine::redb) fn holding<H, T>(mut held: H, act: impl FnOnce(&mut H) -> T) -> (H, T) {
@@ -45,7 +47,7 @@ impl<H> Drop for Last<H> {
     fn drop(&mut self) {
         let held = self.0.take();
         // Only the first panic is reported.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(held)));
+        let _ = caught(|| drop(held));
     }
 }
 

@@ -12,9 +12,9 @@ mod source;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::caught::caught;
 use crate::engine::contract::Engine;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
@@ -359,7 +359,7 @@ const fn is_final(error: &Error) -> bool {
 
 /// Converts a panic inside redb, which a damaged file may cause, to an error.
 fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+    caught(step).unwrap_or_else(|| {
         Err(Error::engine(std::io::Error::other("the database library panicked on the file")))
     })
 }

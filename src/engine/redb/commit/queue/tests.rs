@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
+use crate::caught::tests::PanicsAgain;
 
 #[derive(Debug)]
 struct Number(usize);
@@ -75,6 +76,14 @@ fn a_leader_that_panics_answers_its_batch_and_hands_over() {
         }
     });
     assert!(unknown.into_inner() > 0, "no leader panicked");
+    assert_eq!(queue.submit(Number(1), double).unwrap(), 2);
+}
+
+#[test]
+fn a_leader_whose_panic_panics_again_when_it_is_dropped_hands_over() {
+    let queue = CommitQueue::new();
+    let outcome = queue.submit(Number(1), |_| std::panic::resume_unwind(Box::new(PanicsAgain)));
+    assert!(matches!(outcome, Err(Error::OutcomeUnknown { .. })));
     assert_eq!(queue.submit(Number(1), double).unwrap(), 2);
 }
 

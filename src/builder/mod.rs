@@ -282,6 +282,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     /// Sets the engine that holds the records, for [`build`](Self::build): your own, or a shared
     /// one. `Arc<E>` is an engine if `E` is.
+    ///
+    /// Dropping the last handle of a store flushes a shared engine, which stays open.
+    /// [`close`](SessionStore::close) closes it for every store on it.
     pub fn engine(self, engine: impl Engine) -> Self {
         Self { engine: Some(Arc::new(engine)), ..self }
     }

@@ -123,6 +123,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Flushes and closes the store for every handle, and reports the errors that dropping the last
     /// handle would hide. Stops the maintenance threads and waits for them.
     ///
+    /// Closes the engine too, though others may hold it: every call of another store on it then
+    /// fails with [`Error::Closed`], and a [`MemoryEngine`](crate::MemoryEngine) loses its
+    /// sessions. Drop a store instead, and the engine stays open.
+    ///
     /// # Concurrency
     ///
     /// Calls under way in other threads complete; later calls fail with [`Error::Closed`].

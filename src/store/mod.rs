@@ -20,10 +20,12 @@ pub(crate) mod users;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::caught::caught;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -41,7 +43,8 @@ use crate::store::maintenance::Maintenance;
 /// A store of sessions with content of type `C`.
 ///
 /// A store is a cheap handle: clone it into every thread. All handles share one file. Dropping the
-/// last one closes it.
+/// last one closes it. An [engine](crate::Builder::engine) that others hold is flushed, and stays
+/// open.
 ///
 /// # Durability
 ///
@@ -89,9 +92,9 @@ pub struct SessionStore<C = Attributes> {
     handle: Arc<Handle<C>>,
 }
 
-/// The shared part of all handles. Dropping it stops and joins the threads, then drops the engine.
-/// In a forked process it drops neither, since locks may be held there forever, and the file and
-/// the threads belong to the other process.
+/// The shared part of all handles. Dropping it stops and joins the threads, then drops the engine,
+/// which others may hold. In a forked process it drops neither, since locks may be held there
+/// forever, and the file and the threads belong to the other process.
 struct Handle<C> {
     /// Opened for the store, and dropped before it.
     guests: Guests,
@@ -297,11 +300,26 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     }
 }
 
+impl<C> Handle<C> {
+    /// Flushes an engine that others may hold, whose own drop may come much later. Nobody else
+    /// holds an engine that was opened by its path. A server's engine has nothing to flush.
+    fn flush_if_shared(&self) {
+        let core = &self.core;
+        if core.file.is_none() && !core.closed.load(Ordering::Acquire) {
+            let _ = caught(|| {
+                matches!(core.engine.server_time(), Ok(None)) && core.engine.flush().is_ok()
+            });
+        }
+    }
+}
+
 impl<C> Drop for Handle<C> {
     fn drop(&mut self) {
         if self.core.process.is_same_by_id() {
             self.guests.close_alone();
+            drop(self.maintenance.take());
             self.core.adopt_timeouts_if_due();
+            self.flush_if_shared();
         } else {
             std::mem::forget(self.maintenance.take());
             self.guests.forget();

@@ -107,7 +107,6 @@ pub(crate) struct StoreCore {
     pub(crate) closed: AtomicBool,
     pub(crate) counters: Counters,
     /// The path of the store's file, if it was opened by its path.
-    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "the door needs it"))]
     pub(crate) file: Option<PathBuf>,
     /// `None` if nobody observes the store.
     pub(crate) events: Option<Box<Events>>,
@@ -249,7 +248,7 @@ impl StoreCore {
             _ => Ok(()),
         };
         if self.adoption.on_record().is_some() {
-            let _ = caught(adopted);
+            let _ = caught(|| adopted().is_ok());
         }
     }
 

@@ -3,13 +3,14 @@
 //! Only this file computes a deadline in Rust; the engines on servers restate the rule in the
 //! server's language, and tests compare the two. Values are valid by construction.
 
-use std::time::Duration;
+mod form;
 
-use serde::Deserialize;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::error::timeouts::InvalidTimeouts;
 use crate::time::clock::Timestamp;
+use crate::time::timeouts::form::Seconds;
 
 /// How long a session lives: after its last activity, and in total.
 ///
@@ -35,8 +36,7 @@ use crate::time::clock::Timestamp;
 /// assert_eq!(timeouts.absolute(), Duration::from_secs(86_400));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "Seconds")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timeouts {
     inactivity_ms: u64,
     absolute_ms: u64,
@@ -79,7 +79,7 @@ impl Timeouts {
     /// # Ok::<(), sessile::Error>(())
     /// ```
     pub fn from_seconds(inactivity: i64, absolute: i64) -> Result<Self> {
-        Ok(Seconds { inactivity, absolute }.try_into()?)
+        Ok(Seconds { inactivity: inactivity.into(), absolute: absolute.into() }.try_into()?)
     }
 
     /// Reads timeouts from the environment:
@@ -192,21 +192,6 @@ impl Default for Timeouts {
     }
 }
 
-/// In seconds, as in configuration files: whole seconds as whole numbers.
-impl serde::Serialize for Timeouts {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut pair = serializer.serialize_struct("Timeouts", 2)?;
-        for (name, millis) in [("inactivity", self.inactivity_ms), ("absolute", self.absolute_ms)] {
-            match millis % 1_000 {
-                0 => pair.serialize_field(name, &(millis / 1_000))?,
-                _ => pair.serialize_field(name, &(millis as f64 / 1_000.0))?,
-            }
-        }
-        pair.end()
-    }
-}
-
 /// One session's own timeouts, which replace the store's, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnTimeouts {
@@ -252,40 +237,6 @@ fn millis(timeout: Duration) -> Result<u64, InvalidTimeouts> {
         Ok(0) => Err(InvalidTimeouts::Zero { timeout }),
         Ok(millis) => Ok(millis),
         Err(_) => Err(InvalidTimeouts::PastTheEndOfTime { timeout }),
-    }
-}
-
-/// The form of timeouts in configuration files.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seconds {
-    #[serde(default = "default_inactivity")]
-    inactivity: i64,
-    #[serde(default = "default_absolute")]
-    absolute: i64,
-}
-
-fn default_inactivity() -> i64 {
-    DEFAULT_INACTIVITY_S
-}
-
-fn default_absolute() -> i64 {
-    DEFAULT_ABSOLUTE_S
-}
-
-impl TryFrom<Seconds> for Timeouts {
-    type Error = InvalidTimeouts;
-
-    fn try_from(seconds: Seconds) -> Result<Self, InvalidTimeouts> {
-        let Seconds { inactivity, absolute } = seconds;
-        let inactivity = u64::try_from(inactivity)
-            .map_err(|_| InvalidTimeouts::NegativeInactivity { seconds: inactivity })?;
-        let absolute = u64::try_from(absolute)
-            .map_err(|_| InvalidTimeouts::NegativeAbsolute { seconds: absolute })?;
-        Self::checked(
-            millis(Duration::from_secs(inactivity))?,
-            millis(Duration::from_secs(absolute))?,
-        )
     }
 }
 

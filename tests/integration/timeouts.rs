@@ -94,6 +94,8 @@ fn a_configuration_file_gives_seconds() {
     assert_eq!(from_toml(""), Ok(Timeouts::default()));
     let one = Timeouts::from_seconds(60, 7 * 86_400).unwrap();
     assert_eq!(from_toml("inactivity = 60"), Ok(one));
+    let short = Timeouts::new(Duration::from_millis(1_500), seconds(60)).unwrap();
+    assert_eq!(from_toml("inactivity = 1.5\nabsolute = 60"), Ok(short));
 }
 
 #[test]
@@ -104,7 +106,8 @@ fn each_mistake_in_a_configuration_file_is_named() {
         ("inactivity = 61\nabsolute = 60", "greater than the absolute timeout"),
         ("absolute = 60", "greater than the absolute timeout"),
         ("absolute = 9223372036854775807", "past the last moment"),
-        ("inactivity = 1.5", "invalid type: floating point"),
+        ("inactivity = 1.0005", "seconds, with up to three decimals"),
+        ("inactivity = -1.5", "inactivity timeout is -2 s"),
         ("inactivity = \"60\"", "invalid type: string"),
         ("inactivty = 60", "unknown field `inactivty`"),
     ] {

@@ -8,8 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Repr, UserId};
 
@@ -109,27 +110,59 @@ impl From<uuid::Uuid> for UserId {
     }
 }
 
-/// Serializes a number or a text.
-impl Serialize for UserId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Repr::Text(text) => serializer.serialize_str(text),
-            Repr::Large(number) => serializer.serialize_u128(*number),
-            Repr::Number(number) => match (u64::try_from(*number), i64::try_from(*number)) {
-                (Ok(number), _) => serializer.serialize_u64(number),
-                (_, Ok(number)) => serializer.serialize_i64(number),
-                _ => serializer.serialize_i128(*number),
-            },
+/// A user where a format cannot tell a number from a text, or would round the number.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "UserId", rename_all = "lowercase")]
+enum Tagged<'a> {
+    /// In decimal digits.
+    Number(Cow<'a, str>),
+    Text(Cow<'a, str>),
+}
+
+impl Tagged<'_> {
+    fn user<E: Error>(self) -> Result<UserId, E> {
+        match self {
+            Self::Text(text) => Ok(text.into()),
+            Self::Number(digits) => {
+                let number = digits.parse::<i128>().map(UserId::from);
+                let number = number.or_else(|_| digits.parse::<u128>().map(UserId::from));
+                let its_form = number.ok().filter(|number| number.to_string() == digits);
+                its_form.ok_or_else(|| E::custom("the number of a user id is not one"))
+            }
         }
     }
 }
 
-/// Deserializes a number or a text, as self-describing formats have them.
+/// Serializes a number or a text. A number of more than 64 bits is `{"number": "its digits"}`, as
+/// many readers round it otherwise. In a format that is not for people, such as typed content, it
+/// serializes an enum of the two. As the key of a map in JSON a number is a text, which
+/// [`Json`](crate::Json) and [`Attributes`](crate::Attributes) read back as the number.
+impl Serialize for UserId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_for_people = serializer.is_human_readable();
+        match &self.0 {
+            Repr::Text(text) if is_for_people => serializer.serialize_str(text),
+            Repr::Text(text) => Tagged::Text(Cow::Borrowed(text)).serialize(serializer),
+            Repr::Number(number) if is_for_people => {
+                match (u64::try_from(*number), i64::try_from(*number)) {
+                    (Ok(number), _) => serializer.serialize_u64(number),
+                    (_, Ok(number)) => serializer.serialize_i64(number),
+                    _ => Tagged::Number(number.to_string().into()).serialize(serializer),
+                }
+            }
+            Repr::Number(_) | Repr::Large(_) => {
+                Tagged::Number(self.to_string().into()).serialize(serializer)
+            }
+        }
+    }
+}
+
+/// Deserializes what it serializes.
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NumberOrText;
 
-        impl Visitor<'_> for NumberOrText {
+        impl<'de> Visitor<'de> for NumberOrText {
             type Value = UserId;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,9 +188,16 @@ impl<'de> Deserialize<'de> for UserId {
             fn visit_str<E: Error>(self, text: &str) -> Result<UserId, E> {
                 Ok(text.into())
             }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserId, A::Error> {
+                Tagged::deserialize(MapAccessDeserializer::new(map))?.user()
+            }
         }
 
-        deserializer.deserialize_any(NumberOrText)
+        match deserializer.is_human_readable() {
+            true => deserializer.deserialize_any(NumberOrText),
+            false => Tagged::deserialize(deserializer)?.user(),
+        }
     }
 }
 
@@ -207,6 +247,17 @@ mod tests {
         for (user, json) in [(UserId::from(7), "7"), ((-7).into(), "-7"), ("7".into(), "\"7\"")] {
             assert_eq!(serde_json::to_string(&user).unwrap(), json);
             assert_eq!(serde_json::from_str::<UserId>(json).unwrap(), user);
+        }
+    }
+
+    #[test]
+    fn a_number_that_json_would_round_goes_through_it_as_its_digits() {
+        let json = r#"{"number":"-170141183460469231731687303715884105728"}"#;
+        assert_eq!(serde_json::to_string(&UserId::from(i128::MIN)).unwrap(), json);
+        assert_eq!(serde_json::from_str::<UserId>(json).unwrap(), UserId::from(i128::MIN));
+        assert_eq!(serde_json::from_str::<UserId>(r#"{"text":"7"}"#).unwrap(), UserId::from("7"));
+        for wrong in [r#"{"number":"07"}"#, r#"{"number":"x"}"#, r#"{"bytes":"x"}"#, "{}"] {
+            assert!(serde_json::from_str::<UserId>(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! $ cargo run --example remember_me
 //! before the login: 15 minutes
 //! with the box ticked: 30 days, the cookie until then
+//! at the next request: 30 days, the cookie until then
 //! without it: 15 minutes, the cookie until the browser ends
 //! ```
 
@@ -35,10 +36,12 @@ fn life(session: &Session<u32>) -> Result<String, Box<dyn Error>> {
     })
 }
 
-fn cookie(session: &Session<u32>, remember: bool) -> &'static str {
-    let lifetime = match remember {
-        true => CookieLifetime::UntilExpiry,
-        false => CookieLifetime::BrowserSession,
+/// The cookie that the login and every later request set: with the box ticked, the session has its
+/// own timeouts.
+fn cookie(session: &Session<u32>) -> &'static str {
+    let lifetime = match session.own_inactivity() {
+        Some(_) => CookieLifetime::UntilExpiry,
+        None => CookieLifetime::BrowserSession,
     };
     let set_cookie = SessionCookie::default().with_lifetime(lifetime).set(session);
     if set_cookie.contains("Max-Age") { "until then" } else { "until the browser ends" }
@@ -49,9 +52,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("before the login: {}", life(&store.create(0)?)?);
 
     let ticked = log_in(&store, "ann", true)?;
-    println!("with the box ticked: {}, the cookie {}", life(&ticked)?, cookie(&ticked, true));
+    println!("with the box ticked: {}, the cookie {}", life(&ticked)?, cookie(&ticked));
+    let later = store.read_and_extend(ticked.id())?.ok_or("the session has ended")?;
+    println!("at the next request: {}, the cookie {}", life(&later)?, cookie(&later));
 
     let plain = log_in(&store, "bob", false)?;
-    println!("without it: {}, the cookie {}", life(&plain)?, cookie(&plain, false));
+    println!("without it: {}, the cookie {}", life(&plain)?, cookie(&plain));
     Ok(())
 }

@@ -171,6 +171,40 @@ impl<C> Session<C> {
         Ok(())
     }
 
+    /// Returns the session's own inactivity timeout, if it has one. A request after a login with
+    /// "remember me" sees by it which cookie to set again.
+    ///
+    /// Shows what [`set_timeouts`](Self::set_timeouts) set, also before it is saved.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessile::SessionStore;
+    ///
+    /// let store = SessionStore::<u32>::in_memory()?;
+    /// let mut session = store.create(1)?;
+    /// assert_eq!(session.own_inactivity(), None); // the store's applies
+    ///
+    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
+    /// session.set_timeouts(month, month)?;
+    /// store.update(&mut session)?;
+    /// let read = store.read(session.id())?;
+    /// assert_eq!(read.and_then(|read| read.own_inactivity()), Some(month));
+    /// # Ok::<(), sessile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn own_inactivity(&self) -> Option<Duration> {
+        self.origin.own_timeouts.inactivity_ms.map(Duration::from_millis)
+    }
+
+    /// Returns the session's own absolute timeout, if it has one, as
+    /// [`own_inactivity`](Self::own_inactivity) does.
+    #[must_use]
+    pub fn own_absolute(&self) -> Option<Duration> {
+        self.origin.own_timeouts.absolute_ms.map(Duration::from_millis)
+    }
+
     /// Removes the session's own timeouts. Once it is saved, the store's apply.
     pub fn clear_timeouts(&mut self) {
         self.origin.own_timeouts = OwnTimeouts::default();

@@ -184,3 +184,21 @@ fn each_mistake_in_the_environment_is_named() {
         assert!(printed.contains(name) && printed.contains(detail), "{printed}");
     }
 }
+
+#[test]
+fn a_session_tells_its_own_timeouts_at_every_read_and_none_of_the_stores() {
+    let store = sessile::SessionStore::<u32>::in_memory().unwrap();
+    let options = sessile::SessionOptions::new().inactivity(seconds(60));
+    let mut session = store.create_with(1, &options).unwrap();
+    let own = |session: &sessile::Session<u32>| (session.own_inactivity(), session.own_absolute());
+    assert_eq!(own(&session), (Some(seconds(60)), None));
+    session.set_timeouts(seconds(1), seconds(2)).unwrap();
+    assert_eq!(own(&session), (Some(seconds(1)), Some(seconds(2))));
+    assert_eq!(own(&store.read(session.id()).unwrap().unwrap()), (Some(seconds(60)), None));
+    store.regenerate_id(&mut session).unwrap();
+    let read = store.read_and_extend(session.id()).unwrap().unwrap();
+    assert_eq!(own(&read), (Some(seconds(1)), Some(seconds(2))));
+    session.clear_timeouts();
+    store.update(&mut session).unwrap();
+    assert_eq!(own(&store.read(session.id()).unwrap().unwrap()), (None, None));
+}

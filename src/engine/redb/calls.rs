@@ -162,11 +162,11 @@ impl Engine for RedbEngine {
         let swept = self.submit(question::RemoveExpired { keys, moment })?;
         let more = was_full || swept.looked_at < found;
         passed.retain(swept.looked_at);
-        let strays = self.reading(|| passed.stray(&self.view, &swept.unmoved))?;
-        if !strays.is_empty() {
-            self.submit(question::RemoveStrays(strays))?;
+        match self.remove_strays(&passed, &swept.unmoved) {
+            Err(error) if swept.removed.is_empty() => return Err(error),
+            // The removals are committed, so they are returned. Strays are left to a later round.
+            _ => self.sweep.done(passed),
         }
-        self.sweep.done(passed);
         let alone = self.adapt(&self.sweep.step_size, limit);
         if more {
             self.writer.yield_log_room(&self.view);

@@ -14,9 +14,11 @@ use crate::engine::attachment::Attachments;
 use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::redb::background::step_size::StepSize;
-use crate::engine::redb::background::sweep::SweepPosition;
+use crate::engine::redb::background::sweep::{Candidates, SweepPosition};
 use crate::engine::redb::background::warm_up::WarmUp;
-use crate::engine::redb::commit::question::{Ask, Asked, Flush, Publish, Question, WriteTouches};
+use crate::engine::redb::commit::question::{
+    Ask, Asked, Flush, Publish, Question, RemoveStrays, WriteTouches,
+};
 use crate::engine::redb::commit::queue::CommitQueue;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, Writer};
@@ -32,6 +34,7 @@ use crate::engine::redb::view::View;
 use crate::engine::redb::view::listing::Listing;
 use crate::engine::waker::{Waker, Wakers};
 use crate::error::{Error, Result};
+use crate::key::SessionKey;
 use crate::process::Process;
 use crate::sync::Mutex;
 use crate::time::ticks;
@@ -297,6 +300,19 @@ impl RedbEngine {
             let step = rest.get(..STEP).unwrap_or(rest);
             let written = self.submit(WriteTouches(step.to_vec()))?;
             rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Removes the stray entries among those of the sessions that a step of a sweep left unmoved.
+    pub(in crate::engine::redb) fn remove_strays(
+        &self,
+        passed: &Candidates,
+        unmoved: &[SessionKey],
+    ) -> Result<()> {
+        let strays = self.reading(|| passed.stray(&self.view, unmoved))?;
+        if !strays.is_empty() {
+            self.submit(RemoveStrays(strays))?;
         }
         Ok(())
     }

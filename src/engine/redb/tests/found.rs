@@ -11,6 +11,7 @@ use crate::engine::redb::commit::question::Flush;
 use crate::engine::redb::database::schema::{EXPIRY, SESSIONS};
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::{Draft, Existing, Opened, Storage, StorageFile};
+use crate::testing::DiskFault;
 
 const PARTS: Parts<'_> = Parts {
     user: None,
@@ -119,6 +120,54 @@ fn a_sweep_takes_away_entries_that_lead_nowhere_or_to_a_session_that_stands_else
     assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
     for key in [stored, logged] {
         assert!(engine.load(&key, Moment::BEGINNING).unwrap().is_some());
+    }
+}
+
+/// A disk with a session at the beginning of time, and with stray entries.
+fn disk_with(strays: u8) -> SimulatedDisk {
+    let (disk, options) = (SimulatedDisk::new(), RedbOptions::new());
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    let key = SessionKey::from_bytes([1; 16]);
+    let inserted = engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE).unwrap();
+    assert_eq!(inserted, Insert::Done(vec![]));
+    engine.close().unwrap();
+    let backend = Storage::open(&disk).unwrap().unwrap().backend;
+    let database = redb::Builder::new().create_with_backend(Lockless(backend)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut expiry = transaction.open_table(EXPIRY).unwrap();
+        for stray in 0..strays {
+            expiry.insert((2, &[100 + stray; 16]), ()).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    disk
+}
+
+#[test]
+fn a_sweep_returns_what_it_removed_though_the_stray_entries_cannot_be_removed() {
+    const STRAYS: u8 = 3;
+    let moment = Moment { now: Timestamp::from_millis(1_000_000), timeouts: Timeouts::default() };
+    let operations = |strays| {
+        let disk = disk_with(strays);
+        let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+        let before = disk.operations();
+        assert_eq!(engine.remove_expired(moment, STEP).unwrap().removed.len(), 1);
+        disk.operations() - before
+    };
+    let (removal, all) = (operations(0), operations(STRAYS));
+    assert!(removal < all, "the strays are a commit of their own");
+    for at in removal..all {
+        let disk = disk_with(STRAYS);
+        let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+        disk.fail_once(DiskFault::Write, disk.operations() + at);
+        let swept = engine.remove_expired(moment, STEP);
+        assert_eq!(swept.unwrap().removed.len(), 1, "{at}");
+        disk.repair();
+        engine.snapshot().unwrap();
+        while engine.remove_expired(moment, STEP).unwrap().more {}
+        assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
     }
 }
 

@@ -1,7 +1,8 @@
 //! The one public error type: what happened, to which file, key or server, and what to do.
 //!
-//! Invariant: no variant carries a session id, a CSRF token or content. Sources are shared
-//! pointers, because one failed commit answers every caller that waited for it.
+//! Invariant: no variant carries a session id, a CSRF token or content, except in the text of an
+//! error that the content's own code makes. Sources are shared pointers, because one failed commit
+//! answers every caller that waited for it.
 
 pub(crate) mod causes;
 pub(crate) mod create;
@@ -107,7 +108,8 @@ pub enum Error {
     Encode {
         /// The cause, its place in the content, and what to use instead.
         detail: String,
-        /// The error of the content's own code, if that says more.
+        /// The error of the content's own code, if that says more. It may show a value of the
+        /// content.
         #[source]
         source: Option<Source>,
     },
@@ -279,7 +281,8 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// An operation on the file failed, and nothing was written. Correct the cause in `source`.
+    /// An operation on the file failed, and nothing was written. Correct the cause in `source`. If
+    /// that is an earlier sync that failed, close the store and open it again.
     #[error("could not {action} {path}", path = OneLine(.path))]
     Io {
         /// The operation that failed.

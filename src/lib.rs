@@ -129,8 +129,8 @@
 //!   its shape is compared at every read.
 //! - No update is lost: [`update`](SessionStore::update) refuses a session that changed since it
 //!   was read, and [`modify`](SessionStore::modify) tries again.
-//! - An acknowledged write survives a killed process and, with the default [`Durability`], power
-//!   loss.
+//! - With the default [`Durability`], an acknowledged write survives a killed process and power
+//!   loss. With `Deferred`, each loses at most the last interval.
 //! - The session id is never stored, printed or logged; the file holds digests.
 //!
 //! # What it is not

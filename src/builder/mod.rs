@@ -158,8 +158,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// The limit applies whenever a user gets a session: by `create_for_user`, or by
     /// [`set_user`](crate::Session::set_user) and a save. It is part of the transaction that stores
-    /// the session, so concurrent logins cannot exceed it. A new or lower limit leaves existing
-    /// sessions until their user gets another one.
+    /// the session, so concurrent logins cannot exceed it. On MySQL a login may miss one session
+    /// that gets a new id at that moment. A new or lower limit leaves existing sessions until their
+    /// user gets another one.
     ///
     /// With a limit, each login reads all stored sessions of its user.
     ///

@@ -202,7 +202,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Names the content; the name is stored in the file and compared at every opening. Default:
-    /// none, which opens any store. 1 to 255 bytes.
+    /// none, which opens any store. 1 to 255 bytes, without NUL.
     ///
     /// The name tells stores apart before any session is read: a program that names its content
     /// does not open another program's file by mistake. A store without a name takes the first one
@@ -212,7 +212,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// # Errors
     ///
     /// Opening fails with [`Error::ContentMismatch`] if the store has sessions and another name;
-    /// see [`rename_content`](Self::rename_content).
+    /// see [`rename_content`](Self::rename_content). It fails with [`Error::InvalidSetting`] for a
+    /// name of another length or with NUL.
     pub fn content_name(self, name: impl Into<String>) -> Self {
         Self { content_name: Some(name.into()), ..self }
     }

@@ -143,8 +143,8 @@ impl<C> Session<C> {
     /// # Errors
     ///
     /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if `inactivity` is greater than
-    /// `absolute`, or the session would outlive the last moment that can be stored. The session
-    /// keeps its present timeouts.
+    /// `absolute`, one of them is shorter than a millisecond, or the session would outlive the last
+    /// moment that can be stored. The session keeps its present timeouts.
     ///
     /// # Examples
     ///

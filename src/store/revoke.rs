@@ -48,7 +48,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Gone`] if the session itself has ended; nothing is ended then.
+    /// [`Error::Gone`] if the session itself has ended, [`Error::DamagedRecord`] if its record is
+    /// damaged; nothing is ended then.
     ///
     /// # Examples
     ///

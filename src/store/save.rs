@@ -30,7 +30,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// [`Error::TooLarge`] or [`Error::Encode`] for the content, [`Error::Full`] at `max_sessions`,
-    /// [`Error::Generator`] if the operating system gives no random bytes. Nothing is written then.
+    /// [`Error::Generator`] if the operating system gives no random bytes,
+    /// [`Error::InvalidTimeouts`] if the session would outlive the last moment that can be stored.
+    /// Nothing is written then.
     ///
     /// # Examples
     ///
@@ -63,8 +65,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// # Errors
     ///
     /// As for [`create_for_user`](Self::create_for_user), and [`Error::InvalidTimeouts`] if the
-    /// session's inactivity timeout is greater than its absolute timeout, or the session would
-    /// outlive the last moment that can be stored.
+    /// session's inactivity timeout is greater than its absolute timeout, or one of them is shorter
+    /// than a millisecond.
     #[doc(alias = "createAndSaveSession")]
     pub fn create_with(&self, content: C, options: &SessionOptions) -> Result<Session<C>> {
         Ok(self.create_or_give_back(content, options)?)
@@ -148,7 +150,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::Conflict`] if the session was updated since it was read; see
     /// [`modify`](Self::modify). [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`]
     /// for its content or user. [`Error::UserFull`] if its new user may have no more sessions.
-    /// Nothing is written in any of these cases.
+    /// [`Error::DamagedRecord`] if the stored record is damaged. Nothing is written in any of these
+    /// cases.
     ///
     /// # Examples
     ///
@@ -196,7 +199,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Errors
     ///
-    /// As for [`update`](Self::update), and [`Error::Generator`]. The session then keeps its id.
+    /// As for [`update`](Self::update), and [`Error::Generator`]. The session then keeps its id,
+    /// except after [`Error::OutcomeUnknown`]: it has either that id or a new one, which nobody
+    /// has. If a read by its id finds no session, the client must log in again.
     ///
     /// # Examples
     ///

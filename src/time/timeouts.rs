@@ -56,7 +56,8 @@ impl Timeouts {
     /// # Errors
     ///
     /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts) if the inactivity timeout is
-    /// greater than the absolute one, or if one of them does not fit 64 bits of milliseconds.
+    /// greater than the absolute one, or if one of them is shorter than a millisecond or does not
+    /// fit 64 bits of milliseconds.
     pub fn new(inactivity: Duration, absolute: Duration) -> Result<Self> {
         Ok(Self::checked(millis(inactivity)?, millis(absolute)?)?)
     }
@@ -66,8 +67,8 @@ impl Timeouts {
     /// # Errors
     ///
     /// [`Error::InvalidTimeouts`](crate::Error::InvalidTimeouts), with a separate variant for a
-    /// negative inactivity timeout, a negative absolute timeout, and an inactivity timeout greater
-    /// than the absolute one.
+    /// negative inactivity timeout, a negative absolute timeout, a timeout of zero, and an
+    /// inactivity timeout greater than the absolute one; and as for [`new`](Self::new).
     ///
     /// # Examples
     ///

@@ -39,8 +39,13 @@ use crate::time::timeouts::Timeouts;
 /// # Concurrency
 ///
 /// The thread that made the change, or a maintenance thread, calls the observer after the commit
-/// with no lock held, so the observer may use the store. Several threads may call it at once. The
-/// caller waits only for the observer itself.
+/// with no lock held, so the observer may use the store. Of a session that ends while another
+/// thread tells its beginning, that thread tells the end. Several threads may call the observer at
+/// once. The caller waits only for the observer itself.
+///
+/// An observer must not wait for [`close`](crate::SessionStore::close), nor for anything that waits
+/// for it: `close` waits for the maintenance threads, which call observers. While an observer
+/// blocks the thread that flushes, that thread writes no touch and no deferred commit.
 ///
 /// For one session, `Created` is reported before `Regenerated` and that before `Ended`, also if
 /// other threads renew and end it. Other events have no order to these.

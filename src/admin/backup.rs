@@ -1,7 +1,8 @@
 //! Copies of a store as a file: backups taken while its program runs, and their restoration.
 //!
-//! Invariant: the new file is a complete store of one moment, verified page by page, or it does not
-//! exist. No existing file is overwritten, except by a restore with `replace`.
+//! Invariant: the new file is a complete store, verified page by page, or it does not exist. It is of
+//! one moment if the engine shows one. No existing file is overwritten, except by a restore with
+//! `replace`.
 
 use std::path::Path;
 
@@ -41,6 +42,10 @@ pub struct BackupReport {
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Writes a copy of the store to a new file. It holds every change acknowledged before the
     /// call, touches included, as of one moment. Writers go on meanwhile.
+    ///
+    /// On Redis and MongoDB it holds each session as of some moment of the call. A session that
+    /// gets a new id meanwhile may be missing, or be there under both: take the copy when nobody
+    /// logs in.
     ///
     /// # Durability
     ///

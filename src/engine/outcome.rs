@@ -133,8 +133,8 @@ pub struct Sweep {
 pub enum Listing {
     /// Every record as of one moment.
     Snapshot,
-    /// Each record as of some moment of the call. A record that exists throughout is shown exactly
-    /// once.
+    /// Each record as of some moment of the call. A record that exists under its key throughout is
+    /// shown exactly once; one that gets another key meanwhile may be shown under both or neither.
     Walk,
 }
 

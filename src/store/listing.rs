@@ -199,6 +199,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// The closure runs with no lock held and may use the store. Changes made meanwhile are not
     /// seen. The file cannot reuse space while this runs, so a slow closure makes it grow.
     ///
+    /// On Redis and MongoDB each session is shown as of some moment of the call. A session that
+    /// gets a new id meanwhile may be missing, or be shown under both.
+    ///
     /// # Errors
     ///
     /// A damaged record, or one whose content is not a `C`, does not stop the visit: the first such

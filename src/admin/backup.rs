@@ -23,7 +23,7 @@ use crate::trace::span;
 /// # Examples
 ///
 /// See [`SessionStore::backup`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BackupReport {
     /// Sessions in the new file, expired ones included.

@@ -103,8 +103,9 @@ impl Choice<'_> {
 pub(super) const MAX_KEYS: usize = 1_000;
 
 /// A list of keys that keeps a limited number, and counts the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Keys {
+    #[serde(rename = "first")]
     keys: Vec<SessionKey>,
     count: u64,
 }

@@ -23,7 +23,7 @@ use crate::time::timeouts::Timeouts;
 /// # Examples
 ///
 /// See [`transfer`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct TransferReport {
     /// Sessions that the target did not have.

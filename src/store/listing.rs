@@ -14,7 +14,7 @@ use crate::session::user::UserId;
 use crate::store::SessionStore;
 use crate::store::codec::info_of;
 use crate::store::core::StoreCore;
-use crate::store::events::causes::WithCauses;
+use crate::store::events::causes;
 use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
@@ -72,7 +72,7 @@ pub struct Stats {
     pub maintenance_failures: u64,
     /// The last failure of a background task; `None` once every failed task has succeeded again.
     /// Serialized as one line with the error and its causes.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "causes::serialize_optional")]
     pub last_maintenance_failure: Option<Error>,
     /// How often a flush of touches and deferred commits by the background thread began, or ended,
     /// later than promised, since the store was opened: a number to alert on. `late_touches` counts
@@ -89,10 +89,6 @@ pub struct Stats {
     /// [adopted](SessionStore::adopt_shorter_timeouts). Sweeps delete only sessions that are
     /// expired under both.
     pub longer_timeouts_on_record: Option<Timeouts>,
-}
-
-fn as_text<S: serde::Serializer>(error: &Option<Error>, to: S) -> Result<S::Ok, S::Error> {
-    error.as_ref().map(|error| WithCauses(error).to_string()).serialize(to)
 }
 
 /// A value that the closure of [`SessionStore::for_each`] may return: `()`, or a [`ControlFlow`]

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sessile::admin::{BackupReport, ExportReport, ImportReport, TransferReport};
 use sessile::engine::Timestamp;
 use sessile::{
-    CheckReport, Durability, Problem, SalvageReport, SessionKey, SessionStore, UserLimit,
+    CheckReport, Durability, EndReason, Error, Event, MaintenanceTask, Problem, SalvageReport,
+    SessionKey, SessionStore, Timeouts, UserLimit,
 };
 
 fn written(value: impl serde::Serialize) -> serde_json::Value {
@@ -86,4 +88,73 @@ fn durability_and_limits_stand_in_configuration_files() {
         assert_eq!(serde_json::from_value::<UserLimit>(text).unwrap(), value);
     }
     assert!(serde_json::from_value::<Durability>(json!("none")).is_err());
+}
+
+#[test]
+fn an_event_is_its_name_and_its_fields_for_a_machine() {
+    let (key, user) = (SessionKey::from_bytes([7; 16]), Some("ann".into()));
+    let text = key.to_string();
+    let (task, error) = (MaintenanceTask::Flush, Error::engine(std::io::Error::other("worn out")));
+    let on_record = Timeouts::from_seconds(60, 3_600).unwrap();
+    let (promised, waited) = (Duration::from_millis(5), Duration::from_millis(7));
+    for (event, expected) in [
+        (Event::Cleared, json!({ "event": "cleared" })),
+        (
+            Event::Ended { key, user, reason: EndReason::AllOfUser },
+            json!({ "event": "ended", "key": text, "user": "ann", "reason": "all_of_user" }),
+        ),
+        (
+            Event::PromiseMissed { promised, waited },
+            json!({ "event": "promise_missed", "promised_ms": 5, "waited_ms": 7 }),
+        ),
+        (
+            Event::LongerTimeoutsOnRecord { on_record },
+            json!({
+                "event": "longer_timeouts_on_record",
+                "on_record": { "inactivity": 60, "absolute": 3_600 },
+            }),
+        ),
+    ] {
+        assert_eq!(written(event), expected);
+    }
+    let failed = written(Event::MaintenanceFailed { task, error });
+    assert_eq!(
+        (&failed["event"], &failed["task"]),
+        (&json!("maintenance_failed"), &json!("flush"))
+    );
+    assert!(failed["error"].as_str().unwrap().ends_with(": worn out"), "{failed}");
+}
+
+#[test]
+fn a_reason_and_a_task_are_written_as_their_names() {
+    let reasons = [
+        EndReason::Destroyed,
+        EndReason::AllOfUser,
+        EndReason::Others,
+        EndReason::Expired,
+        EndReason::OverUserLimit,
+    ];
+    for reason in reasons {
+        assert_eq!((written(reason), &*reason.to_string()), (json!(reason.name()), reason.name()));
+    }
+    for task in [MaintenanceTask::Flush, MaintenanceTask::Sweep, MaintenanceTask::Engine] {
+        assert_eq!((written(task), &*task.to_string()), (json!(task.name()), task.name()));
+    }
+}
+
+#[test]
+fn the_report_of_a_copy_is_a_line_for_a_machine() {
+    let no_keys = json!({ "first": [], "count": 0 });
+    assert_eq!(
+        written(BackupReport::default()),
+        json!({
+            "sessions": 0, "left_out": 0, "unmatched_users": [], "damaged": no_keys, "bytes": 0,
+        })
+    );
+    assert_eq!(written(ExportReport::default())["damaged"], no_keys);
+    assert_eq!(written(TransferReport::default())["differing"], no_keys);
+    let mut imported = ImportReport::default();
+    assert_eq!(written(&imported)["fault"], json!(null));
+    imported.fault = Some(Error::Closed);
+    assert_eq!(written(&imported)["fault"], json!(Error::Closed.to_string()));
 }

@@ -17,7 +17,7 @@ use crate::session::user::UserId;
 /// # Examples
 ///
 /// See [`Inspector::export`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ExportReport {
     /// Sessions in the archive, expired ones included.

@@ -9,6 +9,7 @@ use crate::admin::copying::{Keys, OnProgress, Progress, Steps};
 use crate::admin::inspector::Inspector;
 use crate::error::{Error, Result};
 use crate::store::core::meta::{CONTENT_NAME, CREATED_AT, TIMEOUTS, current_name};
+use crate::store::events::causes;
 use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
@@ -63,7 +64,7 @@ impl VerifiedArchive {
 /// # Examples
 ///
 /// See [`Inspector::export`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct ImportReport {
     /// Sessions that the store did not have.
@@ -77,6 +78,8 @@ pub struct ImportReport {
     /// during the import. They are left unchanged, and what has ended stays so.
     pub differing: Keys,
     /// The fault of the archive, if only a [part](ImportOptions::partial) could be imported.
+    /// Serialized as one line with the error and its causes.
+    #[serde(serialize_with = "causes::serialize_optional")]
     pub fault: Option<Error>,
 }
 

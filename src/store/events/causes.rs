@@ -5,6 +5,8 @@
 use std::fmt;
 use std::fmt::Write;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::Error;
 
 /// An error, then each cause after a colon. Line breaks and other control characters are escaped.
@@ -16,6 +18,19 @@ impl fmt::Display for WithCauses<'_> {
         write!(line, "{}", self.0)?;
         self.0.causes().try_for_each(|cause| write!(line, ": {cause}"))
     }
+}
+
+/// Serializes an error as one text, with its causes.
+pub(crate) fn serialize<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&WithCauses(error))
+}
+
+/// As `serialize`, for an error that may be missing.
+pub(crate) fn serialize_optional<S: Serializer>(
+    error: &Option<Error>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(|error| WithCauses(error).to_string()).serialize(to)
 }
 
 struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);

@@ -15,14 +15,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::key::SessionKey;
 use crate::session::user::UserId;
 use crate::store::events::causes::WithCauses;
+use crate::time::millis;
 use crate::time::timeouts::Timeouts;
 
 /// An observer receives the events of a store; see [`Builder::observer`](crate::Builder::observer).
-/// A closure that takes an `&Event` is an observer.
+/// A closure that takes an `&Event` is an observer, and so is an `Arc` of one, which several stores
+/// can share.
 ///
 /// A store reports changes made through its own handles. On a server, it does not report those of
 /// other hosts. With [`manual_maintenance`](crate::Builder::manual_maintenance), the engine's own
@@ -81,10 +85,17 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
     }
 }
 
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn observe(&self, event: &Event) {
+        (**self).observe(event);
+    }
+}
+
 /// An event in a store.
 ///
 /// `Display` writes one line without line breaks, for a log. It shows no user, and an error with
-/// its causes.
+/// its causes. It serializes to its name in `event`, such as `"ended"`, and its fields; durations
+/// are in milliseconds, and an error is one text with its causes.
 ///
 /// # Security
 ///
@@ -94,7 +105,8 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
 /// # Examples
 ///
 /// See [`Observer`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A session was created.
@@ -141,6 +153,7 @@ pub enum Event {
         /// The task that failed.
         task: MaintenanceTask,
         /// Its error.
+        #[serde(serialize_with = "causes::serialize")]
         error: Error,
     },
     /// A background task that had failed has succeeded again.
@@ -159,9 +172,11 @@ pub enum Event {
     /// wrote them late because it took long.
     PromiseMissed {
         /// How long they may be in memory only.
+        #[serde(rename = "promised_ms", serialize_with = "millis::serialize")]
         promised: Duration,
         /// The longest time that they may have been there when the flush began late, or when it had
         /// written them.
+        #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
         waited: Duration,
     },
     /// The store was opened with shorter timeouts than those on record. Sweeps keep to the longer
@@ -173,7 +188,8 @@ pub enum Event {
 }
 
 /// The reason why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
     /// The session itself was ended: by `destroy`, `destroy_key`, `destroy_of`, or the tool's
@@ -205,7 +221,8 @@ impl EndReason {
 }
 
 /// A background task of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MaintenanceTask {
     /// Writes touches and deferred commits.
@@ -225,6 +242,20 @@ impl MaintenanceTask {
             Self::Sweep => "sweep",
             Self::Engine => "engine",
         }
+    }
+}
+
+/// Writes the [`name`](EndReason::name).
+impl fmt::Display for EndReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Writes the [`name`](MaintenanceTask::name).
+impl fmt::Display for MaintenanceTask {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
     }
 }
 

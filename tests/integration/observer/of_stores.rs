@@ -8,7 +8,8 @@ use std::time::Duration;
 use sessile::engine::{Engine, MemoryEngine, RedbOptions};
 use sessile::testing::SimulatedDisk;
 use sessile::{
-    Durability, Error, Event, RedbEngine, Result, SessionId, SessionStore, Stats, Timeouts,
+    Durability, Error, Event, Observer, RedbEngine, Result, SessionId, SessionStore, Stats,
+    Timeouts,
 };
 
 use super::{taken, telling, wait_for};
@@ -127,4 +128,15 @@ fn a_checkpoint_is_told() {
     }
     wait_for(&told, |event| matches!(event, Event::Checkpoint));
     assert!(store.stats().unwrap().checkpoints > 0);
+}
+
+#[test]
+fn two_stores_can_share_an_observer() {
+    let (told, observer) = telling();
+    let shared: Arc<dyn Observer> = Arc::new(observer);
+    for number in 0..2 {
+        let builder = SessionStore::<u32>::builder().observer(Arc::clone(&shared));
+        builder.in_memory().unwrap().create(number).unwrap();
+    }
+    assert_eq!(taken(&told).len(), 2);
 }

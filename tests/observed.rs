@@ -200,6 +200,27 @@ fn without_threads_a_flush_sets_the_gauges() {
     assert_eq!(values.0.lock().unwrap().get("sessile.records.stored"), Some(&1));
 }
 
+#[test]
+fn two_stores_with_content_names_have_gauges_and_counters_of_their_own() {
+    let _alone = alone();
+    let values = Values::default();
+    metrics::with_local_recorder(&values, || {
+        for (name, sessions) in [("shop.cart", 1), ("shop.admin", 2)] {
+            let builder = SessionStore::<u32>::builder().manual_maintenance().content_name(name);
+            let store = builder.in_memory().unwrap();
+            (0..sessions).for_each(|content| drop(store.create(content).unwrap()));
+            store.destroy(store.create(7).unwrap().id()).unwrap();
+            store.flush().unwrap();
+        }
+    });
+    let found = values.0.lock().unwrap();
+    let value = |name: &str| found.get(name).copied();
+    assert_eq!(value("sessile.records.storedshop.cart"), Some(1));
+    assert_eq!(value("sessile.records.storedshop.admin"), Some(2));
+    assert_eq!(value("sessile.sessions.createdshop.admin"), Some(3));
+    assert_eq!(value("sessile.sessions.endedshop.cart,destroyed"), Some(1));
+}
+
 /// A recorder that refuses every description, as with a broken registry.
 struct Broken(Values);
 

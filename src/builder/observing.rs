@@ -19,14 +19,15 @@ pub(super) struct Observing {
 }
 
 impl Observing {
-    /// Returns the dispatcher of events, if there may be observers.
-    pub(super) fn events(&self) -> Option<Box<Events>> {
-        let mut observers = built_in();
+    /// Returns the dispatcher of events of a store with this content name, if there may be
+    /// observers.
+    pub(super) fn events(&self, store: Option<&str>) -> Option<Box<Events>> {
+        let mut observers = built_in(store);
         observers.extend(self.named.iter().cloned());
         // A client of the admin socket may watch events later.
         let may_come = cfg!(feature = "admin");
         (may_come || !observers.is_empty()).then(|| {
-            let events = Events::new(observers);
+            let events = Events::new(observers, store);
             events.describe();
             Box::new(events)
         })
@@ -75,7 +76,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     /// Notes whether opening recovers the file.
     pub(super) fn noting_recovery(mut self) -> Self {
-        if !self.observing.named.is_empty() || !built_in().is_empty() {
+        if !self.observing.named.is_empty() || !built_in(None).is_empty() {
             let recovered = Arc::clone(&self.observing.recovered);
             self.redb = self.redb.noting_recovery(recovered);
         }

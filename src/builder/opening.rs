@@ -178,7 +178,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         };
         let names =
             Names { given: self.content_name.as_deref(), renamed: &self.renamed_content, users };
-        let events = self.observing.events();
+        let events = self.observing.events(self.content_name.as_deref());
         let adoption = content_name::agree_on_name(&*engine, &names)
             .and_then(|()| note_creation(&*engine, &*clock))
             .and_then(|()| take_on_timeouts(&*engine, &*clock, &asked, events.as_deref()))

@@ -16,6 +16,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::caught::caught;
 use crate::engine::outcome::{Ended, EngineStats};
 use crate::key::SessionKey;
+#[cfg(feature = "metrics")]
+use crate::store::events::measured::Measured;
 use crate::store::events::{EndReason, Event, MaintenanceTask, Observer, Observers};
 
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(crate) struct Events {
     watching: AtomicUsize,
     beginning: Mutex<Begun>,
     panics: AtomicU64,
+    #[cfg(feature = "metrics")]
+    measured: Measured,
 }
 
 /// Keys whose beginning is not told yet.
@@ -65,13 +69,17 @@ pub(crate) struct Beginning<'a> {
 }
 
 impl Events {
-    pub(crate) fn new(observers: Observers) -> Self {
+    /// The events of a store with this content name.
+    #[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+    pub(crate) fn new(observers: Observers, store: Option<&str>) -> Self {
         Self {
             observers,
             watchers: RwLock::default(),
             watching: AtomicUsize::new(0),
             beginning: Mutex::default(),
             panics: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            measured: Measured::of(store),
         }
     }
 
@@ -109,14 +117,14 @@ impl Events {
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn gauges(&self, stats: &EngineStats) {
         #[cfg(feature = "metrics")]
-        self.caught(|| crate::store::events::measured::gauges(stats));
+        self.caught(|| self.measured.gauges(stats));
     }
 
     /// Reports the duration of a background task.
     #[cfg_attr(not(feature = "metrics"), allow(clippy::unused_self, unused_variables))]
     pub(crate) fn took(&self, task: MaintenanceTask, time: Duration) {
         #[cfg(feature = "metrics")]
-        self.caught(|| crate::store::events::measured::took(task, time));
+        self.caught(|| self.measured.took(task, time));
     }
 
     /// Calls the program's own code, such as a recorder, and counts its panic.
@@ -248,7 +256,7 @@ mod tests {
                 .to_owned(),
             );
         };
-        (told, Events::new(vec![Arc::new(observer)]))
+        (told, Events::new(vec![Arc::new(observer)], None))
     }
 
     fn created(key: SessionKey) -> Event {
@@ -319,7 +327,7 @@ mod tests {
             Arc::new(|_: &Event| resume_unwind(Box::new(PanicsAgain))),
         ];
         observers.extend(quiet.observers);
-        let events = Events::new(observers);
+        let events = Events::new(observers, None);
         events.tell(&Event::Cleared);
         assert_eq!((events.panics(), told.lock().len()), (2, 1));
     }

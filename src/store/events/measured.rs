@@ -3,10 +3,11 @@
 //! Names and units follow OpenTelemetry: dots between words, a noun in the plural, units as in
 //! UCUM. No label holds a key or a user, because their number is unbounded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use crate::engine::outcome::EngineStats;
@@ -27,8 +28,11 @@ const FILE_SIZE: &str = "sessile.file.size";
 const PENDING: &str = "sessile.touches.pending";
 const DURATION: &str = "sessile.maintenance.duration";
 
+/// The metrics of one store. The label `store` tells it from others of the program.
 #[derive(Debug)]
-pub(super) struct Measured;
+pub(super) struct Measured {
+    labels: Vec<Label>,
+}
 
 /// Describes every metric to the program's recorder.
 pub(super) fn describe() {
@@ -48,42 +52,61 @@ pub(super) fn describe() {
     describe_histogram!(DURATION, Unit::Seconds, "How long a background task took, by task");
 }
 
+impl Measured {
+    /// The metrics of a store with this content name. A store without one has no label.
+    pub(super) fn of(store: Option<&str>) -> Self {
+        let label = store.map(|name| Label::new("store", Arc::<str>::from(name)));
+        Self { labels: label.into_iter().collect() }
+    }
+
+    fn labels(&self) -> Vec<Label> {
+        self.labels.clone()
+    }
+
+    fn labels_and(&self, name: &'static str, value: &'static str) -> Vec<Label> {
+        let more = Label::from_static_parts(name, value);
+        self.labels.iter().cloned().chain([more]).collect()
+    }
+
+    /// Reports the engine's current gauges.
+    pub(super) fn gauges(&self, stats: &EngineStats) {
+        gauge!(STORED, self.labels()).set(stats.stored as f64);
+        gauge!(PENDING, self.labels()).set(stats.pending_touches as f64);
+        if let Some(bytes) = stats.file_bytes {
+            gauge!(FILE_SIZE, self.labels()).set(bytes as f64);
+        }
+    }
+
+    /// Reports the duration of a background task.
+    pub(super) fn took(&self, task: MaintenanceTask, time: Duration) {
+        let labels = self.labels_and("task", task.name());
+        histogram!(DURATION, labels).record(time.as_secs_f64());
+    }
+}
+
 impl Observer for Measured {
     fn observe(&self, event: &Event) {
+        let labels = match event {
+            Event::Ended { reason, .. } => self.labels_and("reason", reason.name()),
+            Event::MaintenanceFailed { task, .. } => self.labels_and("task", task.name()),
+            _ => self.labels(),
+        };
         match event {
-            Event::Created { .. } => counter!(CREATED).increment(1),
-            Event::Regenerated { .. } => counter!(REGENERATED).increment(1),
-            Event::Ended { reason, .. } => {
-                counter!(ENDED, "reason" => reason.name()).increment(1);
-            }
-            Event::Cleared => counter!(CLEARED).increment(1),
-            Event::Conflict { .. } => counter!(CONFLICTS).increment(1),
-            Event::DamagedRecord { .. } => counter!(DAMAGED).increment(1),
-            Event::MaintenanceFailed { task, .. } => {
-                counter!(FAILURES, "task" => task.name()).increment(1);
-            }
-            Event::PromiseMissed { .. } => counter!(MISSED).increment(1),
-            Event::Checkpoint => counter!(CHECKPOINTS).increment(1),
-            Event::Reopened => counter!(OPENINGS).increment(1),
+            Event::Created { .. } => counter!(CREATED, labels).increment(1),
+            Event::Regenerated { .. } => counter!(REGENERATED, labels).increment(1),
+            Event::Ended { .. } => counter!(ENDED, labels).increment(1),
+            Event::Cleared => counter!(CLEARED, labels).increment(1),
+            Event::Conflict { .. } => counter!(CONFLICTS, labels).increment(1),
+            Event::DamagedRecord { .. } => counter!(DAMAGED, labels).increment(1),
+            Event::MaintenanceFailed { .. } => counter!(FAILURES, labels).increment(1),
+            Event::PromiseMissed { .. } => counter!(MISSED, labels).increment(1),
+            Event::Checkpoint => counter!(CHECKPOINTS, labels).increment(1),
+            Event::Reopened => counter!(OPENINGS, labels).increment(1),
             Event::MaintenanceRecovered { .. }
             | Event::Recovered
             | Event::LongerTimeoutsOnRecord { .. } => {}
         }
     }
-}
-
-/// Reports the engine's current gauges.
-pub(super) fn gauges(stats: &EngineStats) {
-    gauge!(STORED).set(stats.stored as f64);
-    gauge!(PENDING).set(stats.pending_touches as f64);
-    if let Some(bytes) = stats.file_bytes {
-        gauge!(FILE_SIZE).set(bytes as f64);
-    }
-}
-
-/// Reports the duration of a background task.
-pub(super) fn took(task: MaintenanceTask, time: Duration) {
-    histogram!(DURATION, "task" => task.name()).record(time.as_secs_f64());
 }
 
 #[cfg(test)]
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_recorder_is_counted_and_ends_no_thread() {
-        let events = Events::new(vec![std::sync::Arc::new(Measured)]);
+        let events = Events::new(vec![Arc::new(Measured::of(None))], None);
         metrics::with_local_recorder(&Broken, || {
             events.tell(&Event::Cleared);
             events.gauges(&EngineStats::default());

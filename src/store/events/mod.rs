@@ -308,12 +308,14 @@ impl fmt::Display for Event {
 /// The observers of a store, in the order in which they are called.
 pub(crate) type Observers = Vec<Arc<dyn Observer>>;
 
-/// The observers that features of this crate add to a program's own. None is called by this.
-pub(crate) fn built_in() -> Observers {
+/// The observers that features of this crate add to a program's own, for a store with this content
+/// name. None is called by this.
+#[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+pub(crate) fn built_in(store: Option<&str>) -> Observers {
     vec![
         #[cfg(feature = "tracing")]
         Arc::new(traced::Traced),
         #[cfg(feature = "metrics")]
-        Arc::new(measured::Measured),
+        Arc::new(measured::Measured::of(store)),
     ]
 }

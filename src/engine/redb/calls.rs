@@ -53,18 +53,19 @@ impl Engine for RedbEngine {
     ) -> Result<Option<Record>> {
         self.view.touches.promise(resolution);
         let extension = Extension { moment, at: moment.now, revision: None };
-        match self.reading(|| self.view.extend(key, extension))? {
-            Extended::Live(record, _) => Ok(Some(record)),
-            Extended::Missing => Ok(None),
-            // The queue decides which comes first: this call, or a removal or the close.
-            Extended::Undecided | Extended::Stale => {
-                let extended = self.submit(question::Extend { key: *key, moment });
-                if self.writer.is_due() {
-                    self.wake();
-                }
-                extended
-            }
+        let announced = match self.reading(|| self.view.extend(key, extension))? {
+            Extended::Live(record, _) => return Ok(Some(record)),
+            Extended::Missing => return Ok(None),
+            Extended::Undecided(announced) => announced,
+            Extended::Stale => None,
+        };
+        // The queue decides which comes first: this call, or a removal or the close.
+        let extended = self.submit(question::Extend { key: *key, moment });
+        self.take_back_unless(matches!(extended, Ok(Some(_))), key, announced);
+        if self.writer.is_due() {
+            self.wake();
         }
+        extended
     }
 
     fn replace(
@@ -78,8 +79,7 @@ impl Engine for RedbEngine {
         let announced = match self.announce(key, expected_revision, &record, moment)? {
             Extended::Missing => return Ok(Replace::Missing),
             Extended::Stale => return Ok(Replace::Conflict),
-            Extended::Live(_, announced) => announced,
-            Extended::Undecided => None,
+            Extended::Live(_, announced) | Extended::Undecided(announced) => announced,
         };
         let replace = question::Replace { key: *key, expected_revision, record, moment, limits };
         let outcome = self.submit(replace);
@@ -99,8 +99,7 @@ impl Engine for RedbEngine {
         let announced = match self.announce(old, expected_revision, &record, moment)? {
             Extended::Missing => return Ok(Rekey::Missing),
             Extended::Stale => return Ok(Rekey::Conflict),
-            Extended::Live(_, announced) => announced,
-            Extended::Undecided => None,
+            Extended::Live(_, announced) | Extended::Undecided(announced) => announced,
         };
         let rekey =
             question::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
@@ -316,10 +315,10 @@ impl RedbEngine {
         self.reading(|| self.view.extend(key, extension))
     }
 
-    /// Takes an announcement back if no save followed, unless another thread has touched the
+    /// Takes an announcement back if no commit followed, unless another thread has touched the
     /// session since.
-    fn take_back_unless(&self, saved: bool, key: &SessionKey, announced: Option<Receipt>) {
-        if let Some(receipt) = announced.filter(|_| !saved) {
+    fn take_back_unless(&self, committed: bool, key: &SessionKey, announced: Option<Receipt>) {
+        if let Some(receipt) = announced.filter(|_| !committed) {
             self.view.touches.take_back(key, receipt);
         }
     }

@@ -1,8 +1,11 @@
 //! What others see of a session while a change of it is being written to the disk.
 
 use super::*;
+use crate::engine::limits::{PerUser, UserLimit};
 use crate::engine::outcome::{Rekey, Saved};
 use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::view::touches::CAPACITY;
+use crate::session::user::UserId;
 use crate::testing::DiskFault;
 
 fn at(millis: u64) -> Timestamp {
@@ -135,17 +138,117 @@ fn a_save_that_fails_or_is_refused_extends_nothing() {
     }
 }
 
+/// Fills the touch buffer with touches of other sessions.
+fn fill_touches(engine: &RedbEngine) {
+    let mut other = 1_000;
+    while engine.view.touches.len() < CAPACITY {
+        let _ = engine.view.touches.touch_if(&key(other), |_| (Some(at(1)), ()));
+        other += 1;
+    }
+}
+
+/// Has an extension or a save, at 1,000 of the session's 1,001 milliseconds, wait behind `first`,
+/// whose sync is held, and reads the session 500 later. Returns whether the reader found it live.
+fn look_while_it_waits(
+    (engine, disk): (&RedbEngine, &SimulatedDisk),
+    first: fn(&RedbEngine),
+    act: impl Fn() + Sync,
+) -> bool {
+    disk.hold_syncs();
+    thread::scope(|scope| {
+        scope.spawn(|| first(engine));
+        disk.wait_for_held_sync();
+        scope.spawn(&act);
+        while engine.queue.waiting() == 0 {
+            thread::yield_now();
+        }
+        let live = is_live(engine, 1_500);
+        disk.release_syncs();
+        live
+    })
+}
+
+fn record_of_ann(millis: u64) -> Record {
+    let ann = UserId::from("ann").to_key().unwrap();
+    Record::new(&Parts { user: Some(&ann), ..parts_at(millis) }, &moment(0).timeouts).unwrap()
+}
+
+/// Ends ann's session 2. While the login waits for the disk, none of her sessions takes a touch.
+fn log_in_at_the_limit(engine: &RedbEngine) {
+    let per_user = Some(PerUser { max: 2, policy: UserLimit::EndLeastRecentlyActive });
+    let limits = Limits { per_user, ..Limits::NONE };
+    let inserted = engine.insert(&key(3), record_of_ann(900), moment(900), limits).unwrap();
+    assert!(matches!(inserted, Insert::Done(ended) if ended.len() == 1));
+}
+
+fn engine_with_sessions_of_ann(disk: &SimulatedDisk) -> RedbEngine {
+    let engine = RedbEngine::open_on(disk, &RedbOptions::new()).unwrap();
+    for (number, millis) in [(1, 1), (2, 0)] {
+        let record = record_of_ann(millis);
+        let inserted = engine.insert(&key(number), record, moment(1), Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+    }
+    engine
+}
+
+#[test]
+fn an_extension_that_waits_in_the_queue_revives_no_session_that_a_reader_found_gone() {
+    for is_full in [false, true] {
+        let disk = SimulatedDisk::new();
+        let engine = engine_with_sessions_of_ann(&disk);
+        let mut first: fn(&RedbEngine) = log_in_at_the_limit;
+        if is_full {
+            fill_touches(&engine);
+            first = |engine| {
+                drop(engine.insert(&key(4), record(), moment(1), Limits::NONE).unwrap());
+            };
+        }
+        let before = engine.view.touches.len();
+        let live = look_while_it_waits((&engine, &disk), first, || {
+            let extended = engine.extend(&key(1), moment(1_000), Duration::ZERO).unwrap();
+            assert_eq!(extended.unwrap().last_active(), at(1_000));
+        });
+        assert_eq!(live, is_live(&engine, 1_500), "told that it is gone, and it is there again");
+        assert_eq!(engine.view.touches.len(), before, "the touch is in the record");
+    }
+}
+
+#[test]
+fn a_save_of_a_session_that_takes_no_touch_revives_none_that_a_reader_found_gone() {
+    let disk = SimulatedDisk::new();
+    let engine = engine_with_sessions_of_ann(&disk);
+    let ann = UserId::from("ann").to_key().unwrap();
+    let parts = Parts { user: Some(&ann), revision: 2, created_at: at(1), ..parts_at(1_000) };
+    let next = Record::new(&parts, &moment(0).timeouts).unwrap();
+    let live = look_while_it_waits((&engine, &disk), log_in_at_the_limit, || {
+        let saved = engine.replace(&key(1), 1, next.clone(), moment(1_000), Limits::NONE).unwrap();
+        assert!(matches!(saved, Replace::Done(_)));
+    });
+    assert_eq!(live, is_live(&engine, 1_500), "told that it is gone, and it is there again");
+}
+
+#[test]
+fn a_session_that_ends_while_its_extension_waits_keeps_no_touch() {
+    let disk = SimulatedDisk::new();
+    let engine = engine_with_sessions_of_ann(&disk);
+    disk.hold_syncs();
+    thread::scope(|scope| {
+        scope.spawn(|| log_in_at_the_limit(&engine));
+        disk.wait_for_held_sync();
+        let extend = scope.spawn(|| engine.extend(&key(2), moment(950), Duration::ZERO));
+        while engine.queue.waiting() == 0 {
+            thread::yield_now();
+        }
+        disk.release_syncs();
+        assert_eq!(extend.join().unwrap().unwrap(), None);
+    });
+    assert_eq!(engine.view.touches.len(), 0);
+}
+
 #[test]
 fn a_full_buffer_lets_a_touch_take_the_way_of_a_save_and_waits_for_no_others() {
     let engine = engine_with_a_session(&SimulatedDisk::new());
-    let mut others = 0;
-    while engine.view.touches.len() < crate::engine::redb::view::touches::CAPACITY {
-        others += 1;
-        let _ = engine.view.touches.touch_if(&key(others), |_| (Some(at(1)), ()));
-        if others == 1 {
-            engine.view.touches.forget(&key(1));
-        }
-    }
+    fill_touches(&engine);
     let before = engine.stats().unwrap();
     assert!(engine.extend(&key(1), moment(900), Duration::ZERO).unwrap().is_some());
     assert!(is_live(&engine, 1_800));

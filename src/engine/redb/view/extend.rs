@@ -5,6 +5,10 @@
 //! the touch buffer. That lock comes before the locks of overlay and cache, and is not held during
 //! I/O. If only the file has the record, the lock is released, the file is read, and the session is
 //! looked up again. The record that was read counts unless a newer snapshot has been published.
+//!
+//! An example. A login ends one of ann's sessions, and all of them take no touch until its sync is
+//! over. An extension of another one waits in the queue; its touch is kept, and taken back if the
+//! extension fails. A reader that comes meanwhile finds the session live by that touch.
 
 use crate::engine::redb::view::View;
 use crate::engine::redb::view::touches::{Receipt, Touched};
@@ -13,9 +17,6 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
-
-/// How often the record is read again because a new snapshot was published meanwhile.
-const READS: u32 = 4;
 
 /// A touch, kept if the session is live at `moment` and has the given revision, if any.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +36,9 @@ pub(in crate::engine::redb) enum Extended {
     /// The session has another revision. It was not touched.
     Stale,
     /// A removal is running, the engine closes, or there is no room for the touch: the commit
-    /// queue decides.
-    Undecided,
+    /// queue decides. Until then readers see the touch, which the receipt takes back. A closing
+    /// engine keeps none.
+    Undecided(Option<Receipt>),
 }
 
 /// What a look at the latest record shows.
@@ -59,18 +61,40 @@ impl View {
         key: &SessionKey,
         extension: Extension,
     ) -> Result<Extended> {
+        self.extend_by::<false>(key, extension)
+    }
+
+    /// Shows readers the touch of a live session while the commit queue decides.
+    #[cold]
+    fn announce(&self, key: &SessionKey, extension: Extension) -> Result<Extended> {
+        self.extend_by::<true>(key, extension)
+    }
+
+    fn extend_by<const QUEUES: bool>(
+        &self,
+        key: &SessionKey,
+        extension: Extension,
+    ) -> Result<Extended> {
         let mut from_file = None;
-        for _ in 0..=READS {
+        // Repeated only if a newer snapshot was published while the file was read.
+        loop {
             let mut latest = None;
-            let looked = self.touches.touch_if(key, |pending| {
+            let look = |pending| {
                 latest = self.latest(key, from_file.as_ref());
                 match &mut latest {
                     Some(Some(record)) => extension.judge(record, pending),
                     Some(None) => (None, Judged::Missing),
                     None => (None, Judged::Unknown),
                 }
-            });
+            };
+            let looked = match QUEUES {
+                true => self.touches.announce_if(key, look),
+                false => self.touches.touch_if(key, look),
+            };
             match looked {
+                Touched::Done(Judged::Live, receipt) if QUEUES => {
+                    return Ok(Extended::Undecided(receipt));
+                }
                 Touched::Done(Judged::Live, receipt) => {
                     let live = |record| Extended::Live(record, receipt);
                     return Ok(latest.flatten().map_or(Extended::Missing, live));
@@ -80,10 +104,12 @@ impl View {
                 Touched::Done(Judged::Unknown, _) => {
                     from_file = Some(self.load_from_snapshot(key)?);
                 }
-                Touched::Full | Touched::Condemned => return Ok(Extended::Undecided),
+                Touched::Full | Touched::Condemned if QUEUES => {
+                    return Ok(Extended::Undecided(None));
+                }
+                Touched::Full | Touched::Condemned => return self.announce(key, extension),
             }
         }
-        Ok(Extended::Undecided)
     }
 
     /// The record last committed under a key; the outer `None` if `from_file` is missing or a newer

@@ -4,7 +4,8 @@
 //! record is gone. With `Deferred` that commit may be only in memory, and reaches the disk like any
 //! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds a touch
 //! spares the session. A touch of a condemned session goes through the queue, and so does every
-//! touch once the engine closes.
+//! touch once the engine closes. Readers see a touch that waits in the queue of an open engine: no
+//! caller may be told that a session is gone which then is extended.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,8 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
-/// The most pending touches, about 13 MiB. A touch without room goes through the queue.
+/// The most pending touches, about 13 MiB. A touch without room goes through the queue, and is here
+/// while it waits: one for each waiting thread.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
 const CLOSED: u64 = u64::MAX;
@@ -125,8 +127,26 @@ impl TouchBuffer {
         key: &SessionKey,
         look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
     ) -> Touched<T> {
+        self.touch::<false, T>(key, look)
+    }
+
+    /// As [`touch_if`](Self::touch_if), for a touch that also goes through the queue: it needs no
+    /// room, and a condemned session takes it. A closed buffer does not.
+    pub(in crate::engine::redb) fn announce_if<T>(
+        &self,
+        key: &SessionKey,
+        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
+    ) -> Touched<T> {
+        self.touch::<true, T>(key, look)
+    }
+
+    fn touch<const QUEUES: bool, T>(
+        &self,
+        key: &SessionKey,
+        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
+    ) -> Touched<T> {
         let mut shard = self.shard(key).lock();
-        if shard.condemned.contains(key) {
+        if !QUEUES && shard.condemned.contains(key) {
             return Touched::Condemned;
         }
         let Some(turn) = shard.turn.checked_add(1) else { return Touched::Condemned };
@@ -144,7 +164,7 @@ impl TouchBuffer {
             Entry::Vacant(place) => {
                 let (touch, answer) = look(None);
                 let Some(at) = touch else { return Touched::Done(answer, None) };
-                if self.len() >= CAPACITY {
+                if !QUEUES && self.len() >= CAPACITY {
                     return Touched::Full;
                 }
                 place.insert(Touch { at, turn, waiting: Waiting::since(self.lateness.now()) });
@@ -154,7 +174,7 @@ impl TouchBuffer {
         }
     }
 
-    /// Takes back a touch that no save followed. Other threads' touches, earlier or later, stay.
+    /// Takes back a touch that no commit followed. Other threads' touches, earlier or later, stay.
     pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
         let mut shard = self.shard(key).lock();
         let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {

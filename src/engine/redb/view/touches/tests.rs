@@ -75,6 +75,10 @@ fn a_condemned_session_takes_no_touch_until_it_is_released() {
     condemned.push(key(1));
     let refused = buffer.touch_if(&key(1), |_| (Some(at(5)), ()));
     assert_eq!(refused, Touched::Condemned);
+    let announced = buffer.announce_if(&key(1), |_| (Some(at(5)), ()));
+    let Touched::Done((), Some(receipt)) = announced else { panic!("{announced:?}") };
+    assert_eq!(buffer.pending(&key(1)), Some(at(5)), "it waits in the queue");
+    buffer.take_back(&key(1), receipt);
     drop(condemned);
     let _ = touch(&buffer, 1, 5);
     assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));
@@ -123,6 +127,8 @@ fn a_closed_buffer_takes_no_touch_and_keeps_those_that_it_has() {
     buffer.close();
     for number in [1, 2] {
         let refused = buffer.touch_if(&key(number), |_| (Some(at(6)), ()));
+        assert_eq!(refused, Touched::Condemned);
+        let refused = buffer.announce_if(&key(number), |_| (Some(at(6)), ()));
         assert_eq!(refused, Touched::Condemned);
     }
     assert_eq!(buffer.take_along(), [(key(1), at(5))]);

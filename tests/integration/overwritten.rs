@@ -164,6 +164,50 @@ fn a_read_that_meets_a_copy_put_over_the_file_does_not_go_on_with_it() {
 }
 
 #[test]
+fn a_read_answers_nothing_from_a_backup_of_equal_length_put_over_the_open_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = (folder.path().join("sessions.redb"), folder.path().join("backup.redb"));
+    let builder = || Store::builder().record_cache(false).cache_size(1 << 20).manual_maintenance();
+    let store = builder().open(&path).unwrap();
+    let users: Vec<_> = (0..40).map(|number| format!("user{number}")).collect();
+    let create = |user: &String| {
+        let session = store.create_for_user(user.as_str(), "x".repeat(3_000)).unwrap();
+        (user.clone(), session.id().clone())
+    };
+    let sessions: Vec<_> = (0..30).flat_map(|_| users.iter().map(create)).collect();
+    store.close().unwrap();
+
+    // Every commit goes to the tables, so no session is in memory.
+    let store = builder().durability(Durability::TwoPhase).open(&path).unwrap();
+    fs::copy(&path, &backup).unwrap();
+    let (ended, left) = users.split_at(20);
+    for user in ended {
+        assert_eq!(store.destroy_all_of(user.as_str()).unwrap(), 30);
+    }
+    let len = |path| fs::metadata(path).unwrap().len();
+    assert_eq!(len(&path), len(&backup));
+    copy_in_place(&backup, &path);
+    let mut refused = 0;
+    for (user, id) in &sessions {
+        let answers = [
+            store.read(id).map(|session| session.is_some()),
+            store.extend_lifetime(id),
+            store.read_and_extend(id).map(|session| session.is_some()),
+        ];
+        for answer in answers {
+            match answer {
+                Ok(lives) => assert_eq!(lives, left.contains(user), "it answers from the backup"),
+                Err(Error::FileReplaced { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(refused > 1_000, "{refused}");
+    assert!(matches!(store.close(), Err(Error::FileReplaced { .. })));
+    assert!(fs::read(&path).unwrap() == fs::read(&backup).unwrap());
+}
+
+#[test]
 fn what_a_checkpoint_takes_over_does_not_spoil_a_file_that_was_restored() {
     let restored = Restored::new(Durability::Immediate);
     let store = Store::builder().open(restored.path()).unwrap();

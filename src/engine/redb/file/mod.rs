@@ -10,6 +10,7 @@ pub(in crate::engine::redb) mod creation;
 pub(in crate::engine::redb) mod signature;
 pub(in crate::engine::redb) mod unwinding;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -121,7 +122,20 @@ impl StoreFile {
 
     /// Returns an error if somebody else wrote to the open file.
     pub(in crate::engine::redb) fn ensure_as_left(&self) -> Result<()> {
-        match self.disk().map(|disk| disk.ensure_as_left()) {
+        self.unless_replaced(SharedFile::ensure_as_left)
+    }
+
+    /// Returns an error if redb has read pages that somebody else wrote. The file is looked at only
+    /// if redb has read any since the last look: what redb keeps in memory is not somebody else's.
+    pub(in crate::engine::redb) fn ensure_pages_as_left(&self) -> Result<()> {
+        match self.head.has_unseen_reads() {
+            true => self.unless_replaced(SharedFile::ensure_pages_as_left),
+            false => Ok(()),
+        }
+    }
+
+    fn unless_replaced(&self, compare: fn(&SharedFile) -> io::Result<()>) -> Result<()> {
+        match self.disk().map(|disk| compare(&disk)) {
             Some(Err(_)) => Err(self.replaced()),
             Some(Ok(())) | None => Ok(()),
         }

@@ -7,6 +7,7 @@
 //! writer was seen, nothing more is written.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 // Not `crate::sync`'s mutex: redb calls this module while it holds its own locks.
 use parking_lot::Mutex;
@@ -16,11 +17,21 @@ use crate::engine::redb::storage::StorageFile;
 
 /// redb's header, and the two sectors that locate the log.
 const LEN: usize = 3_072;
+/// redb's header. It names the roots of the trees, so every durable commit changes it.
+const HEADER: usize = 320;
 /// An entry's digest and its number.
 const ENTRY: usize = 24;
 
 #[derive(Debug, Default)]
-pub(in crate::engine::redb) struct Head(Mutex<Known>);
+pub(in crate::engine::redb) struct Head(Mutex<Known>, Reads);
+
+/// redb's reads of pages.
+#[derive(Debug, Default)]
+struct Reads {
+    done: AtomicU64,
+    /// How many of them came before the last look at the header.
+    seen: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -57,6 +68,28 @@ impl Head {
     /// unchanged.
     pub(in crate::engine::redb) fn ensure_as_left(&self, file: &dyn StorageFile) -> io::Result<()> {
         self.0.lock().compare(file)
+    }
+
+    /// Called after each read of pages: a look at the header that counts a read comes later.
+    pub(in crate::engine::redb) fn note_read(&self) {
+        self.1.done.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether pages were read since the last look at the header.
+    pub(in crate::engine::redb) fn has_unseen_reads(&self) -> bool {
+        self.1.done.load(Ordering::Acquire) != self.1.seen.load(Ordering::Acquire)
+    }
+
+    /// Compares redb's header, after pages were read. With the same header, a copy of the file has
+    /// the same pages.
+    pub(in crate::engine::redb) fn ensure_pages_as_left(
+        &self,
+        file: &dyn StorageFile,
+    ) -> io::Result<()> {
+        let done = self.1.done.load(Ordering::Acquire);
+        self.0.lock().compare_header(file)?;
+        self.1.seen.fetch_max(done, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Returns an error once another writer was seen.
@@ -147,6 +180,16 @@ impl Known {
         self.ensure_not_overwritten()
     }
 
+    fn compare_header(&mut self, file: &dyn StorageFile) -> io::Result<()> {
+        self.ensure_not_overwritten()?;
+        let mut bytes = [0; HEADER];
+        self.is_overwritten = match file.read(0, &mut bytes) {
+            Ok(()) => !self.bytes.is_empty() && !self.begins_with(&bytes),
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        };
+        self.ensure_not_overwritten()
+    }
+
     fn is_as_left(&self, file: &dyn StorageFile) -> bool {
         let is_len = |len| len == self.len || Some(len) == self.other_len;
         if !file.len().map_or(true, is_len) {
@@ -154,7 +197,7 @@ impl Known {
         }
         let mut bytes = [0; LEN];
         let same = match file.read(0, &mut bytes) {
-            Ok(()) => bytes == *self.bytes || self.may_be_after_failure(&bytes),
+            Ok(()) => self.begins_with(&bytes),
             Err(error) => error.kind() != io::ErrorKind::UnexpectedEof,
         };
         let Some((offset, entry)) = self.entry.filter(|_| same) else { return same };
@@ -165,12 +208,14 @@ impl Known {
         }
     }
 
-    fn may_be_after_failure(&self, bytes: &[u8]) -> bool {
-        self.bytes_before.len() == bytes.len()
-            && bytes
-                .iter()
-                .zip(self.bytes.iter().zip(&self.bytes_before))
-                .all(|(byte, (now, before))| byte == now || byte == before)
+    /// Whether the file's first bytes are as last written, or as a failed write may have left them.
+    fn begins_with(&self, bytes: &[u8]) -> bool {
+        self.bytes.starts_with(bytes)
+            || self.bytes_before.len() == self.bytes.len()
+                && bytes
+                    .iter()
+                    .zip(self.bytes.iter().zip(&self.bytes_before))
+                    .all(|(byte, (now, before))| byte == now || byte == before)
     }
 }
 

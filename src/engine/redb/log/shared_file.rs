@@ -114,6 +114,18 @@ impl SharedFile {
         self.head.ensure_as_left(&*self.inner)
     }
 
+    /// Reads from the database's part.
+    pub(in crate::engine::redb) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let read = self.inner.read(offset, out);
+        self.head.note_read();
+        read
+    }
+
+    /// Returns an error if somebody else has written to the pages that redb reads.
+    pub(in crate::engine::redb) fn ensure_pages_as_left(&self) -> io::Result<()> {
+        self.head.ensure_pages_as_left(&*self.inner)
+    }
+
     /// The length of the database's part.
     pub(in crate::engine::redb) fn database_len(&self) -> io::Result<u64> {
         match self.log.lock().location {

@@ -14,6 +14,8 @@ pub(in crate::engine::redb) mod show;
 pub(in crate::engine::redb) mod touches;
 mod waiting;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
@@ -174,10 +176,16 @@ impl View {
         }
     }
 
-    /// The record that the last snapshot holds under a key, and the snapshot's number.
+    /// The record that the last snapshot holds under a key, and the snapshot's number. No answer
+    /// comes from pages that another program wrote, for instance with a backup. redb may panic on
+    /// such a page, and its handle then counts as lost.
     fn load_from_snapshot(&self, key: &SessionKey) -> Result<(Option<Record>, u64)> {
-        let (record, commit) =
-            self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())))?;
+        let read = self.with_snapshot(|snapshot| {
+            let found = catch_unwind(AssertUnwindSafe(|| snapshot.get(key)));
+            Ok((found.unwrap_or(Err(redb::Error::PreviousIo))?, snapshot.commit()))
+        });
+        self.file.ensure_pages_as_left()?;
+        let (record, commit) = read?;
         let record = record.transpose()?;
         if let Some(record) = &record {
             self.cache.fill_read(key, record, commit);

@@ -38,6 +38,9 @@ fn look_while<C: Serialize + DeserializeOwned + Send + Sync>(
         assert_eq!(store.len().unwrap(), before);
         assert!(!store.is_empty().unwrap());
         assert_eq!(store.stats().unwrap().sessions, before);
+        let checked = store.check().unwrap();
+        assert!(checked.is_sound() && checked.sessions == before);
+        assert_eq!((checked.expiry_entries, checked.user_entries), (before, before));
     };
     thread::scope(|scope| {
         let writer = scope.spawn(write);

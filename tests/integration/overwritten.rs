@@ -236,6 +236,9 @@ fn what_only_looks_goes_on_after_the_file_was_deleted() {
             assert_eq!(store.sessions_of("ann").unwrap().len(), 100);
             assert_eq!(store.for_each(|_, _| ()).unwrap(), 100);
             assert_eq!(store.len().unwrap(), 100);
+            let checked = store.check().unwrap();
+            assert!(checked.is_sound() && checked.sessions == 100);
+            assert_eq!((checked.expiry_entries, checked.user_entries), (100, 100));
             let stats = store.stats().unwrap();
             assert!(stats.sessions == 100 && stats.file_bytes.unwrap() > 4_096);
             assert!(matches!(store.create(String::new()), Err(Error::FileReplaced { .. })));

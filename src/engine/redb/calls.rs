@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::attachment::Attachment;
-use crate::engine::check::{Checked, Finding, Inspect};
+use crate::engine::check::{Checked, Inspect};
 use crate::engine::contract::Engine;
 use crate::engine::durability::Durability;
 use crate::engine::limits::Limits;
@@ -11,7 +11,6 @@ use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
 };
 use crate::engine::redb::commit::question;
-use crate::engine::redb::database::check;
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::file::signature;
 use crate::engine::redb::file::unwinding::not_unwinding;
@@ -188,20 +187,7 @@ impl Engine for RedbEngine {
     }
 
     fn check(&self, timeouts: &Timeouts, inspect: &mut Inspect<'_>) -> Result<Checked> {
-        let snapshot = self.snapshot()?;
-        let mut latest = |finding| match finding {
-            Finding::Record(key, record) => {
-                let touched = self.view.latest_touch(snapshot.commit(), &key)?;
-                let record = match touched {
-                    Some(at) => record.touched(at),
-                    None => record,
-                };
-                inspect(Finding::Record(key, record))
-            }
-            problem => inspect(problem),
-        };
-        let failed = |error| self.view.failed_to_read(error);
-        check::check(&snapshot, timeouts, &mut latest, &failed)
+        self.findings(timeouts, inspect)
     }
 
     fn clear(&self) -> Result<()> {

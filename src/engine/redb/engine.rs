@@ -17,7 +17,7 @@ use crate::engine::redb::background::step_size::StepSize;
 use crate::engine::redb::background::sweep::{Candidates, SweepPosition};
 use crate::engine::redb::background::warm_up::WarmUp;
 use crate::engine::redb::commit::question::{
-    Ask, Asked, Flush, Publish, Question, RemoveStrays, WriteTouches,
+    Ask, Asked, Flush, Question, RemoveStrays, WriteTouches,
 };
 use crate::engine::redb::commit::queue::CommitQueue;
 use crate::engine::redb::commit::state::Committed;
@@ -158,7 +158,7 @@ impl RedbEngine {
     }
 
     /// The findings of [`check`](Engine::check) under the timeouts that the file's index was built
-    /// with. The list is empty if the file is sound.
+    /// with, once the tables hold every change. The list is empty if the file is sound.
     ///
     /// # Errors
     ///
@@ -168,6 +168,7 @@ impl RedbEngine {
         let timeouts = self
             .load_meta("timeouts")?
             .and_then(|bytes| crate::time::timeouts::Timeouts::from_bytes(&bytes));
+        drop(self.snapshot()?);
         let mut found = Vec::new();
         self.check(
             &timeouts.unwrap_or(crate::time::timeouts::Timeouts::ENDLESS),
@@ -201,10 +202,11 @@ impl RedbEngine {
     }
 
     /// A snapshot of the present state, with its indexes.
+    #[cfg(any(test, feature = "testing"))]
     pub(in crate::engine::redb) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.reopen_if_lost()?;
         if !self.view.overlay.is_empty() {
-            self.submit(Publish)?;
+            self.submit(crate::engine::redb::commit::question::Publish)?;
         }
         self.view.snapshot.load_full().ok_or(Error::Closed)
     }

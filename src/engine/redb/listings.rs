@@ -9,7 +9,9 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::check::{Checked, Finding, Inspect};
 use crate::engine::outcome::{Visit, VisitUser};
+use crate::engine::redb::database::check;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
@@ -19,6 +21,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
 
 /// The number of handles through which one listing is tried.
 const HANDLES: u32 = 4;
@@ -140,6 +143,26 @@ impl RedbEngine {
             Ok(())
         })?;
         Ok(live)
+    }
+
+    /// Compares the records with the indexes, in the tables and in the changes since.
+    pub(in crate::engine::redb) fn findings(
+        &self,
+        timeouts: &Timeouts,
+        inspect: &mut Inspect<'_>,
+    ) -> Result<Checked> {
+        let listing = self.as_of_now()?;
+        let mut latest = |finding| match finding {
+            Finding::Record(key, record) => {
+                let record = self.latest(&listing, &key, Ok(record))?;
+                inspect(Finding::Record(key, record))
+            }
+            problem => inspect(problem),
+        };
+        let failed = |error| self.view.failed_to_read(error);
+        let records = listing.records_after(None).map_err(failed)?;
+        let (snapshot, changes) = (listing.snapshot(), listing.changes());
+        check::check(snapshot, changes, records, timeouts, &mut latest, &failed)
     }
 
     /// Runs `pass` over a listing. If another call lost the handle, runs `pass` again over the same

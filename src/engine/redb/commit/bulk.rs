@@ -1,10 +1,11 @@
 //! Questions about the whole store. They walk an index or all records, or change named values and
-//! index entries. [`Flush`] and [`Publish`] only ask that committed changes be on the disk, or in a
-//! snapshot.
+//! index entries. [`Flush`] only asks that committed changes be on the disk.
 
 use crate::engine::redb::commit::decide::Decider;
+#[cfg(any(test, feature = "testing"))]
+use crate::engine::redb::commit::question::Publish;
 use crate::engine::redb::commit::question::{
-    Ask, Clear, Flush, InitMeta, Publish, Reindex, RemoveStrays, SMALL, StoreMeta,
+    Ask, Clear, Flush, InitMeta, Reindex, RemoveStrays, SMALL, StoreMeta,
 };
 use crate::engine::redb::database::tables::is_stray;
 use crate::engine::redb::error::RedbResult;
@@ -113,6 +114,7 @@ impl Ask for Flush {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
 impl Ask for Publish {
     type Answer = ();
     const STANDS_ALONE: bool = true;

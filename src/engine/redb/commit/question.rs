@@ -152,7 +152,8 @@ pub(in crate::engine::redb) struct InitMeta {
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Flush;
 
-/// Asks for a snapshot of everything committed.
+/// Asks for a snapshot of everything committed, as tests do.
+#[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Publish;
 

@@ -1,14 +1,19 @@
 //! Compares the tables with one another, entry by entry, as of one commit.
 //!
-//! Invariant: the check only reads, from one snapshot, and holds one entry at a time. It walks an
-//! index only if the index has more entries than the records account for. Each record is looked up
-//! in the indexes, because the three tables have no common order.
+//! Invariant: the check only reads, as of one moment, and holds one entry at a time. It waits for no
+//! commit. It walks an index only if the index has more entries than the records account for. Each
+//! record is looked up in the indexes, because the three tables have no common order.
+//!
+//! The tables are compared as of the snapshot. A record that has changed since is reported as it is
+//! now, while the tables hold the index entries of its former record until the next checkpoint.
 
 use redb::{ReadOnlyTable, ReadableTableMetadata, StorageError};
 
 use crate::engine::check::{Checked, Finding, Inspect, Problem};
 use crate::engine::redb::database::schema::{EXPIRY, KeyBytes, USERS};
 use crate::engine::redb::database::snapshot::Snapshot;
+use crate::engine::redb::error::RedbResult;
+use crate::engine::redb::keyed::Changes;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -16,9 +21,12 @@ use crate::session::user::UserId;
 use crate::time::clock::Timestamp;
 use crate::time::timeouts::Timeouts;
 
-/// Reports every sound record and every problem. `failed` converts redb's errors.
+/// Reports every sound record and every problem. `records` are those of the snapshot and of the
+/// `changes` since, in key order. `failed` converts redb's errors.
 pub(in crate::engine::redb) fn check(
     snapshot: &Snapshot,
+    changes: &Changes,
+    records: impl Iterator<Item = RedbResult<(SessionKey, Result<Record>)>>,
     defaults: &Timeouts,
     inspect: &mut Inspect<'_>,
     failed: &dyn Fn(redb::Error) -> Error,
@@ -28,11 +36,20 @@ pub(in crate::engine::redb) fn check(
     let users = snapshot.transaction().open_table(USERS).map_err(open)?;
     let indexes = Indexes { snapshot, expiry, users, failed };
 
-    let mut accounted = Checked::default();
-    for entry in snapshot.records().map_err(failed)? {
+    let former = indexes.former_entries(changes)?;
+    let (mut accounted, mut coming) = (former, Checked::default());
+    for entry in records {
         let (key, record) = entry.map_err(failed)?;
         match record {
-            Ok(record) => indexes.look_up(key, record, defaults, &mut accounted, inspect)?,
+            Ok(record) if changes.contains_key(&key) => {
+                coming.expiry_entries += 1;
+                coming.user_entries += u64::from(record.user().is_some());
+                show(key, record, defaults, inspect)?;
+            }
+            Ok(record) => {
+                indexes.look_up(key, &record, &mut accounted, inspect)?;
+                show(key, record, defaults, inspect)?;
+            }
             Err(Error::DamagedRecord { key, reason }) => {
                 inspect(Finding::Problem(Problem::DamagedRecord { key, reason }))?;
             }
@@ -46,7 +63,24 @@ pub(in crate::engine::redb) fn check(
     if found.user_entries != accounted.user_entries {
         indexes.find_strays_in_users(inspect)?;
     }
-    Ok(found)
+    let after = |found: u64, former, coming: u64| found.saturating_sub(former) + coming;
+    Ok(Checked {
+        expiry_entries: after(found.expiry_entries, former.expiry_entries, coming.expiry_entries),
+        user_entries: after(found.user_entries, former.user_entries, coming.user_entries),
+    })
+}
+
+/// Reports a sound record, after a problem with its own deadline.
+fn show(
+    key: SessionKey,
+    record: Record,
+    defaults: &Timeouts,
+    inspect: &mut Inspect<'_>,
+) -> Result<()> {
+    if let Some(problem) = Problem::of_deadline(key, &record, defaults) {
+        inspect(Finding::Problem(problem))?;
+    }
+    inspect(Finding::Record(key, record))
 }
 
 struct Indexes<'a> {
@@ -68,12 +102,22 @@ impl Indexes<'_> {
         })
     }
 
-    /// Checks that a record's index entries exist, and reports the record.
+    /// The number of entries that the former records of changed sessions have.
+    fn former_entries(&self, changes: &Changes) -> Result<Checked> {
+        let mut former = Checked::default();
+        for key in changes.keys() {
+            if let Some(Ok(record)) = self.snapshot.get(key).map_err(self.failed)? {
+                self.look_up(*key, &record, &mut former, &mut |_| Ok(()))?;
+            }
+        }
+        Ok(former)
+    }
+
+    /// Checks that a record's index entries exist, and counts them.
     fn look_up(
         &self,
         key: SessionKey,
-        record: Record,
-        defaults: &Timeouts,
+        record: &Record,
         accounted: &mut Checked,
         inspect: &mut Inspect<'_>,
     ) -> Result<()> {
@@ -84,9 +128,6 @@ impl Indexes<'_> {
         } else {
             inspect(Finding::Problem(Problem::NotInExpiry { key, deadline }))?;
         }
-        if let Some(problem) = Problem::of_deadline(key, &record, defaults) {
-            inspect(Finding::Problem(problem))?;
-        }
         if let (Some(user), Some(user_key)) = (record.user_id(), record.user()) {
             let entry = self.users.get((user_key.as_bytes(), key.as_bytes()));
             if entry.map_err(|error| self.failed(error))?.is_some() {
@@ -95,7 +136,7 @@ impl Indexes<'_> {
                 inspect(Finding::Problem(Problem::NotInUsers { key, user }))?;
             }
         }
-        inspect(Finding::Record(key, record))
+        Ok(())
     }
 
     fn find_strays_in_expiry(&self, inspect: &mut Inspect<'_>) -> Result<()> {

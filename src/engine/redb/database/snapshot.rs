@@ -102,13 +102,6 @@ impl Snapshot {
         }))
     }
 
-    /// Every record, in key order.
-    pub(in crate::engine::redb) fn records(
-        &self,
-    ) -> RedbResult<impl Iterator<Item = Stored> + use<>> {
-        self.records_after(None)
-    }
-
     /// Every record after a key, in key order.
     pub(in crate::engine::redb) fn records_after(
         &self,

@@ -43,6 +43,15 @@ impl Listing {
         self.shown == other.shown
     }
 
+    pub(in crate::engine::redb) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The changes since the snapshot.
+    pub(in crate::engine::redb) const fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     /// The number of the listing's snapshot.
     pub(in crate::engine::redb) fn commit(&self) -> u64 {
         self.snapshot.commit()

@@ -293,7 +293,7 @@ impl Inspector {
         if Some(self.timeouts) == self.in_use {
             return self.sweep_by_index(progress);
         }
-        self.engine.reindex(&self.timeouts)?;
+        self.engine.reindex(&self.timeouts, &|| true)?;
         let Some(before) = on_record(&*self.engine)? else { return self.sweep_by_index(progress) };
         // The sweep moves index entries to its own deadlines, which may be later than the store's.
         // Meanwhile the longer timeouts are on record. If this process dies, the next opening of
@@ -302,8 +302,8 @@ impl Inspector {
         self.replace_on_record(&before, &meanwhile)?;
         let swept = self.sweep_by_index(progress);
         // Also after a failure or an early end.
-        let restored = self.engine.reindex(&before);
-        let restored = restored.and_then(|()| self.replace_on_record(&meanwhile, &before));
+        let restored = self.engine.reindex(&before, &|| true);
+        let restored = restored.and_then(|_| self.replace_on_record(&meanwhile, &before));
         swept.and_then(|swept| restored.map(|()| swept))
     }
 

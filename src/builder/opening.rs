@@ -261,7 +261,7 @@ fn take_on_timeouts(
     }
     let shorter = on_record.filter(|on_record| own.is_shorter_than(on_record));
     if on_record.is_none() || shorter.is_some() {
-        engine.reindex(own)?;
+        engine.reindex(own, &|| true)?;
     }
     match shorter {
         Some(on_record) if !asked.adopt_shorter => {

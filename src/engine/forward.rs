@@ -89,7 +89,7 @@ macro_rules! forward_engine {
                 moment: $crate::engine::Moment, visit: &mut $crate::engine::VisitUser<'_>) -> ();
             remove_expired(moment: $crate::engine::Moment, limit: usize)
                 -> $crate::engine::Sweep;
-            reindex(timeouts: &$crate::Timeouts) -> ();
+            reindex(timeouts: &$crate::Timeouts, goes_on: &dyn ::std::ops::Fn() -> bool) -> bool;
             count(moment: $crate::engine::Moment) -> u64;
             check(timeouts: &$crate::Timeouts, inspect: &mut $crate::engine::Inspect<'_>)
                 -> $crate::engine::Checked;

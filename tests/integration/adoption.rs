@@ -22,6 +22,8 @@ struct Interrupted {
     before_step: Mutex<Option<Meanwhile>>,
     before_record: Mutex<Option<Meanwhile>>,
     fails_to_reindex: AtomicBool,
+    /// Rebuildings of the index.
+    passes: AtomicU64,
 }
 
 impl fmt::Debug for Interrupted {
@@ -43,10 +45,11 @@ impl Engine for Interrupted {
         self.inner.remove_expired(moment, limit)
     }
 
-    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
+        self.passes.fetch_add(1, Ordering::SeqCst);
         match self.fails_to_reindex.swap(false, Ordering::SeqCst) {
             true => Err(Error::engine(std::io::Error::other("it has no time"))),
-            false => self.inner.reindex(timeouts),
+            false => self.inner.reindex(timeouts, goes_on),
         }
     }
 
@@ -127,6 +130,94 @@ fn a_create_before_an_adoption_counts_no_session_that_has_expired() {
     store.create(9).unwrap();
     assert_eq!(store.len().unwrap(), 1, "one had expired under both");
     assert_eq!(store.stats().unwrap().swept, 1);
+}
+
+#[test]
+fn a_full_store_looks_for_room_once_and_not_at_each_create_before_an_adoption() {
+    let (engine, store, clock) = opened_with_clock();
+    let passes = || engine.passes.swap(0, Ordering::SeqCst);
+    passes();
+    (0..50).for_each(|_| is_full(&store));
+    assert_eq!(passes(), 1);
+    clock.advance(Duration::from_secs(10));
+    (0..50).for_each(|_| is_full(&store));
+    assert_eq!(passes(), 1);
+    // All have expired by the longer timeouts, too.
+    clock.advance(Duration::from_secs(100));
+    store.create(9).unwrap();
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+/// An engine of many sessions, whose index the background thread rebuilds until it is told to stop.
+#[derive(Debug, Default)]
+struct Rebuilding {
+    inner: MemoryEngine,
+    has_begun: AtomicBool,
+    /// Whether the thread was told to stop.
+    ends: AtomicBool,
+    steps: AtomicU64,
+}
+
+impl Engine for Rebuilding {
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
+        if thread::current().name() != Some(THREAD_NAME) {
+            return self.inner.reindex(timeouts, goes_on);
+        }
+        self.has_begun.store(true, Ordering::SeqCst);
+        self.inner.reindex(timeouts, &|| {
+            self.steps.fetch_add(1, Ordering::SeqCst);
+            for _ in 0..30_000 {
+                if !goes_on() {
+                    self.ends.store(true, Ordering::SeqCst);
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            true
+        })
+    }
+
+    sessile::forward_engine!(inner, but reindex);
+}
+
+#[test]
+fn dropping_the_last_handle_waits_for_one_step_of_an_adoption_and_not_for_all() {
+    for closes in [false, true] {
+        let engine = Arc::new(Rebuilding::default());
+        let open = |seconds| {
+            let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+            let builder = builder.timeouts(Timeouts::from_seconds(seconds, 1_000).unwrap());
+            builder.sweep_interval(Duration::from_millis(1))
+        };
+        let store = open(100).manual_maintenance().build().unwrap();
+        (0..3_000).for_each(|number| drop(store.create(number).unwrap()));
+        drop(store);
+        let store = open(10).build().unwrap();
+        while !engine.has_begun.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        match closes {
+            true => store.close().unwrap(),
+            false => drop(store),
+        }
+        let steps = engine.steps.load(Ordering::SeqCst);
+        assert!(engine.ends.load(Ordering::SeqCst) && steps == 1, "it waited for every step");
+    }
+}
+
+#[test]
+fn a_close_adopts_shorter_timeouts_without_a_pass_over_all_sessions() {
+    let (engine, store, clock) = opened_with_clock();
+    is_full(&store);
+    clock.advance(Duration::from_secs(60));
+    let stored = Arc::new(AtomicBool::new(false));
+    let has_stored = Arc::clone(&stored);
+    let store_them = move || has_stored.store(true, Ordering::SeqCst);
+    *engine.before_record.lock().unwrap() = Some(Box::new(store_them));
+    let before = engine.passes.load(Ordering::SeqCst);
+    store.close().unwrap();
+    assert_eq!(engine.passes.load(Ordering::SeqCst), before);
+    assert!(stored.load(Ordering::SeqCst), "they are on record");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The reference engine: maps in memory under one lock, in the simplest correct way.
 //!
-//! Invariant: each call is one step under the lock, and no lock is held while a closure runs. Other
+//! Invariant: each call but `reindex` is one step under the lock, and no lock is held while a closure runs. Other
 //! engines are correct if they behave like this one.
 
 mod tables;
@@ -262,15 +262,16 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
-        self.write(|tables| {
-            for (key, record) in &*Arc::clone(&tables.sessions) {
-                let deadline = record.deadline(timeouts);
-                if deadline < record.index_deadline() {
-                    tables.put(*key, record.clone().indexed_under(deadline));
-                }
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
+        let mut after = None;
+        loop {
+            after = self.write(|tables| tables.reindex(after.as_ref(), timeouts))?;
+            match after {
+                None => return Ok(true),
+                Some(_) if !goes_on() => return Ok(false),
+                Some(_) => {}
             }
-        })
+        }
     }
 
     fn count(&self, moment: Moment) -> Result<u64> {

@@ -3,6 +3,7 @@
 //! Invariant: `expiry` and `users` hold exactly one entry for each record that should have one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::engine::limits::Limits;
@@ -12,6 +13,10 @@ use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
+
+/// The records that one step of a reindexing examines.
+const REINDEXED: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
@@ -98,6 +103,26 @@ impl Tables {
             true => Some(Vec::new()),
             false => self.make_room(record, moment, limits),
         }
+    }
+
+    /// Moves the late index entries of the next records after a key. Returns the last of them, if
+    /// more may follow.
+    pub(super) fn reindex(
+        &mut self,
+        after: Option<&SessionKey>,
+        timeouts: &Timeouts,
+    ) -> Option<SessionKey> {
+        let start = after.map_or(Unbounded, Excluded);
+        let records = self.sessions.range((start, Unbounded)).take(REINDEXED);
+        let keys: Vec<_> = records.map(|(key, _)| *key).collect();
+        for key in &keys {
+            let Some(record) = self.sessions.get(key) else { continue };
+            let deadline = record.deadline(timeouts);
+            if deadline < record.index_deadline() {
+                self.put(*key, record.clone().indexed_under(deadline));
+            }
+        }
+        keys.last().copied().filter(|_| keys.len() == REINDEXED)
     }
 
     pub(super) fn passed(&self, now: Timestamp) -> impl Iterator<Item = &SessionKey> {

@@ -220,14 +220,16 @@ impl<B: Backend> Engine for Server<B> {
         self.write(Repeat::Idempotent, |backend, on, _| backend.remove_expired(on, moment, limit))
     }
 
-    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
         let mut from = None;
         loop {
             from = self.write(Repeat::Idempotent, |backend, on, _| {
                 backend.reindex(on, timeouts, from.clone())
             })?;
-            if from.is_none() {
-                return Ok(());
+            match from {
+                None => return Ok(true),
+                Some(_) if !goes_on() => return Ok(false),
+                Some(_) => {}
             }
         }
     }

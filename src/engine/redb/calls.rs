@@ -172,12 +172,14 @@ impl Engine for RedbEngine {
         Ok(Sweep { removed: swept.removed, more, busy: !alone })
     }
 
-    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
         let mut after = None;
         loop {
             after = self.submit(question::Reindex { after, timeouts: *timeouts, limit: STEP })?;
-            if after.is_none() {
-                return Ok(());
+            match after {
+                None => return Ok(true),
+                Some(_) if !goes_on() => return Ok(false),
+                Some(_) => {}
             }
         }
     }

@@ -24,7 +24,15 @@ struct Pending {
     /// The number of sweep steps that went by the lenient timeouts. Each may have moved index
     /// entries past the store's own deadlines.
     lenient_steps: u64,
+    /// How many of those steps came before the index was last rebuilt.
+    restored_steps: u64,
+    /// When a create found the store full and no session to sweep.
+    full_at: Option<Timestamp>,
 }
+
+/// How long a full store looks for no room again, in milliseconds: each look makes a pass over all
+/// sessions, to rebuild the index.
+const PAUSE: u64 = 10_000;
 
 /// When a store has been open for one sweep interval.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +86,9 @@ impl Adoption {
             None => Due::ByTicks(ticks::now() + interval),
         };
         let lenient = own.longer_of_each(&on_record);
-        Self(Mutex::new(Some(Pending { on_record, lenient, due, lenient_steps: 0 })))
+        let pending =
+            Pending { on_record, lenient, due, lenient_steps: 0, restored_steps: 0, full_at: None };
+        Self(Mutex::new(Some(pending)))
     }
 
     /// The timeouts on record, while shorter ones wait.
@@ -127,6 +137,31 @@ impl Adoption {
     /// adopted.
     pub(crate) fn lenient_steps(&self) -> Option<u64> {
         self.0.lock().map(|pending| pending.lenient_steps)
+    }
+
+    /// Records that the index was rebuilt after this number of lenient steps.
+    pub(crate) fn restored(&self, steps: u64) {
+        if let Some(pending) = self.0.lock().as_mut() {
+            pending.restored_steps = pending.restored_steps.max(steps);
+        }
+    }
+
+    /// Whether no step of this store has moved an index entry since the index was rebuilt.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.0.lock().is_none_or(|pending| pending.lenient_steps == pending.restored_steps)
+    }
+
+    /// Records that a full store had no session to sweep.
+    pub(crate) fn note_full(&self, now: Timestamp) {
+        if let Some(pending) = self.0.lock().as_mut() {
+            pending.full_at = Some(now);
+        }
+    }
+
+    /// Whether a full store had no session to sweep a short time ago.
+    pub(crate) fn was_full(&self, now: Timestamp) -> bool {
+        let full_at = self.0.lock().and_then(|pending| pending.full_at);
+        full_at.is_some_and(|at| now >= at && now < at.saturating_add(PAUSE))
     }
 
     /// Makes every later sweep go by the store's own timeouts. Returns the last value of

@@ -3,6 +3,7 @@
 //!
 //! The maintenance threads hold this core and nothing above it, so no reference cycle can form.
 
+mod adopting;
 pub(crate) mod adoption;
 pub(crate) mod failing;
 pub(crate) mod guests;
@@ -208,13 +209,20 @@ impl StoreCore {
 
     /// Sweeps until a step has removed a session; `false` if none did.
     fn sweep_for_room(&self, moment: Moment) -> Result<bool> {
+        if self.adoption.was_full(moment.now) {
+            return Ok(false);
+        }
         let removed = loop {
             match self.sweep_step(moment) {
                 Ok(sweep) if sweep.removed.is_empty() && sweep.more => {}
                 step => break step.map(|sweep| !sweep.removed.is_empty()),
             }
         };
-        self.with_index_restored(removed)
+        let removed = self.with_index_restored(removed)?;
+        if !removed {
+            self.adoption.note_full(moment.now);
+        }
+        Ok(removed)
     }
 
     /// Deletes all expired sessions, in steps of one transaction each. While shorter timeouts than
@@ -223,7 +231,7 @@ impl StoreCore {
         match self.adoption.decide(self.moment()?.now, sweeper) {
             Sweeping::Own => self.sweep_all(),
             Sweeping::AfterAdoption => {
-                self.adopt_timeouts()?;
+                self.adopt_timeouts(&|| true)?;
                 self.sweep_all()
             }
             Sweeping::Lenient(_) => self.with_index_restored(self.sweep_all()),
@@ -233,52 +241,27 @@ impl StoreCore {
     /// Passes on the result of a sweep. If it went by longer timeouts, it moved index entries to
     /// their deadlines: the index is rebuilt, after a failed step too.
     fn with_index_restored<T>(&self, swept: Result<T>) -> Result<T> {
-        let restored = match self.adoption.lenient() {
-            Some(_) => self.engine.reindex(&self.timeouts),
+        let restored = match self.adoption.lenient_steps() {
+            Some(steps) => self.reindex().map(|()| self.adoption.restored(steps)),
             None => Ok(()),
         };
         swept.and_then(|swept| restored.map(|()| swept))
     }
 
     /// Adopts waiting timeouts when the store closes, if it was open for a whole interval. A
-    /// failure is not reported: the next opening finds the former timeouts on record.
+    /// failure is not reported: the next opening finds the former timeouts on record. Nobody waits
+    /// for a pass over all sessions: if the index may be late, one step of it must be enough.
     pub(crate) fn adopt_timeouts_if_due(&self) {
         let adopted = || match Timestamp::from_system_time(self.clock.now()) {
-            Ok(now) if self.adoption.is_due(now) => self.note_timeouts(),
-            _ => Ok(()),
+            Ok(now) if self.adoption.is_due(now) => {
+                let is_right = self.adoption.is_restored() && self.engine.server_time()?.is_none();
+                let one_step: &dyn Fn() -> bool = &|| false;
+                self.note_timeouts((!is_right).then_some(one_step))
+            }
+            _ => Ok(false),
         };
         if self.adoption.on_record().is_some() {
             let _ = caught(|| adopted().is_ok());
-        }
-    }
-
-    /// Puts the store's timeouts on record, if others are there. Sweeps then go by the store's own.
-    pub(crate) fn adopt_timeouts(&self) -> Result<()> {
-        self.ensure_open()?;
-        self.note_timeouts()
-    }
-
-    fn note_timeouts(&self) -> Result<()> {
-        let Some(steps) = self.adoption.lenient_steps() else { return Ok(()) };
-        // A step that made room may have moved index entries since the store was opened.
-        self.engine.reindex(&self.timeouts)?;
-        self.engine.store_meta(meta::TIMEOUTS, &self.timeouts.to_bytes())?;
-        match self.adoption.done() {
-            // Another step has moved entries since.
-            Some(later) if later != steps => self.engine.reindex(&self.timeouts),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends the wait for an adoption if another store on the engine, or another host, has adopted
-    /// the same timeouts.
-    fn follow_an_adoption(&self) -> Result<()> {
-        if self.adoption.lenient().is_none() {
-            return Ok(());
-        }
-        match self.engine.load_meta(meta::TIMEOUTS)? {
-            Some(on_record) if on_record == self.timeouts.to_bytes() => self.note_timeouts(),
-            _ => Ok(()),
         }
     }
 
@@ -308,7 +291,7 @@ impl StoreCore {
             self.tell_ended(&sweep.removed, EndReason::Expired);
         }
         if pending.is_some() && self.adoption.ends_lenient_step() {
-            self.engine.reindex(&self.timeouts)?;
+            self.reindex()?;
         }
         swept
     }
@@ -334,14 +317,18 @@ impl StoreCore {
     }
 
     /// Runs one step of a sweep on the background thread.
-    pub(crate) fn sweep_step_by_thread(&self, begins_round: bool) -> Result<Sweep> {
+    pub(crate) fn sweep_step_by_thread(
+        &self,
+        begins_round: bool,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Sweep> {
         let moment = self.moment()?;
         let sweeping = match begins_round {
             true => self.adoption.decide(moment.now, Sweeper::Thread),
             false => Sweeping::Own,
         };
-        if sweeping == Sweeping::AfterAdoption {
-            self.adopt_timeouts()?;
+        if sweeping == Sweeping::AfterAdoption && !self.adopt_timeouts(goes_on)? {
+            return Ok(Sweep { more: true, ..Sweep::default() });
         }
         self.sweep_step_of_round(moment)
     }

@@ -29,7 +29,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
         }
         if ticks::now() >= due {
             let begun = ticks::now();
-            let step = guarded(|| core.sweep_step_by_thread(begins_round));
+            let step = guarded(|| core.sweep_step_by_thread(begins_round, &|| signal.goes_on()));
             core.note_time(Task::Sweep, ticks::now().saturating_duration_since(begun));
             // A round continues after a failed step, and does not count as a new one.
             begins_round = step.as_ref().is_ok_and(|step| !step.more);

@@ -27,6 +27,11 @@ impl Signal {
         self.changed.notify_all();
     }
 
+    /// Whether to go on.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.told().stop
+    }
+
     /// Waits until `due`. Returns whether to go on.
     pub(super) fn goes_on_at(&self, due: Instant) -> bool {
         !self.wait(due, |told| told.stop).stop

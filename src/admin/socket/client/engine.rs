@@ -145,7 +145,7 @@ impl Engine for RunningStore {
         Ok(Sweep { removed, more: answer.more == Some(true), busy: false })
     }
 
-    fn reindex(&self, _: &Timeouts) -> Result<()> {
+    fn reindex(&self, _: &Timeouts, _: &dyn Fn() -> bool) -> Result<bool> {
         self.only_by_the_program("it is swept by the program's own timeouts alone")
     }
 

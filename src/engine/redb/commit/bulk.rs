@@ -45,9 +45,10 @@ impl Ask for Reindex {
             Err(error) => return Ok(Err(error)),
         };
         let mut last = None;
-        for entry in listing.records_after(self.after.as_ref())?.take(self.limit) {
+        let records = listing.records_after(self.after.as_ref())?.take(self.limit);
+        for (count, entry) in (1..).zip(records) {
             let (key, _) = entry?;
-            last = Some(key);
+            last = Some(key).filter(|_| count == self.limit);
             // A damaged record has no deadline, so its index entry stays.
             let Some(Ok(record)) = decider.load(&key)? else { continue };
             let deadline = record.deadline(&self.timeouts);

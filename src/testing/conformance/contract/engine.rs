@@ -242,7 +242,7 @@ pub fn a_closed_engine_answers_that_it_is_closed<F: EngineFixture>() {
         closed(engine.scan(None, &mut |_, _| Ok(ControlFlow::Continue(())))),
         closed(engine.scan_users(None, moment(0), &mut |_, _| Ok(ControlFlow::Continue(())))),
         closed(engine.remove_expired(moment(99_000), 10)),
-        closed(engine.reindex(&defaults())),
+        closed(engine.reindex(&defaults(), &|| true)),
         closed(engine.count(moment(0))),
         closed(engine.check(&defaults(), &mut |_| Ok(()))),
         closed(engine.clear()),

@@ -161,7 +161,8 @@ pub struct EngineStats {
     /// Touches since the engine was opened that took longer to reach the disk than the `resolution`
     /// of the last [`Engine::extend`](super::Engine::extend).
     pub late_touches: u64,
-    /// The most by which one of these touches exceeded that resolution.
+    /// The most by which a touch exceeded that resolution; one that is still only in memory counts
+    /// with its wait so far.
     pub touches_late_by: Duration,
     /// Flushes since the engine was opened that wrote deferred commits later than the interval of
     /// [`Durability::Deferred`](crate::Durability::Deferred).

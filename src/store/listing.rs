@@ -49,7 +49,8 @@ pub struct Stats {
     /// was opened. The commit that wrote them counts, so a disk whose commits take longer than the
     /// interval makes every touch late.
     pub late_touches: u64,
-    /// The greatest delay of a late touch beyond `touch_interval`.
+    /// The greatest delay of a touch beyond `touch_interval`. A touch that still waits counts with
+    /// its wait so far.
     #[serde(rename = "touches_late_by_ms", serialize_with = "millis::serialize")]
     pub touches_late_by: Duration,
     /// The greatest delay, beyond the interval of
@@ -75,8 +76,9 @@ pub struct Stats {
     #[serde(serialize_with = "causes::serialize_optional")]
     pub last_maintenance_failure: Option<Error>,
     /// How often a flush of touches and deferred commits by the background thread began, or ended,
-    /// later than promised, since the store was opened: a number to alert on. `late_touches` counts
-    /// the touches themselves. See [`Event::PromiseMissed`](crate::Event::PromiseMissed).
+    /// later than promised, or hung, since the store was opened: a number to alert on.
+    /// `late_touches` counts the touches themselves. See
+    /// [`Event::PromiseMissed`](crate::Event::PromiseMissed).
     pub missed_promises: u64,
     /// Checkpoints, which move the log's entries into the database, since the store was opened.
     pub checkpoints: u64,

@@ -168,14 +168,14 @@ pub enum Event {
     /// A checkpoint has moved the log's entries into the database.
     Checkpoint,
     /// Touches, or deferred commits, were in memory only for longer than promised: for `waited`
-    /// plus one commit at most. Raised before a flush that begins late, and after a flush that
-    /// wrote them late because it took long.
+    /// plus one commit at most. Raised before a flush that begins late, during a flush that takes
+    /// longer than promised, or after a flush that wrote them late.
     PromiseMissed {
         /// How long they may be in memory only.
         #[serde(rename = "promised_ms", serialize_with = "millis::serialize")]
         promised: Duration,
         /// The longest time that they may have been there when the flush began late, or when it had
-        /// written them.
+        /// written them; or how long the flush has taken so far.
         #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
         waited: Duration,
     },

@@ -6,21 +6,24 @@ use crate::error::Result;
 use crate::store::core::failing::Task;
 use crate::store::core::{PAUSE, StoreCore};
 use crate::store::maintenance::signal::Signal;
+use crate::store::maintenance::watch::Watch;
 use crate::store::maintenance::{Intervals, guarded};
 use crate::time::ticks;
 
 /// Runs the engine's work first, because writers may need the room that it makes. Between any two
-/// steps the thread checks whether to stop.
-pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal) {
+/// steps the thread checks whether to stop. Once in a flush interval it looks for a flush that
+/// hangs.
+pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal, watch: &Watch) {
     let mut due = ticks::now() + intervals.sweep;
     let mut begins_round = true;
     // The work that an engine prepares once it is open.
     signal.tell(|told| told.work = true);
     loop {
-        let told = signal.work_until(due);
+        let told = signal.work_until(due.min(ticks::now() + intervals.flush));
         if told.stop {
             return;
         }
+        watch.tell_if_late(core, intervals.flush);
         if told.work {
             let begun = ticks::now();
             let done = guarded(|| core.engine.run_background_work());

@@ -6,11 +6,12 @@ use crate::store::core::StoreCore;
 use crate::store::core::failing::Task;
 use crate::store::maintenance::guarded;
 use crate::store::maintenance::signal::Signal;
+use crate::store::maintenance::watch::Watch;
 use crate::time::ticks;
 
 /// Flushes twice an interval. A touch that comes just after a flush began waits half an interval
 /// for the next flush, which has another half to write it.
-pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
+pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal, watch: &Watch) {
     let period = interval / 2;
     let mut due = ticks::now() + period;
     // When the last successful flush began, and when it ended.
@@ -27,18 +28,22 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal) {
         if begins_late {
             core.note_missed_promise(interval, begun.saturating_duration_since(last.0));
         }
+        watch.begins(begun, begins_late);
         let flushed = guarded(|| core.engine.flush());
+        let is_told = watch.ends();
         let ended = ticks::now();
         if flushed.is_ok() {
             // No change is older than the start of the last flush, so the engine is asked only
             // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
             if waited > interval {
-                let now = guarded(|| Ok(core.late_writes().unwrap_or(late))).unwrap_or(late);
-                if now > late && !begins_late {
-                    core.note_missed_promise(interval, waited);
+                if let Ok((now, commits_late_by)) = guarded(|| core.late_writes()) {
+                    if now > late && !is_told {
+                        core.note_missed_promise(interval, waited);
+                    }
+                    late = now;
+                    watch.note(commits_late_by);
                 }
-                late = now;
             }
             last = (begun, ended);
         }

@@ -1,5 +1,6 @@
 //! The background threads. One only writes touches and deferred commits, which have a deadline, so
-//! nothing delays it. The other sweeps and runs the engine's background work.
+//! nothing delays it. The other sweeps, runs the engine's background work, and tells if a flush
+//! hangs.
 //!
 //! Invariant: they hold the store's core and nothing above it, so the last handle can stop them. No
 //! failure, not even a panic, ends a thread: it is counted and the work is tried again.
@@ -7,6 +8,7 @@
 mod bulk;
 mod flushing;
 mod signal;
+mod watch;
 
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +22,7 @@ use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
 use crate::store::core::StoreCore;
 use crate::store::maintenance::signal::Signal;
+use crate::store::maintenance::watch::Watch;
 
 const FLUSHING: &str = "sessile-flush";
 const BULK: &str = "sessile-maintenance";
@@ -44,10 +47,14 @@ impl Maintenance {
         let maintenance = Self { signal: Arc::default(), threads: Mutex::default() };
         let wake = |signal: &Signal| signal.tell(|told| told.work = true);
         core.engine.set_waker(Waker::of(&maintenance.signal, wake));
+        let watch = Arc::new(Watch::default());
+        let watched = Arc::clone(&watch);
         maintenance.spawn(core, FLUSHING, move |core, signal| {
-            flushing::run(core, intervals.flush, signal);
+            flushing::run(core, intervals.flush, signal, &watched);
         })?;
-        maintenance.spawn(core, BULK, move |core, signal| bulk::run(core, intervals, signal))?;
+        maintenance.spawn(core, BULK, move |core, signal| {
+            bulk::run(core, intervals, signal, &watch);
+        })?;
         Ok(maintenance)
     }
 

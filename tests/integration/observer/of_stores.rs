@@ -94,6 +94,8 @@ fn after_a_slow_flush(
         &told,
         |event| matches!(event, Event::PromiseMissed { promised, waited } if *promised == INTERVAL && waited > promised),
     );
+    // The event may come while the flush waits.
+    store.flush().unwrap();
     let after = store.stats().unwrap();
     assert!(after.missed_promises > before.missed_promises);
     after
@@ -115,6 +117,35 @@ fn changes_that_a_slow_flush_writes_late_are_told_with_how_late_they_were() {
     // A touch reaches the disk with the deferred commits.
     let stats = after_a_slow_flush(&deferred, touch);
     assert!(stats.late_touches == 1 && stats.touches_late_by > Duration::ZERO);
+}
+
+#[test]
+fn a_flush_that_hangs_is_told_while_it_hangs() {
+    for durability in [Durability::Immediate, Durability::Deferred { interval: INTERVAL }] {
+        let (disk, (told, observer)) = (SimulatedDisk::new(), telling());
+        let engine = RedbEngine::open_on(&disk, &RedbOptions::new().durability(durability));
+        let builder = SessionStore::<u32>::builder().touch_interval(INTERVAL).observer(observer);
+        let store = builder.engine(engine.unwrap()).build().unwrap();
+        let session = store.create(1).unwrap();
+        store.flush().unwrap();
+        // So that a touch is later than the creation.
+        thread::sleep(Duration::from_millis(5));
+        disk.hold_syncs();
+        taken(&told);
+        assert!(store.extend_lifetime(session.id()).unwrap());
+        disk.wait_for_held_sync();
+        let is_told = || {
+            thread::sleep(Duration::from_millis(1));
+            told.lock().unwrap().iter().any(|event| matches!(event, Event::PromiseMissed { .. }))
+        };
+        let in_time = (0..30_000).any(|_| is_told());
+        let hanging = store.stats().unwrap();
+        disk.release_syncs();
+        assert!(in_time, "{durability:?}");
+        let (touches, commits) = (hanging.touches_late_by, hanging.commits_late_by);
+        assert!(touches.max(commits) > Duration::ZERO, "{durability:?}");
+        assert_eq!(hanging.late_touches, 0, "it is not written yet");
+    }
 }
 
 #[test]

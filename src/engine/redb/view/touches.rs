@@ -57,7 +57,7 @@ pub(in crate::engine::redb) struct Pending {
     /// How long the oldest pending touch has waited.
     pub(in crate::engine::redb) oldest: Option<Duration>,
     /// How many touches were committed later than promised, and the longest delay beyond the
-    /// promise.
+    /// promise, that of a pending touch included.
     pub(in crate::engine::redb) late: (u64, Duration),
     /// How many flushes wrote deferred commits later than promised, and the longest delay of such a
     /// commit beyond the promise.
@@ -103,8 +103,8 @@ impl TouchBuffer {
     /// The state of the buffer. This visits every pending touch.
     pub(in crate::engine::redb) fn told(&self) -> Pending {
         let oldest = (self.len() > 0).then(|| self.oldest(self.lateness.now())).flatten();
+        let (late, late_flushes) = (self.lateness.told(oldest), self.lateness.deferred_told());
         let oldest = oldest.map(|millis| Duration::from_millis(millis.into()));
-        let (late, late_flushes) = (self.lateness.told(), self.lateness.deferred_told());
         Pending { touches: self.len(), oldest, late, late_flushes }
     }
 

@@ -155,9 +155,12 @@ impl Lateness {
         }
     }
 
-    /// How many touches were late, and the longest delay beyond the promise.
-    pub(super) fn told(&self) -> (u64, Duration) {
-        let latest = self.latest.load(Ordering::Relaxed);
+    /// How many touches were late, and the longest delay beyond the promise. One that still waits
+    /// has `waited` so far.
+    pub(super) fn told(&self, waited: Option<u32>) -> (u64, Duration) {
+        let promised = self.promised.load(Ordering::Relaxed);
+        let present = waited.map_or(0, |waited| waited.saturating_sub(promised));
+        let latest = self.latest.load(Ordering::Relaxed).max(present);
         (self.late.load(Ordering::Relaxed), Duration::from_millis(latest.into()))
     }
 
@@ -253,12 +256,13 @@ mod tests {
     fn what_is_later_than_promised_is_counted_with_the_most_that_it_was_late() {
         let lateness = Lateness::new();
         lateness.note(1_000_000);
-        assert_eq!(lateness.told(), (0, Duration::ZERO), "nothing was promised yet");
+        assert_eq!(lateness.told(None), (0, Duration::ZERO), "nothing was promised yet");
         lateness.promise(Duration::from_secs(1));
         for waited in [0, 1_000, 1_001, 1_500, 1_200] {
             lateness.note(waited);
         }
-        assert_eq!(lateness.told(), (3, Duration::from_millis(500)));
+        assert_eq!(lateness.told(Some(1_500)), (3, Duration::from_millis(500)));
+        assert_eq!(lateness.told(Some(1_800)), (3, Duration::from_millis(800)), "it still waits");
     }
 
     #[test]
@@ -273,12 +277,12 @@ mod tests {
         lateness.defer(Duration::from_millis(1));
         let (flushes, latest) = lateness.deferred_told();
         assert!(flushes == 0 && latest >= Duration::from_millis(28), "{latest:?} so far");
-        assert_eq!(lateness.told().0, 0, "they are not written yet");
+        assert_eq!(lateness.told(None).0, 0, "they are not written yet");
         lateness.flushed();
         lateness.flushed();
         let (flushes, latest) = lateness.deferred_told();
         assert!(flushes == 1 && latest >= Duration::from_millis(28), "{flushes}, {latest:?}");
-        assert_eq!(lateness.told().0, 2);
+        assert_eq!(lateness.told(None).0, 2);
         lateness.defer(Duration::from_secs(3_600));
         lateness.flushed();
         assert_eq!(lateness.deferred_told().0, 1, "this one was in time");

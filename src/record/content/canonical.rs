@@ -2,8 +2,8 @@
 //! as bytes. Two values have the same bytes only if `Serialize` makes the same calls for both.
 //!
 //! It compares values that may be encoded to different bytes. Invariant: order counts, except in
-//! types that are known to have none: `HashSet` and similar types, recognised by name. A list of
-//! another type whose order changed is a different value.
+//! types that are known to have none: `HashSet` and similar types, recognised by name, and maps in
+//! a JSON text. A list of another type whose order changed is a different value.
 
 mod compounds;
 #[cfg(test)]
@@ -27,10 +27,19 @@ pub(super) struct Canonical {
     depth: usize,
     /// Whether marks are kept. They take several times the bytes.
     has_marks: bool,
-    /// Whether elements without an order are sorted.
-    is_sorted: bool,
+    sorting: Sorting,
     /// Whether `Serialize` failed, so that there is nothing to compare.
     has_failed: bool,
+}
+
+/// Which lists and maps are sorted.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sorting {
+    #[default]
+    None,
+    /// Those that are known to have no order.
+    Unordered,
+    All,
 }
 
 struct Mark {
@@ -43,25 +52,31 @@ struct Mark {
 impl Canonical {
     #[cfg(test)]
     fn of<T: Serialize>(value: &T) -> Self {
-        Self::written(value, true, true)
+        Self::written(value, Sorting::Unordered, true)
     }
 
     /// Where two values differ; `None` if they do not. The order of unordered elements seldom
     /// changes, so they are sorted only if the values differ without sorting. The place is looked
     /// for only once there is one.
     pub(super) fn difference<T: Serialize>(one: &T, other: &T) -> Option<String> {
-        let difference = |is_sorted, has_marks| {
-            let form = |value| Self::written(value, is_sorted, has_marks);
+        let difference = |sorting, has_marks| {
+            let form = |value| Self::written(value, sorting, has_marks);
             form(one).first_difference(&form(other))
         };
-        difference(false, false)?;
-        let unknown = difference(true, false)?;
-        Some(difference(true, true).unwrap_or(unknown))
+        difference(Sorting::None, false)?;
+        let unknown = difference(Sorting::Unordered, false)?;
+        Some(difference(Sorting::Unordered, true).unwrap_or(unknown))
     }
 
-    fn written<T: Serialize>(value: &T, is_sorted: bool, has_marks: bool) -> Self {
+    /// Whether two values differ, and only in the order of their lists and maps.
+    pub(super) fn differ_in_order<T: Serialize>(one: &T, other: &T) -> bool {
+        let form = |value| Self::written(value, Sorting::All, false);
+        Self::difference(one, other).is_some() && form(one).first_difference(&form(other)).is_none()
+    }
+
+    fn written<T: Serialize>(value: &T, sorting: Sorting, has_marks: bool) -> Self {
         let bytes = Vec::with_capacity(FIRST_CAPACITY);
-        let mut form = Self { bytes, has_marks, is_sorted, ..Self::default() };
+        let mut form = Self { bytes, has_marks, sorting, ..Self::default() };
         form.has_failed = value.serialize(CanonicalWriter::outermost::<T>(&mut form)).is_err();
         form
     }

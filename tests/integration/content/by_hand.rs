@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::de::{Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, Serializer};
 use serde::{Deserialize, Serialize};
+use sessile::Json;
 
 use super::{comes_back, is_refused};
 
@@ -113,6 +114,56 @@ fn collections_without_an_order_come_back_whatever_their_order_is() {
             heap: (0..size).collect::<BinaryHeap<_>>().into_vec(),
         });
     }
+}
+
+/// Writes a map and a set one by one, so that nobody sees their types.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct OneByOne {
+    map: HashMap<u8, String>,
+    set: HashSet<u8>,
+}
+
+impl Serialize for OneByOne {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("OneByOne", 2)?;
+        fields.serialize_field("map", &Each(&self.map))?;
+        fields.serialize_field("set", &Each(&self.set))?;
+        fields.end()
+    }
+}
+
+struct Each<'a, T>(&'a T);
+
+impl Serialize for Each<'_, HashMap<u8, String>> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        map.end()
+    }
+}
+
+impl Serialize for Each<'_, HashSet<u8>> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut list = to.serialize_seq(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|value| list.serialize_element(value))?;
+        list.end()
+    }
+}
+
+#[test]
+fn what_is_written_one_by_one_from_a_hash_table_comes_back_in_whatever_order() {
+    for size in [2u8, 3, 50].repeat(20) {
+        let map = (0..size).map(|key| (key, format!("name {key}"))).collect();
+        let content = OneByOne { map, set: (0..size).collect() };
+        comes_back(content.clone());
+        comes_back(Json(vec![content]));
+    }
+}
+
+#[test]
+fn a_list_that_is_turned_round_beside_a_hash_table_is_refused() {
+    let set: HashSet<u8> = (0..50).collect();
+    is_refused((set, Reversed(vec![1, 2])), &["another value", "order"]);
 }
 
 /// Writes another value each time.

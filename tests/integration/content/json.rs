@@ -1,8 +1,10 @@
 //! `Json<T>`: content of any serde type. A value that does not survive the round trip is refused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use sessile::engine::{ContentKind, Engine, MemoryEngine, Moment};
 use sessile::{Attributes, Json, SessionStore};
@@ -92,6 +94,60 @@ fn a_map_without_an_order_comes_back_as_json() {
         let id = store.create(Json(map())).unwrap().id().clone();
         assert_eq!(store.read(&id).unwrap().unwrap().content().len(), 200);
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Profile {
+    name: String,
+    #[serde(flatten)]
+    rest: HashMap<String, serde_json::Value>,
+}
+
+/// Each map hashes as every other one. What it had before decides its order too.
+type Fixed<V> = HashMap<String, V, BuildHasherDefault<DefaultHasher>>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Settings {
+    Of(HashMap<String, u32>),
+    Fixed(Fixed<u32>),
+    Each {
+        #[serde(serialize_with = "one_by_one")]
+        map: Fixed<u32>,
+    },
+}
+
+fn one_by_one<S: Serializer>(map: &Fixed<u32>, to: S) -> Result<S::Ok, S::Error> {
+    let mut entries = to.serialize_map(None)?;
+    map.iter().try_for_each(|(key, value)| entries.serialize_entry(key, value))?;
+    entries.end()
+}
+
+#[test]
+fn a_flattened_map_without_an_order_comes_back_as_json() {
+    for round in 0..20 {
+        for size in [2, 3, 5, 50] {
+            let names = || (0..size).map(|number| format!("name {number}"));
+            let mut fixed = Fixed::with_capacity_and_hasher(round * 100, Default::default());
+            fixed.extend(names().zip(0..));
+            let rest = names().map(|name| (name.clone(), name.into())).collect();
+            comes_back(Json(Profile { name: "ann".into(), rest }));
+            comes_back(Json(Settings::Of(names().zip(0..).collect())));
+            comes_back(Json(Settings::Fixed(fixed.clone())));
+            comes_back(Json(Settings::Each { map: fixed }));
+        }
+    }
+}
+
+#[test]
+fn an_attribute_with_a_flattened_map_comes_back() {
+    let rest = (0..50).map(|number| (number.to_string(), number.into())).collect();
+    let profile = Profile { name: "ann".into(), rest };
+    let mut attributes = Attributes::new();
+    attributes.set("profile", &profile).unwrap();
+    comes_back(attributes.clone());
+    comes_back(Json(attributes.clone()));
+    assert_eq!(attributes.get("profile").unwrap(), Some(profile));
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::fmt::Display;
 
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::Canonical;
 use super::compounds::{Fields, Items};
 use super::unordered::is_unordered;
+use super::{Canonical, Sorting};
 use crate::record::content::ContentKind;
 
 /// Writes one value.
@@ -40,7 +40,7 @@ impl Error for Failed {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {
     Unit,
@@ -109,7 +109,13 @@ impl<'a> CanonicalWriter<'a> {
 
     fn items(self, tag: Tag, is_unordered: bool) -> Items<'a> {
         self.form.tag(tag);
-        let is_sorted = self.form.is_sorted && is_unordered;
+        let is_sorted = match self.form.sorting {
+            Sorting::None => false,
+            // `flatten` and `tag` write the entries of a map under the name of another type. The
+            // members of a JSON object have no order.
+            Sorting::Unordered => is_unordered || self.is_json && tag == Tag::Map,
+            Sorting::All => tag != Tag::Tuple,
+        };
         Items::new(self.form, self.is_json, is_sorted)
     }
 

@@ -72,7 +72,7 @@ pub struct ImportReport {
     /// Sessions that the store had already. They have the archive's last activity by now, or a
     /// later one.
     pub already_there: u64,
-    /// Sessions that were expired, and so not imported.
+    /// Sessions that were expired under the archive's timeouts or the store's, and so not imported.
     pub expired: u64,
     /// Sessions that the store had already and that differ there, are damaged there, or ended there
     /// during the import. They are left unchanged, and what has ended stays so.
@@ -125,9 +125,9 @@ impl Inspector {
         let mut report = ImportReport::default();
         let mut has_header = false;
         let read = Reader::new(archive).and_then(|(mut reader, header)| {
-            let timeouts = self.take_on(&header, &reader)?;
+            let kept_for = self.take_on(&header, &reader)?;
             has_header = true;
-            self.read_in(&mut reader, timeouts, &mut steps, &mut report)?;
+            self.read_in(&mut reader, &kept_for, &mut steps, &mut report)?;
             match &verified {
                 Some(verified) if verified.digest != reader.digest() => {
                     Err(reader.fault("ends another archive"))
@@ -152,15 +152,17 @@ impl Inspector {
     fn read_in<R: Read>(
         &self,
         reader: &mut Reader<R>,
-        timeouts: Timeouts,
+        kept_for: &KeptFor,
         steps: &mut Steps<'_, '_>,
         report: &mut ImportReport,
     ) -> Result<()> {
         steps.tell()?;
-        let moment = Moment { timeouts, ..self.moment()? };
-        while let Some((key, record)) = next_record(reader, &timeouts)? {
+        let moment = Moment { timeouts: kept_for.here, ..self.moment()? };
+        let at_source = Moment { timeouts: kept_for.at_source, ..moment };
+        while let Some((key, record)) = next_record(reader, &kept_for.here)? {
             steps.step()?;
-            if record.is_expired(moment) {
+            // A session that its source no longer shows does not come back under longer timeouts.
+            if record.is_expired(moment) || record.is_expired(at_source) {
                 report.expired += 1;
                 continue;
             }
@@ -175,8 +177,7 @@ impl Inspector {
     }
 
     /// Compares the archive's header with the store's metadata, and stores what is missing there.
-    /// Returns the timeouts to go by.
-    fn take_on<R: Read>(&self, header: &Header, reader: &Reader<R>) -> Result<Timeouts> {
+    fn take_on<R: Read>(&self, header: &Header, reader: &Reader<R>) -> Result<KeptFor> {
         let timeouts = check_header(header, reader)?;
         let engine = self.engine();
         if let Some(name) = &header.content_name {
@@ -196,8 +197,17 @@ impl Inspector {
             None => engine.load_meta(TIMEOUTS)?,
         };
         let on_record = on_record.and_then(|bytes| Timeouts::from_bytes(&bytes));
-        Ok(on_record.unwrap_or(Timeouts::ENDLESS))
+        Ok(KeptFor {
+            here: on_record.unwrap_or(Timeouts::ENDLESS),
+            at_source: timeouts.unwrap_or(Timeouts::ENDLESS),
+        })
     }
+}
+
+/// The timeouts on record: in the store, and in the archive's header.
+struct KeptFor {
+    here: Timeouts,
+    at_source: Timeouts,
 }
 
 /// Reads the whole archive, for [`ImportOptions::verified`]. It needs no store, so that one is

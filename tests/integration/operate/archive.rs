@@ -8,7 +8,7 @@ use std::time::Duration;
 use sessile::admin::{ImportOptions, ImportReport, LeaveOut};
 use sessile::engine::{Engine, Moment};
 use sessile::testing::ManualClock;
-use sessile::{Error, Inspector, MemoryEngine, SessionKey, SessionOptions, SessionStore};
+use sessile::{Error, Inspector, MemoryEngine, SessionKey, SessionOptions, SessionStore, Timeouts};
 
 use super::go_on;
 
@@ -239,6 +239,38 @@ fn what_is_expired_or_of_another_name_is_not_imported() {
     let other = Memory::default();
     let report = imported(&other, &clock, &archive).unwrap();
     assert_eq!((report.imported, report.expired), (2, keys.len() as u64 - 2), "{report:?}");
+}
+
+#[test]
+fn what_is_expired_where_the_archive_is_from_is_not_imported_into_a_store_that_keeps_longer() {
+    let clock = ManualClock::new();
+    let of = |engine: &Memory, timeouts| {
+        let builder = SessionStore::<u32>::builder().engine(engine.clone()).clock(clock.clone());
+        builder.timeouts(timeouts).manual_maintenance().build().unwrap()
+    };
+    let minutes = |inactivity: i64| Timeouts::from_seconds(inactivity * 60, 86_400).unwrap();
+    let engine = Memory::default();
+    let source = of(&engine, minutes(5));
+    let own = SessionOptions::new().inactivity(Duration::from_secs(1_800));
+    let [expired, touched] = [source.create(1).unwrap(), source.create(2).unwrap()];
+    let longer = source.create_with(3, &own).unwrap();
+    clock.advance(Duration::from_secs(240));
+    assert!(source.extend_lifetime(touched.id()).unwrap());
+    clock.advance(Duration::from_secs(240));
+    assert!(source.read(expired.id()).unwrap().is_none());
+    let archive = exported(&engine, &clock, true);
+
+    let other = Memory::default();
+    let target = of(&other, minutes(60));
+    let report = imported(&other, &clock, &archive).unwrap();
+    assert_eq!((report.imported, report.expired), (2, 1), "{report:?}");
+    assert!(target.read(expired.id()).unwrap().is_none());
+    for session in [&touched, &longer] {
+        let read = target.read(session.id()).unwrap().unwrap();
+        let lives = if read.key() == touched.key() { 3_600 } else { 1_800 };
+        assert_eq!(read.expires_at(), read.last_active() + Duration::from_secs(lives));
+    }
+    assert!(target.check().unwrap().is_sound());
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub enum Error {
          keep less in the session or raise `max_content_len`"
     )]
     TooLarge {
-        /// The encoded length, in bytes.
+        /// The encoded length, in bytes. A JSON text is encoded up to 16 MiB, and may be longer.
         len: usize,
         /// The limit, in bytes.
         max: usize,

@@ -28,17 +28,18 @@ use super::adapter::observer::Observer;
 use super::adapter::shape::{SHAPE_LEN, Shape, ShapeDigest};
 use super::adapter::{Budget, Refusal, Watch, Watched, WatchedSeed, elements_allowed};
 use crate::error::{Error, Result, Source};
+use crate::session::json::MAX_TEXT_LEN;
 
 /// The largest `max_content_len` a builder accepts, in bytes.
-pub(crate) const MAX_LEN: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_LEN: usize = MAX_TEXT_LEN;
 
 /// The length of the head before bincode's bytes: the kind, and the shape.
 pub(crate) const HEAD_LEN: usize = 1 + SHAPE_LEN;
 
 /// Encodes content of at most `max_len` bytes, without the head, and verifies that it can be
 /// decoded. Encoding keeps `max_len` bytes, whatever the content's size; the text of a
-/// [`Json`](crate::Json) is made whole first. The verification takes a decoded copy in addition,
-/// and the canonical forms of both if the copy is encoded to other bytes.
+/// [`Json`](crate::Json) is made first, up to [`MAX_LEN`]. The verification takes a decoded copy in
+/// addition, and the canonical forms of both if the copy is encoded to other bytes.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     content: &C,
     max_len: usize,

@@ -91,7 +91,8 @@ impl Attributes {
     /// - an `f32` for a key that would come back as its neighbour;
     /// - a raw JSON text, or a name that begins with `$serde_json::private::`;
     /// - number or boolean keys together with text keys that look like them;
-    /// - more than 127 levels.
+    /// - more than 127 levels;
+    /// - a JSON text of more than 16 MiB.
     ///
     /// The earlier value stays.
     pub fn set(&mut self, name: impl Into<String>, value: impl Serialize) -> Result<()> {

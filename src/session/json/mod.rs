@@ -18,6 +18,9 @@ use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::ser::{Error as _, Serializer};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::strict::MAX_TEXT_LEN;
+use self::strict::NoText;
+
 /// The name of the newtype struct around the JSON text, in formats that are not human-readable.
 pub(crate) const JSON: &str = "$sessile::Json";
 
@@ -119,8 +122,16 @@ impl<T: Serialize> Serialize for AsText<'_, T> {
         if serializer.is_human_readable() {
             return self.0.serialize(serializer);
         }
-        let text = strict::to_text(self.0, &notes::Notes::default()).map_err(S::Error::custom)?;
-        serializer.serialize_str(&text)
+        match strict::to_text(self.0, &notes::Notes::default()) {
+            Ok(text) => serializer.serialize_str(&text),
+            Err(error) => {
+                // By these bytes a store sees that the content is too large.
+                if let NoText::TooLong(bytes) = &error {
+                    serializer.serialize_bytes(bytes)?;
+                }
+                Err(S::Error::custom(error))
+            }
+        }
     }
 }
 

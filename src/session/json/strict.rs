@@ -2,11 +2,13 @@
 //!
 //! JSON has one `null` for a `None`, a unit and a float that is not finite, and it cannot nest
 //! options. serde_json writes all of these without an error. Invariant: a text written here has no
-//! float that is not finite, no `Some` that holds a `null`, and at most 127 levels.
+//! float that is not finite, no `Some` that holds a `null`, at most 127 levels, and at most
+//! [`MAX_TEXT_LEN`] bytes. Encoding ends at the first byte beyond them.
 //!
 //! This file cannot know how the type's `Deserialize` reads the text.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 use serde::ser::{
     Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
@@ -19,16 +21,51 @@ use super::notes::{Notes, survives_f64};
 /// The most nested lists and maps that serde_json reads.
 const MAX_LEVELS: u8 = 127;
 
+/// The most bytes of a JSON text.
+pub(crate) const MAX_TEXT_LEN: usize = 16 * 1024 * 1024;
+
+/// Why a value has no JSON text.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::session) enum NoText {
+    /// With the bytes up to the first one beyond the limit.
+    #[error("its JSON text is longer than 16 MiB, the most that a store can hold")]
+    TooLong(Vec<u8>),
+    #[error(transparent)]
+    Refused(#[from] serde_json::Error),
+}
+
 /// Encodes a value as a JSON text.
 pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
     value: &T,
     notes: &Notes,
-) -> serde_json::Result<String> {
-    let mut bytes = Vec::with_capacity(128);
-    let mut json = serde_json::Serializer::new(&mut bytes);
+) -> Result<String, NoText> {
+    let mut text = BoundedText(Vec::with_capacity(128));
+    let mut json = serde_json::Serializer::new(&mut text);
     let place = Place { notes, levels_left: MAX_LEVELS, in_some: false };
-    value.serialize(Strict { inner: &mut json, place })?;
-    String::from_utf8(bytes).map_err(serde_json::Error::custom)
+    let written = value.serialize(Strict { inner: &mut json, place });
+    let BoundedText(bytes) = text;
+    if bytes.len() > MAX_TEXT_LEN {
+        return Err(NoText::TooLong(bytes));
+    }
+    written?;
+    Ok(String::from_utf8(bytes).map_err(serde_json::Error::custom)?)
+}
+
+/// Takes one byte more than a JSON text may have, and then no more.
+struct BoundedText(Vec<u8>);
+
+impl Write for BoundedText {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = (MAX_TEXT_LEN + 1).saturating_sub(self.0.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.0.extend_from_slice(taken);
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The position of a value in the text.

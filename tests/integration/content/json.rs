@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 use sessile::engine::{ContentKind, Engine, MemoryEngine, Moment};
-use sessile::{Attributes, Json, SessionStore};
+use sessile::{Attributes, Error, Json, SessionOptions, SessionStore};
 
 use super::{comes_back, is_refused, mismatch, store_on};
 
@@ -171,6 +172,63 @@ fn json_nests_127_levels_and_no_more() {
         |levels: usize| (0..levels).fold(Chain::End, |next, _| Chain::Struct { next: next.into() });
     comes_back(Json(chain(63)));
     is_refused(Json(chain(64)), &["127 levels"]);
+}
+
+/// Writes so many elements, and counts them.
+#[derive(Debug, Deserialize)]
+struct Counted {
+    elements: u64,
+    #[serde(skip)]
+    written: AtomicU64,
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut list = to.serialize_seq(None)?;
+        for _ in 0..self.elements {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            list.serialize_element(&())?;
+        }
+        list.end()
+    }
+}
+
+#[test]
+fn a_json_text_beyond_the_limit_ends_at_the_limit() {
+    const LIMIT: u64 = 16 << 20;
+    let counted = || Counted { elements: 2 * LIMIT, written: AtomicU64::new(0) };
+    let ends_at_the_limit = |counted: &Counted| {
+        let written = counted.written.load(Ordering::Relaxed);
+        assert!((LIMIT / 5..LIMIT / 4).contains(&written), "{written} elements of 5 bytes");
+    };
+    let builder = SessionStore::<Json<Counted>>::builder().max_content_len(16 << 20);
+    for store in [builder.in_memory().unwrap(), SessionStore::in_memory().unwrap()] {
+        let refused = store.create_or_give_back(Json(counted()), &SessionOptions::new());
+        let (error, content) = refused.unwrap_err().into_parts();
+        assert!(matches!(error, Error::TooLarge { len, max } if len > max), "{error:?}");
+        ends_at_the_limit(&content);
+    }
+    let (mut attributes, content) = (Attributes::new(), counted());
+    let refused = attributes.set("many", &content).unwrap_err().to_string();
+    assert!(refused.contains("16 MiB"), "{refused}");
+    ends_at_the_limit(&content);
+    // A format of another crate gets no text that was cut off.
+    assert!(bincode::serde::encode_to_vec(Json(counted()), bincode::config::standard()).is_err());
+}
+
+#[test]
+fn a_json_text_of_the_limit_itself_is_content() {
+    let text = |len: usize| Json("x".repeat(len));
+    // The text has two quotes, and its length takes five bytes.
+    let whole = (16 << 20) - 2 - 5;
+    let builder = SessionStore::<Json<String>>::builder().max_content_len(16 << 20);
+    let store = builder.in_memory().unwrap();
+    let id = store.create(text(whole)).unwrap().id().clone();
+    assert_eq!(store.read(&id).unwrap().unwrap().content().len(), whole);
+    for longer in [whole + 1, whole + 5, whole + 6, whole + 100] {
+        let refused = store.create(text(longer)).unwrap_err();
+        assert!(matches!(refused, Error::TooLarge { .. }), "{longer}: {refused:?}");
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -60,6 +60,16 @@ pub enum InvalidTimeouts {
         /// The timeout.
         timeout: Duration,
     },
+    /// The absolute timeout of a session, counted from its creation, is over already: a save under it
+    /// would end the session. Create a new session in its place, or give a longer timeout.
+    #[error(
+        "an absolute timeout of {timeout:?}, counted from the session's creation, is over already; \
+         create a new session, or give a longer timeout"
+    )]
+    AlreadyOver {
+        /// The timeout.
+        timeout: Duration,
+    },
     /// An environment variable does not hold a whole number of seconds.
     #[error("the environment variable {variable} must be a whole number of seconds")]
     NotANumber {

@@ -138,7 +138,8 @@ impl<C> Session<C> {
     ///
     /// They apply once the session is saved, by [`update`](crate::SessionStore::update) or
     /// [`regenerate_id`](crate::SessionStore::regenerate_id); [`expires_at`](Self::expires_at) then
-    /// shows them. The absolute timeout counts from the session's creation.
+    /// shows them. The absolute timeout counts from the session's creation. If it is over already,
+    /// the save is refused.
     ///
     /// # Errors
     ///
@@ -205,7 +206,8 @@ impl<C> Session<C> {
         self.origin.own_timeouts.absolute_ms.map(Duration::from_millis)
     }
 
-    /// Removes the session's own timeouts. Once it is saved, the store's apply.
+    /// Removes the session's own timeouts. Once it is saved, the store's apply. The save is refused
+    /// if the store's absolute timeout, counted from the session's creation, is over already.
     pub fn clear_timeouts(&mut self) {
         self.origin.own_timeouts = OwnTimeouts::default();
         self.modified = true;

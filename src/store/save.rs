@@ -3,11 +3,14 @@
 //! Invariant: a saved record has the next revision and the creation time of the record that it
 //! replaces. The engine checks that this record is still the stored one.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::outcome::{Rekey, Replace};
 use crate::error::create::CreateError;
+use crate::error::timeouts::InvalidTimeouts;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::{Parts, Record};
@@ -150,8 +153,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::Conflict`] if the session was updated since it was read; see
     /// [`modify`](Self::modify). [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`]
     /// for its content or user. [`Error::UserFull`] if its new user may have no more sessions.
-    /// [`Error::DamagedRecord`] if the stored record is damaged. Nothing is written in any of these
-    /// cases.
+    /// [`Error::DamagedRecord`] if the stored record is damaged. [`Error::InvalidTimeouts`] if its new
+    /// absolute timeout, counted from its creation, is over already. Nothing is written in any of
+    /// these cases.
     ///
     /// # Examples
     ///
@@ -273,7 +277,28 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
             content_version: self.handle.codec.version,
             content: &content,
         };
-        Ok((Record::new(&parts, &core.timeouts)?, moment))
+        let record = Record::new(&parts, &core.timeouts)?;
+        match record.is_expired(moment) {
+            true => Err(self.over_already(session, moment)),
+            false => Ok((record, moment)),
+        }
+    }
+
+    /// The error for a save that would end its session. The session is active now, so its absolute
+    /// timeout is over. That is a new one if the stored session is still live.
+    #[cold]
+    fn over_already(&self, session: &Session<C>, moment: Moment) -> Error {
+        let (core, key) = (&self.handle.core, session.key);
+        match core.counting_damage(core.engine.load(&key, moment)) {
+            Ok(Some(stored)) if stored.revision() == session.revision => {
+                let own = session.origin.own_timeouts.absolute_ms.map(Duration::from_millis);
+                let timeout = own.unwrap_or(core.timeouts.absolute());
+                InvalidTimeouts::AlreadyOver { timeout }.into()
+            }
+            Ok(Some(_)) => core.conflict(key),
+            Ok(None) => Error::Gone { key },
+            Err(error) => error,
+        }
     }
 }
 

@@ -154,10 +154,13 @@ impl Model {
         handle: &Modelled,
         under_new_id: bool,
     ) -> Result<Modelled, Refused> {
-        let (now, new_id) = (self.now, self.ids);
+        let (now, new_id, absolute) = (self.now, self.ids, self.defaults.absolute);
         let session = self.live_mut(handle.id).ok_or(Refused::Gone)?;
         if session.revision != handle.revision {
             return Err(Refused::Conflict);
+        }
+        if now >= session.created_at + handle.own.1.unwrap_or(absolute) {
+            return Err(Refused::InvalidTimeouts);
         }
         if session.user != handle.user {
             let ending = self.ending_for(handle.user)?;

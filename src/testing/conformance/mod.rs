@@ -65,6 +65,7 @@ macro_rules! engine_conformance {
                 own_timeouts_are_checked_as_the_stores_are
                 own_timeouts_can_be_changed_and_taken_away
                 own_timeouts_that_are_set_later_are_checked_too
+                timeouts_that_are_over_already_are_refused_and_nothing_is_written
             }
             time::clocks {
                 a_clock_that_goes_back_extends_nothing

@@ -201,6 +201,7 @@ impl<F: EngineFixture> Pair<F> {
                     saved.as_ref().map(|_| ()).map_err(|e| match e {
                         Refused::Gone => Refused::Gone,
                         Refused::UserFull => Refused::UserFull,
+                        Refused::InvalidTimeouts => Refused::InvalidTimeouts,
                         _ => Refused::Conflict,
                     })
                 );

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
 use crate::error::timeouts::InvalidTimeouts;
+use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::session::attributes::Attributes;
 use crate::store::SessionStore;
@@ -349,4 +349,45 @@ pub fn own_timeouts_that_are_set_later_are_checked_too<F: EngineFixture>() {
     assert!(!session.is_modified());
     store.update(&mut session).unwrap();
     assert_eq!(session.expires_at(), session.last_active() + INACTIVITY);
+}
+
+pub fn timeouts_that_are_over_already_are_refused_and_nothing_is_written<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    let store = setup.store::<u64>();
+    let month = 30 * 24 * 60 * ABSOLUTE;
+    let long = options().inactivity(month).absolute(month);
+    let mut session = store.create_with(1, &long).unwrap();
+    let id = session.id().clone();
+    let mut stale = stored(&store, &id);
+    setup.clock.advance(ABSOLUTE);
+    let is_over = |refused: Result<()>, over: Duration| {
+        let says_so = matches!(
+            refused,
+            Err(Error::InvalidTimeouts(InvalidTimeouts::AlreadyOver { timeout })) if timeout == over
+        );
+        assert!(says_so, "{refused:?}");
+        let kept = stored(&store, &id);
+        assert_eq!((kept.content(), kept.expires_at()), (&1, kept.last_active() + month));
+    };
+    *session.content_mut() = 2;
+    session.set_timeouts(MS, ABSOLUTE).unwrap();
+    is_over(store.update(&mut session), ABSOLUTE);
+    is_over(store.regenerate_id(&mut session), ABSOLUTE);
+    assert_eq!(session.id(), &id);
+    session.clear_timeouts();
+    is_over(store.update(&mut session), ABSOLUTE);
+    let shortened = store.modify(&id, |session| session.set_timeouts(MS, 2 * MS));
+    is_over(shortened.map(drop), 2 * MS);
+    assert_eq!(store.stats().unwrap().sessions, 1);
+
+    // One that lasts a millisecond more is a life.
+    session.set_timeouts(MS, ABSOLUTE + MS).unwrap();
+    store.update(&mut session).unwrap();
+    assert_eq!(stored(&store, &id).content(), &2);
+    // Another save, or the end of the session, comes before its timeouts.
+    stale.set_timeouts(MS, MS).unwrap();
+    assert_conflict(store.update(&mut stale));
+    setup.clock.advance(MS);
+    assert_gone(store.update(&mut session), "update");
+    assert_gone(store.regenerate_id(&mut stale), "regenerate_id");
 }

@@ -282,9 +282,11 @@ fn take_on_timeouts(
 /// Replaces an unknown outcome by its cause. If opening fails, the next opening writes the same
 /// metadata, so nobody needs to know whether this one did.
 fn failed_to_open(error: Error) -> Error {
-    match &error {
-        Error::OutcomeUnknown { source } => source.downcast_ref().cloned().unwrap_or(error),
-        _ => error,
+    let Error::OutcomeUnknown { source } = error else { return error };
+    match source.downcast_ref::<Error>() {
+        Some(cause) => cause.clone(),
+        // The cause of a lost answer is no error of this crate.
+        None => Error::Unavailable { server: "the sessions' server".into(), source },
     }
 }
 

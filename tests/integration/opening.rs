@@ -1,8 +1,11 @@
-//! Openings that write to the file, on a disk that fails at each of their operations.
+//! Openings that write, on a disk or a server that fails at each of their operations.
 
-use sessile::engine::{RedbEngine, RedbOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sessile::engine::{Engine, RedbEngine, RedbOptions};
 use sessile::testing::{DiskFault, SimulatedDisk};
-use sessile::{Error, Result, SessionId, SessionStore, Timeouts};
+use sessile::{Error, MemoryEngine, Result, SessionId, SessionStore, Timeouts};
 
 type Store = SessionStore<String>;
 
@@ -56,4 +59,61 @@ fn whichever_operation_of_an_opening_fails_no_outcome_is_unknown_and_the_next_op
             }
         }
     }
+}
+
+/// An engine whose server carries out one of its writes and does not answer.
+#[derive(Debug, Default)]
+struct Cut {
+    inner: Arc<MemoryEngine>,
+    /// The number of that write.
+    at: u32,
+    writes: AtomicU32,
+}
+
+impl Cut {
+    fn answered<T>(&self, answer: T) -> Result<T> {
+        match self.writes.fetch_add(1, Ordering::SeqCst) == self.at {
+            true => Err(Error::OutcomeUnknown { source: Arc::new(std::fmt::Error) }),
+            false => Ok(answer),
+        }
+    }
+}
+
+impl Engine for Cut {
+    fn store_meta(&self, name: &str, value: &[u8]) -> Result<()> {
+        self.inner.store_meta(name, value)?;
+        self.answered(())
+    }
+
+    fn init_meta(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+        let found = self.inner.init_meta(name, value)?;
+        self.answered(found)
+    }
+
+    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
+        self.inner.reindex(timeouts)?;
+        self.answered(())
+    }
+
+    sessile::forward_engine!(inner, but store_meta, init_meta, reindex);
+}
+
+#[test]
+fn an_opening_whose_write_is_not_answered_says_that_the_server_is_unavailable() {
+    let mut failed = 0;
+    for at in 0.. {
+        let engine = Arc::<MemoryEngine>::default();
+        let open = |at| {
+            let engine = Cut { inner: Arc::clone(&engine), at, ..Cut::default() };
+            let builder = SessionStore::<u32>::builder().content_name("carts").engine(engine);
+            builder.manual_maintenance().build()
+        };
+        match open(at) {
+            Ok(_) => break,
+            Err(Error::Unavailable { .. }) => failed += 1,
+            Err(error) => panic!("{at}: {error:?}"),
+        }
+        open(u32::MAX).unwrap().create(1).unwrap();
+    }
+    assert!(failed >= 3, "the name, the creation and the timeouts");
 }

@@ -1,9 +1,10 @@
 //! A damaged file: its intact sessions go into a new file, which replaces the damaged file.
 //!
 //! Invariant: the damaged file is never changed, only renamed. The store's name always leads to the
-//! damaged file or to the complete new file, even if the program is killed.
+//! damaged file or to the complete new file, even if the program is killed. One window at a time
+//! replaces the file, and only if it still does not open.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use crate::words::{Kind, Trouble};
 /// How many steps a rescue has.
 pub const STEPS: u32 = 3;
 const NEW_FILE: &str = "sessions.rescued.redb";
+/// The file that the replacing window has locked. It is always empty, and stays.
+const LOCK: &str = "sessions.replacing";
 
 /// How far a rescue has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +56,27 @@ pub struct Summary {
     pub aside: PathBuf,
 }
 
+/// Keeps other windows from replacing the file, until the result is dropped.
+///
+/// # Errors
+///
+/// [`Kind::Held`] if another window is replacing it, or the system's refusal.
+pub fn lock(path: &Path) -> Result<File, Trouble> {
+    let mut open = File::options();
+    let lock = open.write(true).create(true).truncate(false).open(path.with_file_name(LOCK))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Trouble {
+            kind: Kind::Held,
+            sentence: "Another window of this program is rescuing your notes.".into(),
+            detail: format!("{LOCK} is locked"),
+        }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
 /// Copies the intact sessions of the store at `path` to a new file, checks the new file, and
-/// exchanges the two files. Reports each step to `tell`.
+/// exchanges the two files. Reports each step to `tell`. The caller holds the [`lock`].
 ///
 /// # Errors
 ///
@@ -105,7 +127,8 @@ pub fn rescue(
     Ok(Summary { kept: report.kept, lost: report.lost_count, aside })
 }
 
-/// Renames a file from which nothing can be rescued, so that an empty file can replace it.
+/// Renames a file from which nothing can be rescued, so that an empty file can replace it. The
+/// caller holds the [`lock`].
 ///
 /// # Errors
 ///
@@ -123,7 +146,7 @@ fn keep_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = free_name(path)?;
     if fs::hard_link(path, &aside).is_err() {
         fs::copy(path, &aside)?;
-        fs::File::open(&aside)?.sync_all()?;
+        File::open(&aside)?.sync_all()?;
     }
     Ok(aside)
 }
@@ -144,7 +167,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent().filter(|_| cfg!(unix)) {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
 }

@@ -1,12 +1,12 @@
 //! The screens alone and with the worker, without a window or a thread.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::content;
 use crate::worker::Worker;
+use crate::{content, rescue};
 
 fn trouble(kind: Kind) -> Trouble {
     Trouble { kind, sentence: "a sentence".into(), detail: "a detail".into() }
@@ -179,6 +179,13 @@ impl Program {
         }
     }
 
+    /// Applies the remedy that the window offers.
+    fn agree(&mut self) {
+        assert!(matches!(self.model.screen, Screen::Damaged { .. }), "{:?}", self.model.screen);
+        self.handle(Event::Consent(true));
+        self.handle(Event::Agreed);
+    }
+
     fn home(&self) -> &Home {
         match &self.model.screen {
             Screen::Home(home) => home,
@@ -291,19 +298,69 @@ fn a_session_that_was_ended_elsewhere_leads_to_the_login_and_is_kept_no_more() {
     assert!(!folder.path().join("login").exists());
 }
 
+/// A folder with a file of which nothing can be rescued, and the file.
+fn with_nothing_left() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sessions.redb");
+    fs::write(&file, vec![0xA5; 50_000]).unwrap();
+    (folder, file)
+}
+
 #[test]
 fn a_file_of_which_nothing_is_left_is_put_aside_with_consent() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("sessions.redb"), vec![0xA5; 50_000]).unwrap();
+    let (folder, _) = with_nothing_left();
     let mut program = Program::start(folder.path());
-    for _ in 0..2 {
-        assert!(matches!(program.model.screen, Screen::Damaged { .. }));
-        program.handle(Event::Consent(true));
-        program.handle(Event::Agreed);
-    }
+    program.agree();
+    program.agree();
     assert_eq!(program.model.screen, Screen::Login);
     let aside = fs::read(folder.path().join("sessions.damaged-1.redb")).unwrap();
     assert_eq!(aside, vec![0xA5; 50_000]);
+}
+
+#[test]
+fn a_late_window_replaces_no_file_that_another_one_has_begun() {
+    for (is_open, offers) in [(true, 1), (true, 2), (false, 1), (false, 2)] {
+        let (folder, _) = with_nothing_left();
+        let [mut first, mut late] = [(), ()].map(|()| Program::start(folder.path()));
+        // The second offer is an empty file.
+        (1..offers).for_each(|_| late.agree());
+        (0..2).for_each(|_| first.agree());
+        first.handle(Event::Do(login(Place::File)));
+        first.handle(Event::Do(Job::AddNote("tea".into())));
+        if !is_open {
+            first.worker.close().unwrap();
+        }
+        late.agree();
+        match is_open {
+            true => assert!(matches!(late.model.screen, Screen::Held { .. })),
+            false => assert_eq!(late.home().notes, ["tea"]),
+        }
+        assert!(!folder.path().join("sessions.damaged-2.redb").exists());
+    }
+}
+
+#[test]
+fn a_window_that_replaces_the_file_keeps_others_from_it() {
+    let (folder, file) = with_nothing_left();
+    let mut program = Program::start(folder.path());
+    let replacing = rescue::lock(&file).unwrap();
+    program.agree();
+    assert!(matches!(program.model.screen, Screen::Held { .. }), "{:?}", program.model.screen);
+    drop(replacing);
+    program.handle(Event::Wait);
+    program.agree();
+    assert!(matches!(program.model.screen, Screen::Damaged { offer: Offer::Empty, .. }));
+}
+
+#[test]
+fn an_empty_file_that_a_full_disk_has_refused_is_begun_at_the_next_try() {
+    let (folder, file) = with_nothing_left();
+    let mut program = Program::start(folder.path());
+    program.agree();
+    // Putting it aside needs no room. Creating a file does.
+    rescue::put_aside(&file).unwrap();
+    program.agree();
+    assert_eq!(program.model.screen, Screen::Login);
 }
 
 #[test]

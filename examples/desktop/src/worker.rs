@@ -60,11 +60,11 @@ impl Worker {
     pub fn run(&mut self, job: Job) -> Result<Outcome, Trouble> {
         match job {
             Job::Open { wait } => self.open(wait),
-            Job::Rescue { include_stale } => self.rescue(include_stale),
-            Job::BeginEmpty => {
-                rescue::put_aside(&self.file)?;
-                self.open(false)
-            }
+            Job::Rescue { include_stale } => self.unless_it_opens(|it| it.rescue(include_stale)),
+            Job::BeginEmpty => self.unless_it_opens(|it| {
+                rescue::put_aside(&it.file)?;
+                it.open(false)
+            }),
             Job::LogIn { name, password, place } => self.log_in(&name, &password, place),
             Job::AddNote(note) => self.add_note(&note),
             Job::Refresh => self.home(None),
@@ -109,8 +109,19 @@ impl Worker {
         }
     }
 
-    fn rescue(&mut self, include_stale: bool) -> Result<Outcome, Trouble> {
-        self.store = None;
+    /// Replaces a damaged file, unless another window has done so since the user was asked.
+    fn unless_it_opens(
+        &mut self,
+        replace: impl FnOnce(&mut Self) -> Result<Outcome, Trouble>,
+    ) -> Result<Outcome, Trouble> {
+        let _lock = rescue::lock(&self.file)?;
+        match self.open(false) {
+            Err(trouble) if trouble.kind == Kind::Damaged => replace(self),
+            opened => opened,
+        }
+    }
+
+    fn rescue(&self, include_stale: bool) -> Result<Outcome, Trouble> {
         let tell = Arc::clone(&self.tell);
         let tell = move |step| tell(Report::Step(step));
         rescue::rescue(&self.file, include_stale, &tell).map(Outcome::Rescued)

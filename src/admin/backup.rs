@@ -49,9 +49,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Durability
     ///
-    /// The new file has mode 0600. It appears once it is complete, verified page by page and on the
-    /// disk, or not at all. A killed process leaves at most a file whose name begins with
-    /// `.sessile-`; the next backup to the same place removes it.
+    /// On Unix the new file has mode 0600; on Windows it has its folder's permissions. It appears
+    /// once it is complete, verified page by page and on the disk, or not at all. A killed process
+    /// leaves at most a file whose name begins with `.sessile-`; the next backup to the same place
+    /// removes it.
     ///
     /// # Cost
     ///

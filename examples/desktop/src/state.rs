@@ -46,6 +46,8 @@ pub enum Job {
     EndOthers,
     /// Log out.
     LogOut,
+    /// Forget the login whose session is damaged.
+    Forget,
 }
 
 /// The result of a job.
@@ -139,6 +141,8 @@ pub enum Screen {
     Login,
     /// Somebody is logged in.
     Home(Home),
+    /// The session of the login is damaged.
+    Unreadable(Trouble),
     /// The disk is full.
     Full {
         /// The failure to show.
@@ -171,6 +175,8 @@ pub enum Event {
     Agreed,
     /// Go on after a rescue.
     GoOn,
+    /// Give a damaged session up and log in again.
+    LogInAgain,
     /// Have the worker do a job.
     Do(Job),
 }
@@ -247,6 +253,7 @@ impl Model {
                 self.screen = (**back).clone();
                 None
             }
+            (Event::LogInAgain, Screen::Unreadable(_)) => self.start(Job::Forget),
             (Event::Do(job @ Job::LogIn { .. }), Screen::Login) => self.start(job),
             (Event::Do(Job::AddNote(note)), Screen::Home(_)) if note.trim().is_empty() => None,
             (
@@ -341,6 +348,10 @@ impl Model {
             }
             (Kind::Gone, _) => {
                 self.show_login(Some(trouble.sentence));
+                None
+            }
+            (Kind::Unreadable, _) => {
+                self.screen = Screen::Unreadable(trouble);
                 None
             }
             (Kind::Refused, _) => {

@@ -129,6 +129,16 @@ fn one_job_at_a_time_and_each_on_its_own_screen() {
 }
 
 #[test]
+fn the_login_of_a_damaged_session_is_forgotten_only_if_its_user_wants() {
+    let mut model = Model::default();
+    assert_eq!(model.handle(Event::LogInAgain), None);
+    let _ = model.handle(Event::Start);
+    assert_eq!(model.take(failing(Kind::Unreadable)), None);
+    assert!(matches!(model.screen, Screen::Unreadable(_)));
+    assert_eq!(model.handle(Event::LogInAgain), Some(Job::Forget));
+}
+
+#[test]
 fn every_kind_of_trouble_shows_and_leaves_the_program_usable() {
     for kind in [
         Kind::Held,
@@ -136,6 +146,7 @@ fn every_kind_of_trouble_shows_and_leaves_the_program_usable() {
         Kind::OlderStates,
         Kind::Full,
         Kind::Gone,
+        Kind::Unreadable,
         Kind::Refused,
         Kind::Other,
     ] {

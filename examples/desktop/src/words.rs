@@ -21,6 +21,8 @@ pub enum Kind {
     Full,
     /// The session was ended elsewhere, or has expired: log in.
     Gone,
+    /// The session is damaged, and everything else goes on: log in again, or close the window.
+    Unreadable,
     /// The job is refused, and everything else goes on.
     Refused,
     /// Anything else: try again, by opening the file again.
@@ -56,6 +58,10 @@ impl From<Error> for Trouble {
                 Kind::Full,
                 "Nothing more can be saved. What was saved before is safe: make some room, then try \
                  again.",
+            ),
+            Error::DamagedRecord { .. } => (
+                Kind::Unreadable,
+                "The notes of this login are damaged. They were left as they are.",
             ),
             Error::Gone { .. } => (Kind::Gone, "You were logged out elsewhere. Log in again."),
             Error::TooLarge { .. } => {

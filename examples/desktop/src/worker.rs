@@ -71,6 +71,7 @@ impl Worker {
             Job::EndOne(key) => self.end_one(&key),
             Job::EndOthers => self.end_others(),
             Job::LogOut => self.log_out(),
+            Job::Forget => self.forget(),
         }
     }
 
@@ -203,13 +204,19 @@ impl Worker {
         Ok(Outcome::Login(Some(notice)))
     }
 
+    /// Forgets the kept id of a damaged session, as its user wants. The store keeps the session.
+    fn forget(&mut self) -> Result<Outcome, Trouble> {
+        self.keeper.forget()?;
+        self.login = None;
+        Ok(Outcome::Login(None))
+    }
+
     /// The screen of a logged-in user. Showing it extends the session's lifetime.
     fn home(&mut self, notice: Option<String>) -> Result<Outcome, Trouble> {
         let (store, id) = self.session()?;
         let session = match store.read_and_extend(id) {
             Ok(Some(session)) => session,
             Ok(None) => return Err(self.gone()),
-            Err(Error::DamagedRecord { .. }) => return Err(self.gone()),
             Err(error) => return Err(error.into()),
         };
         let Some(user) = session.user() else { return Err(self.gone()) };
@@ -329,5 +336,48 @@ impl Link {
         let until = Instant::now() + PATIENCE;
         // The channel of reports closes when the thread ends.
         while self.reports.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::{Database, ReadableTable as _, TableDefinition};
+
+    use super::*;
+
+    /// Changes the checksum of the first record, in an otherwise sound file. redb alone does that.
+    fn damage_a_record(file: &Path) {
+        const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
+        let database = Database::open(file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(SESSIONS).unwrap();
+        let first = table.first().unwrap();
+        let (key, mut record) =
+            first.map(|(key, record)| (*key.value(), record.value().to_vec())).unwrap();
+        *record.last_mut().unwrap() ^= 1;
+        table.insert(&key, &*record).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+    }
+
+    #[test]
+    fn a_damaged_session_is_told_and_its_id_is_kept_until_its_user_logs_in_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || Worker::new(folder.path(), "attic".into(), Arc::new(drop));
+        let (open, kept) = (Job::Open { wait: false }, folder.path().join("login"));
+        let mut worker = start();
+        worker.run(open.clone()).unwrap();
+        let password = Password::new("correct horse".into());
+        worker.run(Job::LogIn { name: "ann".into(), password, place: Place::File }).unwrap();
+        worker.close().unwrap();
+        damage_a_record(&folder.path().join(FILE));
+
+        let mut worker = start();
+        for job in [open, Job::AddNote("tea".into()), Job::Refresh] {
+            assert_eq!(worker.run(job).unwrap_err().kind, Kind::Unreadable);
+            assert!(kept.exists());
+        }
+        assert_eq!(worker.run(Job::Forget), Ok(Outcome::Login(None)));
+        assert!(!kept.exists());
     }
 }

@@ -92,6 +92,7 @@ impl Window {
                 None
             }
             Screen::Rescued(summary) => event(trouble::rescued(ui, parts, summary)),
+            Screen::Unreadable(trouble) => trouble::unreadable(ui, parts, trouble, busy),
             Screen::Full { trouble, back, .. } => {
                 trouble::full(ui, parts, trouble, !matches!(**back, Screen::Starting { .. }))
             }
@@ -147,6 +148,7 @@ pub(crate) const fn name_of(screen: &Screen) -> &'static str {
         Screen::Rescued(_) => "rescued",
         Screen::Login => "login",
         Screen::Home(_) => "home",
+        Screen::Unreadable(_) => "unreadable",
         Screen::Full { .. } => "full",
         Screen::Failed(_) => "failed",
     }

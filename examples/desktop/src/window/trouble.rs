@@ -91,6 +91,34 @@ pub(crate) fn rescued(ui: &mut Ui, parts: &mut Parts, summary: &Summary) -> Opti
     })
 }
 
+pub(crate) fn unreadable(
+    ui: &mut Ui,
+    parts: &mut Parts,
+    trouble: &Trouble,
+    busy: bool,
+) -> Option<Wish> {
+    parts.heading(ui, "Notes");
+    card(ui, |ui| {
+        parts.title(ui, "Your notes cannot be read");
+        parts.text(ui, "sentence", &trouble.sentence);
+        let offer = "If you log in again, you begin with no notes, and this program forgets the \
+                     damaged login. If you have a backup, close this window and put that in the \
+                     file's place instead.";
+        parts.text(ui, "offer", offer);
+        ui.add_space(6.0);
+        let wish = ui.horizontal(|ui| {
+            let again = parts.main_button(ui, "log-in-again", "Log in again", !busy);
+            let quit = parts.button(ui, "quit", "Close this window", !busy);
+            match again {
+                true => Some(Wish::Event(Event::LogInAgain)),
+                false => quit.then_some(Wish::Quit),
+            }
+        });
+        parts.detail(ui, &trouble.detail);
+        wish.inner
+    })
+}
+
 pub(crate) fn full(
     ui: &mut Ui,
     parts: &mut Parts,

@@ -195,9 +195,17 @@ fn what_changes_nothing_commits_nothing() {
     assert_eq!(engine.stats().unwrap().commits, commits + 1);
 }
 
-/// A folder on a file system without locks, such as some network file systems.
+/// A folder that lacks something.
 #[derive(Debug)]
-struct WithoutLocks(InFolder);
+struct Lacking(Lack, InFolder);
+
+#[derive(Debug, PartialEq)]
+enum Lack {
+    /// The file system has no locks, as some network file systems.
+    Locks,
+    /// The process may not look up names any more, or the file is about to be deleted.
+    Names,
+}
 
 /// A backend that implements no locks does not support them.
 #[derive(Debug)]
@@ -227,42 +235,51 @@ impl StorageBackend for Lockless {
     }
 }
 
-impl Storage for WithoutLocks {
+impl Storage for Lacking {
     fn path(&self) -> &Path {
-        self.0.path()
+        self.1.path()
     }
 
     fn found(&self) -> Result<Existing> {
-        self.0.found()
+        self.1.found()
     }
 
     fn open(&self) -> Result<Option<Opened>> {
-        let opened = self.0.open()?;
+        let opened = self.1.open()?;
+        if self.0 != Lack::Locks {
+            return Ok(opened);
+        }
         Ok(opened.map(|it| Opened { backend: Box::new(Lockless(it.backend)), ..it }))
     }
 
     fn create(&self) -> Result<Option<Opened>> {
-        self.0.create()
+        self.1.create()
     }
 
     fn remove(&self, identity: Identity) {
-        self.0.remove(identity);
+        self.1.remove(identity);
     }
 
     fn sync_name(&self) -> Result<()> {
-        self.0.sync_name()
+        self.1.sync_name()
     }
 
     fn draft(&self) -> Result<Box<dyn Draft>> {
-        self.0.draft()
+        self.1.draft()
     }
 
     fn leads_to(&self, identity: Identity) -> Result<bool> {
-        self.0.leads_to(identity)
+        match self.0 {
+            Lack::Locks => self.1.leads_to(identity),
+            Lack::Names => {
+                let cause = io::Error::from(io::ErrorKind::PermissionDenied);
+                Err(Error::io("look at", self.path(), cause))
+            }
+        }
     }
 
     fn len(&self) -> Result<u64> {
-        self.0.len()
+        self.1.len()
     }
 }
 
@@ -272,10 +289,28 @@ fn a_file_system_without_locks_is_refused() {
     let path = folder.path().join("sessions.redb");
     RedbEngine::open(&path).unwrap().close().unwrap();
     let before = std::fs::read(&path).unwrap();
-    let storage = WithoutLocks(InFolder::at(&path).unwrap());
+    let storage = Lacking(Lack::Locks, InFolder::at(&path).unwrap());
     let refused = RedbEngine::open_storage(Box::new(storage), &RedbOptions::new());
     assert!(matches!(refused, Err(Error::LocksUnsupported { path: named }) if named == path));
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_file_whose_name_nobody_may_look_up_takes_commits_only_if_it_is_known_to_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    RedbEngine::open(&path).unwrap().close().unwrap();
+    let storage = Lacking(Lack::Names, InFolder::at(&path).unwrap());
+    let engine = RedbEngine::open_storage(Box::new(storage), &RedbOptions::new()).unwrap();
+    let insert = |key| {
+        let key = SessionKey::from_bytes([key; 16]);
+        engine.insert(&key, record(), Moment::BEGINNING, Limits::NONE)
+    };
+    // Only on Unix does an open file tell whether it has a name.
+    assert_eq!(insert(1).is_ok(), cfg!(unix));
+    std::fs::remove_file(&path).unwrap();
+    let refused = insert(2);
+    assert!(matches!(refused, Err(Error::Io { action: "look at", .. })), "{refused:?}");
 }
 
 #[test]

@@ -40,9 +40,10 @@ pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
     fstat(file).is_ok_and(|found| found.st_nlink > 0)
 }
 
+/// Windows denies access to a file's name, too, if the file is to be deleted with its last handle.
 #[cfg(not(unix))]
 pub(in crate::engine::redb) const fn has_name(_: &File) -> bool {
-    true
+    false
 }
 
 #[cfg(unix)]

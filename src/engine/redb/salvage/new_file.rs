@@ -311,6 +311,7 @@ mod tests {
             assert_eq!((bytes(&old), new.exists()), (vec![number], false));
         }
         while_held(&old, || drop(storage(&old).unwrap().open().unwrap().unwrap()));
+        while_held(&old, || drop(Source::open(&old).unwrap()));
         while_held(&old, || patiently(|| fs::remove_file(&old)).unwrap());
         assert!(!old.exists());
     }

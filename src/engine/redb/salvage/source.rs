@@ -17,7 +17,7 @@ use crate::engine::redb::salvage::progress::{SalvageStep, Teller};
 use crate::engine::redb::storage::Storage;
 use crate::engine::redb::storage::folder::InFolder;
 use crate::engine::redb::storage::platform::{
-    ensure_no_link, len_of, no_follow, refused, try_lock_shared, unlock,
+    ensure_no_link, len_of, no_follow, patiently, refused, try_lock_shared, unlock,
 };
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
@@ -59,8 +59,8 @@ impl Source {
     pub(super) fn open(path: &Path) -> Result<Self> {
         // Opening a pipe for reading would wait for a writer.
         InFolder::at(path)?.found()?;
-        let mut open = OpenOptions::new();
-        let file = no_follow(open.read(true)).open(path).map_err(|e| refused("open", path, e))?;
+        let open = || no_follow(OpenOptions::new().read(true)).open(path);
+        let file = patiently(open).map_err(|error| refused("open", path, error))?;
         ensure_no_link(path, &file)?;
         if !try_lock_shared(path, &file)? {
             return Err(Error::AlreadyOpen { path: path.into() });

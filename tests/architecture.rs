@@ -329,6 +329,24 @@ fn nobody_imports_the_front_page() {
 }
 
 #[test]
+fn files_and_folders_are_synced_in_one_place() {
+    let mut elsewhere = Vec::new();
+    for (file, text) in sources() {
+        if file == "engine/redb/storage/platform/sync.rs" {
+            continue;
+        }
+        // An engine's file has a `sync_data` too, which leads to that place.
+        let has_files = code(&text).any(|(_, line)| line.contains("std::fs"));
+        for (number, line) in code(&text) {
+            if line.contains(".sync_all(") || (has_files && line.contains(".sync_data(")) {
+                elsewhere.push(format!("{file}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
+}
+
+#[test]
 fn no_file_is_too_long_to_read() {
     const MOST: usize = 400;
     let packages = PACKAGES.map(|package| Path::new(env!("CARGO_MANIFEST_DIR")).join(package));

@@ -14,7 +14,7 @@ use redb::{BackendError, DatabaseError, StorageBackend};
 
 use crate::engine::redb::storage::platform::{
     LOCKS_FOR_REDB, Owner, forget_cached, has_name, len_of, make_private, open_apart, owner_of,
-    unlock, write_synced,
+    sync_data, unlock, write_synced,
 };
 use crate::engine::redb::storage::{StorageFile, WriteFailure};
 
@@ -84,7 +84,7 @@ impl StorageBackend for OsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.redb.sync_data()
+        sync_data(&self.lock)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

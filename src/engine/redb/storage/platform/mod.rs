@@ -8,6 +8,7 @@
 mod linux;
 #[cfg(any(not(target_os = "linux"), portable))]
 mod portable;
+mod sync;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -22,6 +23,7 @@ use crate::engine::redb::storage::identity::Identity;
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::linux::*;
 #[cfg(any(not(target_os = "linux"), portable))]
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::portable::*;
+pub(in crate::engine::redb) use crate::engine::redb::storage::platform::sync::sync_data;
 #[cfg(unix)]
 pub(in crate::engine::redb) use crate::engine::redb::storage::platform::unix::*;
 #[cfg(all(feature = "admin", windows))]

@@ -9,6 +9,7 @@ use std::{fs, io};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 
 use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::platform::sync::sync_all;
 use crate::engine::redb::storage::platform::{Kind, Owner};
 use crate::error::{Error, Result};
 
@@ -77,7 +78,7 @@ pub(in crate::engine::redb) fn give_to(file: &File, owner: Owner) -> io::Result<
     }
     let Owner { user, group } = owner;
     fchown(file, Some(user), Some(group)).or_else(|_| fchown(file, Some(user), None))?;
-    file.sync_all()
+    sync_all(file)
 }
 
 /// Locks the file as redb does; `false` if somebody else has it locked.
@@ -175,7 +176,7 @@ pub(in crate::engine::redb) const fn is_unnamed_by_system() -> bool {
 
 /// Syncs the folder of a file whose path is absolute.
 pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(path))?.sync_all()
+    sync_all(&File::open(path.parent().unwrap_or(path))?)
 }
 
 impl Identity {

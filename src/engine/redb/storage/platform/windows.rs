@@ -13,6 +13,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::platform::sync::sync_all;
 use crate::engine::redb::storage::platform::{Kind, Owner};
 use crate::error::{Error, Result};
 
@@ -197,7 +198,7 @@ pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
     open.read(true).write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
     match open.open(path.parent().unwrap_or(path)) {
         Ok(folder) => {
-            let _ = folder.sync_all();
+            let _ = sync_all(&folder);
             Ok(())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),

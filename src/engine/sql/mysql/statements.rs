@@ -156,7 +156,8 @@ statements! {
     LookToKeep = concat!("select user_key from {}_sessions where session_key = $1 and ",
         live!("$2", "$3", "$4"), " for update");
     MarkOthers = concat!("update {}_sessions set ending = 1 where session_key <> $1 and user_key = \
-         (select user_key from (select user_key from {}_sessions where session_key = $1 and ",
+         (select user_key from (select distinct user_key from {}_sessions \
+         where session_key = $1 and ",
         live!("$2", "$3", "$4"), ") as kept)");
     MarkedOthers = concat!("select session_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where ending = 1 and user_key = \
@@ -166,7 +167,8 @@ statements! {
          and user_key = (select user_key from {}_sessions where session_key = $1)) \
          where shard = 0";
     DeleteOthers = "delete from {}_sessions where ending = 1 and user_key = \
-         (select user_key from (select user_key from {}_sessions where session_key = $1) as kept)";
+         (select user_key from (select distinct user_key from {}_sessions where session_key = $1) \
+         as kept)";
     // user, now, inactivity, absolute
     CountMarkedLive = concat!("select count(*) from {}_sessions where user_key = $1 \
          and ending = 1 and ", live!("$2", "$3", "$4"));
@@ -213,4 +215,29 @@ statements! {
     @InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update name = $1";
     @Entries = "select count(*), count(user_key) from {}_sessions";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sql::statements::Texts as _;
+
+    /// MySQL merges a derived table into the statement unless it is `distinct`, and then refuses the
+    /// statement, because it reads the table that it changes.
+    #[test]
+    fn a_derived_table_of_the_changed_table_is_distinct() {
+        let mut derived = 0;
+        for text in Text::ALL {
+            let change = ["update ", "delete from "].iter().find_map(|by| text.strip_prefix(by));
+            let Some((table, rest)) = change.and_then(|rest| rest.split_once(' ')) else {
+                continue;
+            };
+            let parts = rest.split("from (").skip(1);
+            for part in parts.filter(|part| part.contains(&format!("from {table} "))) {
+                assert!(part.starts_with("select distinct "), "{text}");
+                derived += 1;
+            }
+        }
+        assert_eq!(derived, 2);
+    }
 }

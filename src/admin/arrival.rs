@@ -18,6 +18,9 @@ use crate::time::timeouts::Timeouts;
 /// How often a session may change in the target while it is updated.
 const TRIES: usize = 16;
 
+/// How often an insert that was lost is repeated.
+const INSERTS: usize = 3;
+
 /// What became of a record that was brought to an engine.
 pub(super) enum Arrival {
     /// The record was missing, and is now stored.
@@ -30,7 +33,7 @@ pub(super) enum Arrival {
     Differing,
     /// A damaged record is stored under the key.
     Damaged,
-    /// The session was stored already, and has ended.
+    /// The session was stored already, and has ended; or each insert of it was lost.
     Ended,
 }
 
@@ -75,10 +78,12 @@ pub(super) fn bring(
     moment: Moment,
     may: May,
 ) -> Result<Arrival> {
-    if may.insert {
+    for _ in 0..if may.insert { INSERTS } else { 0 } {
         match engine.insert(key, record.clone(), moment, Limits::NONE)? {
             Insert::Done(_) => return Ok(Arrival::Stored),
-            Insert::Occupied => {}
+            Insert::Occupied => break,
+            // If the server stores it after all, the next insert finds it.
+            Insert::Lost => {}
             // `Limits::NONE` refuses no record.
             Insert::Full => return Err(Error::Full { max: Limits::NONE.max_sessions }),
             Insert::UserFull => return Err(Error::UserFull { max: u64::MAX }),

@@ -249,3 +249,64 @@ fn take_on_metadata(source: &dyn Engine, target: &dyn Engine) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::admin::archive::ImportOptions;
+    use crate::admin::copying::LeaveOut;
+    use crate::engine::limits::Limits;
+    use crate::engine::memory::MemoryEngine;
+    use crate::engine::outcome::Insert;
+    use crate::record::Record;
+    use crate::store::SessionStore;
+
+    /// An engine that loses the first insert of each session on the way to its server.
+    #[derive(Debug, Default)]
+    struct Losing {
+        inner: MemoryEngine,
+        lost: Mutex<BTreeSet<SessionKey>>,
+    }
+
+    impl Engine for Losing {
+        fn insert(
+            &self,
+            key: &SessionKey,
+            record: Record,
+            moment: Moment,
+            limits: Limits,
+        ) -> Result<Insert> {
+            match self.lost.lock().insert(*key) {
+                true => Ok(Insert::Lost),
+                false => self.inner.insert(key, record, moment, limits),
+            }
+        }
+
+        crate::forward_engine!(inner, but insert);
+    }
+
+    #[test]
+    fn a_session_whose_insert_was_lost_is_brought_all_the_same() {
+        let engine = Arc::new(MemoryEngine::new());
+        let store = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+        let store = store.manual_maintenance().build().unwrap();
+        (0..100).for_each(|number| drop(store.create(number).unwrap()));
+        let mut go_on = |_| ControlFlow::Continue(());
+        let from = Inspector::on(engine).unwrap();
+        let to = Inspector::on(Losing::default()).unwrap();
+        let report = transfer(&from, &to, false, &mut go_on).unwrap();
+        assert_eq!((report.copied, report.equal, report.differing.count()), (100, 100, 0));
+
+        let mut archive = Vec::new();
+        from.export(&mut archive, true, &LeaveOut::nothing(), &mut go_on).unwrap();
+        let to = Inspector::on(Losing::default()).unwrap();
+        let (mut archive, options) = (std::io::Cursor::new(archive), ImportOptions::default());
+        let report = to.import(&mut archive, &options, &mut go_on).unwrap();
+        assert_eq!((report.imported, report.differing.count()), (100, 0));
+    }
+}

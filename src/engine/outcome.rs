@@ -67,9 +67,11 @@ impl Ended {
 pub enum Insert {
     /// The record is stored; these other sessions of its user ended because of the limit.
     Done(Vec<Ended>),
-    /// A record exists under this key, or an unanswered request may still store one; nothing else
-    /// was changed.
+    /// A record exists under this key; nothing was changed.
     Occupied,
+    /// The answer was lost, and no record exists under this key, but the unanswered request may
+    /// still store this one.
+    Lost,
     /// The store already holds `max_sessions` records, expired ones included; nothing was changed.
     Full,
     /// The user has reached the limit on live sessions; nothing was changed.

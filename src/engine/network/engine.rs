@@ -57,10 +57,11 @@ impl<B: Backend> Engine for Server<B> {
             match self.looked_up(backend, on, key, &record)? {
                 // The sessions that ended because of the limit are no longer known.
                 Stored::Ours(_) => Ok(Insert::Done(Vec::new())),
-                // The lost insert may still be carried out, so the key is not used again: repeating
-                // the insert could revive the session after its end. Nobody gets the id of a late
-                // record.
-                Stored::Another(_) | Stored::Nothing => Ok(Insert::Occupied),
+                Stored::Another(_) => Ok(Insert::Occupied),
+                // The lost insert may still be carried out, so the store does not use the key again:
+                // repeating the insert could revive the session after its end. Nobody gets the id of
+                // a late record.
+                Stored::Nothing => Ok(Insert::Lost),
             }
         })
     }

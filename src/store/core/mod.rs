@@ -199,7 +199,7 @@ impl StoreCore {
                     self.tell_ended(&ended, EndReason::OverUserLimit);
                     return Ok(true);
                 }
-                Insert::Occupied => return Ok(false),
+                Insert::Occupied | Insert::Lost => return Ok(false),
                 Insert::UserFull => return Err(self.user_full()),
                 Insert::Full if self.sweep_for_room(moment)? => {}
                 Insert::Full => return Err(Error::Full { max: self.max_sessions }),

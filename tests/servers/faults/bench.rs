@@ -124,7 +124,7 @@ impl<P: Place> Bench<P> {
             Ok(said) => {
                 // The answer to an insert was lost and the session is not there: the store draws
                 // another id. The first insert may still take effect later.
-                let is_given_up = operation.name.starts_with("insert") && said == "Occupied";
+                let is_given_up = operation.name.starts_with("insert") && said == "Lost";
                 if is_given_up {
                     let was_done = way == Way::Answer && at + 1 == *answered;
                     assert!(!was_done, "{place}: it is there, and was not looked up");

@@ -17,6 +17,11 @@ impl Deadline {
         Self(now().checked_add(duration).unwrap_or_else(now))
     }
 
+    /// The deadline for the goodbye of a connection whose last call may have been long ago.
+    pub(crate) fn for_a_goodbye() -> Self {
+        Self::after(Duration::from_millis(100))
+    }
+
     /// This deadline, or `duration` from now, whichever is earlier.
     pub(crate) fn within(self, duration: Duration) -> Self {
         self.min(Self::after(duration))

@@ -203,6 +203,7 @@ impl fmt::Debug for MysqlConnection {
 impl Drop for MysqlConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {
+            self.packets.set_deadline(Deadline::for_a_goodbye());
             let _ = self.packets.command(COM_QUIT, b"");
         }
     }
@@ -211,6 +212,7 @@ impl Drop for MysqlConnection {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::time::Duration;
 
     use super::*;
     use crate::engine::network::transport::listening::{connected, said_by};
@@ -285,6 +287,15 @@ mod tests {
         assert_eq!(said_by(peer), b"");
         let (stream, peer) = connected();
         drop(MysqlConnection::over(Packets::over(stream)));
+        assert_eq!(said_by(peer), [1, 0, 0, 0, COM_QUIT]);
+    }
+
+    #[test]
+    fn a_connection_whose_last_deadline_has_passed_says_goodbye() {
+        let (stream, peer) = connected();
+        let mut on = MysqlConnection::over(Packets::over(stream));
+        on.set_deadline(Deadline::after(Duration::ZERO));
+        drop(on);
         assert_eq!(said_by(peer), [1, 0, 0, 0, COM_QUIT]);
     }
 }

@@ -314,6 +314,7 @@ impl fmt::Debug for PostgresConnection {
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
         if self.process.is_same_by_id() {
+            self.stream.set_deadline(Deadline::for_a_goodbye());
             self.request.clear();
             frontend::terminate(&mut self.request);
             let _ = self.stream.send(&self.request);
@@ -323,6 +324,8 @@ impl Drop for PostgresConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::engine::network::transport::listening::{connected, said_by};
 
@@ -346,6 +349,15 @@ mod tests {
         assert_eq!(said_by(peer), b"");
         let (stream, peer) = connected();
         drop(PostgresConnection::over(stream, true));
+        assert_eq!(said_by(peer), [b'X', 0, 0, 0, 4]);
+    }
+
+    #[test]
+    fn a_connection_whose_last_deadline_has_passed_says_goodbye() {
+        let (stream, peer) = connected();
+        let mut on = PostgresConnection::over(stream, true);
+        on.set_deadline(Deadline::after(Duration::ZERO));
+        drop(on);
         assert_eq!(said_by(peer), [b'X', 0, 0, 0, 4]);
     }
 

@@ -51,6 +51,12 @@ impl Since {
     pub(crate) fn elapsed(self) -> Duration {
         now().saturating_duration_since(self.0)
     }
+
+    /// The moment that was so long ago.
+    #[cfg(test)]
+    pub(crate) fn ago(duration: Duration) -> Self {
+        Self(now().checked_sub(duration).unwrap())
+    }
 }
 
 /// The pause between tries: 20 ms, doubling up to half a second, with a random part so that many

@@ -273,9 +273,10 @@ impl<B: Backend> Engine for Server<B> {
         self.attachments.attach(timeouts)
     }
 
-    /// No touches are in memory, so a flush only compares the clocks.
+    /// No touches are in memory, so a flush only compares the clocks and closes idle connections.
     fn flush(&self) -> Result<()> {
         self.ensure_open()?;
+        self.close_idle();
         self.compare_clocks(false)
     }
 

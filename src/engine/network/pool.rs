@@ -13,8 +13,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::engine::network::deadline::{Deadline, Since};
 
-/// A connection that was idle for this long is not reused: servers and firewalls drop idle
-/// connections silently.
+/// A connection that was idle for this long is closed: servers and firewalls drop idle connections
+/// silently.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 /// A connection of this age is not reused, so that a pool follows a change of its servers.
@@ -43,6 +43,16 @@ struct State<C> {
     idle: Vec<Idle<C>>,
     in_use: usize,
     waiting: VecDeque<Arc<Waiter>>,
+}
+
+impl<C> State<C> {
+    /// Takes out the connections that were idle for too long. They are the first ones, because the
+    /// one used last is lent first.
+    fn take_stale(&mut self) -> Vec<Idle<C>> {
+        let is_stale = |idle: &&Idle<C>| idle.since.elapsed() >= LONGEST_IDLE;
+        let stale = self.idle.iter().take_while(is_stale).count();
+        self.idle.drain(..stale).collect()
+    }
 }
 
 /// A call that waits for a lease, until another call hands one over.
@@ -131,6 +141,12 @@ impl<C: Pooled> Pool<C> {
             && (idle_for < UNQUESTIONED || idle.connection.is_quiet())
     }
 
+    /// Closes the connections that nobody has used for long.
+    pub(crate) fn close_idle(&self) {
+        let stale = self.state.lock().take_stale();
+        drop(stale);
+    }
+
     /// Discards every connection made before now: the server changed, or was unreachable.
     pub(crate) fn renew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -149,7 +165,13 @@ impl<C: Pooled> Lease<'_, C> {
     /// Keeps a working connection for the next call.
     pub(crate) fn keep(self, connection: C) {
         let idle = Idle { connection, birth: self.birth, since: Since::now() };
-        self.pool.state.lock().idle.push(idle);
+        let mut state = self.pool.state.lock();
+        state.idle.push(idle);
+        let stale = state.take_stale();
+        // Dropped after the lock is released, and before the lease: no other connection is opened
+        // meanwhile.
+        drop(state);
+        drop(stale);
     }
 }
 
@@ -251,6 +273,20 @@ mod tests {
         let new = pool.lease(soon()).unwrap();
         new.keep(Wire::default());
         assert!(pool.lease(soon()).unwrap().kept.is_some());
+    }
+
+    #[test]
+    fn connections_that_nobody_used_for_long_are_closed_while_another_is_used() {
+        let pool = Pool::<Wire>::new(3);
+        let leases = [(); 3].map(|()| pool.lease(soon()).unwrap());
+        leases.into_iter().for_each(|lease| lease.keep(Wire::default()));
+        for idle in &mut pool.state.lock().idle[..2] {
+            idle.since = Since::ago(LONGEST_IDLE);
+        }
+        let lease = pool.lease(soon()).unwrap();
+        assert_eq!(pool.idle(), 2, "the one used last is used again");
+        lease.keep(Wire::default());
+        assert_eq!(pool.idle(), 1);
     }
 
     #[test]

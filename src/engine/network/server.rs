@@ -310,6 +310,11 @@ impl<B: Backend> Server<B> {
         }
     }
 
+    /// Closes the connections that nobody has used for long.
+    pub(crate) fn close_idle(&self) {
+        self.pool.close_idle();
+    }
+
     pub(crate) fn unavailable(&self, source: Source) -> Error {
         Error::Unavailable { server: self.backend.server().into(), source }
     }

@@ -45,6 +45,12 @@ impl Limits {
         self.timeout.mul_f32(0.3)
     }
 
+    /// The time that a statement may take on the server: a little less than the wait for the answer,
+    /// so that the server stops it before its caller gives up.
+    pub(crate) fn statement(&self) -> Duration {
+        self.timeout.mul_f32(0.36)
+    }
+
     /// The time to connect, and to wait for a connection in use.
     fn connect(&self) -> Duration {
         self.timeout.mul_f32(0.2)
@@ -83,6 +89,15 @@ pub(crate) struct Held<'a, B: Backend> {
     pub(crate) server: &'a Server<B>,
     pub(crate) connection: B::Connection,
     lease: Lease<'a, B::Connection>,
+}
+
+/// An attempt that failed.
+struct Failed {
+    failure: Failure,
+    /// Whether the connection was from an earlier call.
+    was_kept: bool,
+    /// Whether the time for the answer was over.
+    is_late: bool,
 }
 
 impl<B: Backend> Server<B> {
@@ -178,10 +193,11 @@ impl<B: Backend> Server<B> {
         let mut lost = None;
         let mut quick_attempts = 0;
         loop {
-            let (failure, was_kept) = match self.attempt(deadline, lost.is_some(), &mut attempt) {
-                Ok(done) => return Ok(done),
-                Err(failed) => failed,
-            };
+            let Failed { failure, was_kept, is_late } =
+                match self.attempt(deadline, lost.is_some(), &mut attempt) {
+                    Ok(done) => return Ok(done),
+                    Err(failed) => failed,
+                };
             let (reason, again) = match failure {
                 Failure::Answered(error) => return Err(answered(error, lost)),
                 // A kept connection may have ended long ago, which says nothing about the server.
@@ -204,7 +220,10 @@ impl<B: Backend> Server<B> {
                     if repeat != Repeat::Reads {
                         lost.get_or_insert_with(|| reason.clone());
                     }
-                    (reason, repeat != Repeat::Never)
+                    // A server that is slow with a read would be as slow with the next one. But the
+                    // other end of a kept connection may be gone.
+                    let is_slow = repeat == Repeat::Reads && !was_kept && is_late;
+                    (reason, repeat != Repeat::Never && !is_slow)
                 }
             };
             let in_time = deadline.remaining().is_some() && quick_attempts < MOST_ATTEMPTS;
@@ -217,15 +236,17 @@ impl<B: Backend> Server<B> {
         }
     }
 
-    /// Makes one attempt. Its failure comes with whether the connection was from an earlier call.
+    /// Makes one attempt.
     fn attempt<T>(
         &self,
         deadline: Deadline,
         in_doubt: bool,
         attempt: &mut impl FnMut(&B, &mut B::Connection, bool) -> Attempt<T>,
-    ) -> std::result::Result<T, (Failure, bool)> {
-        let (lease, mut on, was_kept) = self.lease(deadline).map_err(|failure| (failure, false))?;
-        on.set_deadline(deadline.within(self.limits.answer()));
+    ) -> std::result::Result<T, Failed> {
+        let not_leased = |failure| Failed { failure, was_kept: false, is_late: false };
+        let (lease, mut on, was_kept) = self.lease(deadline).map_err(not_leased)?;
+        let answer = deadline.within(self.limits.answer());
+        on.set_deadline(answer);
         match attempt(&self.backend, &mut on, in_doubt) {
             Ok(done) => {
                 self.keep(lease, on);
@@ -239,7 +260,7 @@ impl<B: Backend> Server<B> {
                         self.pool.renew();
                     }
                 }
-                Err((failure, was_kept))
+                Err(Failed { failure, was_kept, is_late: answer.remaining().is_none() })
             }
         }
     }

@@ -154,6 +154,22 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
 }
 
 #[test]
+fn a_count_that_takes_too_long_is_stopped_on_the_server() {
+    let server = instances::mariadb(&[]);
+    let store = store(&format!("{}timeout_ms=1000", url(&server)));
+    store.create(1).unwrap();
+    does(
+        &server,
+        "use shop; rename table sessile_counts to hidden; create view sessile_counts as \
+         select hidden.* from hidden where sleep(600) = 0",
+    );
+    assert_unavailable(store.len(), "len");
+    let active = "select count(*) from information_schema.processlist \
+        where db = 'shop' and command <> 'Sleep'";
+    wait_until("the server", || does(&server, active).trim() == "0");
+}
+
+#[test]
 fn what_follows_a_login_that_the_server_takes_no_packet_of_is_committed() {
     let server = instances::mariadb(&["--max-allowed-packet=1M"]);
     let open = || {

@@ -135,11 +135,17 @@ impl MysqlEngine {
             password: location.password,
             addresses: location.addresses,
             lock_timeout: options.limits.lock(),
+            read_timeout: options.limits.statement(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
         let load = LOAD.replace("{}", &options.name);
-        let sql = Sql::new(server, Mysql { login, load }, options.name, options.limits.timeout);
+        let read_limit = format!(
+            "/*M!100101 set statement max_statement_time = {:.3} for */ ",
+            options.limits.statement().as_secs_f64()
+        );
+        let mysql = Mysql { login, load, read_limit };
+        let sql = Sql::new(server, mysql, options.name, options.limits.timeout);
         Ok(Server::new(sql, options.limits))
     }
 
@@ -164,6 +170,9 @@ pub(crate) struct Mysql {
     login: Login,
     /// The text of the statement that loads a record.
     load: String,
+    /// The time limit for a statement that only reads, before it. MySQL skips this comment: it has
+    /// the limit from the settings of the connection.
+    read_limit: String,
 }
 
 /// One statement, with its values.

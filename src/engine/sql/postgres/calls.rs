@@ -209,8 +209,11 @@ impl Dialect for Postgres {
         const LOCK_NOT_AVAILABLE: &str = "55P03";
         const DEADLOCK: &str = "40P01";
         const INSUFFICIENT_PRIVILEGE: &str = "42501";
-        let at_once: [Step<'_>; 5] = [
+        let limit = sql.clearing.as_millis().to_string();
+        let limit = [Value::Text(&limit)];
+        let at_once: [Step<'_>; 6] = [
             (Text::Begin, &[]),
+            (Text::StatementTimeout, &limit),
             (Text::LockTimeout, &[]),
             (Text::Truncate, &[]),
             (Text::ResetCounts, &[]),
@@ -223,8 +226,9 @@ impl Dialect for Postgres {
                     .contains(&refusal.code.as_str()) => {}
             Err(refusal) => return Err(sql.refused(&refusal)),
         }
-        let one_by_one: [Step<'_>; 5] = [
+        let one_by_one: [Step<'_>; 6] = [
             (Text::Begin, &[]),
+            (Text::StatementTimeout, &limit),
             (Text::LockAll, &[]),
             (Text::ClearRows, &[]),
             (Text::Commit, &[]),

@@ -37,6 +37,8 @@ pub(super) struct Login {
     pub(super) keeps_statements: bool,
     /// The time limit for a lock.
     pub(super) lock_timeout: Duration,
+    /// The time limit for a statement.
+    pub(super) statement_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
@@ -86,8 +88,10 @@ impl Login {
         match self.keeps_statements {
             // A warning tells of standbys that were given up.
             true => format!(
-                "set lock_timeout = {}; set client_min_messages = warning; {ROLE}",
-                self.lock_timeout.as_millis().max(1)
+                "set lock_timeout = {}; set statement_timeout = {}; \
+                 set client_min_messages = warning; {ROLE}",
+                self.lock_timeout.as_millis().max(1),
+                self.statement_timeout.as_millis().max(1)
             ),
             false => ROLE.into(),
         }

@@ -132,6 +132,7 @@ impl PostgresEngine {
             addresses: location.addresses,
             keeps_statements,
             lock_timeout: options.limits.lock(),
+            statement_timeout: options.limits.statement(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };

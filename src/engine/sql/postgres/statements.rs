@@ -192,6 +192,8 @@ statements! {
         "select (select sum(n)::bigint from {}_counts) - (select count(*) from {}_sessions \
          where index_deadline <= $1 and not (", live!("$1", "$2", "$3"), "))");
     LockTimeout = "set local lock_timeout = '100ms'";
+    // the milliseconds that a statement may take, as text
+    StatementTimeout = "select set_config('statement_timeout', $1, true)";
     Truncate = "truncate {}_sessions";
     LockAll = locked!("");
     ClearRows = "with gone as (delete from {}_sessions returning 1) \

@@ -40,6 +40,8 @@ pub(super) struct Login {
     pub(super) database: String,
     /// The time limit for a lock: at least a second, the server's unit.
     pub(super) lock_timeout: Duration,
+    /// The time limit for a statement that only reads.
+    pub(super) read_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
@@ -161,9 +163,11 @@ impl Login {
     /// Applies the connection's settings, and checks that the server takes writes.
     fn prepare(&self, on: &mut MysqlConnection) -> Attempt<()> {
         let seconds = i64::try_from(self.lock_timeout.as_secs()).unwrap_or(i64::MAX).max(1);
+        let millis = i64::try_from(self.read_timeout.as_millis()).unwrap_or(i64::MAX).max(1);
         let mut text = String::new();
         for setting in SETTINGS {
-            write_statement(setting, &[Value::Number(seconds)], &mut text);
+            let values = [Value::Number(seconds), Value::Number(millis)];
+            write_statement(setting, &values, &mut text);
             text.push(';');
         }
         text.push_str(ROLE);

@@ -86,14 +86,16 @@ pub enum Error {
         /// What is wrong, with the allowed range or what to do.
         reason: String,
     },
-    /// The encoded content is larger than the store's limit. Nothing was written: store less in the
-    /// session, or raise [`max_content_len`](crate::Builder::max_content_len).
+    /// The encoded content is larger than the store's limit, or than the server takes. Nothing was
+    /// written: store less in the session, or raise
+    /// [`max_content_len`](crate::Builder::max_content_len), on MySQL `max_allowed_packet`.
     #[error(
         "the content takes {len} bytes and the limit is {max}; \
-         keep less in the session or raise `max_content_len`"
+         keep less in the session, or raise `max_content_len` or the server's limit"
     )]
     TooLarge {
-        /// The encoded length, in bytes. A JSON text is encoded up to 16 MiB, and may be longer.
+        /// The encoded length, in bytes; for the limit of a server, with the header of the record. A
+        /// JSON text is encoded up to 16 MiB, and may be longer.
         len: usize,
         /// The limit, in bytes.
         max: usize,

@@ -299,10 +299,7 @@ impl Mongodb {
         if length <= LONGEST {
             return Ok(());
         }
-        let reason =
-            format!("the record has {length} bytes, and the server holds {LONGEST} of one");
-        let server = self.hosts.server.clone();
-        Err(Error::Unavailable { server, source: source(reason) }.into())
+        Err(Error::TooLarge { len: length, max: LONGEST }.into())
     }
 }
 

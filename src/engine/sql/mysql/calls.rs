@@ -62,7 +62,12 @@ impl Dialect for Mysql {
             }
             write_statement(sql.text(*statement)?, values, &mut text);
         }
-        on.query(&text)
+        match on.query(&text)? {
+            Err(refusal) if refusal.code == Refusal::PACKET_TOO_LARGE => {
+                Err(too_large(steps, text.len(), on.longest_request()).into())
+            }
+            answer => Ok(answer),
+        }
     }
 
     fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
@@ -279,5 +284,79 @@ impl Dialect for Mysql {
             code => format!("{} (error {code})", refusal.message),
         };
         Error::Unavailable { server: server.into(), source: source(reason) }.into()
+    }
+}
+
+/// The error for a request that is longer than the server takes: its longest value is a record, and
+/// has two digits for each byte.
+fn too_large(steps: &[Step<'_>], request: usize, most: usize) -> Error {
+    let values = steps.iter().flat_map(|(_, values)| values.iter());
+    let len = values.map(|value| if let Value::Bytes(bytes) = value { bytes.len() } else { 0 });
+    let len = len.max().unwrap_or(0);
+    let others = request.saturating_sub(len * 2);
+    // The command itself takes a byte.
+    Error::TooLarge { len, max: most.saturating_sub(others + 1) / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::network::backend::Connection as _;
+    use crate::engine::network::transport::listening::connected;
+    use crate::engine::sql::mysql::login::Login;
+    use crate::engine::sql::mysql::packets::Packets;
+
+    fn sql() -> Sql<Mysql> {
+        let login = Login {
+            server: "a server".into(),
+            addresses: Vec::new(),
+            user: "u".into(),
+            password: None,
+            database: "shop".into(),
+            lock_timeout: Duration::ZERO,
+            read_timeout: Duration::ZERO,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let mysql = Mysql { login, load: String::new(), read_limit: String::new() };
+        Sql::new("a server".into(), mysql, "shop".into(), Duration::ZERO)
+    }
+
+    #[test]
+    fn content_that_is_too_long_for_the_server_says_how_long_it_may_be() {
+        let value = |length: usize| vec![7; length];
+        let (stream, _peer) = connected();
+        let mut on = MysqlConnection::over(Packets::over(stream));
+        on.limit_requests(1_000);
+        let refusal = |on: &mut MysqlConnection, length: usize| {
+            let value = value(length);
+            let values = [Value::Text("color"), Value::Bytes(&value)];
+            Mysql::batch(&sql(), on, &[(Text::InitMeta, &values)]).unwrap_err()
+        };
+        let refused = refusal(&mut on, 2_000);
+        let Failure::Answered(Error::TooLarge { len: 2_000, max }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!((400..500).contains(&max), "{max}");
+        assert!(matches!(refusal(&mut on, max + 1), Failure::Answered(Error::TooLarge { .. })));
+        on.set_deadline(Deadline::after(Duration::ZERO));
+        assert!(matches!(refusal(&mut on, max), Failure::NotDone(_)), "it is sent");
+    }
+
+    #[test]
+    fn an_error_of_the_server_says_what_is_known_of_the_change() {
+        let refusal = |code| Refusal { code, ..Refusal::default() };
+        let of = |code| Mysql::refused("a server", &refusal(code));
+        for code in [1021, 1114] {
+            assert!(matches!(of(code), Failure::Answered(Error::StorageFull { .. })), "{code}");
+        }
+        assert!(matches!(of(1040), Failure::NotNow(_)));
+        assert!(matches!(of(1213), Failure::RolledBack(_)));
+        for code in [1969, 3024] {
+            assert!(matches!(of(code), Failure::Answered(Error::Unavailable { .. })), "{code}");
+        }
+        assert!(matches!(refusal(1180).of_the_connection(), Some(Failure::Lost(_))));
     }
 }

@@ -49,6 +49,11 @@ impl MysqlConnection {
         self.longest_request = longest;
     }
 
+    /// The longest request that the server accepts.
+    pub(super) const fn longest_request(&self) -> usize {
+        self.longest_request
+    }
+
     /// Sends statements, and reads the outcome of each. The first error ends them; a transaction
     /// that they had begun is then rolled back.
     pub(super) fn query(&mut self, text: &str) -> Attempt<Answer> {

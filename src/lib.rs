@@ -184,6 +184,7 @@ pub mod engine;
 mod error;
 pub mod guide;
 mod key;
+mod percent;
 mod process;
 mod random;
 mod record;

@@ -11,11 +11,12 @@ use crate::builder::Builder;
 use crate::engine::contract::Engine;
 use crate::engine::memory::MemoryEngine;
 use crate::error::{Error, Result};
+use crate::percent::decoded;
 use crate::store::SessionStore;
 
 /// The target of a URL.
-enum Target<'a> {
-    File(&'a str),
+enum Target {
+    File(String),
     Engine(Arc<dyn Engine>),
 }
 
@@ -48,7 +49,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     ///
     /// | URL | sessions are kept | feature |
     /// |---|---|---|
-    /// | `file:PATH` | in a file, as by [`open`](Self::open) | |
+    /// | `file:PATH` | in a file, as by [`open`](Self::open); in PATH, write `?` as `%3F` and `%` as `%25` | |
     /// | `memory:` | in memory, as by [`in_memory`](Self::in_memory) | |
     /// | `postgres://USER@HOST/DATABASE`, also `postgresql:` | on PostgreSQL | `postgres` |
     /// | `mysql://USER@HOST/DATABASE` | on MySQL or MariaDB | `mysql` |
@@ -85,7 +86,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 }
 
-fn target(url: &str) -> Result<Target<'_>> {
+fn target(url: &str) -> Result<Target> {
     let refused = |reason: String| Err(Error::setting("url", reason));
     let Some((scheme, rest)) = url.split_once(':') else {
         return refused("needs a scheme, as in `file:sessions.redb`".into());
@@ -131,8 +132,8 @@ fn feature_is_off(feature: &str) -> String {
     format!("needs sessile's feature `{feature}`: name it where the program depends on sessile")
 }
 
-/// Returns the path of `file:PATH`, `file:/PATH` or `file:///PATH`.
-fn file(rest: &str) -> Result<&str> {
+/// Returns the path of `file:PATH`, `file:/PATH` or `file:///PATH`, with its `%xx` decoded.
+fn file(rest: &str) -> Result<String> {
     let path = match rest.strip_prefix("//") {
         None => rest,
         Some(path) if path.starts_with('/') => path,
@@ -143,7 +144,15 @@ fn file(rest: &str) -> Result<&str> {
         path if path.contains('?') => {
             Err(Error::setting("url", "has a parameter, and `file:PATH` takes none"))
         }
-        path => Ok(path),
+        path => decoded(without_root(path)),
+    }
+}
+
+/// The path without the `/` before the letter of a drive, as in `file:///C:/sessions.redb`.
+fn without_root(path: &str) -> &str {
+    match path.strip_prefix('/') {
+        Some(rest) if cfg!(windows) && rest.chars().nth(1) == Some(':') => rest,
+        _ => path,
     }
 }
 
@@ -159,10 +168,17 @@ mod tests {
 
     #[test]
     fn a_file_is_named_by_its_path() {
-        for (rest, path) in [("a.redb", "a.redb"), ("/a/b", "/a/b"), ("///a/b", "/a/b")] {
+        for (rest, path) in [
+            ("a.redb", "a.redb"),
+            ("/a/b", "/a/b"),
+            ("///a/b", "/a/b"),
+            ("///srv/my%20sessions%3F.redb", "/srv/my sessions?.redb"),
+            ("100%25", "100%"),
+            ("///C:/a", if cfg!(windows) { "C:/a" } else { "/C:/a" }),
+        ] {
             assert_eq!(file(rest).unwrap(), path);
         }
-        for rest in ["", "//", "//host/a", "a?mode=ro"] {
+        for rest in ["", "//", "//host/a", "a?mode=ro", "100%", "%ff"] {
             assert!(file(rest).is_err(), "{rest}");
         }
     }

@@ -98,8 +98,9 @@ impl MongodbEngine {
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
-    /// `w=majority`, `retryWrites=true`, `loadBalanced=false` and `appName` are accepted, and
-    /// change nothing. A load balancer, `loadBalanced=true`, is not supported.
+    /// `w=majority`, `retryWrites=true`, `readPreference=primary`, `authMechanism=SCRAM-SHA-256`,
+    /// `loadBalanced=false` and `appName` are accepted, and change nothing. A load balancer,
+    /// `loadBalanced=true`, is not supported. `ssl` and `tls` may also be `true` or `false`.
     ///
     /// # Errors
     ///

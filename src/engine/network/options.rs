@@ -31,6 +31,54 @@ pub(crate) enum Secured {
     UnlessOff,
 }
 
+/// A parameter that turns TLS on or off.
+struct Spelling {
+    name: &'static str,
+    /// The schemes of the URLs that take it; none stands for all.
+    schemes: &'static [&'static str],
+    /// The values that turn TLS on, the best one first. Each means a verified certificate.
+    on: &'static [&'static str],
+    off: &'static [&'static str],
+}
+
+/// The own parameter, and those of the clients that each kind of server comes with.
+const SPELLINGS: [Spelling; 4] = [
+    Spelling { name: "tls", schemes: &[], on: &["on", "true"], off: &["off", "false"] },
+    Spelling { name: "ssl", schemes: &["mongodb", "mongodb+srv"], on: &["true"], off: &["false"] },
+    Spelling {
+        name: "sslmode",
+        schemes: &["postgres", "postgresql"],
+        on: &["verify-full", "verify-ca", "require"],
+        off: &["disable"],
+    },
+    Spelling {
+        name: "ssl-mode",
+        schemes: &["mysql"],
+        on: &["VERIFY_IDENTITY", "VERIFY_CA", "REQUIRED"],
+        off: &["DISABLED"],
+    },
+];
+
+/// Takes the parameters out that turn TLS on or off; `None` if there are none.
+fn take_tls(location: &mut Location) -> Result<Option<bool>> {
+    let mut is_on = None;
+    for Spelling { name, schemes, on, off } in SPELLINGS {
+        if !schemes.is_empty() && !schemes.contains(&location.scheme.as_str()) {
+            continue;
+        }
+        let Some(value) = location.take::<String>(name)? else { continue };
+        let holds = |values: &[&str]| values.iter().any(|one| one.eq_ignore_ascii_case(&value));
+        if !holds(on) && !holds(off) {
+            let [on, off] = [on, off].map(|values| values.first().copied().unwrap_or_default());
+            return Err(invalid(format!("needs `{name}` to be `{on}` or `{off}`")));
+        }
+        if is_on.replace(holds(on)).is_some_and(|earlier| earlier != holds(on)) {
+            return Err(invalid("turns TLS both on and off"));
+        }
+    }
+    Ok(is_on)
+}
+
 impl Options {
     /// Takes the shared parameters out of a URL.
     ///
@@ -53,15 +101,11 @@ impl Options {
         let is_secured = match secured {
             Secured::Yes => true,
             Secured::No => false,
-            Secured::Default | Secured::UnlessOff => {
-                match location.take::<String>("tls")?.as_deref() {
-                    Some("off") => false,
-                    Some("on") => true,
-                    Some(_) => return Err(invalid("needs `tls` to be `on` or `off`")),
-                    None if secured == Secured::UnlessOff => true,
-                    None => !location.addresses.iter().all(|address| address.is_loopback()),
-                }
-            }
+            Secured::Default | Secured::UnlessOff => match take_tls(location)? {
+                Some(is_on) => is_on,
+                None if secured == Secured::UnlessOff => true,
+                None => !location.addresses.iter().all(|address| address.is_loopback()),
+            },
         };
         if authority.is_some() && !is_secured {
             return Err(invalid("names a `tls_ca` for a connection that is not in TLS"));
@@ -159,12 +203,41 @@ mod tests {
             "connections=x",
             "timeout_ms=9",
             "tls=maybe",
+            "tls=on&tls=off",
             "tls_ca=/x",
             "colour=red",
         ] {
             let error = taken(&format!("x://u:hidden@localhost?{wrong}")).unwrap_err();
             assert!(matches!(error, Error::InvalidSetting { name: "url", .. }), "{wrong}");
             assert!(!format!("{error}{error:?}").contains("hidden"));
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_asked_for_as_each_kind_of_server_spells_it() {
+        let tls = |url: &str| taken(url).map(|options| options.tls.is_some());
+        for (url, on, off) in [
+            ("redis://localhost", "tls=true", "tls=false"),
+            ("postgres://localhost", "sslmode=require", "sslmode=disable"),
+            ("postgresql://localhost", "sslmode=verify-full", "sslmode=disable"),
+            ("mysql://localhost", "ssl-mode=REQUIRED", "ssl-mode=DISABLED"),
+            ("mysql://localhost", "ssl-mode=verify_identity", "ssl-mode=disabled"),
+            ("mongodb://localhost", "ssl=true", "ssl=false"),
+        ] {
+            assert!(tls(&format!("{url}?{on}")).unwrap(), "{url} {on}");
+            assert!(!tls(&format!("{url}?{off}")).unwrap(), "{url} {off}");
+            let both = tls(&format!("{url}?{on}&tls=off")).unwrap_err().to_string();
+            assert!(on.starts_with("tls=") || both.contains("both"), "{both}");
+        }
+        for (url, spelling, allowed) in [
+            ("postgres://localhost", "sslmode=prefer", "`verify-full`"),
+            ("mysql://localhost", "ssl-mode=PREFERRED", "`VERIFY_IDENTITY`"),
+            ("mongodb://localhost", "ssl=maybe", "`true`"),
+            ("mysql://localhost", "sslmode=require", "`sslmode`"),
+        ] {
+            let refused = tls(&format!("{url}?{spelling}")).unwrap_err().to_string();
+            assert!(refused.contains(allowed), "{refused}");
         }
     }
 

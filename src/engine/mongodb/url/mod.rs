@@ -47,10 +47,13 @@ struct Parameters {
 impl Parameters {
     /// Takes the parameters out of a URL, of which nothing may be left then.
     fn take(location: &mut Location, is_srv: bool) -> Result<Self> {
-        for (name, only) in [("w", "majority"), ("retryWrites", "true")] {
-            if location.take::<String>(name)?.is_some_and(|value| value != only) {
-                return Err(invalid(format!("needs `{name}` to be `{only}`, or left out")));
-            }
+        for (name, only) in [
+            ("w", "majority"),
+            ("retryWrites", "true"),
+            ("readPreference", "primary"),
+            ("authMechanism", "SCRAM-SHA-256"),
+        ] {
+            location.take_only(name, only)?;
         }
         location.take::<String>("appName")?;
         let taken = Self {

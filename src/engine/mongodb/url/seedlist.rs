@@ -9,8 +9,9 @@ use std::net::Ipv4Addr;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::dns::{Dns, Kind, Record};
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::transport::location::{Address, Location, decoded, invalid};
+use crate::engine::network::transport::location::{Address, Location, invalid};
 use crate::error::{Error, Result, Source};
+use crate::percent::decoded;
 
 /// The port of a host that has none in the URL. No URL can name it.
 pub(super) const NO_PORT: u16 = 0;

@@ -82,6 +82,7 @@ fn a_url_that_is_not_understood_is_refused_before_anything_is_asked() {
         "mongodb://localhost/shop?w=1",
         "mongodb://localhost/shop?retryWrites=false",
         "mongodb://localhost/shop?readPreference=secondary",
+        "mongodb://localhost/shop?authMechanism=SCRAM-SHA-1",
         "mongodb://localhost/shop?srvServiceName=mongodb",
     ] {
         let error = MongodbEngine::connect(url).unwrap_err();
@@ -123,7 +124,11 @@ fn a_user_is_known_in_the_database_unless_the_url_says_otherwise() {
     assert_eq!(source("mongodb://u:p@localhost/shop?authSource=admin"), "admin");
     assert_eq!(source("mongodb://u:p@localhost"), "admin");
     let zone = Zone::default();
-    let mongodb = parsed("mongodb://localhost?name=a&w=majority&loadBalanced=false", &zone);
+    let mongodb = parsed(
+        "mongodb://localhost?name=a&w=majority&loadBalanced=false&readPreference=primary\
+         &authMechanism=SCRAM-SHA-256&ssl=false",
+        &zone,
+    );
     assert_eq!((mongodb.database.as_str(), mongodb.meta.as_str()), ("sessile", "a_meta"));
     assert!(zone.asked.into_inner().is_empty(), "nothing is looked up for `mongodb://`");
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::percent::decoded;
 
 /// A parsed URL: `scheme://[user[:password]@]host[:port][,host[:port]...][/path][?name=value&...]`.
 pub(crate) struct Location {
@@ -149,6 +150,20 @@ impl Location {
         }
     }
 
+    /// Takes a parameter out that may only ask for what the engine does anyway.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if it asks for something else.
+    pub(crate) fn take_only(&mut self, name: &'static str, only: &str) -> Result<()> {
+        match self.take::<String>(name)? {
+            Some(value) if value != only => {
+                Err(invalid(format!("needs `{name}` to be `{only}`, or left out")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a parameter out that is a number of milliseconds.
     ///
     /// # Errors
@@ -208,30 +223,13 @@ fn address(text: &str, default_port: u16) -> Result<Address> {
             Ok(port) => port,
         },
     };
-    Ok(Address { host: decoded(host)?, port })
-}
-
-/// A text with its `%xx` decoded to bytes.
-///
-/// # Errors
-///
-/// [`Error::InvalidSetting`] if it has other things behind a `%`, or is not UTF-8 then.
-pub(crate) fn decoded(text: &str) -> Result<String> {
-    const RULE: &str = "needs two hexadecimal digits after each `%`";
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        match (digit(), digit()) {
-            (Some(high), Some(low)) => bytes.push((high * 16 + low) as u8),
-            _ => return Err(invalid(RULE)),
-        }
+    let host = decoded(host)?;
+    match host.contains('/') {
+        true => Err(invalid(
+            "has a path as a host, and sockets of Unix are not supported; name a host and a port",
+        )),
+        false => Ok(Address { host, port }),
     }
-    String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8 once its `%xx` are decoded"))
 }
 
 #[cfg(test)]
@@ -289,6 +287,14 @@ mod tests {
             let shown = format!("{error} {error:?}");
             assert!(matches!(error, Error::InvalidSetting { name: "url", .. }), "{shown}");
             assert!(!shown.contains("hidden"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_socket_of_unix_is_refused_by_its_name() {
+        for url in ["redis://%2Frun%2Fredis.sock", "redis://u:hidden@one,%2frun/3"] {
+            let error = location(url).unwrap_err().to_string();
+            assert!(error.contains("Unix") && !error.contains("hidden"), "{error}");
         }
     }
 

@@ -77,6 +77,9 @@ impl MysqlEngine {
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
+    /// `ssl-mode=REQUIRED`, `VERIFY_CA` and `VERIFY_IDENTITY` mean `tls=on`, and `ssl-mode=DISABLED`
+    /// means `tls=off`.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
@@ -255,7 +258,7 @@ mod tests {
             "mysql://localhost/shop",
             "mysql://u@localhost",
             "mysql://u%00@localhost/shop",
-            "mysql://u@localhost/shop?ssl-mode=required",
+            "mysql://u@localhost/shop?ssl-mode=preferred",
         ] {
             let refused = MysqlEngine::connect(url);
             assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{url}");

@@ -74,6 +74,9 @@ impl PostgresEngine {
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     ///
+    /// `sslmode=require`, `verify-ca` and `verify-full` mean `tls=on`, and `sslmode=disable` means
+    /// `tls=off`. `target_session_attrs=read-write` is accepted, and changes nothing.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
@@ -117,6 +120,7 @@ impl PostgresEngine {
             Some("unnamed") => false,
             Some(_) => return Err(invalid("needs `statements` to be `kept` or `unnamed`")),
         };
+        location.take_only("target_session_attrs", "read-write")?;
         location.finish(&format!("{KNOWN}, `statements`, `tls`"))?;
         let server = server_in_words("PostgreSQL", &location);
         let user =
@@ -244,7 +248,8 @@ mod tests {
         for url in [
             "mysql://u@localhost",
             "postgres://localhost",
-            "postgres://u@localhost?sslmode=require",
+            "postgres://u@localhost?sslmode=prefer",
+            "postgres://u@localhost?target_session_attrs=any",
             "postgres://u@localhost?statements=some",
         ] {
             let refused = PostgresEngine::connect(url);

@@ -72,7 +72,7 @@ struct NameServers(Vec<SocketAddr>);
 
 impl Dns for SystemDns {
     fn look_up(&self, kind: Kind, name: &str, deadline: Deadline) -> Attempt<Option<Vec<Record>>> {
-        let mut servers = resolved(deadline, system::name_servers)?;
+        let mut servers = resolved("the name servers".into(), deadline, system::name_servers)?;
         servers.truncate(MOST_SERVERS);
         NameServers(servers).look_up(kind, name, deadline)
     }

@@ -3,11 +3,14 @@
 //! Invariant: neither the resolver nor an address that does not answer uses the time of the steps
 //! after it. This file knows no protocol.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
@@ -24,7 +27,10 @@ pub(super) fn connect(address: &Address, deadline: Deadline) -> Attempt<TcpStrea
     let (host, port) = (address.host.clone(), address.port);
     let candidates = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => resolved(deadline, move || Ok((host, port).to_socket_addrs()?.collect()))?,
+        Err(_) => {
+            let name = format!("{host}:{port}");
+            resolved(name, deadline, move || Ok((host, port).to_socket_addrs()?.collect()))?
+        }
     };
     connect_to(&candidates, deadline)
 }
@@ -43,23 +49,75 @@ pub(super) fn connect_to(candidates: &[SocketAddr], deadline: Deadline) -> Attem
 }
 
 /// Asks the operating system for addresses. Its resolver has no deadline, so it runs on its own
-/// thread, which ends when the resolver returns.
+/// thread, which ends when the resolver returns. Callers that ask for the same name meanwhile wait
+/// for the same thread.
 pub(crate) fn resolved(
+    name: String,
     deadline: Deadline,
     look: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> Attempt<Vec<SocketAddr>> {
-    let failed = |error: io::Error| {
+    let failed = |error: String| {
         Failure::not_done(format!("the name of the host could not be resolved: {error}"))
     };
-    let left = deadline.remaining().ok_or_else(|| failed(too_late()))?;
-    let (found, has_found) = sync_channel(1);
-    let thread = thread::Builder::new().name("sessile-resolve".into());
-    // The caller may have given up.
-    thread.spawn(move || drop(found.send(look()))).map_err(failed)?;
-    match has_found.recv_timeout(left) {
-        Ok(found) => found.map_err(failed),
-        Err(RecvTimeoutError::Timeout) => Err(failed(too_late())),
-        Err(RecvTimeoutError::Disconnected) => Err(failed(io::Error::other("the resolver died"))),
+    deadline.remaining().ok_or_else(|| failed(too_late().to_string()))?;
+    let look_up = LookUp::begun(name, look).map_err(|error| failed(error.to_string()))?;
+    let mut found = look_up.found.lock();
+    loop {
+        if let Some(found) = &*found {
+            return found.clone().map_err(failed);
+        }
+        if look_up.has_found.wait_until(&mut found, deadline.as_instant()).timed_out() {
+            return found.clone().unwrap_or_else(|| Err(too_late().to_string())).map_err(failed);
+        }
+    }
+}
+
+/// A look-up of a name on its own thread.
+#[derive(Default)]
+struct LookUp {
+    found: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
+    has_found: Condvar,
+}
+
+/// The look-ups that run, by process and name. A forked process has no thread of its parent.
+static RUNNING: Mutex<BTreeMap<(u32, String), Arc<LookUp>>> = Mutex::new(BTreeMap::new());
+
+impl LookUp {
+    /// Returns the look-up of this name that runs, or else begins it.
+    fn begun(
+        name: String,
+        look: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let key = (std::process::id(), name);
+        let mut running = RUNNING.lock();
+        if let Some(look_up) = running.get(&key) {
+            return Ok(Arc::clone(look_up));
+        }
+        let look_up = Arc::new(Self::default());
+        let ending = (key.clone(), Arc::clone(&look_up));
+        let thread = thread::Builder::new().name("sessile-resolve".into());
+        thread.spawn(move || {
+            let (key, look_up) = ending;
+            let ending = Ending { key, look_up };
+            let found = look().map_err(|error| error.to_string());
+            *ending.look_up.found.lock() = Some(found);
+        })?;
+        running.insert(key, Arc::clone(&look_up));
+        Ok(look_up)
+    }
+}
+
+/// Ends a look-up, also one that panics.
+struct Ending {
+    key: (u32, String),
+    look_up: Arc<LookUp>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        RUNNING.lock().remove(&self.key);
+        self.look_up.found.lock().get_or_insert_with(|| Err("the resolver died".into()));
+        self.look_up.has_found.notify_all();
     }
 }
 
@@ -98,21 +156,47 @@ mod tests {
     #[test]
     fn a_resolver_that_does_not_answer_is_not_waited_for() {
         let (go_on, may_go_on) = channel::<()>();
-        let found = resolved(Deadline::after(Duration::from_millis(20)), move || {
-            // Blocks until the test ends.
-            let _ = may_go_on.recv();
-            Ok(Vec::new())
-        });
+        let found =
+            resolved("hangs".into(), Deadline::after(Duration::from_millis(20)), move || {
+                // Blocks until the test ends.
+                let _ = may_go_on.recv();
+                Ok(Vec::new())
+            });
         assert!(matches!(found, Err(Failure::NotDone(_))), "{found:?}");
         drop(go_on);
     }
 
     #[test]
+    fn a_name_is_looked_up_by_one_thread_at_a_time() {
+        let (go_on, may_go_on) = channel::<()>();
+        let (looked, looks) = channel();
+        let may_go_on = Arc::new(Mutex::new(may_go_on));
+        let attempt = |deadline| {
+            let (looked, may_go_on) = (looked.clone(), Arc::clone(&may_go_on));
+            resolved("one".into(), deadline, move || {
+                looked.send(()).unwrap();
+                let _ = may_go_on.lock().recv();
+                Ok(Vec::new())
+            })
+        };
+        for _ in 0..3 {
+            assert!(attempt(Deadline::after(Duration::from_millis(20))).is_err());
+        }
+        drop(go_on);
+        assert!(attempt(Deadline::after(HOUR)).is_ok());
+        looks.recv().unwrap();
+        let later = looks.try_iter().count();
+        assert!(later <= 1, "{later}: each attempt has left a thread");
+    }
+
+    #[test]
     fn what_the_resolver_says_is_passed_on() {
         let address = SocketAddr::from(([127, 0, 0, 1], 7));
-        let found = resolved(Deadline::after(HOUR), move || Ok(vec![address]));
+        let found = resolved("here".into(), Deadline::after(HOUR), move || Ok(vec![address]));
         assert_eq!(found.unwrap(), [address]);
-        let refused = resolved(Deadline::after(HOUR), || Err(io::Error::other("no such name")));
+        let refused = resolved("nowhere".into(), Deadline::after(HOUR), || {
+            Err(io::Error::other("no such name"))
+        });
         let Err(Failure::NotDone(reason)) = refused else { panic!("{refused:?}") };
         assert!(reason.to_string().contains("no such name"), "{reason}");
     }

@@ -175,16 +175,22 @@ fn end_what_ended(
     may_end: &dyn Fn(&SessionKey) -> bool,
     steps: &mut Steps<'_, '_>,
 ) -> Result<u64> {
-    let mut ended = 0;
+    // Ended after the scan, which may hold the only connection to the target.
+    let mut ending = Vec::new();
     for_each_of_target(to, steps, &mut |key| {
         // A record that is damaged or expired in the source still exists.
         let source = from.engine();
         if may_end(&key) && Found::under(&key, source, Moment::BEGINNING)?.is_nothing() {
-            let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
-            ended += Ended::count_live(removed.as_slice());
+            ending.push(key);
         }
         Ok(())
     })?;
+    let mut ended = 0;
+    for key in ending {
+        let removed = to.engine().remove(&key, None, Moment::BEGINNING)?;
+        ended += Ended::count_live(removed.as_slice());
+        steps.tell()?;
+    }
     Ok(ended)
 }
 

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile::engine::{Engine, MemoryEngine, RedbEngine};
-use sessile::testing::EngineFixture;
+use sessile::testing::{EngineFixture, NetworkFault, Proxy, Way};
 use sessile::{Inspector, SessionKey, SessionOptions, SessionStore, admin};
 
 #[cfg(feature = "mongodb")]
-use crate::places::{Mongodb, Place as _};
-use crate::places::{Mysql, On, Postgres, Redis};
+use crate::places::Mongodb;
+use crate::places::{
+    Mysql, On, Place as _, Postgres, Redis, address_of, behind, patient, with_parameter,
+};
 
 /// The bytes of every record, by key.
 type Contents = BTreeMap<SessionKey, Vec<u8>>;
@@ -33,7 +35,7 @@ fn contents(engine: &dyn Engine) -> Contents {
 
 /// Sessions of every kind: with and without a user, own timeouts, a token, a touch, a save, a new
 /// id, a rename of their user.
-fn filled(engine: Arc<MemoryEngine>, count: u64) -> SessionStore<String> {
+fn filled(engine: Arc<impl Engine>, count: u64) -> SessionStore<String> {
     let store: SessionStore<String> =
         SessionStore::builder().engine(engine).manual_maintenance().build().unwrap();
     for number in 0..count {
@@ -103,4 +105,30 @@ fn sessions_that_move_over_every_server_come_back_as_they_were() {
     let last = Inspector::on(houses[houses.len() - 1].1.clone()).unwrap();
     assert!(last.check().unwrap().is_sound());
     assert_eq!(last.overview().unwrap().sessions, count);
+}
+
+#[test]
+fn a_copy_whose_connection_is_cut_once_is_whole() {
+    for at in [6_000, 10_000, 14_000] {
+        let (memory, on) = (Arc::new(MemoryEngine::new()), On::<Postgres>::new());
+        let _open = filled(memory.clone(), 100);
+        let proxy = Proxy::start(address_of(&on.url));
+        let target = Postgres::connect(&patient(&behind(&on.url, proxy.address()))).unwrap();
+        let [from, to] = [Inspector::on(memory), Inspector::on(target)].map(Result::unwrap);
+        proxy.arm(Way::Request, at, NetworkFault::Cut);
+        moved(&from, &to, 100);
+        assert!(proxy.is_disarmed());
+    }
+}
+
+#[test]
+fn an_exact_copy_needs_one_connection_to_its_target() {
+    let (memory, on) = (Arc::new(MemoryEngine::new()), On::<Postgres>::new());
+    let _open = filled(memory.clone(), 10);
+    let url = with_parameter(&patient(&on.url), "connections=1");
+    let target = Arc::new(Postgres::connect(&url).unwrap());
+    let _there = filled(target.clone(), 10);
+    let [from, to] = [Inspector::on(memory), Inspector::on(target)].map(Result::unwrap);
+    let report = admin::transfer(&from, &to, true, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((report.copied, report.ended, report.equal), (10, 10, 10));
 }

@@ -266,13 +266,15 @@ impl<B: Backend> Server<B> {
     }
 
     /// Holds a connection for several requests that change nothing, and makes the first of them. If
-    /// a kept connection had ended unnoticed, the first request is made again on another one.
+    /// a kept connection had ended unnoticed, or no server is ready, the first request is made again
+    /// on another one.
     pub(crate) fn hold(
         &self,
         first: impl Fn(&B, &mut B::Connection) -> Attempt<()>,
     ) -> Result<Held<'_, B>> {
         self.ensure_open()?;
         let deadline = Deadline::after(self.limits.timeout);
+        let mut backoff = Backoff::new();
         loop {
             let (failure, was_kept) = match self.lease(deadline) {
                 Err(failure) => (failure, false),
@@ -285,7 +287,12 @@ impl<B: Backend> Server<B> {
                 }
             };
             self.pool.renew();
-            if !was_kept || matches!(failure, Failure::Answered(_)) {
+            let again = match failure {
+                Failure::Answered(_) => false,
+                Failure::NotNow(_) => backoff.wait(deadline),
+                Failure::NotDone(_) | Failure::Lost(_) | Failure::RolledBack(_) => was_kept,
+            };
+            if !again {
                 return Err(self.failed(failure));
             }
         }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sessile::testing::Proxy;
 use sessile::{Error, SessionStore, UserLimit};
 
 use crate::instances::{self, Instance, ends, psql, wait_until};
@@ -12,6 +13,7 @@ use crate::outages::{
     assert_not_allowed, assert_unavailable, is_killed_and_started_again, stands_still, store,
     waits_for_others,
 };
+use crate::places::{behind, patient};
 
 fn url(server: &Instance) -> String {
     format!("postgres://postgres@127.0.0.1:{}/postgres?", server.port)
@@ -159,6 +161,28 @@ fn a_server_that_takes_no_writes_says_so_and_nothing_changes() {
 }
 
 #[test]
+fn a_listing_waits_for_a_server_that_will_take_writes() {
+    let server = instances::postgres(&[]);
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port));
+    let store = store(&patient(&behind(&url(&server), proxy.address())));
+    store.create(1).unwrap();
+    psql(&server, "alter system set default_transaction_read_only = on").unwrap();
+    psql(&server, "select pg_reload_conf()").unwrap();
+    wait_until("the setting", || {
+        psql(&server, "show transaction_read_only").unwrap().trim() == "on"
+    });
+    proxy.cut_all();
+    proxy.reset();
+    let there = store.clone();
+    let listing = std::thread::spawn(move || there.check().unwrap().sessions);
+    wait_until("a login", || proxy.round_trips() > 1);
+    // A server that takes no writes refuses `alter system`, so its file is removed.
+    std::fs::remove_file(server.folder.path().join("data/postgresql.auto.conf")).unwrap();
+    psql(&server, "select pg_reload_conf()").unwrap();
+    assert_eq!(listing.join().unwrap(), 1);
+}
+
+#[test]
 fn connections_that_an_administrator_ends_are_made_again() {
     let server = instances::postgres(&[]);
     let store = store(&url(&server));
@@ -232,24 +256,6 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
 }
 
 #[test]
-fn the_servers_clock_decides_where_it_shows_another_time() {
-    let server = instances::postgres(&[]);
-    // An hour ahead of this machine's clock.
-    psql(
-        &server,
-        "create schema ahead; create function ahead.clock_timestamp() returns timestamptz \
-         language sql volatile as \
-         'select pg_catalog.clock_timestamp() + interval ''1 hour'''; \
-         alter role postgres set search_path = public, ahead, pg_catalog",
-    )
-    .unwrap();
-    let here = std::time::SystemTime::now();
-    let session = store(&url(&server)).create(1).unwrap();
-    let ahead = session.created_at().duration_since(here).unwrap();
-    assert!(ahead > Duration::from_secs(3_000), "{ahead:?}");
-}
-
-#[test]
 fn a_read_that_takes_too_long_is_stopped_on_the_server_and_not_made_again() {
     let server = instances::postgres(&[]);
     let store = store(&format!("{}timeout_ms=1000", url(&server)));
@@ -267,6 +273,24 @@ fn a_read_that_takes_too_long_is_stopped_on_the_server_and_not_made_again() {
     let active = "select count(*) from pg_stat_activity \
         where application_name = 'sessile' and state = 'active'";
     wait_until("the server", || psql(&server, active).unwrap().trim() == "0");
+}
+
+#[test]
+fn the_servers_clock_decides_where_it_shows_another_time() {
+    let server = instances::postgres(&[]);
+    // An hour ahead of this machine's clock.
+    psql(
+        &server,
+        "create schema ahead; create function ahead.clock_timestamp() returns timestamptz \
+         language sql volatile as \
+         'select pg_catalog.clock_timestamp() + interval ''1 hour'''; \
+         alter role postgres set search_path = public, ahead, pg_catalog",
+    )
+    .unwrap();
+    let here = std::time::SystemTime::now();
+    let session = store(&url(&server)).create(1).unwrap();
+    let ahead = session.created_at().duration_since(here).unwrap();
+    assert!(ahead > Duration::from_secs(3_000), "{ahead:?}");
 }
 
 #[test]

@@ -261,6 +261,24 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_may_pass_is_waited_for_and_another_is_not() {
+        for said in [
+            "LOADING Redis is loading the dataset in memory",
+            "BUSY Redis is busy running a script.",
+            "CLUSTERDOWN Hash slot not served",
+            "ERR max number of clients reached",
+        ] {
+            assert!(matches!(redis().refused(said), Failure::NotNow(_)), "{said}");
+        }
+        let full = "OOM command not allowed when used memory > 'maxmemory'.";
+        let full = redis().refused(full);
+        assert!(matches!(full, Failure::Answered(Error::StorageFull { .. })), "{full:?}");
+        let unsaved = redis().refused("MISCONF Redis is configured to save RDB snapshots");
+        assert!(matches!(unsaved, Failure::Answered(Error::Unavailable { .. })), "{unsaved:?}");
+        assert!(format!("{unsaved:?}").contains("could not save its data"), "{unsaved:?}");
+    }
+
+    #[test]
     fn the_time_of_a_primary_that_became_a_replica_is_not_taken() {
         for (role, is_taken) in [
             ("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n", true),

@@ -259,3 +259,21 @@ impl Dialect for Postgres {
         Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::sql::postgres::refusal::fatal;
+
+    #[test]
+    fn an_error_of_the_server_says_what_is_known_of_the_change() {
+        let refusal = |code: &str| Refusal { code: code.into(), ..Refusal::default() };
+        let of = |code| Postgres::refused("a server", &refusal(code));
+        assert!(matches!(of("53100"), Failure::Answered(Error::StorageFull { .. })));
+        assert!(matches!(of("53300"), Failure::NotNow(_)));
+        assert!(matches!(fatal(&refusal("53300")), Failure::NotNow(_)));
+        assert!(matches!(of("40003"), Failure::Lost(_)));
+        assert!(matches!(of("40001"), Failure::RolledBack(_)));
+        assert!(matches!(of("57014"), Failure::Answered(Error::Unavailable { .. })));
+    }
+}

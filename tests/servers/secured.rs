@@ -91,18 +91,17 @@ fn works(url: &str) {
 mod redis {
     use super::*;
 
-    fn server(key: &Path, certificate: &Path) -> (instances::Instance, u16) {
+    fn server(key: &Path, certificate: &Path, further: &[&str]) -> (instances::Instance, u16) {
         let port = instances::free_port();
         let options = [
             "--tls-port",
             &port.to_string(),
-            "--tls-auth-clients",
-            "no",
             "--tls-key-file",
             &key.display().to_string(),
             "--tls-cert-file",
             &certificate.display().to_string(),
         ];
+        let options = [&options[..], further].concat();
         (instances::redis(&options), port)
     }
 
@@ -118,7 +117,7 @@ mod redis {
             (&others, "localhost", false, Some("UnknownIssuer")),
         ] {
             let (key, certificate) = authority.issue(host, is_expired);
-            let (_server, port) = server(&key, &certificate);
+            let (_server, port) = server(&key, &certificate, &["--tls-auth-clients", "no"]);
             match expected {
                 None => works(&url(port)),
                 Some(expected) => {
@@ -127,6 +126,19 @@ mod redis {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_certificate_gets_the_clients_and_may_have_another_name() {
+        let ours = Authority::new();
+        let ca = ours.certificate();
+        let (key, certificate) = ours.issue("elsewhere.example", false);
+        let (own_key, own) = ours.issue("client", false);
+        let (_server, port) =
+            server(&key, &certificate, &["--tls-auth-clients", "yes", "--tls-ca-cert-file", &ca]);
+        let url = format!("rediss://localhost:{port}?tls_ca={ca}&tls_name=elsewhere.example");
+        refusal(&format!("{url}&timeout_ms=1000"));
+        works(&format!("{url}&tls_cert={}&tls_key={}", own.display(), own_key.display()));
     }
 
     #[test]

@@ -97,6 +97,8 @@ impl MongodbEngine {
     /// | `srvServiceName` | `mongodb` | the name of the service in DNS, for `mongodb+srv://` |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
+    /// | `tls_name` | the host | the name that the server's certificate is for |
     ///
     /// `w=majority`, `retryWrites=true`, `readPreference=primary`, `authMechanism=SCRAM-SHA-256`,
     /// `loadBalanced=false` and `appName` are accepted, and change nothing. A load balancer,

@@ -4,11 +4,12 @@ use crate::engine::network::failure::source;
 use crate::engine::network::server::Limits;
 use crate::engine::network::transport::location::{Location, invalid};
 #[cfg(feature = "tls")]
-use crate::engine::network::transport::tls::Tls;
+use crate::engine::network::transport::tls::{Tls, TlsSettings};
 use crate::error::{Error, Result};
 
 /// The parameters that every server takes.
-pub(crate) const KNOWN: &str = "`name`, `timeout_ms`, `connections`, `tls_ca`";
+pub(crate) const KNOWN: &str =
+    "`name`, `timeout_ms`, `connections`, `tls_ca`, `tls_cert`, `tls_key`, `tls_name`";
 
 /// The settings of every server.
 #[derive(Debug)]
@@ -97,7 +98,10 @@ impl Options {
         if !(1..=1_000).contains(&connections) {
             return Err(invalid("needs `connections` from 1 to 1000"));
         }
-        let authority = location.take::<String>("tls_ca")?;
+        let mut files = [None, None, None, None];
+        for (file, name) in files.iter_mut().zip(["tls_ca", "tls_cert", "tls_key", "tls_name"]) {
+            *file = location.take::<String>(name)?;
+        }
         let is_secured = match secured {
             Secured::Yes => true,
             Secured::No => false,
@@ -107,8 +111,12 @@ impl Options {
                 None => !location.addresses.iter().all(|address| address.is_loopback()),
             },
         };
-        if authority.is_some() && !is_secured {
-            return Err(invalid("names a `tls_ca` for a connection that is not in TLS"));
+        if files.iter().any(Option::is_some) && !is_secured {
+            return Err(invalid("has a setting of TLS for a connection that is not in TLS"));
+        }
+        let [_, certificate, key, _] = &files;
+        if certificate.is_some() != key.is_some() {
+            return Err(invalid("needs `tls_cert` and `tls_key` together"));
         }
         #[cfg(not(feature = "tls"))]
         if is_secured {
@@ -122,7 +130,11 @@ impl Options {
             limits: Limits { timeout, connections },
             #[cfg(feature = "tls")]
             tls: match is_secured {
-                true => Some(Tls::new(authority.as_deref())?),
+                true => {
+                    let [authorities, certificate, key, name] = files;
+                    let client = certificate.zip(key);
+                    Some(Tls::new(&TlsSettings { authorities, client, name })?)
+                }
                 false => None,
             },
         })
@@ -205,6 +217,8 @@ mod tests {
             "tls=maybe",
             "tls=on&tls=off",
             "tls_ca=/x",
+            "tls_name=x",
+            "tls=on&tls_cert=/x",
             "colour=red",
         ] {
             let error = taken(&format!("x://u:hidden@localhost?{wrong}")).unwrap_err();

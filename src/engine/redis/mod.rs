@@ -77,6 +77,8 @@ impl RedisEngine {
     /// | `replicas` | 0 | how many replicas must acknowledge a change before the call returns |
     /// | `eviction` | `refuse` | `allow` accepts a server that may evict sessions at any time |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
+    /// | `tls_name` | the host | the name that the server's certificate is for |
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::engine::network::backend::Attempt;
@@ -20,9 +20,21 @@ use crate::error::{Error, Result};
 /// A TLS connection.
 pub(crate) type TlsSocket = StreamOwned<ClientConnection, Timed>;
 
-/// The trusted authorities.
+/// The settings of TLS in a URL.
+#[derive(Debug, Default)]
+pub(crate) struct TlsSettings {
+    /// The file of the authorities to trust instead of the system's.
+    pub(crate) authorities: Option<String>,
+    /// The files of this client's certificate and of its key.
+    pub(crate) client: Option<(String, String)>,
+    /// The name that the server's certificate is for, instead of the host's.
+    pub(crate) name: Option<String>,
+}
+
+/// The trusted authorities, and this client's own certificate.
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
+    name: Option<String>,
 }
 
 impl Tls {
@@ -30,10 +42,10 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if there are none.
-    pub(crate) fn new(authorities: Option<&str>) -> Result<Self> {
+    /// [`Error::InvalidSetting`] if there are none, or the client's certificate cannot be used.
+    pub(crate) fn new(settings: &TlsSettings) -> Result<Self> {
         let mut roots = RootCertStore::empty();
-        match authorities {
+        match &settings.authorities {
             Some(path) => {
                 let unreadable = |error| {
                     invalid(format!("names a `tls_ca` that holds no certificates: {error}"))
@@ -59,9 +71,17 @@ impl Tls {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::engine(io::Error::other(error)))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
+            .with_root_certificates(roots);
+        let config = match &settings.client {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let (chain, key) = own(certificate, key)?;
+                config
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| invalid(format!("names a `tls_cert` that fails: {error}")))?
+            }
+        };
+        Ok(Self { config: Arc::new(config), name: settings.name.clone() })
     }
 
     /// Performs the handshake, within the socket's deadline.
@@ -71,6 +91,7 @@ impl Tls {
     /// [`Failure::Answered`] for an invalid certificate, which a retry would not change;
     /// [`Failure::NotDone`] for a connection that ends.
     pub(crate) fn connect(&self, mut socket: Timed, host: &str) -> Attempt<TlsSocket> {
+        let host = self.name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| invalid("names a host that no certificate can be for"))?;
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name)
@@ -80,6 +101,18 @@ impl Tls {
         }
         Ok(StreamOwned::new(connection, socket))
     }
+}
+
+/// Reads the client's certificate, with those between it and its authority, and its key.
+fn own(
+    certificate: &str,
+    key: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let unreadable =
+        |error| invalid(format!("names a `tls_cert` or `tls_key` that cannot be read: {error}"));
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(unreadable)?;
+    let chain = chain.collect::<std::result::Result<_, _>>().map_err(unreadable)?;
+    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(unreadable)?))
 }
 
 /// The failure of a handshake. An invalid certificate stays invalid, so it is not retried.
@@ -123,7 +156,7 @@ mod tests {
         let mut stream =
             Stream::connect(&address, Deadline::after(Duration::from_secs(3_600))).unwrap();
         stream.set_deadline(Deadline::after(Duration::from_millis(100)));
-        let secured = stream.into_tls(&Tls { config: Arc::new(config) }, "localhost");
+        let secured = stream.into_tls(&Tls { config: Arc::new(config), name: None }, "localhost");
         assert!(matches!(secured.map(drop), Err(Failure::NotDone(_))));
         assert!(sending.join().unwrap() < dripping::MOST, "it was waited for to the end");
     }

@@ -76,6 +76,8 @@ impl MysqlEngine {
     /// | `connections` | 16 | the most connections that are open at once |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
+    /// | `tls_name` | the host | the name that the server's certificate is for |
     ///
     /// `ssl-mode=REQUIRED`, `VERIFY_CA` and `VERIFY_IDENTITY` mean `tls=on`, and `ssl-mode=DISABLED`
     /// means `tls=off`.

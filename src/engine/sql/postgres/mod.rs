@@ -73,6 +73,8 @@ impl PostgresEngine {
     /// | `statements` | `kept` | `unnamed` for a pooler that shares connections between statements |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
+    /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
+    /// | `tls_name` | the host | the name that the server's certificate is for |
     ///
     /// `sslmode=require`, `verify-ca` and `verify-full` mean `tls=on`, and `sslmode=disable` means
     /// `tls=off`. `target_session_attrs=read-write` is accepted, and changes nothing.

@@ -137,6 +137,24 @@ pub(super) fn operations() -> Vec<Operation> {
             |engine| Ok(engine.remove_expired(moment(2_000_000), 10)?.removed.len().to_string()),
             &["3", "0"],
         ),
+        once(
+            "remove by its owner",
+            |engine| {
+                let gone = engine.remove(&key(1), Some(&user("ann")), moment(6_000))?;
+                Ok(gone.map_or("none".into(), |gone| format!("{}", gone.key)))
+            },
+            &["01010101010101010101010101010101"],
+        ),
+        looked_up(
+            "reindex",
+            |engine| engine.reindex(&moment(0).timeouts).map(|()| "done".into()),
+            &["done"],
+        ),
+        once(
+            "store_meta",
+            |engine| engine.store_meta("size", b"large").map(|()| "done".into()),
+            &["done"],
+        ),
         once("clear", |engine| engine.clear().map(|()| "done".into()), &["done"]),
         looked_up(
             "init_meta",
@@ -150,6 +168,41 @@ pub(super) fn operations() -> Vec<Operation> {
                 Ok(found.map_or("none".into(), |found| found.revision().to_string()))
             },
             &["1"],
+        ),
+        looked_up("stats", |engine| Ok(engine.stats()?.stored.to_string()), &["3"]),
+        // A snapshot ends with its connection.
+        once(
+            "scan",
+            |engine| {
+                let mut seen = 0;
+                engine.scan(None, &mut |_, record| {
+                    record?;
+                    seen += 1;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                Ok(seen.to_string())
+            },
+            &["3"],
+        ),
+        once(
+            "check",
+            |engine| {
+                let checked = engine.check(&moment(0).timeouts, &mut |_| Ok(()))?;
+                Ok(checked.expiry_entries.to_string())
+            },
+            &["3"],
+        ),
+        looked_up(
+            "scan_users",
+            |engine| {
+                let mut seen = 0;
+                engine.scan_users(None, moment(6_000), &mut |_, sessions| {
+                    seen += sessions;
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                Ok(seen.to_string())
+            },
+            &["3"],
         ),
         looked_up("count", |engine| Ok(engine.count(moment(6_000))?.to_string()), &["3"]),
         looked_up(

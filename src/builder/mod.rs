@@ -114,8 +114,10 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// [`sweep_interval`](Self::sweep_interval), or until
     /// [`SessionStore::adopt_shorter_timeouts`](crate::SessionStore::adopt_shorter_timeouts). The
     /// monotonic clock measures this interval; for `clean_up_expired` and `close`, the clock that
-    /// [`clock`](Self::clock) sets. A session that is expired under the store's own timeouts is
-    /// absent either way. A new store, such as one in memory, has no longer timeouts on record.
+    /// [`clock`](Self::clock) sets. A `close` makes no pass over all sessions: if it would need
+    /// one, the next opening finds the longer timeouts on record. A session that is expired under
+    /// the store's own timeouts is absent either way. A new store, such as one in memory, has no
+    /// longer timeouts on record.
     ///
     /// # Examples
     ///

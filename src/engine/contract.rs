@@ -267,8 +267,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn remove_expired(&self, moment: Moment, limit: usize) -> Result<Sweep>;
 
     /// Moves every index entry that is later than its record's true deadline. Such entries exist
-    /// after the default timeouts became shorter. Works in steps, so that writers need not wait, and
-    /// asks `goes_on` between two of them. Returns `false` if that ended it, with entries left.
+    /// after the default timeouts became shorter. Works in steps, so that writers need not wait,
+    /// and asks `goes_on` between two of them. Returns `false` if that ended it, with entries left.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The reference engine: maps in memory under one lock, in the simplest correct way.
 //!
-//! Invariant: each call but `reindex` is one step under the lock, and no lock is held while a closure runs. Other
-//! engines are correct if they behave like this one.
+//! Invariant: each call but `reindex` is one step under the lock, and no lock is held while a
+//! closure runs. Other engines are correct if they behave like this one.
 
 mod tables;
 

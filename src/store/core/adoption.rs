@@ -30,7 +30,7 @@ struct Pending {
     full_at: Option<Timestamp>,
 }
 
-/// How long a full store looks for no room again, in milliseconds: each look makes a pass over all
+/// How long a full store looks for no room again, in milliseconds. Each look makes a pass over all
 /// sessions, to rebuild the index.
 const PAUSE: u64 = 10_000;
 

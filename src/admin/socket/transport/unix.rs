@@ -84,7 +84,13 @@ impl Stream {
             ));
         }
         let stream = Self::connect(path)?;
-        let (user, owner) = (stream.user()?.unwrap_or(found.uid()), fs::metadata(file)?.uid());
+        let owner = match fs::metadata(file) {
+            Ok(file) => file.uid(),
+            // A store without a file may have its socket there, which has an owner too.
+            Err(error) if error.kind() == ErrorKind::NotFound => found.uid(),
+            Err(error) => return Err(error),
+        };
+        let user = stream.user()?.unwrap_or(found.uid());
         match user == owner {
             true => Ok(stream),
             false => Err(io::Error::other(format!(

@@ -1,8 +1,8 @@
 //! Compares the tables with one another, entry by entry, as of one commit.
 //!
-//! Invariant: the check only reads, as of one moment, and holds one entry at a time. It waits for no
-//! commit. It walks an index only if the index has more entries than the records account for. Each
-//! record is looked up in the indexes, because the three tables have no common order.
+//! Invariant: the check only reads, as of one moment, and holds one entry at a time. It waits for
+//! no commit. It walks an index only if the index has more entries than the records account for.
+//! Each record is looked up in the indexes, because the three tables have no common order.
 //!
 //! The tables are compared as of the snapshot. A record that has changed since is reported as it is
 //! now, while the tables hold the index entries of its former record until the next checkpoint.

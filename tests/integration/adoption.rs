@@ -324,7 +324,6 @@ fn the_first_sweep_of_the_thread_adopts_shorter_timeouts() {
     assert_eq!(engine.steps_before_adoption.load(Ordering::SeqCst), 0);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_sweep_through_the_door_before_an_adoption_leaves_no_entry_late() {
     use std::ops::ControlFlow::Continue;

@@ -1,7 +1,8 @@
 //! The store of a desktop program: its folder, and who may read the folder.
 
 #[cfg(unix)]
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 use sessile::{Error, SessionStore};
 
@@ -105,6 +106,34 @@ fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
     let home = folder.path().join("home");
     std::fs::write(&home, "").unwrap();
     run_in(&home, "a_folder_that_cannot_be_made_is_an_error_with_its_path");
+}
+
+/// The system tells the folder, so this is the user's own, under a name that nobody else has.
+#[cfg(windows)]
+#[test]
+fn a_desktop_programs_sessions_are_in_its_users_local_folder() {
+    struct Removed(PathBuf);
+    impl Drop for Removed {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+    let unique = tempfile::tempdir().unwrap();
+    let name = unique.path().file_name().unwrap().to_str().unwrap();
+    let local = PathBuf::from(std::env::var_os("LOCALAPPDATA").unwrap());
+    let _removed = Removed(local.join(name));
+    let folder = sessile::app_dir("org", name, "Notes").unwrap();
+    assert_eq!(folder, local.join(name).join(r"Notes\data"));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "it opens nothing");
+    let file = folder.join("sessions.redb");
+    let open = || SessionStore::<String>::open_in_app_dir("org", name, "Notes");
+    let store = open().unwrap();
+    let id = store.create("kept".into()).unwrap().id().clone();
+    assert!(matches!(open(), Err(Error::AlreadyOpen { path }) if path == file));
+    store.close().unwrap();
+    let store = open().unwrap();
+    assert_eq!(store.read(&id).unwrap().unwrap().content(), "kept");
+    store.close().unwrap();
 }
 
 #[test]

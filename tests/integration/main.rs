@@ -38,7 +38,6 @@ mod opening;
 mod operate;
 mod operations;
 mod operators;
-#[cfg(unix)]
 mod other_processes;
 mod overwritten;
 mod own_code;

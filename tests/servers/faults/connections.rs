@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use sessile::Error;
 use sessile::engine::{Engine, Insert, Limits};
 use sessile::testing::{EngineFixture, NetworkFault, Proxy, Way};
-use sessile::{Error, SessionStore};
 
 use super::bench::Bench;
 use super::operations::operations;
-use super::{in_the_end, key, moment, sample};
+use super::{key, moment, sample};
 use crate::instances::wait_until;
 use crate::places::{On, Place, address_of, behind, with_parameter};
 
@@ -25,28 +25,6 @@ pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
         let done = engine.insert(&key(1), sample(1, "ann"), moment(5_000), Limits::NONE).unwrap();
         assert!(matches!(done, Insert::Done(_)), "cut at {at}: {done:?}");
         assert_eq!(engine.stats().unwrap().stored, 1, "cut at {at}");
-        if is_over {
-            return;
-        }
-    }
-}
-
-pub(crate) fn an_opening_whose_connection_is_cut_has_no_unknown_outcome<P: Place>() {
-    for at in (0..).step_by(100) {
-        let on = On::<P>::new();
-        let proxy = Proxy::start(address_of(&on.url));
-        let engine = in_the_end(|| P::connect(&behind(&on.url, proxy.address())));
-        let opened = |engine| {
-            let builder = SessionStore::<u32>::builder().engine(engine).manual_maintenance();
-            builder.content_name("carts").build()
-        };
-        proxy.arm(Way::Answer, at, NetworkFault::Cut);
-        match opened(engine) {
-            Ok(_) | Err(Error::Unavailable { .. }) => {}
-            Err(error) => panic!("cut at {at}: {error:?}"),
-        }
-        let is_over = !proxy.is_disarmed();
-        opened(on.open()).unwrap().create(1).unwrap();
         if is_over {
             return;
         }

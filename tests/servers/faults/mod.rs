@@ -25,7 +25,6 @@ macro_rules! tests {
             an_insert_that_comes_late_brings_no_ended_session_back
             a_save_without_an_answer_that_another_one_followed_was_not_refused
             a_store_whose_making_was_broken_off_is_made_whole
-            an_opening_whose_connection_is_cut_has_no_unknown_outcome
             a_server_that_is_not_there_is_unavailable_and_used_again_once_it_is
             connections_that_ended_while_nobody_used_them_are_not_noticed
             no_more_connections_than_allowed_are_opened

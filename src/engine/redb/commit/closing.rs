@@ -1,5 +1,6 @@
 //! Closes the file: every change goes into redb's part, and the lock is released.
 
+use crate::caught::caught;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{State, Writer};
 use crate::engine::redb::database::Connection;
@@ -38,8 +39,9 @@ impl Writer {
         mut committed: Committed,
     ) -> Result<()> {
         if let Err(error) = view.file.ensure_as_left() {
-            // Nothing more is written to this file; closing releases the lock.
-            let _ = connection.close();
+            // Nothing more is written to this file; closing releases the lock. redb may panic on
+            // pages that somebody else wrote.
+            let _ = caught(|| connection.close());
             return Err(error);
         }
         let (in_memory, in_log) = (view.overlay.is_volatile(), committed.log.is_in_use());

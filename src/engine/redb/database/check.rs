@@ -36,7 +36,7 @@ pub(in crate::engine::redb) fn check(
     let users = snapshot.transaction().open_table(USERS).map_err(open)?;
     let indexes = Indexes { snapshot, expiry, users, failed };
 
-    let former = indexes.former_entries(changes)?;
+    let mut former = indexes.former_entries(changes)?;
     let (mut accounted, mut coming) = (former, Checked::default());
     for entry in records {
         let (key, record) = entry.map_err(failed)?;
@@ -58,10 +58,10 @@ pub(in crate::engine::redb) fn check(
     }
     let found = indexes.len()?;
     if found.expiry_entries != accounted.expiry_entries {
-        indexes.find_strays_in_expiry(inspect)?;
+        former.expiry_entries += indexes.find_strays_in_expiry(changes, inspect)?;
     }
     if found.user_entries != accounted.user_entries {
-        indexes.find_strays_in_users(inspect)?;
+        former.user_entries += indexes.find_strays_in_users(changes, inspect)?;
     }
     let after = |found: u64, former, coming: u64| found.saturating_sub(former) + coming;
     Ok(Checked {
@@ -139,30 +139,42 @@ impl Indexes<'_> {
         Ok(())
     }
 
-    fn find_strays_in_expiry(&self, inspect: &mut Inspect<'_>) -> Result<()> {
+    /// Returns how many entries belong to damaged records that have changed since the snapshot.
+    fn find_strays_in_expiry(&self, changes: &Changes, inspect: &mut Inspect<'_>) -> Result<u64> {
+        let mut leaving = 0;
         let entries = self.expiry.range::<(u64, KeyBytes)>(..);
         for entry in entries.map_err(|error| self.failed(error))? {
             let entry = entry.map_err(|error| self.failed(error))?;
             let (deadline, key) = entry.0.value();
             let (deadline, key) = (Timestamp::from_millis(deadline), SessionKey::from_bytes(*key));
+            leaving += u64::from(self.is_former_of_damaged(&key, changes)?);
             if self.is_stray(&key, |record| record.index_deadline() == deadline)? {
                 inspect(Finding::Problem(Problem::StrayInExpiry { key, deadline }))?;
             }
         }
-        Ok(())
+        Ok(leaving)
     }
 
-    fn find_strays_in_users(&self, inspect: &mut Inspect<'_>) -> Result<()> {
+    /// As [`find_strays_in_expiry`](Self::find_strays_in_expiry).
+    fn find_strays_in_users(&self, changes: &Changes, inspect: &mut Inspect<'_>) -> Result<u64> {
+        let mut leaving = 0;
         let entries = self.users.range::<(&[u8], KeyBytes)>(..);
         for entry in entries.map_err(|error| self.failed(error))? {
             let entry = entry.map_err(|error| self.failed(error))?;
             let (user, key) = entry.0.value();
             let (user, key) = (UserId::from_key(user), SessionKey::from_bytes(*key));
+            leaving += u64::from(self.is_former_of_damaged(&key, changes)?);
             if self.is_stray(&key, |record| user.is_some() && record.user_id() == user)? {
                 inspect(Finding::Problem(Problem::StrayInUsers { key, user }))?;
             }
         }
-        Ok(())
+        Ok(leaving)
+    }
+
+    /// Whether a damaged record under a key has changed since the snapshot.
+    fn is_former_of_damaged(&self, key: &SessionKey, changes: &Changes) -> Result<bool> {
+        Ok(changes.contains_key(key)
+            && matches!(self.snapshot.get(key).map_err(self.failed)?, Some(Err(_))))
     }
 
     /// Whether no record accounts for an entry. A damaged record's entry may be correct.

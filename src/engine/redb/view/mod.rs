@@ -14,8 +14,7 @@ pub(in crate::engine::redb) mod show;
 pub(in crate::engine::redb) mod touches;
 mod waiting;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use crate::caught::caught;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
@@ -181,10 +180,12 @@ impl View {
     /// such a page, and its handle then counts as lost.
     fn load_from_snapshot(&self, key: &SessionKey) -> Result<(Option<Record>, u64)> {
         let read = self.with_snapshot(|snapshot| {
-            let found = catch_unwind(AssertUnwindSafe(|| snapshot.get(key)));
+            let found = caught(|| snapshot.get(key));
             Ok((found.unwrap_or(Err(redb::Error::PreviousIo))?, snapshot.commit()))
         });
-        self.file.ensure_pages_as_left()?;
+        if !matches!(read, Err(Error::Closed)) {
+            self.file.ensure_pages_as_left()?;
+        }
         let (record, commit) = read?;
         let record = record.transpose()?;
         if let Some(record) = &record {

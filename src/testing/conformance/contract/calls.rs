@@ -7,7 +7,6 @@ use crate::engine::contract::Engine as _;
 use crate::store::SessionStore;
 use crate::testing::conformance::kit::*;
 use crate::testing::{CountingEngine, EngineFixture};
-use crate::time::timeouts::Timeouts;
 
 type Counting<F> = Arc<CountingEngine<<F as EngineFixture>::Engine>>;
 
@@ -100,13 +99,6 @@ pub fn a_call_about_the_whole_store_costs_as_many_calls_as_the_contract_names<F:
     took(vec![("remove_expired", 1), ("server_time", 2)], &[("load_meta", 1)]);
     store.adopt_shorter_timeouts().unwrap();
     took(vec![], &[]);
-
-    let shorter = Timeouts::new(INACTIVITY / 2, ABSOLUTE).unwrap();
-    let builder = setup.builder_on::<u64>(Arc::clone(&engine)).timeouts(shorter);
-    let store = builder.build().unwrap();
-    engine.take();
-    store.adopt_shorter_timeouts().unwrap();
-    took(vec![("reindex", 1), ("store_meta", 1)], &[]);
 }
 
 pub fn a_call_that_finds_nothing_costs_no_more<F: EngineFixture>() {

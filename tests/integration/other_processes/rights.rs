@@ -1,52 +1,17 @@
-//! A file that another process has open, or that this process may not access.
+//! Files and folders that this process may not change, and a file that is mounted.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use sessile::{Attributes, SessionStore};
 
+use super::{FILE, open_and_tell, told};
 use crate::child;
-
-/// The variable that names the file for a child process, which prints its result.
-const FILE: &str = "SESSILE_TEST_OPEN";
-const SAYS: &str = "opening: ";
-
-/// The child's part.
-fn open_and_tell(path: &Path) {
-    match SessionStore::<Attributes>::open(path) {
-        Ok(_) => println!("{SAYS}a store"),
-        Err(error) => println!("{SAYS}{error} ({error:?})"),
-    }
-}
-
-/// The result that a child process printed when it opened a file.
-fn told(mut child: Command, path: &Path) -> Option<String> {
-    let Output { stdout, .. } = child.env(FILE, path).output().ok()?;
-    let text = String::from_utf8(stdout).unwrap();
-    Some(text.split_once(SAYS)?.1.lines().next()?.into())
-}
-
-#[test]
-fn a_file_that_is_open_here_is_refused_in_another_process() {
-    if let Some(path) = std::env::var_os(FILE) {
-        return open_and_tell(Path::new(&path));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("sessions.redb");
-    let store = SessionStore::<Attributes>::open(&path).unwrap();
-    let id = store.create(Attributes::new()).unwrap().id().clone();
-    let test = "other_processes::a_file_that_is_open_here_is_refused_in_another_process";
-    let refused = told(child::running(test), &path).unwrap();
-    assert!(refused.contains("AlreadyOpen") && refused.contains(path.to_str().unwrap()));
-    assert!(store.read(&id).unwrap().is_some());
-    store.close().unwrap();
-    assert_eq!(told(child::running(test), &path).unwrap(), "a store");
-}
 
 /// A child process without special privileges: as this user, or as nobody if this user is root,
 /// because permissions do not restrict root.
@@ -68,7 +33,8 @@ fn a_file_that_permissions_keep_closed_is_an_error_that_names_it() {
     if let Some(path) = std::env::var_os(FILE) {
         return open_and_tell(Path::new(&path));
     }
-    let test = "other_processes::a_file_that_permissions_keep_closed_is_an_error_that_names_it";
+    let test =
+        "other_processes::rights::a_file_that_permissions_keep_closed_is_an_error_that_names_it";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.redb");
     drop(SessionStore::<Attributes>::open(&path).unwrap());
@@ -105,7 +71,8 @@ fn an_empty_file_in_a_folder_of_somebody_else_becomes_a_store() {
     if let Some(path) = std::env::var_os(FILE) {
         return open_and_tell(Path::new(&path));
     }
-    let test = "other_processes::an_empty_file_in_a_folder_of_somebody_else_becomes_a_store";
+    let test =
+        "other_processes::rights::an_empty_file_in_a_folder_of_somebody_else_becomes_a_store";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sessions.redb");
     fs::write(&path, b"").unwrap();

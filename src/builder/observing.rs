@@ -46,8 +46,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// records and failures in the background: see [`Observer`]. May be called for several; each
     /// receives every event. Default: no observer, which costs nothing.
     ///
-    /// With the feature `metrics` the store also reports to the program's recorder. No label names
-    /// a session or a user:
+    /// With the feature `metrics` the store also reports to the program's recorder. With a
+    /// [`content_name`](Self::content_name), each metric has it as the label `store`. No label
+    /// names a session or a user:
     ///
     /// - Counters: `sessile.sessions.created`, `.regenerated` and `.ended` (by `reason`),
     ///   `sessile.conflicts`, `sessile.records.damaged`, `sessile.maintenance.failures` (by

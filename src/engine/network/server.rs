@@ -48,7 +48,7 @@ impl Limits {
     /// The time that a statement may take on the server: a little less than the wait for the answer,
     /// so that the server stops it before its caller gives up.
     pub(crate) fn statement(&self) -> Duration {
-        self.timeout.mul_f32(0.36)
+        self.timeout.mul_f32(0.33)
     }
 
     /// The time to connect, and to wait for a connection in use.

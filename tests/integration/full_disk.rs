@@ -126,6 +126,34 @@ fn a_disk_that_is_full_when_the_store_is_closed_leaves_the_log_and_loses_nothing
     assert!(!has_log(&path), "it was emptied");
 }
 
+/// A closed store has no log, so the first commit adds one.
+#[test]
+fn a_full_disk_lets_a_closed_file_grow_by_nothing_however_often_a_log_is_added() {
+    let Some(disk) = SmallDisk::mount("added", "size=4m") else {
+        println!("not run: only root may mount a file system here");
+        return;
+    };
+    let path = disk.path().join("sessions.redb");
+    let store = SessionStore::<String>::open(&path).unwrap();
+    let first = store.create("there".into()).unwrap();
+    store.close().unwrap();
+    let len = fs::metadata(&path).unwrap().len();
+    fill_up(&disk);
+    let store = SessionStore::<String>::open(&path).unwrap();
+    for _ in 0..50 {
+        let error = store.create("no room".into()).unwrap_err();
+        assert!(matches!(error, Error::StorageFull { .. }), "{error:?}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    }
+    // Room for one log.
+    let filler = fs::File::options().write(true).open(disk.path().join("filler")).unwrap();
+    filler.set_len(filler.metadata().unwrap().len() - 128 * 1024).unwrap();
+    store.create("there is room".into()).unwrap();
+    assert!(store.read(first.id()).unwrap().is_some());
+    assert_eq!(store.len().unwrap(), 2);
+    store.close().unwrap();
+}
+
 /// Whether the first sector gives the log a length.
 fn has_log(path: &Path) -> bool {
     let bytes = fs::read(path).unwrap();

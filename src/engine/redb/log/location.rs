@@ -21,6 +21,15 @@ use crate::engine::redb::digest::digest_of;
 pub(in crate::engine::redb) const OFFSETS: [u64; 2] = [2_048, 2_560];
 pub(in crate::engine::redb) const SECTOR: usize = 512;
 
+/// Every length in the file is a multiple of this.
+const PAGE: u64 = 4_096;
+/// The log's share of the database's length: 1/16, within bounds. The log is long enough that a
+/// page changed by many commits is written once for all of them, and short enough that it does not
+/// slow recovery.
+const SHARE: u64 = 16;
+const MIN_CAPACITY: u64 = 64 * 1024;
+const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
+
 /// No log moves so often; a larger number could not grow.
 const MAX_MOVES: u64 = u64::MAX / 2;
 const MAGIC: &[u8; 8] = b"sess-log";
@@ -40,6 +49,11 @@ pub(in crate::engine::redb) struct Location {
     /// Drawn at random for each log. It is part of every entry's digest, so no session content can
     /// pass for an entry.
     pub(in crate::engine::redb) salt: [u8; SALT_LEN],
+}
+
+/// The capacity of a log beside a database of this length.
+pub(in crate::engine::redb) fn capacity_beside(database_len: u64) -> u64 {
+    (database_len / SHARE).clamp(MIN_CAPACITY, MAX_CAPACITY).next_multiple_of(PAGE)
 }
 
 /// A sector that is neither empty nor a valid location, or a log that no sector leads to.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::engine::redb::log::entry::Entry;
 use crate::engine::redb::log::head::Head;
 use crate::engine::redb::log::location;
-use crate::engine::redb::log::location::{DamagedLocation, Location, Sector};
+use crate::engine::redb::log::location::{DamagedLocation, Location, Sector, capacity_beside};
 use crate::engine::redb::log::place::Place;
 use crate::engine::redb::log::ring::{Ring, Span};
 use crate::engine::redb::storage::sync_failed::SyncFailed;
@@ -23,12 +23,6 @@ use crate::engine::redb::storage::{StorageFile, WriteFailure};
 use crate::random::{RandomSource, SystemRandom};
 
 const PAGE: u64 = 4_096;
-/// The log's share of the database's length: 1/16, within bounds. The log is long enough that a
-/// page changed by many commits is written once for all of them, and short enough that it does not
-/// slow recovery.
-const SHARE: u64 = 16;
-const MIN_CAPACITY: u64 = 64 * 1024;
-const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// An open file with a database and, after the first log entry, a log.
 pub(in crate::engine::redb) struct SharedFile {
@@ -342,13 +336,12 @@ impl SharedFile {
     fn place_log(&self, log: &mut Log, location: Location, entries: &[u8]) -> io::Result<()> {
         log.place_unknown = true;
         self.head.forget_entry();
-        if self.inner.len()? < location.end() {
-            self.head.set_len(&*self.inner, location.end())?;
+        let filled = self.fill_area(&location, entries);
+        if filled.is_err() && log.location.is_none() && !self.sync_failed() {
+            // Without a sector the area would count as redb's part, and add to the next attempt.
+            let _ = self.cut_behind(location.database_len);
         }
-        let mut bytes = entries.to_vec();
-        bytes.resize(usize::try_from(location.capacity).map_err(io::Error::other)?, 0);
-        self.head.write(&*self.inner, location.start, &bytes)?;
-        self.sync()?;
+        filled?;
         let (sector, [losing, winning]) = (location.to_sector(), log.order);
         self.head.write(&*self.inner, losing, &sector)?;
         self.sync()?;
@@ -361,6 +354,16 @@ impl SharedFile {
         log.is_unsettled = false;
         log.place_unknown = false;
         Ok(())
+    }
+
+    fn fill_area(&self, location: &Location, entries: &[u8]) -> io::Result<()> {
+        if self.inner.len()? < location.end() {
+            self.head.set_len(&*self.inner, location.end())?;
+        }
+        let mut bytes = entries.to_vec();
+        bytes.resize(usize::try_from(location.capacity).map_err(io::Error::other)?, 0);
+        self.head.write(&*self.inner, location.start, &bytes)?;
+        self.sync()
     }
 
     /// Repairs what a crash left unsettled, so that no single damaged sector loses the log.
@@ -377,10 +380,6 @@ impl SharedFile {
     fn cut_behind(&self, len: u64) -> io::Result<()> {
         if self.inner.len()? > len { self.head.set_len(&*self.inner, len) } else { Ok(()) }
     }
-}
-
-fn capacity_beside(database_len: u64) -> u64 {
-    (database_len / SHARE).clamp(MIN_CAPACITY, MAX_CAPACITY).next_multiple_of(PAGE)
 }
 
 fn damaged(error: DamagedLocation) -> io::Error {

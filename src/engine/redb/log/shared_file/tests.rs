@@ -202,3 +202,18 @@ fn a_log_whose_sectors_are_lost_is_not_taken_for_none_wherever_it_has_moved() {
         assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
+
+/// A full disk grows a file without blocks, and refuses what is then written there.
+#[test]
+fn a_log_that_finds_no_room_leaves_the_file_as_long_as_it_was() {
+    let file = Arc::new(InMemoryBackend::new());
+    file.set_len(64 * 1024).unwrap();
+    for torn in [0, 40, 9_000].into_iter().cycle().take(50) {
+        let disk = on(&file, 0, torn);
+        disk.append(&mut entry(), 1).unwrap_err();
+        assert_eq!(file.len().unwrap(), 64 * 1024);
+        assert_eq!(disk.database_len().unwrap(), 64 * 1024);
+    }
+    assert!(on(&file, 9, 0).append(&mut entry(), 1).unwrap());
+    assert_eq!(file.len().unwrap(), 2 * 64 * 1024);
+}

@@ -32,6 +32,8 @@ pub(in crate::engine::redb) struct SharedFile {
     syncing: Mutex<()>,
     /// Whether the file holds no database yet, whatever bytes it has.
     is_unborn: AtomicBool,
+    /// Whether redb's handle was given up.
+    is_given_up: AtomicBool,
     log: Mutex<Log>,
 }
 
@@ -81,7 +83,8 @@ impl SharedFile {
         // Until the area is read, all of it may be needed.
         let ring = Ring::of(location.map(|location| Span { start: 0, len: location.room() }));
         let log = Log { location, next_moves, order, is_unsettled, ring, ..Log::default() };
-        Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
+        let (log, is_unborn) = (Mutex::new(log), false.into());
+        Ok(Self { log, is_unborn, ..Self::unborn(inner, head, sync_failed)? })
     }
 
     /// A file without a database and a log, though it may have bytes.
@@ -92,11 +95,8 @@ impl SharedFile {
     ) -> io::Result<Self> {
         head.learn(&*inner)?;
         let log = Mutex::new(Log { order: location::OFFSETS, ..Log::default() });
-        Ok(Self { inner, head, sync_failed, syncing: Mutex::new(()), is_unborn: true.into(), log })
-    }
-
-    fn born(self) -> Self {
-        Self { is_unborn: false.into(), ..self }
+        let (syncing, is_unborn, is_given_up) = (Mutex::new(()), true.into(), false.into());
+        Ok(Self { inner, head, sync_failed, syncing, is_unborn, is_given_up, log })
     }
 
     pub(in crate::engine::redb) fn inner(&self) -> &dyn StorageFile {
@@ -137,6 +137,7 @@ impl SharedFile {
 
     /// Changes the length of the database's part, and moves the log out of its way.
     pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
+        self.ensure_writable()?;
         let mut log = self.log.lock();
         log.ensure_located()?;
         self.is_unborn.store(false, Ordering::Release);
@@ -153,7 +154,7 @@ impl SharedFile {
 
     /// Writes to the database's part.
     pub(in crate::engine::redb) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check_synced()?;
+        self.ensure_writable()?;
         self.head.write(&*self.inner, offset, data)
     }
 
@@ -161,12 +162,18 @@ impl SharedFile {
         self.sync_failed.get()
     }
 
+    /// Refuses every later write. redb makes commits in memory durable when it closes its handle.
+    pub(in crate::engine::redb) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
     /// Returns an error after a failed sync: a later write may depend on bytes that the sync did
     /// not write.
-    fn check_synced(&self) -> io::Result<()> {
-        match self.sync_failed() {
-            true => Err(io::Error::other("an earlier sync failed")),
-            false => Ok(()),
+    fn ensure_writable(&self) -> io::Result<()> {
+        match (self.sync_failed(), self.is_given_up.load(Ordering::Acquire)) {
+            (true, _) => Err(io::Error::other("an earlier sync failed")),
+            (_, true) => Err(io::Error::other("an earlier error ended this handle")),
+            (false, false) => Ok(()),
         }
     }
 
@@ -174,13 +181,13 @@ impl SharedFile {
     /// write, the system may report it to only one of them.
     pub(in crate::engine::redb) fn sync(&self) -> io::Result<()> {
         let _alone = self.syncing.lock();
-        self.check_synced()?;
+        self.ensure_writable()?;
         let result = self.inner.sync_data();
         if result.is_err() {
             self.sync_failed.set();
         }
         result?;
-        self.check_synced()
+        self.ensure_writable()
     }
 
     /// Gives the log's room back, if it was released. Only closing the file may follow.
@@ -235,7 +242,7 @@ impl SharedFile {
         number: u64,
     ) -> io::Result<bool> {
         let mut log = self.log.lock();
-        self.check_synced()?;
+        self.ensure_writable()?;
         self.head.ensure_not_overwritten()?;
         if log.place_unknown {
             return Ok(false);
@@ -256,7 +263,7 @@ impl SharedFile {
                 self.inner.write(offset, bytes)?;
                 self.sync()?;
             }
-            Some(Ok(())) => self.check_synced()?,
+            Some(Ok(())) => self.ensure_writable()?,
             Some(Err(WriteFailure::Write(error))) => return Err(error),
             Some(Err(WriteFailure::Sync(error))) => {
                 self.sync_failed.set();

@@ -197,8 +197,9 @@ impl Sector {
             .filter(|location| location.to_sector() == *sector)
             .ok_or(DamagedLocation)?;
         let removed = Self::Removed(location.moves);
-        let sound = location.database_len <= location.start
-            && location.capacity >= SECTOR as u64
+        let sound = (PAGE..=location.start).contains(&location.database_len)
+            && (PAGE..=MAX_CAPACITY).contains(&location.capacity)
+            && location.capacity.is_multiple_of(PAGE)
             && location.end() < u64::MAX;
         match location.moves <= MAX_MOVES {
             true if removed.to_bytes() == *sector => Ok(removed),
@@ -242,15 +243,25 @@ mod tests {
         for unsound in [
             Location { moves: u64::MAX, ..location() },
             Location { moves: MAX_MOVES + 1, ..location() },
-            Location { capacity: SECTOR as u64 - 1, ..location() },
+            Location { capacity: 0, ..location() },
+            Location { capacity: PAGE - 1, ..location() },
+            Location { capacity: PAGE + SECTOR as u64, ..location() },
+            Location { capacity: MAX_CAPACITY + PAGE, ..location() },
+            Location { database_len: PAGE - 1, ..location() },
             Location { start: location().database_len - 1, ..location() },
             Location { start: u64::MAX - 10, ..location() },
         ] {
             assert!(Sector::parse(&unsound.to_sector()).is_err(), "{unsound:?}");
         }
         assert!(Sector::parse(&Sector::Removed(MAX_MOVES + 1).to_bytes()).is_err());
-        let last = Location { moves: MAX_MOVES, ..location() };
-        assert_eq!(Sector::parse(&last.to_sector()).unwrap(), Sector::Log(last));
+        for utmost in [
+            Location { moves: MAX_MOVES, ..location() },
+            Location { capacity: PAGE, ..location() },
+            Location { capacity: MAX_CAPACITY, ..location() },
+            Location { database_len: PAGE, ..location() },
+        ] {
+            assert_eq!(Sector::parse(&utmost.to_sector()).unwrap(), Sector::Log(utmost));
+        }
     }
 
     #[test]

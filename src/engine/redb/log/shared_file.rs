@@ -216,10 +216,7 @@ impl SharedFile {
     /// there is no log.
     pub(in crate::engine::redb) fn read_log(&self) -> io::Result<Option<(Vec<u8>, [u8; 16])>> {
         let Some(location) = self.log.lock().location else { return Ok(None) };
-        let len = usize::try_from(location.room()).map_err(|_| damaged(DamagedLocation))?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len)?;
-        bytes.resize(len, 0);
+        let mut bytes = vec![0; usize::try_from(location.room()).map_err(io::Error::other)?];
         self.inner.read(location.start, &mut bytes)?;
         Ok(Some((bytes, location.salt)))
     }

@@ -5,6 +5,7 @@
 //! never touches another. Without the salt, content that a client makes up to look like an entry
 //! could pass for one where an entry was torn.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::engine::redb::digest::{DIGEST_LEN, digest_of_both};
@@ -22,11 +23,15 @@ const REMOVED: u32 = u32::MAX;
 /// never finish, so the entry n follows both n - 1 and n - 2. docs/internals/format.md has an
 /// example.
 const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
+/// How many bytes are digested in vain, for each byte in which entries are looked for.
+pub(in crate::engine::redb) const IN_VAIN: u64 = 4;
 
 #[cfg(test)]
 std::thread_local! {
     /// The number of entries that this thread has encoded.
     pub(in crate::engine::redb) static ENCODED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// The number of bytes that this thread has digested.
+    pub(in crate::engine::redb) static DIGESTED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// The changes of one commit as bytes. The number is added when the entry is written.
@@ -184,6 +189,43 @@ impl<'a> ReadEntry<'a> {
     }
 }
 
+/// Every whole entry in a log, by its number, with its offset.
+///
+/// An entry stands at the log's start or behind another one. Elsewhere there are remnants, and a
+/// client may have made up content that looks like entries there. So other entries than those that
+/// may follow `checkpointed` are tried only until too many bytes were digested in vain.
+pub(in crate::engine::redb) fn whole_entries<'a>(
+    log: &'a [u8],
+    salt: &[u8; 16],
+    checkpointed: Option<u64>,
+) -> BTreeMap<u64, (usize, ReadEntry<'a>)> {
+    // Of two numbers at most one is a checkpoint's, which has no entry.
+    let most = 2 * (log.len() / SECTOR) as u64;
+    let may_be_needed = |number: u64| {
+        let ahead = checkpointed.and_then(|checkpointed| number.checked_sub(checkpointed));
+        ahead.is_some_and(|ahead| (1..=most).contains(&ahead))
+    };
+    let (mut entries, mut left) = (BTreeMap::new(), IN_VAIN * log.len() as u64);
+    let (mut rest, mut is_behind_another) = (log, true);
+    while !rest.is_empty() {
+        let fits = |(_, len): &(u64, u64)| *len <= rest.len() as u64;
+        let tried = head_of(rest)
+            .filter(fits)
+            .filter(|(number, len)| is_behind_another || may_be_needed(*number) || *len <= left);
+        let found = tried.and_then(|_| ReadEntry::at_start_of(rest, salt, &(0..=u64::MAX)));
+        is_behind_another = found.is_some();
+        let len = found.as_ref().map_or(SECTOR, |found| found.len);
+        match found {
+            Some(found) => {
+                entries.insert(found.number, (log.len() - rest.len(), found));
+            }
+            None => left = left.saturating_sub(tried.map_or(0, |(_, len)| len)),
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    entries
+}
+
 /// The number and the length of the entry that a sector may begin with. Nothing shows that it is an
 /// entry.
 pub(in crate::engine::redb) fn head_of(sector: &[u8]) -> Option<(u64, u64)> {
@@ -194,6 +236,8 @@ pub(in crate::engine::redb) fn head_of(sector: &[u8]) -> Option<(u64, u64)> {
 }
 
 fn digest_with(salt: &[u8; 16], bytes: &[u8]) -> [u8; DIGEST_LEN] {
+    #[cfg(test)]
+    DIGESTED.with(|digested| digested.set(digested.get() + bytes.len() as u64));
     digest_of_both(salt, bytes)
 }
 
@@ -248,6 +292,36 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[byte] ^= 1;
             assert!(ReadEntry::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
+        }
+    }
+
+    /// An entry whose content looks like long entries in each of its sectors.
+    fn made_up(number: u64, len: usize) -> Vec<u8> {
+        let content = [0, 0, 0x20, 0].into_iter().cycle().take(len).collect();
+        let change = (SessionKey::from_bytes([7; 16]), Some(content));
+        Entry::of_bytes(&[change]).unwrap().numbered(number, &SALT).to_vec()
+    }
+
+    /// The numbers of the entries that are found, and how many bytes were digested for each byte.
+    fn found_in(log: &[u8], checkpointed: Option<u64>) -> (Vec<u64>, u64) {
+        let before = DIGESTED.get();
+        let found = whole_entries(log, &SALT, checkpointed).into_keys().collect();
+        (found, (DIGESTED.get() - before) / log.len() as u64)
+    }
+
+    #[test]
+    fn content_that_looks_like_entries_is_digested_a_few_times_at_most() {
+        const LONG: usize = 2 * 1024 * 1024;
+        let log = [made_up(1, LONG), made_up(2, LONG / 2), made_up(3, LONG / 4)].concat();
+        // What is already in the tables is skipped as a whole.
+        assert_eq!(found_in(&log, Some(3)), (vec![1, 2, 3], 1));
+        // As after a round that has overwritten the first sector of the first one.
+        for checkpointed in [Some(0), Some(2), None] {
+            let torn = [&made_up(4, 10), &log[SECTOR..]].concat();
+            let (found, times) = found_in(&torn, checkpointed);
+            assert!(found.contains(&4) && times <= IN_VAIN + 1, "{found:?} {times}");
+            // What follows the last commit is found though all attempts were in vain.
+            assert_eq!(found.contains(&3), checkpointed.is_some(), "{found:?}");
         }
     }
 }

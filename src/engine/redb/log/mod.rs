@@ -18,15 +18,13 @@ pub(in crate::engine::redb) mod readable;
 pub(in crate::engine::redb) mod ring;
 pub(in crate::engine::redb) mod shared_file;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog::Backlog;
 pub(in crate::engine::redb) use crate::engine::redb::log::entry::Entry;
-use crate::engine::redb::log::entry::ReadEntry;
+use crate::engine::redb::log::entry::whole_entries;
 use crate::engine::redb::log::ring::Span;
 pub(in crate::engine::redb) use crate::engine::redb::log::shared_file::SharedFile;
 use crate::engine::redb::storage::StorageFile;
@@ -259,8 +257,8 @@ fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<V
     let mut entries = Vec::new();
     let mut last = checkpointed;
     // Numbers never restart while a log lives, so no stale entry has a higher number.
-    let numbers = checkpointed.saturating_add(1)..=u64::MAX;
-    for (number, (start, found)) in whole_entries(log, salt, &numbers) {
+    let mut all = whole_entries(log, salt, Some(checkpointed));
+    for (number, (start, found)) in all.split_off(&checkpointed.saturating_add(1)) {
         // An entry that was being written at a power failure is torn, and it is the last. If a
         // later entry is whole, the torn one was acknowledged and then damaged.
         let damage = || damaged(DamagedLog { number: last + 1 });
@@ -272,25 +270,6 @@ fn entries_after(checkpointed: u64, log: &[u8], salt: &[u8; 16]) -> io::Result<V
         last = number;
     }
     Ok(entries)
-}
-
-/// Every whole entry with one of these numbers, by its number, with its offset.
-fn whole_entries<'a>(
-    log: &'a [u8],
-    salt: &[u8; 16],
-    numbers: &RangeInclusive<u64>,
-) -> BTreeMap<u64, (usize, ReadEntry<'a>)> {
-    let mut entries = BTreeMap::new();
-    let mut rest = log;
-    while !rest.is_empty() {
-        let found = ReadEntry::at_start_of(rest, salt, numbers);
-        let len = found.as_ref().map_or(location::SECTOR, |found| found.len);
-        if let Some(found) = found {
-            entries.insert(found.number, (log.len() - rest.len(), found));
-        }
-        rest = rest.get(len..).unwrap_or_default();
-    }
-    entries
 }
 
 fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::engine::redb::keyed::Change;
-use crate::engine::redb::log::entry::{ReadEntry, head_of};
+use crate::engine::redb::log::PAGE;
+use crate::engine::redb::log::entry::{IN_VAIN, ReadEntry, head_of, whole_entries};
 use crate::engine::redb::log::location::{DamagedLocation, Location, SECTOR, Sector};
 use crate::engine::redb::log::place::Place;
-use crate::engine::redb::log::{PAGE, whole_entries};
 
 /// Reads the bytes at an offset; false if that fails.
 type Read<'r> = dyn FnMut(u64, &mut [u8]) -> bool + 'r;
@@ -48,7 +48,7 @@ pub(in crate::engine::redb) fn readable_changes(
     // Where nothing can be read, there may have been an entry.
     let mut bytes = vec![0; usize::try_from(location.capacity.min(file_len)).unwrap_or(0)];
     is_read &= read_sectors(read, location.start, &mut bytes);
-    let all = whole_entries(&bytes, &location.salt, &(0..=u64::MAX));
+    let all = whole_entries(&bytes, &location.salt, checkpointed);
     let newest = all.last_key_value().map_or(0, |(number, _)| *number);
     let newest = newest.max(checkpointed.unwrap_or(0));
     // Bytes that are neither zeros nor entries are foreign, unless the log's copy still ends here.

@@ -18,7 +18,7 @@ const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Our signature: the value of `format` in `meta`, followed by the version. It is searched for in
 /// the raw bytes before redb writes to the file.
 const STORE_MAGIC: &[u8; 16] = b"sessile store\x1A\r\n";
-const FORMAT: &str = "format";
+pub(in crate::engine::redb) const FORMAT: &str = "format";
 /// The newest version of the file's layout that this code reads, and the version it writes.
 pub(in crate::engine::redb) const FORMAT_VERSION: u64 = 1;
 

@@ -16,8 +16,10 @@ use std::path::Path;
 
 use crate::caught::caught;
 use crate::engine::contract::Engine;
+use crate::engine::redb::database::schema::SEQUENCE;
 use crate::engine::redb::engine::RedbEngine;
 use crate::engine::redb::file::StoreFile;
+use crate::engine::redb::file::signature::FORMAT;
 use crate::engine::redb::log::readable::Readable;
 use crate::engine::redb::options::RedbOptions;
 use crate::engine::redb::salvage::copy::copy_of;
@@ -212,7 +214,7 @@ impl Salvage {
         if let Some(report) = from_copy(&source, new, teller)? {
             return Ok(report);
         }
-        let meta = source.meta()?;
+        let meta = source.meta(&[META.as_slice(), &[FORMAT, SEQUENCE]].concat())?;
         let logged = source.logged(&meta);
         let (_, _, report) =
             StoreFile::create_filled(storage(new)?, &RedbOptions::new(), |database| {

@@ -28,6 +28,10 @@ const MAX_DEPTH: usize = 128;
 const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
 const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
 const META: Widths = Widths { key: None, value: None };
+/// The tables whose trees are walked.
+const TABLES: [&str; 3] = ["sessions", "expiry", "meta"];
+/// The longest value of `meta` that is read; a longer one is left out.
+const MAX_META: usize = 64 * 1024;
 
 /// Visits a key and a value of a table, as bytes.
 type Pair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
@@ -36,7 +40,7 @@ pub(super) struct Source {
     file: File,
     len: u64,
     /// The roots of the tables, if the tree of tables can be walked.
-    roots: Vec<(String, Link)>,
+    roots: Vec<(&'static str, Link)>,
     geometry: Option<Geometry>,
     /// Whether the roots are those of the last commit. The commit before it may have what the last
     /// one removed.
@@ -110,11 +114,15 @@ impl Source {
         })
     }
 
-    /// Every entry of `meta`.
-    pub(super) fn meta(&mut self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut entries = Vec::new();
+    /// The entries of `meta` with these names, the first one of each.
+    pub(super) fn meta(&mut self, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
         self.walk("meta", META, &mut |name, value| {
-            entries.extend(std::str::from_utf8(name).map(|name| (name.into(), value.into())));
+            let name = names.iter().find(|known| known.as_bytes() == name);
+            let is_new = |name: &&&str| entries.iter().all(|(known, _)| known != **name);
+            if let Some(name) = name.filter(is_new).filter(|_| value.len() <= MAX_META) {
+                entries.push(((*name).into(), value.into()));
+            }
             Ok(())
         })?;
         Ok(entries)
@@ -197,12 +205,12 @@ impl Source {
             return Ok(());
         };
         (self.geometry, self.is_newest) = (Some(geometry), is_newest);
-        let mut roots = Vec::new();
+        let mut roots: Vec<(&str, Link)> = Vec::new();
         self.walk_from(root, Widths::TABLES, &mut |name, definition| {
             let root = Definition::read(definition).and_then(|definition| definition.root);
-            if let (Ok(name), Some(root)) = (std::str::from_utf8(name), root) {
-                roots.push((name.into(), root));
-            }
+            let name = TABLES.into_iter().find(|known| known.as_bytes() == name);
+            let is_new = |name: &&str| roots.iter().all(|(known, _)| known != name);
+            roots.extend(name.filter(is_new).zip(root));
             Ok(())
         })?;
         self.roots = roots;
@@ -210,7 +218,7 @@ impl Source {
     }
 
     fn walk(&mut self, table: &str, widths: Widths, visit: &mut Pair<'_>) -> Result<()> {
-        let root = self.roots.iter().find(|(name, _)| name == table).map(|(_, root)| *root);
+        let root = self.roots.iter().find(|(name, _)| *name == table).map(|(_, root)| *root);
         root.map_or(Ok(()), |root| self.walk_from(root, widths, visit))
     }
 
@@ -274,5 +282,63 @@ mod tests {
         drop(source);
         drop(RedbEngine::open(&path).unwrap());
         drop(inherited);
+    }
+
+    /// A file with these pages behind the first one, and redb's usual geometry.
+    fn source(folder: &Path, pages: &[u8]) -> Source {
+        let mut bytes = vec![0; PAGE];
+        bytes[12..16].copy_from_slice(&(PAGE as u32).to_le_bytes());
+        bytes[20..24].copy_from_slice(&0x10_0000_u32.to_le_bytes());
+        let geometry = Header::read(&bytes).unwrap().geometry;
+        bytes.extend(pages);
+        let path = folder.join("hostile");
+        std::fs::write(&path, bytes).unwrap();
+        let mut source = Source::open(&path).unwrap();
+        source.geometry = Some(geometry);
+        source
+    }
+
+    /// The bytes of a link to the page with this index, with these bytes.
+    fn link(index: u64, page: &[u8]) -> ([u8; 8], [u8; 16]) {
+        (index.to_le_bytes(), twox_hash::XxHash3_128::oneshot(page).to_le_bytes())
+    }
+
+    fn leaf(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut page = vec![1, 0, pairs.len() as u8, 0];
+        let mut end = 4 + 8 * pairs.len();
+        let lens =
+            pairs.iter().map(|pair| pair.0.len()).chain(pairs.iter().map(|pair| pair.1.len()));
+        for len in lens {
+            end += len;
+            page.extend((end as u32).to_le_bytes());
+        }
+        page.extend(pairs.iter().flat_map(|pair| pair.0.bytes()));
+        page.extend(pairs.iter().flat_map(|pair| pair.1.clone()));
+        page
+    }
+
+    #[test]
+    fn a_table_that_visits_a_page_again_and_again_takes_no_memory_for_it() {
+        const TIMES: usize = 100;
+        let entries =
+            [("created_at", vec![1; 8]), ("timeouts", vec![2; 20]), ("z", vec![3; 3_000])];
+        let entries = leaf(&entries);
+        let (number, checksum) = link(1, &entries);
+        let mut branch = vec![2, 0, TIMES as u8 - 1, 0, 0, 0, 0, 0];
+        branch.extend(checksum.repeat(TIMES));
+        branch.extend(number.repeat(TIMES));
+        let end = branch.len() + 4 * (TIMES - 1);
+        branch.extend((end as u32).to_le_bytes().repeat(TIMES - 1));
+        let (number, checksum) = link(0, &branch);
+        let mut pages = branch;
+        pages.resize(PAGE, 0);
+        pages.extend(entries);
+        pages.resize(2 * TIMES * PAGE, 0);
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = source(folder.path(), &pages);
+        source.roots = vec![("meta", Link::at(&[&number[..], &checksum].concat(), 0).unwrap())];
+        let meta = source.meta(&["created_at", "log_sequence"]).unwrap();
+        assert_eq!(meta, [("created_at".to_owned(), vec![1; 8])]);
+        assert_eq!(source.unreadable_pages, 0);
     }
 }

@@ -199,13 +199,9 @@ pub(in crate::engine::redb) fn whole_entries<'a>(
     salt: &[u8; 16],
     checkpointed: Option<u64>,
 ) -> BTreeMap<u64, (usize, ReadEntry<'a>)> {
-    // Of two numbers at most one is a checkpoint's, which has no entry.
-    let most = 2 * (log.len() / SECTOR) as u64;
-    let may_be_needed = |number: u64| {
-        let ahead = checkpointed.and_then(|checkpointed| number.checked_sub(checkpointed));
-        ahead.is_some_and(|ahead| (1..=most).contains(&ahead))
-    };
-    let (mut entries, mut left) = (BTreeMap::new(), IN_VAIN * log.len() as u64);
+    let len = log.len() as u64;
+    let may_be_needed = |number| checkpointed.is_some_and(|last| may_follow(number, last, len));
+    let (mut entries, mut left) = (BTreeMap::new(), IN_VAIN * len);
     let (mut rest, mut is_behind_another) = (log, true);
     while !rest.is_empty() {
         let fits = |(_, len): &(u64, u64)| *len <= rest.len() as u64;
@@ -224,6 +220,13 @@ pub(in crate::engine::redb) fn whole_entries<'a>(
         rest = rest.get(len..).unwrap_or_default();
     }
     entries
+}
+
+/// Whether one of the entries after the `last` number, in so many bytes, may have this number. Of
+/// two numbers at most one is a checkpoint's, which has no entry.
+pub(in crate::engine::redb) fn may_follow(number: u64, last: u64, bytes: u64) -> bool {
+    let most = 2 * (bytes / SECTOR as u64);
+    number.checked_sub(last).is_some_and(|ahead| (1..=most).contains(&ahead))
 }
 
 /// The number and the length of the entry that a sector may begin with. Nothing shows that it is an

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::engine::redb::keyed::Change;
 use crate::engine::redb::log::PAGE;
-use crate::engine::redb::log::entry::{IN_VAIN, ReadEntry, head_of, whole_entries};
+use crate::engine::redb::log::entry::{IN_VAIN, ReadEntry, head_of, may_follow, whole_entries};
 use crate::engine::redb::log::location::{DamagedLocation, Location, SECTOR, Sector};
 use crate::engine::redb::log::place::Place;
 
@@ -108,7 +108,8 @@ fn has_later_trace(
     newest: u64,
 ) -> bool {
     let mut sector = [0; SECTOR];
-    let mut at = part.start;
+    let most = part.end.saturating_sub(part.start);
+    let (mut at, mut left) = (part.start, IN_VAIN * most);
     while at.saturating_add(SECTOR as u64) <= part.end {
         let is_of_later =
             |copy: Location| copy.salt == location.salt && copy.moves > location.moves;
@@ -120,18 +121,21 @@ fn has_later_trace(
         }
         // Within the log the newest entry is known.
         let head = head_of(&sector).filter(|_| at >= location.end());
-        let may_be =
-            |(number, len): &(u64, u64)| *number > newest && *len <= LONGEST.min(part.end - at);
-        if let Some((_, len)) = head.filter(may_be) {
+        let mut step = SECTOR as u64;
+        let is_tried = |(number, len): &(u64, u64)| {
+            *len <= LONGEST.min(part.end - at)
+                && (may_follow(*number, newest, most) || *len <= left)
+        };
+        if let Some((_, len)) = head.filter(is_tried) {
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-            let numbers = newest.saturating_add(1)..=u64::MAX;
-            if read(at, &mut bytes)
-                && ReadEntry::at_start_of(&bytes, &location.salt, &numbers).is_some()
-            {
-                return true;
+            let is_read = read(at, &mut bytes);
+            match ReadEntry::at_start_of(&bytes, &location.salt, &(0..=u64::MAX)) {
+                Some(entry) if is_read && entry.number > newest => return true,
+                Some(entry) if is_read => step = entry.len as u64,
+                _ => left = left.saturating_sub(len),
             }
         }
-        at += SECTOR as u64;
+        at += step;
     }
     false
 }
@@ -140,6 +144,7 @@ fn has_later_trace(
 mod tests {
     use super::*;
     use crate::engine::redb::log::Entry;
+    use crate::engine::redb::log::entry::DIGESTED;
     use crate::engine::redb::log::location::OFFSETS;
     use crate::key::SessionKey;
 
@@ -190,6 +195,28 @@ mod tests {
         for tail in [entry(7), [vec![0; 4_096], entry(9), vec![0; 512]].concat(), later] {
             assert_eq!(readable(&file(&[5, 6], &tail), Some(4)), (false, 0));
         }
+    }
+
+    #[test]
+    fn content_that_looks_like_entries_behind_the_log_is_digested_a_few_times_at_most() {
+        let len = 1024 * 1024;
+        let content = [0, 0, 8, 0].into_iter().cycle().take(len).collect();
+        let change = (SessionKey::from_bytes([5; 16]), Some(content));
+        let moved = Entry::of_bytes(&[change]).unwrap().numbered(5, &AREA.salt).to_vec();
+        let digested = |tail: &[u8]| {
+            let bytes = file(&[5, 6], tail);
+            let before = DIGESTED.get();
+            let readable = readable(&bytes, Some(4));
+            (readable, (DIGESTED.get() - before) / bytes.len() as u64)
+        };
+        // What a move has copied is skipped as a whole.
+        assert_eq!(digested(&moved), ((true, 2), 0));
+        // So is none of the other parts, if the move was interrupted.
+        let (readable, times) = digested(&moved[SECTOR..]);
+        assert!(readable == (true, 2) && times <= IN_VAIN, "{readable:?} {times}");
+        let hidden = [&moved[SECTOR..], &entry(7)].concat();
+        let (readable, times) = digested(&hidden);
+        assert!(readable == (false, 0) && times <= IN_VAIN, "{readable:?} {times}");
     }
 
     #[test]

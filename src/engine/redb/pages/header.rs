@@ -19,6 +19,14 @@ impl Geometry {
         self.region_header_pages == 0 && self.region_pages == 0x10_0000
     }
 
+    /// Whether redb, with its default geometry, would begin a page with so many bytes in use here.
+    pub(in crate::engine::redb) const fn may_begin(start: u64, used: u64) -> bool {
+        match (start.checked_sub(PAGE as u64), used.checked_next_power_of_two()) {
+            (Some(offset), Some(len)) => offset.is_multiple_of(len),
+            _ => false,
+        }
+    }
+
     pub(in crate::engine::redb) fn range(self, link: Link) -> Option<Range<u64>> {
         let order = u32::try_from(link.number >> 59).ok()?;
         let len = (PAGE as u64).checked_shl(order).filter(|len| *len <= MAX_PAGE)?;

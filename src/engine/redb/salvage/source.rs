@@ -28,6 +28,9 @@ const MAX_DEPTH: usize = 128;
 const SESSIONS: Widths = Widths { key: Some(SessionKey::LEN), value: None };
 const EXPIRY: Widths = Widths { key: Some(8 + SessionKey::LEN), value: Some(0) };
 const META: Widths = Widths { key: None, value: None };
+/// How many bytes of long leaves are read where redb would begin none, for each byte of the file. A
+/// client may have made up content that looks like them.
+const MISPLACED: u64 = 2;
 /// The tables whose trees are walked.
 const TABLES: [&str; 3] = ["sessions", "expiry", "meta"];
 /// The longest value of `meta` that is read; a longer one is left out.
@@ -160,6 +163,7 @@ impl Source {
         const TOLD_EVERY: u64 = 1024 * 1024;
         let mut page = vec![0; PAGE];
         let mut large = Vec::new();
+        let mut left = MISPLACED * self.len;
         for start in (0..self.len).step_by(PAGE) {
             if start % TOLD_EVERY == 0 {
                 teller.tell(SalvageStep::Pages, start, Some(self.len))?;
@@ -171,7 +175,9 @@ impl Source {
             let Some(leaf) = Leaf::read(&page, SESSIONS) else { continue };
             let whole = match leaf.len {
                 ..=PAGE => leaf,
-                len if len as u64 <= MAX_PAGE.min(self.len - start) => {
+                len if len as u64 <= MAX_PAGE.min(self.len - start)
+                    && (Geometry::may_begin(start, len as u64) || take(&mut left, len as u64)) =>
+                {
                     large.resize(len, 0);
                     if !self.read(start, &mut large) {
                         continue;
@@ -260,16 +266,32 @@ impl Source {
     /// Reads the bytes at `start`; false if that fails. An unreadable sector is one reason for a
     /// salvage.
     fn read(&self, start: u64, bytes: &mut [u8]) -> bool {
+        #[cfg(test)]
+        tests::READ.set(tests::READ.get() + bytes.len() as u64);
         let mut file = &self.file;
         let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(bytes));
         read.is_ok()
     }
 }
 
+/// Takes some of what is left; false if it is not enough.
+fn take(left: &mut u64, some: u64) -> bool {
+    let rest = left.checked_sub(some);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::engine::redb::engine::RedbEngine;
+
+    std::thread_local! {
+        /// The number of bytes that this thread has read.
+        pub(super) static READ: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
 
     #[test]
     fn a_lock_ends_with_a_salvage_though_a_new_process_has_inherited_the_file() {
@@ -315,6 +337,24 @@ mod tests {
         page.extend(pairs.iter().flat_map(|pair| pair.0.bytes()));
         page.extend(pairs.iter().flat_map(|pair| pair.1.clone()));
         page
+    }
+
+    #[test]
+    fn content_that_looks_like_long_leaves_is_read_a_few_times_at_most() {
+        let pages = [1, 0, 1, 0, 0, 0, 0x10, 0].repeat(4 * 1024 * 1024 / 8);
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = source(folder.path(), &pages);
+        let before = READ.get();
+        let mut found = 0;
+        let mut progress = |_| ControlFlow::Continue(());
+        let mut teller = Teller::new(&mut progress);
+        let mut count = |_, _| {
+            found += 1;
+            Ok(())
+        };
+        source.records_anywhere(&mut teller, &mut count).unwrap();
+        let times = (READ.get() - before) / source.len();
+        assert!(found == 0 && times <= 2 + MISPLACED, "{times}");
     }
 
     #[test]

@@ -119,6 +119,28 @@ fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
     assert!(!report.lost.contains(&file.live[0].key()), "a session that was ended is not lost");
 }
 
+#[test]
+fn what_the_log_shows_to_be_ended_stays_gone_though_what_is_stale_is_asked_for() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    assert!(store.destroy(&file.live[0]).unwrap());
+    // As a killed process leaves it, with one damaged page.
+    let mut bytes = fs::read(file.path()).unwrap();
+    store.close().unwrap();
+    for page in file.pages_with(&file.live[5]) {
+        bytes[page * PAGE + 100] ^= 0x40;
+    }
+    fs::write(file.path(), bytes).unwrap();
+    file.keep_old_pages();
+    let (report, store) = file.salvaged(&Salvage::new().include_stale(true));
+    assert!(!report.opened && report.stale > 0);
+    assert!(store.read(&file.live[5]).unwrap().is_some(), "what is stale comes back");
+    assert!(store.read(&file.live[0]).unwrap().is_none(), "a logout is undone");
+    assert_eq!(file.count(&store, &file.live), file.live.len() - 1);
+    let stale = file.count(&store, &file.ended) + file.live.len() - 1;
+    assert_eq!(report.kept as usize, stale);
+}
+
 /// The index still names it.
 #[test]
 fn what_was_ended_in_the_log_alone_is_not_lost() {

@@ -73,7 +73,8 @@ pub fn salvage(damaged: impl AsRef<Path>, new: impl AsRef<Path>) -> Result<Salva
 /// the last commit or its number cannot be read. This is common in a copy that was taken with plain
 /// reads while a program wrote. With
 /// [`include_stale`](Self::include_stale) more sessions of a badly damaged file come back, and with
-/// them some whose users have logged out, up to their deadlines.
+/// them some whose users have logged out, up to their deadlines. A session that the readable part
+/// of the log shows to be ended stays gone.
 ///
 /// # Examples
 ///
@@ -250,14 +251,18 @@ impl Salvage {
         let ended = sink.apply(logged.changes)?;
         let mut stale = HashSet::new();
         source.records_anywhere(teller, &mut |key, _| {
-            if stale.len() < MAX_STALE && !stale.contains(&key) && !sink.contains(&key)? {
+            let is_known = ended.contains(&key) || stale.contains(&key);
+            if stale.len() < MAX_STALE && !is_known && !sink.contains(&key)? {
                 stale.insert(key);
             }
             Ok(())
         })?;
         report.stale = stale.len() as u64;
         if self.include_stale {
-            source.records_anywhere(teller, &mut |key, record| sink.put(key, record))?;
+            source.records_anywhere(teller, &mut |key, record| match ended.contains(&key) {
+                true => Ok(()),
+                false => sink.put(key, record),
+            })?;
         }
         source.keys_in_expiry(&mut |key| {
             // The index still names a session whose removal is only in the log.

@@ -39,6 +39,31 @@ fn page_by_page_a_sound_tree_gives_every_session_and_no_other() {
     assert_eq!(report.stale as usize, file.ended.len(), "old pages hold them still");
 }
 
+/// The sectors would locate a log, and a closed file that ends with redb's part has none.
+#[test]
+fn two_damaged_sectors_of_a_closed_file_cost_no_session() {
+    let file = Damaged::new();
+    file.change(|bytes| bytes[2_048..3_072].fill(7));
+    assert!(matches!(Store::open(file.path()), Err(Error::DamagedFile { .. })));
+    let (report, store) = file.salvaged(&Salvage::new());
+    assert!(!report.opened && report.has_metadata);
+    assert_eq!(report.kept as usize, file.live.len());
+    assert_eq!(file.count(&store, &file.live), file.live.len());
+    assert_eq!(file.count(&store, &file.ended), 0, "a logout is not undone");
+    drop(store);
+    // What follows may have been a log.
+    file.change(|bytes| bytes.extend([0; PAGE]));
+    let (report, _) = file.salvaged(&Salvage::new());
+    assert_eq!(report.kept, 0);
+    // In a file that is open, its last part may be missing.
+    file.change(|bytes| {
+        bytes.truncate(bytes.len() - PAGE);
+        bytes[9] |= 2;
+    });
+    let (report, _) = file.salvaged(&Salvage::new());
+    assert_eq!(report.kept, 0);
+}
+
 #[test]
 fn a_damaged_record_in_a_sound_page_is_counted_and_stays_behind() {
     let file = Damaged::new();

@@ -7,6 +7,7 @@ use crate::engine::redb::log::PAGE;
 use crate::engine::redb::log::entry::{IN_VAIN, ReadEntry, head_of, may_follow, whole_entries};
 use crate::engine::redb::log::location::{DamagedLocation, Location, SECTOR, Sector};
 use crate::engine::redb::log::place::Place;
+use crate::engine::redb::pages::is_closed_whole;
 
 /// Reads the bytes at an offset; false if that fails.
 type Read<'r> = dyn FnMut(u64, &mut [u8]) -> bool + 'r;
@@ -42,6 +43,10 @@ pub(in crate::engine::redb) fn readable_changes(
         // The log was cut off, has moved since, or cannot be found.
         Err(DamagedLocation) => match Place::of_sectors(&first) {
             Some(location) => (location, false),
+            // A log would follow redb's part.
+            None if is_closed_whole(&first, file_len) => {
+                return Readable { changes: Vec::new(), is_complete: is_read };
+            }
             None => return Readable { changes: Vec::new(), is_complete: false },
         },
     };

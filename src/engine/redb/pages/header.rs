@@ -87,6 +87,13 @@ pub(in crate::engine::redb) fn database_len(first_page: &[u8]) -> Option<u64> {
     pages.checked_add(1)?.checked_mul(PAGE as u64)
 }
 
+/// Whether redb has closed a file of this length, and has all of it.
+pub(in crate::engine::redb) fn is_closed_whole(first_page: &[u8], file_len: u64) -> bool {
+    const OPEN: u8 = 2;
+    let is_closed = |[flags]: [u8; 1]| flags & OPEN == 0;
+    chunk(first_page, 9).is_some_and(is_closed) && database_len(first_page) == Some(file_len)
+}
+
 impl Commit {
     fn read(bytes: &[u8], slot: usize) -> Option<Self> {
         const SLOT: usize = 128;

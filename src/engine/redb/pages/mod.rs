@@ -11,7 +11,7 @@ mod layout;
 
 pub(in crate::engine::redb) use crate::engine::redb::pages::definition::Definition;
 pub(in crate::engine::redb) use crate::engine::redb::pages::header::{
-    Commit, Geometry, Header, database_len,
+    Commit, Geometry, Header, database_len, is_closed_whole,
 };
 pub(in crate::engine::redb) use crate::engine::redb::pages::layout::{
     Leaf, Link, MAX_PAGE, PAGE, Page, Widths, chunk, read_page,

@@ -185,14 +185,24 @@ impl RedbEngine {
     /// The store's present state, as one consistent whole. This call waits for no commit and no
     /// disk.
     pub(in crate::engine::redb) fn as_of_now(&self) -> Result<Listing> {
-        self.reopen_if_lost()?;
+        self.reopen_to_read()?;
         self.view.listing()
     }
 
     /// The number of records.
     pub(in crate::engine::redb) fn stored(&self) -> Result<u64> {
-        self.reopen_if_lost()?;
-        self.view.stored()
+        self.reopen_to_read()?;
+        self.reading(|| self.view.stored())
+    }
+
+    /// As [`reopen_if_lost`](Self::reopen_if_lost). After a failed sync no file is opened again,
+    /// but a handle that was lost by the log's sync still reads.
+    pub(in crate::engine::redb) fn reopen_to_read(&self) -> Result<()> {
+        if !self.view.file.sync_failed() {
+            return self.reopen_if_lost();
+        }
+        self.process.ensure_same()?;
+        self.view.file.ensure_as_left()
     }
 
     pub(in crate::engine::redb) fn reopen_if_lost(&self) -> Result<()> {

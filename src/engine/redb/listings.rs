@@ -52,7 +52,7 @@ impl RedbEngine {
         user: &UserKey,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
-        self.reopen_if_lost()?;
+        self.reopen_to_read()?;
         let listing = self.reading(|| self.view.listing_of(user))?;
         let mut keys: Option<VecDeque<SessionKey>> = None;
         self.list(listing, |listing| {
@@ -181,8 +181,9 @@ impl RedbEngine {
             if handle == HANDLES || !error::is_of_an_earlier_one(&error) {
                 return Err(error);
             }
-            match self.as_of_now() {
+            match self.reopen_if_lost().and_then(|()| self.as_of_now()) {
                 Ok(reopened) if reopened.is_of_one_moment_with(&listing) => listing = reopened,
+                Err(refused) if self.view.file.sync_failed() => return Err(refused),
                 _ => return Err(error),
             }
         }

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use sessile::Error;
+use sessile::engine::RedbOptions;
 use sessile::testing::{DiskFault, SimulatedDisk};
 
 use super::opened::{Opened, beginning_of_time};
@@ -72,7 +73,7 @@ fn run(
         }
         struck |= call.result.is_err();
         if struck {
-            // Records in memory can still be read; other reads report the failed sync.
+            // redb reads nothing after a failed sync of its own.
             match look(&world.opened.as_ref().unwrap().everything) {
                 Ok(_) | Err(Error::Io { .. }) => {}
                 Err(error) => panic!("{what}: {error:?}"),
@@ -88,6 +89,27 @@ fn run(
     }
     possible.extend(undecided);
     (world, possible, what)
+}
+
+#[test]
+fn after_a_failed_sync_of_the_log_listings_and_counts_show_what_reads_show() {
+    type Store = sessile::SessionStore<String>;
+    let disk = SimulatedDisk::new();
+    let engine = sessile::RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    let store = Store::builder().engine(engine).manual_maintenance().build().unwrap();
+    let create = || store.create_for_user("ann", String::new());
+    let sessions = [create().unwrap(), create().unwrap(), create().unwrap()];
+    disk.fail_once(DiskFault::Sync, disk.operations());
+    create().unwrap_err();
+    assert!(!disk.repair(), "it struck");
+    for _ in 0..2 {
+        assert!(sessions.iter().all(|session| store.read(session.id()).unwrap().is_some()));
+        assert_eq!(store.len().unwrap(), 3);
+        assert_eq!(store.sessions_of("ann").unwrap().len(), 3);
+        assert_eq!(store.for_each(|_, _| ()).unwrap(), 3);
+        assert!(matches!(create(), Err(Error::Io { .. })));
+        assert!(matches!(store.flush(), Err(Error::Io { .. })));
+    }
 }
 
 /// The program closes and opens the store again, as the error says, on a running system, and

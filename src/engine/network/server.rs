@@ -45,8 +45,7 @@ impl Limits {
         self.timeout.mul_f32(0.3)
     }
 
-    /// The time that a statement may take on the server: a little less than the wait for the answer,
-    /// so that the server stops it before its caller gives up.
+    /// The server stops a statement that takes longer, just before its caller gives up.
     pub(crate) fn statement(&self) -> Duration {
         self.timeout.mul_f32(0.33)
     }
@@ -132,10 +131,6 @@ impl<B: Backend> Server<B> {
 
     /// As [`open`](Self::open), but only if a store is there, and without a change; `None` if there
     /// is none. `load_format` loads the format of the stored data.
-    ///
-    /// # Errors
-    ///
-    /// As for [`open`](Self::open).
     pub(crate) fn open_existing(
         self,
         load_format: impl FnMut(&B, &mut B::Connection) -> Attempt<Option<Vec<u8>>>,

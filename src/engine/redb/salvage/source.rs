@@ -316,7 +316,7 @@ mod tests {
         let path = folder.join("hostile");
         std::fs::write(&path, bytes).unwrap();
         let mut source = Source::open(&path).unwrap();
-        source.geometry = Some(geometry);
+        (source.geometry, source.unreadable_pages) = (Some(geometry), 0);
         source
     }
 

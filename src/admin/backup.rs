@@ -1,7 +1,7 @@
 //! Copies of a store as a file: backups taken while its program runs, and their restoration.
 //!
-//! Invariant: the new file is a complete store, verified page by page, or it does not exist. It is of
-//! one moment if the engine shows one. No existing file is overwritten, except by a restore with
+//! Invariant: the new file is a complete store, verified page by page, or it does not exist. It is
+//! of one moment if the engine shows one. No existing file is overwritten, except by a restore with
 //! `replace`.
 
 use std::path::Path;

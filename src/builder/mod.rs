@@ -288,7 +288,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// one. `Arc<E>` is an engine if `E` is.
     ///
     /// Dropping the last handle of a store flushes a shared engine, which stays open.
-    /// [`close`](SessionStore::close) closes it for every store on it.
+    /// [`close`](crate::SessionStore::close) closes it for every store on it.
     pub fn engine(self, engine: impl Engine) -> Self {
         Self { engine: Some(Arc::new(engine)), ..self }
     }

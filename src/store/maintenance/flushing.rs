@@ -36,14 +36,14 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal, watch: 
             // No change is older than the start of the last flush, so the engine is asked only
             // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
-            if waited > interval {
-                if let Ok((now, commits_late_by)) = guarded(|| core.late_writes()) {
-                    if now > late && !is_told {
-                        core.note_missed_promise(interval, waited);
-                    }
-                    late = now;
-                    watch.note(commits_late_by);
+            if waited > interval
+                && let Ok((now, commits_late_by)) = guarded(|| core.late_writes())
+            {
+                if now > late && !is_told {
+                    core.note_missed_promise(interval, waited);
                 }
+                late = now;
+                watch.note(commits_late_by);
             }
             last = (begun, ended);
         }

@@ -173,8 +173,8 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
 
 /// The lines of the crate's code, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let begins_tests = |line: &str| !line.starts_with(' ') && line.ends_with("mod tests {");
-    let own = text.lines().enumerate().take_while(|(_, line)| !begins_tests(line));
+    let is_own = |line: &str| line.starts_with(' ') || !line.ends_with("mod tests {");
+    let own = text.lines().enumerate().take_while(move |(_, line)| is_own(line));
     own.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(at, line)| (at + 1, line))
 }
 

@@ -94,8 +94,8 @@ pub enum Error {
          keep less in the session, or raise `max_content_len` or the server's limit"
     )]
     TooLarge {
-        /// The encoded length, in bytes; for the limit of a server, with the header of the record. A
-        /// JSON text is encoded up to 16 MiB, and may be longer.
+        /// The encoded length, in bytes; for the limit of a server, with the header of the record.
+        /// A JSON text is encoded up to 16 MiB, and may be longer.
         len: usize,
         /// The limit, in bytes.
         max: usize,

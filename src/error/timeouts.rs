@@ -60,8 +60,8 @@ pub enum InvalidTimeouts {
         /// The timeout.
         timeout: Duration,
     },
-    /// The absolute timeout of a session, counted from its creation, is over already: a save under it
-    /// would end the session. Create a new session in its place, or give a longer timeout.
+    /// The absolute timeout of a session, counted from its creation, is over already: a save under
+    /// it would end the session. Create a new session in its place, or give a longer timeout.
     #[error(
         "an absolute timeout of {timeout:?}, counted from the session's creation, is over already; \
          create a new session, or give a longer timeout"

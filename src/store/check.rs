@@ -103,10 +103,10 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Concurrency
     ///
-    /// Checks the state of the last commit. It holds no lock, waits for no commit and writes nothing,
-    /// and the store may be used meanwhile. The file cannot reuse space while this runs. On Redis and
-    /// MongoDB each session is checked as of some moment of the call, and one that gets a new id
-    /// meanwhile may be left out.
+    /// Checks the state of the last commit. It holds no lock, waits for no commit and writes
+    /// nothing, and the store may be used meanwhile. The file cannot reuse space while this runs.
+    /// On Redis and MongoDB each session is checked as of some moment of the call, and one that
+    /// gets a new id meanwhile may be left out.
     ///
     /// # Errors
     ///

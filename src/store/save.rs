@@ -153,9 +153,9 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::Conflict`] if the session was updated since it was read; see
     /// [`modify`](Self::modify). [`Error::TooLarge`], [`Error::Encode`] or [`Error::InvalidUser`]
     /// for its content or user. [`Error::UserFull`] if its new user may have no more sessions.
-    /// [`Error::DamagedRecord`] if the stored record is damaged. [`Error::InvalidTimeouts`] if its new
-    /// absolute timeout, counted from its creation, is over already. Nothing is written in any of
-    /// these cases.
+    /// [`Error::DamagedRecord`] if the stored record is damaged. [`Error::InvalidTimeouts`] if its
+    /// new absolute timeout, counted from its creation, is over already. Nothing is written in any
+    /// of these cases.
     ///
     /// # Examples
     ///

@@ -58,9 +58,9 @@ impl<B: Backend> Engine for Server<B> {
                 // The sessions that ended because of the limit are no longer known.
                 Stored::Ours(_) => Ok(Insert::Done(Vec::new())),
                 Stored::Another(_) => Ok(Insert::Occupied),
-                // The lost insert may still be carried out, so the store does not use the key again:
-                // repeating the insert could revive the session after its end. Nobody gets the id of
-                // a late record.
+                // The lost insert may still be carried out, so the store does not use the key
+                // again: repeating the insert could revive the session after its end. Nobody gets
+                // the id of a late record.
                 Stored::Nothing => Ok(Insert::Lost),
             }
         })

@@ -261,8 +261,8 @@ impl<B: Backend> Server<B> {
     }
 
     /// Holds a connection for several requests that change nothing, and makes the first of them. If
-    /// a kept connection had ended unnoticed, or no server is ready, the first request is made again
-    /// on another one.
+    /// a kept connection had ended unnoticed, or no server is ready, the first request is made
+    /// again on another one.
     pub(crate) fn hold(
         &self,
         first: impl Fn(&B, &mut B::Connection) -> Attempt<()>,

@@ -143,8 +143,9 @@ fn same_value<C: Serialize + DeserializeOwned>(
 /// `RandomState` keeps its order once in two.
 const DECODINGS: u32 = 64;
 
-/// Whether the same bytes are decoded in another order than `back` has. Then no order of the content
-/// can have a meaning. A `Serialize` that writes a `HashMap` entry by entry does not show its type.
+/// Whether the same bytes are decoded in another order than `back` has. Then no order of the
+/// content can have a meaning. A `Serialize` that writes a `HashMap` entry by entry does not show
+/// its type.
 #[cold]
 fn is_of_no_order<C: Serialize + DeserializeOwned>(back: &C, body: &[u8]) -> bool {
     (0..DECODINGS).any(|_| {

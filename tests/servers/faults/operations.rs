@@ -147,8 +147,8 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         looked_up(
             "reindex",
-            |engine| engine.reindex(&moment(0).timeouts).map(|()| "done".into()),
-            &["done"],
+            |engine| engine.reindex(&moment(0).timeouts, &|| true).map(|whole| whole.to_string()),
+            &["true"],
         ),
         once(
             "store_meta",

@@ -47,9 +47,9 @@ type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
 ///
 /// The client trusts any process that may create a socket at the path, or a file on Windows: the
 /// folder's permissions decide. Beside a file the program must be of the file's owner, and no
-/// symbolic link is followed: the owner of one store cannot lead a client to another's. On Windows the client uses the pipe's name only while a process
-/// that may write the file holds it open. The program learns the client's user, and cannot act in
-/// that user's name.
+/// symbolic link is followed: the owner of one store cannot lead a client to another's. On Windows
+/// the client uses the pipe's name only while a process that may write the file holds it open. The
+/// program learns the client's user, and cannot act in that user's name.
 ///
 /// # Examples
 ///

@@ -79,8 +79,8 @@ impl MysqlEngine {
     /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
     /// | `tls_name` | the host | the name that the server's certificate is for |
     ///
-    /// `ssl-mode=REQUIRED`, `VERIFY_CA` and `VERIFY_IDENTITY` mean `tls=on`, and `ssl-mode=DISABLED`
-    /// means `tls=off`.
+    /// `ssl-mode=REQUIRED`, `VERIFY_CA` and `VERIFY_IDENTITY` mean `tls=on`, and
+    /// `ssl-mode=DISABLED` means `tls=off`.
     ///
     /// # Errors
     ///

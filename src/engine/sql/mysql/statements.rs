@@ -38,8 +38,8 @@ const TABLES: [&str; 4] = [
 ];
 
 /// The settings of a new connection: the isolation level with the fewest locks, an error for a
-/// value that does not fit, the time limit for a lock as `$1` seconds, and on MySQL the time limit for
-/// a statement that only reads as `$2` milliseconds. MariaDB skips this comment.
+/// value that does not fit, the time limit for a lock as `$1` seconds, and on MySQL the time limit
+/// for a statement that only reads as `$2` milliseconds. MariaDB skips this comment.
 pub(super) const SETTINGS: [&str; 2] = [
     "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
      session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1 \
@@ -224,8 +224,8 @@ mod tests {
     use super::*;
     use crate::engine::sql::statements::Texts as _;
 
-    /// MySQL merges a derived table into the statement unless it is `distinct`, and then refuses the
-    /// statement, because it reads the table that it changes.
+    /// MySQL merges a derived table into the statement unless it is `distinct`, and then refuses
+    /// the statement, because it reads the table that it changes.
     #[test]
     fn a_derived_table_of_the_changed_table_is_distinct() {
         let mut derived = 0;

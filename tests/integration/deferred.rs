@@ -1,7 +1,6 @@
 //! `Deferred`: acknowledged changes stay, whatever happens to the file, and reach the disk as the
 //! state of one moment.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sessile::engine::RedbOptions;
@@ -178,34 +177,6 @@ fn an_operation_on_the_whole_store_that_fails_takes_nothing_along_that_was_defer
         }
     }
     assert_eq!(seen[1..], [false, true], "whether it was rolled back is known");
-}
-
-/// redb makes what a snapshot has in memory durable when it closes a handle. Its commit has the
-/// number of an older one, so the log would bring the old id back.
-#[test]
-fn a_flush_that_fails_and_a_crash_leave_one_of_two_ids_of_a_session() {
-    let disk = SimulatedDisk::new();
-    let options = RedbOptions::new().durability(DEFERRED);
-    let engine = Arc::new(RedbEngine::open_on(&disk, &options).unwrap());
-    let builder = Store::builder().engine(Arc::clone(&engine)).manual_maintenance();
-    let store = builder.build().unwrap();
-    let mut session = store.create_for_user("ann", String::new()).unwrap();
-    store.flush().unwrap();
-    let old = session.id().clone();
-    store.regenerate_id(&mut session).unwrap();
-    let ids = [old, session.id().clone()];
-    // This publishes a snapshot.
-    assert_eq!(engine.disagreements().unwrap(), Vec::<String>::new());
-    disk.fail_once(DiskFault::Write, disk.operations());
-    assert!(store.flush().is_err());
-    assert!(!disk.repair(), "it struck");
-    assert!(store.read(&ids[1]).unwrap().is_some());
-    let crashed = open(&disk.after_power_loss(disk.operations(), 1));
-    assert_eq!((there(&crashed, &ids), crashed.len().unwrap()), (1, 1));
-    store.flush().unwrap();
-    let crashed = open(&disk.after_power_loss(disk.operations(), 1));
-    assert_eq!((there(&crashed, &ids), crashed.len().unwrap()), (1, 1));
-    assert!(crashed.read(&ids[1]).unwrap().is_some());
 }
 
 #[test]

@@ -122,7 +122,8 @@ impl Ask for Publish {
     const NEEDS_TABLES: bool = true;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<()>> {
-        decider.effects.publish = true;
+        decider.effects.changed = decider.view.overlay.all();
+        decider.effects.in_bulk = true;
         Ok(Ok(()))
     }
 }

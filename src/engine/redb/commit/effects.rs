@@ -33,8 +33,6 @@ pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) in_bulk: bool,
     /// Whether these are the changes that are only in memory, to be written to the disk.
     pub(in crate::engine::redb) flush: bool,
-    /// Whether the group asks for a snapshot of everything.
-    pub(in crate::engine::redb) publish: bool,
 }
 
 impl<'v> Effects<'v> {
@@ -52,7 +50,6 @@ impl<'v> Effects<'v> {
             strays: Vec::new(),
             in_bulk: false,
             flush: false,
-            publish: false,
         }
     }
 

@@ -183,9 +183,6 @@ impl Writer {
         state: &mut MutexGuard<'_, State>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Failed> {
-        if effects.publish {
-            return self.publish_everything(view, state);
-        }
         let failed = |error| Failed::During(Error::io("write the log of", view.file.path(), error));
         // The changes are encoded once, even if the log is full.
         let mut entry = match effects.durability(view.options.durability) {

@@ -152,7 +152,7 @@ pub(in crate::engine::redb) struct InitMeta {
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Flush;
 
-/// Asks for a snapshot of everything committed, as tests do.
+/// Writes everything committed to the tables, so that a snapshot has it. Tests ask for this.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Publish;

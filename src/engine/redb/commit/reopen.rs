@@ -36,13 +36,7 @@ impl Writer {
         view.handle_lost.store(true, Ordering::Release);
         self.wait_for_checkpoint(state);
         **state = match std::mem::replace(&mut **state, State::Closed) {
-            State::Open(connection, committed) => {
-                if connection.has_volatile_commits() {
-                    // The log's entries would be applied to them once more.
-                    committed.log.give_up();
-                }
-                State::Broken(Some(connection))
-            }
+            State::Open(connection, _) => State::Broken(Some(connection)),
             other => other,
         };
     }

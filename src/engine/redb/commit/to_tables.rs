@@ -1,5 +1,4 @@
-//! Durable redb commits, for changes that the log cannot hold or has no room for; and snapshots of
-//! everything.
+//! Durable redb commits, for changes that the log cannot hold or has no room for.
 //!
 //! Invariant: the tables first catch up with every acknowledged change. So a durable redb commit
 //! holds everything.
@@ -58,23 +57,6 @@ impl Writer {
         effects.forget_written(view, false);
         self.note_checkpoint(view, committed);
         Ok(())
-    }
-
-    /// Publishes a snapshot of everything so far, though some of it is not yet in redb's part of
-    /// the file.
-    pub(super) fn publish_everything(
-        &self,
-        view: &View,
-        state: &mut MutexGuard<'_, State>,
-    ) -> Result<(), Failed> {
-        self.wait_for_checkpoint(state);
-        self.ensure_open(view, state).map_err(Failed::Before)?;
-        self.with_tables(view, state, |connection, _| {
-            connection.commit_in_memory().map_err(|error| before(view, error))?;
-            let snapshot = self.take_snapshot(view, &connection.database);
-            view.show_in_memory(snapshot.map_err(Failed::Before)?);
-            Ok(())
-        })
     }
 
     pub(super) fn take_snapshot(&self, view: &View, database: &redb::Database) -> Result<Snapshot> {

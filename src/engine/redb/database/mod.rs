@@ -25,8 +25,6 @@ use crate::key::SessionKey;
 pub(in crate::engine::redb) struct Connection {
     /// Declared before the database, so that it is dropped first.
     transaction: Option<WriteTransaction>,
-    /// Whether redb holds commits in memory that no durable one has followed.
-    has_volatile_commits: bool,
     pub(in crate::engine::redb) database: Database,
 }
 
@@ -43,13 +41,7 @@ pub(in crate::engine::redb) struct OffRecord<'c> {
 
 impl Connection {
     pub(in crate::engine::redb) const fn new(database: Database) -> Self {
-        Self { transaction: None, has_volatile_commits: false, database }
-    }
-
-    /// Whether redb would make a commit in memory durable when it closes the file. Such a commit
-    /// has the number of an older one.
-    pub(in crate::engine::redb) const fn has_volatile_commits(&self) -> bool {
-        self.has_volatile_commits
+        Self { transaction: None, database }
     }
 
     /// The tables with every change so far. When they are closed, their changes wait for the next
@@ -99,14 +91,6 @@ impl Connection {
         self.put(keys, changes)
     }
 
-    /// Commits the transaction in memory, so that a snapshot can be taken.
-    pub(in crate::engine::redb) fn commit_in_memory(&mut self) -> RedbResult<()> {
-        let Some(mut transaction) = self.transaction.take() else { return Ok(()) };
-        transaction.set_durability(redb::Durability::None)?;
-        self.has_volatile_commits = true;
-        Ok(transaction.commit()?)
-    }
-
     /// Commits the transaction to the disk, with a number. By the number, any process distinguishes
     /// entries that follow this commit from entries that follow an earlier one.
     pub(in crate::engine::redb) fn commit_to_disk(
@@ -120,9 +104,7 @@ impl Connection {
         // A stored list of the pages in use saves a second pass after a crash. With `TwoPhase`
         // every write would pay for it.
         transaction.set_quick_repair(durability != Durability::TwoPhase);
-        transaction.commit()?;
-        self.has_volatile_commits = false;
-        Ok(())
+        Ok(transaction.commit()?)
     }
 
     /// Closes the file.

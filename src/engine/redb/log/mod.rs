@@ -219,11 +219,6 @@ impl WriteAheadLog {
         self.disk.restart();
     }
 
-    /// Ends every write to the file through the present handle, which will be reopened.
-    pub(in crate::engine::redb) fn give_up(&self) {
-        self.disk.give_up();
-    }
-
     /// Called before the database closes for good. Closing gives the log's room back if the log is
     /// not in use.
     pub(in crate::engine::redb) fn release_on_close(&self) {

@@ -32,8 +32,6 @@ pub(in crate::engine::redb) struct SharedFile {
     syncing: Mutex<()>,
     /// Whether the file holds no database yet, whatever bytes it has.
     is_unborn: AtomicBool,
-    /// Whether redb's handle was given up.
-    is_given_up: AtomicBool,
     log: Mutex<Log>,
 }
 
@@ -83,8 +81,7 @@ impl SharedFile {
         // Until the area is read, all of it may be needed.
         let ring = Ring::of(location.map(|location| Span { start: 0, len: location.room() }));
         let log = Log { location, next_moves, order, is_unsettled, ring, ..Log::default() };
-        let (log, is_unborn) = (Mutex::new(log), false.into());
-        Ok(Self { log, is_unborn, ..Self::unborn(inner, head, sync_failed)? })
+        Ok(Self { log: Mutex::new(log), ..Self::unborn(inner, head, sync_failed)? }.born())
     }
 
     /// A file without a database and a log, though it may have bytes.
@@ -95,8 +92,11 @@ impl SharedFile {
     ) -> io::Result<Self> {
         head.learn(&*inner)?;
         let log = Mutex::new(Log { order: location::OFFSETS, ..Log::default() });
-        let (syncing, is_unborn, is_given_up) = (Mutex::new(()), true.into(), false.into());
-        Ok(Self { inner, head, sync_failed, syncing, is_unborn, is_given_up, log })
+        Ok(Self { inner, head, sync_failed, syncing: Mutex::new(()), is_unborn: true.into(), log })
+    }
+
+    fn born(self) -> Self {
+        Self { is_unborn: false.into(), ..self }
     }
 
     pub(in crate::engine::redb) fn inner(&self) -> &dyn StorageFile {
@@ -137,7 +137,6 @@ impl SharedFile {
 
     /// Changes the length of the database's part, and moves the log out of its way.
     pub(in crate::engine::redb) fn set_database_len(&self, len: u64) -> io::Result<()> {
-        self.ensure_writable()?;
         let mut log = self.log.lock();
         log.ensure_located()?;
         self.is_unborn.store(false, Ordering::Release);
@@ -154,7 +153,7 @@ impl SharedFile {
 
     /// Writes to the database's part.
     pub(in crate::engine::redb) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.ensure_writable()?;
+        self.check_synced()?;
         self.head.write(&*self.inner, offset, data)
     }
 
@@ -162,18 +161,12 @@ impl SharedFile {
         self.sync_failed.get()
     }
 
-    /// Refuses every later write. redb makes commits in memory durable when it closes its handle.
-    pub(in crate::engine::redb) fn give_up(&self) {
-        self.is_given_up.store(true, Ordering::Release);
-    }
-
     /// Returns an error after a failed sync: a later write may depend on bytes that the sync did
     /// not write.
-    fn ensure_writable(&self) -> io::Result<()> {
-        match (self.sync_failed(), self.is_given_up.load(Ordering::Acquire)) {
-            (true, _) => Err(io::Error::other("an earlier sync failed")),
-            (_, true) => Err(io::Error::other("an earlier error ended this handle")),
-            (false, false) => Ok(()),
+    fn check_synced(&self) -> io::Result<()> {
+        match self.sync_failed() {
+            true => Err(io::Error::other("an earlier sync failed")),
+            false => Ok(()),
         }
     }
 
@@ -181,13 +174,13 @@ impl SharedFile {
     /// write, the system may report it to only one of them.
     pub(in crate::engine::redb) fn sync(&self) -> io::Result<()> {
         let _alone = self.syncing.lock();
-        self.ensure_writable()?;
+        self.check_synced()?;
         let result = self.inner.sync_data();
         if result.is_err() {
             self.sync_failed.set();
         }
         result?;
-        self.ensure_writable()
+        self.check_synced()
     }
 
     /// Gives the log's room back, if it was released. Only closing the file may follow.
@@ -239,7 +232,7 @@ impl SharedFile {
         number: u64,
     ) -> io::Result<bool> {
         let mut log = self.log.lock();
-        self.ensure_writable()?;
+        self.check_synced()?;
         self.head.ensure_not_overwritten()?;
         if log.place_unknown {
             return Ok(false);
@@ -260,7 +253,7 @@ impl SharedFile {
                 self.inner.write(offset, bytes)?;
                 self.sync()?;
             }
-            Some(Ok(())) => self.ensure_writable()?,
+            Some(Ok(())) => self.check_synced()?,
             Some(Err(WriteFailure::Write(error))) => return Err(error),
             Some(Err(WriteFailure::Sync(error))) => {
                 self.sync_failed.set();

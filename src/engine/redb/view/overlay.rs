@@ -270,11 +270,6 @@ impl Overlay {
         self.retain(|_, _| false);
     }
 
-    /// Called when a snapshot with every change is published, in memory.
-    pub(in crate::engine::redb) fn clear_durable(&self) {
-        self.retain(|_, changed| changed.volatile);
-    }
-
     /// Called when a snapshot is published that has every change except these and those only in
     /// memory.
     pub(in crate::engine::redb) fn clear_durable_but(&self, changes: &Changes) {

@@ -70,18 +70,6 @@ impl View {
         }
     }
 
-    /// Publishes a snapshot of everything committed. The snapshot itself is not on the disk.
-    pub(in crate::engine::redb) fn show_in_memory(&self, snapshot: Snapshot) {
-        let (commit, changes) = (snapshot.commit(), self.overlay.all());
-        self.forget_cached(&changes, commit);
-        {
-            let _shown = self.shown.write();
-            self.replace_snapshot(snapshot, &changes);
-        }
-        self.fill_cache(&changes, commit);
-        self.overlay.clear_durable();
-    }
-
     /// Publishes a snapshot of everything, including these changes, which become visible with it.
     /// All of it is on the disk.
     pub(in crate::engine::redb) fn show_all(

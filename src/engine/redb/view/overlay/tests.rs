@@ -46,7 +46,7 @@ fn what_is_in_memory_alone_stays_until_it_is_on_the_disk() {
     overlay.add(&changes([(3, record(1))]), false, false);
     assert_eq!(overlay.volatile(), changes([(1, record(1)), (2, None)]));
     overlay.drop_published(&changes([(1, record(1)), (3, record(1))]));
-    overlay.clear_durable();
+    overlay.clear_durable_but(&Changes::default());
     assert_eq!(overlay.all(), changes([(1, record(1)), (2, None)]));
     overlay.harden();
     assert!(!overlay.is_volatile() && overlay.volatile().is_empty());

@@ -99,19 +99,23 @@ fn what_a_crash_left_is_recovered_first() {
     assert!(open(&new).read(session.id()).unwrap().is_some());
 }
 
-#[test]
-fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
-    let file = Damaged::new();
-    let store = open(&file.path());
-    let created = store.create(vec![5]).unwrap().id().clone();
-    assert!(store.destroy(&file.live[0]).unwrap());
-    // As a killed process leaves it, with one damaged page.
+/// Leaves the file as a killed process does, with one damaged page.
+fn leave_as_killed_and_damaged(file: &Damaged, store: Store) {
     let mut bytes = fs::read(file.path()).unwrap();
     store.close().unwrap();
     for page in file.pages_with(&file.live[5]) {
         bytes[page * PAGE + 100] ^= 0x40;
     }
     fs::write(file.path(), bytes).unwrap();
+}
+
+#[test]
+fn what_stands_in_the_log_of_a_file_that_cannot_be_opened_counts() {
+    let file = Damaged::new();
+    let store = open(&file.path());
+    let created = store.create(vec![5]).unwrap().id().clone();
+    assert!(store.destroy(&file.live[0]).unwrap());
+    leave_as_killed_and_damaged(&file, store);
     let (report, store) = file.salvaged(&Salvage::new());
     assert!(!report.opened);
     assert!(store.read(&created).unwrap().is_some());
@@ -124,13 +128,7 @@ fn what_the_log_shows_to_be_ended_stays_gone_though_what_is_stale_is_asked_for()
     let file = Damaged::new();
     let store = open(&file.path());
     assert!(store.destroy(&file.live[0]).unwrap());
-    // As a killed process leaves it, with one damaged page.
-    let mut bytes = fs::read(file.path()).unwrap();
-    store.close().unwrap();
-    for page in file.pages_with(&file.live[5]) {
-        bytes[page * PAGE + 100] ^= 0x40;
-    }
-    fs::write(file.path(), bytes).unwrap();
+    leave_as_killed_and_damaged(&file, store);
     file.keep_old_pages();
     let (report, store) = file.salvaged(&Salvage::new().include_stale(true));
     assert!(!report.opened && report.stale > 0);

@@ -312,7 +312,8 @@ fn the_example_server_shows_its_counters_to_prometheus_on_a_port_of_its_own() {
     let shown = ask(metrics, "GET /metrics", "", "");
     assert!(shown.contains("\r\nContent-Type: text/plain; version=0.0.4;"), "{shown}");
     assert!(shown.contains("\n# TYPE sessile_sessions_created counter\n"), "{shown}");
-    assert!(shown.contains("\nsessile_sessions_created 1\n"), "{shown}");
+    let counted = "\nsessile_sessions_created{store=\"sessile's example server\"} 1\n";
+    assert!(shown.contains(counted), "{shown}");
     assert!(!shown.contains("secret-name"), "{shown}");
     assert!(ask(metrics, "GET /", "", "").starts_with("HTTP/1.1 404"));
     assert!(ask(&site, "GET /metrics", "", "").starts_with("HTTP/1.1 404"));

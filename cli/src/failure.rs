@@ -1,7 +1,6 @@
 //! A failure as the tool prints it: one line with the error, then its causes and a hint.
 
-use std::error::Error as _;
-use std::{io, iter};
+use std::io;
 
 use sessile::Error;
 
@@ -15,9 +14,6 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// What helps after an import that has left a part in the store.
 pub(crate) const REPEAT: &str = "what was imported stays; repeat the import with an archive that no \
                                  program writes to: sessions that are there are only counted";
-
-/// The most causes that are shown. A foreign error may name itself as its cause, without end.
-const MAX_CAUSES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -69,8 +65,7 @@ impl From<Error> for Failure {
             return Self::interrupted();
         }
         let mut failure = Self::new(error.to_string());
-        let causes = iter::successors(error.source(), |&cause| cause.source()).take(MAX_CAUSES);
-        failure.because.extend(causes.map(ToString::to_string));
+        failure.because.extend(error.causes().map(ToString::to_string));
         match hint_for(&error) {
             Some(hint) => failure.hint(hint),
             None => failure,

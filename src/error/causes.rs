@@ -9,8 +9,22 @@ use crate::error::Error;
 const MOST: usize = 16;
 
 impl Error {
-    /// The causes, each the source of the one before.
-    pub(crate) fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    /// Returns the causes, each the source of the one before, for a log. At most 16: an error of
+    /// another crate may name itself as its cause.
+    ///
+    /// A cause may show content, if the content's own `Serialize` or `Deserialize` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// // Why a store was not opened, for a log.
+    /// let error = SessionStore::<u32>::open("/dev/null/sessions.redb").err();
+    /// let causes = error.iter().flat_map(|error| error.causes()).map(ToString::to_string);
+    /// assert_ne!(causes.collect::<Vec<_>>().join(": "), "");
+    /// ```
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         iter::successors(self.source(), |&cause| cause.source()).take(MOST)
     }
 }

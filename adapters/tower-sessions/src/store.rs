@@ -2,10 +2,10 @@
 //!
 //! Invariant: only `insert` creates a session. No save revives a session that has ended.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{error, fmt, iter};
 
 use sessile::{Error, Json, Result, SessionId, SessionOptions, SessionStore, UserId};
 use time::OffsetDateTime;
@@ -288,9 +288,7 @@ pub(crate) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let mut text = error.to_string();
-        let causes = iter::successors(error::Error::source(&error), |&cause| cause.source());
-        // A foreign error may name itself as its cause, without end.
-        for cause in causes.take(16) {
+        for cause in error.causes() {
             text.push_str(": ");
             text.push_str(&cause.to_string());
         }

@@ -90,10 +90,8 @@ impl From<Error> for Trouble {
             ),
             _ => (Kind::Other, "Your notes cannot be used at the moment."),
         };
-        let causes = std::iter::successors(error.source(), |&cause| cause.source());
-        // A foreign error may name itself as its cause, without end.
-        let detail =
-            causes.take(16).fold(error.to_string(), |detail, cause| format!("{detail}: {cause}"));
+        let with = |detail, cause| format!("{detail}: {cause}");
+        let detail = error.causes().fold(error.to_string(), with);
         Self { kind, sentence: sentence.into(), detail }
     }
 }

@@ -45,12 +45,12 @@ fn main() -> ExitCode {
 /// Reports a wrong command line without its URLs, which may hold passwords, and without session ids.
 fn refuse(error: &clap::Error) -> ExitCode {
     let told = error.render().to_string();
-    let shown = secrets::hidden(&told);
+    let (shown, has_id) = secrets::hidden(&told);
     if shown == told || !error.use_stderr() {
         error.exit();
     }
     output::complain(shown.trim_end());
-    if shown.contains(secrets::ID) {
+    if has_id {
         output::complain("  hint: ID looks like a session id; `sessile list` shows the keys");
     }
     ExitCode::from(FAILED)

@@ -9,8 +9,9 @@ use crate::target::is_url;
 /// What a message has in the place of a session id.
 pub(crate) const ID: &str = "ID";
 
-/// A message about a wrong command line without its URLs, and without what is nearly an id.
-pub(crate) fn hidden(message: &str) -> String {
+/// A message about a wrong command line without its URLs, and without what is nearly an id; and
+/// whether it had such an id.
+pub(crate) fn hidden(message: &str) -> (String, bool) {
     without(message, &arguments().collect::<Vec<_>>())
 }
 
@@ -32,11 +33,15 @@ fn value(argument: &str) -> &str {
     }
 }
 
-fn without(message: &str, arguments: &[String]) -> String {
+fn without(message: &str, arguments: &[String]) -> (String, bool) {
     let mut secrets: Vec<_> = arguments.iter().flat_map(|argument| secrets(argument)).collect();
     // One may begin with another, which must not be replaced in it.
     secrets.sort_by_key(|(secret, _)| Reverse(secret.len()));
-    secrets.iter().fold(message.to_owned(), |shown, (secret, name)| shown.replace(secret, name))
+    let hide = |(shown, has_id): (String, bool), (secret, name): &(&str, &'static str)| {
+        let is_there = *name == ID && shown.contains(secret);
+        (shown.replace(secret, name), has_id || is_there)
+    };
+    secrets.iter().fold((message.to_owned(), false), hide)
 }
 
 /// The secrets in an argument, each with what stands in its place.
@@ -77,13 +82,14 @@ mod tests {
             (format!("__Host-id={id}; Path=/"), "of '__Host-id=ID; Path=/'"),
             (format!("{id}x"), "of 'ID'"),
             (id[2..].into(), "of 'ID'"),
-            ("redis://ann:hidden@127.0.0.1/".into(), "of 'URL'"),
         ] {
-            assert_eq!(shown(&argument), expected, "{argument}");
+            assert_eq!(shown(&argument), (expected.into(), true), "{argument}");
         }
+        let url = "redis://ann:hidden@127.0.0.1/IDS";
+        assert_eq!(shown(url), ("of 'URL'".into(), false));
         let key = SessionId::parse(id).unwrap().key().to_string();
         for argument in [&key, "--with-content-and-everything", "sessions.redb", "Sessions"] {
-            assert_eq!(shown(argument), format!("of '{argument}'"));
+            assert_eq!(shown(argument), (format!("of '{argument}'"), false));
         }
     }
 }

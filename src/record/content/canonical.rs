@@ -11,7 +11,10 @@ mod tests;
 mod unordered;
 mod writer;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
+use twox_hash::XxHash3_128;
 
 use self::writer::CanonicalWriter;
 
@@ -28,6 +31,9 @@ pub(super) struct Canonical {
     /// Whether marks are kept. They take several times the bytes.
     has_marks: bool,
     sorting: Sorting,
+    /// If all lists and maps are sorted: the digests of each before that, by its digest after that.
+    /// What is inside it is sorted already, so these differ by its own order alone.
+    orders: BTreeMap<u128, Vec<u128>>,
     /// Whether `Serialize` failed, so that there is nothing to compare.
     has_failed: bool,
 }
@@ -68,10 +74,17 @@ impl Canonical {
         Some(difference(Sorting::Unordered, true).unwrap_or(unknown))
     }
 
-    /// Whether two values differ, and only in the order of their lists and maps.
-    pub(super) fn differ_in_order<T: Serialize>(one: &T, other: &T) -> bool {
+    /// The lists and maps, by their digests, whose elements another value has in another order;
+    /// `None` if the two values differ in more than that.
+    pub(super) fn reordered<T: Serialize>(one: &T, other: &T) -> Option<BTreeSet<u128>> {
         let form = |value| Self::written(value, Sorting::All, false);
-        Self::difference(one, other).is_some() && form(one).first_difference(&form(other)).is_none()
+        let (one, other) = (form(one), form(other));
+        if one.first_difference(&other).is_some() {
+            return None;
+        }
+        let is_moved =
+            |(list, orders): &(&u128, &Vec<u128>)| other.orders.get(list) != Some(*orders);
+        Some(one.orders.iter().filter(is_moved).map(|(list, _)| *list).collect())
     }
 
     fn written<T: Serialize>(value: &T, sorting: Sorting, has_marks: bool) -> Self {
@@ -119,7 +132,12 @@ impl Canonical {
             .map(|(start, end)| written.get(start - begin..end - begin).unwrap_or_default())
             .collect();
         parts.sort_unstable();
-        self.bytes.extend(parts.concat());
+        let sorted = parts.concat();
+        if self.sorting == Sorting::All {
+            let order = XxHash3_128::oneshot(&written);
+            self.orders.entry(XxHash3_128::oneshot(&sorted)).or_default().push(order);
+        }
+        self.bytes.extend(sorted);
         // Marks inside are removed, because the bytes at their positions have moved. Marks stand in
         // order, so the others are not looked at.
         self.marks.truncate(self.marks.partition_point(|mark| mark.at <= begin));

@@ -21,10 +21,12 @@ struct Pending {
     /// The longer of each timeout. A session expired under these is expired under both pairs.
     lenient: Timeouts,
     due: Due,
-    /// The number of sweep steps that went by the lenient timeouts. Each may have moved index
+    /// The number of sweep steps that have begun to go by the lenient timeouts. Each may move index
     /// entries past the store's own deadlines.
+    begun_steps: u64,
+    /// How many of those steps have ended.
     lenient_steps: u64,
-    /// How many of those steps came before the index was last rebuilt.
+    /// How many had ended before the index was last rebuilt.
     restored_steps: u64,
     /// When a create found the store full and no session to sweep.
     full_at: Option<Timestamp>,
@@ -86,9 +88,16 @@ impl Adoption {
             None => Due::ByTicks(ticks::now() + interval),
         };
         let lenient = own.longer_of_each(&on_record);
-        let pending =
-            Pending { on_record, lenient, due, lenient_steps: 0, restored_steps: 0, full_at: None };
-        Self(Mutex::new(Some(pending)))
+        let (begun_steps, lenient_steps, restored_steps) = (0, 0, 0);
+        Self(Mutex::new(Some(Pending {
+            on_record,
+            lenient,
+            due,
+            begun_steps,
+            lenient_steps,
+            restored_steps,
+            full_at: None,
+        })))
     }
 
     /// The timeouts on record, while shorter ones wait.
@@ -120,6 +129,17 @@ impl Adoption {
         self.0.lock().is_some_and(|pending| pending.due.has_come(now))
     }
 
+    /// Records the beginning of a step. Returns whether it goes by lenient timeouts.
+    pub(crate) fn begins_step(&self) -> bool {
+        match self.0.lock().as_mut() {
+            Some(pending) => {
+                pending.begun_steps += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Records the end of a step that began with lenient timeouts. Returns whether the store's own
     /// were adopted meanwhile: the caller must then rebuild the index, since nobody else does.
     #[must_use]
@@ -146,9 +166,10 @@ impl Adoption {
         }
     }
 
-    /// Whether no step of this store has moved an index entry since the index was rebuilt.
+    /// Whether no step of this store moves an index entry, or has moved one since the index was
+    /// rebuilt.
     pub(crate) fn is_restored(&self) -> bool {
-        self.0.lock().is_none_or(|pending| pending.lenient_steps == pending.restored_steps)
+        self.0.lock().is_none_or(|pending| pending.begun_steps == pending.restored_steps)
     }
 
     /// Records that a full store had no session to sweep.
@@ -200,6 +221,21 @@ mod tests {
         assert!(!thread.is_due(at(1_000)));
         assert_eq!(thread.decide(at(0), Sweeper::Thread), Sweeping::Own);
         assert_eq!(thread.on_record(), None);
+    }
+
+    #[test]
+    fn the_index_is_not_right_while_a_step_moves_its_entries() {
+        let adoption = Adoption::pending(&pair(1, 200), pair(10, 100), None, Duration::ZERO);
+        assert!(adoption.is_restored() && adoption.begins_step());
+        let ended = adoption.lenient_steps().unwrap();
+        adoption.restored(ended);
+        assert!(!adoption.is_restored(), "a step is under way");
+        assert!(!adoption.ends_lenient_step() && !adoption.is_restored());
+        adoption.restored(ended);
+        assert!(!adoption.is_restored(), "it was rebuilt before the step's end");
+        adoption.restored(adoption.lenient_steps().unwrap());
+        assert!(adoption.is_restored());
+        assert!(adoption.done().is_some() && !adoption.begins_step());
     }
 
     #[test]

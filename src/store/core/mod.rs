@@ -283,14 +283,15 @@ impl StoreCore {
     pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
         self.follow_an_adoption()?;
-        let pending = self.adoption.lenient();
-        let moment = Moment { timeouts: self.indexed_by()?, ..moment };
-        let swept = self.engine.remove_expired(moment, SWEEP_STEP);
+        let is_lenient = self.adoption.begins_step();
+        let remove =
+            |timeouts| self.engine.remove_expired(Moment { timeouts, ..moment }, SWEEP_STEP);
+        let swept = self.indexed_by().and_then(remove);
         if let Ok(sweep) = &swept {
             self.counters.swept.fetch_add(sweep.removed.len() as u64, Ordering::Relaxed);
             self.tell_ended(&sweep.removed, EndReason::Expired);
         }
-        if pending.is_some() && self.adoption.ends_lenient_step() {
+        if is_lenient && self.adoption.ends_lenient_step() {
             self.reindex()?;
         }
         swept

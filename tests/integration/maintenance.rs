@@ -159,34 +159,52 @@ fn a_panic_as_observers_are_told_of_the_engine_is_counted_and_ends_no_thread() {
 
 /// An engine whose first flushes fail, each with an error that panics as it is dropped.
 #[derive(Debug)]
-struct NoFlush {
+struct Unwilling {
     inner: sessile::MemoryEngine,
-    asked: Arc<AtomicU64>,
+    flushes: Arc<AtomicU64>,
+    questions: Arc<AtomicU64>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("on purpose")]
 struct Refused(PanicsAgain);
 
-impl sessile::engine::Engine for NoFlush {
+impl sessile::engine::Engine for Unwilling {
     fn flush(&self) -> sessile::Result<()> {
-        match self.asked.fetch_add(1, Ordering::SeqCst) {
+        match self.flushes.fetch_add(1, Ordering::SeqCst) {
             0..4 => Err(sessile::Error::engine(Refused(PanicsAgain))),
-            _ => Ok(()),
+            // Late, so that the engine is asked whether a promise was missed.
+            _ => {
+                thread::sleep(3 * MS);
+                Ok(())
+            }
         }
     }
 
-    sessile::forward_engine!(inner, but flush);
+    fn stats(&self) -> sessile::Result<sessile::engine::EngineStats> {
+        match self.questions.fetch_add(1, Ordering::SeqCst) {
+            0..2 => Err(sessile::Error::engine(Refused(PanicsAgain))),
+            _ => self.inner.stats(),
+        }
+    }
+
+    sessile::forward_engine!(inner, but flush, stats);
 }
 
 #[test]
 fn an_error_that_panics_when_it_is_dropped_ends_no_thread() {
-    let asked = Arc::new(AtomicU64::new(0));
-    let engine = NoFlush { inner: sessile::MemoryEngine::new(), asked: Arc::clone(&asked) };
+    let (flushes, questions) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let engine = Unwilling {
+        inner: sessile::MemoryEngine::new(),
+        flushes: Arc::clone(&flushes),
+        questions: Arc::clone(&questions),
+    };
     let builder = SessionStore::<u32>::builder().engine(engine).touch_interval(MS);
     let store = builder.build().unwrap();
     // Each result takes the place of the failure before, which is dropped then.
-    wait_until(|| asked.load(Ordering::SeqCst) >= 6);
+    wait_until(|| questions.load(Ordering::SeqCst) >= 3);
+    let flushed = flushes.load(Ordering::SeqCst);
+    wait_until(|| flushes.load(Ordering::SeqCst) > flushed);
     let stats = store.stats().unwrap();
     assert_eq!(stats.maintenance_failures, 4);
     assert!(stats.last_maintenance_failure.is_none());

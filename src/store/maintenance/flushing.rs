@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::store::core::StoreCore;
 use crate::store::core::failing::Task;
-use crate::store::maintenance::guarded;
 use crate::store::maintenance::signal::Signal;
 use crate::store::maintenance::watch::Watch;
+use crate::store::maintenance::{answer, guarded};
 use crate::time::ticks;
 
 /// Flushes twice an interval. A touch that comes just after a flush began waits half an interval
@@ -37,7 +37,7 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal, watch: 
             // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
             if waited > interval
-                && let Ok((now, commits_late_by)) = guarded(|| core.late_writes())
+                && let Some((now, commits_late_by)) = answer(|| core.late_writes())
             {
                 if now > late && !is_told {
                     core.note_missed_promise(interval, waited);

@@ -92,6 +92,12 @@ impl Drop for Maintenance {
     }
 }
 
+/// The result of a step whose failure is of no interest. The drop of an engine's error is the
+/// engine's code, and may panic.
+fn answer<T>(step: impl FnOnce() -> Result<T>) -> Option<T> {
+    caught(|| step().ok()).flatten()
+}
+
 fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(step).unwrap_or_else(|| {
         Err(Error::engine(std::io::Error::other("the clock or the engine panicked")))

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::core::StoreCore;
-use crate::store::maintenance::guarded;
+use crate::store::maintenance::answer;
 use crate::time::ticks;
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Watch {
             return;
         }
         // The engine is asked without a lock held.
-        let Ok(stats) = guarded(|| core.engine.stats()) else { return };
+        let Some(stats) = answer(|| core.engine.stats()) else { return };
         let is_late = stats.oldest_pending_touch.is_some_and(|waits| waits > interval)
             || stats.commits_late_by > known;
         if is_late && self.is_first_to_tell(begun) {

@@ -163,8 +163,32 @@ fn a_read_that_meets_a_copy_put_over_the_file_does_not_go_on_with_it() {
     restored.is_the_backup();
 }
 
-#[test]
-fn a_read_answers_nothing_from_a_backup_of_equal_length_put_over_the_open_file() {
+/// A store of 20 users whose sessions have ended and 20 whose sessions are left, none of them in memory;
+/// a backup of the time before, as long as the file; and every session with its user.
+struct Halved {
+    folder: tempfile::TempDir,
+    store: Store,
+    left: Vec<String>,
+    sessions: Vec<(String, SessionId)>,
+}
+
+impl Halved {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sessions.redb")
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.folder.path().join("backup.redb")
+    }
+
+    fn copy_the_backup_over(&self) {
+        let len = |path| fs::metadata(path).unwrap().len();
+        assert_eq!(len(self.path()), len(self.backup()));
+        copy_in_place(&self.backup(), &self.path());
+    }
+}
+
+fn halved() -> Halved {
     let folder = tempfile::tempdir().unwrap();
     let (path, backup) = (folder.path().join("sessions.redb"), folder.path().join("backup.redb"));
     let builder = || Store::builder().record_cache(false).cache_size(1 << 20).manual_maintenance();
@@ -184,9 +208,31 @@ fn a_read_answers_nothing_from_a_backup_of_equal_length_put_over_the_open_file()
     for user in ended {
         assert_eq!(store.destroy_all_of(user.as_str()).unwrap(), 30);
     }
-    let len = |path| fs::metadata(path).unwrap().len();
-    assert_eq!(len(&path), len(&backup));
-    copy_in_place(&backup, &path);
+    Halved { folder, store, left: left.to_vec(), sessions }
+}
+
+#[test]
+fn a_listing_shows_nothing_from_a_backup_of_equal_length_put_over_the_open_file() {
+    let halved = halved();
+    let mut shown = 0;
+    let listed = halved.store.for_each(|session, _| {
+        let user = session.user().unwrap().to_string();
+        assert!(halved.left.contains(&user), "it shows a session of the backup");
+        if shown == 0 {
+            halved.copy_the_backup_over();
+        }
+        shown += 1;
+    });
+    assert!(matches!(listed, Err(Error::FileReplaced { .. })), "{listed:?}");
+    assert!(shown < 600, "{shown}");
+}
+
+#[test]
+fn a_read_answers_nothing_from_a_backup_of_equal_length_put_over_the_open_file() {
+    let halved = halved();
+    halved.copy_the_backup_over();
+    let (path, backup) = (halved.path(), halved.backup());
+    let Halved { folder: _folder, store, left, sessions } = halved;
     let mut refused = 0;
     for (user, id) in &sessions {
         let answers = [

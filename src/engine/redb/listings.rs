@@ -174,7 +174,8 @@ impl RedbEngine {
     ) -> Result<()> {
         for handle in 1.. {
             let error = match pass(&listing) {
-                Ok(()) => break,
+                // What was counted or left out came from these pages, too.
+                Ok(()) => return self.view.file.ensure_pages_as_left(),
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Unread(error)) => self.view.failed_to_read(error),
             };
@@ -190,13 +191,15 @@ impl RedbEngine {
         Ok(())
     }
 
-    /// A record of a listing, with its session's latest touch.
+    /// A record of a listing, with its session's latest touch. None comes from pages that another
+    /// program wrote.
     fn latest(
         &self,
         listing: &Listing,
         key: &SessionKey,
         record: Result<Record>,
     ) -> Result<Record> {
+        self.view.file.ensure_pages_as_left()?;
         let record = record?;
         let touched = self.reading(|| self.view.latest_touch(listing.commit(), key))?;
         Ok(match touched {

@@ -236,7 +236,7 @@ impl<O: Queued> Ticket<O> {
 
 fn panicked() -> Error {
     let cause = std::io::Error::other("the thread that led the commit panicked");
-    Error::OutcomeUnknown { source: Arc::new(cause) }
+    Error::OutcomeUnknown { source: Arc::new(Error::engine(cause)) }
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 //! Invariant: a snapshot is replaced, never changed. A held snapshot pins every page freed since it
 //! was taken, so no snapshot is held for longer than a call.
 
+use std::iter;
+
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableError,
 };
 
+use crate::caught::caught;
 use crate::engine::redb::database::schema::{
     EXPIRY, IndexEntry, KeyBytes, LAST_KEY, META, SEQUENCE, SESSIONS, USERS, of_user,
 };
@@ -42,7 +45,7 @@ impl Snapshot {
         &self,
         key: &SessionKey,
     ) -> RedbResult<Option<Result<Record>>> {
-        let bytes = self.sessions.get(key.as_bytes())?;
+        let bytes = reading(|| Ok(self.sessions.get(key.as_bytes())?))?;
         Ok(bytes.map(|bytes| Record::decode(key, bytes.value())))
     }
 
@@ -55,12 +58,14 @@ impl Snapshot {
     }
 
     pub(in crate::engine::redb) fn keys_of(&self, user: &UserKey) -> RedbResult<Vec<SessionKey>> {
-        let users = self.transaction.open_table(USERS)?;
-        let mut keys = Vec::new();
-        for entry in users.range(of_user(user))? {
-            keys.push(SessionKey::from_bytes(*entry?.0.value().1));
-        }
-        Ok(keys)
+        reading(|| {
+            let users = self.transaction.open_table(USERS)?;
+            let mut keys = Vec::new();
+            for entry in users.range(of_user(user))? {
+                keys.push(SessionKey::from_bytes(*entry?.0.value().1));
+            }
+            Ok(keys)
+        })
     }
 
     /// The entries of the index by user, in order, for the users after this one. Entries of
@@ -70,13 +75,13 @@ impl Snapshot {
         after: Option<&UserKey>,
     ) -> RedbResult<impl Iterator<Item = RedbResult<(UserKey, SessionKey)>> + use<>> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let users = self.transaction.open_table(USERS)?;
+        let users = reading(|| Ok(self.transaction.open_table(USERS)?))?;
         let start = after.map_or(Unbounded, |user| Excluded((user.as_bytes(), &LAST_KEY)));
-        let entries = users.range::<(&[u8], &[u8; SessionKey::LEN])>((start, Unbounded))?;
-        Ok(entries.filter_map(|entry| {
+        let range = || Ok(users.range::<(&[u8], &[u8; SessionKey::LEN])>((start, Unbounded))?);
+        Ok(each(reading(range)?).filter_map(|entry| {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return Some(Err(error.into())),
+                Err(error) => return Some(Err(error)),
             };
             let (user, key) = entry.0.value();
             Some(Ok((UserKey::from_bytes(user)?, SessionKey::from_bytes(*key))))
@@ -90,12 +95,12 @@ impl Snapshot {
         now: Timestamp,
     ) -> RedbResult<impl Iterator<Item = RedbResult<IndexEntry>> + use<>> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
-        let expiry = self.transaction.open_table(EXPIRY)?;
+        let expiry = reading(|| Ok(self.transaction.open_table(EXPIRY)?))?;
         let last = (now.as_millis(), &LAST_KEY);
         let first = after.map(|(deadline, key)| (*deadline, key.as_bytes()));
         let first = first.filter(|first| *first < last);
-        let entries = expiry.range((first.map_or(Unbounded, Excluded), Included(last)))?;
-        Ok(entries.map(|entry| {
+        let range = || Ok(expiry.range((first.map_or(Unbounded, Excluded), Included(last)))?);
+        Ok(each(reading(range)?).map(|entry| {
             let entry = entry?;
             let (deadline, key) = entry.0.value();
             Ok((deadline, SessionKey::from_bytes(*key)))
@@ -109,8 +114,8 @@ impl Snapshot {
     ) -> RedbResult<impl Iterator<Item = Stored> + use<>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let start = key.as_ref().map_or(Unbounded, |key| Excluded(key.as_bytes()));
-        let entries = self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?;
-        Ok(entries.map(|entry| {
+        let range = || Ok(self.sessions.range::<&[u8; SessionKey::LEN]>((start, Unbounded))?);
+        Ok(each(reading(range)?).map(|entry| {
             let (key, bytes) = entry?;
             let key = SessionKey::from_bytes(*key.value());
             Ok((key, Record::decode(&key, bytes.value())))
@@ -132,6 +137,28 @@ impl std::fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Snapshot")
     }
+}
+
+/// Reads pages. redb may panic on one that another program wrote, and its handle then counts as
+/// lost.
+fn reading<T>(act: impl FnOnce() -> RedbResult<T>) -> RedbResult<T> {
+    caught(act).unwrap_or(Err(redb::Error::PreviousIo))
+}
+
+/// The entries of a table, as [`reading`] reads them. They end with the first error.
+fn each<T, E: Into<redb::Error>>(
+    mut entries: impl Iterator<Item = std::result::Result<T, E>>,
+) -> impl Iterator<Item = RedbResult<T>> {
+    let mut is_over = false;
+    iter::from_fn(move || {
+        let read = |entry: Option<std::result::Result<T, E>>| entry.transpose().map_err(Into::into);
+        let next = match is_over {
+            true => Ok(None),
+            false => reading(|| read(entries.next())),
+        };
+        is_over = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    })
 }
 
 /// The number of the last durable commit, which holds all log entries with lower numbers.

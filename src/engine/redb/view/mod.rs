@@ -14,7 +14,6 @@ pub(in crate::engine::redb) mod show;
 pub(in crate::engine::redb) mod touches;
 mod waiting;
 
-use crate::caught::caught;
 use crate::engine::redb::database::snapshot::Snapshot;
 use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
@@ -176,13 +175,9 @@ impl View {
     }
 
     /// The record that the last snapshot holds under a key, and the snapshot's number. No answer
-    /// comes from pages that another program wrote, for instance with a backup. redb may panic on
-    /// such a page, and its handle then counts as lost.
+    /// comes from pages that another program wrote, for instance with a backup.
     fn load_from_snapshot(&self, key: &SessionKey) -> Result<(Option<Record>, u64)> {
-        let read = self.with_snapshot(|snapshot| {
-            let found = caught(|| snapshot.get(key));
-            Ok((found.unwrap_or(Err(redb::Error::PreviousIo))?, snapshot.commit()))
-        });
+        let read = self.with_snapshot(|snapshot| Ok((snapshot.get(key)?, snapshot.commit())));
         if !matches!(read, Err(Error::Closed)) {
             self.file.ensure_pages_as_left()?;
         }

@@ -287,6 +287,11 @@ mod tests {
         assert_eq!(pool.idle(), 2, "the one used last is used again");
         lease.keep(Wire::default());
         assert_eq!(pool.idle(), 1);
+        pool.close_idle();
+        assert_eq!(pool.idle(), 1);
+        pool.state.lock().idle[0].since = Since::ago(LONGEST_IDLE);
+        pool.close_idle();
+        assert_eq!(pool.idle(), 0, "nobody uses any");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -79,22 +79,39 @@ struct LookUp {
     has_found: Condvar,
 }
 
+type LookUps = BTreeMap<(u32, String), Arc<LookUp>>;
+
 /// The look-ups that run, by process and name. A forked process has no thread of its parent.
-static RUNNING: Mutex<BTreeMap<(u32, String), Arc<LookUp>>> = Mutex::new(BTreeMap::new());
+static RUNNING: StdMutex<LookUps> = StdMutex::new(BTreeMap::new());
+
+/// The look-ups that run; `None` if another thread has them for a second. A process that was forked
+/// in a moment when a thread had them never gets them. Not parking_lot's mutex: one that waits
+/// takes a lock of the whole process.
+fn running() -> Option<MutexGuard<'static, LookUps>> {
+    (0..1_000).find_map(|_| match RUNNING.try_lock() {
+        Ok(running) => Some(running),
+        Err(TryLockError::Poisoned(running)) => Some(running.into_inner()),
+        Err(TryLockError::WouldBlock) => {
+            thread::sleep(Duration::from_millis(1));
+            None
+        }
+    })
+}
 
 impl LookUp {
-    /// Returns the look-up of this name that runs, or else begins it.
+    /// Returns the look-up of this name that runs, or else begins it. Without the list of those
+    /// that run, it begins one of its own.
     fn begun(
         name: String,
         look: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
     ) -> io::Result<Arc<Self>> {
         let key = (std::process::id(), name);
-        let mut running = RUNNING.lock();
-        if let Some(look_up) = running.get(&key) {
+        let mut running = running();
+        if let Some(look_up) = running.as_ref().and_then(|running| running.get(&key)) {
             return Ok(Arc::clone(look_up));
         }
         let look_up = Arc::new(Self::default());
-        let ending = (key.clone(), Arc::clone(&look_up));
+        let ending = (running.is_some().then(|| key.clone()), Arc::clone(&look_up));
         let thread = thread::Builder::new().name("sessile-resolve".into());
         thread.spawn(move || {
             let (key, look_up) = ending;
@@ -102,20 +119,27 @@ impl LookUp {
             let found = look().map_err(|error| error.to_string());
             *ending.look_up.found.lock() = Some(found);
         })?;
-        running.insert(key, Arc::clone(&look_up));
+        if let Some(running) = &mut running {
+            running.insert(key, Arc::clone(&look_up));
+        }
         Ok(look_up)
     }
 }
 
 /// Ends a look-up, also one that panics.
 struct Ending {
-    key: (u32, String),
+    /// If it is in the list of those that run.
+    key: Option<(u32, String)>,
     look_up: Arc<LookUp>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        RUNNING.lock().remove(&self.key);
+        if let Some(key) = &self.key
+            && let Some(mut running) = running()
+        {
+            running.remove(key);
+        }
         self.look_up.found.lock().get_or_insert_with(|| Err("the resolver died".into()));
         self.look_up.has_found.notify_all();
     }

@@ -16,7 +16,8 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
-    Outcome as _, Row as _, ended, found, garbled, more_after, one_count, rows_of, shown,
+    Outcome as _, Row as _, ended, found, garbled, more_after, named_value, one_count, rows_of,
+    shown,
 };
 use crate::engine::sql::saving::Save;
 use crate::engine::sql::statements::{Common, PAGE_BYTES};
@@ -261,8 +262,7 @@ impl<D: Dialect> Backend for Sql<D> {
     }
 
     fn load_meta(&self, on: &mut D::Connection, name: &str) -> Attempt<Option<Vec<u8>>> {
-        let rows = self.rows(on, Common::LoadMeta, &[Value::Text(name)])?;
-        Ok(rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec))
+        Ok(named_value(&self.rows(on, Common::LoadMeta, &[Value::Text(name)])?))
     }
 
     fn store_meta(&self, on: &mut D::Connection, name: &str, value: &[u8]) -> Attempt<()> {

@@ -64,6 +64,9 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
         text: &str,
     ) -> Attempt<std::result::Result<(), Self::Refusal>>;
 
+    /// Whether an error means that the store has no tables.
+    fn is_without_tables(refusal: &Self::Refusal) -> bool;
+
     /// Whether an error means that a key exists already.
     fn is_taken(refusal: &Self::Refusal) -> bool;
 

@@ -22,10 +22,11 @@ use std::time::Duration;
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::Failure;
+use crate::engine::network::options::FORMAT_NAME;
 use crate::engine::network::stored::last_count::LastCount;
 use crate::engine::sql::dialect::{Answer, Dialect, Step};
-use crate::engine::sql::rows::{Outcome, garbled};
-use crate::engine::sql::statements::{DROPPING, Texts};
+use crate::engine::sql::rows::{Outcome, garbled, named_value, rows_of};
+use crate::engine::sql::statements::{Common, DROPPING, Texts};
 use crate::engine::sql::value::Value;
 
 /// The time limit for clearing a store, as a multiple of a call's: it may delete row by row.
@@ -84,6 +85,15 @@ impl<D: Dialect> Sql<D> {
     ) -> Attempt<Vec<D::Row>> {
         let mut outcomes = self.carry_out(on, &[(text, values)])?;
         Ok(outcomes.pop().map(Outcome::into_rows).unwrap_or_default())
+    }
+
+    /// The format that the tables name, if they name one; `None` if there are no tables.
+    fn format_in_tables(&self, on: &mut D::Connection) -> Attempt<Option<Option<Vec<u8>>>> {
+        match self.batch(on, &[(Common::LoadMeta, &[Value::Text(FORMAT_NAME)])])? {
+            Ok(outcomes) => Ok(Some(named_value(rows_of(&outcomes, 0)))),
+            Err(refusal) if D::is_without_tables(&refusal) => Ok(None),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
     }
 
     fn refused(&self, refusal: &D::Refusal) -> Failure {

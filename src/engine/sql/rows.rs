@@ -38,6 +38,11 @@ pub(super) fn rows_of<O: Outcome>(outcomes: &[O], at: usize) -> &[O::Row] {
     outcomes.get(at).map(Outcome::rows).unwrap_or_default()
 }
 
+/// The value of a name, if the name is there.
+pub(super) fn named_value(rows: &[impl Row]) -> Option<Vec<u8>> {
+    rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec)
+}
+
 /// Takes the rows of one of several statements.
 pub(super) fn into_rows_of<O: Outcome>(outcomes: Vec<O>, at: usize) -> Vec<O::Row> {
     outcomes.into_iter().nth(at).map(Outcome::into_rows).unwrap_or_default()

@@ -74,6 +74,10 @@ impl Dialect for Mysql {
         Ok(on.query(text)?.map(drop))
     }
 
+    fn is_without_tables(refusal: &Refusal) -> bool {
+        refusal.code == Refusal::NO_SUCH_TABLE
+    }
+
     fn is_taken(refusal: &Refusal) -> bool {
         refusal.code == Refusal::DUPLICATE_KEY
     }

@@ -14,18 +14,16 @@ mod value;
 mod wire;
 
 use crate::engine::contract::Engine;
-use crate::engine::network::backend::{Attempt, Backend as _};
-use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
-use crate::engine::sql::mysql::answer::Refusal;
 use crate::engine::sql::mysql::login::Login;
 use crate::engine::sql::mysql::statements::{LOAD, Text, tables};
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
-use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 3306;
@@ -92,9 +90,7 @@ impl MysqlEngine {
         let server = Self::server(url)?;
         server.write(Repeat::Idempotent, |sql, on, _| {
             sql.check_version(on)?;
-            sql.make_tables(on)?;
-            // The connection was made before the tables.
-            on.prepare_load(&sql.dialect.load)
+            sql.make_tables(on)
         })?;
         Ok(Self { server: server.open()? })
     }
@@ -108,10 +104,7 @@ impl MysqlEngine {
     pub fn connect_existing(url: &str) -> Result<Option<Self>> {
         let found = Self::server(url)?.open_existing(|sql, on| {
             sql.check_version(on)?;
-            match sql.has_tables(on)? {
-                true => sql.load_meta(on, FORMAT_NAME),
-                false => Ok(None),
-            }
+            Ok(sql.format_in_tables(on)?.flatten())
         })?;
         Ok(found.map(|server| Self { server }))
     }
@@ -203,24 +196,17 @@ impl Sql<Mysql> {
         }
     }
 
-    fn has_tables(&self, on: &mut MysqlConnection) -> Attempt<bool> {
-        match self.batch(on, &[(Text::LoadMeta, &[Value::Text(FORMAT_NAME)])])? {
-            Ok(_) => Ok(true),
-            Err(refusal) if refusal.code == Refusal::NO_SUCH_TABLE => Ok(false),
-            Err(refusal) => Err(self.refused(&refusal)),
-        }
-    }
-
     /// Creates the tables, unless they exist. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        if self.has_tables(on)? {
+        if self.format_in_tables(on)?.is_some() {
             return Ok(());
         }
         for text in tables() {
             let made = on.query(&text.replace("{}", &self.name))?;
             made.map_err(|refusal| self.refused(&refusal))?;
         }
-        Ok(())
+        // The connection was made before the tables.
+        on.prepare_load(&self.dialect.load)
     }
 }
 

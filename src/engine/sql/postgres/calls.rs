@@ -53,6 +53,11 @@ impl Dialect for Postgres {
         Ok(on.simple(text)?.map(drop))
     }
 
+    fn is_without_tables(refusal: &Refusal) -> bool {
+        const UNDEFINED_TABLE: &str = "42P01";
+        refusal.code == UNDEFINED_TABLE
+    }
+
     fn is_taken(refusal: &Refusal) -> bool {
         const UNIQUE_VIOLATION: &str = "23505";
         refusal.code == UNIQUE_VIOLATION

@@ -12,8 +12,8 @@ mod value;
 mod wire;
 
 use crate::engine::contract::Engine;
-use crate::engine::network::backend::{Attempt, Backend as _};
-use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::options::{KNOWN, Options, Secured, server_in_words};
 use crate::engine::network::server::{Repeat, Server};
 use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
@@ -21,7 +21,6 @@ use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
 use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
-use crate::engine::sql::value::Value;
 use crate::error::{Error, Result};
 
 const DEFAULT_PORT: u16 = 5432;
@@ -103,10 +102,7 @@ impl PostgresEngine {
     pub fn connect_existing(url: &str) -> Result<Option<Self>> {
         let found = Self::server(url)?.open_existing(|sql, on| {
             sql.check_version(on)?;
-            match sql.has_tables(on)? {
-                true => sql.load_meta(on, FORMAT_NAME),
-                false => Ok(None),
-            }
+            Ok(sql.format_in_tables(on)?.flatten())
         })?;
         Ok(found.map(|server| Self { server }))
     }
@@ -201,18 +197,9 @@ impl Sql<Postgres> {
         }
     }
 
-    fn has_tables(&self, on: &mut PostgresConnection) -> Attempt<bool> {
-        const UNDEFINED_TABLE: &str = "42P01";
-        match self.batch(on, &[(Text::LoadMeta, &[Value::Text(FORMAT_NAME)])])? {
-            Ok(_) => Ok(true),
-            Err(refusal) if refusal.code == UNDEFINED_TABLE => Ok(false),
-            Err(refusal) => Err(self.refused(&refusal)),
-        }
-    }
-
     /// Creates the tables, unless they exist. Several hosts may do so at once.
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
-        if self.has_tables(on)? {
+        if self.format_in_tables(on)?.is_some() {
             return Ok(());
         }
         for text in TABLES {

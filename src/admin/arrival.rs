@@ -1,7 +1,9 @@
 //! Brings one record into an engine that may have a session of its key already.
 //!
 //! Invariant: a session is never replaced by an earlier revision of itself, its activity never
-//! moves back, and one that ends meanwhile is not stored again.
+//! moves back, and one that ends meanwhile is not stored again. The one exception is an insert
+//! whose answer was lost: if it takes effect late, and the session ends before it is repeated, the
+//! repetition stores the session once more.
 
 use std::time::Duration;
 

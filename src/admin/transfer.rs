@@ -47,9 +47,10 @@ pub struct TransferReport {
 ///
 /// A session that this transfer brought ends in the target if it ends in the source meanwhile. A
 /// session that ends in the target meanwhile is not brought again, whether this transfer brought it
-/// or the target had it before. With `exact` every session ends that the source lacks, also one
-/// that a program creates in the target meanwhile. An interrupted transfer leaves sessions in the
-/// target, so repeat it with `exact` if the target holds nothing else.
+/// or the target had it before. It may be only if a server's answer to its insert was lost. With
+/// `exact` every session ends that the source lacks, also one that a program creates in the target
+/// meanwhile. An interrupted transfer leaves sessions in the target, so repeat it with `exact` if
+/// the target holds nothing else.
 ///
 /// A later transfer brings back what ended in the target since, as long as the source has it. So
 /// stop the source's program before the target's users log out.

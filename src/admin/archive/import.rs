@@ -75,7 +75,8 @@ pub struct ImportReport {
     /// Sessions that were expired under the archive's timeouts or the store's, and so not imported.
     pub expired: u64,
     /// Sessions that the store had already and that differ there, are damaged there, or ended there
-    /// during the import. They are left unchanged, and what has ended stays so.
+    /// during the import. They are left unchanged, and what has ended stays so. Also sessions that
+    /// a server did not store, or ended, while the answers to their inserts were lost.
     pub differing: Keys,
     /// The fault of the archive, if only a [part](ImportOptions::partial) could be imported.
     /// Serialized as one line with the error and its causes.

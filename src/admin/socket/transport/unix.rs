@@ -90,7 +90,17 @@ impl Stream {
             Err(error) if error.kind() == ErrorKind::NotFound => found.uid(),
             Err(error) => return Err(error),
         };
-        let user = stream.user()?.unwrap_or(found.uid());
+        let user = match stream.user()? {
+            Some(user) => user,
+            // Whose the socket is counts only if it is the one that was connected to.
+            None => {
+                let now = fs::symlink_metadata(path)?;
+                if (now.dev(), now.ino()) != (found.dev(), found.ino()) {
+                    return Err(io::Error::other("it was replaced meanwhile; try again"));
+                }
+                found.uid()
+            }
+        };
         match user == owner {
             true => Ok(stream),
             false => Err(io::Error::other(format!(

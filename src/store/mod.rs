@@ -211,11 +211,11 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Costs a read and an entry in memory, no disk access: a touch is written with the next commit
     /// or within the `touch_interval`.
     ///
-    /// In a file there are exceptions: 262,144 other sessions have a touch that is not written yet,
-    /// the session is being removed at that moment, or checkpoints replace the snapshot that the
-    /// call reads four times in a row. Then the call takes its turn among the commits and writes
-    /// its touch. As any caller whose turn it is, it may write up to 511 waiting changes of others
-    /// in the same commit. It runs no checkpoint.
+    /// In a file there are two exceptions: 262,144 other sessions have a touch that is not written
+    /// yet, or the session may be ended at that moment, as all of a user's are during a login under
+    /// a limit. Then the call takes its turn among the commits and writes its touch. As any caller
+    /// whose turn it is, it may write up to 511 waiting changes of others in the same commit. It
+    /// runs no checkpoint.
     ///
     /// # Durability
     ///

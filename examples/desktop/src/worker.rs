@@ -117,7 +117,11 @@ impl Worker {
     ) -> Result<Outcome, Trouble> {
         let _lock = rescue::lock(&self.file)?;
         match self.open(false) {
-            Err(trouble) if trouble.kind == Kind::Damaged => replace(self),
+            Err(trouble) if trouble.kind == Kind::Damaged => {
+                // The file may have opened, and a read may have found the damage.
+                self.store = None;
+                replace(self)
+            }
             opened => opened,
         }
     }

@@ -135,8 +135,9 @@ impl Tagged<'_> {
 
 /// Serializes a number or a text. A number of more than 64 bits is `{"number": "its digits"}`, as
 /// many readers round it otherwise. In a format that is not for people, such as typed content, it
-/// serializes an enum of the two. As the key of a map in JSON a number is a text, which
-/// [`Json`](crate::Json) and [`Attributes`](crate::Attributes) read back as the number.
+/// serializes an enum of the two. As the key of a map in JSON a number of up to 64 bits is a text,
+/// which [`Json`](crate::Json) and [`Attributes`](crate::Attributes) read back as the number; a
+/// larger one cannot be a key.
 impl Serialize for UserId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let is_for_people = serializer.is_human_readable();

@@ -110,7 +110,9 @@ impl<'de> Deserialize<'de> for Span {
             }
         }
 
-        deserializer.deserialize_any(Number)
+        // Where a format does not tell what it has, as in a variable of the environment, this says
+        // it.
+        deserializer.deserialize_f64(Number)
     }
 }
 

@@ -245,6 +245,7 @@ macro_rules! engine_conformance {
                 a_call_that_finds_nothing_costs_no_more
                 content_that_may_be_migrated_is_read_before_its_life_is_extended
                 a_try_of_modify_is_a_read_and_a_save
+                an_adoption_is_one_pass_over_the_index_and_one_entry
             }
         }
     };

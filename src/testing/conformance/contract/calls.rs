@@ -7,6 +7,7 @@ use crate::engine::contract::Engine as _;
 use crate::store::SessionStore;
 use crate::testing::conformance::kit::*;
 use crate::testing::{CountingEngine, EngineFixture};
+use crate::time::timeouts::Timeouts;
 
 type Counting<F> = Arc<CountingEngine<<F as EngineFixture>::Engine>>;
 
@@ -99,6 +100,21 @@ pub fn a_call_about_the_whole_store_costs_as_many_calls_as_the_contract_names<F:
     took(vec![("remove_expired", 1), ("server_time", 2)], &[("load_meta", 1)]);
     store.adopt_shorter_timeouts().unwrap();
     took(vec![], &[]);
+}
+
+pub fn an_adoption_is_one_pass_over_the_index_and_one_entry<F: EngineFixture>() {
+    let setup = Setup::<F>::new();
+    created(&setup.store::<u64>(), 1);
+    let engine = Arc::new(CountingEngine::new(setup.fixture.open()));
+    let builder = setup.builder_on::<u64>(Arc::clone(&engine));
+    let shorter = Timeouts::new(INACTIVITY / 2, ABSOLUTE).unwrap();
+    let store = builder.timeouts(shorter).build().unwrap();
+    assert!(store.stats().unwrap().longer_timeouts_on_record.is_some());
+    engine.take();
+    store.adopt_shorter_timeouts().unwrap();
+    assert_eq!(engine.take(), [("reindex", 1), ("store_meta", 1)]);
+    store.adopt_shorter_timeouts().unwrap();
+    assert_eq!(engine.take(), []);
 }
 
 pub fn a_call_that_finds_nothing_costs_no_more<F: EngineFixture>() {

@@ -37,3 +37,11 @@ pub(crate) fn draw(source: &dyn RandomSource) -> Result<[u8; 16]> {
     source.fill(&mut bytes).map_err(|source| Error::Generator { source })?;
     Ok(bytes)
 }
+
+/// A random number from 0 to 1. It spreads what several hosts would do at once; no secret depends
+/// on it.
+pub(crate) fn fraction() -> f32 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0_u8) >> 40;
+    bits as f32 / (1_u32 << 24) as f32
+}

@@ -189,7 +189,9 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     }
 
     /// Sets how often expired sessions are deleted. Default: 60 seconds; 1 ms to 1 day. Expired
-    /// sessions are invisible from their very millisecond, so this affects only disk space.
+    /// sessions are invisible from their very millisecond, so this affects only disk space. On a
+    /// server each interval is up to a fifth shorter or longer, so that the hosts do not all sweep
+    /// at once.
     pub fn sweep_interval(self, interval: Duration) -> Self {
         Self { sweep_interval: interval, ..self }
     }

@@ -169,7 +169,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     fn build_on(self, engine: Arc<dyn Engine>, users: Users) -> Result<SessionStore<C>> {
         let attachment = engine.attach(self.timeouts)?;
         let by_own_clock = self.clock.is_some();
-        let clock = server_clock::chosen(self.clock, &engine)?;
+        let on_server = engine.server_time()?.is_some();
+        let clock = server_clock::chosen(self.clock, &engine, on_server);
         let asked = Asked {
             timeouts: self.timeouts,
             sweep_interval: self.sweep_interval,
@@ -207,7 +208,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         // Your own engine may also need flushes at its own interval.
         let flush = core.engine.flush_interval().unwrap_or(self.touch_interval);
         let flush = flush.min(self.touch_interval);
-        let intervals = Intervals { flush, sweep: self.sweep_interval };
+        let sweep = self.sweep_interval;
+        let intervals = Intervals { flush, sweep, sweeps_with_others: on_server };
         let maintenance = match self.manual_maintenance {
             true => None,
             false => Some(Maintenance::start(&core, intervals)?),

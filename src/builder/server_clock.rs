@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::engine::contract::Engine;
-use crate::error::Result;
 use crate::time::clock::{Clock, SystemClock};
 
 /// The clock of an engine's server.
@@ -27,16 +26,17 @@ impl Clock for ServerClock {
     }
 }
 
-/// Returns the clock of a store.
+/// Returns the clock of a store, whose sessions are on a server or not.
 pub(super) fn chosen(
     named: Option<Arc<dyn Clock>>,
     engine: &Arc<dyn Engine>,
-) -> Result<Arc<dyn Clock>> {
-    Ok(match (named, engine.server_time()?) {
+    on_server: bool,
+) -> Arc<dyn Clock> {
+    match (named, on_server) {
         (Some(clock), _) => clock,
-        (None, Some(_)) => Arc::new(ServerClock { engine: Arc::clone(engine) }),
-        (None, None) => Arc::new(SystemClock),
-    })
+        (None, true) => Arc::new(ServerClock { engine: Arc::clone(engine) }),
+        (None, false) => Arc::new(SystemClock),
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +45,7 @@ mod tests {
 
     use super::*;
     use crate::engine::memory::MemoryEngine;
+    use crate::error::Result;
     use crate::store::SessionStore;
     use crate::time::clock::Timestamp;
 

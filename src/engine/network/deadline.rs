@@ -6,6 +6,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::random::fraction;
+
 /// The moment at which a call gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(Instant);
@@ -96,13 +98,6 @@ impl Backoff {
     }
 }
 
-/// A random number from 0 to 1. It spreads callers; no secret depends on it.
-fn fraction() -> f32 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0_u8) >> 40;
-    bits as f32 / (1_u32 << 24) as f32
-}
-
 #[allow(clippy::disallowed_methods, reason = "this folder's one home of the monotonic clock")]
 fn now() -> Instant {
     Instant::now()
@@ -129,6 +124,5 @@ mod tests {
         let passed = Deadline::after(Duration::ZERO);
         (0..20).for_each(|_| assert!(!backoff.wait(passed)));
         assert_eq!(backoff.pause, Backoff::LONGEST);
-        assert!((0.0..1.0).contains(&fraction()));
     }
 }

@@ -14,7 +14,7 @@ use crate::time::ticks;
 /// steps the thread checks whether to stop. Once in a flush interval it looks for a flush that
 /// hangs.
 pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal, watch: &Watch) {
-    let mut due = ticks::now() + intervals.sweep;
+    let mut due = ticks::now() + intervals.until_next_sweep();
     let mut begins_round = true;
     // The work that an engine prepares once it is open.
     signal.tell(|told| told.work = true);
@@ -44,7 +44,7 @@ pub(super) fn run(core: &StoreCore, intervals: Intervals, signal: &Signal, watch
                         Duration::ZERO
                     }
                 }
-                Ok(_) => intervals.sweep,
+                Ok(_) => intervals.until_next_sweep(),
                 // A failed sweep is due again at the next flush, not a whole interval later.
                 Err(_) => intervals.flush.min(intervals.sweep),
             };

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::caught::caught;
 use crate::engine::waker::Waker;
 use crate::error::{Error, Result};
+use crate::random;
 use crate::store::core::StoreCore;
 use crate::store::maintenance::signal::Signal;
 use crate::store::maintenance::watch::Watch;
@@ -33,6 +34,19 @@ pub(crate) struct Intervals {
     /// How long a touch, or a deferred commit, may be in memory only.
     pub(crate) flush: Duration,
     pub(crate) sweep: Duration,
+    /// Whether other hosts sweep the same sessions.
+    pub(crate) sweeps_with_others: bool,
+}
+
+impl Intervals {
+    /// The time until the next sweep. Hosts that were started together would sweep together each
+    /// time, so each of their intervals is up to a fifth shorter or longer.
+    fn until_next_sweep(self) -> Duration {
+        match self.sweeps_with_others {
+            true => self.sweep.mul_f32(0.8 + 0.4 * random::fraction()),
+            false => self.sweep,
+        }
+    }
 }
 
 /// The running threads. Dropping it stops and joins them, which a forked process must not do.
@@ -102,4 +116,27 @@ fn guarded<T>(step: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(step).unwrap_or_else(|| {
         Err(Error::engine(std::io::Error::other("the clock or the engine panicked")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn hosts_of_one_server_do_not_sweep_in_step() {
+        let (flush, sweep) = (Duration::from_secs(1), Duration::from_secs(100));
+        let times = |sweeps_with_others| {
+            let intervals = Intervals { flush, sweep, sweeps_with_others };
+            (0..100).map(|_| intervals.until_next_sweep()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(times(false), BTreeSet::from([sweep]));
+        let spread = times(true);
+        assert!(spread.len() > 50, "{spread:?}");
+        let bounds = Duration::from_secs(80)..=Duration::from_millis(120_001);
+        assert!(spread.iter().all(|time| bounds.contains(time)), "{spread:?}");
+        let (first, last) = (spread.first().unwrap(), spread.last().unwrap());
+        assert!(*last - *first > Duration::from_secs(20), "{first:?} {last:?}");
+    }
 }

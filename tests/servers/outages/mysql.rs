@@ -1,9 +1,12 @@
 //! MariaDB that is killed, stalls, takes no writes, or takes no requests of a length.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_bytes::ByteBuf;
-use sessile::{Error, SessionStore, UserLimit};
+use sessile::engine::{Engine, Moment, MysqlEngine};
+use sessile::testing::{NetworkFault, Proxy, Way};
+use sessile::{Error, SessionOptions, SessionStore, Timeouts, UserLimit};
 
 use crate::instances::{self, Instance, mariadb_said, wait_until};
 use crate::outages::{
@@ -12,7 +15,11 @@ use crate::outages::{
 };
 
 fn url(server: &Instance) -> String {
-    format!("mysql://root@127.0.0.1:{}/shop?", server.port)
+    url_at(server.port)
+}
+
+fn url_at(port: u16) -> String {
+    format!("mysql://root@127.0.0.1:{port}/shop?")
 }
 
 fn does(server: &Instance, text: &str) -> String {
@@ -151,6 +158,35 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
             holding.join().unwrap();
         });
     });
+}
+
+#[test]
+fn sweeps_at_one_moment_take_different_sessions() {
+    let server = instances::mariadb(&[]);
+    let store = store(&url(&server));
+    let short = SessionOptions::new().inactivity(Duration::from_millis(1));
+    for number in 0..5 {
+        store.create_with(number, &short).unwrap();
+    }
+    wait_until("the last session's end", || store.is_empty().unwrap());
+    let proxy = Proxy::start((Ipv4Addr::LOCALHOST, server.port));
+    let slow = MysqlEngine::connect(&url_at(proxy.address().port())).unwrap();
+    let fast = MysqlEngine::connect(&url(&server)).unwrap();
+    let now = fast.server_time().unwrap().unwrap();
+    let removed_by = |engine: &MysqlEngine| {
+        let moment = Moment { now, timeouts: Timeouts::default() };
+        engine.remove_expired(moment, 3).unwrap().removed.len()
+    };
+    slow.server_time().unwrap();
+    proxy.arm(Way::Answer, 1, NetworkFault::Delay(Duration::from_secs(3)));
+    let removed = std::thread::scope(|scope| {
+        let sweeping = scope.spawn(|| removed_by(&slow));
+        wait_until("the answer that is late", || proxy.is_disarmed());
+        let meanwhile = removed_by(&fast);
+        (meanwhile, sweeping.join().unwrap())
+    });
+    assert_eq!(removed, (2, 3));
+    assert!(store.check().unwrap().is_sound());
 }
 
 #[test]

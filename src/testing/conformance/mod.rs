@@ -242,10 +242,10 @@ macro_rules! engine_conformance {
             contract::calls {
                 every_call_of_the_store_is_one_call_of_the_engine
                 a_call_about_the_whole_store_costs_as_many_calls_as_the_contract_names
+                an_adoption_is_one_pass_over_the_index_and_one_entry
                 a_call_that_finds_nothing_costs_no_more
                 content_that_may_be_migrated_is_read_before_its_life_is_extended
                 a_try_of_modify_is_a_read_and_a_save
-                an_adoption_is_one_pass_over_the_index_and_one_entry
             }
         }
     };

@@ -14,8 +14,6 @@ pub(crate) trait Place: 'static {
     const VARIABLE: &'static str;
     /// The round trips of ending a user's other sessions.
     const OTHERS: u64 = 1;
-    /// The round trips of a sweep that finds nothing: the timeouts on record, and the step.
-    const EMPTY_SWEEP: u64 = 2;
     /// The number of callers whose connections may be cut at the same time.
     const CUT_AT_ONCE: usize = 4;
 
@@ -275,8 +273,6 @@ pub(crate) struct Mysql;
 impl Place for Mysql {
     type Engine = sessile::engine::MysqlEngine;
     const VARIABLE: &'static str = "SESSILE_TEST_MYSQL_URL";
-    // The step locks what it looks at in a transaction, which ends.
-    const EMPTY_SWEEP: u64 = 3;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine> {
         Self::Engine::connect(url)

@@ -284,7 +284,7 @@ impl<D: Dialect> Sql<D> {
     }
 
     /// Rolls back a transaction, and returns the outcome.
-    pub(super) fn give_up<T>(&self, on: &mut D::Connection, outcome: T) -> Attempt<T> {
+    fn give_up<T>(&self, on: &mut D::Connection, outcome: T) -> Attempt<T> {
         match D::say(on, "rollback").map_err(Failure::harmless)? {
             Ok(()) => Ok(outcome),
             Err(refusal) => Err(self.refused(&refusal)),

@@ -212,17 +212,17 @@ impl Dialect for Mysql {
         limit: usize,
     ) -> Attempt<Sweep> {
         let [now, inactivity, absolute] = Value::of(moment);
-        let looking = [now, Value::Number(limit as i64)];
-        let looked = sql.carry_out(on, &[(Text::Begin, &[]), (Text::Due, &looking)])?;
-        let rows = rows_of(&looked, 1);
+        // By itself, before the transaction: a host that is suspended in between holds no lock.
+        let rows = sql.rows(on, Text::Due, &[now, Value::Number(limit as i64)])?;
         let more = rows.len() == limit;
         let keys = rows.iter().map(|row| key_of(row, 0)).collect::<Attempt<Vec<_>>>()?;
         if keys.is_empty() {
-            return sql.give_up(on, Sweep { removed: Vec::new(), more: false, busy: true });
+            return Ok(Sweep { removed: Vec::new(), more: false, busy: true });
         }
         let these = [Value::Keys(&keys)];
         let judging = [now, inactivity, absolute, Value::Keys(&keys)];
-        let steps: [Step<'_>; 6] = [
+        let steps: [Step<'_>; 7] = [
+            (Text::Begin, &[]),
             (Text::MarkDue, &judging),
             (Text::MarkedKeys, &these),
             (Text::CountMarkedKeys, &these),
@@ -231,7 +231,7 @@ impl Dialect for Mysql {
             (Text::Commit, &[]),
         ];
         let outcomes = sql.carry_out(on, &steps)?;
-        let removed = rows_of(&outcomes, 1).iter().map(|row| {
+        let removed = rows_of(&outcomes, 2).iter().map(|row| {
             let user = row.bytes(1).and_then(user_key);
             Ok(Ended { key: key_of(row, 0)?, user, expired: true })
         });

@@ -184,7 +184,7 @@ statements! {
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit, bytes
     @Page = page!("session_key >= $1", "$2", "$3");
-    // now, limit. Locks these rows, and skips those that others have locked.
+    // now, limit. Skips rows that others have locked.
     Due = "select session_key from {}_sessions where index_deadline <= $1 \
          order by index_deadline limit $2 for update skip locked";
     // now, inactivity, absolute, keys

@@ -8,7 +8,6 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::attachment::Attachments;
 use crate::engine::contract::Engine;
@@ -297,18 +296,20 @@ impl RedbEngine {
     }
 
     /// Writes the pending touches, [`STEP`] at a time. While a checkpoint runs, other commits have
-    /// half of the log, until the oldest touch is almost late. Deferred touches go into memory, and
-    /// the deferred commits behind them must not wait.
+    /// half of the log, until the oldest touch is almost late, and then a quarter. Deferred touches
+    /// go into memory, and the deferred commits behind them must not wait.
     fn flush_touches(&self) -> Result<()> {
-        let left = match self.view.options.durability {
-            Durability::Immediate => self.view.touches.left(),
-            Durability::Deferred { .. } | Durability::TwoPhase => Duration::ZERO,
-        };
-        let almost_late = ticks::now() + left;
+        let is_logged = self.view.options.durability == Durability::Immediate;
+        let almost_late = ticks::now() + self.view.touches.left();
         let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
-            self.writer.yield_log_room_for(almost_late.saturating_duration_since(ticks::now()));
+            if is_logged {
+                // A step that found a full log would go into the tables, and all others would wait.
+                self.checkpoint_if_due();
+                let left = almost_late.saturating_duration_since(ticks::now());
+                self.writer.yield_log_room_for(left);
+            }
             let step = rest.get(..STEP).unwrap_or(rest);
             let written = self.submit(WriteTouches(step.to_vec()))?;
             rest = rest.get(written..).unwrap_or_default();

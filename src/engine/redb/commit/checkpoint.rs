@@ -140,12 +140,18 @@ impl Writer {
     }
 
     /// As [`yield_log_room`](Self::yield_log_room), for work that must be done in time: waits for
-    /// no longer than this, and runs no checkpoint.
+    /// no longer than this, and runs no checkpoint. The last quarter of the log stays free for
+    /// other commits even then: with a full log this work would wait for the checkpoint, too.
     pub(in crate::engine::redb) fn yield_log_room_for(&self, most: Duration) {
         let until = ticks::now() + most;
         let mut state = self.state.lock();
-        while matches!(&*state, State::Checkpointing(committed) if committed.log.is_half_full()) {
-            if self.is_forked() || self.checkpointed.wait_until(&mut state, until).timed_out() {
+        while let State::Checkpointing(committed) = &*state
+            && committed.log.is_half_full()
+            && !self.is_forked()
+        {
+            if committed.log.is_nearly_full() {
+                self.checkpointed.wait(&mut state);
+            } else if self.checkpointed.wait_until(&mut state, until).timed_out() {
                 return;
             }
         }

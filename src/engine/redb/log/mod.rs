@@ -176,6 +176,11 @@ impl WriteAheadLog {
         self.is_filled(DUE)
     }
 
+    /// Whether the room that is left should go to other commits than those of many touches.
+    pub(in crate::engine::redb) fn is_nearly_full(&self) -> bool {
+        self.is_filled(URGENT)
+    }
+
     /// Whether the due checkpoint seems to have been started by no thread.
     pub(in crate::engine::redb) fn is_over_half_full(&self) -> bool {
         self.is_filled(OVERDUE)

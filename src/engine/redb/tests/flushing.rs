@@ -139,10 +139,7 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
         disk.wait_for_held_sync();
         assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
         let flushing = scope.spawn(|| engine.flush().unwrap());
-        let flushed = (0..6_000).any(|_| {
-            thread::sleep(std::time::Duration::from_millis(10));
-            engine.stats().unwrap().pending_touches == 0
-        });
+        let flushed = soon(|| engine.stats().unwrap().pending_touches == 0);
         disk.release_syncs();
         flushing.join().unwrap();
         checkpointing.join().unwrap();

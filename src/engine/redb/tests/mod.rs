@@ -6,6 +6,7 @@ mod found;
 #[cfg(shuttle)]
 mod interleavings;
 mod liveness;
+mod many_touches;
 mod page_zero;
 mod phases;
 mod users;
@@ -43,6 +44,14 @@ fn record() -> Record {
 fn touched(engine: &RedbEngine, key: &SessionKey, now: Timestamp) -> bool {
     let moment = Moment { now, timeouts: Timeouts::default() };
     engine.extend(key, moment, Duration::ZERO).unwrap().is_some()
+}
+
+/// Whether it is so within a minute.
+fn soon(is_so: impl Fn() -> bool) -> bool {
+    (0..600).any(|_| {
+        thread::sleep(std::time::Duration::from_millis(10));
+        is_so()
+    })
 }
 
 fn record_at(millis: u64) -> Record {

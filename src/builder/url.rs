@@ -20,6 +20,31 @@ enum Target {
     Engine(Arc<dyn Engine>),
 }
 
+/// What to do if there is no store yet.
+#[derive(Clone, Copy)]
+enum Missing {
+    IsMade,
+    IsRefused,
+}
+
+/// Connects an engine to its server.
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
+macro_rules! on_server {
+    ($($engine:ident)::+, $url:expr, $missing:expr) => {{
+        type Chosen = crate::engine::$($engine)::+;
+        let engine = match $missing {
+            Missing::IsMade => Some(Chosen::connect($url)?),
+            Missing::IsRefused => Chosen::connect_existing($url)?,
+        };
+        engine.map(|engine| Target::Engine(Arc::new(engine))).ok_or_else(|| {
+            Error::setting(
+                "url",
+                "leads to a server that has no store of this name yet; `connect` makes one",
+            )
+        })
+    }};
+}
+
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// Opens the store that a URL names, with every setting at its default.
     ///
@@ -71,6 +96,34 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// whose feature is off, if an engine was also set, and for a file setting if the URL names no
     /// file. Any error of the engine, such as [`Error::Unavailable`] if a server is not reached.
     pub fn connect(self, url: &str) -> Result<SessionStore<C>> {
+        self.connect_to(url, Missing::IsMade)
+    }
+
+    /// Opens an existing store as [`connect`](Self::connect) does: a mistyped name of a database or
+    /// a store makes nothing on the server, and a mistyped path no file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect), and [`Error::InvalidSetting`] if the server has no store
+    /// of this name, and for `memory:`. For a file as for [`open_existing`](Self::open_existing).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile::SessionStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mistyped = folder.path().join("sesions.redb");
+    /// # let url = format!("file:{}", mistyped.display());
+    /// assert!(SessionStore::<u32>::builder().connect_existing(&url).is_err());
+    /// assert!(!mistyped.exists());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn connect_existing(self, url: &str) -> Result<SessionStore<C>> {
+        self.connect_to(url, Missing::IsRefused)
+    }
+
+    fn connect_to(self, url: &str, missing: Missing) -> Result<SessionStore<C>> {
         if self.engine.is_some() {
             return Err(Error::setting("engine", "goes with `build()`, not with `connect(url)`"));
         }
@@ -79,39 +132,38 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             // Checked before any connection is made.
             self.check_without_file()?;
         }
-        match target(url)? {
-            Target::File(path) => self.open(path),
-            Target::Engine(engine) => self.engine(engine).build(),
+        match (target(url, missing)?, missing) {
+            (Target::File(path), Missing::IsMade) => self.open(path),
+            (Target::File(path), Missing::IsRefused) => self.open_existing(path),
+            (Target::Engine(engine), _) => self.engine(engine).build(),
         }
     }
 }
 
-fn target(url: &str) -> Result<Target> {
+fn target(url: &str, missing: Missing) -> Result<Target> {
     let refused = |reason: String| Err(Error::setting("url", reason));
     let Some((scheme, rest)) = url.split_once(':') else {
         return refused("needs a scheme, as in `file:sessions.redb`".into());
     };
     match scheme {
         "file" => file(rest).map(Target::File),
-        "memory" if rest.is_empty() => Ok(Target::Engine(Arc::new(MemoryEngine::new()))),
-        "memory" => refused("has something after `memory:`, which takes nothing".into()),
+        "memory" if !rest.is_empty() => {
+            refused("has something after `memory:`, which takes nothing".into())
+        }
+        "memory" => match missing {
+            Missing::IsMade => Ok(Target::Engine(Arc::new(MemoryEngine::new()))),
+            Missing::IsRefused => {
+                refused("is `memory:`, where no store can exist before it is opened".into())
+            }
+        },
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
-            let engine = crate::engine::sql::postgres::PostgresEngine::connect(url)?;
-            Ok(Target::Engine(Arc::new(engine)))
-        }
+        "postgres" | "postgresql" => on_server!(sql::postgres::PostgresEngine, url, missing),
         #[cfg(feature = "redis")]
-        "redis" | "rediss" => {
-            Ok(Target::Engine(Arc::new(crate::engine::redis::RedisEngine::connect(url)?)))
-        }
+        "redis" | "rediss" => on_server!(redis::RedisEngine, url, missing),
         #[cfg(feature = "mysql")]
-        "mysql" => {
-            Ok(Target::Engine(Arc::new(crate::engine::sql::mysql::MysqlEngine::connect(url)?)))
-        }
+        "mysql" => on_server!(sql::mysql::MysqlEngine, url, missing),
         #[cfg(feature = "mongodb")]
-        "mongodb" | "mongodb+srv" => {
-            Ok(Target::Engine(Arc::new(crate::engine::mongodb::MongodbEngine::connect(url)?)))
-        }
+        "mongodb" | "mongodb+srv" => on_server!(mongodb::MongodbEngine, url, missing),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "postgres" | "postgresql" => refused(feature_is_off("postgres")),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
@@ -201,6 +253,19 @@ mod tests {
             let said = refusal(url);
             assert!(!said.contains("hidden"), "{said}");
         }
+    }
+
+    #[test]
+    fn only_an_existing_store_is_opened_on_request() {
+        let existing = |url: &str| SessionStore::<u32>::builder().connect_existing(url);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let url = format!("file:{}", path.display());
+        assert!(matches!(existing(&url).unwrap_err(), Error::Io { .. }));
+        assert!(!path.exists());
+        SessionStore::<u32>::connect(&url).unwrap().close().unwrap();
+        assert!(existing(&url).unwrap().is_empty().unwrap());
+        assert!(matches!(existing("memory:").unwrap_err(), Error::InvalidSetting { .. }));
     }
 
     #[cfg(not(feature = "postgres"))]

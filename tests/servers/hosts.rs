@@ -279,14 +279,20 @@ pub(crate) fn what_a_newer_version_keeps_is_refused<P: Place>() {
 pub(crate) fn who_only_looks_for_a_store_makes_none_and_finds_one<P: Place>() {
     let on = On::<P>::new();
     let look = || P::connect_existing(&patient(&on.url)).unwrap();
+    let open = || {
+        let builder = SessionStore::<u64>::builder().manual_maintenance();
+        builder.connect_existing(&patient(&on.url))
+    };
     let before = P::names(&on.url);
     assert!(look().is_none());
+    assert!(matches!(open(), Err(Error::InvalidSetting { name: "url", .. })));
     assert_eq!(P::names(&on.url), before);
     let builder = SessionStore::<u64>::builder().engine(on.open()).manual_maintenance();
     builder.build().unwrap().create(1).unwrap();
     assert_ne!(P::names(&on.url), before);
     let inspector = Inspector::on(look().unwrap()).unwrap();
     assert_eq!(inspector.overview().unwrap().sessions, 1);
+    assert_eq!(open().unwrap().len().unwrap(), 1);
 }
 
 pub(crate) fn hosts_tell_the_same_time_and_make_sessions_by_it<P: Place>() {

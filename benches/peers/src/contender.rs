@@ -7,7 +7,9 @@ use std::path::Path;
 
 use sessile::Durability;
 
-use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite, tower};
+#[cfg(feature = "tower")]
+use crate::contenders::tower;
+use crate::contenders::{fjall, floor, lmdb, memory, ours, plain_redb, sqlite};
 use crate::session::{self, Content, Id, Outcome, Planned};
 
 /// The least number of sessions that one transaction adds while a side is populated.
@@ -137,11 +139,12 @@ pub enum Kind {
     PlainRedb,
     Memory,
     Floor,
+    #[cfg(feature = "tower")]
     Tower,
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: &'static [Self] = &[
         Self::Ours,
         Self::OursDeferred,
         Self::OursTwoPhase,
@@ -152,6 +155,7 @@ impl Kind {
         Self::PlainRedb,
         Self::Memory,
         Self::Floor,
+        #[cfg(feature = "tower")]
         Self::Tower,
     ];
 
@@ -167,6 +171,7 @@ impl Kind {
             Self::PlainRedb => "redb used plainly",
             Self::Memory => "HashMap",
             Self::Floor => "write + fdatasync",
+            #[cfg(feature = "tower")]
             Self::Tower => "tower-sessions",
         }
     }
@@ -184,12 +189,13 @@ impl Kind {
             Self::PlainRedb => "redb",
             Self::Memory => "memory",
             Self::Floor => "floor",
+            #[cfg(feature = "tower")]
             Self::Tower => "tower",
         }
     }
 
     pub fn from_word(word: &str) -> Outcome<Self> {
-        let known = Self::ALL.into_iter().find(|kind| kind.word() == word);
+        let known = Self::ALL.iter().copied().find(|kind| kind.word() == word);
         known.ok_or_else(|| format!("there is no side called {word}").into())
     }
 
@@ -207,6 +213,7 @@ impl Kind {
             Self::PlainRedb => Box::new(plain_redb::PlainRedb::open(directory)?),
             Self::Memory => Box::new(memory::Memory::default()),
             Self::Floor => Box::new(floor::Floor::open(directory)?),
+            #[cfg(feature = "tower")]
             Self::Tower => Box::new(tower::Tower::open(directory)?),
         })
     }

@@ -24,6 +24,7 @@ mod servers;
 mod session;
 mod subject;
 mod touch_age;
+#[cfg(feature = "tower")]
 mod tower_record;
 
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ use race::Race;
 use session::Outcome;
 
 /// Every peer, in the order of the run.
-const PEERS: [Kind; 10] = [
+const PEERS: &[Kind] = &[
     Kind::Lmdb,
     Kind::LmdbKept,
     Kind::Memory,
@@ -46,6 +47,7 @@ const PEERS: [Kind; 10] = [
     Kind::Floor,
     Kind::PlainRedb,
     Kind::Fjall,
+    #[cfg(feature = "tower")]
     Kind::Tower,
     Kind::OursDeferred,
     Kind::OursTwoPhase,
@@ -108,7 +110,7 @@ fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
     let (largest, mut all): (Vec<_>, Vec<_>) =
         lines::lines(scale).into_iter().partition(|contest| contest.line == Some('n'));
     // A quick run populates no large store for rows without a letter.
-    let (small, usual): (Vec<Kind>, Vec<Kind>) = PEERS.into_iter().partition(|kind| {
+    let (small, usual): (Vec<Kind>, Vec<Kind>) = PEERS.iter().copied().partition(|kind| {
         let has_lines = all.iter().any(|contest| contest.peers.iter().any(|side| side.kind == *kind));
         options.mode == Mode::Quick && !has_lines
     });
@@ -124,10 +126,11 @@ fn contests(options: &Options, scale: &Scale) -> Vec<Contest> {
             let fits = |kind: &Kind| match kind {
                 Kind::Floor | Kind::OursDeferred | Kind::OursTwoPhase => false,
                 // Its population alone would take longer than the rest of the race.
+                #[cfg(feature = "tower")]
                 Kind::Tower => sessions <= 1_000_000,
                 _ => true,
             };
-            let kinds: Vec<Kind> = PEERS.into_iter().filter(fits).collect();
+            let kinds: Vec<Kind> = PEERS.iter().copied().filter(fits).collect();
             all.extend(lines::around(sessions, &kinds, &calls));
         }
     }

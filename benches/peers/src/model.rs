@@ -142,6 +142,7 @@ fn memory() -> Outcome<()> {
     check(Kind::Memory)
 }
 
+#[cfg(feature = "tower")]
 #[test]
 fn tower() -> Outcome<()> {
     check(Kind::Tower)

@@ -7,4 +7,5 @@ pub mod memory;
 pub mod ours;
 pub mod plain_redb;
 pub mod sqlite;
+#[cfg(feature = "tower")]
 pub mod tower;

@@ -283,18 +283,20 @@ fn identity(path: &Path) -> Option<std::path::PathBuf> {
     fs::canonicalize(path).ok()
 }
 
-/// Who has a file open, where the system tells it: Linux does, of one's own processes.
+/// Who has a file open, where the system tells it: Linux does, of one's own processes. A process that
+/// has just been forked has its parent's files, too, and is not the one to name.
 #[cfg(target_os = "linux")]
 fn holder(path: &Path) -> Option<String> {
     let wanted = identity(path)?;
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let pid = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find(
-        |pid| {
-            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-            *pid != std::process::id()
-                && files.map(|file| file.path()).any(|file| identity(&file) == Some(wanted))
-        },
-    )?;
+    let has_it_open = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.map(|file| file.path()).any(|file| identity(&file) == Some(wanted))
+    };
+    let numbers = fs::read_dir("/proc").ok()?.flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holders: Vec<u32> =
+        numbers.filter(|pid| *pid != std::process::id()).filter(has_it_open).collect();
+    let pid = forker(&holders, parent)?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Some(match name.trim() {
         "" => format!("process {pid}"),
@@ -302,7 +304,42 @@ fn holder(path: &Path) -> Option<String> {
     })
 }
 
+/// The process among these that none of the others has forked.
+#[cfg(target_os = "linux")]
+fn forker(holders: &[u32], parent: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+    let is_forked = |pid: &u32| parent(*pid).is_some_and(|parent| holders.contains(&parent));
+    holders.iter().find(|pid| !is_forked(pid)).or(holders.first()).copied()
+}
+
+#[cfg(target_os = "linux")]
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
 #[cfg(not(target_os = "linux"))]
 fn holder(_: &Path) -> Option<String> {
     None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_processes_that_have_a_file_the_one_that_forked_the_others_is_named() {
+        let parents = |of: &'static [(u32, u32)]| {
+            move |pid| of.iter().find(|(child, _)| *child == pid).map(|(_, parent)| *parent)
+        };
+        // Numbers begin again at the highest, so a child's may be the smaller one.
+        assert_eq!(forker(&[7, 900], parents(&[(7, 900), (900, 1)])), Some(900));
+        assert_eq!(forker(&[7, 900], parents(&[(7, 1), (900, 7)])), Some(7));
+        assert_eq!(forker(&[7], parents(&[])), Some(7));
+        assert_eq!(forker(&[], parents(&[])), None);
+    }
+
+    #[test]
+    fn the_parent_of_this_process_is_found() {
+        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+    }
 }

@@ -7,8 +7,12 @@ mod bad_files;
 mod bad_records;
 mod child;
 mod conformance;
-// seccompiler has filters for no processor of 32 bits.
-#[cfg(all(target_os = "linux", target_pointer_width = "64", not(portable)))]
+// The processors for which seccompiler has filters.
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"),
+    not(portable)
+))]
 mod containers;
 mod content;
 mod cookies;

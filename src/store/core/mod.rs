@@ -351,17 +351,18 @@ impl StoreCore {
             return;
         }
         let failure = outcome.err();
-        let failed = failure.is_some();
-        if let Some(error) = &failure {
+        // Noted before it is told: an observer may look at the statistics.
+        if failure.is_some() {
             self.counters.maintenance_failures.fetch_add(1, Ordering::Relaxed);
-            self.tell(|| Event::MaintenanceFailed { task: task.into(), error: error.clone() });
         }
-        let before = self.counters.failing.lock().note(task, failure);
-        if before.is_some() && !failed {
+        let before = self.counters.failing.lock().note(task, failure.clone());
+        if let Some(error) = &failure {
+            self.tell(|| Event::MaintenanceFailed { task: task.into(), error: error.clone() });
+        } else if before.is_some() {
             self.tell(|| Event::MaintenanceRecovered { task: task.into() });
         }
         // The drop of an engine's error is the engine's code.
-        let _ = caught(|| drop(before));
+        let _ = caught(|| drop((before, failure)));
     }
 
     /// Passes a result on, and counts a damaged record.

@@ -1,7 +1,7 @@
 //! What is told of maintenance: the causes of its failures, and the engine's work.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::engine::{Engine, EngineStats, MemoryEngine};
@@ -28,6 +28,48 @@ fn a_failure_in_the_background_is_told_with_its_cause_on_one_line() {
     wait_for(&told, |event| event.to_string().ends_with(expected));
     let stats = serde_json::to_value(store.stats().unwrap()).unwrap();
     assert_eq!(stats["last_maintenance_failure"], expected);
+}
+
+#[test]
+fn whoever_is_told_of_a_failure_in_the_background_finds_it_in_the_statistics() {
+    #[derive(Debug)]
+    struct Failing(MemoryEngine, AtomicBool);
+    impl Engine for Failing {
+        fn flush(&self) -> Result<()> {
+            let source = Arc::new(std::io::Error::other("out of reach"));
+            match self.1.load(Ordering::SeqCst) {
+                true => Err(Error::Unavailable { server: "here".into(), source }),
+                false => Ok(()),
+            }
+        }
+        sessile::forward_engine!(0, but flush);
+    }
+    type Store = SessionStore<u32>;
+    let (handle, found): (Arc<Mutex<Option<Store>>>, Arc<Mutex<Vec<bool>>>) = Default::default();
+    let (held, finds) = (Arc::clone(&handle), Arc::clone(&found));
+    let engine = Arc::new(Failing(MemoryEngine::new(), AtomicBool::new(false)));
+    let builder = Store::builder().touch_interval(Duration::from_millis(4));
+    let builder = builder.engine(Arc::clone(&engine)).observer(move |event: &Event| {
+        if matches!(event, Event::MaintenanceFailed { .. }) {
+            let stats = held.lock().unwrap().as_ref().unwrap().stats().unwrap();
+            let is_there = stats.last_maintenance_failure.is_some();
+            finds.lock().unwrap().push(is_there && stats.maintenance_failures > 0);
+        }
+    });
+    *handle.lock().unwrap() = Some(builder.build().unwrap());
+    engine.1.store(true, Ordering::SeqCst);
+    // If nothing is told, the test ends with nothing found.
+    for _ in 0..30_000 {
+        if !found.lock().unwrap().is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    engine.1.store(false, Ordering::SeqCst);
+    // The observer holds the store, so this ends its threads.
+    let store = handle.lock().unwrap().take().unwrap();
+    assert_eq!(found.lock().unwrap().first(), Some(&true));
+    store.close().unwrap();
 }
 
 #[test]

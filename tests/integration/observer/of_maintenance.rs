@@ -45,7 +45,8 @@ fn whoever_is_told_of_a_failure_in_the_background_finds_it_in_the_statistics() {
         sessile::forward_engine!(0, but flush);
     }
     type Store = SessionStore<u32>;
-    let (handle, found): (Arc<Mutex<Option<Store>>>, Arc<Mutex<Vec<bool>>>) = Default::default();
+    let handle = Arc::<Mutex<Option<Store>>>::default();
+    let found = Arc::<Mutex<Vec<bool>>>::default();
     let (held, finds) = (Arc::clone(&handle), Arc::clone(&found));
     let engine = Arc::new(Failing(MemoryEngine::new(), AtomicBool::new(false)));
     let builder = Store::builder().touch_interval(Duration::from_millis(4));

@@ -63,10 +63,17 @@ fn touches_that_are_late_leave_other_commits_room_while_a_checkpoint_runs() {
         disk.wait_for_held_sync();
         let flushing = scope.spawn(|| engine.flush().unwrap());
         let go_on = soon(|| is_filled(6));
+        // The flush has come as far as it can.
+        let used = || engine.stats().unwrap().log_bytes;
+        let waits = soon(|| {
+            let before = used();
+            thread::sleep(std::time::Duration::from_millis(100));
+            used() == before
+        });
         let inserting = scope.spawn(|| insert_large(&engine, number));
         let inserted = soon(|| inserting.is_finished());
         disk.release_syncs();
-        assert!(go_on, "the touches are late, and do not go on");
+        assert!(go_on && waits, "the touches are late, and do not go on");
         assert!(inserted, "the commit waited for the checkpoint");
         checkpointing.join().unwrap();
         flushing.join().unwrap();

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::attachment::Attachments;
 use crate::engine::contract::Engine;
@@ -296,15 +297,22 @@ impl RedbEngine {
     }
 
     /// Writes the pending touches, [`STEP`] at a time. While a checkpoint runs, other commits have
-    /// half of the log, until the oldest touch is almost late, and then a quarter. Deferred touches
-    /// go into memory, and the deferred commits behind them must not wait.
+    /// half of the log, until the oldest touch is almost late, and then a quarter. With `Deferred`
+    /// each step goes from memory into the log by itself, so that the changes that wait in memory
+    /// never exceed the log, and other deferred commits are written with it.
     fn flush_touches(&self) -> Result<()> {
-        let is_logged = self.view.options.durability == Durability::Immediate;
-        let almost_late = ticks::now() + self.view.touches.left();
+        let (is_logged, left) = match self.view.options.durability {
+            Durability::Immediate => (true, self.view.touches.left()),
+            // Deferred commits that come meanwhile must not wait for touches that have time.
+            Durability::Deferred { .. } => (true, Duration::ZERO),
+            Durability::TwoPhase => (false, Duration::ZERO),
+        };
+        let almost_late = ticks::now() + left;
         let touches = self.view.touches.take_along();
         let mut rest = touches.as_slice();
         while !rest.is_empty() {
             if is_logged {
+                self.sync_if_needed()?;
                 // A step that found a full log would go into the tables, and all others would wait.
                 self.checkpoint_if_due();
                 let left = almost_late.saturating_duration_since(ticks::now());

@@ -139,9 +139,9 @@ impl Writer {
         }
     }
 
-    /// As [`yield_log_room`](Self::yield_log_room), for work that must be done in time: waits for
-    /// no longer than this, and runs no checkpoint. The last quarter of the log stays free for
-    /// other commits even then: with a full log this work would wait for the checkpoint, too.
+    /// As [`yield_log_room`](Self::yield_log_room), for work that must be done in time: runs no
+    /// checkpoint, and waits for no longer than this, unless the log is nearly full. Its last
+    /// quarter is for other commits; in a full log this work would wait for the checkpoint anyway.
     pub(in crate::engine::redb) fn yield_log_room_for(&self, most: Duration) {
         let until = ticks::now() + most;
         let mut state = self.state.lock();

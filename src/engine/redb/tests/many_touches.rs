@@ -1,12 +1,14 @@
 //! More touches at a time than the log has room for: the other commits go on.
 
 use super::*;
+use crate::engine::durability::Durability;
 
 /// An engine whose log is a sixteenth as long as its records, and whose waker wakes nobody.
-fn with_large_records(disk: &SimulatedDisk) -> RedbEngine {
-    let engine = RedbEngine::open_on(disk, &RedbOptions::new()).unwrap();
+fn with_large_records(disk: &SimulatedDisk, durability: Durability) -> RedbEngine {
+    let engine = RedbEngine::open_on(disk, &RedbOptions::new().durability(durability)).unwrap();
     engine.set_waker(Waker::new(|| {}));
     (0..LARGE).for_each(|number| insert_large(&engine, number));
+    engine.flush().unwrap();
     engine
 }
 
@@ -28,22 +30,28 @@ fn touch_all_large(engine: &RedbEngine, at: u64) {
 /// the lock of all commits.
 #[test]
 fn a_flush_of_more_touches_than_the_log_holds_runs_checkpoints_beside_other_commits() {
-    let engine = with_large_records(&SimulatedDisk::new());
-    let before = engine.stats().unwrap();
-    let (room, _) = before.log_bytes.unwrap();
-    touch_all_large(&engine, 2);
-    engine.flush().unwrap();
-    let after = engine.stats().unwrap();
-    assert_eq!(after.pending_touches, 0);
-    // Each checkpoint has taken what the log held, and nothing went past the log.
-    let least = LARGE * LARGE_LEN as u64 / room;
-    assert!(after.checkpoints - before.checkpoints >= least, "{after:?}, at least {least}");
+    let deferred = Durability::Deferred { interval: Duration::from_secs(3_600) };
+    for durability in [Durability::Immediate, deferred] {
+        let engine = with_large_records(&SimulatedDisk::new(), durability);
+        // The first commit to the log makes room for it.
+        insert_large(&engine, LARGE);
+        engine.flush().unwrap();
+        let before = engine.stats().unwrap();
+        let (room, _) = before.log_bytes.unwrap();
+        touch_all_large(&engine, 2);
+        engine.flush().unwrap();
+        let after = engine.stats().unwrap();
+        assert_eq!(after.pending_touches, 0);
+        // Each checkpoint has taken what the log held, and nothing went past the log.
+        let least = LARGE * LARGE_LEN as u64 / room;
+        assert!(after.checkpoints - before.checkpoints >= least, "{after:?}, at least {least}");
+    }
 }
 
 #[test]
 fn touches_that_are_late_leave_other_commits_room_while_a_checkpoint_runs() {
     let disk = SimulatedDisk::new();
-    let engine = with_large_records(&disk);
+    let engine = with_large_records(&disk, Durability::Immediate);
     // The file grows now, and not in the checkpoint below: a log that moves takes no entry.
     touch_all_large(&engine, 2);
     engine.flush().unwrap();

@@ -48,7 +48,7 @@ fn touched(engine: &RedbEngine, key: &SessionKey, now: Timestamp) -> bool {
 
 /// Whether it is so within a minute.
 fn soon(is_so: impl Fn() -> bool) -> bool {
-    (0..600).any(|_| {
+    (0..6_000).any(|_| {
         thread::sleep(std::time::Duration::from_millis(10));
         is_so()
     })

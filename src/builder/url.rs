@@ -27,22 +27,24 @@ enum Missing {
     IsRefused,
 }
 
-/// Connects an engine to its server.
+/// Connects an engine to its server, by `connect` or, if a missing store is refused, by `existing`.
 #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "redis"))]
-macro_rules! on_server {
-    ($($engine:ident)::+, $url:expr, $missing:expr) => {{
-        type Chosen = crate::engine::$($engine)::+;
-        let engine = match $missing {
-            Missing::IsMade => Some(Chosen::connect($url)?),
-            Missing::IsRefused => Chosen::connect_existing($url)?,
-        };
-        engine.map(|engine| Target::Engine(Arc::new(engine))).ok_or_else(|| {
-            Error::setting(
-                "url",
-                "leads to a server that has no store of this name yet; `connect` makes one",
-            )
-        })
-    }};
+fn on_server<E: Engine + 'static>(
+    url: &str,
+    missing: Missing,
+    connect: fn(&str) -> Result<E>,
+    existing: fn(&str) -> Result<Option<E>>,
+) -> Result<Target> {
+    let engine = match missing {
+        Missing::IsMade => Some(connect(url)?),
+        Missing::IsRefused => existing(url)?,
+    };
+    engine.map(|engine| Target::Engine(Arc::new(engine))).ok_or_else(|| {
+        Error::setting(
+            "url",
+            "leads to a server that has no store of this name yet; `connect` makes one",
+        )
+    })
 }
 
 impl<C: Serialize + DeserializeOwned> SessionStore<C> {
@@ -157,13 +159,25 @@ fn target(url: &str, missing: Missing) -> Result<Target> {
             }
         },
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => on_server!(sql::postgres::PostgresEngine, url, missing),
+        "postgres" | "postgresql" => {
+            use crate::engine::sql::postgres::PostgresEngine as Chosen;
+            on_server(url, missing, Chosen::connect, Chosen::connect_existing)
+        }
         #[cfg(feature = "redis")]
-        "redis" | "rediss" => on_server!(redis::RedisEngine, url, missing),
+        "redis" | "rediss" => {
+            use crate::engine::redis::RedisEngine as Chosen;
+            on_server(url, missing, Chosen::connect, Chosen::connect_existing)
+        }
         #[cfg(feature = "mysql")]
-        "mysql" => on_server!(sql::mysql::MysqlEngine, url, missing),
+        "mysql" => {
+            use crate::engine::sql::mysql::MysqlEngine as Chosen;
+            on_server(url, missing, Chosen::connect, Chosen::connect_existing)
+        }
         #[cfg(feature = "mongodb")]
-        "mongodb" | "mongodb+srv" => on_server!(mongodb::MongodbEngine, url, missing),
+        "mongodb" | "mongodb+srv" => {
+            use crate::engine::mongodb::MongodbEngine as Chosen;
+            on_server(url, missing, Chosen::connect, Chosen::connect_existing)
+        }
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]
         "postgres" | "postgresql" => refused(feature_is_off("postgres")),
         #[allow(unreachable_patterns, reason = "of the features, any may be off")]

@@ -53,6 +53,31 @@ class User:
         window.type("password", password)
         window.click("log-in")
 
+    def logs_in_at_the_second_try(self, window):
+        self.logs_in(window, password="a guess")
+        window.wait_until("a wrong password is told", lambda window: "password" in window.text("notice"))
+        expect("what a wrong password leads to", window.wait_for("login"), "login")
+        window.type("password", PASSWORD)
+        window.click("log-in")
+        window.wait_for("home")
+        expect("who it is", window.text("user"), "ann")
+
+    def is_logged_in_after_a_kill(self, window, notes):
+        window.kill()
+        window = self.start()
+        window.wait_for("home")
+        expect("after a kill", (window.text("user"), window.texts("note")), ("ann", notes))
+        return window
+
+    def starts_a_second_time(self, screenshot):
+        second = self.start()
+        second.wait_for("held")
+        expect("what the second is told", "another window" in second.text("sentence"), True)
+        self._display.screenshot(screenshot)
+        second.click("quit")
+        until("the second leaves", lambda: second.process.poll() is not None)
+        expect("how the second ended", second.process.returncode, 0)
+
     def adds(self, window, note):
         before = window.texts("note")
         window.type("draft", note)
@@ -85,31 +110,15 @@ def stays_logged_in(display, user):
     window = user.start()
     window.wait_for("login")
     display.screenshot("login")
-    user.logs_in(window, password="a guess")
-    window.wait_until("a wrong password is told", lambda window: "password" in window.text("notice"))
-    expect("what a wrong password leads to", window.wait_for("login"), "login")
-    window.type("password", PASSWORD)
-    window.click("log-in")
-    window.wait_for("home")
-    expect("who it is", window.text("user"), "ann")
+    user.logs_in_at_the_second_try(window)
     expect("where it is kept", "in a file" in window.text("place"), True)
     user.adds(window, "tea for the office")
     mode = stat.S_IMODE((user.folder / "login").stat().st_mode)
     expect("the mode of the file with the id", oct(mode), "0o600")
     user.kept()
 
-    window.kill()
-    window = user.start()
-    window.wait_for("home")
-    expect("after a kill", (window.text("user"), window.texts("note")), ("ann", ["tea for the office"]))
-
-    second = user.start()
-    second.wait_for("held")
-    expect("what the second is told", "another window" in second.text("sentence"), True)
-    display.screenshot("second-start")
-    second.click("quit")
-    until("the second leaves", lambda: second.process.poll() is not None)
-    expect("how the second ended", second.process.returncode, 0)
+    window = user.is_logged_in_after_a_kill(window, ["tea for the office"])
+    user.starts_a_second_time("second-start")
 
     third = user.start()
     third.wait_for("held")

@@ -13,8 +13,8 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "desktop"))
 
-from screen import Display, expect, until
-from window import PASSWORD, User
+from screen import Display, expect
+from window import User
 
 
 def starter(folder, program):
@@ -33,12 +33,7 @@ def stays_logged_in(display, user):
     window = user.start()
     window.wait_for("login")
     display.screenshot("windows-login")
-    user.logs_in(window, password="a guess")
-    window.wait_until("a wrong password is told", lambda window: "password" in window.text("notice"))
-    window.type("password", PASSWORD)
-    window.click("log-in")
-    window.wait_for("home")
-    expect("who it is", window.text("user"), "ann")
+    user.logs_in_at_the_second_try(window)
     user.adds(window, "tea for the office")
     display.screenshot("windows-home")
     [folder] = folders()
@@ -46,16 +41,8 @@ def stays_logged_in(display, user):
     user.folder = kept.parent
     user.kept()
 
-    window.kill()
-    window = user.start()
-    window.wait_for("home")
-    expect("after a kill", (window.text("user"), window.texts("note")), ("ann", ["tea for the office"]))
-    second = user.start()
-    second.wait_for("held")
-    expect("what the second is told", "another window" in second.text("sentence"), True)
-    display.screenshot("windows-second-start")
-    second.click("quit")
-    until("the second leaves", lambda: second.process.poll() is not None)
+    window = user.is_logged_in_after_a_kill(window, ["tea for the office"])
+    user.starts_a_second_time("windows-second-start")
     window.click("log-out")
     window.wait_for("login")
     expect("the file with the id is there", kept.exists(), False)

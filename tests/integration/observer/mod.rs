@@ -7,11 +7,13 @@ mod of_sessions;
 mod of_stores;
 mod using;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use sessile::Event;
+use sessile::engine::{Engine, MemoryEngine};
+use sessile::{Error, Event, Result};
 
 type Told = Arc<Mutex<Vec<Event>>>;
 
@@ -34,4 +36,18 @@ fn wait_for(told: &Told, wanted: impl Fn(&Event) -> bool) {
         thread::sleep(Duration::from_millis(1));
     }
     panic!("it was never told; but {:?}", told.lock().unwrap());
+}
+
+/// An engine whose flushes fail on demand.
+#[derive(Debug)]
+struct Failing(MemoryEngine, AtomicBool);
+
+impl Engine for Failing {
+    fn flush(&self) -> Result<()> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(Error::engine(std::io::Error::other("on purpose"))),
+            false => self.0.flush(),
+        }
+    }
+    sessile::forward_engine!(0, but flush);
 }

@@ -1,13 +1,13 @@
 //! What is told of maintenance: the causes of its failures, and the engine's work.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::engine::{Engine, EngineStats, MemoryEngine};
 use sessile::{Error, Event, Result, SessionStore};
 
-use super::{taken, telling, wait_for};
+use super::{Failing, taken, telling, wait_for};
 
 #[test]
 fn a_failure_in_the_background_is_told_with_its_cause_on_one_line() {
@@ -32,45 +32,27 @@ fn a_failure_in_the_background_is_told_with_its_cause_on_one_line() {
 
 #[test]
 fn whoever_is_told_of_a_failure_in_the_background_finds_it_in_the_statistics() {
-    #[derive(Debug)]
-    struct Failing(MemoryEngine, AtomicBool);
-    impl Engine for Failing {
-        fn flush(&self) -> Result<()> {
-            let source = Arc::new(std::io::Error::other("out of reach"));
-            match self.1.load(Ordering::SeqCst) {
-                true => Err(Error::Unavailable { server: "here".into(), source }),
-                false => Ok(()),
-            }
-        }
-        sessile::forward_engine!(0, but flush);
-    }
-    type Store = SessionStore<u32>;
-    let handle = Arc::<Mutex<Option<Store>>>::default();
+    let handle: Arc<Mutex<Option<SessionStore<u32>>>> = Arc::default();
     let found = Arc::<Mutex<Vec<bool>>>::default();
-    let (held, finds) = (Arc::clone(&handle), Arc::clone(&found));
-    let engine = Arc::new(Failing(MemoryEngine::new(), AtomicBool::new(false)));
-    let builder = Store::builder().touch_interval(Duration::from_millis(4));
-    let builder = builder.engine(Arc::clone(&engine)).observer(move |event: &Event| {
+    let (own, finds) = (Arc::clone(&handle), Arc::clone(&found));
+    let looking = move |event: &Event| {
         if matches!(event, Event::MaintenanceFailed { .. }) {
-            let stats = held.lock().unwrap().as_ref().unwrap().stats().unwrap();
+            let stats = own.lock().unwrap().as_ref().unwrap().stats().unwrap();
             let is_there = stats.last_maintenance_failure.is_some();
             finds.lock().unwrap().push(is_there && stats.maintenance_failures > 0);
         }
-    });
+    };
+    let (told, observer) = telling();
+    let engine = Arc::new(Failing(MemoryEngine::new(), false.into()));
+    let builder = SessionStore::builder().touch_interval(Duration::from_millis(4));
+    let builder = builder.observer(looking).observer(observer).engine(Arc::clone(&engine));
     *handle.lock().unwrap() = Some(builder.build().unwrap());
     engine.1.store(true, Ordering::SeqCst);
-    // If nothing is told, the test ends with nothing found.
-    for _ in 0..30_000 {
-        if !found.lock().unwrap().is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    engine.1.store(false, Ordering::SeqCst);
-    // The observer holds the store, so this ends its threads.
-    let store = handle.lock().unwrap().take().unwrap();
+    // The observer that looks is told first.
+    wait_for(&told, |event| matches!(event, Event::MaintenanceFailed { .. }));
     assert_eq!(found.lock().unwrap().first(), Some(&true));
-    store.close().unwrap();
+    engine.1.store(false, Ordering::SeqCst);
+    *handle.lock().unwrap() = None;
 }
 
 #[test]

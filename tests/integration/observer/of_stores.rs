@@ -1,18 +1,15 @@
 //! The events of a store: what its opening finds, and what its maintenance meets.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use sessile::engine::{Engine, MemoryEngine, RedbOptions};
+use sessile::engine::{MemoryEngine, RedbOptions};
 use sessile::testing::SimulatedDisk;
-use sessile::{
-    Durability, Error, Event, Observer, RedbEngine, Result, SessionId, SessionStore, Stats,
-    Timeouts,
-};
+use sessile::{Durability, Event, Observer, RedbEngine, SessionId, SessionStore, Stats, Timeouts};
 
-use super::{taken, telling, wait_for};
+use super::{Failing, taken, telling, wait_for};
 
 #[test]
 fn what_opening_a_file_finds_is_told() {
@@ -43,19 +40,8 @@ fn what_opening_a_file_finds_is_told() {
 
 #[test]
 fn failures_in_the_background_their_end_and_late_touches_are_told() {
-    #[derive(Debug)]
-    struct Failing(MemoryEngine, AtomicBool);
-    impl Engine for Failing {
-        fn flush(&self) -> Result<()> {
-            match self.1.load(Ordering::SeqCst) {
-                true => Err(Error::engine(std::io::Error::other("on purpose"))),
-                false => self.0.flush(),
-            }
-        }
-        sessile::forward_engine!(0, but flush);
-    }
     let (told, observer) = telling();
-    let engine = Arc::new(Failing(MemoryEngine::new(), AtomicBool::new(true)));
+    let engine = Arc::new(Failing(MemoryEngine::new(), true.into()));
     let builder = SessionStore::<u32>::builder().touch_interval(Duration::from_millis(4));
     let store = builder.observer(observer).engine(Arc::clone(&engine)).build().unwrap();
     wait_for(&told, |event| matches!(event, Event::MaintenanceFailed { .. }));

@@ -18,7 +18,8 @@ use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::clock::Timestamp;
 
-const SHARDS: usize = 64;
+/// As many as a `u64` has bits.
+const SHARDS: usize = u64::BITS as usize;
 /// The most bytes of changes that are only in memory. A full log takes somewhat less.
 const ROOM: usize = 12 * 1024 * 1024;
 /// If this many bytes of changes are only in memory, they are written early. They fit into one
@@ -121,29 +122,28 @@ impl Overlay {
     /// Adds the changes of a committed group, which are only in memory if `volatile`. If the group
     /// has `cleared` the store, only these changes remain.
     pub(in crate::engine::redb) fn add(&self, changes: &Changes, cleared: bool, volatile: bool) {
-        let mut by_shard: [Vec<_>; SHARDS] = std::array::from_fn(|_| Vec::new());
-        for (key, record) in changes {
-            if let Some(shard) = by_shard.get_mut(shard_number::<SHARDS>(key)) {
-                shard.push((key, record));
-            }
-        }
-        let mut open = Vec::new();
-        for (shard, changes) in self.shards.iter().zip(by_shard) {
-            if cleared || !changes.is_empty() {
-                open.push((shard.write(), changes));
-            }
+        // A bit for each shard: most groups change one session.
+        let mut wanted = if cleared { u64::MAX } else { 0 };
+        for key in changes.keys() {
+            wanted |= 1 << shard_number::<SHARDS>(key);
         }
         // All locks are held until every change is in.
-        for (shard, changes) in &mut open {
-            for (key, changed) in shard.iter_mut().filter(|_| cleared) {
+        let is_wanted = |number: usize| wanted & (1 << number) != 0;
+        let shards = self.shards.iter().enumerate().filter(|(number, _)| is_wanted(*number));
+        let mut open: Vec<_> = shards.map(|(_, shard)| shard.write()).collect();
+        for shard in open.iter_mut().filter(|_| cleared) {
+            for (key, changed) in shard.iter_mut() {
                 let nothing = Changed { record: None, volatile };
                 self.account(key, Some(changed), Some(&nothing));
                 *changed = nothing;
             }
-            for (key, record) in changes {
-                let changed = Changed { record: (*record).clone(), volatile };
-                self.account(key, shard.get(*key), Some(&changed));
-                shard.insert(**key, changed);
+        }
+        for (key, record) in changes {
+            let before = wanted & ((1 << shard_number::<SHARDS>(key)) - 1);
+            if let Some(shard) = open.get_mut(before.count_ones() as usize) {
+                let changed = Changed { record: record.clone(), volatile };
+                self.account(key, shard.get(key), Some(&changed));
+                shard.insert(*key, changed);
             }
         }
     }

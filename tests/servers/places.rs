@@ -40,11 +40,16 @@ pub(crate) fn url_of<P: Place>() -> String {
     })
 }
 
-/// A URL for a new store.
+/// A URL for a new store on the server of its kind.
 pub(crate) fn fresh_url<P: Place>() -> String {
+    fresh_on(&url_of::<P>())
+}
+
+/// A URL for a new store on a server.
+fn fresh_on(server: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    with_parameter(&url_of::<P>(), &format!("name=test_{}_{number}", std::process::id()))
+    with_parameter(server, &format!("name=test_{}_{number}", std::process::id()))
 }
 
 pub(crate) fn with_parameter(url: &str, parameter: &str) -> String {
@@ -96,6 +101,14 @@ fn said(command: &mut Command) -> Vec<u8> {
 pub(crate) struct On<P: Place> {
     pub(crate) url: String,
     place: PhantomData<fn() -> P>,
+}
+
+impl<P: Place> On<P> {
+    /// A new store on a server that the test has started.
+    #[cfg(feature = "tls")]
+    pub(crate) fn server(url: &str) -> Self {
+        Self { url: fresh_on(url), place: PhantomData }
+    }
 }
 
 impl<P: Place> EngineFixture for On<P> {

@@ -6,6 +6,7 @@ use std::process::Command;
 use sessile::{Error, SessionStore};
 
 use crate::instances::{self, output, wait_until};
+use crate::{faults, places};
 
 /// A certificate authority, and the server certificates that it issued.
 struct Authority {
@@ -75,6 +76,11 @@ fn refusal(url: &str) -> String {
     std::error::Error::source(&error).unwrap().to_string()
 }
 
+/// The URL for connections through a proxy at an address that the certificate does not name.
+fn named(url: &str) -> String {
+    places::with_parameter(url, "tls_name=localhost")
+}
+
 fn works(url: &str) {
     let store = SessionStore::<u64>::connect(url).unwrap();
     let session = store.create_for_user("ann", 1).unwrap();
@@ -129,6 +135,15 @@ mod redis {
     }
 
     #[test]
+    fn what_fails_below_tls_leaves_nothing_half_done() {
+        let ours = Authority::new();
+        let (key, certificate) = ours.issue("localhost", false);
+        let (_server, port) = server(&key, &certificate, &["--tls-auth-clients", "no"]);
+        let url = format!("rediss://localhost:{port}?tls_ca={}", ours.certificate());
+        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Redis>(&named(&url));
+    }
+
+    #[test]
     fn a_server_that_asks_for_a_certificate_gets_the_clients_and_may_have_another_name() {
         let ours = Authority::new();
         let ca = ours.certificate();
@@ -153,16 +168,41 @@ mod redis {
 #[cfg(feature = "postgres")]
 mod postgres {
     use super::*;
-    use crate::instances::psql;
+    use crate::instances::{Instance, psql};
+
+    fn url_of(server: &Instance, authority: &Authority) -> String {
+        let (port, ca) = (server.port, authority.certificate());
+        format!("postgres://postgres@localhost:{port}/postgres?tls=on&tls_ca={ca}")
+    }
+
+    /// Has a server present a certificate to each new connection, within a moment.
+    fn use_certificate(server: &Instance, (key, certificate): (PathBuf, PathBuf)) {
+        let data = server.folder.path().join("data");
+        for (from, to) in [(key, "server.key"), (certificate, "server.crt")] {
+            let to = data.join(to);
+            std::fs::copy(from, &to).unwrap();
+            output(Command::new("chmod").arg("600").arg(&to));
+            output(Command::new("chown").arg("--reference").arg(&data).arg(&to));
+        }
+        psql(server, "alter system set ssl = on").unwrap();
+        psql(server, "select pg_reload_conf()").unwrap();
+    }
+
+    #[test]
+    fn what_fails_below_tls_leaves_nothing_half_done() {
+        let ours = Authority::new();
+        let server = instances::postgres(&[]);
+        use_certificate(&server, ours.issue("localhost", false));
+        let url = url_of(&server, &ours);
+        wait_until("TLS", || SessionStore::<u64>::connect(&url).is_ok());
+        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Postgres>(&named(&url));
+    }
 
     #[test]
     fn only_a_server_whose_certificate_holds_is_spoken_to() {
         let (ours, others) = (Authority::new(), Authority::new());
         let server = instances::postgres(&[]);
-        let data = server.folder.path().join("data");
-        let ca = ours.certificate();
-        let url =
-            format!("postgres://postgres@localhost:{}/postgres?tls=on&tls_ca={ca}", server.port);
+        let url = url_of(&server, &ours);
         let said = refusal(&url);
         assert!(said.contains("no TLS"), "{said}");
         for (authority, host, is_expired, expected) in [
@@ -171,15 +211,7 @@ mod postgres {
             (&ours, "localhost", true, Some("Expired")),
             (&others, "localhost", false, Some("UnknownIssuer")),
         ] {
-            let (key, certificate) = authority.issue(host, is_expired);
-            for (from, to) in [(key, "server.key"), (certificate, "server.crt")] {
-                let to = data.join(to);
-                std::fs::copy(from, &to).unwrap();
-                output(Command::new("chmod").arg("600").arg(&to));
-                output(Command::new("chown").arg("--reference").arg(&data).arg(&to));
-            }
-            psql(&server, "alter system set ssl = on").unwrap();
-            psql(&server, "select pg_reload_conf()").unwrap();
+            use_certificate(&server, authority.issue(host, is_expired));
             match expected {
                 None => {
                     wait_until("TLS", || SessionStore::<u64>::connect(&url).is_ok());
@@ -200,6 +232,23 @@ mod postgres {
 mod mysql {
     use super::*;
 
+    fn server((key, certificate): (PathBuf, PathBuf)) -> instances::Instance {
+        instances::mariadb(&[
+            &format!("--ssl-key={}", key.display()),
+            &format!("--ssl-cert={}", certificate.display()),
+            "--ssl-ca=",
+        ])
+    }
+
+    #[test]
+    fn what_fails_below_tls_leaves_nothing_half_done() {
+        let ours = Authority::new();
+        let server = server(ours.issue("localhost", false));
+        let (port, ca) = (server.port, ours.certificate());
+        let url = format!("mysql://root@localhost:{port}/shop?tls=on&tls_ca={ca}");
+        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Mysql>(&named(&url));
+    }
+
     #[test]
     fn only_a_server_whose_certificate_holds_is_spoken_to() {
         let (ours, others) = (Authority::new(), Authority::new());
@@ -214,12 +263,7 @@ mod mysql {
             (&ours, "localhost", true, Some("Expired")),
             (&others, "localhost", false, Some("UnknownIssuer")),
         ] {
-            let (key, certificate) = authority.issue(host, is_expired);
-            let server = instances::mariadb(&[
-                &format!("--ssl-key={}", key.display()),
-                &format!("--ssl-cert={}", certificate.display()),
-                "--ssl-ca=",
-            ]);
+            let server = server(authority.issue(host, is_expired));
             match expected {
                 None => works(&url(server.port)),
                 Some(expected) => {
@@ -235,6 +279,21 @@ mod mysql {
 mod mongodb {
     use super::*;
 
+    fn server((key, certificate): (PathBuf, PathBuf)) -> instances::Instance {
+        let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+        instances::mongodb(&["--tls", &key, &certificate])
+    }
+
+    #[test]
+    fn what_fails_below_tls_leaves_nothing_half_done() {
+        let ours = Authority::new();
+        let server = server(ours.issue("localhost", false));
+        let (port, ca) = (server.port, ours.certificate());
+        let url = format!("mongodb://localhost:{port}/shop?tls=on&tls_ca={ca}");
+        let url = places::with_parameter(&url, "directConnection=true");
+        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Mongodb>(&named(&url));
+    }
+
     #[test]
     fn only_a_server_whose_certificate_holds_is_spoken_to() {
         let (ours, others) = (Authority::new(), Authority::new());
@@ -245,9 +304,7 @@ mod mongodb {
             (&ours, "localhost", true, Some("Expired")),
             (&others, "localhost", false, Some("UnknownIssuer")),
         ] {
-            let (key, certificate) = authority.issue(host, is_expired);
-            let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
-            let server = instances::mongodb(&["--tls", &key, &certificate]);
+            let server = server(authority.issue(host, is_expired));
             let url = format!("mongodb://localhost:{}/shop?tls=on&tls_ca={ca}", server.port);
             match expected {
                 None => works(&url),

@@ -4,37 +4,41 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sessile::engine::{Engine, Limits, Record, Replace};
-use sessile::testing::{NetworkFault, Way};
+use sessile::testing::{EngineFixture, NetworkFault, Way};
 use sessile::{Error, SessionStore};
 
 use super::bench::Bench;
 use super::operations::operations;
 use super::{in_the_end, key, moment, sample, user};
 use crate::instances::{ends, wait_until};
-use crate::places::Place;
+use crate::places::{On, Place};
 
 /// Every byte if `SESSILE_TEST_EVERY_BYTE` is set; otherwise every seventh, or fewer of a long
 /// request, and the first and last three. Each place takes a connection, and a machine has some
 /// 28,000 ports for those that ended within a minute.
-fn places(length: u64) -> impl Iterator<Item = u64> {
-    const MOST: u64 = 150;
+fn places(length: u64, most: u64) -> impl Iterator<Item = u64> {
     let every_byte = std::env::var_os("SESSILE_TEST_EVERY_BYTE").is_some();
-    let step = if every_byte { 1 } else { 7.max(length / MOST) };
+    let step = if every_byte { 1 } else { 7.max(length / most) };
     (0..length).filter(move |at| at % step == 0 || *at < 3 || length - at <= 3)
 }
 
 pub(crate) fn a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done<P: Place>() {
+    cut_everywhere::<P>(150, On::new);
+}
+
+/// Cuts the connection in each operation, at some [`places`], each time on one of these stores.
+pub(super) fn cut_everywhere<P: Place>(most: u64, store: impl Fn() -> On<P> + Sync) {
     let operations = Mutex::new(operations().into_iter());
     let next = || operations.lock().unwrap().next();
     // Each on its own store; the threads wait most of the time.
     std::thread::scope(|scope| {
         for _ in 0..P::CUT_AT_ONCE {
             scope.spawn(|| {
-                let bench = Bench::<P>::new(5_000);
+                let bench = Bench::of(store(), 5_000);
                 while let Some(operation) = next() {
                     let measured = bench.measure(&operation);
                     for (way, length) in measured.ways() {
-                        for at in places(length) {
+                        for at in places(length, most) {
                             bench.try_with(&operation, &measured, (way, at, NetworkFault::Cut));
                         }
                     }
@@ -45,13 +49,18 @@ pub(crate) fn a_connection_that_is_cut_at_any_byte_leaves_nothing_half_done<P: P
 }
 
 pub(crate) fn an_answer_that_never_comes_ends_in_time_and_leaves_nothing_half_done<P: Place>() {
-    let bench = Arc::new(Bench::<P>::new(200));
+    swallow_everywhere::<P>(On::new(), |length| vec![0, length / 2, length - 1]);
+}
+
+/// Lets requests and answers end in each operation, at these places of their length.
+pub(super) fn swallow_everywhere<P: Place>(store: On<P>, places: fn(u64) -> Vec<u64>) {
+    let bench = Arc::new(Bench::of(store, 200));
     for operation in operations() {
         let bench = Arc::clone(&bench);
         ends(operation.name, move || {
             let measured = bench.measure(&operation);
             for (way, length) in measured.ways() {
-                for at in [0, length / 2, length - 1] {
+                for at in places(length) {
                     bench.try_with(&operation, &measured, (way, at, NetworkFault::Swallow));
                 }
             }

@@ -26,7 +26,10 @@ pub(super) struct Bench<P: Place> {
 
 impl<P: Place> Bench<P> {
     pub(super) fn new(timeout_ms: u64) -> Self {
-        let on = On::<P>::new();
+        Self::of(On::new(), timeout_ms)
+    }
+
+    pub(super) fn of(on: On<P>, timeout_ms: u64) -> Self {
         let direct = on.open();
         let proxy = Proxy::start(address_of(&on.url));
         let url =

@@ -14,8 +14,13 @@ use crate::instances::wait_until;
 use crate::places::{On, Place, address_of, behind, with_parameter};
 
 pub(crate) fn a_store_whose_making_was_broken_off_is_made_whole<P: Place>() {
+    break_off_making::<P>(On::new);
+}
+
+/// Cuts the first connection of such a store at every 150th byte of what it requests.
+pub(super) fn break_off_making<P: Place>(store: impl Fn() -> On<P>) {
     for at in (0..).step_by(150) {
-        let on = On::<P>::new();
+        let on = store();
         let proxy = Proxy::start(address_of(&on.url));
         proxy.arm(Way::Request, at, NetworkFault::Cut);
         // The call reconnects where it can, and fails otherwise.

@@ -9,12 +9,16 @@ mod answers;
 mod bench;
 mod connections;
 mod operations;
+#[cfg(feature = "tls")]
+mod secured;
 
 use sessile::engine::{Engine, Moment, Record, Timestamp, UserKey};
 use sessile::{SessionKey, SessionStore, Timeouts, UserId};
 
 pub(crate) use self::answers::*;
 pub(crate) use self::connections::*;
+#[cfg(feature = "tls")]
+pub(crate) use self::secured::*;
 
 macro_rules! tests {
     ($place:ty) => {

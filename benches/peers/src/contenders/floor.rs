@@ -2,6 +2,7 @@
 //! fdatasync. Nothing durable is faster. This side has no index, no deadlines and no log.
 
 use std::fs::{File, OpenOptions};
+#[cfg(unix)]
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,26 @@ use crate::session::{self, CONTENT_BYTES, Content, Id, Outcome};
 /// How many contents fit; later ones overwrite the first.
 const SLOTS: u64 = 1 << 18;
 const BLOCK: usize = 1 << 20;
+
+/// The two calls of Unix, by those of Windows.
+#[cfg(windows)]
+trait FileExt {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()>;
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> std::io::Result<()>;
+}
+
+#[cfg(windows)]
+impl FileExt for File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+        let written = std::os::windows::fs::FileExt::seek_write(self, bytes, offset)?;
+        if written == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+        let read = std::os::windows::fs::FileExt::seek_read(self, bytes, offset)?;
+        if read == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
 
 pub struct Floor {
     file: File,

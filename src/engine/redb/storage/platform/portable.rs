@@ -30,8 +30,15 @@ pub(in crate::engine::redb) fn write_synced(
     Err(WriteFailure::Write(io::ErrorKind::Unsupported.into()))
 }
 
+#[cfg(unix)]
 pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
+}
+
+/// On Windows, `metadata` also asks for the volume. Nobody reads or writes at the file's position.
+#[cfg(windows)]
+pub(in crate::engine::redb) fn len_of(mut file: &File) -> io::Result<u64> {
+    io::Seek::seek(&mut file, io::SeekFrom::End(0))
 }
 
 /// Whether a name leads to the file, as far as the system can tell.

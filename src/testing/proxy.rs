@@ -1,5 +1,6 @@
 //! A network that fails on demand: a proxy between an engine and its server.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -72,8 +73,13 @@ struct State {
     answered: u64,
     round_trips: u64,
     armed: Option<(Way, u64, NetworkFault)>,
-    sockets: Vec<TcpStream>,
+    /// The connections that have not ended, by their numbers.
+    connections: HashMap<u64, Arc<Ends>>,
+    accepted: u64,
 }
+
+/// The client's end of a connection, and the server's.
+type Ends = [TcpStream; 2];
 
 impl State {
     /// Counts bytes. If a fault is due among them, returns the number of bytes before it, and the
@@ -168,8 +174,8 @@ impl Proxy {
 
     /// Closes every connection.
     pub fn cut_all(&self) {
-        for socket in self.shared.state.lock().sockets.drain(..) {
-            let _ = socket.shutdown(Shutdown::Both);
+        for (_, ends) in self.shared.state.lock().connections.drain() {
+            shut_down(&ends);
         }
     }
 }
@@ -201,28 +207,40 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         // A client sees a server that is down as a closed connection.
         let Ok(server) = TcpStream::connect(shared.target) else { continue };
-        if relay(&client, &server, shared).is_err() {
-            let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
-        }
+        relay([client, server].into(), shared);
     }
 }
 
-fn relay(client: &TcpStream, server: &TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    shared.state.lock().sockets.extend([client.try_clone()?, server.try_clone()?]);
+fn relay(ends: Arc<Ends>, shared: &Arc<Shared>) {
+    for end in &*ends {
+        let _ = end.set_nodelay(true);
+    }
+    let number = {
+        let mut state = shared.state.lock();
+        state.accepted += 1;
+        let number = state.accepted;
+        state.connections.insert(number, Arc::clone(&ends));
+        number
+    };
     // Whether the client's next byte begins a round trip.
     let is_turn = Arc::new(AtomicBool::new(true));
-    for (way, from, to) in [(Way::Request, client, server), (Way::Answer, server, client)] {
-        let (from, to) = (from.try_clone()?, to.try_clone()?);
-        let (shared, is_turn) = (Arc::clone(shared), Arc::clone(&is_turn));
+    for way in [Way::Request, Way::Answer] {
+        let (ends, shared, is_turn) = (Arc::clone(&ends), Arc::clone(shared), Arc::clone(&is_turn));
         started(move || {
+            let [client, server] = &*ends;
+            let (from, to) = if way == Way::Request { (client, server) } else { (server, client) };
             // Whichever way it ends, both ends see the close.
-            let _ = pump(way, &from, &to, &shared, &is_turn);
-            let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+            let _ = pump(way, from, to, &shared, &is_turn);
+            shut_down(&ends);
+            shared.state.lock().connections.remove(&number);
         });
     }
-    Ok(())
+}
+
+fn shut_down(ends: &Ends) {
+    for end in ends {
+        let _ = end.shutdown(Shutdown::Both);
+    }
 }
 
 fn pump(
@@ -263,5 +281,32 @@ fn pump(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_has_ended_takes_no_descriptor() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let proxy = Proxy::start(server.local_addr().unwrap());
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(proxy.address()).unwrap();
+            client.write_all(b"hello").unwrap();
+            let (mut accepted, _) = server.accept().unwrap();
+            let mut said = [0; 5];
+            accepted.read_exact(&mut said).unwrap();
+            drop(client);
+            assert_eq!(accepted.read(&mut said).unwrap(), 0);
+        }
+        for _ in 0..6_000 {
+            if proxy.shared.state.lock().connections.is_empty() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{:?} are kept", proxy.shared.state.lock().connections);
     }
 }

@@ -44,7 +44,7 @@ fn filled(engine: Arc<impl Engine>, count: u64) -> SessionStore<String> {
             options = options.user(format!("user {}", number / 7));
         }
         if number % 5 == 0 {
-            options = options.csrf_token().inactivity(Duration::from_secs(600 + number));
+            options = options.csrf_token().inactivity(Duration::from_secs(600 + number % 6_000));
         }
         if number % 11 == 0 {
             options = options.absolute(Duration::from_secs(7_200));

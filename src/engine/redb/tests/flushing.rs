@@ -346,3 +346,19 @@ fn an_engine_behind_a_pointer_wakes_whoever_tends_to_it_and_is_tended_to() {
     }
     check(Box::new(RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap()));
 }
+
+#[test]
+fn an_engine_that_is_dropped_has_written_what_was_in_memory_alone() {
+    let disk = SimulatedDisk::new();
+    let durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
+    let options = RedbOptions::new().durability(durability);
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    let done = engine.insert(&key(1), record(), Moment::BEGINNING, Limits::NONE).unwrap();
+    assert_eq!(done, Insert::Done(vec![]));
+    let now = Timestamp::from_millis(2);
+    assert!(touched(&engine, &key(1), now));
+    drop(engine);
+    let engine = RedbEngine::open_on(&disk, &options).unwrap();
+    let found = engine.load(&key(1), Moment::BEGINNING).unwrap().unwrap();
+    assert_eq!(found.last_active(), now);
+}

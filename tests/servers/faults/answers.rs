@@ -13,8 +13,8 @@ use super::{in_the_end, key, moment, sample, user};
 use crate::instances::{ends, wait_until};
 use crate::places::{On, Place};
 
-/// Every byte if `SESSILE_TEST_EVERY_BYTE` is set, which takes three to nine minutes for each kind of
-/// server; otherwise every seventh, or fewer of a long request, and the first and last three.
+/// Every byte if `SESSILE_TEST_EVERY_BYTE` is set; otherwise every seventh, or fewer of a long
+/// request, and the first and last three.
 fn places(length: u64, most: u64) -> impl Iterator<Item = u64> {
     let every_byte = std::env::var_os("SESSILE_TEST_EVERY_BYTE").is_some();
     let step = if every_byte { 1 } else { 7.max(length / most) };

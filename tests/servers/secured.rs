@@ -81,6 +81,11 @@ fn named(url: &str) -> String {
     places::with_parameter(url, "tls_name=localhost")
 }
 
+/// The URL of a server that must have a certificate of this authority.
+fn with_tls(url: &str, authority: &Authority) -> String {
+    places::with_parameter(url, &format!("tls=on&tls_ca={}", authority.certificate()))
+}
+
 fn works(url: &str) {
     let store = SessionStore::<u64>::connect(url).unwrap();
     let session = store.create_for_user("ann", 1).unwrap();
@@ -171,8 +176,7 @@ mod postgres {
     use crate::instances::{Instance, psql};
 
     fn url_of(server: &Instance, authority: &Authority) -> String {
-        let (port, ca) = (server.port, authority.certificate());
-        format!("postgres://postgres@localhost:{port}/postgres?tls=on&tls_ca={ca}")
+        with_tls(&format!("postgres://postgres@localhost:{}/postgres", server.port), authority)
     }
 
     /// Has a server present a certificate to each new connection, within a moment.
@@ -232,6 +236,10 @@ mod postgres {
 mod mysql {
     use super::*;
 
+    fn url_of(server: &instances::Instance, authority: &Authority) -> String {
+        with_tls(&format!("mysql://root@localhost:{}/shop", server.port), authority)
+    }
+
     fn server((key, certificate): (PathBuf, PathBuf)) -> instances::Instance {
         instances::mariadb(&[
             &format!("--ssl-key={}", key.display()),
@@ -244,18 +252,14 @@ mod mysql {
     fn what_fails_below_tls_leaves_nothing_half_done() {
         let ours = Authority::new();
         let server = server(ours.issue("localhost", false));
-        let (port, ca) = (server.port, ours.certificate());
-        let url = format!("mysql://root@localhost:{port}/shop?tls=on&tls_ca={ca}");
-        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Mysql>(&named(&url));
+        let url = named(&url_of(&server, &ours));
+        faults::what_fails_below_tls_leaves_nothing_half_done::<places::Mysql>(&url);
     }
 
     #[test]
     fn only_a_server_whose_certificate_holds_is_spoken_to() {
         let (ours, others) = (Authority::new(), Authority::new());
-        let ca = ours.certificate();
-        let url = |port: u16| format!("mysql://root@localhost:{port}/shop?tls=on&tls_ca={ca}");
-        let plain = instances::mariadb(&[]);
-        let said = refusal(&url(plain.port));
+        let said = refusal(&url_of(&instances::mariadb(&[]), &ours));
         assert!(said.contains("no TLS"), "{said}");
         for (authority, host, is_expired, expected) in [
             (&ours, "localhost", false, None),
@@ -265,9 +269,9 @@ mod mysql {
         ] {
             let server = server(authority.issue(host, is_expired));
             match expected {
-                None => works(&url(server.port)),
+                None => works(&url_of(&server, &ours)),
                 Some(expected) => {
-                    let said = refusal(&url(server.port));
+                    let said = refusal(&url_of(&server, &ours));
                     assert!(said.contains(expected), "{expected}: {said}");
                 }
             }
@@ -279,6 +283,10 @@ mod mysql {
 mod mongodb {
     use super::*;
 
+    fn url_of(server: &instances::Instance, authority: &Authority) -> String {
+        with_tls(&format!("mongodb://localhost:{}/shop", server.port), authority)
+    }
+
     fn server((key, certificate): (PathBuf, PathBuf)) -> instances::Instance {
         let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
         instances::mongodb(&["--tls", &key, &certificate])
@@ -288,16 +296,13 @@ mod mongodb {
     fn what_fails_below_tls_leaves_nothing_half_done() {
         let ours = Authority::new();
         let server = server(ours.issue("localhost", false));
-        let (port, ca) = (server.port, ours.certificate());
-        let url = format!("mongodb://localhost:{port}/shop?tls=on&tls_ca={ca}");
-        let url = places::with_parameter(&url, "directConnection=true");
+        let url = places::with_parameter(&url_of(&server, &ours), "directConnection=true");
         faults::what_fails_below_tls_leaves_nothing_half_done::<places::Mongodb>(&named(&url));
     }
 
     #[test]
     fn only_a_server_whose_certificate_holds_is_spoken_to() {
         let (ours, others) = (Authority::new(), Authority::new());
-        let ca = ours.certificate();
         for (authority, host, is_expired, expected) in [
             (&ours, "localhost", false, None),
             (&ours, "elsewhere.example", false, Some("NotValidForName")),
@@ -305,7 +310,7 @@ mod mongodb {
             (&others, "localhost", false, Some("UnknownIssuer")),
         ] {
             let server = server(authority.issue(host, is_expired));
-            let url = format!("mongodb://localhost:{}/shop?tls=on&tls_ca={ca}", server.port);
+            let url = url_of(&server, &ours);
             match expected {
                 None => works(&url),
                 Some(expected) => {

@@ -35,7 +35,7 @@ pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
-/// On Windows, `metadata` also asks for the volume. Nobody reads or writes at the file's position.
+/// On Windows, `metadata` also asks for the volume. Whoever reads at the file's position seeks first.
 #[cfg(windows)]
 pub(in crate::engine::redb) fn len_of(mut file: &File) -> io::Result<u64> {
     io::Seek::seek(&mut file, io::SeekFrom::End(0))

@@ -35,7 +35,8 @@ pub(in crate::engine::redb) fn len_of(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
-/// On Windows, `metadata` also asks for the volume. Whoever reads at the file's position seeks first.
+/// On Windows, `metadata` also asks for the volume. Whoever reads at the file's position seeks
+/// first.
 #[cfg(windows)]
 pub(in crate::engine::redb) fn len_of(mut file: &File) -> io::Result<u64> {
     io::Seek::seek(&mut file, io::SeekFrom::End(0))

@@ -114,8 +114,11 @@ fn an_inspector_sees_and_ends_through_the_door_what_it_would_in_the_file() {
     let refused = other_timeouts.sweep(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(std::error::Error::source(&refused).unwrap().to_string().contains("own timeouts"));
 
+    // Another handle is left, so it is the closing that ends the socket.
+    let other_handle = store.clone();
     store.close().unwrap();
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"], "the socket is gone with the store");
+    drop(other_handle);
     assert!(matches!(RunningStore::beside(&path), Err(Error::Io { .. })));
 }
 

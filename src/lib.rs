@@ -147,7 +147,7 @@
 //! | sessions | 10,000,000 | [`Builder::max_sessions`] | [`Error::Full`] |
 //! | sessions of a user | none | [`Builder::max_sessions_per_user`] | [`Error::UserFull`], or the least recently active ends |
 //! | a user id | 255 bytes | | [`Error::InvalidUser`] |
-//! | cache of records and pages | 1/32 of memory, 64 to 512 MiB | [`Builder::cache_size`] | read from the file |
+//! | cache of records and pages | on Linux 1/32 of memory, 64 to 512 MiB; elsewhere 64 MiB | [`Builder::cache_size`] | read from the file |
 //! | processes on a file | 1 | [`SessionStore::connect`] to a server | [`Error::AlreadyOpen`] |
 //!
 //! # Systems

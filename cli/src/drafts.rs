@@ -60,7 +60,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Removes the drafts that this process has open, the library's included. Only Linux tells which
-/// these are; elsewhere the next backup to the same place removes its draft.
+/// these are; elsewhere the next backup to the same place removes its draft, and an archive's stays.
 pub(crate) fn remove() {
     #[cfg(target_os = "linux")]
     for draft in linux::open_files().filter(|path| is_draft(path) && !is_named_by_user(path)) {

@@ -29,8 +29,9 @@
 //! Reads and touches of a store in a file or in memory run in place. From memory each takes about a
 //! microsecond. A read waits for the disk if the record is in no cache. After an I/O error a read
 //! waits until the file is opened and verified again. A touch of a session that is being ended
-//! waits for that commit. On a server each read or touch is a round trip. It goes through
-//! `web::block` if the store is from [`connect`](SessileStore::connect) to a server, or from
+//! waits for that commit, and so does one that finds 262,144 touches waiting for the disk. On a
+//! server each read or touch is a round trip. It goes through `web::block` if the store is from
+//! [`connect`](SessileStore::connect) to a server, or from
 //! [`on_server`](SessileStore::on_server).
 //!
 //! # Expiry

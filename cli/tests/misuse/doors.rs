@@ -20,8 +20,13 @@ fn a_link_beside_a_file_leads_the_tool_to_no_other_store() {
     assert!(err.contains("symbolic link"), "{err}");
     assert!(mine.prints(2, &["watch", "sessions.redb"]).1.contains("symbolic link"));
     assert_eq!((my_store.len().unwrap(), others_store.len().unwrap()), (1, 2));
-    // Whoever names the socket means what it leads to.
-    mine.prints(0, &["stats", "sessions.redb.admin"]);
+    // Nor does a link whose name is given, or one in the place of the file.
+    symlink(others.path("sessions.redb.admin"), mine.path("moved.redb")).unwrap();
+    for named in ["sessions.redb.admin", "moved.redb"] {
+        assert!(mine.prints(2, &["stats", named]).1.contains("link"), "{named}");
+        mine.prints(2, &["revoke", named, "--all", "--yes"]);
+        assert_eq!(others_store.len().unwrap(), 2);
+    }
     fs::remove_file(mine.path("sessions.redb.admin")).unwrap();
     my_store.serve_admin(AdminSocket::beside_file()).unwrap();
     mine.prints(0, &revoke);

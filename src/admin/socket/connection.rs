@@ -16,7 +16,7 @@ use crate::time::ticks;
 pub(super) struct Patience {
     /// For the next request.
     pub(super) idle: Duration,
-    /// For the client to read a line.
+    /// For the client to read a line. The passphrase of a program behind `export` takes its time.
     pub(super) write: Duration,
     /// For a whole answer: while a listing runs, the file cannot reuse pages.
     pub(super) answer: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) const USUAL: Self = Self {
         idle: Duration::from_secs(30),
-        write: Duration::from_secs(10),
+        write: Duration::from_secs(60),
         answer: Duration::from_secs(3_600),
     };
 }

@@ -70,7 +70,7 @@ impl AdminSocket {
     }
 
     /// Whether the path holds an admin socket, or one that a killed program left: a socket, or on
-    /// Windows a file with the name of a pipe.
+    /// Windows a file with the name of a pipe. A symbolic link is neither.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
         is_door(path)

@@ -78,7 +78,12 @@ fn a_door_that_was_found_beside_a_file_is_no_link_and_its_program_is_of_the_file
         std::error::Error::source(&refused).unwrap().to_string()
     };
     assert!(refusal().contains("symbolic link"), "{}", refusal());
-    RunningStore::at(&door).unwrap();
+    let named = RunningStore::at(&door).unwrap_err();
+    let named = std::error::Error::source(&named).unwrap().to_string();
+    assert!(named.contains("symbolic link"), "{named}");
+    assert!(
+        !AdminSocket::is_at(&door) && AdminSocket::is_at(&AdminSocket::path_beside(&other_path))
+    );
 
     fs::remove_file(&door).unwrap();
     store.serve_admin(AdminSocket::beside_file()).unwrap();

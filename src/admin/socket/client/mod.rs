@@ -91,7 +91,8 @@ impl RunningStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if no program answers, or one of another protocol version.
+    /// [`Error::Io`] if no program answers, or one of another protocol version, or if the path is
+    /// a symbolic link.
     pub fn at(socket: impl Into<PathBuf>) -> Result<Self> {
         Self::at_with(socket, |_| ControlFlow::Continue(()))
     }

@@ -9,6 +9,8 @@ use crate::admin::socket::transport::Stream;
 
 /// The longest line is a record: 16 MiB of content in base64, and its user.
 const MAX_LINE: u64 = 24 * 1024 * 1024;
+const CLOSED: &str =
+    "it has ended, or closed the connection because the client had read nothing for 60 s";
 /// The interval between two calls about a program that does not answer.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
@@ -43,7 +45,7 @@ impl Wire {
             _ if line.len() as u64 >= MAX_LINE => {
                 Err(io::Error::new(ErrorKind::InvalidData, "it has sent a line without an end"))
             }
-            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "it has closed the connection")),
+            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, CLOSED)),
         }
     }
 }

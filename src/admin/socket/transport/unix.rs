@@ -3,6 +3,8 @@
 //! Invariant: other users can connect at no moment, and the socket of another program is neither
 //! replaced nor removed.
 
+mod found;
+
 use std::fs;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::admin::socket::transport::unix::found::Found;
 use crate::engine::redb::storage::platform::move_to_nothing;
 use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
@@ -70,43 +73,44 @@ impl Listening {
 pub(in crate::admin::socket) struct Stream(UnixStream);
 
 impl Stream {
+    /// Connects to the socket at a path, and follows no symbolic link: whoever may write to the
+    /// folder could lead a more powerful user to another store with one.
     pub(in crate::admin::socket) fn connect(path: &Path) -> io::Result<Self> {
-        UnixStream::connect(path).map(Self)
+        Self::connect_to(&Found::at(path)?)
     }
 
     /// Connects to the socket that was found beside a store's file. The file's owner may have put
-    /// something there that leads to the program of another user.
+    /// the socket of another user's program there.
     pub(in crate::admin::socket) fn connect_beside(file: &Path, path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        if found.is_symlink() {
-            return Err(io::Error::other(
-                "it is a symbolic link, which may lead to another store; name the socket to use it",
-            ));
-        }
-        let stream = Self::connect(path)?;
-        let owner = match fs::metadata(file) {
+        let found = Found::at(path)?;
+        let stream = Self::connect_to(&found)?;
+        let owner = match fs::symlink_metadata(file) {
             Ok(file) => file.uid(),
             // A store without a file may have its socket there, which has an owner too.
-            Err(error) if error.kind() == ErrorKind::NotFound => found.uid(),
+            Err(error) if error.kind() == ErrorKind::NotFound => found.owner,
             Err(error) => return Err(error),
         };
-        let user = match stream.user()? {
-            Some(user) => user,
-            // Whose the socket is counts only if it is the one that was connected to.
-            None => {
-                let now = fs::symlink_metadata(path)?;
-                if (now.dev(), now.ino()) != (found.dev(), found.ino()) {
-                    return Err(io::Error::other("it was replaced meanwhile; try again"));
-                }
-                found.uid()
-            }
-        };
-        match user == owner {
-            true => Ok(stream),
-            false => Err(io::Error::other(format!(
+        match stream.user()?.unwrap_or(found.owner) {
+            user if user == owner => Ok(stream),
+            user => Err(io::Error::other(format!(
                 "the program is of user {user}, and the store's file of user {owner}; name the \
                  socket to use it"
             ))),
+        }
+    }
+
+    fn connect_to(found: &Found<'_>) -> io::Result<Self> {
+        if let Some(itself) = found.itself() {
+            match UnixStream::connect(itself) {
+                // The system has no folder of open files.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                connected => return connected.map(Self),
+            }
+        }
+        let stream = UnixStream::connect(found.path)?;
+        match identity(found.path) == Some(found.identity) {
+            true => Ok(Self(stream)),
+            false => Err(io::Error::other("it was replaced meanwhile; try again")),
         }
     }
 
@@ -179,9 +183,9 @@ impl Write for Stream {
     }
 }
 
-/// Whether the path holds a socket.
+/// Whether the path holds a socket. A symbolic link to one is none.
 pub(in crate::admin::socket) fn is_door(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 type Identity = (u64, u64);

@@ -291,7 +291,7 @@ fn from_copy(
     let copy = copy_of(source.file(), new, &mut |copied| {
         teller.tell(SalvageStep::Copying, copied, Some(len.max(copied)))
     });
-    let Some(copy) = copy? else { return Ok(None) };
+    let Ok(copy) = copy? else { return Ok(None) };
     let options = RedbOptions::new().compact_on_open(false);
     let opened = guarded(|| {
         let opened = StoreFile::open_existing(Box::new(copy), &options)?;

@@ -115,8 +115,8 @@ impl PrivateStore {
             let reason = "it is empty".into();
             return Err(Error::NotASessionStore { path: path.into(), reason });
         }
-        let cut = || Error::io("read", path, io::ErrorKind::UnexpectedEof.into());
-        let copy = copy_of(source.file(), near, &mut |_| tell())?.ok_or_else(cut)?.named(path);
+        let unread = |error| Error::io("read", path, error);
+        let copy = copy_of(source.file(), near, &mut |_| tell())?.map_err(unread)?.named(path);
         let options = RedbOptions::new().compact_on_open(false);
         Ok(Self { engine: RedbEngine::open_existing(Box::new(copy), &options)? })
     }
@@ -250,7 +250,9 @@ fn take_place(new: &Path, old: &Path, locked: Opened) -> Result<()> {
     } else {
         release(&locked);
     }
-    replaced.and_then(|()| sync_folder_of(old)).map_err(|error| Error::io("replace", old, error))
+    replaced.map_err(|error| Error::io("replace", old, error))?;
+    sync_folder_of(old)
+        .map_err(|error| Error::io("sync the folder of the replaced file", old, error))
 }
 
 #[cfg(all(test, windows))]

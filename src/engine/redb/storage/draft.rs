@@ -73,9 +73,9 @@ impl Draft for Beside {
     fn move_in_place(mut self: Box<Self>) -> Result<()> {
         let failed = |error| Error::io("create", &self.path, error);
         move_to_nothing(&self.name, &self.path).map_err(failed)?;
-        let synced = sync_folder_of(&self.path).map_err(failed);
         self.is_ours = false;
-        synced
+        let unsynced = |error| Error::io("sync the folder of the new file", &self.path, error);
+        sync_folder_of(&self.path).map_err(unsynced)
     }
 }
 

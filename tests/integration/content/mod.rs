@@ -9,6 +9,7 @@ mod elements;
 mod json;
 mod named_values;
 mod names;
+mod order;
 mod own_types;
 
 use std::fmt::Debug;

@@ -11,7 +11,7 @@ mod tests;
 mod unordered;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use twox_hash::XxHash3_128;
@@ -31,9 +31,8 @@ pub(super) struct Canonical {
     /// Whether marks are kept. They take several times the bytes.
     has_marks: bool,
     sorting: Sorting,
-    /// If all lists and maps are sorted: the digests of each before that, by its digest after that.
-    /// What is inside it is sorted already, so these differ by its own order alone.
-    orders: BTreeMap<u128, Vec<u128>>,
+    /// The lists and maps that are sorted though their order may count.
+    ordered: Vec<Ordered>,
     /// Whether `Serialize` failed, so that there is nothing to compare.
     has_failed: bool,
 }
@@ -46,6 +45,17 @@ enum Sorting {
     /// Those that are known to have no order.
     Unordered,
     All,
+}
+
+/// A list or a map that was sorted to find out whether its order alone differs.
+struct Ordered {
+    /// Where it begins. Equal forms have the same lists in the same places.
+    at: usize,
+    /// The digest of its elements before they were sorted. What is inside them is sorted already,
+    /// so it differs by the list's own order alone.
+    order: u128,
+    /// How many elements differ from one another.
+    distinct: usize,
 }
 
 struct Mark {
@@ -74,17 +84,19 @@ impl Canonical {
         Some(difference(Sorting::Unordered, true).unwrap_or(unknown))
     }
 
-    /// The lists and maps, by their digests, whose elements another value has in another order;
-    /// `None` if the two values differ in more than that.
-    pub(super) fn reordered<T: Serialize>(one: &T, other: &T) -> Option<BTreeSet<u128>> {
+    /// The lists and maps whose elements another value has in another order: the place of each,
+    /// which is the same for all values that differ in no more than this, and the number of its
+    /// distinct elements. `None` if the two values differ in more than that.
+    pub(super) fn reordered<T: Serialize>(one: &T, other: &T) -> Option<BTreeMap<usize, usize>> {
         let form = |value| Self::written(value, Sorting::All, false);
         let (one, other) = (form(one), form(other));
         if one.first_difference(&other).is_some() {
             return None;
         }
-        let is_moved =
-            |(list, orders): &(&u128, &Vec<u128>)| other.orders.get(list) != Some(*orders);
-        Some(one.orders.iter().filter(is_moved).map(|(list, _)| *list).collect())
+        let orders: BTreeMap<_, _> =
+            other.ordered.iter().map(|list| (list.at, list.order)).collect();
+        let is_moved = |list: &&Ordered| orders.get(&list.at) != Some(&list.order);
+        Some(one.ordered.iter().filter(is_moved).map(|list| (list.at, list.distinct)).collect())
     }
 
     fn written<T: Serialize>(value: &T, sorting: Sorting, has_marks: bool) -> Self {
@@ -121,25 +133,45 @@ impl Canonical {
         }
     }
 
-    /// Sorts the parts that begin at `starts`.
-    fn sort(&mut self, starts: &[usize]) {
+    /// Sorts the parts that begin at `starts`. If their order may count, it is noted.
+    fn sort(&mut self, starts: &[usize], may_have_order: bool) {
         let Some(begin) = starts.first().copied() else { return };
         let written = self.bytes.split_off(begin);
         let ends = starts.iter().skip(1).copied().chain([begin + written.len()]);
-        let mut parts: Vec<&[u8]> = starts
+        let mut parts: Vec<(usize, &[u8])> = starts
             .iter()
             .zip(ends)
-            .map(|(start, end)| written.get(start - begin..end - begin).unwrap_or_default())
+            .map(|(start, end)| (*start, written.get(start - begin..end - begin).unwrap_or(&[])))
             .collect();
-        parts.sort_unstable();
-        let sorted = parts.concat();
+        // Stable, so that equal parts keep their order.
+        parts.sort_by_key(|(_, bytes)| *bytes);
         if self.sorting == Sorting::All {
-            let order = XxHash3_128::oneshot(&written);
-            self.orders.entry(XxHash3_128::oneshot(&sorted)).or_default().push(order);
+            let moves = parts.iter().scan(begin, |at, (start, bytes)| {
+                let to = *at;
+                *at += bytes.len();
+                Some((*start, to))
+            });
+            self.move_lists(begin, moves.collect());
+            if may_have_order {
+                let order = XxHash3_128::oneshot(&written);
+                let mut distinct = parts.clone();
+                distinct.dedup_by_key(|(_, bytes)| *bytes);
+                self.ordered.push(Ordered { at: begin, order, distinct: distinct.len() });
+            }
         }
-        self.bytes.extend(sorted);
+        parts.iter().for_each(|(_, bytes)| self.bytes.extend_from_slice(bytes));
         // Marks inside are removed, because the bytes at their positions have moved. Marks stand in
         // order, so the others are not looked at.
         self.marks.truncate(self.marks.partition_point(|mark| mark.at <= begin));
+    }
+
+    /// The parts from `begin` on were moved, each from the first to the second place of its pair.
+    /// The lists in them go along: those that were written last.
+    fn move_lists(&mut self, begin: usize, moves: BTreeMap<usize, usize>) {
+        for list in self.ordered.iter_mut().rev().take_while(|list| list.at >= begin) {
+            if let Some((from, to)) = moves.range(..=list.at).next_back() {
+                list.at = to + (list.at - from);
+            }
+        }
     }
 }

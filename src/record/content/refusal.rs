@@ -66,8 +66,9 @@ pub(super) fn unreadable<C>(misread: Misread, place: &Path) -> Error {
     match misread.cause {
         Cause::Refused(refusal) => told::<C>(&refusal, Some(place)),
         _ => {
-            let text = "`Deserialize` does not take what `Serialize` wrote; make both accept the same \
-                        values";
+            let text = "`Deserialize` does not take what `Serialize` wrote; the error's source says \
+                        why. Make both accept the same values, change the type, or keep typed \
+                        content as `Json<T>`";
             refused::<C>(&place, text, Some(misread.into()))
         }
     }
@@ -78,6 +79,14 @@ pub(super) fn unreadable<C>(misread: Misread, place: &Path) -> Error {
 pub(super) fn another_value<C>(place: &str) -> Error {
     let text = "it comes back as another value; what `Serialize` writes has to tell all that is kept, \
                 in an order that `Deserialize` keeps";
+    refused::<C>(place, text, None)
+}
+
+/// A list or a map was decoded in another order.
+#[cold]
+pub(super) fn another_order<C>(place: &str) -> Error {
+    let text = "it comes back as another value: a list or a map is in another order; use a type that \
+                keeps the order, or keep a map as `Json<T>`";
     refused::<C>(place, text, None)
 }
 

@@ -6,7 +6,7 @@
 //! order only if its type is known to have none, if it is a map in a JSON text, or if the same
 //! bytes are decoded in different orders.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,37 +132,57 @@ fn same_value<C: Serialize + DeserializeOwned>(
     written: &Written,
 ) -> Result<()> {
     let Some(place) = Canonical::difference(content, back) else { return Ok(()) };
-    if let Some(moved) = Canonical::reordered(content, back)
-        && have_no_order(&moved, back, written.body())
+    let moved = Canonical::reordered(content, back);
+    let is_reordered = moved.is_some();
+    if let Some(moved) = moved
+        && have_no_order(moved, back, written.body())
     {
         return Ok(());
     }
     match Canonical::difference(content, content) {
         Some(place) => Err(refusal::unstable::<C>(&place)),
+        None if is_reordered => Err(refusal::another_order::<C>(&place)),
         None => Err(refusal::another_value::<C>(&place)),
     }
 }
 
-/// How often content is decoded in search of another order. A map of two entries from a
-/// `RandomState` keeps its order once in two.
-const DECODINGS: u32 = 64;
+/// A list in random order keeps its order in all decodings once in two to this power.
+const CERTAINTY: f64 = 40.0;
+
+/// The number of decodings after which a list in random order has moved almost certainly, by the
+/// number of its distinct elements: 40 for two of them, 4 for seven or more.
+fn decodings_for(distinct: usize) -> u32 {
+    let mut bits = 0.0;
+    for number in 2..=distinct {
+        bits += (number as f64).log2();
+        if bits >= CERTAINTY / 4.0 {
+            return 4;
+        }
+    }
+    (CERTAINTY / f64::max(bits, 1.0)).ceil() as u32
+}
 
 /// Whether each of these lists is decoded from the same bytes in another order than `back` has.
 /// Then its order can have no meaning. A `Serialize` that writes a `HashMap` entry by entry does
 /// not show its type.
 #[cold]
 fn have_no_order<C: Serialize + DeserializeOwned>(
-    lists: &BTreeSet<u128>,
+    mut lists: BTreeMap<usize, usize>,
     back: &C,
     body: &[u8],
 ) -> bool {
-    let mut without = BTreeSet::new();
-    (0..DECODINGS).any(|_| {
+    for decodings in 0.. {
+        if lists.is_empty() {
+            return true;
+        }
+        if lists.values().any(|distinct| decodings >= decodings_for(*distinct)) {
+            return false;
+        }
         let watch = Watch::new(Budget::new(body.len()), ShapeDigest::new());
         let again = read(body, &watch).ok();
-        without.extend(
-            again.and_then(|again: C| Canonical::reordered(back, &again)).into_iter().flatten(),
-        );
-        lists.is_subset(&without)
-    })
+        let moved = again.and_then(|again: C| Canonical::reordered(back, &again));
+        let moved = moved.unwrap_or_default();
+        lists.retain(|list, _| !moved.contains_key(list));
+    }
+    false
 }

@@ -91,7 +91,7 @@ impl Attributes {
     /// - an `f32` for a key that would come back as its neighbour;
     /// - a raw JSON text, or a name that begins with `$serde_json::private::`;
     /// - number or boolean keys together with text keys that look like them;
-    /// - more than 127 levels;
+    /// - more than 127 levels of lists and maps, or 381 options or newtypes in one another;
     /// - a JSON text of more than 16 MiB.
     ///
     /// The earlier value stays.

@@ -34,12 +34,14 @@ pub(crate) const JSON: &str = "$sessile::Json";
 ///
 /// The text contains every field name, and saving takes about twice as long as with typed content,
 /// not counting the disk. See [`guide::content`](crate::guide::content).
+///
 /// # Errors
 ///
 /// [`Error::Encode`](crate::Error::Encode) when a value is stored that JSON cannot return: a float
-/// that is not finite, a `Some` that holds nothing (`Some(None)`, `Some(())`), the same key twice,
-/// more than 127 levels, or, where the type buffers its data, keys that are not texts and 128-bit
-/// integers. A stored value reads back equal; floats do to the last bit.
+/// that is not finite, a `Some` that holds nothing (`Some(None)`, `Some(())`), the same key twice
+/// unless the type keeps both, more than 127 levels of lists and maps, more than 381 options or
+/// newtypes in one another, or, where the type buffers its data, keys that are not texts and
+/// 128-bit integers. A stored value reads back equal; floats do to the last bit.
 ///
 /// # Examples
 ///

@@ -21,6 +21,10 @@ use super::notes::{Notes, survives_f64};
 /// The most nested lists and maps that serde_json reads.
 const MAX_LEVELS: u8 = 127;
 
+/// The most options and newtypes around one another. They add no level to the text, but a call to
+/// the stack.
+const MAX_WRAPPINGS: u16 = 381;
+
 /// The most bytes of a JSON text.
 pub(crate) const MAX_TEXT_LEN: usize = 16 * 1024 * 1024;
 
@@ -41,7 +45,8 @@ pub(in crate::session) fn to_text<T: Serialize + ?Sized>(
 ) -> Result<String, NoText> {
     let mut text = BoundedText(Vec::with_capacity(128));
     let mut json = serde_json::Serializer::new(&mut text);
-    let place = Place { notes, levels_left: MAX_LEVELS, in_some: false };
+    let place =
+        Place { notes, levels_left: MAX_LEVELS, wrappings_left: MAX_WRAPPINGS, in_some: false };
     let written = value.serialize(Strict { inner: &mut json, place });
     let BoundedText(bytes) = text;
     if bytes.len() > MAX_TEXT_LEN {
@@ -73,6 +78,7 @@ impl Write for BoundedText {
 struct Place<'a> {
     notes: &'a Notes,
     levels_left: u8,
+    wrappings_left: u16,
     /// Whether the value is the whole content of a `Some`.
     in_some: bool,
 }
@@ -82,6 +88,15 @@ impl Place<'_> {
         match self.levels_left.checked_sub(levels) {
             Some(levels_left) => Ok(Self { levels_left, in_some: false, ..self }),
             None => Err(E::custom("it is nested more than 127 levels deep")),
+        }
+    }
+
+    fn wrap<E: Error>(self) -> Result<Self, E> {
+        match self.wrappings_left.checked_sub(1) {
+            Some(wrappings_left) => Ok(Self { wrappings_left, ..self }),
+            None => Err(E::custom(format_args!(
+                "more than {MAX_WRAPPINGS} options or newtypes are in one another"
+            ))),
         }
     }
 
@@ -190,7 +205,7 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        let place = Place { in_some: true, ..self.place };
+        let place = Place { in_some: true, ..self.place.wrap()? };
         self.inner.serialize_some(&Strict { inner: value, place })
     }
 
@@ -199,7 +214,8 @@ impl<'a, S: Serializer> Serializer for Strict<'a, S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_struct(name, &Strict { inner: value, place: self.place })
+        let place = self.place.wrap()?;
+        self.inner.serialize_newtype_struct(name, &Strict { inner: value, place })
     }
 
     fn serialize_unit_variant(

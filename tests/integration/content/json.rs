@@ -356,3 +356,26 @@ fn json_in_a_file_outlives_the_process_that_wrote_it() {
     let store = SessionStore::<Json<Cart1>>::open(&path).unwrap();
     assert_eq!(**store.read(&id).unwrap().unwrap().content(), cart);
 }
+
+/// A number as that many options in one another, which add no level to a JSON text.
+#[derive(Serialize, Deserialize)]
+struct Peano(Option<Box<Peano>>);
+
+#[test]
+fn options_in_one_another_are_refused_before_they_use_up_the_stack() {
+    let number = |size| (0..size).fold(Peano(None), |number, _| Peano(Some(Box::new(number))));
+    for size in [1_000, 8_000] {
+        let store = SessionStore::<Json<Peano>>::in_memory().unwrap();
+        let refused = store.create(Json(number(size))).unwrap_err();
+        assert!(refused.to_string().contains("options or newtypes"), "{refused}");
+        let refused = Attributes::new().set("number", number(size)).unwrap_err();
+        let cause = std::error::Error::source(&refused).map(ToString::to_string);
+        assert!(
+            format!("{refused} {cause:?}").contains("options or newtypes"),
+            "{refused} {cause:?}"
+        );
+        let store = SessionStore::<Peano>::in_memory().unwrap();
+        let refused = store.create(number(size)).unwrap_err();
+        assert!(refused.to_string().contains("levels"), "{refused}");
+    }
+}

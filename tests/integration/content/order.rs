@@ -1,7 +1,8 @@
 //! Lists and maps that come back in another order.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::Deserializer;
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, Serializer};
@@ -107,4 +108,47 @@ fn a_list_that_is_turned_round_beside_a_hash_table_is_refused() {
     // What nobody knows to have no order shows nothing about the list either.
     let hidden = OneByOne { map: HashMap::new(), set };
     is_refused((hidden, Reversed(vec![1, 2])), &["another value", "order"]);
+}
+
+#[test]
+fn a_list_that_is_turned_round_is_told_from_a_hash_table_with_the_same_elements() {
+    for _ in 0..10 {
+        let set: HashSet<u8> = [1, 2].into();
+        is_refused((set.clone(), Reversed(vec![1, 2])), &["another value", "order"]);
+        is_refused(Json((set.clone(), Reversed(vec![1, 2]))), &["another value", "order"]);
+        let hidden = OneByOne { map: HashMap::new(), set };
+        is_refused(vec![(hidden, Reversed(vec![2, 1]))], &["another value", "order"]);
+        // Each list of the map becomes what the other was.
+        let lists = [("a".to_owned(), Reversed(vec![1, 2])), ("b".into(), Reversed(vec![2, 1]))];
+        is_refused(HashMap::from(lists.clone()), &["another value", "order"]);
+        is_refused(Json(HashMap::from(lists)), &["another value", "order"]);
+    }
+}
+
+/// Keeps the order of insertion when it is written, and not when it is read.
+#[derive(Clone, Debug, PartialEq)]
+struct LinkedHashSet(Vec<u8>);
+
+static READINGS: AtomicU32 = AtomicU32::new(0);
+
+impl Serialize for LinkedHashSet {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for LinkedHashSet {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        READINGS.fetch_add(1, Ordering::Relaxed);
+        BTreeSet::deserialize(from).map(|set| Self(set.into_iter().collect()))
+    }
+}
+
+#[test]
+fn a_linked_set_has_an_order_and_its_refusal_takes_few_decodings() {
+    comes_back(LinkedHashSet(vec![1, 2, 3]));
+    READINGS.store(0, Ordering::Relaxed);
+    is_refused(LinkedHashSet((0..100).rev().collect()), &["another value", "order"]);
+    let readings = READINGS.load(Ordering::Relaxed);
+    assert!(readings <= 20, "{readings} decodings");
 }

@@ -12,13 +12,20 @@ use super::writer::{CanonicalWriter, Failed, Tag};
 pub(super) struct Items<'a> {
     form: &'a mut Canonical,
     is_json: bool,
-    /// Where each element begins, if they have no order.
+    /// Where each element begins, if they are sorted.
     starts: Option<Vec<usize>>,
+    /// Whether the order of the elements may count.
+    may_have_order: bool,
 }
 
 impl<'a> Items<'a> {
-    pub(super) fn new(form: &'a mut Canonical, is_json: bool, is_unordered: bool) -> Self {
-        Self { form, is_json, starts: is_unordered.then(Vec::new) }
+    pub(super) fn new(
+        form: &'a mut Canonical,
+        is_json: bool,
+        is_sorted: bool,
+        may_have_order: bool,
+    ) -> Self {
+        Self { form, is_json, starts: is_sorted.then(Vec::new), may_have_order }
     }
 
     fn begin(&mut self) {
@@ -34,7 +41,7 @@ impl<'a> Items<'a> {
 
     fn finish(self) {
         if let Some(starts) = &self.starts {
-            self.form.sort(starts);
+            self.form.sort(starts, self.may_have_order);
         }
         self.form.tag(Tag::End);
     }

@@ -3,6 +3,9 @@
 /// Parts of the names of such types. Every other type keeps its order, or is refused.
 const NAMES: [&str; 6] = ["HashSet", "HashMap", "HashTrie", "HashBag", "DashSet", "DashMap"];
 
+/// Parts of the names of types that keep the order of insertion or of their keys all the same.
+const ORDERED: [&str; 4] = ["Linked", "Ordered", "Indexed", "Sorted"];
+
 /// Parts of the paths of their iterators.
 const PATHS: [&str; 4] = ["std::collections::hash::", "hashbrown::", "dashmap::", "bimap::hash::"];
 
@@ -29,7 +32,9 @@ pub(super) fn is_unordered(type_name: &str) -> bool {
     if WRAPPERS.contains(&name) {
         return is_unordered(parameters);
     }
-    NAMES.iter().any(|part| name.contains(part)) || PATHS.iter().any(|part| path.contains(part))
+    let has_order = ORDERED.iter().any(|part| name.contains(part));
+    let is_hashed = NAMES.iter().any(|part| name.contains(part));
+    is_hashed && !has_order || PATHS.iter().any(|part| path.contains(part))
 }
 
 #[cfg(test)]
@@ -65,5 +70,8 @@ mod tests {
         assert!(!is_unordered(type_name::<Vec<HashSet<u8>>>()));
         assert!(!is_unordered(type_name::<[u8]>()));
         assert!(!is_unordered("hashlink::lru_cache::LruCache<u8, u8>"));
+        assert!(!is_unordered("hashlink::linked_hash_set::LinkedHashSet<u8>"));
+        assert!(!is_unordered("linked_hash_map::LinkedHashMap<u8, u8>"));
+        assert!(!is_unordered("ordered_hash_map::OrderedHashMap<u8, u8>"));
     }
 }

@@ -109,14 +109,15 @@ impl<'a> CanonicalWriter<'a> {
 
     fn items(self, tag: Tag, is_unordered: bool) -> Items<'a> {
         self.form.tag(tag);
+        // `flatten` and `tag` write the entries of a map under the name of another type. The
+        // members of a JSON object have no order.
+        let has_no_order = is_unordered || self.is_json && tag == Tag::Map;
         let is_sorted = match self.form.sorting {
             Sorting::None => false,
-            // `flatten` and `tag` write the entries of a map under the name of another type. The
-            // members of a JSON object have no order.
-            Sorting::Unordered => is_unordered || self.is_json && tag == Tag::Map,
+            Sorting::Unordered => has_no_order,
             Sorting::All => tag != Tag::Tuple,
         };
-        Items::new(self.form, self.is_json, is_sorted)
+        Items::new(self.form, self.is_json, is_sorted, !has_no_order)
     }
 
     fn fields(self, structure: &'static str) -> Fields<'a> {

@@ -7,6 +7,7 @@ use serde::de::{self, Visitor};
 use serde::ser::{Error, Impossible, Serializer};
 
 use super::notes::Notes;
+use super::strict::too_wrapped;
 
 /// The number or boolean that the text of a map key may stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,11 +53,20 @@ impl TypedKey {
 }
 
 /// Notes the kind of a key, and writes nothing.
-pub(super) struct KeyProbe<'a>(pub(super) &'a Notes);
+pub(super) struct KeyProbe<'a> {
+    pub(super) notes: &'a Notes,
+    /// How many options and newtypes there may be around the key.
+    pub(super) wrappings_left: u16,
+}
 
 impl KeyProbe<'_> {
+    fn wrapped<T: Serialize + ?Sized>(mut self, value: &T) -> serde_json::Result<()> {
+        self.wrappings_left = self.wrappings_left.checked_sub(1).ok_or_else(too_wrapped)?;
+        value.serialize(self)
+    }
+
     fn typed(self) -> serde_json::Result<()> {
-        self.0.note_typed_key();
+        self.notes.note_typed_key();
         Ok(())
     }
 }
@@ -99,26 +109,26 @@ impl Serializer for KeyProbe<'_> {
     }
 
     fn serialize_f32(self, v: f32) -> serde_json::Result<()> {
-        self.0.note_f32_key(v)?;
+        self.notes.note_f32_key(v)?;
         self.typed()
     }
 
     fn serialize_i128(self, _: i128) -> serde_json::Result<()> {
-        self.0.note_wide()?;
+        self.notes.note_wide()?;
         self.typed()
     }
 
     fn serialize_u128(self, _: u128) -> serde_json::Result<()> {
-        self.0.note_wide()?;
+        self.notes.note_wide()?;
         self.typed()
     }
 
     fn serialize_char(self, v: char) -> serde_json::Result<()> {
-        self.0.note_text_key(v.encode_utf8(&mut [0; 4]))
+        self.notes.note_text_key(v.encode_utf8(&mut [0; 4]))
     }
 
     fn serialize_str(self, v: &str) -> serde_json::Result<()> {
-        self.0.note_text_key(v)
+        self.notes.note_text_key(v)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> serde_json::Result<()> {
@@ -135,7 +145,7 @@ impl Serializer for KeyProbe<'_> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> serde_json::Result<()> {
-        value.serialize(self)
+        self.wrapped(value)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -143,7 +153,7 @@ impl Serializer for KeyProbe<'_> {
         _name: &'static str,
         value: &T,
     ) -> serde_json::Result<()> {
-        value.serialize(self)
+        self.wrapped(value)
     }
 
     fn serialize_bytes(self, _: &[u8]) -> serde_json::Result<()> {

@@ -94,9 +94,7 @@ impl Place<'_> {
     fn wrap<E: Error>(self) -> Result<Self, E> {
         match self.wrappings_left.checked_sub(1) {
             Some(wrappings_left) => Ok(Self { wrappings_left, ..self }),
-            None => Err(E::custom(format_args!(
-                "more than {MAX_WRAPPINGS} options or newtypes are in one another"
-            ))),
+            None => Err(too_wrapped()),
         }
     }
 
@@ -122,6 +120,10 @@ impl<T: Serialize + ?Sized> Serialize for Strict<'_, &T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.inner.serialize(Strict { inner: serializer, place: self.place })
     }
+}
+
+pub(super) fn too_wrapped<E: Error>() -> E {
+    E::custom(format_args!("more than {MAX_WRAPPINGS} options or newtypes are in one another"))
 }
 
 fn not_finite<E: Error>() -> E {
@@ -362,7 +364,8 @@ impl<C: SerializeMap> SerializeMap for Strict<'_, C> {
     type Error = C::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
-        key.serialize(KeyProbe(self.place.notes)).map_err(C::Error::custom)?;
+        let Place { notes, wrappings_left, .. } = self.place;
+        key.serialize(KeyProbe { notes, wrappings_left }).map_err(C::Error::custom)?;
         self.inner.serialize_key(key)
     }
 

@@ -361,6 +361,19 @@ fn json_in_a_file_outlives_the_process_that_wrote_it() {
 #[derive(Serialize, Deserialize)]
 struct Peano(Option<Box<Peano>>);
 
+/// A number of options around a text.
+#[derive(PartialEq, Eq, Hash)]
+struct Wrapped(u16);
+
+impl Serialize for Wrapped {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            0 => to.serialize_str("inmost"),
+            left => to.serialize_some(&Self(left - 1)),
+        }
+    }
+}
+
 #[test]
 fn options_in_one_another_are_refused_before_they_use_up_the_stack() {
     let number = |size| (0..size).fold(Peano(None), |number, _| Peano(Some(Box::new(number))));
@@ -374,6 +387,9 @@ fn options_in_one_another_are_refused_before_they_use_up_the_stack() {
             format!("{refused} {cause:?}").contains("options or newtypes"),
             "{refused} {cause:?}"
         );
+        let keyed = Attributes::new().set("key", HashMap::from([(Wrapped(size), 1)])).unwrap_err();
+        let cause = std::error::Error::source(&keyed).map(ToString::to_string);
+        assert!(format!("{keyed} {cause:?}").contains("options or newtypes"), "{keyed} {cause:?}");
         let store = SessionStore::<Peano>::in_memory().unwrap();
         let refused = store.create(number(size)).unwrap_err();
         assert!(refused.to_string().contains("levels"), "{refused}");

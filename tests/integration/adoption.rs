@@ -331,11 +331,14 @@ fn a_sweep_through_the_door_before_an_adoption_leaves_no_entry_late() {
     use sessile::Inspector;
     use sessile::admin::{AdminSocket, RunningStore};
 
-    let (_engine, store) = opened();
+    let (engine, store) = opened();
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("door");
     store.serve_admin(AdminSocket::at(&at)).unwrap();
     let inspector = Inspector::on(RunningStore::at(&at).unwrap()).unwrap();
+    let passes = || engine.passes.load(Ordering::SeqCst);
+    let before = passes();
     assert_eq!(inspector.sweep(&mut |_| Continue(())).unwrap(), 0, "they are not adopted");
+    assert_eq!(passes(), before + 1, "the index was made right");
     assert!(store.check().unwrap().is_sound());
 }

@@ -160,6 +160,38 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
     });
 }
 
+/// Runs statements and then keeps their locks, until the work beside them is done.
+fn while_others_hold(server: &Instance, text: &str, work: impl FnOnce()) {
+    let sleeping = "from information_schema.processlist where state = 'User sleep'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| mariadb_said(server, &format!("use shop; {text}; select sleep(20)")));
+        let number = format!("select max(id) {sleeping}");
+        wait_until("the lock", || does(server, &number).trim() != "NULL");
+        work();
+        let number = does(server, &number);
+        assert_ne!(number.trim(), "NULL", "the lock was held until now");
+        does(server, &format!("kill {number}"));
+        wait_until("the end of the lock", || {
+            does(server, &format!("select count(*) {sleeping}")).trim() == "0"
+        });
+    });
+}
+
+#[test]
+fn a_save_that_waits_for_a_table_ends_in_time_on_the_server_too() {
+    let server = instances::mariadb(&[]);
+    for lock in ["flush tables with read lock", "lock tables sessile_sessions write"] {
+        waits_for_others(&format!("{}timeout_ms=5000", url(&server)), |until| {
+            while_others_hold(&server, lock, || {
+                until();
+                let waiting = "select count(*) from information_schema.processlist \
+                    where db = 'shop' and state like 'Waiting for%'";
+                assert_eq!(does(&server, waiting).trim(), "0", "{lock}");
+            });
+        });
+    }
+}
+
 /// The slow host waits for the answer about what is due. It must hold no lock meanwhile.
 #[test]
 fn a_host_that_stands_still_in_a_sweep_keeps_nobody_from_ending_a_session() {

@@ -38,11 +38,13 @@ const TABLES: [&str; 4] = [
 ];
 
 /// The settings of a new connection: the isolation level with the fewest locks, an error for a
-/// value that does not fit, the time limit for a lock as `$1` seconds, and on MySQL the time limit
-/// for a statement that only reads as `$2` milliseconds. MariaDB skips this comment.
+/// value that does not fit, the time limit for a lock of a row or of a table as `$1` seconds, and
+/// on MySQL the time limit for a statement that only reads as `$2` milliseconds. MariaDB skips this
+/// comment.
 pub(super) const SETTINGS: [&str; 2] = [
     "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
-     session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1 \
+     session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1, \
+     session lock_wait_timeout = $1 \
      /*!50708 , session max_execution_time = $2 */",
     "set session transaction isolation level read committed",
 ];

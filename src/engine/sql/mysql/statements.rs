@@ -85,9 +85,11 @@ statements! {
     Repeatable = "set transaction isolation level repeatable read";
     BeginSnapshot = "start transaction with consistent snapshot, read only";
     @Commit = "commit";
-    // Independent of time zones, and of the year 2038. A former primary has no time.
-    @Now = "select if(@@global.read_only or @@global.innodb_read_only, null, \
-         timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000)";
+    // Independent of time zones, and of the year 2038. A former primary has no time. `read_only` is
+    // a number, and since MariaDB 12 one of several words.
+    @Now = "select if(concat(@@global.read_only) in ('0', 'OFF') \
+         and concat(@@global.innodb_read_only) in ('0', 'OFF'), \
+         timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) div 1000, null)";
     @Load = LOAD;
     // key, now, resolution, inactivity, absolute
     Touch = concat!("update {}_sessions set last_active = $2 where session_key = $1 and ",
@@ -225,6 +227,22 @@ statements! {
 mod tests {
     use super::*;
     use crate::engine::sql::statements::Texts as _;
+
+    /// MariaDB 12 has the words OFF, ON, NO_LOCK and NO_LOCK_NO_ADMIN, none of which is true.
+    #[test]
+    fn whether_a_server_takes_writes_is_compared_as_text() {
+        let mut compared = 0;
+        for text in Text::ALL {
+            for (at, _) in text.match_indices("@@global.") {
+                let (before, after) = text.split_at(at);
+                let (_, after) = after.split_once("read_only").unwrap();
+                assert!(before.ends_with("concat("), "{text}");
+                assert!(after.starts_with(") in ('0', 'OFF')"), "{text}");
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 2);
+    }
 
     /// MySQL merges a derived table into the statement unless it is `distinct`, and then refuses
     /// the statement, because it reads the table that it changes.

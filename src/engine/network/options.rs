@@ -1,7 +1,8 @@
-//! The parameters that the URLs of all servers share.
+//! The parameters that the URLs of all servers share, and the limits that they set.
+
+use std::time::Duration;
 
 use crate::engine::network::failure::source;
-use crate::engine::network::server::Limits;
 use crate::engine::network::transport::location::{Location, invalid};
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::{Tls, TlsSettings};
@@ -19,6 +20,40 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
+}
+
+/// How the time of a call is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The time for a whole call, retries included.
+    pub(crate) timeout: Duration,
+    /// The most connections that are open at once.
+    pub(crate) connections: usize,
+}
+
+impl Limits {
+    pub(crate) const DEFAULT: Self = Self { timeout: Duration::from_secs(5), connections: 16 };
+
+    /// The time for one answer. If it is lost, enough time is left to look up the outcome.
+    pub(crate) fn answer(&self) -> Duration {
+        self.timeout.mul_f32(0.4)
+    }
+
+    /// The time that a statement may wait for a lock. It is shorter than the wait for the answer,
+    /// so that a statement changes nothing after its caller has given up.
+    pub(crate) fn lock(&self) -> Duration {
+        self.timeout.mul_f32(0.3)
+    }
+
+    /// The server stops a statement that takes longer, just before its caller gives up.
+    pub(crate) fn statement(&self) -> Duration {
+        self.timeout.mul_f32(0.33)
+    }
+
+    /// The time to connect, and to wait for a connection in use.
+    pub(crate) fn connect(&self) -> Duration {
+        self.timeout.mul_f32(0.2)
+    }
 }
 
 /// Whether a connection uses TLS.

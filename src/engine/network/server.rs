@@ -5,14 +5,13 @@
 //! repeated only if a second execution changes nothing more; otherwise its outcome is looked up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::engine::attachment::Attachments;
 use crate::engine::network::backend::{Attempt, Backend, Connection};
 use crate::engine::network::clock::ServerClock;
 use crate::engine::network::deadline::{Backoff, Deadline};
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::options::{FORMAT_NAME, check_format, format_text};
+use crate::engine::network::options::{FORMAT_NAME, Limits, check_format, format_text};
 use crate::engine::network::pool::{Lease, Pool};
 use crate::engine::network::stored::recent::Recent;
 use crate::error::{Error, Result, Source};
@@ -21,40 +20,6 @@ use crate::process::Process;
 /// The most times that a call sends a request that gets no answer, or tries a transaction that
 /// others make the server roll back.
 const MOST_ATTEMPTS: u32 = 5;
-
-/// How the time of a call is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// The time for a whole call, retries included.
-    pub(crate) timeout: Duration,
-    /// The most connections that are open at once.
-    pub(crate) connections: usize,
-}
-
-impl Limits {
-    pub(crate) const DEFAULT: Self = Self { timeout: Duration::from_secs(5), connections: 16 };
-
-    /// The time for one answer. If it is lost, enough time is left to look up the outcome.
-    fn answer(&self) -> Duration {
-        self.timeout.mul_f32(0.4)
-    }
-
-    /// The time that a statement may wait for a lock. It is shorter than the wait for the answer,
-    /// so that a statement changes nothing after its caller has given up.
-    pub(crate) fn lock(&self) -> Duration {
-        self.timeout.mul_f32(0.3)
-    }
-
-    /// The server stops a statement that takes longer, just before its caller gives up.
-    pub(crate) fn statement(&self) -> Duration {
-        self.timeout.mul_f32(0.33)
-    }
-
-    /// The time to connect, and to wait for a connection in use.
-    fn connect(&self) -> Duration {
-        self.timeout.mul_f32(0.2)
-    }
-}
 
 /// The effect of a request that the server carries out a second time, or late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

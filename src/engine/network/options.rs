@@ -50,6 +50,12 @@ impl Limits {
         self.timeout.mul_f32(0.33)
     }
 
+    /// The server ends a transaction with changes whose next statement does not come for so long:
+    /// its client is gone, and the server has not noticed.
+    pub(crate) fn idle(&self) -> Duration {
+        self.timeout.saturating_mul(3)
+    }
+
     /// The time to connect, and to wait for a connection in use.
     pub(crate) fn connect(&self) -> Duration {
         self.timeout.mul_f32(0.2)

@@ -48,6 +48,11 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// It takes the columns, and the shard of the counts.
     const INSERT_COUNTED: Option<Self::Text>;
 
+    /// The statement that limits how long the transaction around it may be idle. It takes the
+    /// milliseconds as text. `None` if the connection has the limit for every transaction that
+    /// writes.
+    const IDLE_LIMIT: Option<Self::Text>;
+
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 

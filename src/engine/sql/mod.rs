@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::Failure;
-use crate::engine::network::options::FORMAT_NAME;
+use crate::engine::network::options::{FORMAT_NAME, Limits};
 use crate::engine::network::stored::last_count::LastCount;
 use crate::engine::sql::dialect::{Answer, Dialect, Step};
 use crate::engine::sql::rows::{Outcome, garbled, named_value, rows_of};
@@ -44,13 +44,16 @@ struct Sql<D> {
     last_count: LastCount,
     /// The time limit for clearing the store.
     clearing: Duration,
+    /// How long a transaction that writes may be idle, in milliseconds.
+    idle_limit: String,
 }
 
 impl<D: Dialect> Sql<D> {
-    fn new(server: String, dialect: D, name: String, timeout: Duration) -> Self {
+    fn new(server: String, dialect: D, name: String, limits: Limits) -> Self {
         let texts = D::Text::ALL.iter().map(|text| text.replace("{}", &name)).collect();
-        let (last_count, clearing) = (LastCount::default(), timeout * CLEARING);
-        Self { server, dialect, texts, name, last_count, clearing }
+        let (last_count, clearing) = (LastCount::default(), limits.timeout * CLEARING);
+        let idle_limit = limits.idle().as_millis().to_string();
+        Self { server, dialect, texts, name, last_count, clearing, idle_limit }
     }
 
     fn text(&self, text: D::Text) -> Attempt<&str> {

@@ -130,13 +130,12 @@ impl<D: Dialect> Sql<D> {
         let lock = [Value::Bytes(&lock)];
         let name = [Value::Bytes(limited.as_ref().map_or(&[][..], |(_, user)| user.as_bytes()))];
         let this = [Value::Key(key)];
-        let mut steps: Vec<Step<'_>> =
-            vec![(Common::Begin, &[]), (Common::Exists, &this), (Common::Stored, &[])];
+        let mut steps: Vec<Step<'_>> = vec![(Common::Exists, &this), (Common::Stored, &[])];
         if limited.is_some() {
-            steps.insert(1, (Common::LockUser, &lock));
+            steps.insert(0, (Common::LockUser, &lock));
             steps.push((Common::Others, &name));
         }
-        let mut looked = self.carry_out(on, &steps).map_err(Failure::harmless)?.into_iter().rev();
+        let mut looked = self.begin(on, &steps)?.into_iter().rev();
         let victims = match &limited {
             None => Some(Vec::new()),
             Some((limit, _)) => limit.make_room(others(looked.next().as_ref())?, moment),
@@ -230,24 +229,23 @@ impl<D: Dialect> Sql<D> {
         let lock = [Value::Bytes(&lock)];
         let looking = looking(save);
         let new = [Value::Key(save.new.unwrap_or(save.old))];
-        let steps: [Step<'_>; 5] = [
-            (Common::Begin, &[]),
+        let steps: [Step<'_>; 4] = [
             (Common::LockUser, &lock),
             (Common::LookAndLock, &looking),
             (Common::Exists, &new),
             (Common::Others, &name),
         ];
-        let looked = self.carry_out(on, &steps).map_err(Failure::harmless)?;
-        let user_before = match judged(looked.get(2), save)? {
+        let looked = self.begin(on, &steps)?;
+        let user_before = match judged(looked.get(1), save)? {
             Looked::Not(outcome) => return self.give_up(on, outcome),
             Looked::Found { user } => user,
         };
-        if save.new.is_some() && looked.get(3).is_some_and(|found| !found.rows().is_empty()) {
+        if save.new.is_some() && looked.get(2).is_some_and(|found| !found.rows().is_empty()) {
             return self.give_up(on, Rekey::Occupied);
         }
         let victims = match user_before == columns.user {
             true => Some(Vec::new()),
-            false => limit.make_room(others(looked.get(4))?, save.moment),
+            false => limit.make_room(others(looked.get(3))?, save.moment),
         };
         let Some(victims) = victims else { return self.give_up(on, Rekey::UserFull) };
         let (text, values) = saving(save, columns, false);
@@ -281,6 +279,18 @@ impl<D: Dialect> Sql<D> {
     fn saved(outcome: Option<&D::Outcome>, record: &Record) -> Option<Saved> {
         let last_active = D::activity(outcome?)?;
         Some(Saved { last_active: saved_at(last_active, record), ended: Vec::new() })
+    }
+
+    /// Begins a transaction that writes, with its first steps; returns the outcome of each. The
+    /// server ends it if the next ones do not come: this host may lose power.
+    fn begin(&self, on: &mut D::Connection, steps: &[Step<'_>]) -> Attempt<Vec<D::Outcome>> {
+        let limit = [Value::Text(&self.idle_limit)];
+        let mut all: Vec<Step<'_, D::Text>> = vec![(Common::Begin.into(), &[])];
+        all.extend(D::IDLE_LIMIT.map(|text| (text, &limit[..])));
+        let before = all.len();
+        all.extend(steps.iter().map(|(text, values)| ((*text).into(), *values)));
+        let mut outcomes = self.carry_out(on, &all).map_err(Failure::harmless)?;
+        Ok(outcomes.split_off(before.min(outcomes.len())))
     }
 
     /// Rolls back a transaction, and returns the outcome.

@@ -10,7 +10,11 @@ mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 
-use sessile::{Error, SessionStore};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use sessile::testing::{NetworkFault, Proxy, Way};
+use sessile::{Error, SessionStore, UserLimit};
 
 use crate::instances::{Instance, ends, wait_until};
 
@@ -42,6 +46,46 @@ fn waits_for_others(url: &str, while_locked: impl FnOnce(&mut dyn FnMut())) {
     assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 1);
     store.update(&mut session).unwrap();
     assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), 2);
+}
+
+/// A host loses power while its login waits for a lock: it never sends the rest of the transaction,
+/// and the server does not see it go. Logins by another host go on soon.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn loses_power_in_a_login(
+    port: u16,
+    url: impl Fn(u16) -> String,
+    user: Option<&'static str>,
+    while_locked: impl FnOnce(&mut dyn FnMut()),
+) {
+    let open = |port| -> SessionStore<u64> {
+        SessionStore::builder()
+            .max_sessions_per_user(3, UserLimit::EndLeastRecentlyActive)
+            .max_sessions(500)
+            .manual_maintenance()
+            .connect(&format!("{}timeout_ms=2500", url(port)))
+            .unwrap()
+    };
+    let log_in = move |store: &SessionStore<u64>| match user {
+        Some(user) => store.create_for_user(user, 1).map(drop),
+        None => store.create(1).map(drop),
+    };
+    let proxy = Proxy::start((Ipv4Addr::LOCALHOST, port));
+    let (gone, other) = (open(proxy.address().port()), open(port));
+    log_in(&gone).unwrap();
+    // A login without a user takes its lock after a first look.
+    let before = if user.is_some() { 0 } else { 1 };
+    while_locked(&mut || {
+        proxy.reset();
+        let gone = gone.clone();
+        std::thread::spawn(move || log_in(&gone));
+        wait_until("the login", || proxy.round_trips() > before);
+        proxy.arm(Way::Request, 0, NetworkFault::Delay(Duration::from_secs(60)));
+    });
+    wait_until("the loss", || proxy.is_disarmed());
+    // Each try takes as long as its call may.
+    let is_logged_in = (0..15).any(|_| log_in(&other).is_ok());
+    assert!(is_logged_in, "the lock of {user:?} is held");
+    assert!(other.check().unwrap().is_sound());
 }
 
 /// A server that is killed and started again: until then every call fails with that error, and

@@ -10,8 +10,8 @@ use sessile::{Error, SessionOptions, SessionStore, Timeouts, UserLimit};
 
 use crate::instances::{self, Instance, mariadb_said, wait_until};
 use crate::outages::{
-    assert_not_allowed, assert_unavailable, is_killed_and_started_again, stands_still, store,
-    waits_for_others,
+    assert_not_allowed, assert_unavailable, is_killed_and_started_again, loses_power_in_a_login,
+    stands_still, store, waits_for_others,
 };
 
 fn url(server: &Instance) -> String {
@@ -188,6 +188,17 @@ fn a_save_that_waits_for_a_table_ends_in_time_on_the_server_too() {
                     where db = 'shop' and state like 'Waiting for%'";
                 assert_eq!(does(&server, waiting).trim(), "0", "{lock}");
             });
+        });
+    }
+}
+
+#[test]
+fn a_host_that_loses_power_in_a_login_keeps_nobody_from_logging_in() {
+    let server = instances::mariadb(&[]);
+    for (user, rows) in [(Some("ann"), "users"), (None, "counts where shard = -1")] {
+        loses_power_in_a_login(server.port, url_at, user, |meanwhile| {
+            let text = format!("begin; select * from sessile_{rows} for update");
+            while_others_hold(&server, &text, meanwhile);
         });
     }
 }

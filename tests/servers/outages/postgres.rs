@@ -10,8 +10,8 @@ use sessile::{Error, SessionStore, UserLimit};
 
 use crate::instances::{self, Instance, ends, psql, wait_until};
 use crate::outages::{
-    assert_not_allowed, assert_unavailable, is_killed_and_started_again, stands_still, store,
-    waits_for_others,
+    assert_not_allowed, assert_unavailable, is_killed_and_started_again, loses_power_in_a_login,
+    stands_still, store, waits_for_others,
 };
 use crate::places::{behind, patient};
 
@@ -253,6 +253,26 @@ fn a_save_that_waits_for_others_until_its_time_is_over_changed_nothing() {
             holding.join().unwrap();
         });
     });
+}
+
+#[test]
+fn a_host_that_loses_power_in_a_login_keeps_nobody_from_logging_in() {
+    let server = instances::postgres(&[]);
+    for (user, rows) in [(Some("ann"), "users"), (None, "counts where shard = -1")] {
+        let url = |port| format!("postgres://postgres@127.0.0.1:{port}/postgres?");
+        loses_power_in_a_login(server.port, url, user, |meanwhile| {
+            let text =
+                format!("begin; select * from sessile_{rows} for update; select pg_sleep(20)");
+            let sleeping = "from pg_stat_activity where wait_event = 'PgSleep'";
+            std::thread::scope(|scope| {
+                scope.spawn(|| psql(&server, &text));
+                let count = format!("select count(*) {sleeping}");
+                wait_until("the lock", || psql(&server, &count).unwrap().trim() == "1");
+                meanwhile();
+                psql(&server, &format!("select pg_terminate_backend(pid) {sleeping}")).unwrap();
+            });
+        });
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ impl Dialect for Mysql {
     const EXTEND: &'static [Text] = &[Text::Touch, Text::ShowLive];
 
     const INSERT_COUNTED: Option<Text> = None;
+    // MySQL has no such limit.
+    const IDLE_LIMIT: Option<Text> = None;
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
         let mut on = self.login.connect(deadline)?;
@@ -309,6 +311,7 @@ mod tests {
 
     use super::*;
     use crate::engine::network::backend::Connection as _;
+    use crate::engine::network::options::Limits;
     use crate::engine::network::transport::listening::connected;
     use crate::engine::sql::mysql::login::Login;
     use crate::engine::sql::mysql::packets::Packets;
@@ -322,11 +325,12 @@ mod tests {
             database: "shop".into(),
             lock_timeout: Duration::ZERO,
             read_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
             #[cfg(feature = "tls")]
             tls: None,
         };
         let mysql = Mysql { login, load: String::new(), read_limit: String::new() };
-        Sql::new("a server".into(), mysql, "shop".into(), Duration::ZERO)
+        Sql::new("a server".into(), mysql, "shop".into(), Limits::DEFAULT)
     }
 
     #[test]

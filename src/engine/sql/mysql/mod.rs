@@ -134,6 +134,7 @@ impl MysqlEngine {
             addresses: location.addresses,
             lock_timeout: options.limits.lock(),
             read_timeout: options.limits.statement(),
+            idle_timeout: options.limits.idle(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
@@ -143,7 +144,7 @@ impl MysqlEngine {
             options.limits.statement().as_secs_f64()
         );
         let mysql = Mysql { login, load, read_limit };
-        let sql = Sql::new(server, mysql, options.name, options.limits.timeout);
+        let sql = Sql::new(server, mysql, options.name, options.limits);
         Ok(Server::new(sql, options.limits))
     }
 

@@ -40,12 +40,14 @@ const TABLES: [&str; 4] = [
 /// The settings of a new connection: the isolation level with the fewest locks, an error for a
 /// value that does not fit, the time limit for a lock of a row or of a table as `$1` seconds, and
 /// on MySQL the time limit for a statement that only reads as `$2` milliseconds. MariaDB skips this
-/// comment.
+/// comment; the other one is for MariaDB alone, with the time limit for a pause in a transaction
+/// that has written as `$3` seconds.
 pub(super) const SETTINGS: [&str; 2] = [
     "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
      session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1, \
      session lock_wait_timeout = $1 \
-     /*!50708 , session max_execution_time = $2 */",
+     /*!50708 , session max_execution_time = $2 */ \
+     /*M!100300 , session idle_write_transaction_timeout = $3 */",
     "set session transaction isolation level read committed",
 ];
 
@@ -111,7 +113,8 @@ statements! {
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // shard, how many
     @Count = "update {}_counts set n = n + $2 where shard = $1";
-    @LockLimit = "select n from {}_counts where shard = $1 for update";
+    // A write, so that MariaDB limits the pause after it, too.
+    @LockLimit = "insert into {}_counts (shard, n) values ($1, 0) on duplicate key update n = n";
     // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on duplicate key update logins = logins + 1";

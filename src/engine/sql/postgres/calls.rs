@@ -37,6 +37,7 @@ impl Dialect for Postgres {
     const EXTEND: &'static [Text] = &[Text::Extend];
 
     const INSERT_COUNTED: Option<Text> = Some(Text::InsertCounted);
+    const IDLE_LIMIT: Option<Text> = Some(Text::IdleLimit);
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
         self.login.connect(deadline)

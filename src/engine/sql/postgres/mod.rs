@@ -138,7 +138,7 @@ impl PostgresEngine {
             #[cfg(feature = "tls")]
             tls: options.tls,
         };
-        let sql = Sql::new(server, Postgres { login }, options.name, options.limits.timeout);
+        let sql = Sql::new(server, Postgres { login }, options.name, options.limits);
         Ok(Server::new(sql, options.limits))
     }
 

@@ -194,6 +194,8 @@ statements! {
     LockTimeout = "set local lock_timeout = '100ms'";
     // the milliseconds that a statement may take, as text
     StatementTimeout = "select set_config('statement_timeout', $1, true)";
+    // the same
+    IdleLimit = "select set_config('idle_in_transaction_session_timeout', $1, true)";
     Truncate = "truncate {}_sessions";
     LockAll = locked!("");
     ClearRows = "with gone as (delete from {}_sessions returning 1) \

@@ -42,6 +42,8 @@ pub(super) struct Login {
     pub(super) lock_timeout: Duration,
     /// The time limit for a statement that only reads.
     pub(super) read_timeout: Duration,
+    /// The time limit for a pause in a transaction that has written, in MariaDB.
+    pub(super) idle_timeout: Duration,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
@@ -162,11 +164,12 @@ impl Login {
 
     /// Applies the connection's settings, and checks that the server takes writes.
     fn prepare(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        let seconds = i64::try_from(self.lock_timeout.as_secs()).unwrap_or(i64::MAX).max(1);
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1);
+        let (lock, idle) = (seconds(self.lock_timeout), seconds(self.idle_timeout));
         let millis = i64::try_from(self.read_timeout.as_millis()).unwrap_or(i64::MAX).max(1);
         let mut text = String::new();
         for setting in SETTINGS {
-            let values = [Value::Number(seconds), Value::Number(millis)];
+            let values = [Value::Number(lock), Value::Number(millis), Value::Number(idle)];
             write_statement(setting, &values, &mut text);
             text.push(';');
         }

@@ -39,7 +39,6 @@ pub(super) enum Common {
     OfUser,
     Users,
     Page,
-    Entries,
     CountLive,
     LoadMeta,
     StoreMeta,

@@ -276,6 +276,20 @@ fn a_host_that_loses_power_in_a_login_keeps_nobody_from_logging_in() {
 }
 
 #[test]
+fn a_check_asks_for_pages_alone() {
+    let server = instances::postgres(&[]);
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port));
+    let store = store(&patient(&behind(&url(&server), proxy.address())));
+    store.create_for_user("ann", 1).unwrap();
+    store.create(2).unwrap();
+    proxy.reset();
+    let report = store.check().unwrap();
+    // A statement that counts all of many sessions would run into the server's time limit.
+    assert_eq!(proxy.round_trips(), 4, "the timeouts, and a transaction begins, shows, and ends");
+    assert_eq!((report.expiry_entries, report.user_entries), (2, 1));
+}
+
+#[test]
 fn a_read_that_takes_too_long_is_stopped_on_the_server() {
     let server = instances::postgres(&[]);
     let store = store(&format!("{}timeout_ms=5000", url(&server)));

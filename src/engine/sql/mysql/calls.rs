@@ -53,9 +53,7 @@ impl Dialect for Mysql {
             return Ok(answer);
         }
         let mut text = String::new();
-        if let [(Text::OfUser | Text::Users | Text::Page | Text::CountLive | Text::Entries, _)] =
-            steps
-        {
+        if let [(Text::OfUser | Text::Users | Text::Page | Text::CountLive, _)] = steps {
             text.push_str(&sql.dialect.read_limit);
         }
         for (at, (statement, values)) in steps.iter().enumerate() {

@@ -223,7 +223,6 @@ statements! {
          on duplicate key update value = $2";
     @InitMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on duplicate key update name = $1";
-    @Entries = "select count(*), count(user_key) from {}_sessions";
 }
 
 #[cfg(test)]

@@ -205,5 +205,4 @@ statements! {
     @StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on conflict (name) do update set value = excluded.value";
     @InitMeta = "insert into {}_meta (name, value) values ($1, $2) on conflict (name) do nothing";
-    @Entries = "select count(*), count(user_key) from {}_sessions";
 }

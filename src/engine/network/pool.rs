@@ -1,8 +1,9 @@
 //! A few connections, kept for later calls.
 //!
 //! Invariant: no more connections are open than the limit, and waiting calls get one in the order
-//! of their requests. A connection that failed is not reused, nor is any that was made before the
-//! failure. This file knows no protocol.
+//! of their requests. If listings hold all of them, calls share one more: whoever looks at a
+//! listing may make calls. A connection that failed is not reused, nor is any that was made before
+//! the failure. This file knows no protocol.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,10 +43,42 @@ pub(crate) struct Pool<C> {
 struct State<C> {
     idle: Vec<Idle<C>>,
     in_use: usize,
+    /// How many of those in use are held by listings.
+    held: usize,
     waiting: VecDeque<Arc<Waiter>>,
 }
 
 impl<C> State<C> {
+    /// The most connections that may be open for this use.
+    fn most(&self, limit: usize, term: Term) -> usize {
+        match term {
+            Term::Call => limit.max(self.held + 1),
+            Term::Listing => limit,
+        }
+    }
+
+    /// Takes a lease, if one is left.
+    fn take(&mut self, limit: usize, term: Term) -> bool {
+        let is_left = self.in_use < self.most(limit, term);
+        self.in_use += usize::from(is_left);
+        self.held += usize::from(is_left && term == Term::Listing);
+        is_left
+    }
+
+    /// Gives the leases that are left to those who have waited longest.
+    fn serve(&mut self, limit: usize) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|waiter| {
+            let has_it = self.take(limit, waiter.term);
+            if has_it {
+                waiter.has_it.store(true, Ordering::Release);
+                waiter.told.notify_one();
+            }
+            !has_it
+        });
+        self.waiting = waiting;
+    }
+
     /// Takes out the connections that were idle for too long. They are the first ones, because the
     /// one used last is lent first.
     fn take_stale(&mut self) -> Vec<Idle<C>> {
@@ -55,9 +88,19 @@ impl<C> State<C> {
     }
 }
 
-/// A call that waits for a lease, until another call hands one over.
-#[derive(Debug, Default)]
+/// What a connection is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// One call, which ends by itself.
+    Call,
+    /// A listing, during which calls may be made.
+    Listing,
+}
+
+/// Someone who waits for a lease, until another one hands it over.
+#[derive(Debug)]
 struct Waiter {
+    term: Term,
     has_it: AtomicBool,
     told: Condvar,
 }
@@ -80,6 +123,7 @@ struct Birth {
 #[derive(Debug)]
 pub(crate) struct Lease<'a, C> {
     pool: &'a Pool<C>,
+    term: Term,
     birth: Birth,
     /// A connection from an earlier call, to be taken out.
     pub(crate) kept: Option<C>,
@@ -88,7 +132,12 @@ pub(crate) struct Lease<'a, C> {
 impl<C: Pooled> Pool<C> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            state: Mutex::new(State { idle: Vec::new(), in_use: 0, waiting: VecDeque::new() }),
+            state: Mutex::new(State {
+                idle: Vec::new(),
+                in_use: 0,
+                held: 0,
+                waiting: VecDeque::new(),
+            }),
             limit,
             generation: AtomicU64::new(0),
         }
@@ -96,21 +145,21 @@ impl<C: Pooled> Pool<C> {
 
     /// Returns the right to use a connection, with the connection used last, if one is left; `None`
     /// if all were in use until the deadline.
-    pub(crate) fn lease(&self, deadline: Deadline) -> Option<Lease<'_, C>> {
+    pub(crate) fn lease(&self, term: Term, deadline: Deadline) -> Option<Lease<'_, C>> {
         let mut state = self.state.lock();
-        match state.in_use < self.limit {
-            true => state.in_use += 1,
-            // A lease is handed over while it counts as in use, so no later call can overtake the
-            // waiter.
-            false => {
-                let waiter = Arc::new(Waiter::default());
-                state.waiting.push_back(Arc::clone(&waiter));
-                while !waiter.has_it.load(Ordering::Acquire) {
-                    let waited = waiter.told.wait_until(&mut state, deadline.as_instant());
-                    if waited.timed_out() && !waiter.has_it.load(Ordering::Acquire) {
-                        state.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
-                        return None;
-                    }
+        if state.take(self.limit, term) {
+            // With one more listing, a call that waits may have one more connection.
+            state.serve(self.limit);
+        } else {
+            // A lease is handed over under the lock, so no later call can overtake the waiter.
+            let (has_it, told) = (AtomicBool::new(false), Condvar::new());
+            let waiter = Arc::new(Waiter { term, has_it, told });
+            state.waiting.push_back(Arc::clone(&waiter));
+            while !waiter.has_it.load(Ordering::Acquire) {
+                let waited = waiter.told.wait_until(&mut state, deadline.as_instant());
+                if waited.timed_out() && !waiter.has_it.load(Ordering::Acquire) {
+                    state.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+                    return None;
                 }
             }
         }
@@ -130,7 +179,7 @@ impl<C: Pooled> Pool<C> {
         drop(stale);
         let generation = self.generation.load(Ordering::Acquire);
         let birth = kept.as_ref().map_or(Birth { generation, at: Since::now() }, |idle| idle.birth);
-        Some(Lease { pool: self, birth, kept: kept.map(|idle| idle.connection) })
+        Some(Lease { pool: self, term, birth, kept: kept.map(|idle| idle.connection) })
     }
 
     fn is_usable(&self, idle: &Idle<C>) -> bool {
@@ -167,7 +216,13 @@ impl<C: Pooled> Lease<'_, C> {
         let idle = Idle { connection, birth: self.birth, since: Since::now() };
         let mut state = self.pool.state.lock();
         state.idle.push(idle);
-        let stale = state.take_stale();
+        let mut stale = state.take_stale();
+        // The connection beyond the limit goes with the listing that it was for.
+        let held = state.held - usize::from(self.term == Term::Listing);
+        let most = self.pool.limit.max(held + 1);
+        let open = state.idle.len() + state.in_use - 1;
+        let surplus = open.saturating_sub(most).min(state.idle.len());
+        stale.extend(state.idle.drain(..surplus));
         // Dropped after the lock is released, and before the lease: no other connection is opened
         // meanwhile.
         drop(state);
@@ -178,13 +233,9 @@ impl<C: Pooled> Lease<'_, C> {
 impl<C> Drop for Lease<'_, C> {
     fn drop(&mut self) {
         let mut state = self.pool.state.lock();
-        match state.waiting.pop_front() {
-            None => state.in_use -= 1,
-            Some(waiter) => {
-                waiter.has_it.store(true, Ordering::Release);
-                waiter.told.notify_one();
-            }
-        }
+        state.in_use -= 1;
+        state.held -= usize::from(self.term == Term::Listing);
+        state.serve(self.pool.limit);
     }
 }
 
@@ -208,19 +259,57 @@ mod tests {
     #[test]
     fn no_more_connections_than_the_limit_are_lent() {
         let pool = Pool::<Wire>::new(2);
-        let (one, two) = (pool.lease(soon()).unwrap(), pool.lease(soon()).unwrap());
-        assert!(pool.lease(Deadline::after(Duration::ZERO)).is_none());
+        let (one, two) =
+            (pool.lease(Term::Call, soon()).unwrap(), pool.lease(Term::Call, soon()).unwrap());
+        assert!(pool.lease(Term::Call, Deadline::after(Duration::ZERO)).is_none());
         drop(one);
-        assert!(pool.lease(soon()).is_some());
+        assert!(pool.lease(Term::Call, soon()).is_some());
         drop(two);
+    }
+
+    #[test]
+    fn calls_share_one_more_connection_while_listings_hold_all() {
+        let pool = Pool::<Wire>::new(1);
+        let gone = Deadline::after(Duration::ZERO);
+        let listing = pool.lease(Term::Listing, soon()).unwrap();
+        assert!(pool.lease(Term::Listing, gone).is_none());
+        let call = pool.lease(Term::Call, gone).unwrap();
+        assert!(pool.lease(Term::Call, gone).is_none());
+        call.keep(Wire::default());
+        let call = pool.lease(Term::Call, gone).unwrap();
+        assert!(call.kept.is_some(), "the calls of a listing use one connection");
+        call.keep(Wire::default());
+        assert_eq!(pool.idle(), 1);
+        listing.keep(Wire::default());
+        assert_eq!(pool.idle(), 1, "and it goes with the listing");
+        let _call = pool.lease(Term::Call, gone).unwrap();
+        assert!(pool.lease(Term::Call, gone).is_none());
+    }
+
+    #[test]
+    fn a_call_that_waits_is_served_once_a_listing_holds_the_last_connection() {
+        let pool = &Pool::<Wire>::new(1);
+        let first = pool.lease(Term::Call, soon()).unwrap();
+        std::thread::scope(|scope| {
+            let wait = |term, others| {
+                let waiting = scope.spawn(move || pool.lease(term, soon()).unwrap());
+                while pool.state.lock().waiting.len() <= others {
+                    std::thread::yield_now();
+                }
+                waiting
+            };
+            let (listing, call) = (wait(Term::Listing, 0), wait(Term::Call, 1));
+            drop(first);
+            let _both = (listing.join().unwrap(), call.join().unwrap());
+        });
     }
 
     #[test]
     fn a_waiting_caller_gets_what_another_gives_back() {
         let pool = Pool::<Wire>::new(1);
-        let lease = pool.lease(soon()).unwrap();
+        let lease = pool.lease(Term::Call, soon()).unwrap();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| pool.lease(soon()).unwrap().kept.is_some());
+            let waiting = scope.spawn(|| pool.lease(Term::Call, soon()).unwrap().kept.is_some());
             lease.keep(Wire::default());
             assert!(waiting.join().unwrap());
         });
@@ -229,14 +318,14 @@ mod tests {
     #[test]
     fn who_waits_longest_is_served_first_and_who_gave_up_is_not_served() {
         let pool = Pool::<Wire>::new(1);
-        let lease = pool.lease(soon()).unwrap();
-        assert!(pool.lease(Deadline::after(Duration::ZERO)).is_none());
+        let lease = pool.lease(Term::Call, soon()).unwrap();
+        assert!(pool.lease(Term::Call, Deadline::after(Duration::ZERO)).is_none());
         let order = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for number in 0..4 {
                 let (pool, order) = (&pool, &order);
                 scope.spawn(move || {
-                    let _lease = pool.lease(soon()).unwrap();
+                    let _lease = pool.lease(Term::Call, soon()).unwrap();
                     order.lock().push(number);
                 });
                 while pool.state.lock().waiting.len() <= number {
@@ -246,44 +335,48 @@ mod tests {
             drop(lease);
         });
         assert_eq!(order.into_inner(), [0, 1, 2, 3]);
-        assert!(pool.lease(soon()).is_some(), "none was lost on the way");
+        assert!(pool.lease(Term::Call, soon()).is_some(), "none was lost on the way");
     }
 
     #[test]
     fn a_connection_that_worked_is_used_again_and_one_that_failed_is_not() {
         let pool = Pool::<Wire>::new(2);
-        let lease = pool.lease(soon()).unwrap();
+        let lease = pool.lease(Term::Call, soon()).unwrap();
         assert!(lease.kept.is_none(), "there is none yet");
         lease.keep(Wire::default());
-        let lease = pool.lease(soon()).unwrap();
+        let lease = pool.lease(Term::Call, soon()).unwrap();
         assert!(lease.kept.is_some());
         drop(lease);
-        assert!(pool.lease(soon()).unwrap().kept.is_none(), "it was not kept");
+        assert!(pool.lease(Term::Call, soon()).unwrap().kept.is_none(), "it was not kept");
     }
 
     #[test]
     fn a_renewed_pool_uses_no_older_connection() {
         let pool = Pool::<Wire>::new(3);
-        let (old, lent) = (pool.lease(soon()).unwrap(), pool.lease(soon()).unwrap());
+        let (old, lent) =
+            (pool.lease(Term::Call, soon()).unwrap(), pool.lease(Term::Call, soon()).unwrap());
         old.keep(Wire::default());
         pool.renew();
         assert_eq!(pool.idle(), 0);
         lent.keep(Wire::default());
-        assert!(pool.lease(soon()).unwrap().kept.is_none(), "lent before, given back after");
-        let new = pool.lease(soon()).unwrap();
+        assert!(
+            pool.lease(Term::Call, soon()).unwrap().kept.is_none(),
+            "lent before, given back after"
+        );
+        let new = pool.lease(Term::Call, soon()).unwrap();
         new.keep(Wire::default());
-        assert!(pool.lease(soon()).unwrap().kept.is_some());
+        assert!(pool.lease(Term::Call, soon()).unwrap().kept.is_some());
     }
 
     #[test]
     fn connections_that_nobody_used_for_long_are_closed_while_another_is_used() {
         let pool = Pool::<Wire>::new(3);
-        let leases = [(); 3].map(|()| pool.lease(soon()).unwrap());
+        let leases = [(); 3].map(|()| pool.lease(Term::Call, soon()).unwrap());
         leases.into_iter().for_each(|lease| lease.keep(Wire::default()));
         for idle in &mut pool.state.lock().idle[..2] {
             idle.since = Since::ago(LONGEST_IDLE);
         }
-        let lease = pool.lease(soon()).unwrap();
+        let lease = pool.lease(Term::Call, soon()).unwrap();
         assert_eq!(pool.idle(), 2, "the one used last is used again");
         lease.keep(Wire::default());
         assert_eq!(pool.idle(), 1);
@@ -298,10 +391,10 @@ mod tests {
     fn a_connection_that_ended_while_it_was_idle_is_not_used() {
         let pool = Pool::<Wire>::new(1);
         let wire = Wire::default();
-        pool.lease(soon()).unwrap().keep(wire.clone());
+        pool.lease(Term::Call, soon()).unwrap().keep(wire.clone());
         wire.0.store(true, Ordering::SeqCst);
         std::thread::sleep(UNQUESTIONED);
-        assert!(pool.lease(soon()).unwrap().kept.is_none());
+        assert!(pool.lease(Term::Call, soon()).unwrap().kept.is_none());
         assert_eq!(pool.idle(), 0);
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::network::clock::ServerClock;
 use crate::engine::network::deadline::{Backoff, Deadline};
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::options::{FORMAT_NAME, Limits, check_format, format_text};
-use crate::engine::network::pool::{Lease, Pool};
+use crate::engine::network::pool::{Lease, Pool, Term};
 use crate::engine::network::stored::recent::Recent;
 use crate::error::{Error, Result, Source};
 use crate::process::Process;
@@ -204,7 +204,7 @@ impl<B: Backend> Server<B> {
         attempt: &mut impl FnMut(&B, &mut B::Connection, bool) -> Attempt<T>,
     ) -> std::result::Result<T, Failed> {
         let not_leased = |failure| Failed { failure, was_kept: false, is_late: false };
-        let (lease, mut on, was_kept) = self.lease(deadline).map_err(not_leased)?;
+        let (lease, mut on, was_kept) = self.lease(Term::Call, deadline).map_err(not_leased)?;
         let answer = deadline.within(self.limits.answer());
         on.set_deadline(answer);
         match attempt(&self.backend, &mut on, in_doubt) {
@@ -236,7 +236,7 @@ impl<B: Backend> Server<B> {
         let deadline = Deadline::after(self.limits.timeout);
         let mut backoff = Backoff::new();
         loop {
-            let (failure, was_kept) = match self.lease(deadline) {
+            let (failure, was_kept) = match self.lease(Term::Listing, deadline) {
                 Err(failure) => (failure, false),
                 Ok((lease, mut connection, was_kept)) => {
                     connection.set_deadline(deadline.within(self.limits.answer()));
@@ -273,10 +273,11 @@ impl<B: Backend> Server<B> {
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     fn lease(
         &self,
+        term: Term,
         deadline: Deadline,
     ) -> Attempt<(Lease<'_, B::Connection>, B::Connection, bool)> {
         let waiting = deadline.within(self.limits.connect());
-        let Some(mut lease) = self.pool.lease(waiting) else {
+        let Some(mut lease) = self.pool.lease(term, waiting) else {
             let all = self.limits.connections;
             return Err(Failure::not_done(format!(
                 "all {all} connections are in use; raise `connections` in the URL"

@@ -290,6 +290,22 @@ fn a_check_asks_for_pages_alone() {
 }
 
 #[test]
+fn a_visitor_may_use_the_store_though_the_listing_has_the_only_connection() {
+    let server = instances::postgres(&[]);
+    let store = store(&format!("{}connections=1", url(&server)));
+    for number in 0..3 {
+        store.create(number).unwrap();
+    }
+    let mut ended = 0;
+    let visited =
+        store.for_each(|info, _| ended += u64::from(store.destroy_key(&info.key()).unwrap()));
+    assert_eq!((visited.unwrap(), ended), (3, 3));
+    assert!(store.is_empty().unwrap());
+    let open = "select count(*) from pg_stat_activity where application_name = 'sessile'";
+    assert_eq!(psql(&server, open).unwrap().trim(), "1");
+}
+
+#[test]
 fn a_read_that_takes_too_long_is_stopped_on_the_server() {
     let server = instances::postgres(&[]);
     let store = store(&format!("{}timeout_ms=5000", url(&server)));

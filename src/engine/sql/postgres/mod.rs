@@ -68,7 +68,7 @@ impl PostgresEngine {
     /// |---|---|---|
     /// | `name` | `sessile` | the beginning of the names of the store's tables |
     /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
-    /// | `connections` | 16 | the most connections that are open at once |
+    /// | `connections` | 16 | the most connections that are open at once; one more while listings hold them all |
     /// | `statements` | `kept` | `unnamed` for a pooler that shares connections between statements |
     /// | `tls` | | `on` or `off`; by default on, unless the server is on this machine |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |

@@ -195,9 +195,6 @@ impl Redis {
             "NOAUTH" | "NOPERM" | "WRONGPASS" => NOT_ALLOWED.into(),
             _ if DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words)) => NOT_ALLOWED.into(),
             "MISCONF" => "the server refuses writes since it could not save its data".into(),
-            _ if said.contains("max number of clients") => {
-                return Failure::not_now("the server has as many clients as it may");
-            }
             _ => format!("the server refuses: {}", without_arguments(said)),
         };
         let source = source(reason);
@@ -235,6 +232,7 @@ fn without_arguments(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::Shutdown;
     use std::sync::OnceLock;
 
     use super::*;
@@ -261,12 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn a_server_with_too_many_clients_says_so_once_for_all_commands() {
+        let (stream, mut peer) = connected();
+        peer.write_all(b"-ERR max number of clients reached\r\n").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let request = Request::default().with(&[b"ROLE"]).with(&[b"CLUSTER", b"SLOTS"]);
+        let asked = Wire::over(stream).ask(&request);
+        assert!(matches!(asked, Err(Failure::NotNow(_))), "{asked:?}");
+    }
+
+    #[test]
     fn an_error_that_may_pass_is_waited_for_and_another_is_not() {
         for said in [
             "LOADING Redis is loading the dataset in memory",
             "BUSY Redis is busy running a script.",
             "CLUSTERDOWN Hash slot not served",
-            "ERR max number of clients reached",
         ] {
             assert!(matches!(redis().refused(said), Failure::NotNow(_)), "{said}");
         }

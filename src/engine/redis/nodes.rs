@@ -135,9 +135,6 @@ impl Nodes {
             "LOADING" => return Failure::not_now("the server is loading its data"),
             "MASTERDOWN" => return Failure::not_now("the server has no primary"),
             "WRONGPASS" | "NOAUTH" | "NOPERM" => "the server refuses the user or the password",
-            _ if said.contains("max number of clients") => {
-                return Failure::not_now("the server has as many clients as it may");
-            }
             _ if said.contains("DB index") || said.contains("cluster mode") => {
                 "the server has no database of the number that the URL names"
             }

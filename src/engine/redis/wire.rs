@@ -106,7 +106,14 @@ impl Wire {
     /// Sends the commands, and returns the reply to each.
     pub(super) fn ask(&mut self, request: &Request) -> Attempt<Vec<Reply>> {
         self.stream.send(&request.bytes)?;
-        (0..request.commands).map(|_| self.reply(DEEPEST)).collect()
+        let replies = (0..request.commands).map(|_| match self.reply(DEEPEST)? {
+            // The server says it once, whatever the number of commands, and ends the connection.
+            Reply::Refused(said) if said.contains("max number of clients") => {
+                Err(Failure::not_now("the server has as many clients as it may"))
+            }
+            reply => Ok(reply),
+        });
+        replies.collect()
     }
 
     fn reply(&mut self, deepest: usize) -> Attempt<Reply> {

@@ -1,6 +1,7 @@
 //! Redis that is killed, stalls, is full, has lost its scripts or its role; and clusters whose
 //! primaries end.
 
+use std::net::TcpStream;
 use std::time::Duration;
 
 use sessile::engine::RedisEngine;
@@ -116,6 +117,23 @@ fn a_full_server_keeps_sessions_alive_and_sweeps_them() {
     let checked = store.check().unwrap();
     assert!(checked.is_sound() && checked.sessions == 1, "{checked:?}");
     redis_cli(&server, &["config", "set", "maxmemory", "0"]).unwrap();
+}
+
+#[test]
+fn a_server_with_as_many_clients_as_it_may_is_asked_again() {
+    let server = instances::redis(&["--maxclients", "3"]);
+    let clients = [(); 3].map(|()| TcpStream::connect(("127.0.0.1", server.port)).unwrap());
+    wait_until("the clients", || redis_cli(&server, &["ping"]).unwrap().trim() != "PONG");
+    let url = format!("{}timeout_ms=1000", url(&server));
+    let full = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+    let reason = std::error::Error::source(&full).unwrap().to_string();
+    assert_eq!(reason, "the server has as many clients as it may");
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| SessionStore::<u64>::connect(&url).map(drop));
+        std::thread::sleep(Duration::from_millis(300));
+        drop(clients);
+        connecting.join().unwrap().unwrap();
+    });
 }
 
 #[test]

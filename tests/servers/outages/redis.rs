@@ -120,6 +120,35 @@ fn a_full_server_keeps_sessions_alive_and_sweeps_them() {
 }
 
 #[test]
+fn a_count_is_right_though_another_host_sweeps_meanwhile() {
+    const EXPIRED: u64 = 5_100;
+    let server = instances::redis(&[]);
+    let clock = ManualClock::new();
+    let proxy = Proxy::start(("127.0.0.1", server.port));
+    let open = |port: u16| -> SessionStore<u64> {
+        let url = format!("redis://127.0.0.1:{port}?timeout_ms=60000");
+        let builder = SessionStore::builder().clock(clock.clone());
+        builder.manual_maintenance().connect(&url).unwrap()
+    };
+    let (store, counting) = (open(server.port), open(proxy.address().port()));
+    let short = SessionOptions::new().inactivity(Duration::from_secs(1));
+    for number in 0..EXPIRED {
+        store.create_with(number, &short).unwrap();
+    }
+    clock.advance(Duration::from_secs(1));
+    for number in 0..10 {
+        store.create(number).unwrap();
+    }
+    proxy.arm(Way::Answer, 0, NetworkFault::Delay(Duration::from_secs(3)));
+    std::thread::scope(|scope| {
+        let counted = scope.spawn(|| counting.len().unwrap());
+        wait_until("the answer that is late", || proxy.is_disarmed());
+        assert_eq!(store.clean_up_expired().unwrap(), EXPIRED);
+        assert_eq!(counted.join().unwrap(), 10);
+    });
+}
+
+#[test]
 fn a_server_with_as_many_clients_as_it_may_is_asked_again() {
     let server = instances::redis(&["--maxclients", "3"]);
     let clients = [(); 3].map(|()| TcpStream::connect(("127.0.0.1", server.port)).unwrap());

@@ -297,7 +297,7 @@ end
 return {tostring(number), cursor}
 ");
     /// All buckets. `now, inactivity, absolute, score of now, offset`. Returns the number of
-    /// records, of passed entries that were read, and of expired records among those.
+    /// records, of passed entries, of those that were read, and of expired records among the last.
     COUNT = concat!(common!(), r"
 local passed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4], 'LIMIT', ARGV[5], 5000)
 local expired = 0
@@ -305,7 +305,8 @@ for _, key in ipairs(passed) do
   local value = redis.call('HGET', bucket(key), key)
   if value and ARGV[1] >= deadline(value, ARGV[2], ARGV[3]) then expired = expired + 1 end
 end
-return {redis.call('ZCARD', KEYS[1]), #passed, expired}
+return {redis.call('ZCARD', KEYS[1]), redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[4]), #passed,
+  expired}
 ");
     /// One bucket. `bytes`, then keys. Returns how many keys were read; for each its value, and
     /// whether the indexes by deadline and by user hold it.

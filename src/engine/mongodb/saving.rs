@@ -16,10 +16,9 @@ use crate::engine::mongodb::transaction::{Step, Transaction};
 use crate::engine::mongodb::wire::{MongodbConnection, Reply, garbled};
 use crate::engine::mongodb::{Mongodb, on_a_majority};
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::Since;
 use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::stored::columns::{Columns, as_column, saved_at};
-use crate::engine::network::stored::last_count::is_near;
+use crate::engine::network::stored::last_count::{Asked, is_near};
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -76,7 +75,7 @@ impl Mongodb {
         if max < u64::MAX && !self.last_count.is_younger_than(COUNTED_EVERY) {
             commands.push(self.here(self.counting()));
         }
-        let asked = Since::now();
+        let asked = Asked::now();
         let mut answers = on.ask(commands)?.into_iter();
         let done = answers.next().ok_or_else(garbled)?;
         if let Some(Ok(counted)) = answers.next() {
@@ -100,12 +99,12 @@ impl Mongodb {
 
     /// Counts the sessions, and remembers the number.
     pub(super) fn count_all(&self, on: &mut MongodbConnection) -> Attempt<u64> {
-        let asked = Since::now();
+        let asked = Asked::now();
         let counted = self.carry_out(on, self.counting())?;
         self.note_counted(&counted, asked)
     }
 
-    fn note_counted(&self, reply: &Reply, asked: Since) -> Attempt<u64> {
+    fn note_counted(&self, reply: &Reply, asked: Asked) -> Attempt<u64> {
         let stored = u64::try_from(number(reply.view(), "n")?).map_err(|_| garbled())?;
         self.last_count.note(stored, asked);
         Ok(stored)
@@ -137,7 +136,7 @@ impl Mongodb {
         if is_counted {
             steps.push(Step::Beside(self.counting()));
         }
-        let mut asked = Since::now();
+        let mut asked = Asked::now();
         let mut looked = self.looked(within, steps)?.into_iter().rev();
         let mut stored = match is_counted {
             true => self.note_counted(&looked.next().ok_or_else(garbled)?, asked)?,
@@ -156,7 +155,7 @@ impl Mongodb {
         if is_near(stored, limits.max_sessions) && !is_locked {
             is_locked = true;
             let steps = [Step::In(self.locking(LIMIT_LOCK)), Step::Beside(self.counting())];
-            asked = Since::now();
+            asked = Asked::now();
             let counted = self.looked(within, steps)?.pop().ok_or_else(garbled)?;
             stored = self.note_counted(&counted, asked)?;
         }

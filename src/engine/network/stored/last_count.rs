@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::engine::network::deadline::Since;
+use crate::time::clock::{Clock as _, SystemClock, Timestamp};
 
 /// The distance from the limit on the number of records that counts as near: more than the inserts
 /// in progress at any time.
@@ -18,11 +19,36 @@ pub(crate) const NEAR: u64 = 1_000;
 /// (`bash tests/servers/run --bench`).
 const A_MILLISECOND: u64 = 200;
 
+/// When a number was asked for, by both clocks of this machine. While it is suspended, the
+/// monotonic one stands still, and the other hosts go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    since: Since,
+    wall: Timestamp,
+}
+
+impl Asked {
+    pub(crate) fn now() -> Self {
+        Self { since: Since::now(), wall: wall() }
+    }
+
+    /// The time since then, by the clock that shows more. A wall clock that is set ahead makes a
+    /// count old, which costs another count.
+    fn elapsed(self) -> Duration {
+        let by_wall = wall().as_millis().saturating_sub(self.wall.as_millis());
+        self.since.elapsed().max(Duration::from_millis(by_wall))
+    }
+}
+
+fn wall() -> Timestamp {
+    Timestamp::from_system_time(SystemClock.now()).unwrap_or_default()
+}
+
 /// A number of records, and when it was counted.
 #[derive(Clone, Copy, Debug)]
 struct Count {
     stored: u64,
-    since: Since,
+    asked: Asked,
 }
 
 /// The last count, if there was one.
@@ -32,8 +58,8 @@ pub(crate) struct LastCount(Mutex<Option<Count>>);
 impl LastCount {
     /// Notes a number that was asked for at a moment: the server may have counted at once, and
     /// answered later.
-    pub(crate) fn note(&self, stored: u64, since: Since) {
-        *self.0.lock() = Some(Count { stored, since });
+    pub(crate) fn note(&self, stored: u64, asked: Asked) {
+        *self.0.lock() = Some(Count { stored, asked });
     }
 
     pub(crate) fn forget(&self) {
@@ -43,7 +69,7 @@ impl LastCount {
     /// The number and its age.
     fn get(&self) -> Option<(u64, Duration)> {
         let count = *self.0.lock();
-        count.map(|count| (count.stored, count.since.elapsed()))
+        count.map(|count| (count.stored, count.asked.elapsed()))
     }
 
     /// Whether the limit was far at the last count, and is still out of reach.
@@ -100,10 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn a_count_from_before_the_machine_slept_is_as_old_as_the_wall_clock_says() {
+        let last = LastCount::default();
+        let before = wall().as_millis() - 3_600_000;
+        last.note(5, Asked { wall: Timestamp::from_millis(before), ..Asked::now() });
+        assert!(!last.shows_room(10_000_000) && !last.is_younger_than(Duration::from_secs(3_000)));
+        let ahead = wall().as_millis() + 3_600_000;
+        let long_ago = Since::ago(Duration::from_secs(60));
+        last.note(5, Asked { since: long_ago, wall: Timestamp::from_millis(ahead) });
+        assert!(!last.shows_room(10_000_000), "a wall clock that was set back makes none younger");
+    }
+
+    #[test]
     fn no_count_and_a_forgotten_one_show_no_room() {
         let last = LastCount::default();
         assert!(!last.shows_room(10_000_000));
-        last.note(5, Since::now());
+        last.note(5, Asked::now());
         assert!(last.shows_room(10_000_000) && !last.was_near(10_000_000) && last.was_near(1_004));
         last.forget();
         assert!(!last.shows_room(10_000_000) && !last.was_near(0));

@@ -4,9 +4,10 @@
 //! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
 
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::{Deadline, Since};
+use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
+use crate::engine::network::stored::last_count::Asked;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
@@ -103,7 +104,7 @@ impl Dialect for Mysql {
             (Text::Stored, &[]),
             (Text::Commit, &[]),
         ];
-        let asked = Since::now();
+        let asked = Asked::now();
         match sql.batch(on, &steps)? {
             Ok(outcomes) => {
                 sql.last_count.note(number_stored(outcomes.get(4))?, asked);

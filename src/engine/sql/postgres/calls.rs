@@ -3,9 +3,10 @@
 //! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
 
 use crate::engine::network::backend::Attempt;
-use crate::engine::network::deadline::{Deadline, Since};
+use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
+use crate::engine::network::stored::last_count::Asked;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
@@ -77,7 +78,7 @@ impl Dialect for Postgres {
     ) -> Attempt<Option<Insert>> {
         let mut values = inserted(key, columns);
         values.extend([Value::Number(far), Value::Number(shard_of(key))]);
-        let asked = Since::now();
+        let asked = Asked::now();
         let rows = sql.rows(on, Text::InsertFar, &values)?;
         let row = rows.first().ok_or_else(garbled)?;
         let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;

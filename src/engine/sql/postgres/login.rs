@@ -1,7 +1,7 @@
 //! From a host to a logged-in connection, on a server that takes writes.
 //!
 //! Invariant: the server's message about a login is not passed on, because it contains the user's
-//! name.
+//! name. The password itself leaves this machine only in TLS.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Login {
         frontend::startup_message(parameters, &mut request)
             .map_err(|_| Failure::not_done("the URL holds a zero byte"))?;
         on.send(&request)?;
-        self.authenticate(&mut on)?;
+        self.authenticate(&mut on, self.is_secured() || address.is_loopback())?;
         match on.simple(&self.settings())? {
             Ok(Some(answer)) if answer == b"on" => {
                 Err(Failure::not_now("the server is a standby, which takes no writes"))
@@ -97,11 +97,18 @@ impl Login {
         }
     }
 
-    fn authenticate(&self, on: &mut PostgresConnection) -> Attempt<()> {
+    const fn is_secured(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+
+    fn authenticate(&self, on: &mut PostgresConnection, is_private: bool) -> Attempt<()> {
         loop {
             let Message { tag, body } = on.message()?;
             match tag {
-                b'R' => self.answer(on, &body)?,
+                b'R' => self.answer(on, &body, is_private)?,
                 // BackendKeyData
                 b'K' => {}
                 // ReadyForQuery
@@ -112,11 +119,16 @@ impl Login {
         }
     }
 
-    /// Sends the proof that the server asks for: nothing, the password, its MD5, or SCRAM.
-    fn answer(&self, on: &mut PostgresConnection, asked: &[u8]) -> Attempt<()> {
+    /// Sends the proof that the server asks for: nothing, the password, its MD5, or SCRAM. Whoever
+    /// stands between this machine and the server can ask for the password, so only a connection
+    /// that `is_private` carries it.
+    fn answer(&self, on: &mut PostgresConnection, asked: &[u8], is_private: bool) -> Attempt<()> {
         let (kind, rest) = asked.split_first_chunk::<4>().ok_or_else(garbled)?;
         match u32::from_be_bytes(*kind) {
             0 => Ok(()),
+            3 if !is_private => Err(self.unavailable(
+                "the server asks for the password in clear, which is not sent but in TLS",
+            )),
             3 => self.send_password(on, self.password()?.expose().as_bytes()),
             5 => {
                 let salt = rest.try_into().map_err(|_| garbled())?;
@@ -203,5 +215,37 @@ fn secured(mut stream: Stream, tls: &Tls, host: &str) -> Attempt<Stream> {
         b"S" => stream.into_tls(tls, host),
         b"N" => Err(Failure::not_done("the server has no TLS; say `tls=off` to do without")),
         _ => Err(garbled()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::network::transport::listening::{connected, said_by};
+
+    #[test]
+    fn the_password_itself_is_sent_to_no_other_machine_without_tls() {
+        let login = Login {
+            server: "a server".into(),
+            addresses: Vec::new(),
+            user: "u".into(),
+            password: Some("hidden".into()),
+            database: "shop".into(),
+            keeps_statements: true,
+            lock_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        for is_private in [false, true] {
+            let (stream, peer) = connected();
+            let mut on = PostgresConnection::over(stream, true);
+            let done = login.answer(&mut on, &[0, 0, 0, 3], is_private);
+            drop(on);
+            let is_refused = matches!(done, Err(Failure::Answered(Error::Unavailable { .. })));
+            assert_eq!((is_refused, done.is_ok()), (!is_private, is_private), "{done:?}");
+            let said = said_by(peer);
+            assert_eq!(said.windows(6).any(|word| word == b"hidden"), is_private);
+        }
     }
 }

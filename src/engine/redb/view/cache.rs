@@ -55,11 +55,14 @@ pub(in crate::engine::redb) struct RecordCache {
     readings: Readings,
 }
 
+/// The most keys that the cache remembers, 64 MiB of them: enough for a budget of 4 GiB.
+const MOST_WORDS: usize = 1 << 24;
+
 /// How many words are allocated together.
 const WORDS_PER_PART: usize = 512;
 
 /// The keys lately read from the file, one word each. A part is allocated when a reading first
-/// falls into it, so that opening a store costs the same with any budget.
+/// falls into it. So opening a store costs little with any budget: at most 32,768 empty parts.
 #[derive(Debug)]
 struct Readings {
     words: usize,
@@ -69,7 +72,7 @@ struct Readings {
 impl Readings {
     fn new(bytes: usize) -> Self {
         // Where interleavings are explored, each word is costly and allocated for every schedule.
-        let most = if cfg!(shuttle) { 16 } else { usize::MAX };
+        let most = if cfg!(shuttle) { 16 } else { MOST_WORDS };
         let words = (bytes / BYTES_PER_MEMORY).min(most);
         let parts = words.div_ceil(WORDS_PER_PART);
         Self { words, parts: (0..parts).map(|_| OnceLock::new()).collect() }
@@ -340,6 +343,16 @@ mod tests {
         cache.invalidate(&key(3), 2);
         cache.fill_spare_room(&key(3), &record(3), 1);
         assert!(!cache.contains(&key(3)), "an older commit's record is not taken in");
+    }
+
+    #[test]
+    fn a_budget_may_exceed_all_memory() {
+        let cache = RecordCache::new(usize::MAX);
+        assert_eq!(cache.readings.parts.len(), MOST_WORDS / WORDS_PER_PART);
+        let second = |number| cache.readings.is_second(&key(number));
+        assert_eq!([second(1), second(1)], [false, true]);
+        cache.fill_read(&key(1), &record(1), 1);
+        assert_eq!(cache.get(&key(1)), Some(record(1)));
     }
 
     #[test]

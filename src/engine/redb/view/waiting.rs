@@ -12,25 +12,24 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::time::ticks;
 
-/// Milliseconds since the buffer was made, which wrap around after 24 days.
+/// Milliseconds since the buffer was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) struct Tick(u32);
+pub(in crate::engine::redb) struct Tick(u64);
 
 impl Tick {
-    const MASK: u32 = 0x7fff_ffff;
+    /// The milliseconds from this tick to `later`, at most 49 days of them; none if `later` is
+    /// earlier, as for a touch that came after the caller had asked for the time.
+    fn until(self, later: Self) -> u32 {
+        u32::try_from(later.0.saturating_sub(self.0)).unwrap_or(u32::MAX)
+    }
 
-    /// The milliseconds from this tick to `later`; none if `later` is earlier, as for a touch that
-    /// came after the caller had asked for the time.
-    const fn until(self, later: Self) -> u32 {
-        match later.0.wrapping_sub(self.0) & Self::MASK {
-            past if past > Self::MASK / 2 => 0,
-            millis => millis,
-        }
+    fn after(self, millis: u32) -> Self {
+        Self(self.0.saturating_add(millis.into()))
     }
 
     #[cfg(test)]
-    pub(super) const fn at(millis: u32) -> Self {
-        Self(millis & Self::MASK)
+    pub(super) const fn at(millis: u64) -> Self {
+        Self(millis)
     }
 }
 
@@ -48,7 +47,9 @@ enum Next {
     NotTaken,
     /// No touch came since a commit took the earlier ones.
     NoneSince,
-    At(Tick),
+    /// It came so many milliseconds after the wait began. A whole tick would make each touch
+    /// larger.
+    After(u32),
 }
 
 impl Waiting {
@@ -59,7 +60,7 @@ impl Waiting {
     /// Notes that the session was touched once more.
     pub(super) fn again(&mut self, now: impl FnOnce() -> Tick) {
         if matches!(self.next, Next::NoneSince) {
-            self.next = Next::At(now());
+            self.next = Next::After(self.since.until(now()));
         }
     }
 
@@ -69,9 +70,9 @@ impl Waiting {
     }
 
     /// Notes that a commit has written the earlier touches, and that later ones are left.
-    pub(super) const fn written(&mut self, now: Tick) {
+    pub(super) fn written(&mut self, now: Tick) {
         let since = match self.next {
-            Next::At(next) => next,
+            Next::After(millis) => self.since.after(millis),
             _ => now,
         };
         *self = Self::since(since);
@@ -81,12 +82,12 @@ impl Waiting {
         self.since
     }
 
-    pub(super) const fn millis(&self, now: Tick) -> u32 {
+    pub(super) fn millis(&self, now: Tick) -> u32 {
         self.since.until(now)
     }
 }
 
-/// The most touches in deferred commits whose waits are measured, 1 MiB of them.
+/// The most touches in deferred commits whose waits are measured, 2 MiB of them.
 const MOST_DEFERRED: usize = 262_144;
 
 /// The deferred commits since the last flush, and the record of flushes that came late.
@@ -128,7 +129,7 @@ impl Lateness {
 
     pub(super) fn now(&self) -> Tick {
         let millis = ticks::now().duration_since(self.started).as_millis();
-        Tick(u32::try_from(millis & u128::from(Tick::MASK)).unwrap_or_default())
+        Tick(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     pub(super) fn promise(&self, interval: Duration) {
@@ -245,11 +246,23 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_may_come_round() {
-        let waiting = Waiting::since(Tick::at(Tick::MASK - 4));
-        assert_eq!(waiting.millis(Tick::at(5)), 10);
-        let asked_before = Tick::at(Tick::MASK - 5);
-        assert_eq!(waiting.millis(asked_before), 0, "the touch came after that");
+    fn a_wait_of_weeks_does_not_seem_short() {
+        const DAY: u64 = 24 * 60 * 60 * 1_000;
+        let mut waiting = Waiting::since(Tick::at(100 * DAY));
+        for days in [12, 13, 24, 25, 49] {
+            assert_eq!(u64::from(waiting.millis(Tick::at((100 + days) * DAY))), days * DAY);
+        }
+        assert_eq!(waiting.millis(Tick::at(200 * DAY)), u32::MAX, "the most that is told");
+        assert_eq!(waiting.millis(Tick::at(99 * DAY)), 0, "the touch came after that");
+        waiting.take_along();
+        waiting.again(|| Tick::at(120 * DAY));
+        waiting.written(Tick::at(140 * DAY));
+        assert_eq!(u64::from(waiting.millis(Tick::at(140 * DAY))), 20 * DAY);
+    }
+
+    #[test]
+    fn a_touch_takes_no_more_memory_for_its_wait() {
+        assert!(size_of::<Waiting>() <= 16);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Circumstances {
     pub(super) needs_tables: bool,
     /// The durability of the commit when it is answered.
     pub(super) durability: Durability,
-    /// Whether memory has no room for more changes that the tables lack.
+    /// Whether memory has no room for these changes beside those that the tables lack.
     pub(super) memory_is_full: bool,
     /// Whether the log has room for the entry.
     pub(super) log_has_room: bool,

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use crate::engine::redb::digest::{DIGEST_LEN, digest_of_both};
 use crate::engine::redb::keyed::{Change, Changes};
 use crate::engine::redb::log::backlog;
-use crate::engine::redb::log::location::SECTOR;
+use crate::engine::redb::log::location::{MAX_CAPACITY, SECTOR};
 use crate::key::SessionKey;
 use crate::record::Record;
 
@@ -23,6 +23,9 @@ const REMOVED: u32 = u32::MAX;
 /// never finish, so the entry n follows both n - 1 and n - 2. docs/internals/format.md has an
 /// example.
 const FOLLOWS_CHECKPOINT: u32 = 1 << 31;
+/// The most bytes of an entry: no log is longer.
+const LONGEST: usize = MAX_CAPACITY as usize;
+const _: () = assert!(LONGEST < FOLLOWS_CHECKPOINT as usize);
 /// How many bytes are digested in vain, for each byte in which entries are looked for.
 pub(in crate::engine::redb) const IN_VAIN: u64 = 4;
 
@@ -46,7 +49,7 @@ pub(in crate::engine::redb) struct Entry {
 }
 
 impl Entry {
-    /// `None` if no log could hold the changes.
+    /// `None` if no log could hold the changes. Those beyond the longest log are not encoded.
     pub(in crate::engine::redb) fn of(changes: &Changes) -> Option<Self> {
         let mut entry = Self::begin();
         for (key, record) in changes {
@@ -75,20 +78,24 @@ impl Entry {
         Self { bytes: vec![0; HEAD], changes_len: 0, weight: 0 }
     }
 
-    /// Adds a key and the length of the record that follows; `None` for a removal.
+    /// Adds a key and the length of the record that follows; `len` is `None` for a removal. Adds
+    /// nothing, and returns `None`, if the entry would be too long.
     fn add_key(&mut self, key: &SessionKey, len: Option<usize>) -> Option<()> {
+        if len.unwrap_or(0) >= LONGEST.saturating_sub(self.bytes.len()) {
+            return None;
+        }
         self.weight += backlog::weight(len.is_some());
         self.bytes.extend_from_slice(key.as_bytes());
-        let len = len.map_or(Ok(REMOVED), u32::try_from).ok()?;
+        let len = len.map_or(REMOVED, |len| len as u32);
         self.bytes.extend_from_slice(&len.to_le_bytes());
         Some(())
     }
 
     fn finish(mut self) -> Option<Self> {
-        self.changes_len = u32::try_from(self.bytes.len() - HEAD).ok()?;
-        if self.changes_len & FOLLOWS_CHECKPOINT != 0 {
+        if self.bytes.len() > LONGEST {
             return None;
         }
+        self.changes_len = (self.bytes.len() - HEAD) as u32;
         self.bytes.resize(self.bytes.len().next_multiple_of(SECTOR), 0);
         Some(self)
     }
@@ -296,6 +303,25 @@ mod tests {
             flipped[byte] ^= 1;
             assert!(ReadEntry::at_start_of(&flipped, &SALT, &(0..=9)).is_none(), "byte {byte}");
         }
+    }
+
+    #[test]
+    fn an_entry_is_no_longer_than_any_log_and_what_is_too_long_is_not_encoded() {
+        let changes = |lens: &[usize]| {
+            let change = |(number, len): (u8, &usize)| {
+                (SessionKey::from_bytes([number; 16]), Some(vec![5; *len]))
+            };
+            (0..).zip(lens).map(change).collect::<Vec<_>>()
+        };
+        let room = LONGEST - HEAD - SessionKey::LEN - 4;
+        let longest = Entry::of_bytes(&changes(&[room])).map(|entry| entry.len());
+        assert_eq!(longest, Some(MAX_CAPACITY));
+        assert!(Entry::of_bytes(&changes(&[room + 1])).is_none());
+        let mut entry = Entry::begin();
+        let add = |entry: &mut Entry, len| entry.add_key(&SessionKey::from_bytes([1; 16]), len);
+        assert!(add(&mut entry, Some(LONGEST)).is_none() && entry.bytes.len() == HEAD);
+        entry.bytes.resize(LONGEST, 0);
+        assert!(add(&mut entry, None).is_none() && entry.bytes.len() == LONGEST);
     }
 
     /// An entry whose content looks like long entries in each of its sectors.

@@ -28,7 +28,7 @@ const PAGE: u64 = 4_096;
 /// slow recovery.
 const SHARE: u64 = 16;
 const MIN_CAPACITY: u64 = 64 * 1024;
-const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
+pub(in crate::engine::redb) const MAX_CAPACITY: u64 = 4 * 1024 * 1024;
 
 /// No log moves so often; a larger number could not grow.
 const MAX_MOVES: u64 = u64::MAX / 2;

@@ -112,6 +112,26 @@ fn what_is_in_memory_alone_has_an_end_though_nobody_flushes() {
     assert!((0..400).all(there));
 }
 
+#[test]
+fn a_deferred_commit_without_room_in_memory_is_written_at_once_and_not_encoded() {
+    const MIB: usize = 1024 * 1024;
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new().durability(DEFERRED)).unwrap();
+    engine.set_waker(Waker::new(|| {}));
+    insert(&engine, 1, 8 * MIB);
+    assert!(engine.view.overlay.is_volatile());
+    assert_eq!(encoded(|| insert(&engine, 2, 5 * MIB)), 0);
+    assert!(!engine.view.overlay.is_volatile(), "13 MiB are too much");
+    insert(&engine, 3, 13 * MIB);
+    assert!(!engine.view.overlay.is_volatile());
+    let left = RedbEngine::open_on(
+        &disk.after_power_loss(disk.operations(), 1),
+        &RedbOptions::new().durability(DEFERRED),
+    );
+    let left = left.unwrap();
+    assert!((1..4).all(|number| left.load(&key(number), Moment::BEGINNING).unwrap().is_some()));
+}
+
 /// Changes a key that its group has changed before, and then fails to read.
 #[derive(Debug)]
 struct FailsAfterAChange(Arc<AtomicU64>);

@@ -67,9 +67,11 @@ impl Overlay {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Whether the overlay takes so much memory that a snapshot is due.
-    pub(in crate::engine::redb) fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Acquire) >= ROOM
+    /// Whether these changes fit into memory beside the present ones. If they do not, a snapshot is
+    /// due first.
+    pub(in crate::engine::redb) fn has_room_for(&self, changes: &Changes) -> bool {
+        let added: usize = changes.values().map(|record| weight(record.as_ref())).sum();
+        self.bytes.load(Ordering::Acquire).saturating_add(added) <= ROOM
     }
 
     /// Whether any acknowledged change is only in memory.
@@ -291,12 +293,16 @@ impl Overlay {
 
 impl Changed {
     fn weight(&self) -> usize {
-        ENTRY + self.record.as_ref().map_or(0, Record::tail_len)
+        weight(self.record.as_ref())
     }
 
     fn volatile_weight(&self) -> usize {
         if self.volatile { self.weight() } else { 0 }
     }
+}
+
+fn weight(record: Option<&Record>) -> usize {
+    ENTRY + record.map_or(0, Record::tail_len)
 }
 
 #[cfg(test)]

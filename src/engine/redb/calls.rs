@@ -248,12 +248,12 @@ impl Engine for RedbEngine {
     fn run_background_work(&self) -> Result<()> {
         self.process.ensure_same()?;
         self.writer.checkpoint(&self.view);
-        // Another checkpoint may be due by now.
+        // Another checkpoint may be due by now. The warm-up goes on after a failed one.
         self.checkpoint_if_due();
         if self.prepare() {
             self.wake();
         }
-        Ok(())
+        self.writer.take_failure().map_or(Ok(()), Err)
     }
 
     fn close(&self) -> Result<()> {

@@ -248,7 +248,15 @@ impl RedbEngine {
             Due::Now => false,
         };
         if !by_another {
-            self.writer.checkpoint(&self.view);
+            self.run_checkpoint();
+        }
+    }
+
+    /// Runs a checkpoint in this thread. If it fails, a maintenance thread tells of it.
+    fn run_checkpoint(&self) {
+        self.writer.checkpoint(&self.view);
+        if self.writer.has_failure() {
+            self.wake();
         }
     }
 
@@ -284,7 +292,7 @@ impl RedbEngine {
         let written = touches.and(self.sync_if_needed());
         // A due checkpoint is left to the maintenance thread, if there is one.
         if self.writer.take_due() != Due::No && !self.wake() {
-            self.writer.checkpoint(&self.view);
+            self.run_checkpoint();
         }
         written
     }

@@ -27,11 +27,12 @@ use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::commit::{Due, Failed, State, Writer, losing_handle_by_panic};
 use crate::engine::redb::database::Connection;
+use crate::engine::redb::error;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::file::unwinding::holding;
 use crate::engine::redb::keyed::{Changes, Keys};
 use crate::engine::redb::view::View;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::atomic::Ordering;
 use crate::time::ticks;
 
@@ -79,9 +80,9 @@ impl Writer {
         self.checkpoint_due.load(Ordering::Acquire) != 0
     }
 
-    /// Runs a checkpoint, if one is due and none is running. An error ends redb's handle, and the
-    /// next call that needs the handle reports it. Acknowledged writes are durable without the
-    /// checkpoint.
+    /// Runs a checkpoint, if one is due and none is running. An error ends redb's handle, and fails
+    /// no caller: acknowledged writes are durable without the checkpoint. The maintenance thread
+    /// tells of it.
     pub(in crate::engine::redb) fn checkpoint(&self, view: &View) {
         let mut state = self.state.lock();
         let is_due = |state: &mut State| match state {
@@ -106,8 +107,8 @@ impl Writer {
             self.write(view, &mut state, &mut effects)
         });
         if let Err(failed) = flushed {
-            self.fail(view, &mut state, &effects, failed);
-            self.checkpoint_failed.store(true, Ordering::Release);
+            let error = self.fail(view, &mut state, &effects, failed);
+            self.note_failure(error);
             return;
         }
         if !is_due(&mut state) {
@@ -120,6 +121,22 @@ impl Writer {
         if let Some(aside) = begun {
             self.work(view, aside);
         }
+    }
+
+    /// A failed checkpoint is not tried again before a commit to the tables has succeeded.
+    fn note_failure(&self, error: Error) {
+        self.checkpoint_failed.store(true, Ordering::Release);
+        let earlier = self.checkpoint_failure.lock().replace(error);
+        drop(earlier);
+    }
+
+    pub(in crate::engine::redb) fn has_failure(&self) -> bool {
+        self.checkpoint_failure.lock().is_some()
+    }
+
+    /// Why the last checkpoint failed, if nobody was told yet.
+    pub(in crate::engine::redb) fn take_failure(&self) -> Option<Error> {
+        self.checkpoint_failure.lock().take()
     }
 
     /// Background work pauses while the log is half full, so that foreground commits have room. The
@@ -232,7 +249,7 @@ impl Writer {
         else {
             return;
         };
-        match done {
+        let failure = match done {
             Some((connection, Ok(()))) => {
                 let Some(shown) = shown else {
                     *state = State::Open(connection, committed);
@@ -252,10 +269,17 @@ impl Writer {
                 }
                 return;
             }
-            Some((connection, Err(_))) => *state = State::Broken(Some(connection)),
-            None => {}
-        }
-        self.checkpoint_failed.store(true, Ordering::Release);
+            Some((connection, Err(error))) => {
+                *state = State::Broken(Some(connection));
+                error::from_redb("run a checkpoint of", view.file.path(), error)
+            }
+            None => Error::engine(std::io::Error::other("a checkpoint panicked")),
+        };
         view.handle_lost.store(true, Ordering::Release);
+        match shown {
+            Some(_) => self.note_failure(failure),
+            // The commit that the tables were to catch up for tells its caller.
+            None => self.checkpoint_failed.store(true, Ordering::Release),
+        }
     }
 }

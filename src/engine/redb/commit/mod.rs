@@ -54,6 +54,8 @@ pub(in crate::engine::redb) struct Writer {
     /// A [`Due`] as a number, and whether the last checkpoint failed.
     checkpoint_due: AtomicU8,
     checkpoint_failed: AtomicBool,
+    /// Why the last checkpoint failed, until the maintenance thread tells of it.
+    checkpoint_failure: Mutex<Option<Error>>,
     /// The number of a durable redb commit that has begun and not finished; 0 if there is none.
     unconfirmed: AtomicU64,
     /// The number of a commit that may be on the disk, in the log or the tables, but was not shown
@@ -101,6 +103,7 @@ impl Writer {
             checkpointed: Condvar::new(),
             checkpoint_due: AtomicU8::new(0),
             checkpoint_failed: AtomicBool::new(false),
+            checkpoint_failure: Mutex::new(None),
             unconfirmed: AtomicU64::new(0),
             in_doubt: AtomicU64::new(0),
             opened_by: process,

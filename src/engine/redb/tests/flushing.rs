@@ -90,7 +90,7 @@ fn a_flush_of_deferred_commits_leaves_a_checkpoint_too() {
     assert_eq!(engine.stats().unwrap().checkpoints, 0);
 }
 
-/// Nobody would be told of a second failure, and each failure costs a reopening of the file.
+/// Each failure costs a reopening of the file.
 #[test]
 fn a_checkpoint_that_failed_is_not_tried_again_because_a_flush_has_succeeded() {
     let durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
@@ -107,11 +107,45 @@ fn a_checkpoint_that_failed_is_not_tried_again_because_a_flush_has_succeeded() {
     };
     insert_and_flush(0..70);
     disk.fail_once(DiskFault::Full, 0);
-    engine.run_background_work().unwrap();
+    let failure = engine.run_background_work().unwrap_err();
+    assert!(matches!(failure, Error::StorageFull { .. }), "{failure:?}");
     assert!(!disk.repair() && engine.view.is_handle_lost(), "no checkpoint was tried");
     insert_and_flush(70..75);
     engine.run_background_work().unwrap();
     assert_eq!(engine.stats().unwrap().checkpoints, 0);
+}
+
+#[test]
+fn a_checkpoint_that_fails_in_a_callers_thread_is_told_by_whoever_is_woken() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    let woken = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&woken);
+    engine.set_waker(Waker::new(move || {
+        count.fetch_add(1, Ordering::AcqRel);
+    }));
+    let insert = |number| {
+        let before = disk.operations();
+        let inserted = engine.insert(&key(number), record(), Moment::BEGINNING, Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+        disk.operations() - before
+    };
+    let of_an_entry = (0..70).map(insert).last().unwrap();
+    let mut before = woken.load(Ordering::Acquire);
+    for number in 70.. {
+        disk.fail_from(DiskFault::Full, disk.operations() + of_an_entry);
+        insert(number);
+        // At six eighths the committing thread runs the checkpoint.
+        if engine.view.is_handle_lost() {
+            break;
+        }
+        before = woken.load(Ordering::Acquire);
+    }
+    assert!(woken.load(Ordering::Acquire) > before);
+    let failure = engine.run_background_work().unwrap_err();
+    assert!(matches!(failure, Error::StorageFull { .. }), "{failure:?}");
+    engine.run_background_work().unwrap();
+    assert!(disk.repair());
 }
 
 #[test]

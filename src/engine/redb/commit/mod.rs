@@ -127,7 +127,7 @@ impl Writer {
     }
 
     /// Decides a group, commits its changes, and answers each question. On `Ok`, each answer is
-    /// stored beside its question.
+    /// stored beside its question. An error is for every question that waits.
     pub(in crate::engine::redb) fn commit(
         &self,
         view: &View,
@@ -137,7 +137,11 @@ impl Writer {
         let mut effects = Effects::new(view);
         let mut state = self.state.lock();
         // Checked first: if the file was moved, a working handle is kept.
-        self.ensure_open(view, &mut state)?;
+        if let Err(error) = self.ensure_open(view, &mut state) {
+            // Threads that waited meanwhile get the same error. None of them tries again.
+            group.for_each(drop);
+            return Err(error);
+        }
         // After a panic the file is reopened, with the changes in its log.
         let done = losing_handle_by_panic(view, || {
             let answers = self.decide(view, &mut state, group, &mut effects)?;

@@ -7,6 +7,7 @@ use crate::engine::durability::Durability;
 use crate::engine::redb::commit::decide::Decider;
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::log::entry::ENCODED;
+use crate::testing::DiskFault;
 
 const DEFERRED: Durability = Durability::Deferred { interval: Duration::from_secs(3_600) };
 
@@ -130,6 +131,42 @@ fn a_deferred_commit_without_room_in_memory_is_written_at_once_and_not_encoded()
     );
     let left = left.unwrap();
     assert!((1..4).all(|number| left.load(&key(number), Moment::BEGINNING).unwrap().is_some()));
+}
+
+#[test]
+fn writers_that_wait_while_the_file_cannot_be_reopened_do_not_try_again() {
+    let disk = SimulatedDisk::new();
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new()).unwrap();
+    insert(&engine, 0, 10);
+    engine.view.handle_lost.store(true, Ordering::Release);
+    disk.fail_from(DiskFault::Read, 0);
+    let failed = engine.insert(&key(1), record_of(10), Moment::BEGINNING, Limits::NONE);
+    assert!(failed.is_err() && disk.repair());
+    // From here on the old handle is gone, and an attempt only opens the file.
+    disk.hold_file_syncs();
+    thread::scope(|scope| {
+        let engine = &engine;
+        let write = |number| {
+            move || {
+                engine.insert(&key(number), record_of(10), Moment::BEGINNING, Limits::NONE).is_err()
+            }
+        };
+        let leading = scope.spawn(write(1));
+        disk.wait_for_held_sync();
+        let waiting: Vec<_> = (2..6).map(|number| scope.spawn(write(number))).collect();
+        while engine.queue.waiting() < 4 {
+            thread::yield_now();
+        }
+        let before = disk.reads();
+        disk.fail_from(DiskFault::Read, 0);
+        disk.release_syncs();
+        assert!(leading.join().unwrap());
+        assert!(waiting.into_iter().all(|writing| writing.join().unwrap()));
+        assert!(disk.reads() - before < 4, "each has tried");
+    });
+    disk.repair();
+    assert_eq!(engine.stats().unwrap().stored, 1);
+    insert(&engine, 6, 10);
 }
 
 /// Changes a key that its group has changed before, and then fails to read.

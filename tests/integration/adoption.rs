@@ -152,6 +152,8 @@ fn a_full_store_looks_for_room_once_and_not_at_each_create_before_an_adoption() 
 #[derive(Debug, Default)]
 struct Rebuilding {
     inner: MemoryEngine,
+    /// Whether the first attempt of the thread fails.
+    fails_first: AtomicBool,
     has_begun: AtomicBool,
     /// Whether the thread was told to stop.
     ends: AtomicBool,
@@ -162,6 +164,9 @@ impl Engine for Rebuilding {
     fn reindex(&self, timeouts: &Timeouts, goes_on: &dyn Fn() -> bool) -> Result<bool> {
         if thread::current().name() != Some(THREAD_NAME) {
             return self.inner.reindex(timeouts, goes_on);
+        }
+        if self.fails_first.swap(false, Ordering::SeqCst) {
+            return Err(Error::engine(std::io::Error::other("it has no time")));
         }
         self.has_begun.store(true, Ordering::SeqCst);
         self.inner.reindex(timeouts, &|| {
@@ -182,8 +187,10 @@ impl Engine for Rebuilding {
 
 #[test]
 fn dropping_the_last_handle_waits_for_one_step_of_an_adoption_and_not_for_all() {
-    for closes in [false, true] {
-        let engine = Arc::new(Rebuilding::default());
+    // After a failed adoption, the pass is the one that follows a sweep by the longer timeouts.
+    for (closes, fails_first) in [(false, false), (true, false), (false, true), (true, true)] {
+        let fails_first = AtomicBool::new(fails_first);
+        let engine = Arc::new(Rebuilding { fails_first, ..Rebuilding::default() });
         let open = |seconds| {
             let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
             let builder = builder.timeouts(Timeouts::from_seconds(seconds, 1_000).unwrap());

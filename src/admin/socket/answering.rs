@@ -135,7 +135,7 @@ fn carry_out(core: &StoreCore, request: &Request, out: &mut Connection) -> Resul
             Ok(Answer::default())
         }
         Request::Sweep {} => {
-            let sweep = core.sweep_step_of_round(core.moment()?)?;
+            let sweep = core.sweep_step_of_round(core.moment()?, &|| true)?;
             let swept = sweep.removed.len() as u64;
             Ok(Answer { more: Some(sweep.more), ..show_ended(&sweep.removed, swept, out)? })
         }

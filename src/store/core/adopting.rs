@@ -33,16 +33,17 @@ impl StoreCore {
     }
 
     /// Ends the wait for an adoption if another store on the engine, or another host, has adopted
-    /// the same timeouts.
-    pub(super) fn follow_an_adoption(&self) -> Result<()> {
+    /// the same timeouts. Returns `false` if `goes_on` ended the pass over all sessions before
+    /// that.
+    pub(super) fn follow_an_adoption(&self, goes_on: &dyn Fn() -> bool) -> Result<bool> {
         if self.adoption.lenient().is_none() {
-            return Ok(());
+            return Ok(true);
         }
         match self.engine.load_meta(meta::TIMEOUTS)? {
             Some(on_record) if on_record == self.timeouts.to_bytes() => {
-                self.note_timeouts(Some(&|| true)).map(drop)
+                self.note_timeouts(Some(goes_on))
             }
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 }

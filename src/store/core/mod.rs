@@ -213,12 +213,12 @@ impl StoreCore {
             return Ok(false);
         }
         let removed = loop {
-            match self.sweep_step(moment) {
+            match self.sweep_step(moment, &|| true) {
                 Ok(sweep) if sweep.removed.is_empty() && sweep.more => {}
                 step => break step.map(|sweep| !sweep.removed.is_empty()),
             }
         };
-        let removed = self.with_index_restored(removed)?;
+        let removed = self.with_index_restored(removed, &|| true)?;
         if !removed {
             self.adoption.note_full(moment.now);
         }
@@ -234,15 +234,20 @@ impl StoreCore {
                 self.adopt_timeouts(&|| true)?;
                 self.sweep_all()
             }
-            Sweeping::Lenient(_) => self.with_index_restored(self.sweep_all()),
+            Sweeping::Lenient(_) => self.with_index_restored(self.sweep_all(), &|| true),
         }
     }
 
     /// Passes on the result of a sweep. If it went by longer timeouts, it moved index entries to
-    /// their deadlines: the index is rebuilt, after a failed step too.
-    fn with_index_restored<T>(&self, swept: Result<T>) -> Result<T> {
+    /// their deadlines: the index is rebuilt, after a failed step too. If `goes_on` ends that, the
+    /// index is right for the timeouts on record, which still count.
+    fn with_index_restored<T>(&self, swept: Result<T>, goes_on: &dyn Fn() -> bool) -> Result<T> {
         let restored = match self.adoption.lenient_steps() {
-            Some(steps) => self.reindex().map(|()| self.adoption.restored(steps)),
+            Some(steps) => self.engine.reindex(&self.timeouts, goes_on).map(|is_whole| {
+                if is_whole {
+                    self.adoption.restored(steps);
+                }
+            }),
             None => Ok(()),
         };
         swept.and_then(|swept| restored.map(|()| swept))
@@ -269,7 +274,7 @@ impl StoreCore {
         let mut removed = 0;
         loop {
             // The time is read for each step, so that a long sweep does not go by its beginning.
-            let sweep = self.sweep_step(self.moment()?)?;
+            let sweep = self.sweep_step(self.moment()?, &|| true)?;
             removed += sweep.removed.len() as u64;
             if !sweep.more {
                 return Ok(removed);
@@ -280,9 +285,11 @@ impl StoreCore {
         }
     }
 
-    pub(crate) fn sweep_step(&self, moment: Moment) -> Result<Sweep> {
+    fn sweep_step(&self, moment: Moment, goes_on: &dyn Fn() -> bool) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
-        self.follow_an_adoption()?;
+        if !self.follow_an_adoption(goes_on)? {
+            return Ok(Sweep { more: true, ..Sweep::default() });
+        }
         let is_lenient = self.adoption.begins_step();
         let remove =
             |timeouts| self.engine.remove_expired(Moment { timeouts, ..moment }, SWEEP_STEP);
@@ -331,16 +338,20 @@ impl StoreCore {
         if sweeping == Sweeping::AfterAdoption && !self.adopt_timeouts(goes_on)? {
             return Ok(Sweep { more: true, ..Sweep::default() });
         }
-        self.sweep_step_of_round(moment)
+        self.sweep_step_of_round(moment, goes_on)
     }
 
     /// Runs one step of a sweep whose steps are called one by one. The last step rebuilds the index
     /// if the sweep went by longer timeouts.
-    pub(crate) fn sweep_step_of_round(&self, moment: Moment) -> Result<Sweep> {
-        let sweep = self.sweep_step(moment)?;
+    pub(crate) fn sweep_step_of_round(
+        &self,
+        moment: Moment,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Sweep> {
+        let sweep = self.sweep_step(moment, goes_on)?;
         match sweep.more {
             true => Ok(sweep),
-            false => self.with_index_restored(Ok(sweep)),
+            false => self.with_index_restored(Ok(sweep), goes_on),
         }
     }
 

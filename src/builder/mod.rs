@@ -150,7 +150,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
 
     /// Sets the most sessions that may exist at once. Default: 10,000,000, about 5 GB of small
     /// sessions, so that a flood of new sessions does not fill the disk; at least 1. A further
-    /// session is refused with [`Error::Full`].
+    /// session is refused with [`Error::Full`], once up to 64 steps of a sweep have found none that
+    /// is expired.
     pub fn max_sessions(self, sessions: u64) -> Self {
         Self { max_sessions: sessions, ..self }
     }

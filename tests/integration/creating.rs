@@ -1,11 +1,15 @@
 //! A refused creation: the content is returned, with the error of `create`.
 
 use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use sessile::engine::{RedbEngine, RedbOptions};
+use sessile::engine::{
+    Engine, Insert, Limits, MemoryEngine, Moment, Record, RedbEngine, RedbOptions, Sweep,
+};
 use sessile::testing::{DiskFault, SimulatedDisk};
-use sessile::{CreateError, Error, SessionOptions, SessionStore, UserLimit};
+use sessile::{CreateError, Error, Result, SessionKey, SessionOptions, SessionStore, UserLimit};
 
 /// No `Clone`, no `Debug`: a refused caller has no copy of it.
 #[derive(PartialEq, Serialize, Deserialize)]
@@ -96,4 +100,34 @@ fn a_question_mark_makes_it_an_error_of_the_crate_or_any_error() {
         any.downcast_ref::<CreateError<Cart>>()
             .is_some_and(|it| { matches!(it.error(), Error::TooLarge { .. }) })
     );
+}
+
+/// A full engine, whose index entries have all passed though no session is expired.
+#[derive(Debug, Default)]
+struct Extended {
+    inner: MemoryEngine,
+    steps: AtomicU64,
+}
+
+impl Engine for Extended {
+    fn insert(&self, _: &SessionKey, _: Record, _: Moment, _: Limits) -> Result<Insert> {
+        Ok(Insert::Full)
+    }
+
+    fn remove_expired(&self, _: Moment, _: usize) -> Result<Sweep> {
+        let steps = self.steps.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(steps < 1_000, "the create does not end");
+        Ok(Sweep { more: true, ..Sweep::default() })
+    }
+
+    sessile::forward_engine!(inner, but insert, remove_expired);
+}
+
+#[test]
+fn a_create_on_a_full_store_waits_for_a_few_steps_of_a_sweep_and_not_for_all() {
+    let engine = Arc::new(Extended::default());
+    let store = SessionStore::builder().engine(Arc::clone(&engine)).manual_maintenance();
+    let store = store.build().unwrap();
+    assert!(matches!(store.create(1), Err(Error::Full { .. })));
+    assert_eq!(engine.steps.load(Ordering::SeqCst), 64);
 }

@@ -44,6 +44,8 @@ pub(crate) const SWEEP_STEP: usize = 1_000;
 /// The pause of a sweep after a step while others write. The engine moves the deletions of a step
 /// into its tables later, which slows writes. So a slower sweep delays fewer writes.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+/// The most steps of a sweep that a create waits for. A later create continues.
+const STEPS_FOR_ROOM: u32 = 64;
 /// The names of an engine's metadata about the whole store; see docs/internals/format.md.
 pub(crate) mod meta {
     pub(crate) const CONTENT_NAME: &str = "content_name";
@@ -212,9 +214,12 @@ impl StoreCore {
         if self.adoption.was_full(moment.now) {
             return Ok(false);
         }
+        let mut left = STEPS_FOR_ROOM;
         let removed = loop {
+            // Before an adoption no later create could continue, because the index is rebuilt.
+            left -= u32::from(self.adoption.lenient().is_none());
             match self.sweep_step(moment, &|| true) {
-                Ok(sweep) if sweep.removed.is_empty() && sweep.more => {}
+                Ok(sweep) if sweep.removed.is_empty() && sweep.more && left > 0 => {}
                 step => break step.map(|sweep| !sweep.removed.is_empty()),
             }
         };

@@ -350,6 +350,11 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// store calls `flush` twice as often.
     fn flush_interval(&self) -> Option<Duration>;
 
+    /// How much longer than promised the oldest change that is only in memory has waited by now;
+    /// zero if none is late. A store asks while a flush hangs, so this waits for no disk, no server
+    /// and no lock that is held during I/O.
+    fn late_by(&self) -> Duration;
+
     /// Gives the engine a waker, which makes a maintenance thread call
     /// [`run_background_work`](Self::run_background_work) soon. A store without a maintenance
     /// thread does not call this. Each store on an engine gives it a waker, which does nothing once

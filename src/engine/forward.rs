@@ -107,6 +107,7 @@ macro_rules! forward_engine {
         $crate::forward_engine! { @infallible $to $own
             listing() -> $crate::engine::Listing;
             flush_interval() -> ::std::option::Option<::std::time::Duration>;
+            late_by() -> ::std::time::Duration;
             set_waker(waker: $crate::engine::Waker) -> ();
         }
     };
@@ -163,6 +164,7 @@ macro_rules! forward_engine {
     (@unless attach [attach $($more:ident)*] $forwarded:tt) => {};
     (@unless flush [flush $($more:ident)*] $forwarded:tt) => {};
     (@unless flush_interval [flush_interval $($more:ident)*] $forwarded:tt) => {};
+    (@unless late_by [late_by $($more:ident)*] $forwarded:tt) => {};
     (@unless set_waker [set_waker $($more:ident)*] $forwarded:tt) => {};
     (@unless run_background_work [run_background_work $($more:ident)*] $forwarded:tt) => {};
     (@unless close [close $($more:ident)*] $forwarded:tt) => {};

@@ -357,6 +357,10 @@ impl Engine for MemoryEngine {
         None
     }
 
+    fn late_by(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn set_waker(&self, waker: Waker) {
         drop(waker);
     }

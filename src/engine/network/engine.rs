@@ -285,6 +285,10 @@ impl<B: Backend> Engine for Server<B> {
         Some(INTERVAL)
     }
 
+    fn late_by(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn set_waker(&self, waker: Waker) {
         drop(waker);
     }

@@ -236,6 +236,14 @@ impl Engine for RedbEngine {
         }
     }
 
+    fn late_by(&self) -> Duration {
+        // In a forked process a thread that no longer exists may hold a lock.
+        match self.process.ensure_same() {
+            Ok(()) => self.view.touches.late_by(),
+            Err(_) => Duration::ZERO,
+        }
+    }
+
     fn set_waker(&self, waker: Waker) {
         // In a forked process a thread that no longer exists may hold the lock.
         if self.process.ensure_same().is_err() {

@@ -90,10 +90,10 @@ impl StoreCore {
     }
 
     /// How many touches, and flushes of deferred commits, the engine has written later than
-    /// promised, and the greatest delay of a deferred commit.
-    pub(crate) fn late_writes(&self) -> Result<(u64, Duration)> {
+    /// promised.
+    pub(crate) fn late_writes(&self) -> Result<u64> {
         let stats = self.engine.stats()?;
-        Ok((stats.late_touches.saturating_add(stats.late_flushes), stats.commits_late_by))
+        Ok(stats.late_touches.saturating_add(stats.late_flushes))
     }
 
     /// Called before a new watcher is added, which must not be told of earlier work of the engine.

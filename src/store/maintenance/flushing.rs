@@ -37,13 +37,12 @@ pub(super) fn run(core: &StoreCore, interval: Duration, signal: &Signal, watch: 
             // after a late flush.
             let waited = ended.saturating_duration_since(last.0);
             if waited > interval
-                && let Some((now, commits_late_by)) = answer(|| core.late_writes())
+                && let Some(now) = answer(|| core.late_writes())
             {
                 if now > late && !is_told {
                     core.note_missed_promise(interval, waited);
                 }
                 late = now;
-                watch.note(commits_late_by);
             }
             last = (begun, ended);
         }

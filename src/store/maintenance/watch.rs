@@ -18,8 +18,6 @@ struct State {
     begun: Option<Instant>,
     /// Whether it was told that this flush is late.
     is_told: bool,
-    /// The greatest delay of a deferred commit that has been told.
-    commits_late_by: Duration,
 }
 
 impl Watch {
@@ -36,28 +34,21 @@ impl Watch {
         state.is_told
     }
 
-    /// Records the greatest delay of a deferred commit so far.
-    pub(super) fn note(&self, commits_late_by: Duration) {
-        self.state().commits_late_by = commits_late_by;
-    }
-
     /// If the flush under way takes longer than `interval`, and changes that wait for it are late,
     /// tells so once.
     pub(super) fn tell_if_late(&self, core: &StoreCore, interval: Duration) {
-        let (begun, known) = {
+        let begun = {
             let state = self.state();
-            (state.begun.filter(|_| !state.is_told), state.commits_late_by)
+            state.begun.filter(|_| !state.is_told)
         };
         let Some(begun) = begun else { return };
         let waited = ticks::now().saturating_duration_since(begun);
         if waited <= interval {
             return;
         }
-        // The engine is asked without a lock held.
-        let Some(stats) = answer(|| core.engine.stats()) else { return };
-        let is_late = stats.oldest_pending_touch.is_some_and(|waits| waits > interval)
-            || stats.commits_late_by > known;
-        if is_late && self.is_first_to_tell(begun) {
+        // The engine is asked without a lock held. Its statistics may wait for the disk.
+        let late_by = answer(|| Ok(core.engine.late_by())).unwrap_or_default();
+        if late_by > Duration::ZERO && self.is_first_to_tell(begun) {
             core.note_missed_promise(interval, waited);
         }
     }

@@ -1,13 +1,15 @@
 //! The events of a store: what its opening finds, and what its maintenance meets.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sessile::engine::{MemoryEngine, RedbOptions};
+use sessile::engine::{Engine, EngineStats, MemoryEngine, RedbOptions};
 use sessile::testing::SimulatedDisk;
-use sessile::{Durability, Event, Observer, RedbEngine, SessionId, SessionStore, Stats, Timeouts};
+use sessile::{
+    Durability, Event, Observer, RedbEngine, Result, SessionId, SessionStore, Stats, Timeouts,
+};
 
 use super::{Failing, taken, telling, wait_for};
 
@@ -105,13 +107,32 @@ fn changes_that_a_slow_flush_writes_late_are_told_with_how_late_they_were() {
     assert!(stats.late_touches == 1 && stats.touches_late_by > Duration::ZERO);
 }
 
+/// A file whose statistics have to wait for the disk, on demand.
+#[derive(Debug)]
+struct Waiting {
+    inner: RedbEngine,
+    waits: AtomicBool,
+}
+
+impl Engine for Waiting {
+    fn stats(&self) -> Result<EngineStats> {
+        while self.waits.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.inner.stats()
+    }
+
+    sessile::forward_engine!(inner, but stats);
+}
+
 #[test]
 fn a_flush_that_hangs_is_told_while_it_hangs() {
     for durability in [Durability::Immediate, Durability::Deferred { interval: INTERVAL }] {
         let (disk, (told, observer)) = (SimulatedDisk::new(), telling());
         let engine = RedbEngine::open_on(&disk, &RedbOptions::new().durability(durability));
+        let engine = Arc::new(Waiting { inner: engine.unwrap(), waits: AtomicBool::new(false) });
         let builder = SessionStore::<u32>::builder().touch_interval(INTERVAL).observer(observer);
-        let store = builder.engine(engine.unwrap()).build().unwrap();
+        let store = builder.engine(Arc::clone(&engine)).build().unwrap();
         let session = store.create(1).unwrap();
         store.flush().unwrap();
         // So that a touch is later than the creation.
@@ -120,11 +141,13 @@ fn a_flush_that_hangs_is_told_while_it_hangs() {
         taken(&told);
         assert!(store.extend_lifetime(session.id()).unwrap());
         disk.wait_for_held_sync();
+        engine.waits.store(true, Ordering::SeqCst);
         let is_told = || {
             thread::sleep(Duration::from_millis(1));
             told.lock().unwrap().iter().any(|event| matches!(event, Event::PromiseMissed { .. }))
         };
         let in_time = (0..30_000).any(|_| is_told());
+        engine.waits.store(false, Ordering::SeqCst);
         let hanging = store.stats().unwrap();
         disk.release_syncs();
         assert!(in_time, "{durability:?}");

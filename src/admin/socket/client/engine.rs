@@ -219,6 +219,10 @@ impl Engine for RunningStore {
         None
     }
 
+    fn late_by(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn set_waker(&self, _: Waker) {}
 
     fn run_background_work(&self) -> Result<()> {

@@ -108,6 +108,13 @@ impl TouchBuffer {
         Pending { touches: self.len(), oldest, late, late_flushes }
     }
 
+    /// How late the oldest pending touch or deferred commit is by now. This visits every pending
+    /// touch.
+    pub(in crate::engine::redb) fn late_by(&self) -> Duration {
+        let oldest = (self.len() > 0).then(|| self.oldest(self.lateness.now())).flatten();
+        self.lateness.late_by(oldest)
+    }
+
     /// How long the oldest pending touch can wait without being almost late.
     pub(in crate::engine::redb) fn left(&self) -> Duration {
         self.lateness.left(self.oldest(self.lateness.now()))

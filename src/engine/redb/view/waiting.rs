@@ -165,6 +165,17 @@ impl Lateness {
         (self.late.load(Ordering::Relaxed), Duration::from_millis(latest.into()))
     }
 
+    /// How late the oldest touch or deferred commit is now. The oldest touch that no commit has
+    /// included has `waited` so long.
+    pub(super) fn late_by(&self, waited: Option<u32>) -> Duration {
+        let promised = self.promised.load(Ordering::Relaxed);
+        let now = self.now();
+        let deferred = self.deferred.lock();
+        let waits = deferred.touches.iter().map(|since| since.until(now)).chain(waited);
+        let touch = waits.max().map_or(0, |waited| waited.saturating_sub(promised));
+        Duration::from_millis(touch.max(deferred.late_by(now)).into())
+    }
+
     /// Records a deferred commit, which may be only in memory for `interval`.
     pub(super) fn defer(&self, interval: Duration) {
         let now = self.now();
@@ -276,6 +287,8 @@ mod tests {
         }
         assert_eq!(lateness.told(Some(1_500)), (3, Duration::from_millis(500)));
         assert_eq!(lateness.told(Some(1_800)), (3, Duration::from_millis(800)), "it still waits");
+        let late_by = [None, Some(900), Some(1_100)].map(|waited| lateness.late_by(waited));
+        assert_eq!(late_by, [0, 0, 100].map(Duration::from_millis));
     }
 
     #[test]
@@ -290,13 +303,17 @@ mod tests {
         lateness.defer(Duration::from_millis(1));
         let (flushes, latest) = lateness.deferred_told();
         assert!(flushes == 0 && latest >= Duration::from_millis(28), "{latest:?} so far");
+        assert!(lateness.late_by(None) >= Duration::from_millis(28));
         assert_eq!(lateness.told(None).0, 0, "they are not written yet");
         lateness.flushed();
         lateness.flushed();
         let (flushes, latest) = lateness.deferred_told();
         assert!(flushes == 1 && latest >= Duration::from_millis(28), "{flushes}, {latest:?}");
         assert_eq!(lateness.told(None).0, 2);
+        assert_eq!(lateness.late_by(None), Duration::ZERO, "nothing is late any more");
         lateness.defer(Duration::from_secs(3_600));
+        lateness.defer_touches(&[start]);
+        assert!(lateness.late_by(None) >= Duration::from_millis(28), "the touch is late");
         lateness.flushed();
         assert_eq!(lateness.deferred_told().0, 1, "this one was in time");
     }

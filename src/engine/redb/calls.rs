@@ -60,7 +60,7 @@ impl Engine for RedbEngine {
         };
         // The queue decides which comes first: this call, or a removal or the close.
         let extended = self.submit(question::Extend { key: *key, moment });
-        self.take_back_unless(matches!(extended, Ok(Some(_))), key, announced);
+        self.settle(matches!(extended, Ok(Some(_))), key, announced);
         if self.writer.is_due() {
             self.wake();
         }
@@ -82,7 +82,7 @@ impl Engine for RedbEngine {
         };
         let replace = question::Replace { key: *key, expected_revision, record, moment, limits };
         let outcome = self.submit(replace);
-        self.take_back_unless(matches!(outcome, Ok(Replace::Done(_))), key, announced);
+        self.settle(matches!(outcome, Ok(Replace::Done(_))), key, announced);
         outcome
     }
 
@@ -103,7 +103,7 @@ impl Engine for RedbEngine {
         let rekey =
             question::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
         let outcome = self.submit(rekey);
-        self.take_back_unless(matches!(outcome, Ok(Rekey::Done(_))), old, announced);
+        self.settle(matches!(outcome, Ok(Rekey::Done(_))), old, announced);
         outcome
     }
 
@@ -308,14 +308,14 @@ impl RedbEngine {
         moment: Moment,
     ) -> Result<Extended> {
         let extension = Extension { moment, at: record.last_active(), revision: Some(revision) };
-        self.reading(|| self.view.extend(key, extension))
+        self.reading(|| self.view.announce_save(key, extension))
     }
 
-    /// Takes an announcement back if no commit followed, unless another thread has touched the
-    /// session since.
-    fn take_back_unless(&self, committed: bool, key: &SessionKey, announced: Option<Receipt>) {
-        if let Some(receipt) = announced.filter(|_| !committed) {
-            self.view.touches.take_back(key, receipt);
+    /// Ends an announcement. Takes it back if no commit followed, unless another thread has touched
+    /// the session since.
+    fn settle(&self, committed: bool, key: &SessionKey, announced: Option<Receipt>) {
+        if let Some(receipt) = announced {
+            self.view.touches.settle(key, receipt, committed);
         }
     }
 }

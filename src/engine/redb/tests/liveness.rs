@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::limits::{PerUser, UserLimit};
 use crate::engine::outcome::{Rekey, Saved};
 use crate::engine::redb::engine::RedbEngine;
+use crate::engine::redb::view::extend::{Extended, Extension};
 use crate::engine::redb::view::touches::CAPACITY;
 use crate::session::user::UserId;
 use crate::testing::DiskFault;
@@ -136,6 +137,18 @@ fn a_save_that_fails_or_is_refused_extends_nothing() {
         assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
         assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
     }
+}
+
+#[test]
+fn a_flush_beside_a_save_that_is_then_refused_extends_nothing() {
+    let engine = engine_with_a_session(&SimulatedDisk::new());
+    let extension = Extension { moment: moment(1_000), at: at(1_000), revision: Some(1) };
+    let announced = engine.view.announce_save(&key(1), extension).unwrap();
+    let Extended::Live(_, Some(receipt)) = announced else { panic!("{announced:?}") };
+    engine.flush().unwrap();
+    assert!(is_live(&engine, 1_500), "readers see it until then");
+    engine.view.touches.settle(&key(1), receipt, false);
+    assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
 }
 
 /// Fills the touch buffer with touches of other sessions.

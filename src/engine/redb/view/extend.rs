@@ -61,16 +61,25 @@ impl View {
         key: &SessionKey,
         extension: Extension,
     ) -> Result<Extended> {
-        self.extend_by::<false>(key, extension)
+        self.extend_by::<false, false>(key, extension)
+    }
+
+    /// Shows readers the touch of a live session whose save is about to be decided.
+    pub(in crate::engine::redb) fn announce_save(
+        &self,
+        key: &SessionKey,
+        extension: Extension,
+    ) -> Result<Extended> {
+        self.extend_by::<false, true>(key, extension)
     }
 
     /// Shows readers the touch of a live session while the commit queue decides.
     #[cold]
     fn announce(&self, key: &SessionKey, extension: Extension) -> Result<Extended> {
-        self.extend_by::<true>(key, extension)
+        self.extend_by::<true, true>(key, extension)
     }
 
-    fn extend_by<const QUEUES: bool>(
+    fn extend_by<const QUEUES: bool, const ANNOUNCES: bool>(
         &self,
         key: &SessionKey,
         extension: Extension,
@@ -87,9 +96,10 @@ impl View {
                     None => (None, Judged::Unknown),
                 }
             };
-            let looked = match QUEUES {
-                true => self.touches.announce_if(key, look),
-                false => self.touches.touch_if(key, look),
+            let looked = match (QUEUES, ANNOUNCES) {
+                (true, _) => self.touches.announce_if(key, look),
+                (false, true) => self.touches.announce_save_if(key, look),
+                (false, false) => self.touches.touch_if(key, look),
             };
             match looked {
                 Touched::Done(Judged::Live, receipt) if QUEUES => {

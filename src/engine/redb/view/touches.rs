@@ -5,7 +5,8 @@
 //! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds a touch
 //! spares the session. A touch of a condemned session goes through the queue, and so does every
 //! touch once the engine closes. Readers see a touch that waits in the queue of an open engine: no
-//! caller may be told that a session is gone which then is extended.
+//! caller may be told that a session is gone which then is extended. A flush writes no such touch
+//! before its commit is decided, since the queue may refuse it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -38,6 +39,8 @@ pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildK
 struct Shard {
     touches: HashMap<SessionKey, Touch, BuildKeyHasher>,
     condemned: HashSet<SessionKey, BuildKeyHasher>,
+    /// The touches that are undecided, as the queue may refuse what they announce.
+    announced: HashMap<SessionKey, Announced, BuildKeyHasher>,
     /// The number of the last touch; [`CLOSED`] refuses every later one.
     turn: u64,
 }
@@ -48,6 +51,14 @@ struct Touch {
     /// The number of the session's last touch, by which a thread recognises its own touch.
     turn: u64,
     waiting: Waiting,
+}
+
+/// A touch that readers see and no flush writes: the commit that it announces includes it.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    turn: u64,
+    /// The pending touch without it.
+    decided: Option<Timestamp>,
 }
 
 /// The state of the buffer.
@@ -134,25 +145,36 @@ impl TouchBuffer {
         key: &SessionKey,
         look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
     ) -> Touched<T> {
-        self.touch::<false, T>(key, look)
+        self.touch::<false, false, T>(key, look)
     }
 
-    /// As [`touch_if`](Self::touch_if), for a touch that also goes through the queue: it needs no
-    /// room, and a condemned session takes it. A closed buffer does not.
+    /// As [`touch_if`](Self::touch_if), for a touch that announces a save.
+    /// [`settle`](Self::settle) follows.
+    pub(in crate::engine::redb) fn announce_save_if<T>(
+        &self,
+        key: &SessionKey,
+        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
+    ) -> Touched<T> {
+        self.touch::<false, true, T>(key, look)
+    }
+
+    /// As [`announce_save_if`](Self::announce_save_if), for a touch that needs no room: a condemned
+    /// session takes it, too. A closed buffer does not.
     pub(in crate::engine::redb) fn announce_if<T>(
         &self,
         key: &SessionKey,
         look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
     ) -> Touched<T> {
-        self.touch::<true, T>(key, look)
+        self.touch::<true, true, T>(key, look)
     }
 
-    fn touch<const QUEUES: bool, T>(
+    fn touch<const QUEUES: bool, const ANNOUNCES: bool, T>(
         &self,
         key: &SessionKey,
         look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
     ) -> Touched<T> {
         let mut shard = self.shard(key).lock();
+        let shard = &mut *shard;
         if !QUEUES && shard.condemned.contains(key) {
             return Touched::Condemned;
         }
@@ -164,6 +186,10 @@ impl TouchBuffer {
                 let before = pending.at;
                 let (touch, answer) = look(Some(before));
                 let Some(at) = touch else { return Touched::Done(answer, None) };
+                if ANNOUNCES {
+                    let decided = pending.decided(shard.announced.get(key));
+                    shard.announced.insert(*key, Announced { turn, decided });
+                }
                 (pending.at, pending.turn) = (at.max(before), turn);
                 pending.waiting.again(|| self.lateness.now());
                 Touched::Done(answer, Some(Receipt { before: Some(before), turn }))
@@ -174,6 +200,9 @@ impl TouchBuffer {
                 if !QUEUES && self.len() >= CAPACITY {
                     return Touched::Full;
                 }
+                if ANNOUNCES {
+                    shard.announced.insert(*key, Announced { turn, decided: None });
+                }
                 place.insert(Touch { at, turn, waiting: Waiting::since(self.lateness.now()) });
                 self.len.fetch_add(1, Ordering::AcqRel);
                 Touched::Done(answer, Some(Receipt { before: None, turn }))
@@ -181,9 +210,21 @@ impl TouchBuffer {
         }
     }
 
-    /// Takes back a touch that no commit followed. Other threads' touches, earlier or later, stay.
-    pub(in crate::engine::redb) fn take_back(&self, key: &SessionKey, receipt: Receipt) {
+    /// Ends the announcement of a touch. If it was not committed, takes it back; other threads'
+    /// touches, earlier or later, stay.
+    pub(in crate::engine::redb) fn settle(
+        &self,
+        key: &SessionKey,
+        receipt: Receipt,
+        committed: bool,
+    ) {
         let mut shard = self.shard(key).lock();
+        if shard.announced.get(key).is_some_and(|it| it.turn == receipt.turn) {
+            shard.announced.remove(key);
+        }
+        if committed {
+            return;
+        }
         let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
             return;
         };
@@ -226,14 +267,16 @@ impl TouchBuffer {
         self.shards.iter().for_each(|shard| shard.lock().turn = CLOSED);
     }
 
-    /// Every pending touch, for commits that will include them. They are in key order, which is the
-    /// order of their pages.
+    /// Every pending touch that is decided, for commits that will include them. They are in key
+    /// order, which is the order of their pages.
     pub(in crate::engine::redb) fn take_along(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            touches.extend(shard.lock().touches.iter_mut().map(|(key, touch)| {
+            let shard = &mut *shard.lock();
+            touches.extend(shard.touches.iter_mut().filter_map(|(key, touch)| {
+                let at = touch.decided(shard.announced.get(key))?;
                 touch.waiting.take_along();
-                (*key, touch.at)
+                Some((*key, at))
             }));
         }
         touches.sort_unstable();
@@ -287,6 +330,16 @@ impl TouchBuffer {
 
     fn shard(&self, key: &SessionKey) -> &Mutex<Shard> {
         shard_of(&self.shards, key)
+    }
+}
+
+impl Touch {
+    /// The latest moment that a flush may write.
+    fn decided(&self, announced: Option<&Announced>) -> Option<Timestamp> {
+        match announced {
+            Some(announced) if announced.turn == self.turn => announced.decided,
+            _ => Some(self.at),
+        }
     }
 }
 

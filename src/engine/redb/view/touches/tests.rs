@@ -52,19 +52,45 @@ fn what_is_taken_back_leaves_what_other_threads_told_of_the_session() {
     let buffer = TouchBuffer::new();
     let _ = touch(&buffer, 1, 5);
     let mine = touch(&buffer, 1, 9);
-    buffer.take_back(&key(1), mine);
+    buffer.settle(&key(1), mine, false);
     assert_eq!(buffer.pending(&key(1)), Some(at(5)));
     // Meanwhile another thread kept an earlier touch, one of the same millisecond, or a later
     // one, and its caller was answered.
     for others in [7, 9, 12] {
         let mine = touch(&buffer, 1, 9);
         let _ = touch(&buffer, 1, others);
-        buffer.take_back(&key(1), mine);
+        buffer.settle(&key(1), mine, false);
         assert_eq!(buffer.pending(&key(1)), Some(at(others.max(9))));
     }
     let mine = touch(&buffer, 2, 5);
-    buffer.take_back(&key(2), mine);
+    buffer.settle(&key(2), mine, false);
     assert_eq!((buffer.pending(&key(2)), buffer.len()), (None, 1));
+}
+
+#[test]
+fn a_flush_takes_along_no_touch_of_a_save_that_is_undecided() {
+    let buffer = TouchBuffer::new();
+    let announce = |millis| match buffer.announce_save_if(&key(1), |_| (Some(at(millis)), ())) {
+        Touched::Done((), Some(receipt)) => receipt,
+        other => panic!("{other:?}"),
+    };
+    let mine = announce(5);
+    assert_eq!((buffer.pending(&key(1)), buffer.take_along()), (Some(at(5)), vec![]));
+    buffer.settle(&key(1), mine, false);
+    // The earlier touch is another thread's, and was answered.
+    let _ = touch(&buffer, 1, 3);
+    let (first, second) = (announce(5), announce(7));
+    assert_eq!(buffer.pending(&key(1)), Some(at(7)));
+    assert_eq!(buffer.take_along(), [(key(1), at(3))]);
+    buffer.settle(&key(1), first, false);
+    buffer.settle(&key(1), second, true);
+    assert_eq!(buffer.take_along(), [(key(1), at(7))]);
+    // A later touch is answered, whatever becomes of the save before it.
+    let mine = announce(9);
+    let _ = touch(&buffer, 1, 10);
+    assert_eq!(buffer.take_along(), [(key(1), at(10))]);
+    buffer.settle(&key(1), mine, false);
+    assert!(buffer.shard(&key(1)).lock().announced.is_empty());
 }
 
 #[test]
@@ -78,7 +104,7 @@ fn a_condemned_session_takes_no_touch_until_it_is_released() {
     let announced = buffer.announce_if(&key(1), |_| (Some(at(5)), ()));
     let Touched::Done((), Some(receipt)) = announced else { panic!("{announced:?}") };
     assert_eq!(buffer.pending(&key(1)), Some(at(5)), "it waits in the queue");
-    buffer.take_back(&key(1), receipt);
+    buffer.settle(&key(1), receipt, false);
     drop(condemned);
     let _ = touch(&buffer, 1, 5);
     assert!(!buffer.condemn_if(&key(1), |pending| pending.is_none()));

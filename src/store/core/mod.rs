@@ -290,7 +290,7 @@ impl StoreCore {
         }
     }
 
-    fn sweep_step(&self, moment: Moment, goes_on: &dyn Fn() -> bool) -> Result<Sweep> {
+    pub(crate) fn sweep_step(&self, moment: Moment, goes_on: &dyn Fn() -> bool) -> Result<Sweep> {
         let _span = span!(DEBUG, "sweep");
         if !self.follow_an_adoption(goes_on)? {
             return Ok(Sweep { more: true, ..Sweep::default() });

@@ -5,6 +5,7 @@ use crate::engine::redb::commit::state::Committed;
 use crate::engine::redb::database::schema::IndexEntry;
 use crate::engine::redb::keyed::Changes;
 use crate::engine::redb::view::View;
+use crate::engine::redb::view::overlay;
 use crate::engine::redb::view::touches::{Condemned, Touches};
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -12,6 +13,8 @@ use crate::record::Record;
 #[derive(Debug)]
 pub(in crate::engine::redb) struct Effects<'v> {
     pub(in crate::engine::redb) changed: Changes,
+    /// The bytes that the changes take in memory, those of a flush left out.
+    pub(in crate::engine::redb) bytes: usize,
     /// The number of changes made, counting each change of the same key.
     pub(in crate::engine::redb) made: u64,
     /// Keys without a record. Their touches are void.
@@ -39,6 +42,7 @@ impl<'v> Effects<'v> {
     pub(in crate::engine::redb) fn new(view: &'v View) -> Self {
         Self {
             changed: Changes::default(),
+            bytes: 0,
             made: 0,
             missing: Vec::new(),
             stored: 0,
@@ -62,7 +66,10 @@ impl<'v> Effects<'v> {
     /// Stores a record under a key, or removes the existing one.
     pub(in crate::engine::redb) fn change(&mut self, key: SessionKey, record: Option<Record>) {
         self.made += 1;
-        self.changed.insert(key, record);
+        self.bytes += overlay::weight(record.as_ref());
+        if let Some(earlier) = self.changed.insert(key, record) {
+            self.bytes -= overlay::weight(earlier.as_ref());
+        }
     }
 
     /// Takes the changes that are only in memory.

@@ -28,7 +28,7 @@ pub(super) fn circumstances(
         needs_tables: effects.need_tables(),
         durability: effects.durability(view.options.durability),
         // The changes of a flush are already in memory.
-        memory_is_full: !effects.flush && !view.overlay.has_room_for(&effects.changed),
+        memory_is_full: !effects.flush && !view.overlay.has_room_for(effects.bytes),
         log_has_room: entry.is_some_and(|entry| log.has_room_for(entry)),
         is_checkpointing,
     })

@@ -67,10 +67,9 @@ impl Overlay {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Whether these changes fit into memory beside the present ones. If they do not, a snapshot is
-    /// due first.
-    pub(in crate::engine::redb) fn has_room_for(&self, changes: &Changes) -> bool {
-        let added: usize = changes.values().map(|record| weight(record.as_ref())).sum();
+    /// Whether changes of this [`weight`] fit into memory beside the present ones. If they do not,
+    /// a snapshot is due first.
+    pub(in crate::engine::redb) fn has_room_for(&self, added: usize) -> bool {
         self.bytes.load(Ordering::Acquire).saturating_add(added) <= ROOM
     }
 
@@ -301,7 +300,8 @@ impl Changed {
     }
 }
 
-fn weight(record: Option<&Record>) -> usize {
+/// The bytes that a change takes in memory.
+pub(in crate::engine::redb) fn weight(record: Option<&Record>) -> usize {
     ENTRY + record.map_or(0, Record::tail_len)
 }
 

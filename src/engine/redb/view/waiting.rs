@@ -128,8 +128,7 @@ impl Lateness {
     }
 
     pub(super) fn now(&self) -> Tick {
-        let millis = ticks::now().duration_since(self.started).as_millis();
-        Tick(u64::try_from(millis).unwrap_or(u64::MAX))
+        Tick(ticks::now().duration_since(self.started).as_millis() as u64)
     }
 
     pub(super) fn promise(&self, interval: Duration) {
@@ -178,10 +177,9 @@ impl Lateness {
 
     /// Records a deferred commit, which may be only in memory for `interval`.
     pub(super) fn defer(&self, interval: Duration) {
-        let now = self.now();
         let mut deferred = self.deferred.lock();
         deferred.promised = millis_of(interval);
-        deferred.since.get_or_insert(now);
+        deferred.since.get_or_insert_with(|| self.now());
     }
 
     /// Records touches that the last deferred commit includes, by the start of their waits.

@@ -61,7 +61,7 @@ impl Subscriber for Lines {
 }
 
 /// Words of each event, and its level.
-const LEVELS: [(&str, Level); 14] = [
+const LEVELS: [(&str, Level); 15] = [
     ("was created", Level::DEBUG),
     ("was given a new id", Level::DEBUG),
     ("has ended: ", Level::DEBUG),
@@ -72,6 +72,7 @@ const LEVELS: [(&str, Level); 14] = [
     ("maintenance goes well again (flush)", Level::INFO),
     ("is damaged", Level::ERROR),
     ("maintenance failed (flush)", Level::WARN),
+    ("maintenance failed (engine)", Level::WARN),
     ("were in memory alone", Level::WARN),
     ("longer timeouts are on record", Level::WARN),
     ("opened again after an error", Level::WARN),

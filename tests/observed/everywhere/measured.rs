@@ -24,7 +24,7 @@ const METRICS: [(&str, Kind, Unit, &[&str]); 14] = [
     ("sessile.sessions.ended", Kind::Counter, Unit::Count, &["destroyed", "expired"]),
     ("sessile.conflicts", Kind::Counter, Unit::Count, &[]),
     ("sessile.records.damaged", Kind::Counter, Unit::Count, &[]),
-    ("sessile.maintenance.failures", Kind::Counter, Unit::Count, &["flush"]),
+    ("sessile.maintenance.failures", Kind::Counter, Unit::Count, &["engine", "flush"]),
     ("sessile.promises.missed", Kind::Counter, Unit::Count, &[]),
     ("sessile.checkpoints", Kind::Counter, Unit::Count, &[]),
     ("sessile.file.reopenings", Kind::Counter, Unit::Count, &[]),

@@ -45,6 +45,9 @@ struct State<C> {
     in_use: usize,
     /// How many of those in use are held by listings.
     held: usize,
+    /// How many of those in use have no connection: a waiter has not taken it up yet, or it was just
+    /// given back.
+    empty: usize,
     waiting: VecDeque<Arc<Waiter>>,
 }
 
@@ -71,6 +74,7 @@ impl<C> State<C> {
         waiting.retain(|waiter| {
             let has_it = self.take(limit, waiter.term);
             if has_it {
+                self.empty += 1;
                 waiter.has_it.store(true, Ordering::Release);
                 waiter.told.notify_one();
             }
@@ -125,6 +129,8 @@ pub(crate) struct Lease<'a, C> {
     pool: &'a Pool<C>,
     term: Term,
     birth: Birth,
+    /// Whether the connection was given back.
+    is_back: bool,
     /// A connection from an earlier call, to be taken out.
     pub(crate) kept: Option<C>,
 }
@@ -136,6 +142,7 @@ impl<C: Pooled> Pool<C> {
                 idle: Vec::new(),
                 in_use: 0,
                 held: 0,
+                empty: 0,
                 waiting: VecDeque::new(),
             }),
             limit,
@@ -162,6 +169,7 @@ impl<C: Pooled> Pool<C> {
                     return None;
                 }
             }
+            state.empty -= 1;
         }
         let mut kept = None;
         let mut stale = Vec::new();
@@ -179,7 +187,8 @@ impl<C: Pooled> Pool<C> {
         drop(stale);
         let generation = self.generation.load(Ordering::Acquire);
         let birth = kept.as_ref().map_or(Birth { generation, at: Since::now() }, |idle| idle.birth);
-        Some(Lease { pool: self, term, birth, kept: kept.map(|idle| idle.connection) })
+        let kept = kept.map(|idle| idle.connection);
+        Some(Lease { pool: self, term, birth, is_back: false, kept })
     }
 
     fn is_usable(&self, idle: &Idle<C>) -> bool {
@@ -212,15 +221,17 @@ impl<C: Pooled> Pool<C> {
 
 impl<C: Pooled> Lease<'_, C> {
     /// Keeps a working connection for the next call.
-    pub(crate) fn keep(self, connection: C) {
+    pub(crate) fn keep(mut self, connection: C) {
         let idle = Idle { connection, birth: self.birth, since: Since::now() };
         let mut state = self.pool.state.lock();
         state.idle.push(idle);
+        state.empty += 1;
+        self.is_back = true;
         let mut stale = state.take_stale();
         // The connection beyond the limit goes with the listing that it was for.
         let held = state.held - usize::from(self.term == Term::Listing);
         let most = self.pool.limit.max(held + 1);
-        let open = state.idle.len() + state.in_use - 1;
+        let open = state.idle.len() + state.in_use - state.empty;
         let surplus = open.saturating_sub(most).min(state.idle.len());
         stale.extend(state.idle.drain(..surplus));
         // Dropped after the lock is released, and before the lease: no other connection is opened
@@ -234,6 +245,7 @@ impl<C> Drop for Lease<'_, C> {
     fn drop(&mut self) {
         let mut state = self.pool.state.lock();
         state.in_use -= 1;
+        state.empty -= usize::from(self.is_back);
         state.held -= usize::from(self.term == Term::Listing);
         state.serve(self.pool.limit);
     }
@@ -284,6 +296,26 @@ mod tests {
         assert_eq!(pool.idle(), 1, "and it goes with the listing");
         let _call = pool.lease(Term::Call, gone).unwrap();
         assert!(pool.lease(Term::Call, gone).is_none());
+    }
+
+    #[test]
+    fn no_connection_is_closed_while_more_callers_than_connections_take_turns() {
+        let (pool, opened) = (Pool::<Wire>::new(4), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let mut lease = pool.lease(Term::Call, soon()).unwrap();
+                        let wire = lease.kept.take().unwrap_or_else(|| {
+                            opened.fetch_add(1, Ordering::SeqCst);
+                            Wire::default()
+                        });
+                        lease.keep(wire);
+                    }
+                });
+            }
+        });
+        assert!(opened.load(Ordering::SeqCst) <= 4, "{opened:?} were opened");
     }
 
     #[test]

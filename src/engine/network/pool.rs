@@ -45,8 +45,8 @@ struct State<C> {
     in_use: usize,
     /// How many of those in use are held by listings.
     held: usize,
-    /// How many of those in use have no connection: a waiter has not taken it up yet, or it was just
-    /// given back.
+    /// How many of those in use have no connection: a waiter has not taken it up yet, or it was
+    /// just given back.
     empty: usize,
     waiting: VecDeque<Arc<Waiter>>,
 }

@@ -46,6 +46,11 @@ impl Attachments {
         Self::default()
     }
 
+    /// The timeouts of the attached stores; without a store, nothing expires.
+    pub(in crate::engine) fn timeouts(&self) -> Timeouts {
+        self.0.lock().upgrade().map_or(Timeouts::ENDLESS, |timeouts| *timeouts)
+    }
+
     /// Attaches a store with these timeouts.
     ///
     /// # Errors

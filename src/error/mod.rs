@@ -283,11 +283,11 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// An operation on the file failed, and nothing was written. Correct the cause in `source`. If
-    /// that is an earlier sync that failed, close the store and open it again.
+    /// An operation on the file failed, and no session was changed. Correct the cause in `source`.
+    /// If that is an earlier sync that failed, close the store and open it again.
     #[error("could not {action} {path}", path = OneLine(.path))]
     Io {
-        /// The operation that failed.
+        /// The operation that failed. If it is the sync of a new file's folder, the file is there.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,

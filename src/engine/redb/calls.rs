@@ -15,7 +15,6 @@ use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::file::signature;
 use crate::engine::redb::file::unwinding::not_unwinding;
 use crate::engine::redb::view::extend::{Extended, Extension};
-use crate::engine::redb::view::touches::Receipt;
 use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -37,7 +36,7 @@ impl Engine for RedbEngine {
     }
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
-        let found = self.reading(|| self.view.load(key));
+        let found = self.reading(|| self.view.load(key, || moment.timeouts));
         match &found {
             Ok(Some(record)) if record.is_expired(moment) => Ok(None),
             _ => found,
@@ -52,15 +51,15 @@ impl Engine for RedbEngine {
     ) -> Result<Option<Record>> {
         self.view.touches.promise(resolution);
         let extension = Extension { moment, at: moment.now, revision: None };
-        let announced = match self.reading(|| self.view.extend(key, extension))? {
-            Extended::Live(record, _) => return Ok(Some(record)),
-            Extended::Missing => return Ok(None),
+        let mut presumed = None;
+        let announced = match self.reading(|| self.view.extend(key, extension, &mut presumed))? {
+            Extended::Live(record) => return Ok(Some(record)),
+            Extended::Missing | Extended::Stale => return Ok(None),
             Extended::Undecided(announced) => announced,
-            Extended::Stale => None,
         };
         // The queue decides which comes first: this call, or a removal or the close.
         let extended = self.submit(question::Extend { key: *key, moment });
-        self.settle(matches!(extended, Ok(Some(_))), key, announced);
+        drop(announced);
         if self.writer.is_due() {
             self.wake();
         }
@@ -75,15 +74,12 @@ impl Engine for RedbEngine {
         moment: Moment,
         limits: Limits,
     ) -> Result<Replace> {
-        let announced = match self.announce(key, expected_revision, &record, moment)? {
+        let _announced = match self.announce(key, expected_revision, &record, moment)? {
             Extended::Missing => return Ok(Replace::Missing),
             Extended::Stale => return Ok(Replace::Conflict),
-            Extended::Live(_, announced) | Extended::Undecided(announced) => announced,
+            announced => announced,
         };
-        let replace = question::Replace { key: *key, expected_revision, record, moment, limits };
-        let outcome = self.submit(replace);
-        self.settle(matches!(outcome, Ok(Replace::Done(_))), key, announced);
-        outcome
+        self.submit(question::Replace { key: *key, expected_revision, record, moment, limits })
     }
 
     fn rekey(
@@ -95,16 +91,13 @@ impl Engine for RedbEngine {
         moment: Moment,
         limits: Limits,
     ) -> Result<Rekey> {
-        let announced = match self.announce(old, expected_revision, &record, moment)? {
+        let _announced = match self.announce(old, expected_revision, &record, moment)? {
             Extended::Missing => return Ok(Rekey::Missing),
             Extended::Stale => return Ok(Rekey::Conflict),
-            Extended::Live(_, announced) | Extended::Undecided(announced) => announced,
+            announced => announced,
         };
-        let rekey =
-            question::Rekey { old: *old, new: *new, expected_revision, record, moment, limits };
-        let outcome = self.submit(rekey);
-        self.settle(matches!(outcome, Ok(Rekey::Done(_))), old, announced);
-        outcome
+        let (old, new) = (*old, *new);
+        self.submit(question::Rekey { old, new, expected_revision, record, moment, limits })
     }
 
     fn remove(
@@ -306,16 +299,9 @@ impl RedbEngine {
         revision: u64,
         record: &Record,
         moment: Moment,
-    ) -> Result<Extended> {
+    ) -> Result<Extended<'_>> {
         let extension = Extension { moment, at: record.last_active(), revision: Some(revision) };
-        self.reading(|| self.view.announce_save(key, extension))
-    }
-
-    /// Ends an announcement. Takes it back if no commit followed, unless another thread has touched
-    /// the session since.
-    fn settle(&self, committed: bool, key: &SessionKey, announced: Option<Receipt>) {
-        if let Some(receipt) = announced {
-            self.view.touches.settle(key, receipt, committed);
-        }
+        let mut presumed = None;
+        self.reading(|| self.view.announce(key, extension, &mut presumed))
     }
 }

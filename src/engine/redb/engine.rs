@@ -269,7 +269,10 @@ impl RedbEngine {
 
     /// Reads, through a new handle if an earlier error ended the old one. If the read itself fails,
     /// its error is returned, so no call reopens the file more than once.
-    pub(in crate::engine::redb) fn reading<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+    pub(in crate::engine::redb) fn reading<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
         self.process.ensure_same()?;
         let lost = self.view.is_handle_lost();
         let found = read();

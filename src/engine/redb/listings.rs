@@ -200,12 +200,10 @@ impl RedbEngine {
         record: Result<Record>,
     ) -> Result<Record> {
         self.view.file.ensure_pages_as_left()?;
-        let record = record?;
-        let touched = self.reading(|| self.view.latest_touch(listing.commit(), key))?;
-        Ok(match touched {
-            Some(at) => record.touched(at),
-            None => record,
-        })
+        let mut record = record?;
+        let timeouts = || self.attachments.timeouts();
+        self.reading(|| self.view.touch_latest(listing.commit(), key, &mut record, timeouts))?;
+        Ok(record)
     }
 
     /// Whether a listing's key has a live session, of this user if one is given. A damaged record

@@ -216,6 +216,7 @@ macro_rules! engine_conformance {
                 replace_moves_a_record_to_its_own_user
                 rekey_moves_a_record_in_one_step
                 touches_merge_into_whatever_is_handed_out
+                an_engine_tells_how_late_a_touch_is_that_only_memory_has
                 removals_say_what_ended
                 a_removal_that_names_an_owner_ends_nobody_elses
                 metadata_is_kept_through_clear_and_reopening

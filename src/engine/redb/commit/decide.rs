@@ -16,6 +16,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
+use crate::time::timeouts::Timeouts;
 
 /// A group being decided: the state that was committed before it, and its changes so far.
 pub(in crate::engine::redb) struct Decider<'v, 'e> {
@@ -113,7 +114,7 @@ impl Ask for RenameUser {
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<u64>> {
         let mut renamed = 0;
         for key in decider.keys_of(&self.old)? {
-            let Some(Ok(stored)) = decider.load(&key)? else { continue };
+            let Some(Ok(stored)) = decider.load(&key, &self.moment.timeouts)? else { continue };
             if !stored.is_of(&self.old) {
                 continue;
             }
@@ -133,7 +134,7 @@ impl Decider<'_, '_> {
         expected_revision: u64,
         moment: Moment,
     ) -> RedbResult<Result<Found>> {
-        Ok(match self.load(key)? {
+        Ok(match self.load(key, &moment.timeouts)? {
             None => Ok(Found::Missing),
             Some(Err(error)) => Err(error),
             Some(Ok(stored)) if stored.is_expired(moment) => Ok(Found::Missing),
@@ -154,7 +155,7 @@ impl Decider<'_, '_> {
         let (Some(per_user), Some(user)) = (limits.per_user, record.user()) else {
             return Ok(Some(Vec::new()));
         };
-        let others = self.sessions_of(&user)?;
+        let others = self.sessions_of(&user, moment)?;
         let keys: Vec<_> = others.iter().map(|(key, _)| *key).collect();
         let ending = per_user.make_room(others, moment);
         if ending.as_ref().is_none_or(Vec::is_empty) {
@@ -163,14 +164,14 @@ impl Decider<'_, '_> {
         for key in &keys {
             self.condemn(key);
         }
-        Ok(per_user.make_room(self.sessions_of(&user)?, moment))
+        Ok(per_user.make_room(self.sessions_of(&user, moment)?, moment))
     }
 
-    /// The sound records of a user, each with its pending touch.
-    fn sessions_of(&self, user: &UserKey) -> RedbResult<Vec<(SessionKey, Record)>> {
+    /// The sound records of a user, each with its activity.
+    fn sessions_of(&self, user: &UserKey, moment: Moment) -> RedbResult<Vec<(SessionKey, Record)>> {
         let mut theirs = Vec::new();
         for key in self.keys_of(user)? {
-            if let Some(Ok(record)) = self.load(&key)?
+            if let Some(Ok(record)) = self.load(&key, &moment.timeouts)?
                 && record.is_of(user)
             {
                 theirs.push((key, record));
@@ -194,20 +195,19 @@ impl Decider<'_, '_> {
         }
     }
 
-    /// The record under a key, with its pending touch.
+    /// The record under a key, with its activity.
     pub(in crate::engine::redb) fn load(
         &self,
         key: &SessionKey,
+        timeouts: &Timeouts,
     ) -> RedbResult<Option<Result<Record>>> {
-        // The touch is read before the record: a touch that has left the buffer is in the record.
-        let pending = self.view.touches.pending(key);
-        let record = self.get(key)?;
-        Ok(record.map(|record| {
-            record.map(|record| match pending {
-                Some(at) => record.touched(at),
-                None => record,
-            })
-        }))
+        // Activity is read before the record: a touch that has left the buffer is in the record.
+        let activity = self.view.touches.activity(key);
+        let mut record = self.get(key)?;
+        if let Some(Ok(record)) = &mut record {
+            activity.touch(record, || *timeouts);
+        }
+        Ok(record)
     }
 
     fn contains(&self, key: &SessionKey) -> RedbResult<bool> {

@@ -37,7 +37,7 @@ impl Ask for RemoveOthers {
     type Answer = Option<Vec<Ended>>;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>> {
-        let record = match decider.load(&self.keep)? {
+        let record = match decider.load(&self.keep, &self.moment.timeouts)? {
             None => return Ok(Ok(None)),
             Some(Err(error)) => return Ok(Err(error)),
             Some(Ok(record)) if record.is_expired(self.moment) => return Ok(Ok(None)),
@@ -70,8 +70,8 @@ impl Decider<'_, '_> {
     /// that the session lives always comes before the session's end.
     pub(super) fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
-        self.view.touches.condemn_if(key, |touch| {
-            pending = touch;
+        self.view.touches.condemn_if(key, |activity| {
+            pending = activity.latest;
             true
         });
         self.effects.condemned.push(*key);

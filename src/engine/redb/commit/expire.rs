@@ -40,7 +40,7 @@ impl Ask for Extend {
     const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Option<Record>>> {
-        let live = match decider.load(&self.key)? {
+        let live = match decider.load(&self.key, &self.moment.timeouts)? {
             Some(Ok(record)) => Some(record).filter(|record| !record.is_expired(self.moment)),
             Some(Err(error)) => return Ok(Err(error)),
             None => None,
@@ -127,23 +127,20 @@ impl Decider<'_, '_> {
     fn remove_if_expired(
         &mut self,
         key: &SessionKey,
-        record: Record,
+        mut record: Record,
         moment: Moment,
     ) -> RedbResult<Option<Ended>> {
-        let mut true_record = record.clone();
-        let expired = self.view.touches.condemn_if(key, |pending| {
-            if let Some(at) = pending {
-                true_record = record.touched(at);
-            }
-            true_record.is_expired(moment)
+        let expired = self.view.touches.condemn_if(key, |activity| {
+            activity.touch(&mut record, || moment.timeouts);
+            record.is_expired(moment)
         });
         if expired {
             self.remove(key)?;
-            return Ok(Some(Ended::of(key, &true_record, moment)));
+            return Ok(Some(Ended::of(key, &record, moment)));
         }
-        let deadline = true_record.deadline(&moment.timeouts);
-        self.effects.touched.insert(*key, true_record.last_active());
-        self.effects.change(*key, Some(true_record.indexed_under(deadline)));
+        let deadline = record.deadline(&moment.timeouts);
+        self.effects.touched.insert(*key, record.last_active());
+        self.effects.change(*key, Some(record.indexed_under(deadline)));
         Ok(None)
     }
 }

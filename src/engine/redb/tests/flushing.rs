@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::durability::Durability;
+use crate::engine::redb::view::touches::activity::Activity;
 use crate::engine::redb::view::touches::{CAPACITY, Touched};
 use crate::testing::DiskFault;
 
@@ -50,10 +51,10 @@ fn an_extension_without_room_in_memory_leaves_a_checkpoint_to_whoever_is_woken()
     let flag = Arc::clone(&woken);
     engine.set_waker(Waker::new(move || flag.store(true, Ordering::Release)));
     for number in 0..CAPACITY as u64 {
-        let touch = |_| (Some(Timestamp::from_millis(1)), ());
+        let touch = |_: &Activity| (Some(Timestamp::from_millis(1)), ());
         assert!(matches!(
             engine.view.touches.touch_if(&key(1_000 + number), touch),
-            Touched::Done((), Some(_))
+            Touched::Done((), None)
         ));
     }
     // Each takes a sector, and the last ones leave hardly any room.

@@ -1,4 +1,7 @@
-//! What others see of a session while a change of it is being written to the disk.
+//! What others see of a session while a change of it is being written to the disk, or while its
+//! record is read.
+
+use std::ops::ControlFlow;
 
 use super::*;
 use crate::engine::limits::{PerUser, UserLimit};
@@ -143,12 +146,117 @@ fn a_save_that_fails_or_is_refused_extends_nothing() {
 fn a_flush_beside_a_save_that_is_then_refused_extends_nothing() {
     let engine = engine_with_a_session(&SimulatedDisk::new());
     let extension = Extension { moment: moment(1_000), at: at(1_000), revision: Some(1) };
-    let announced = engine.view.announce_save(&key(1), extension).unwrap();
-    let Extended::Live(_, Some(receipt)) = announced else { panic!("{announced:?}") };
+    let announced = engine.view.announce(&key(1), extension, &mut None).unwrap();
+    let Extended::Undecided(Some(announced)) = announced else { panic!("{announced:?}") };
     engine.flush().unwrap();
     assert!(is_live(&engine, 1_500), "readers see it until then");
-    engine.view.touches.settle(&key(1), receipt, false);
+    drop(announced);
     assert!(is_live(&engine, 1_000) && !is_live(&engine, 1_001));
+}
+
+/// An engine with more sessions than its memory holds. Whoever reads session 1 reads the disk.
+fn engine_that_reads_the_disk(disk: &SimulatedDisk) -> RedbEngine {
+    let options = RedbOptions::new().record_cache(false).cache_size(1 << 20);
+    let engine = RedbEngine::open_on(disk, &options).unwrap();
+    let parts = Parts { content: &vec![7; 20_000], ..parts_at(1) };
+    let record = Record::new(&parts, &moment(0).timeouts).unwrap();
+    for number in 1..201 {
+        let inserted = engine.insert(&key(number), record.clone(), moment(1), Limits::NONE);
+        assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+    }
+    engine.close().unwrap();
+    let engine = RedbEngine::open_on(disk, &options).unwrap();
+    for number in 2..201 {
+        assert!(engine.load(&key(number), moment(1)).unwrap().is_some());
+    }
+    engine
+}
+
+/// Has an extension or a save, at 1,000 of the session's 1,001 milliseconds, read the file before
+/// and after a reopening. In between somebody `looks` whether the session is live 500 later.
+fn look_while_the_file_is_opened(saves: bool, looks: impl Fn(&RedbEngine) -> bool) {
+    let disk = SimulatedDisk::new();
+    let engine = engine_that_reads_the_disk(&disk);
+    let extension =
+        Extension { moment: moment(1_000), at: at(1_000), revision: saves.then_some(1) };
+    let mut presumed = None;
+    let mut extend = || match saves {
+        true => engine.view.announce(&key(1), extension, &mut presumed),
+        false => engine.view.extend(&key(1), extension, &mut presumed),
+    };
+    disk.fail_once(DiskFault::Read, 0);
+    assert!(extend().is_err(), "the read that failed was its own");
+    engine.writer.reopen(&engine.view).unwrap();
+    let live = looks(&engine);
+    let extended = extend().unwrap();
+    drop(presumed);
+    assert!(matches!(extended, Extended::Live(_) | Extended::Undecided(Some(_))), "{extended:?}");
+    assert!(live && looks(&engine), "told that it is gone, and it is there again");
+}
+
+#[test]
+fn an_extension_or_a_save_that_waits_for_the_file_revives_no_session_that_anybody_found_gone() {
+    for saves in [false, true] {
+        look_while_the_file_is_opened(saves, |engine| is_live(engine, 1_500));
+        look_while_the_file_is_opened(saves, |engine| engine.count(moment(1_500)).unwrap() == 1);
+        look_while_the_file_is_opened(saves, |engine| {
+            let mut live = 0;
+            let visit = &mut |_, record: Result<Record>| {
+                live += u32::from(!record?.is_expired(moment(1_500)));
+                Ok(ControlFlow::Continue(()))
+            };
+            let _attached = engine.attach(moment(0).timeouts).unwrap();
+            engine.scan(None, visit).unwrap();
+            live == 1
+        });
+        look_while_the_file_is_opened(saves, |engine| {
+            let ended = engine.remove_expired(moment(1_500), 1_000).unwrap().removed;
+            ended.iter().all(|ended| ended.key != key(1)) && is_live(engine, 1_500)
+        });
+        // To another save the session is not missing.
+        look_while_the_file_is_opened(saves, |engine| {
+            let stale = engine.replace(&key(1), 7, saved_at(1_500), moment(1_500), Limits::NONE);
+            stale.unwrap() == Replace::Conflict
+        });
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_reopening_is_seen_as_active() {
+    let extend = |engine: &RedbEngine| {
+        engine.extend(&key(1), moment(1_000), Duration::ZERO).unwrap().unwrap();
+    };
+    let save = |engine: &RedbEngine| {
+        let save = engine.replace(&key(1), 1, saved_at(1_000), moment(1_000), Limits::NONE);
+        assert!(matches!(save.unwrap(), Replace::Done(_)));
+    };
+    for call in [&extend as &(dyn Fn(&RedbEngine) + Sync), &save] {
+        let disk = SimulatedDisk::new();
+        let engine = engine_that_reads_the_disk(&disk);
+        disk.fail_once(DiskFault::Read, 0);
+        assert!(engine.load(&key(1), moment(1)).is_err());
+        disk.hold_file_syncs();
+        thread::scope(|scope| {
+            scope.spawn(|| call(&engine));
+            disk.wait_for_held_sync();
+            let mut record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
+            engine.view.touches.activity(&key(1)).touch(&mut record, || moment(0).timeouts);
+            disk.release_syncs();
+            assert_eq!(record.last_active(), at(1_000));
+        });
+        assert!(is_live(&engine, 1_500));
+    }
+}
+
+#[test]
+fn who_waits_for_the_file_revives_no_session_that_had_expired_before() {
+    let disk = SimulatedDisk::new();
+    drop(engine_with_a_session(&disk));
+    let engine = RedbEngine::open_on(&disk, &RedbOptions::new().record_cache(false)).unwrap();
+    let _presumed = engine.view.touches.presume(&key(1), at(1_001));
+    assert!(!is_live(&engine, 1_001) && is_live(&engine, 1_000));
+    assert_eq!(engine.extend(&key(1), moment(1_001), Duration::ZERO).unwrap(), None);
+    assert_eq!(engine.view.touches.len(), 1, "what was presumed by this test");
 }
 
 /// Fills the touch buffer with touches of other sessions.

@@ -4,14 +4,17 @@
 //! touch was kept. Extensions, sweeps and removals of a session all take the lock of its shard of
 //! the touch buffer. That lock comes before the locks of overlay and cache, and is not held during
 //! I/O. If only the file has the record, the lock is released, the file is read, and the session is
-//! looked up again. The record that was read counts unless a newer snapshot has been published.
+//! looked up again. The record that was read counts unless a newer snapshot has been published. A
+//! call that waits announces its activity first: for the file as presumed, in the queue as that of
+//! a live session.
 //!
 //! An example. A login ends one of ann's sessions, and all of them take no touch until its sync is
-//! over. An extension of another one waits in the queue; its touch is kept, and taken back if the
-//! extension fails. A reader that comes meanwhile finds the session live by that touch.
+//! over. An extension of another one waits in the queue, announced. A reader that comes meanwhile
+//! finds the session live by that activity, and not any more if the extension fails.
 
 use crate::engine::redb::view::View;
-use crate::engine::redb::view::touches::{Receipt, Touched};
+use crate::engine::redb::view::touches::activity::Activity;
+use crate::engine::redb::view::touches::{Announcement, Touched};
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
@@ -27,18 +30,18 @@ pub(in crate::engine::redb) struct Extension {
 }
 
 /// The result of an extension.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) enum Extended {
-    /// The session, with its touch. The receipt takes the touch back.
-    Live(Record, Option<Receipt>),
+#[derive(Debug)]
+pub(in crate::engine::redb) enum Extended<'v> {
+    /// The session, with its touch.
+    Live(Record),
     /// The session does not exist, or is expired.
     Missing,
     /// The session has another revision. It was not touched.
     Stale,
-    /// A removal is running, the engine closes, or there is no room for the touch: the commit
-    /// queue decides. Until then readers see the touch, which the receipt takes back. A closing
-    /// engine keeps none.
-    Undecided(Option<Receipt>),
+    /// The commit queue decides: it is a save, a removal is running, the engine closes, or there is
+    /// no room for the touch. Until then readers see what is announced. A closing engine announces
+    /// nothing.
+    Undecided(Option<Announcement<'v>>),
 }
 
 /// What a look at the latest record shows.
@@ -55,69 +58,68 @@ enum Judged {
 type FromFile = (Option<Record>, u64);
 
 impl View {
-    /// Touches a live session. Every reader sees the touch at once.
-    pub(in crate::engine::redb) fn extend(
-        &self,
+    /// Touches a live session. Every reader sees the touch at once. While the file is read, the
+    /// activity is `presumed`; the caller drops that once the extension is decided.
+    pub(in crate::engine::redb) fn extend<'v>(
+        &'v self,
         key: &SessionKey,
         extension: Extension,
-    ) -> Result<Extended> {
-        self.extend_by::<false, false>(key, extension)
+        presumed: &mut Option<Announcement<'v>>,
+    ) -> Result<Extended<'v>> {
+        self.extend_by::<false>(key, extension, presumed)
     }
 
-    /// Shows readers the touch of a live session whose save is about to be decided.
-    pub(in crate::engine::redb) fn announce_save(
-        &self,
+    /// Announces the activity of a live session to readers, while the commit queue decides.
+    pub(in crate::engine::redb) fn announce<'v>(
+        &'v self,
         key: &SessionKey,
         extension: Extension,
-    ) -> Result<Extended> {
-        self.extend_by::<false, true>(key, extension)
+        presumed: &mut Option<Announcement<'v>>,
+    ) -> Result<Extended<'v>> {
+        self.extend_by::<true>(key, extension, presumed)
     }
 
-    /// Shows readers the touch of a live session while the commit queue decides.
-    #[cold]
-    fn announce(&self, key: &SessionKey, extension: Extension) -> Result<Extended> {
-        self.extend_by::<true, true>(key, extension)
-    }
-
-    fn extend_by<const QUEUES: bool, const ANNOUNCES: bool>(
-        &self,
+    fn extend_by<'v, const QUEUES: bool>(
+        &'v self,
         key: &SessionKey,
         extension: Extension,
-    ) -> Result<Extended> {
+        presumed: &mut Option<Announcement<'v>>,
+    ) -> Result<Extended<'v>> {
         let mut from_file = None;
         // Repeated only if a newer snapshot was published while the file was read.
         loop {
             let mut latest = None;
-            let look = |pending| {
+            let look = |activity: &Activity| {
                 latest = self.latest(key, from_file.as_ref());
                 match &mut latest {
-                    Some(Some(record)) => extension.judge(record, pending),
+                    Some(Some(record)) => extension.judge(record, activity),
                     Some(None) => (None, Judged::Missing),
                     None => (None, Judged::Unknown),
                 }
             };
-            let looked = match (QUEUES, ANNOUNCES) {
-                (true, _) => self.touches.announce_if(key, look),
-                (false, true) => self.touches.announce_save_if(key, look),
-                (false, false) => self.touches.touch_if(key, look),
+            let looked = match QUEUES {
+                true => self.touches.announce_if(key, look),
+                false => self.touches.touch_if(key, look),
             };
             match looked {
-                Touched::Done(Judged::Live, receipt) if QUEUES => {
-                    return Ok(Extended::Undecided(receipt));
+                Touched::Done(Judged::Live, announced) if QUEUES => {
+                    return Ok(Extended::Undecided(announced));
                 }
-                Touched::Done(Judged::Live, receipt) => {
-                    let live = |record| Extended::Live(record, receipt);
-                    return Ok(latest.flatten().map_or(Extended::Missing, live));
+                Touched::Done(Judged::Live, _) => {
+                    return Ok(latest.flatten().map_or(Extended::Missing, Extended::Live));
                 }
                 Touched::Done(Judged::Missing, _) => return Ok(Extended::Missing),
                 Touched::Done(Judged::Stale, _) => return Ok(Extended::Stale),
                 Touched::Done(Judged::Unknown, _) => {
+                    presumed.get_or_insert_with(|| self.touches.presume(key, extension.at));
                     from_file = Some(self.load_from_snapshot(key)?);
                 }
                 Touched::Full | Touched::Condemned if QUEUES => {
                     return Ok(Extended::Undecided(None));
                 }
-                Touched::Full | Touched::Condemned => return self.announce(key, extension),
+                Touched::Full | Touched::Condemned => {
+                    return self.announce(key, extension, presumed);
+                }
             }
         }
     }
@@ -137,20 +139,17 @@ impl View {
 
 impl Extension {
     /// Checks a record, and touches it if its session is live. Returns the touch to keep, if any.
-    fn judge(self, record: &mut Record, pending: Option<Timestamp>) -> (Option<Timestamp>, Judged) {
-        if let Some(pending) = pending {
-            record.touch(pending);
-        }
+    fn judge(self, record: &mut Record, activity: &Activity) -> (Option<Timestamp>, Judged) {
+        let stored = record.last_active();
+        activity.touch(record, || self.moment.timeouts);
         if record.is_expired(self.moment) {
             return (None, Judged::Missing);
         }
         if self.revision.is_some_and(|revision| revision != record.revision()) {
             return (None, Judged::Stale);
         }
-        // A touch that is not later than the record's last activity need not be written. It is kept
-        // if the buffer holds an earlier touch, because that one may be taken back.
-        let kept = pending.is_some() || self.at > record.last_active();
         record.touch(self.at);
-        (kept.then_some(self.at), Judged::Live)
+        // A touch that is not later than the stored activity need not be written.
+        ((self.at > stored).then_some(self.at), Judged::Live)
     }
 }

@@ -29,7 +29,7 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwapOption, RwLock};
-use crate::time::clock::Timestamp;
+use crate::time::timeouts::Timeouts;
 
 /// An open file, as readers see it.
 #[derive(Debug)]
@@ -124,15 +124,19 @@ impl View {
         }
     }
 
-    /// The record under a key with its pending touch, as every caller must see it.
-    pub(in crate::engine::redb) fn load(&self, key: &SessionKey) -> Result<Option<Record>> {
-        let pending = self.touches.pending(key);
+    /// The record under a key with its activity, as every caller must see it.
+    pub(in crate::engine::redb) fn load(
+        &self,
+        key: &SessionKey,
+        timeouts: impl FnOnce() -> Timeouts,
+    ) -> Result<Option<Record>> {
+        let activity = self.touches.activity(key);
         let mut found = self.in_one_opening(|| match self.get_in_memory(key) {
             Some(found) => Ok(found),
             None => self.load_from_snapshot(key).map(|(record, _)| record),
         });
-        if let (Some(at), Ok(Some(record))) = (pending, &mut found) {
-            record.touch(at);
+        if let Ok(Some(record)) = &mut found {
+            activity.touch(record, timeouts);
         }
         found
     }
@@ -189,28 +193,32 @@ impl View {
         Ok((record, commit))
     }
 
-    /// The latest touch of a session in a listing, whose snapshot may be old; `None` if the
-    /// listing's record includes it.
+    /// Brings a listing's record, whose snapshot may be old, to the session's latest activity.
     ///
     /// An example. A listing takes snapshot 7 at 10:00; it shows a session last active at 9:58. At
-    /// 10:01 the session is touched: the touch is in the buffer, and is returned here. At 10:02 a
+    /// 10:01 the session is touched: the touch is in the buffer, and is found here. At 10:02 a
     /// flush commits the touch, and it leaves the buffer. If the overlay has the key, or the last
     /// snapshot is no longer 7, the session is loaded again for its latest time. Otherwise the
     /// session has not changed since snapshot 7.
-    pub(in crate::engine::redb) fn latest_touch(
+    pub(in crate::engine::redb) fn touch_latest(
         &self,
         commit: u64,
         key: &SessionKey,
-    ) -> Result<Option<Timestamp>> {
-        if let Some(at) = self.touches.pending(key) {
-            return Ok(Some(at));
-        }
+        record: &mut Record,
+        timeouts: impl Fn() -> Timeouts,
+    ) -> Result<()> {
+        let activity = self.touches.activity(key);
+        activity.touch(record, &timeouts);
         // The overlay is checked before the snapshot: a change that left the overlay is in a
         // snapshot.
-        if self.overlay.contains(key).is_none() && self.is_last(commit) {
-            return Ok(None);
+        let is_latest = || self.overlay.contains(key).is_none() && self.is_last(commit);
+        if activity.latest.is_none()
+            && !is_latest()
+            && let Some(latest) = self.load(key, timeouts)?
+        {
+            record.touch(latest.last_active());
         }
-        Ok(self.load(key)?.map(|latest| latest.last_active()))
+        Ok(())
     }
 
     fn is_last(&self, commit: u64) -> bool {

@@ -2,17 +2,21 @@
 //!
 //! Invariant: a touch leaves the buffer only after readers see a commit that holds it, or after its
 //! record is gone. With `Deferred` that commit may be only in memory, and reaches the disk like any
-//! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds a touch
-//! spares the session. A touch of a condemned session goes through the queue, and so does every
-//! touch once the engine closes. Readers see a touch that waits in the queue of an open engine: no
-//! caller may be told that a session is gone which then is extended. A flush writes no such touch
-//! before its commit is decided, since the queue may refuse it.
+//! other. A sweep and a touch of one session both take its shard's lock. A sweep that finds
+//! activity spares the session. A touch of a condemned session goes through the queue, and so does
+//! every touch once the engine closes.
+//!
+//! No caller may be told that a session is gone which then is extended or saved. So a call that
+//! waits, in the queue of an open engine or for the file, announces its activity for as long.
+//! Readers see that; a flush does not write it, since the call may still be refused.
 
-use std::collections::hash_map::Entry;
+pub(in crate::engine::redb) mod activity;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::engine::redb::view::touches::activity::{Activity, Announced};
 use crate::engine::redb::view::waiting::{Lateness, Tick, Waiting};
 use crate::key::SessionKey;
 use crate::sync::Mutex;
@@ -23,7 +27,6 @@ use crate::time::clock::Timestamp;
 /// while it waits: one for each waiting thread.
 pub(in crate::engine::redb) const CAPACITY: usize = 262_144;
 const SHARDS: usize = 64;
-const CLOSED: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(in crate::engine::redb) struct TouchBuffer {
@@ -39,26 +42,17 @@ pub(in crate::engine::redb) type Touches = HashMap<SessionKey, Timestamp, BuildK
 struct Shard {
     touches: HashMap<SessionKey, Touch, BuildKeyHasher>,
     condemned: HashSet<SessionKey, BuildKeyHasher>,
-    /// The touches that are undecided, as the queue may refuse what they announce.
-    announced: HashMap<SessionKey, Announced, BuildKeyHasher>,
-    /// The number of the last touch; [`CLOSED`] refuses every later one.
-    turn: u64,
+    /// The activity of calls that wait: seldom any, and at most one for each waiting thread.
+    announced: Vec<Announced>,
+    /// How many announcements there were.
+    announcements: u64,
+    is_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     at: Timestamp,
-    /// The number of the session's last touch, by which a thread recognises its own touch.
-    turn: u64,
     waiting: Waiting,
-}
-
-/// A touch that readers see and no flush writes: the commit that it announces includes it.
-#[derive(Clone, Copy, Debug)]
-struct Announced {
-    turn: u64,
-    /// The pending touch without it.
-    decided: Option<Timestamp>,
 }
 
 /// The state of the buffer.
@@ -75,18 +69,27 @@ pub(in crate::engine::redb) struct Pending {
     pub(in crate::engine::redb) late_flushes: (u64, Duration),
 }
 
-/// The change that a touch made in the buffer, so that it can be taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) struct Receipt {
-    before: Option<Timestamp>,
-    turn: u64,
+/// Activity that readers see until this is dropped.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped"]
+pub(in crate::engine::redb) struct Announcement<'b> {
+    buffer: &'b TouchBuffer,
+    key: SessionKey,
+    number: u64,
+}
+
+impl Drop for Announcement<'_> {
+    fn drop(&mut self) {
+        self.buffer.shard(&self.key).lock().announced.retain(|it| it.number != self.number);
+        self.buffer.len.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The result of checking a session and keeping the touch decided on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::redb) enum Touched<T> {
-    /// The check's answer. If the check decided on a touch, the touch is kept.
-    Done(T, Option<Receipt>),
+#[derive(Debug)]
+pub(in crate::engine::redb) enum Touched<'b, T> {
+    /// The check's answer. If the check decided on a touch, the touch is kept, or announced.
+    Done(T, Option<Announcement<'b>>),
     /// The buffer has no room for the touch, which is not kept.
     Full,
     /// A sweep or a removal is about to end the session, or the engine closes.
@@ -138,118 +141,93 @@ impl TouchBuffer {
         self.shards.iter().filter_map(of_shard).max()
     }
 
-    /// Checks a session with its pending touch, and keeps the later of that touch and the one that
-    /// the check decides on. This is one step: no removal or sweep comes in between.
+    /// Checks a session with its activity, and keeps the later of its pending touch and the one
+    /// that the check decides on. This is one step: no removal or sweep comes in between.
+    #[inline]
     pub(in crate::engine::redb) fn touch_if<T>(
         &self,
         key: &SessionKey,
-        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
-    ) -> Touched<T> {
-        self.touch::<false, false, T>(key, look)
+        look: impl FnOnce(&Activity) -> (Option<Timestamp>, T),
+    ) -> Touched<'_, T> {
+        let mut shard = self.shard(key).lock();
+        if shard.is_closed || shard.condemned.contains(key) {
+            return Touched::Condemned;
+        }
+        let Shard { touches, announced, .. } = &mut *shard;
+        let pending = touches.get_mut(key);
+        let latest = pending.as_ref().map(|touch| touch.at);
+        let (touch, answer) = look(&Activity::of(key, latest, announced));
+        let Some(at) = touch else { return Touched::Done(answer, None) };
+        match pending {
+            Some(pending) => {
+                pending.at = pending.at.max(at);
+                pending.waiting.again(|| self.lateness.now());
+            }
+            None if self.len() >= CAPACITY => return Touched::Full,
+            None => {
+                let waiting = Waiting::since(self.lateness.now());
+                touches.insert(*key, Touch { at, waiting });
+                self.len.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        Touched::Done(answer, None)
     }
 
-    /// As [`touch_if`](Self::touch_if), for a touch that announces a save.
-    /// [`settle`](Self::settle) follows.
-    pub(in crate::engine::redb) fn announce_save_if<T>(
-        &self,
-        key: &SessionKey,
-        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
-    ) -> Touched<T> {
-        self.touch::<false, true, T>(key, look)
-    }
-
-    /// As [`announce_save_if`](Self::announce_save_if), for a touch that needs no room: a condemned
-    /// session takes it, too. A closed buffer does not.
+    /// As [`touch_if`](Self::touch_if), but announces the touch instead of keeping it. It needs no
+    /// room, and a condemned session takes it, too. A closed buffer does not.
     pub(in crate::engine::redb) fn announce_if<T>(
         &self,
         key: &SessionKey,
-        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
-    ) -> Touched<T> {
-        self.touch::<true, true, T>(key, look)
-    }
-
-    fn touch<const QUEUES: bool, const ANNOUNCES: bool, T>(
-        &self,
-        key: &SessionKey,
-        look: impl FnOnce(Option<Timestamp>) -> (Option<Timestamp>, T),
-    ) -> Touched<T> {
+        look: impl FnOnce(&Activity) -> (Option<Timestamp>, T),
+    ) -> Touched<'_, T> {
         let mut shard = self.shard(key).lock();
-        let shard = &mut *shard;
-        if !QUEUES && shard.condemned.contains(key) {
+        if shard.is_closed {
             return Touched::Condemned;
         }
-        let Some(turn) = shard.turn.checked_add(1) else { return Touched::Condemned };
-        shard.turn = turn;
-        match shard.touches.entry(*key) {
-            Entry::Occupied(mut pending) => {
-                let pending = pending.get_mut();
-                let before = pending.at;
-                let (touch, answer) = look(Some(before));
-                let Some(at) = touch else { return Touched::Done(answer, None) };
-                if ANNOUNCES {
-                    let decided = pending.decided(shard.announced.get(key));
-                    shard.announced.insert(*key, Announced { turn, decided });
-                }
-                (pending.at, pending.turn) = (at.max(before), turn);
-                pending.waiting.again(|| self.lateness.now());
-                Touched::Done(answer, Some(Receipt { before: Some(before), turn }))
-            }
-            Entry::Vacant(place) => {
-                let (touch, answer) = look(None);
-                let Some(at) = touch else { return Touched::Done(answer, None) };
-                if !QUEUES && self.len() >= CAPACITY {
-                    return Touched::Full;
-                }
-                if ANNOUNCES {
-                    shard.announced.insert(*key, Announced { turn, decided: None });
-                }
-                place.insert(Touch { at, turn, waiting: Waiting::since(self.lateness.now()) });
-                self.len.fetch_add(1, Ordering::AcqRel);
-                Touched::Done(answer, Some(Receipt { before: None, turn }))
-            }
-        }
+        let (touch, answer) = look(&shard.activity(key));
+        Touched::Done(answer, touch.map(|at| self.announce(&mut shard, key, at, true)))
     }
 
-    /// Ends the announcement of a touch. If it was not committed, takes it back; other threads'
-    /// touches, earlier or later, stay.
-    pub(in crate::engine::redb) fn settle(
+    /// Announces the activity of a session whose record has to be read from the file.
+    pub(in crate::engine::redb) fn presume(
         &self,
         key: &SessionKey,
-        receipt: Receipt,
-        committed: bool,
-    ) {
-        let mut shard = self.shard(key).lock();
-        if shard.announced.get(key).is_some_and(|it| it.turn == receipt.turn) {
-            shard.announced.remove(key);
-        }
-        if committed {
-            return;
-        }
-        let Some(touch) = shard.touches.get_mut(key).filter(|it| it.turn == receipt.turn) else {
-            return;
-        };
-        match receipt.before {
-            Some(before) => touch.at = before,
-            None => self.remove(&mut shard, key),
+        at: Timestamp,
+    ) -> Announcement<'_> {
+        self.announce(&mut self.shard(key).lock(), key, at, false)
+    }
+
+    fn announce(
+        &self,
+        shard: &mut Shard,
+        key: &SessionKey,
+        at: Timestamp,
+        is_live: bool,
+    ) -> Announcement<'_> {
+        shard.announcements += 1;
+        let number = shard.announcements;
+        shard.announced.push(Announced { key: *key, at, number, is_live });
+        self.len.fetch_add(1, Ordering::AcqRel);
+        Announcement { buffer: self, key: *key, number }
+    }
+
+    /// What readers must see of a session's activity.
+    pub(in crate::engine::redb) fn activity(&self, key: &SessionKey) -> Activity {
+        match self.len() {
+            0 => Activity::default(),
+            _ => self.shard(key).lock().activity(key),
         }
     }
 
-    pub(in crate::engine::redb) fn pending(&self, key: &SessionKey) -> Option<Timestamp> {
-        if self.len() == 0 {
-            return None;
-        }
-        self.shard(key).lock().touches.get(key).map(|touch| touch.at)
-    }
-
-    /// Has `expired` decide, given the session's pending touch, whether the session ends. If it
-    /// ends, its touches are refused until a [`Condemned`] that holds the key is dropped.
+    /// Has `expired` decide, given the session's activity, whether the session ends. If it ends,
+    /// its touches are refused until a [`Condemned`] that holds the key is dropped.
     pub(in crate::engine::redb) fn condemn_if(
         &self,
         key: &SessionKey,
-        expired: impl FnOnce(Option<Timestamp>) -> bool,
+        expired: impl FnOnce(&Activity) -> bool,
     ) -> bool {
         let mut shard = self.shard(key).lock();
-        let expired = expired(shard.touches.get(key).map(|touch| touch.at));
+        let expired = expired(&shard.activity(key));
         if expired {
             shard.condemned.insert(*key);
         }
@@ -264,19 +242,17 @@ impl TouchBuffer {
 
     /// Refuses every later touch. The pending ones stay, and the caller writes them.
     pub(in crate::engine::redb) fn close(&self) {
-        self.shards.iter().for_each(|shard| shard.lock().turn = CLOSED);
+        self.shards.iter().for_each(|shard| shard.lock().is_closed = true);
     }
 
-    /// Every pending touch that is decided, for commits that will include them. They are in key
-    /// order, which is the order of their pages.
+    /// Every pending touch, for commits that will include them. They are in key order, which is the
+    /// order of their pages.
     pub(in crate::engine::redb) fn take_along(&self) -> Vec<(SessionKey, Timestamp)> {
         let mut touches = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            let shard = &mut *shard.lock();
-            touches.extend(shard.touches.iter_mut().filter_map(|(key, touch)| {
-                let at = touch.decided(shard.announced.get(key))?;
+            touches.extend(shard.lock().touches.iter_mut().map(|(key, touch)| {
                 touch.waiting.take_along();
-                Some((*key, at))
+                (*key, touch.at)
             }));
         }
         touches.sort_unstable();
@@ -333,13 +309,9 @@ impl TouchBuffer {
     }
 }
 
-impl Touch {
-    /// The latest moment that a flush may write.
-    fn decided(&self, announced: Option<&Announced>) -> Option<Timestamp> {
-        match announced {
-            Some(announced) if announced.turn == self.turn => announced.decided,
-            _ => Some(self.at),
-        }
+impl Shard {
+    fn activity(&self, key: &SessionKey) -> Activity {
+        Activity::of(key, self.touches.get(key).map(|touch| touch.at), &self.announced)
     }
 }
 

@@ -162,6 +162,19 @@ pub fn touches_merge_into_whatever_is_handed_out<F: EngineFixture>() {
     assert_eq!(engine.stats().unwrap().pending_touches, 0, "of what is gone none is kept");
 }
 
+pub fn an_engine_tells_how_late_a_touch_is_that_only_memory_has<F: EngineFixture>() {
+    let (_setup, engine) = opened::<F>();
+    assert_eq!(insert(&engine, 1, record(1), MANY), done());
+    assert_eq!(engine.late_by(), Duration::ZERO, "nothing waits");
+    // It is promised to be written at once.
+    assert!(engine.extend(&key(1), moment(2_000), Duration::ZERO).unwrap().is_some());
+    std::thread::sleep(Duration::from_millis(50));
+    let is_pending = engine.stats().unwrap().pending_touches > 0;
+    assert_eq!(engine.late_by() > Duration::ZERO, is_pending);
+    engine.flush().unwrap();
+    assert_eq!(engine.late_by(), Duration::ZERO, "it was written");
+}
+
 pub fn removals_say_what_ended<F: EngineFixture>() {
     let (_setup, engine) = opened::<F>();
     let of = |user: &str| Draft { user: Some(user.into()), ..Draft::new(1) }.record();

@@ -61,7 +61,7 @@ fn look_while_a_save_waits_on(
         scope.spawn(|| save(&engine));
         match behind_another {
             true => {
-                while engine.view.touches.len() == 0 {
+                while engine.queue.waiting() == 0 {
                     thread::yield_now();
                 }
             }

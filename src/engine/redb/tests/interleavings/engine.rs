@@ -131,7 +131,7 @@ impl Scene {
 
 #[test]
 fn a_session_that_was_extended_is_not_swept_and_one_that_was_swept_is_not_extended() {
-    explore(EXECUTIONS, || {
+    explore(5 * EXECUTIONS, || {
         let scene = Scene::new();
         let (extended, later) = (at(START + INACTIVITY - 1), at(START + INACTIVITY));
         let extend = scene.spawn(move |engine| touched(engine, &key(1), extended));
@@ -382,6 +382,7 @@ fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
 
 #[test]
 fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
+    const EXTENSIONS: u64 = 12;
     explore(EXECUTIONS, || {
         // Nothing is kept in memory, so the extension reads the file.
         let options = options().durability(Durability::Immediate).record_cache(false);
@@ -392,7 +393,12 @@ fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
             // From here on the snapshot alone knows that the session is gone.
             engine.snapshot().unwrap();
         });
-        let extend = scene.spawn(|engine| touched(engine, &key(1), at(START + 1)));
+        let extend = scene.spawn(|engine| {
+            // Each reads the file.
+            for millis in 1..=EXTENSIONS {
+                touched(engine, &key(1), at(START + millis));
+            }
+        });
         remove.join().unwrap();
         extend.join().unwrap();
         assert_eq!(scene.engine.view.touches.len(), 0);

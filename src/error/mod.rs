@@ -95,7 +95,7 @@ pub enum Error {
     )]
     TooLarge {
         /// The encoded length, in bytes; for the limit of a server, with the header of the record.
-        /// A JSON text is encoded up to 16 MiB, and may be longer.
+        /// A JSON text is encoded up to 16 MiB, a list up to as many elements; both may be longer.
         len: usize,
         /// The limit, in bytes.
         max: usize,

@@ -77,18 +77,17 @@ impl Budget {
         }
     }
 
-    /// The elements for which a list may reserve room before it has any. All promises of one value
-    /// together stay within its bytes. Otherwise each level could reserve room for all of them.
+    /// Whether a list may reserve room for the claimed elements before it has any. All promises of
+    /// one value together stay within its bytes. Otherwise each level could reserve room for all of
+    /// them.
     ///
     /// An example: content of 100 bytes holds a list of lists, and each claims 80 elements. The
-    /// outer list is promised 80. The first inner one is promised the 20 that are left, and every
-    /// later one none: it grows with its elements. So at most 100 elements have room before they
-    /// are decoded, and not 80 times 80.
+    /// outer list is promised 80. The inner ones are promised none, and grow with their elements.
+    /// So at most 100 elements have room before they are decoded, and not 80 times 80.
     #[inline]
-    pub(super) fn promise(&self, claimed: usize) -> usize {
-        let elements = claimed.min(self.unpromised.get());
-        self.unpromised.set(self.unpromised.get() - elements);
-        elements
+    pub(super) fn promise(&self, claimed: usize) -> bool {
+        let left = self.unpromised.get().checked_sub(claimed);
+        left.inspect(|left| self.unpromised.set(*left)).is_some()
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) {

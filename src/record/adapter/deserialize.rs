@@ -9,6 +9,7 @@
 //!
 //! It must not know which format it reads, nor how the budget is charged while encoding.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -278,6 +279,8 @@ struct Items<'a, A, K, O> {
     inner: A,
     place: Place<'a, O>,
     begun: usize,
+    /// The elements that a size hint has promised.
+    promised: Cell<usize>,
     compound: PhantomData<K>,
 }
 
@@ -307,7 +310,7 @@ impl<'de, S: DeserializeSeed<'de>, K: Compound, O: Observer> DeserializeSeed<'de
 impl<'a, A, K: Compound, O: Observer> Items<'a, A, K, O> {
     #[inline]
     fn new(inner: A, place: Place<'a, O>) -> Self {
-        Self { inner, place, begun: 0, compound: PhantomData }
+        Self { inner, place, begun: 0, promised: Cell::new(0), compound: PhantomData }
     }
 
     #[inline]
@@ -317,9 +320,16 @@ impl<'a, A, K: Compound, O: Observer> Items<'a, A, K, O> {
         Element { seed, place: self.place, at, compound: PhantomData }
     }
 
+    /// The claimed number of elements left; `None` if the budget cannot promise so many.
     #[inline]
-    fn promise(&self, claimed: usize) -> usize {
-        if K::IS_CHARGED { self.place.watch.budget.promise(claimed) } else { claimed }
+    fn promise(&self, claimed: usize) -> Option<usize> {
+        if K::IS_CHARGED && claimed > self.promised.get() {
+            if !self.place.watch.budget.promise(claimed) {
+                return None;
+            }
+            self.promised.set(claimed);
+        }
+        Some(claimed)
     }
 }
 
@@ -337,7 +347,7 @@ impl<'de, A: SeqAccess<'de>, K: Compound, O: Observer> SeqAccess<'de> for Items<
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.promise(self.inner.size_hint()?))
+        self.promise(self.inner.size_hint()?)
     }
 }
 
@@ -362,6 +372,6 @@ impl<'de, A: MapAccess<'de>, K: Compound, O: Observer> MapAccess<'de> for Items<
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.promise(self.inner.size_hint()?))
+        self.promise(self.inner.size_hint()?)
     }
 }

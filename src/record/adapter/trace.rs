@@ -1,7 +1,7 @@
 //! Owns the trace of a value, which shows where `Serialize` and `Deserialize` disagree.
 //!
-//! A trace is made only after a failure. Memory is bounded: a part of the events is kept at a time,
-//! and each part costs a pass over the value.
+//! A trace is made only after a failure. Memory and time are bounded: a part of the events is kept
+//! at a time, each part costs a pass over the value, and there are at most [`PARTS`](Trace::PARTS).
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -29,6 +29,9 @@ pub(in crate::record) struct Trace {
 impl Trace {
     /// The most events that are kept: 10 MiB. Content of 16 MiB can have eighty million.
     pub(in crate::record) const PART: usize = 256 * 1024;
+
+    /// The most parts that are compared: a client may be able to choose content that is refused.
+    pub(in crate::record) const PARTS: usize = 4;
 
     /// Skips the first events.
     pub(in crate::record) fn after(skipped: usize) -> Self {
@@ -199,6 +202,44 @@ impl Leaf {
             Self::Text => "a text",
             Self::Bytes => "bytes",
         }
+    }
+}
+
+/// Follows the calls to the place where they end.
+#[derive(Default)]
+pub(in crate::record) struct Follower {
+    path: RefCell<Path>,
+}
+
+impl Follower {
+    pub(in crate::record) fn into_path(self) -> Path {
+        self.path.into_inner()
+    }
+
+    fn follow(&self, event: Event) {
+        self.path.borrow_mut().follow(event);
+    }
+}
+
+impl Observer for Follower {
+    fn leaf(&self, _: Leaf) {}
+
+    fn option(&self, _: bool) {}
+
+    fn variant(&self, _: Variant) {}
+
+    fn kind(&self, _: ContentKind) {}
+
+    fn open(&self, opened: Opened) {
+        self.follow(Event::Open(opened));
+    }
+
+    fn item(&self, item: Item) {
+        self.follow(Event::Item(item));
+    }
+
+    fn close(&self, closed: Closed) {
+        self.follow(Event::Close(closed));
     }
 }
 

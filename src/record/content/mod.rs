@@ -85,10 +85,14 @@ fn write<C: Serialize>(content: &C, max_len: usize) -> Result<Written> {
     let Watch { budget, observer: digest } = watch;
     let BoundedWriter { bytes, len, .. } = writer;
     if len > max_len {
+        let len = match budget.take_refusal() {
+            Some(Refusal::TooManyElements { .. }) => full_len(content),
+            _ => len,
+        };
         return Err(Error::TooLarge { len, max: max_len });
     }
     if let Err(error) = encoded {
-        return Err(refusal::of_encoding(content, error, budget.take_refusal()));
+        return Err(refusal::of_encoding(content, max_len, error, budget.take_refusal()));
     }
     if budget.elements_used() > elements_allowed(len) {
         let refusal = Refusal::TooManyElements { allowed: elements_allowed(len) };
@@ -96,6 +100,15 @@ fn write<C: Serialize>(content: &C, max_len: usize) -> Result<Written> {
     }
     let (kind, has_json) = (digest.outermost_kind(), digest.has_json());
     Ok(Written { bytes, kind, shape: digest.shape(), has_json })
+}
+
+/// The encoded length of content that has too many elements for a limit that it exceeds.
+#[cold]
+fn full_len<C: Serialize>(content: &C) -> usize {
+    let mut writer = BoundedWriter::keeping(0);
+    let _ =
+        write_watched(content, &mut writer, &Watch::new(Budget::new(MAX_LEN), ShapeDigest::new()));
+    writer.len
 }
 
 #[inline]

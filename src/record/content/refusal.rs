@@ -16,7 +16,6 @@ use super::verification::end_of_writing;
 use super::{Cause, Misread};
 use crate::error::{Error, Source};
 use crate::record::adapter::Refusal;
-use crate::record::adapter::trace::Path;
 
 const USE_JSON: &str = "keep it as `Json<T>`, or change the type";
 
@@ -24,10 +23,11 @@ const USE_JSON: &str = "keep it as `Json<T>`, or change the type";
 #[cold]
 pub(super) fn of_encoding<C: Serialize>(
     content: &C,
+    max_len: usize,
     error: EncodeError,
     refusal: Option<Refusal>,
 ) -> Error {
-    let place = end_of_writing(content);
+    let place = end_of_writing(content, max_len).to_string();
     match refusal {
         Some(refusal) => told::<C>(&refusal, Some(&place)),
         None => {
@@ -39,7 +39,7 @@ pub(super) fn of_encoding<C: Serialize>(
 
 /// The adapter refused the content, while encoding or decoding.
 #[cold]
-pub(super) fn told<C>(refusal: &Refusal, place: Option<&Path>) -> Error {
+pub(super) fn told<C>(refusal: &Refusal, place: Option<&str>) -> Error {
     let advice = match refusal {
         Refusal::TooDeep | Refusal::TooManyElements { .. } => "keep less in a session",
         Refusal::Miscounted { .. } => "mend its `Serialize`",
@@ -62,7 +62,7 @@ pub(super) fn parted<C>(text: &str) -> Error {
 
 /// The encoded content could not be decoded.
 #[cold]
-pub(super) fn unreadable<C>(misread: Misread, place: &Path) -> Error {
+pub(super) fn unreadable<C>(misread: Misread, place: &str) -> Error {
     match misread.cause {
         Cause::Refused(refusal) => told::<C>(&refusal, Some(place)),
         _ => {

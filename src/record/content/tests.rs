@@ -1,8 +1,9 @@
 //! The encoding is pinned and bounded in both directions, and all content is verified.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
 use super::*;
 
@@ -182,4 +183,63 @@ fn a_serializer_that_fails_is_an_encoding_error_in_its_words() {
     assert!(text.contains("at the content.1"), "{text}");
     let error = decode::<Refuses>(&[], None).unwrap_err();
     assert_eq!(error.to_string(), "it holds 4111 1111", "for the source of an error alone");
+}
+
+/// Counts how often `Serialize` is called for it, and how often `Deserialize`, which refuses it.
+#[derive(Default)]
+struct Counted;
+
+thread_local! {
+    static PASSES: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        PASSES.set(PASSES.get() + 1);
+        serializer.serialize_u8(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PASSES.set(PASSES.get() + 1);
+        u8::deserialize(deserializer)?;
+        Err(serde::de::Error::custom("never"))
+    }
+}
+
+/// A client may choose content that is refused.
+#[test]
+fn content_that_is_refused_takes_few_passes_however_long_it_is() {
+    let passes = |content: &dyn Fn() -> crate::error::Error| {
+        PASSES.set(0);
+        let refused = content().to_string();
+        (PASSES.get(), refused)
+    };
+    // As long as two and as eight parts of a trace.
+    for units in [500_000, 2_000_000_usize] {
+        let content = (Counted, vec![(); units]);
+        let (count, refused) = passes(&|| encode(&content, 65_536).unwrap_err());
+        assert!(refused.contains("[131071]") || refused.contains("elements"), "{refused}");
+        assert!(count <= 2, "{count} passes over {units} elements");
+
+        let content = (vec![0_u8; units], Counted);
+        let (count, refused) = passes(&|| encode(&content, units + 100).unwrap_err());
+        assert!(refused.contains("`Deserialize` does not take"), "{refused}");
+        assert!(count <= 2 + 2 * 4, "{count} passes over {units} elements");
+    }
+}
+
+/// Whoever raises the limit to it can store the content.
+#[test]
+fn the_length_of_content_that_is_too_large_is_all_of_its_length() {
+    for bytes in [70_000, 1 << 18, 1 << 22] {
+        let content = vec![7_u8; bytes];
+        let Err(Error::TooLarge { len, max: 65_536 }) = encode(&content, 65_536) else {
+            panic!("it is larger");
+        };
+        assert_eq!(len, bytes + 5);
+        assert!(matches!(encode(&content, len - 1), Err(Error::TooLarge { .. })));
+        assert!(encode(&content, len).is_ok());
+    }
 }

@@ -15,7 +15,7 @@ use super::canonical::Canonical;
 use super::{BoundedWriter, MAX_LEN, Misread, Written, read, refusal, write_watched};
 use crate::error::{Error, Result};
 use crate::record::adapter::shape::{Shape, ShapeDigest};
-use crate::record::adapter::trace::{Comparison, Event, Path, Trace};
+use crate::record::adapter::trace::{Comparison, Event, Follower, Path, Trace};
 use crate::record::adapter::{Budget, Watch};
 
 /// Decodes content that was just encoded, and returns the shape that every later decoding must
@@ -62,7 +62,7 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     });
     match compared {
         Err(text) => refusal::parted::<C>(&text),
-        Ok(comparison) => refusal::unreadable::<C>(misread, &comparison.into_path()),
+        Ok(place) => refusal::unreadable::<C>(misread, &place),
     }
 }
 
@@ -70,43 +70,38 @@ fn unreadable<C: Serialize + DeserializeOwned>(
 #[cold]
 fn parted<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Error {
     match compared::<C>(content, written.body(), |events, _| events) {
-        Ok(comparison) => refusal::unstable::<C>(&comparison.into_path().to_string()),
+        Ok(place) => refusal::unstable::<C>(&place),
         Err(text) => refusal::parted::<C>(&text),
     }
 }
 
-/// Compares all calls of `Serialize`, or those of each part that count, with the requests of
-/// `Deserialize`; the text says how they disagree.
+/// Compares the calls of `Serialize`, or those of each part that count, with the requests of
+/// `Deserialize`; the error says how they disagree. Otherwise returns the place where they end, or
+/// where so many are compared that the rest is not.
 #[cold]
 fn compared<C: Serialize + DeserializeOwned>(
     content: &C,
     body: &[u8],
     counting: impl for<'a> Fn(&'a [Event], &[Event]) -> &'a [Event],
-) -> std::result::Result<Comparison, String> {
+) -> std::result::Result<String, String> {
     let mut comparison = Comparison::default();
-    for skipped in (0..).step_by(Trace::PART) {
+    for skipped in (0..).step_by(Trace::PART).take(Trace::PARTS) {
         let written = trace_of_writing(content, skipped);
         let asked = trace_of_reading::<C>(body, skipped);
         comparison.go_on(counting(&written, &asked), &asked)?;
         if asked.len() < Trace::PART {
-            break;
+            return Ok(comparison.into_path().to_string());
         }
     }
-    Ok(comparison)
+    Ok(format!("a place behind `{}`", comparison.into_path()))
 }
 
-/// The path to where `Serialize` failed.
+/// The path to where `Serialize` failed, with the limits that it had.
 #[cold]
-pub(super) fn end_of_writing<C: Serialize>(content: &C) -> Path {
-    let mut path = Path::default();
-    for skipped in (0..).step_by(Trace::PART) {
-        let events = trace_of_writing(content, skipped);
-        events.iter().for_each(|event| path.follow(*event));
-        if events.len() < Trace::PART {
-            break;
-        }
-    }
-    path
+pub(super) fn end_of_writing<C: Serialize>(content: &C, max_len: usize) -> Path {
+    let watch = Watch::new(Budget::new(max_len), Follower::default());
+    let _ = write_watched(content, &mut BoundedWriter::keeping(0), &watch);
+    watch.observer.into_path()
 }
 
 /// A part of the calls of `Serialize`, up to its failure if it fails.

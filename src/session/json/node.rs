@@ -47,6 +47,17 @@ impl Node {
         T::deserialize(Reading::new(self, typed_keys))
     }
 
+    /// The text of a number that only its text tells, as `1.50` or one beyond a `u64`.
+    fn number(&self) -> Option<&str> {
+        match self {
+            Self::Map(entries) => match entries.as_slice() {
+                [(name, Self::Text(text))] if name == reserved::NUMBER => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn unexpected(&self) -> Unexpected<'_> {
         match self {
             Self::Null => Unexpected::Unit,
@@ -118,12 +129,15 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 }
 
-/// The number in a map that serde_json gave for it.
+/// The number in a map that serde_json gave for it; `None` if only the text tells all of it.
 fn number(text: &str) -> Option<Node> {
     match TypedKey::parse(text)? {
         TypedKey::U64(value) => Some(Node::U64(value)),
         TypedKey::I64(value) => Some(Node::I64(value)),
-        TypedKey::F64(value) => value.is_finite().then_some(Node::F64(value)),
+        TypedKey::F64(value) => {
+            let told = serde_json::to_string(&value).ok()?;
+            (told == text).then_some(Node::F64(value))
+        }
         TypedKey::Bool(_) => None,
     }
 }

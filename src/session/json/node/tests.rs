@@ -117,6 +117,22 @@ fn a_number_that_serde_json_gives_as_a_map_is_a_number() {
     }
 }
 
+/// A decimal type reads the text of such a number, which an `f64` would change.
+#[test]
+fn a_number_that_only_its_text_tells_keeps_its_text() {
+    for text in ["1.50", "1234567890123456789.01", "123456789012345678901234567890", "1e400"] {
+        let node = Node::parse(&format!(r#"{{"$serde_json::private::Number":"{text}"}}"#)).unwrap();
+        let read: BTreeMap<String, String> = node.read(TypedKeys::Yes).unwrap();
+        assert_eq!(read.values().next().unwrap(), text);
+    }
+    let max = u128::MAX.to_string();
+    let node = Node::parse(&format!(r#"{{"$serde_json::private::Number":"{max}"}}"#)).unwrap();
+    assert_eq!(node.read::<u128>(TypedKeys::Yes).unwrap(), u128::MAX);
+    let node = Node::parse(r#"{"$serde_json::private::Number":"1.50"}"#).unwrap();
+    assert_eq!(node.read::<f64>(TypedKeys::Yes).unwrap(), 1.5);
+    assert_eq!(node.read::<f32>(TypedKeys::Yes).unwrap(), 1.5);
+}
+
 #[test]
 fn a_number_is_no_position_of_a_variant() {
     #[derive(Debug, Deserialize)]

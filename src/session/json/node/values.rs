@@ -45,6 +45,18 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// A number that may be one which only its text tells.
+macro_rules! numbers {
+    ($($method:ident is $visit:ident($kind:ty))*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+            match self.node.number().and_then(|text| serde_json::from_str::<$kind>(text).ok()) {
+                Some(value) => visitor.$visit(value),
+                None => self.deserialize_any(visitor),
+            }
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Reading<'_> {
     type Error = NodeError;
 
@@ -117,9 +129,16 @@ impl<'de> Deserializer<'de> for Reading<'_> {
         }
     }
 
+    numbers! {
+        deserialize_i128 is visit_i128(i128)
+        deserialize_u128 is visit_u128(u128)
+        deserialize_f32 is visit_f64(f64)
+        deserialize_f64 is visit_f64(f64)
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map ignored_any
     }
 }
 

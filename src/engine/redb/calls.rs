@@ -1,5 +1,6 @@
 //! The engine contract's calls, in the contract's order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::attachment::Attachment;
@@ -11,6 +12,7 @@ use crate::engine::outcome::{
     Ended, EngineStats, Insert, Listing, Rekey, Replace, Sweep, Visit, VisitUser,
 };
 use crate::engine::redb::commit::question;
+use crate::engine::redb::commit::question::{Asked, Question};
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::file::signature;
 use crate::engine::redb::file::unwinding::not_unwinding;
@@ -265,7 +267,10 @@ impl Engine for RedbEngine {
             // From here on extensions go through the queue, so none is missed by the flush.
             self.view.touches.close();
             let flushed = self.write_pending();
-            let closed = self.writer.close(&self.view);
+            // A flush has a group of its own. So this thread closes the file when its turn comes,
+            // and every call that was queued before has its answer.
+            let turn = Arc::new(Asked::new(question::Flush)) as Arc<dyn Question>;
+            let closed = self.queue.submit(turn, |_| Ok(vec![self.writer.close(&self.view)]));
             flushed.and(closed)
         })
     }

@@ -71,7 +71,7 @@ impl Decider<'_, '_> {
     pub(super) fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
         let mut pending = None;
         self.view.touches.condemn_if(key, |activity| {
-            pending = activity.latest;
+            pending = activity.pending;
             true
         });
         self.effects.condemned.push(*key);

@@ -1,8 +1,11 @@
 //! What calls that wait have announced: it decides who is live, and leaves no trace if it is
 //! refused. And what waits when the engine closes.
 
+use std::ops::ControlFlow;
+
 use super::*;
-use crate::engine::redb::view::touches::Touched;
+use crate::engine::redb::view::extend::{Extended, Extension};
+use crate::engine::redb::view::touches::{Announcement, Touched};
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -62,4 +65,35 @@ fn what_is_queued_before_a_close_is_answered_and_stored() {
     for number in 1..6 {
         assert!(engine.load(&key(number), moment(1)).unwrap().is_some(), "{number}");
     }
+}
+
+/// Has an extension wait in the queue, as far as others see.
+fn announce(engine: &RedbEngine, number: u64, millis: u64) -> Announcement<'_> {
+    let extension = Extension { moment: moment(millis), at: at(millis), revision: None };
+    match engine.view.announce(&key(number), extension, &mut None).unwrap() {
+        Extended::Undecided(Some(announced)) => announced,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_listing_shows_a_touch_that_is_later_than_what_a_waiting_call_has_announced() {
+    let engine = engine_with_a_session(&SimulatedDisk::new());
+    insert(&engine, 2);
+    let mut numbers = [1, 2];
+    numbers.sort_unstable_by_key(|number| key(*number));
+    let announced = announce(&engine, numbers[1], 500);
+    let mut seen = Vec::new();
+    let visit = &mut |key, record: Result<Record>| {
+        if seen.is_empty() {
+            let second = self::key(numbers[1]);
+            assert!(engine.extend(&second, moment(900), Duration::ZERO).unwrap().is_some());
+            engine.flush().unwrap();
+        }
+        seen.push((key, record?.last_active()));
+        Ok(ControlFlow::Continue(()))
+    };
+    engine.scan(None, visit).unwrap();
+    drop(announced);
+    assert_eq!(seen, [(key(numbers[0]), at(1)), (key(numbers[1]), at(900))]);
 }

@@ -199,7 +199,8 @@ impl View {
     /// 10:01 the session is touched: the touch is in the buffer, and is found here. At 10:02 a
     /// flush commits the touch, and it leaves the buffer. If the overlay has the key, or the last
     /// snapshot is no longer 7, the session is loaded again for its latest time. Otherwise the
-    /// session has not changed since snapshot 7.
+    /// session has not changed since snapshot 7. Activity that is only announced spares no look-up:
+    /// it may be earlier than a touch that was committed.
     pub(in crate::engine::redb) fn touch_latest(
         &self,
         commit: u64,
@@ -208,16 +209,16 @@ impl View {
         timeouts: impl Fn() -> Timeouts,
     ) -> Result<()> {
         let activity = self.touches.activity(key);
-        activity.touch(record, &timeouts);
         // The overlay is checked before the snapshot: a change that left the overlay is in a
         // snapshot.
         let is_latest = || self.overlay.contains(key).is_none() && self.is_last(commit);
-        if activity.latest.is_none()
+        if activity.pending.is_none()
             && !is_latest()
-            && let Some(latest) = self.load(key, timeouts)?
+            && let Some(latest) = self.load(key, &timeouts)?
         {
             record.touch(latest.last_active());
         }
+        activity.touch(record, timeouts);
         Ok(())
     }
 

@@ -21,16 +21,21 @@ pub(super) struct Announced {
 /// A session's activity beyond its record.
 #[derive(Debug, Default)]
 pub(in crate::engine::redb) struct Activity {
-    /// The latest touch, or activity announced of a live session.
-    pub(in crate::engine::redb) latest: Option<Timestamp>,
-    /// Activity announced of a session that may have expired before, the earliest first.
-    presumed: Option<Box<[Timestamp]>>,
+    /// The latest touch that was decided on.
+    pub(in crate::engine::redb) pending: Option<Timestamp>,
+    /// What calls that wait have announced, and may not happen: first of a live session, then of
+    /// one that may have expired before, each the earliest first.
+    announced: Option<Box<[Announced]>>,
 }
 
 impl Activity {
     #[inline]
-    pub(super) fn of(key: &SessionKey, touch: Option<Timestamp>, announced: &[Announced]) -> Self {
-        let mut activity = Self { latest: touch, presumed: None };
+    pub(super) fn of(
+        key: &SessionKey,
+        pending: Option<Timestamp>,
+        announced: &[Announced],
+    ) -> Self {
+        let mut activity = Self { pending, announced: None };
         if !announced.is_empty() {
             activity.add(key, announced);
         }
@@ -39,15 +44,10 @@ impl Activity {
 
     #[cold]
     fn add(&mut self, key: &SessionKey, announced: &[Announced]) {
-        let mut presumed = Vec::new();
-        for announced in announced.iter().filter(|announced| announced.key == *key) {
-            match announced.is_live {
-                true => self.latest = self.latest.max(Some(announced.at)),
-                false => presumed.push(announced.at),
-            }
-        }
-        presumed.sort_unstable();
-        self.presumed = Some(presumed.into());
+        let of_session = announced.iter().filter(|announced| announced.key == *key);
+        let mut announced: Vec<_> = of_session.copied().collect();
+        announced.sort_unstable_by_key(|announced| (!announced.is_live, announced.at));
+        self.announced = Some(announced.into());
     }
 
     /// Brings a record to this activity. Presumed activity counts only if the session is live at
@@ -58,19 +58,19 @@ impl Activity {
         record: &mut Record,
         timeouts: impl FnOnce() -> Timeouts,
     ) {
-        if let Some(at) = self.latest {
+        if let Some(at) = self.pending {
             record.touch(at);
         }
-        if let Some(presumed) = &self.presumed {
-            touch_while_live(record, presumed, timeouts());
+        if let Some(announced) = &self.announced {
+            touch_while_live(record, announced, timeouts());
         }
     }
 }
 
 #[cold]
-fn touch_while_live(record: &mut Record, presumed: &[Timestamp], timeouts: Timeouts) {
-    for now in presumed.iter().copied() {
-        if !record.is_expired(Moment { now, timeouts }) {
+fn touch_while_live(record: &mut Record, announced: &[Announced], timeouts: Timeouts) {
+    for Announced { at: now, is_live, .. } in announced.iter().copied() {
+        if is_live || !record.is_expired(Moment { now, timeouts }) {
             record.touch(now);
         }
     }

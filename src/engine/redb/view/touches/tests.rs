@@ -24,8 +24,34 @@ fn announce(buffer: &TouchBuffer, number: u128, millis: u64) -> Option<Announcem
     }
 }
 
-fn pending(buffer: &TouchBuffer, number: u128) -> Option<Timestamp> {
-    buffer.activity(&key(number)).latest
+/// A session since 0.
+fn record() -> Record {
+    let parts = Parts {
+        user: None,
+        csrf_token: None,
+        own_timeouts: OwnTimeouts::default(),
+        revision: 1,
+        created_at: at(0),
+        last_active: at(0),
+        content_version: 0,
+        content: &[],
+    };
+    Record::new(&parts, &timeouts()).unwrap()
+}
+
+fn timeouts() -> Timeouts {
+    Timeouts::from_seconds(1, 1_000).unwrap()
+}
+
+fn last_active(activity: &Activity) -> Timestamp {
+    let mut record = record();
+    activity.touch(&mut record, timeouts);
+    record.last_active()
+}
+
+/// What readers see of a session's activity.
+fn seen(buffer: &TouchBuffer, number: u128) -> Option<Timestamp> {
+    Some(last_active(&buffer.activity(&key(number)))).filter(|seen| *seen > at(0))
 }
 
 #[test]
@@ -34,13 +60,13 @@ fn the_later_touch_stays() {
     for millis in [5, 3] {
         assert!(touch(&buffer, 1, millis));
     }
-    assert_eq!((pending(&buffer, 1), buffer.len()), (Some(at(5)), 1));
+    assert_eq!((seen(&buffer, 1), buffer.len()), (Some(at(5)), 1));
 }
 
 #[test]
 fn a_look_sees_the_pending_touch_and_keeps_none_that_it_does_not_decide_on() {
     let buffer = TouchBuffer::new();
-    let look = || match buffer.touch_if(&key(1), |activity| (None, activity.latest)) {
+    let look = || match buffer.touch_if(&key(1), |activity| (None, activity.pending)) {
         Touched::Done(pending, None) => pending,
         other => panic!("{other:?}"),
     };
@@ -48,7 +74,7 @@ fn a_look_sees_the_pending_touch_and_keeps_none_that_it_does_not_decide_on() {
     assert_eq!(buffer.len(), 0);
     assert!(touch(&buffer, 1, 5));
     assert_eq!(look(), Some(at(5)));
-    assert_eq!(pending(&buffer, 1), Some(at(5)));
+    assert_eq!(seen(&buffer, 1), Some(at(5)));
 }
 
 #[test]
@@ -56,9 +82,9 @@ fn a_touch_later_than_the_written_one_is_not_forgotten() {
     let buffer = TouchBuffer::new();
     assert!(touch(&buffer, 1, 5));
     buffer.drop_written(&Touches::from_iter([(key(1), at(4))]), false);
-    assert_eq!(pending(&buffer, 1), Some(at(5)));
+    assert_eq!(seen(&buffer, 1), Some(at(5)));
     buffer.drop_written(&Touches::from_iter([(key(1), at(5))]), false);
-    assert_eq!((pending(&buffer, 1), buffer.len()), (None, 0));
+    assert_eq!((seen(&buffer, 1), buffer.len()), (None, 0));
 }
 
 #[test]
@@ -66,22 +92,22 @@ fn what_was_announced_ends_with_its_call_and_leaves_what_other_threads_told() {
     let buffer = TouchBuffer::new();
     assert!(touch(&buffer, 1, 5));
     drop(announce(&buffer, 1, 9).unwrap());
-    assert_eq!(pending(&buffer, 1), Some(at(5)));
+    assert_eq!(seen(&buffer, 1), Some(at(5)));
     // Meanwhile another thread kept an earlier touch, one of the same millisecond, or a later
     // one, and its caller was answered.
     for others in [7, 9, 12] {
         let mine = announce(&buffer, 1, 9).unwrap();
         assert!(touch(&buffer, 1, others));
-        assert_eq!(pending(&buffer, 1), Some(at(others.max(9))));
+        assert_eq!(seen(&buffer, 1), Some(at(others.max(9))));
         drop(mine);
-        assert_eq!(pending(&buffer, 1), Some(at(others)));
+        assert_eq!(seen(&buffer, 1), Some(at(others)));
     }
     // Two saves wait, and the later one is refused first.
     let (first, second) = (announce(&buffer, 2, 5).unwrap(), announce(&buffer, 2, 7).unwrap());
     drop(second);
-    assert_eq!((pending(&buffer, 2), buffer.len()), (Some(at(5)), 2));
+    assert_eq!((seen(&buffer, 2), buffer.len()), (Some(at(5)), 2));
     drop(first);
-    assert_eq!((pending(&buffer, 2), buffer.len()), (None, 1));
+    assert_eq!((seen(&buffer, 2), buffer.len()), (None, 1));
 }
 
 #[test]
@@ -89,30 +115,14 @@ fn a_flush_takes_along_no_activity_that_is_only_announced() {
     let buffer = TouchBuffer::new();
     let _mine = announce(&buffer, 1, 5).unwrap();
     let _presumed = buffer.presume(&key(1), at(6));
-    assert_eq!((pending(&buffer, 1), buffer.take_along()), (Some(at(5)), vec![]));
+    assert_eq!((seen(&buffer, 1), buffer.take_along()), (Some(at(6)), vec![]));
     assert!(touch(&buffer, 1, 3));
     assert_eq!(buffer.take_along(), [(key(1), at(3))]);
-    assert_eq!(pending(&buffer, 1), Some(at(5)));
+    assert_eq!(seen(&buffer, 1), Some(at(6)));
 }
 
 #[test]
 fn presumed_activity_counts_if_the_session_is_live_at_its_moment() {
-    let timeouts = Timeouts::from_seconds(1, 1_000).unwrap();
-    let last_active = |activity: &Activity| {
-        let parts = Parts {
-            user: None,
-            csrf_token: None,
-            own_timeouts: OwnTimeouts::default(),
-            revision: 1,
-            created_at: at(0),
-            last_active: at(0),
-            content_version: 0,
-            content: &[],
-        };
-        let mut record = Record::new(&parts, &timeouts).unwrap();
-        activity.touch(&mut record, || timeouts);
-        record.last_active()
-    };
     let buffer = TouchBuffer::new();
     let late = buffer.presume(&key(1), at(1_000));
     assert_eq!(last_active(&buffer.activity(&key(1))), at(0), "it had expired");
@@ -131,16 +141,16 @@ fn presumed_activity_counts_if_the_session_is_live_at_its_moment() {
 fn a_condemned_session_takes_no_touch_until_it_is_released() {
     let buffer = TouchBuffer::new();
     let mut condemned = Condemned::new(&buffer);
-    assert!(buffer.condemn_if(&key(1), |activity| activity.latest.is_none()));
+    assert!(buffer.condemn_if(&key(1), |activity| activity.pending.is_none()));
     condemned.push(key(1));
     let refused = buffer.touch_if(&key(1), |_| (Some(at(5)), ()));
     assert!(matches!(refused, Touched::Condemned), "{refused:?}");
     let announced = announce(&buffer, 1, 5).unwrap();
-    assert_eq!(pending(&buffer, 1), Some(at(5)), "it waits in the queue");
+    assert_eq!(seen(&buffer, 1), Some(at(5)), "it waits in the queue");
     drop(announced);
     drop(condemned);
     assert!(touch(&buffer, 1, 5));
-    assert!(!buffer.condemn_if(&key(1), |activity| activity.latest.is_none()));
+    assert!(!buffer.condemn_if(&key(1), |activity| activity.pending.is_none()));
 }
 
 #[test]

@@ -153,12 +153,14 @@ impl Engine for RedbEngine {
         let keys = passed.keys();
         let (found, was_full) = (keys.len(), keys.len() == step);
         let swept = self.submit(question::RemoveExpired { keys, moment })?;
-        let more = was_full || swept.looked_at < found;
+        // What waits now is over in the next round.
+        let is_stuck = swept.spared.len() == swept.looked_at;
+        let more = (was_full || swept.looked_at < found) && !is_stuck;
         passed.retain(swept.looked_at);
         match self.remove_strays(&passed, &swept.unmoved) {
             Err(error) if swept.removed.is_empty() => return Err(error),
             // The removals are committed, so they are returned. Strays are left to a later round.
-            _ => self.sweep.done(passed),
+            _ => self.sweep.done(&passed, &swept.spared),
         }
         let alone = self.adapt(&self.sweep.step_size, limit);
         if more {

@@ -16,7 +16,7 @@ use crate::time::clock::Timestamp;
 /// The sweep's position and the size of its steps.
 pub(in crate::engine::redb) struct SweepPosition {
     pub(in crate::engine::redb) step_size: StepSize,
-    /// The snapshot's number, and the last entry of its index that the sweep has examined.
+    /// The snapshot's number, and the last entry of its index that the sweep is done with.
     last: Mutex<Option<(u64, IndexEntry)>>,
 }
 
@@ -66,9 +66,12 @@ impl SweepPosition {
         (commit == snapshot.commit()).then_some(entry)
     }
 
-    /// Moves the position past these sessions, which have been examined.
-    pub(in crate::engine::redb) fn done(&self, passed: Candidates) {
-        let reached = passed.entries.last().map(|entry| (passed.snapshot, *entry));
+    /// Moves the position past these sessions, which have been examined, but not past one that was
+    /// `spared`.
+    pub(in crate::engine::redb) fn done(&self, passed: &Candidates, spared: &[SessionKey]) {
+        let is_done = |(_, key): &&IndexEntry| !spared.contains(key);
+        let last = passed.entries.iter().take_while(is_done).last();
+        let reached = last.map(|entry| (passed.snapshot, *entry));
         let mut last = self.last.lock();
         *last = (*last).max(reached);
     }

@@ -50,7 +50,7 @@ impl Ask for Reindex {
             let (key, _) = entry?;
             last = Some(key).filter(|_| count == self.limit);
             // A damaged record has no deadline, so its index entry stays.
-            let Some(Ok(record)) = decider.load(&key, &self.timeouts)? else { continue };
+            let Some(Ok(record)) = decider.load_decided(&key)? else { continue };
             let deadline = record.deadline(&self.timeouts);
             if deadline < record.index_deadline() {
                 decider.effects.touched.insert(key, record.last_active());

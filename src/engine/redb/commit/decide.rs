@@ -2,7 +2,8 @@
 //!
 //! Invariant: a question's condition is checked and its change made in one step. No other question
 //! comes in between, so the others of its group see the whole change or nothing. If the condition
-//! does not hold, only that question's answer says so. Nothing is written here.
+//! does not hold, only that question's answer says so. Nothing is written here. What waiting calls
+//! have announced may not happen: it decides who is live, and is in no record that is written.
 
 use crate::engine::limits::Limits;
 use crate::engine::outcome;
@@ -11,12 +12,12 @@ use crate::engine::redb::commit::effects::Effects;
 use crate::engine::redb::commit::question::{Ask, Insert, Rekey, RenameUser, Replace, SMALL};
 use crate::engine::redb::error::RedbResult;
 use crate::engine::redb::view::View;
+use crate::engine::redb::view::touches::activity::Activity;
 use crate::error::Result;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::session::user::UserKey;
 use crate::time::moment::Moment;
-use crate::time::timeouts::Timeouts;
 
 /// A group being decided: the state that was committed before it, and its changes so far.
 pub(in crate::engine::redb) struct Decider<'v, 'e> {
@@ -90,10 +91,10 @@ impl Ask for Rekey {
         let room = decider.make_room_after(&stored, &self.record, self.moment, self.limits)?;
         let Some(ending) = room else { return Ok(Ok(outcome::Rekey::UserFull)) };
         let ended = decider.end_all(ending, self.moment)?;
-        let record = match decider.remove(&self.old)? {
+        let record = match decider.remove(&self.old, self.moment)? {
             // The new record gets every touch so far. A later touch waits, and then finds the old
             // id gone.
-            Some(Ok(removed)) => self.record.clone().touched(removed.last_active()),
+            Some(Ok(removed)) => self.record.clone().touched(removed.decided.last_active()),
             _ => self.record.clone(),
         };
         let last_active = record.last_active();
@@ -114,13 +115,14 @@ impl Ask for RenameUser {
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<u64>> {
         let mut renamed = 0;
         for key in decider.keys_of(&self.old)? {
-            let Some(Ok(stored)) = decider.load(&key, &self.moment.timeouts)? else { continue };
-            if !stored.is_of(&self.old) {
+            let Some(Ok(loaded)) = decider.load(&key, self.moment)? else { continue };
+            let Loaded { decided, seen } = loaded;
+            if !decided.is_of(&self.old) {
                 continue;
             }
-            renamed += u64::from(!stored.is_expired(self.moment));
-            decider.effects.touched.insert(key, stored.last_active());
-            decider.effects.change(key, Some(stored.renamed(&self.new)));
+            renamed += u64::from(!seen.is_expired(self.moment));
+            decider.effects.touched.insert(key, decided.last_active());
+            decider.effects.change(key, Some(decided.renamed(&self.new)));
         }
         Ok(Ok(renamed))
     }
@@ -134,12 +136,14 @@ impl Decider<'_, '_> {
         expected_revision: u64,
         moment: Moment,
     ) -> RedbResult<Result<Found>> {
-        Ok(match self.load(key, &moment.timeouts)? {
+        Ok(match self.load(key, moment)? {
             None => Ok(Found::Missing),
             Some(Err(error)) => Err(error),
-            Some(Ok(stored)) if stored.is_expired(moment) => Ok(Found::Missing),
-            Some(Ok(stored)) if stored.revision() != expected_revision => Ok(Found::Stale),
-            Some(Ok(stored)) => Ok(Found::Live(stored)),
+            Some(Ok(Loaded { seen, .. })) if seen.is_expired(moment) => Ok(Found::Missing),
+            Some(Ok(Loaded { decided, .. })) if decided.revision() != expected_revision => {
+                Ok(Found::Stale)
+            }
+            Some(Ok(Loaded { decided, .. })) => Ok(Found::Live(decided)),
         })
     }
 
@@ -167,14 +171,14 @@ impl Decider<'_, '_> {
         Ok(per_user.make_room(self.sessions_of(&user, moment)?, moment))
     }
 
-    /// The sound records of a user, each with its activity.
+    /// The sound records of a user, as callers see them.
     fn sessions_of(&self, user: &UserKey, moment: Moment) -> RedbResult<Vec<(SessionKey, Record)>> {
         let mut theirs = Vec::new();
         for key in self.keys_of(user)? {
-            if let Some(Ok(record)) = self.load(&key, &moment.timeouts)?
-                && record.is_of(user)
+            if let Some(Ok(Loaded { seen, .. })) = self.load(&key, moment)?
+                && seen.is_of(user)
             {
-                theirs.push((key, record));
+                theirs.push((key, seen));
             }
         }
         Ok(theirs)
@@ -195,17 +199,27 @@ impl Decider<'_, '_> {
         }
     }
 
-    /// The record under a key, with its activity.
-    pub(in crate::engine::redb) fn load(
+    /// The record under a key with its touch, and as callers see it.
+    pub(super) fn load(
         &self,
         key: &SessionKey,
-        timeouts: &Timeouts,
-    ) -> RedbResult<Option<Result<Record>>> {
+        moment: Moment,
+    ) -> RedbResult<Option<Result<Loaded>>> {
         // Activity is read before the record: a touch that has left the buffer is in the record.
+        let activity = self.view.touches.activity(key);
+        Ok(self.get(key)?.map(|stored| {
+            let mut loaded = Loaded::stored(stored?);
+            loaded.touch(&activity, moment);
+            Ok(loaded)
+        }))
+    }
+
+    /// The record under a key with its touch, as it may be written.
+    pub(super) fn load_decided(&self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
         let activity = self.view.touches.activity(key);
         let mut record = self.get(key)?;
         if let Some(Ok(record)) = &mut record {
-            activity.touch(record, || *timeouts);
+            activity.touch_decided(record);
         }
         Ok(record)
     }
@@ -248,6 +262,25 @@ impl Decider<'_, '_> {
         let theirs = changed.iter().filter(|(_, record)| record.as_ref().is_some_and(is_theirs));
         keys.extend(theirs.map(|(key, _)| *key));
         Ok(keys)
+    }
+}
+
+/// A record with its touch, in two forms.
+pub(super) struct Loaded {
+    /// As it may be written: with what was decided.
+    pub(super) decided: Record,
+    /// As callers see it: with what waiting calls have announced, too. It is only judged.
+    pub(super) seen: Record,
+}
+
+impl Loaded {
+    pub(super) fn stored(record: Record) -> Self {
+        Self { decided: record.clone(), seen: record }
+    }
+
+    pub(super) fn touch(&mut self, activity: &Activity, moment: Moment) {
+        activity.touch_decided(&mut self.decided);
+        activity.touch(&mut self.seen, || moment.timeouts);
     }
 }
 

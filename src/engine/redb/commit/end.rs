@@ -4,14 +4,12 @@
 //! session accepts no touch.
 
 use crate::engine::outcome::Ended;
-use crate::engine::redb::commit::decide::Decider;
+use crate::engine::redb::commit::decide::{Decider, Loaded};
 use crate::engine::redb::commit::question::{Ask, Remove, RemoveOthers, RemoveUser};
 use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
 use crate::key::SessionKey;
-use crate::record::Record;
 use crate::session::user::UserKey;
-use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 
 impl Ask for Remove {
@@ -37,13 +35,13 @@ impl Ask for RemoveOthers {
     type Answer = Option<Vec<Ended>>;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Self::Answer>> {
-        let record = match decider.load(&self.keep, &self.moment.timeouts)? {
+        let seen = match decider.load(&self.keep, self.moment)? {
             None => return Ok(Ok(None)),
             Some(Err(error)) => return Ok(Err(error)),
-            Some(Ok(record)) if record.is_expired(self.moment) => return Ok(Ok(None)),
-            Some(Ok(record)) => record,
+            Some(Ok(Loaded { seen, .. })) if seen.is_expired(self.moment) => return Ok(Ok(None)),
+            Some(Ok(Loaded { seen, .. })) => seen,
         };
-        let Some(user) = record.user() else { return Ok(Ok(Some(Vec::new()))) };
+        let Some(user) = seen.user() else { return Ok(Ok(Some(Vec::new()))) };
         let mut keys = decider.records_of(&user)?;
         keys.retain(|key| *key != self.keep);
         Ok(Ok(Some(decider.end_all(keys, self.moment)?)))
@@ -52,30 +50,26 @@ impl Ask for RemoveOthers {
 
 impl Decider<'_, '_> {
     /// Removes the record under a key, and returns it with its latest touch.
-    pub(super) fn remove(&mut self, key: &SessionKey) -> RedbResult<Option<Result<Record>>> {
-        let pending = self.condemn(key);
-        let Some(stored) = self.get(key)? else {
+    pub(super) fn remove(
+        &mut self,
+        key: &SessionKey,
+        moment: Moment,
+    ) -> RedbResult<Option<Result<Loaded>>> {
+        self.condemn(key);
+        let Some(loaded) = self.load(key, moment)? else {
             self.effects.missing.push(*key);
             return Ok(None);
         };
         self.effects.stored = self.effects.stored.saturating_sub(1);
         self.effects.change(*key, None);
-        Ok(Some(match pending {
-            Some(at) => stored.map(|record| record.touched(at)),
-            None => stored,
-        }))
+        Ok(Some(loaded))
     }
 
-    /// Takes the pending touch, and makes later touches wait until the group is over. So an answer
-    /// that the session lives always comes before the session's end.
-    pub(super) fn condemn(&mut self, key: &SessionKey) -> Option<Timestamp> {
-        let mut pending = None;
-        self.view.touches.condemn_if(key, |activity| {
-            pending = activity.pending;
-            true
-        });
+    /// Makes later touches wait until the group is over. So an answer that the session lives always
+    /// comes before the session's end.
+    pub(super) fn condemn(&mut self, key: &SessionKey) {
+        self.view.touches.condemn_if(key, |_| true);
         self.effects.condemned.push(*key);
-        pending
     }
 
     /// Removes records, expired or not, and returns their sessions.
@@ -86,8 +80,8 @@ impl Decider<'_, '_> {
     ) -> RedbResult<Vec<Ended>> {
         let mut ended = Vec::new();
         for key in keys {
-            match self.remove(&key)? {
-                Some(Ok(record)) => ended.push(Ended::of(&key, &record, moment)),
+            match self.remove(&key, moment)? {
+                Some(Ok(Loaded { seen, .. })) => ended.push(Ended::of(&key, &seen, moment)),
                 Some(Err(_)) => ended.push(Ended::damaged(&key)),
                 None => {}
             }

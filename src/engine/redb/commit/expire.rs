@@ -1,7 +1,7 @@
 //! Moves deadlines, and removes sessions whose deadlines have passed.
 
 use crate::engine::outcome::Ended;
-use crate::engine::redb::commit::decide::{Decider, in_place_of};
+use crate::engine::redb::commit::decide::{Decider, Loaded, in_place_of};
 use crate::engine::redb::commit::question::{Ask, Extend, RemoveExpired, SMALL, WriteTouches};
 use crate::engine::redb::error::RedbResult;
 use crate::error::Result;
@@ -40,16 +40,14 @@ impl Ask for Extend {
     const MAY_CHECKPOINT: bool = false;
 
     fn decide(&self, decider: &mut Decider<'_, '_>) -> RedbResult<Result<Option<Record>>> {
-        let live = match decider.load(&self.key, &self.moment.timeouts)? {
-            Some(Ok(record)) => Some(record).filter(|record| !record.is_expired(self.moment)),
+        let Loaded { decided, seen } = match decider.load(&self.key, self.moment)? {
+            Some(Ok(loaded)) if !loaded.seen.is_expired(self.moment) => loaded,
             Some(Err(error)) => return Ok(Err(error)),
-            None => None,
+            Some(Ok(_)) | None => return Ok(Ok(None)),
         };
-        let Some(record) = live.map(|record| record.touched(self.moment.now)) else {
-            return Ok(Ok(None));
-        };
-        decider.touch(&self.key, record.last_active())?;
-        Ok(Ok(Some(record)))
+        let now = self.moment.now;
+        decider.touch(&self.key, decided.touched(now).last_active())?;
+        Ok(Ok(Some(seen.touched(now))))
     }
 }
 
@@ -62,6 +60,9 @@ pub(in crate::engine::redb) struct Swept {
     pub(in crate::engine::redb) removed: Vec<Ended>,
     /// The sessions without a passed index entry.
     pub(in crate::engine::redb) unmoved: Vec<SessionKey>,
+    /// The sessions that live only by what waiting calls have announced. Their entries stay for the
+    /// next round.
+    pub(in crate::engine::redb) spared: Vec<SessionKey>,
 }
 
 impl Ask for RemoveExpired {
@@ -81,7 +82,7 @@ impl Ask for RemoveExpired {
                 None => swept.unmoved.push(*key),
                 Some(Err(_)) => {
                     // Of a damaged record nothing is known but its passed index entry.
-                    decider.remove(key)?;
+                    decider.remove(key, self.moment)?;
                     swept.removed.push(Ended::damaged(key));
                 }
                 // The record was written since, or the entry never belonged to it.
@@ -89,7 +90,11 @@ impl Ask for RemoveExpired {
                     swept.unmoved.push(*key);
                 }
                 Some(Ok(record)) => {
-                    swept.removed.extend(decider.remove_if_expired(key, record, self.moment)?);
+                    match decider.remove_if_expired(key, record, self.moment)? {
+                        Fate::Ended(ended) => swept.removed.push(ended),
+                        Fate::Moved => {}
+                        Fate::Spared => swept.spared.push(*key),
+                    }
                     bytes += decider.bytes_left_under(key);
                 }
             }
@@ -123,24 +128,37 @@ impl Decider<'_, '_> {
         Ok(())
     }
 
-    /// Removes the session if it is expired. Otherwise moves its index entry to its true deadline.
+    /// Removes the session if it is expired. Otherwise moves its index entry to its true deadline,
+    /// unless the session lives only by what is announced, which may not happen.
     fn remove_if_expired(
         &mut self,
         key: &SessionKey,
-        mut record: Record,
+        stored: Record,
         moment: Moment,
-    ) -> RedbResult<Option<Ended>> {
+    ) -> RedbResult<Fate> {
+        let mut loaded = Loaded::stored(stored);
         let expired = self.view.touches.condemn_if(key, |activity| {
-            activity.touch(&mut record, || moment.timeouts);
-            record.is_expired(moment)
+            loaded.touch(activity, moment);
+            loaded.seen.is_expired(moment)
         });
+        let Loaded { decided, seen } = loaded;
         if expired {
-            self.remove(key)?;
-            return Ok(Some(Ended::of(key, &record, moment)));
+            self.remove(key, moment)?;
+            return Ok(Fate::Ended(Ended::of(key, &seen, moment)));
         }
-        let deadline = record.deadline(&moment.timeouts);
-        self.effects.touched.insert(*key, record.last_active());
-        self.effects.change(*key, Some(record.indexed_under(deadline)));
-        Ok(None)
+        if decided.is_expired(moment) {
+            return Ok(Fate::Spared);
+        }
+        let deadline = decided.deadline(&moment.timeouts);
+        self.effects.touched.insert(*key, decided.last_active());
+        self.effects.change(*key, Some(decided.indexed_under(deadline)));
+        Ok(Fate::Moved)
     }
+}
+
+/// What a sweep did with a session whose index entry has passed.
+enum Fate {
+    Ended(Ended),
+    Moved,
+    Spared,
 }

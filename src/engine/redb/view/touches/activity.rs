@@ -50,6 +50,14 @@ impl Activity {
         self.announced = Some(announced.into());
     }
 
+    /// Brings a record to the activity that was decided on, and to nothing that is only announced.
+    #[inline]
+    pub(in crate::engine::redb) fn touch_decided(&self, record: &mut Record) {
+        if let Some(at) = self.pending {
+            record.touch(at);
+        }
+    }
+
     /// Brings a record to this activity. Presumed activity counts only if the session is live at
     /// its moment, by the `timeouts` of sessions without their own.
     #[inline]
@@ -58,9 +66,7 @@ impl Activity {
         record: &mut Record,
         timeouts: impl FnOnce() -> Timeouts,
     ) {
-        if let Some(at) = self.pending {
-            record.touch(at);
-        }
+        self.touch_decided(record);
         if let Some(announced) = &self.announced {
             touch_while_live(record, announced, timeouts());
         }

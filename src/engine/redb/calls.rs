@@ -16,7 +16,7 @@ use crate::engine::redb::commit::question::{Asked, Question};
 use crate::engine::redb::engine::{RedbEngine, STEP};
 use crate::engine::redb::file::signature;
 use crate::engine::redb::file::unwinding::not_unwinding;
-use crate::engine::redb::view::extend::{Extended, Extension};
+use crate::engine::redb::view::extend::{Extended, Extension, Save};
 use crate::engine::waker::Waker;
 use crate::error::Result;
 use crate::key::SessionKey;
@@ -38,7 +38,7 @@ impl Engine for RedbEngine {
     }
 
     fn load(&self, key: &SessionKey, moment: Moment) -> Result<Option<Record>> {
-        let found = self.reading(|| self.view.load(key, || moment.timeouts));
+        let found = self.reading(|| self.view.load(key, || moment));
         match &found {
             Ok(Some(record)) if record.is_expired(moment) => Ok(None),
             _ => found,
@@ -52,7 +52,7 @@ impl Engine for RedbEngine {
         resolution: Duration,
     ) -> Result<Option<Record>> {
         self.view.touches.promise(resolution);
-        let extension = Extension { moment, at: moment.now, revision: None };
+        let extension = Extension { moment, at: moment.now, save: None };
         let mut presumed = None;
         let announced = match self.reading(|| self.view.extend(key, extension, &mut presumed))? {
             Extended::Live(record) => return Ok(Some(record)),
@@ -303,11 +303,12 @@ impl RedbEngine {
     fn announce(
         &self,
         key: &SessionKey,
-        revision: u64,
+        expected_revision: u64,
         record: &Record,
         moment: Moment,
     ) -> Result<Extended<'_>> {
-        let extension = Extension { moment, at: record.last_active(), revision: Some(revision) };
+        let save = Save { expected_revision, own_timeouts: record.own_timeouts() };
+        let extension = Extension { moment, at: record.last_active(), save: Some(save) };
         let mut presumed = None;
         self.reading(|| self.view.announce(key, extension, &mut presumed))
     }

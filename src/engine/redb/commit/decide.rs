@@ -280,7 +280,7 @@ impl Loaded {
 
     pub(super) fn touch(&mut self, activity: &Activity, moment: Moment) {
         activity.touch_decided(&mut self.decided);
-        activity.touch(&mut self.seen, || moment.timeouts);
+        activity.touch(&mut self.seen, || moment);
     }
 }
 

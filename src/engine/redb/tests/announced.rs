@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::engine::outcome::{Rekey, Saved};
-use crate::engine::redb::view::extend::{Extended, Extension};
+use crate::engine::redb::view::extend::{Extended, Extension, Save};
 use crate::engine::redb::view::touches::{Announcement, Touched};
 use crate::session::user::UserId;
 
@@ -71,7 +71,11 @@ fn what_is_queued_before_a_close_is_answered_and_stored() {
 
 /// Has an extension wait in the queue, as far as others see.
 fn announce(engine: &RedbEngine, number: u64, millis: u64) -> Announcement<'_> {
-    let extension = Extension { moment: moment(millis), at: at(millis), revision: None };
+    let extension = Extension { moment: moment(millis), at: at(millis), save: None };
+    announce_call(engine, number, extension)
+}
+
+fn announce_call(engine: &RedbEngine, number: u64, extension: Extension) -> Announcement<'_> {
     match engine.view.announce(&key(number), extension, &mut None).unwrap() {
         Extended::Undecided(Some(announced)) => announced,
         other => panic!("{other:?}"),
@@ -196,4 +200,135 @@ fn a_sweep_that_only_spares_sessions_ends() {
     }
     let step = engine.remove_expired(moment(1_500), STEP).unwrap();
     assert!(step.removed.is_empty() && !step.more);
+}
+
+/// Ten seconds instead of one.
+fn longer() -> OwnTimeouts {
+    OwnTimeouts { inactivity_ms: Some(10_000), absolute_ms: None }
+}
+
+/// A save, without activity since 1, that lets the session live longer.
+fn lengthening(millis: u64) -> Extension {
+    let save = Save { expected_revision: 1, own_timeouts: longer() };
+    Extension { moment: moment(millis), at: at(1), save: Some(save) }
+}
+
+fn longer_record() -> Record {
+    let parts = Parts { own_timeouts: longer(), revision: 2, ..parts_at(1) };
+    Record::new(&parts, &moment(0).timeouts).unwrap()
+}
+
+fn is_live(engine: &RedbEngine, number: u64, millis: u64) -> bool {
+    engine.load(&key(number), moment(millis)).unwrap().is_some()
+}
+
+#[test]
+fn who_reads_while_a_save_with_longer_timeouts_waits_finds_the_session_live() {
+    let replace = |engine: &RedbEngine| {
+        let saved = engine.replace(&key(1), 1, longer_record(), moment(900), Limits::NONE);
+        assert!(matches!(saved.unwrap(), Replace::Done(_)));
+        assert!(is_live(engine, 1, 10_000) && !is_live(engine, 1, 20_000));
+    };
+    let rekey = |engine: &RedbEngine| {
+        let (old, new, next) = (key(1), key(3), longer_record());
+        let moved = engine.rekey(&old, &new, 1, next, moment(900), Limits::NONE);
+        assert!(matches!(moved.unwrap(), Rekey::Done(_)));
+        assert!(is_live(engine, 3, 10_000));
+    };
+    for save in [&replace as &(dyn Fn(&RedbEngine) + Sync), &rekey] {
+        let disk = SimulatedDisk::new();
+        let engine = engine_with_a_session(&disk);
+        disk.hold_syncs();
+        let (live, extended) = thread::scope(|scope| {
+            scope.spawn(|| insert(&engine, 2));
+            disk.wait_for_held_sync();
+            scope.spawn(|| save(&engine));
+            wait_until_waiting(&engine, 1);
+            let live = is_live(&engine, 1, 5_000);
+            let extended = engine.extend(&key(1), moment(5_000), Duration::ZERO);
+            disk.release_syncs();
+            (live, extended)
+        });
+        assert!(live, "told that it is gone, and it is there again");
+        assert_eq!(extended.unwrap().unwrap().last_active(), at(5_000));
+    }
+}
+
+#[test]
+fn no_call_finds_a_session_gone_that_a_waiting_save_lets_live_longer() {
+    let ann = UserId::from("ann").to_key().unwrap();
+    let now = moment(5_000);
+    let calls: [&dyn Fn(&RedbEngine) -> bool; 9] = [
+        &|engine| engine.load(&key(1), now).unwrap().is_some(),
+        &|engine| engine.extend(&key(1), now, Duration::ZERO).unwrap().is_some(),
+        &|engine| engine.submit(question::Extend { key: key(1), moment: now }).unwrap().is_some(),
+        &|engine| {
+            let stale = engine.replace(&key(1), 7, next_record(), now, Limits::NONE).unwrap();
+            stale == Replace::Conflict
+        },
+        &|engine| engine.remove_others(&key(1), now).unwrap().is_some(),
+        &|engine| engine.rename_user(&ann, &ann, now).unwrap() == 1,
+        &|engine| engine.remove_expired(now, STEP).unwrap().removed.is_empty(),
+        &|engine| engine.count(now).unwrap() == 1,
+        &|engine| {
+            let mut live = false;
+            let visit = &mut |_, record: Result<Record>| {
+                live |= !record?.is_expired(now);
+                Ok(ControlFlow::Continue(()))
+            };
+            engine.scan(None, visit).unwrap();
+            live
+        },
+    ];
+    for is_live in calls {
+        for is_presumed in [false, true] {
+            let engine = RedbEngine::open_on(&SimulatedDisk::new(), &RedbOptions::new()).unwrap();
+            let _attached = engine.attach(now.timeouts).unwrap();
+            let parts = Parts { user: Some(&ann), ..parts_at(1) };
+            let record = Record::new(&parts, &now.timeouts).unwrap();
+            let inserted = engine.insert(&key(1), record, moment(1), Limits::NONE);
+            assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+            let announced = match is_presumed {
+                true => engine.view.touches.presume(&key(1), lengthening(900)),
+                false => announce_call(&engine, 1, lengthening(900)),
+            };
+            assert!(is_live(&engine));
+            drop(announced);
+            let left = engine.view.get(&key(1)).unwrap().unwrap().unwrap();
+            assert_eq!(left.own_timeouts(), OwnTimeouts::default());
+        }
+    }
+}
+
+#[test]
+fn a_save_with_longer_timeouts_revives_no_session_that_had_expired_before() {
+    let engine = engine_with_a_session(&SimulatedDisk::new());
+    let late = engine.view.touches.presume(&key(1), lengthening(1_001));
+    assert!(!is_live(&engine, 1, 1_001));
+    // With this one before it, the session lives for the other, too.
+    let early = engine.view.touches.presume(&key(1), lengthening(1_000));
+    assert!(is_live(&engine, 1, 10_000) && !is_live(&engine, 1, 10_001));
+    drop((late, early));
+    assert!(!is_live(&engine, 1, 1_001));
+}
+
+#[test]
+fn a_listing_shows_the_longer_timeouts_of_a_save_that_came_meanwhile() {
+    let engine = engine_with_a_session(&SimulatedDisk::new());
+    let _attached = engine.attach(moment(0).timeouts).unwrap();
+    insert(&engine, 2);
+    let mut numbers = [1, 2];
+    numbers.sort_unstable_by_key(|number| key(*number));
+    let mut live = Vec::new();
+    let visit = &mut |_, record: Result<Record>| {
+        if live.is_empty() {
+            let (second, next) = (key(numbers[1]), longer_record());
+            let saved = engine.replace(&second, 1, next, moment(900), Limits::NONE).unwrap();
+            assert!(matches!(saved, Replace::Done(_)));
+        }
+        live.push(!record?.is_expired(moment(5_000)));
+        Ok(ControlFlow::Continue(()))
+    };
+    engine.scan(None, visit).unwrap();
+    assert_eq!(live, [false, true]);
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::engine::limits::{PerUser, UserLimit};
 use crate::engine::outcome::{Rekey, Saved};
 use crate::engine::redb::engine::RedbEngine;
-use crate::engine::redb::view::extend::{Extended, Extension};
+use crate::engine::redb::view::extend::{Extended, Extension, Save};
 use crate::engine::redb::view::touches::CAPACITY;
 use crate::session::user::UserId;
 use crate::testing::DiskFault;
@@ -32,6 +32,11 @@ fn engine_with_a_session(disk: &SimulatedDisk) -> RedbEngine {
     let inserted = engine.insert(&key(1), record, moment(1), Limits::NONE);
     assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
     engine
+}
+
+fn extension(millis: u64, saves: bool) -> Extension {
+    let save = Save { expected_revision: 1, own_timeouts: OwnTimeouts::default() };
+    Extension { moment: moment(millis), at: at(millis), save: saves.then_some(save) }
 }
 
 fn is_live(engine: &RedbEngine, millis: u64) -> bool {
@@ -145,8 +150,7 @@ fn a_save_that_fails_or_is_refused_extends_nothing() {
 #[test]
 fn a_flush_beside_a_save_that_is_then_refused_extends_nothing() {
     let engine = engine_with_a_session(&SimulatedDisk::new());
-    let extension = Extension { moment: moment(1_000), at: at(1_000), revision: Some(1) };
-    let announced = engine.view.announce(&key(1), extension, &mut None).unwrap();
+    let announced = engine.view.announce(&key(1), extension(1_000, true), &mut None).unwrap();
     let Extended::Undecided(Some(announced)) = announced else { panic!("{announced:?}") };
     engine.flush().unwrap();
     assert!(is_live(&engine, 1_500), "readers see it until then");
@@ -177,8 +181,7 @@ fn engine_that_reads_the_disk(disk: &SimulatedDisk) -> RedbEngine {
 fn look_while_the_file_is_opened(saves: bool, looks: impl Fn(&RedbEngine) -> bool) {
     let disk = SimulatedDisk::new();
     let engine = engine_that_reads_the_disk(&disk);
-    let extension =
-        Extension { moment: moment(1_000), at: at(1_000), revision: saves.then_some(1) };
+    let extension = extension(1_000, saves);
     let mut presumed = None;
     let mut extend = || match saves {
         true => engine.view.announce(&key(1), extension, &mut presumed),
@@ -240,7 +243,7 @@ fn whoever_waits_for_a_reopening_is_seen_as_active() {
             scope.spawn(|| call(&engine));
             disk.wait_for_held_sync();
             let mut record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
-            engine.view.touches.activity(&key(1)).touch(&mut record, || moment(0).timeouts);
+            engine.view.touches.activity(&key(1)).touch(&mut record, || moment(1_500));
             disk.release_syncs();
             assert_eq!(record.last_active(), at(1_000));
         });
@@ -253,7 +256,7 @@ fn who_waits_for_the_file_revives_no_session_that_had_expired_before() {
     let disk = SimulatedDisk::new();
     drop(engine_with_a_session(&disk));
     let engine = RedbEngine::open_on(&disk, &RedbOptions::new().record_cache(false)).unwrap();
-    let _presumed = engine.view.touches.presume(&key(1), at(1_001));
+    let _presumed = engine.view.touches.presume(&key(1), extension(1_001, false));
     assert!(!is_live(&engine, 1_001) && is_live(&engine, 1_000));
     assert_eq!(engine.extend(&key(1), moment(1_001), Duration::ZERO).unwrap(), None);
     assert_eq!(engine.view.touches.len(), 1, "what was presumed by this test");

@@ -5,8 +5,8 @@
 //! the touch buffer. That lock comes before the locks of overlay and cache, and is not held during
 //! I/O. If only the file has the record, the lock is released, the file is read, and the session is
 //! looked up again. The record that was read counts unless a newer snapshot has been published. A
-//! call that waits announces its activity first: for the file as presumed, in the queue as that of
-//! a live session.
+//! call that waits announces its activity first, and a save the session's own timeouts: for the
+//! file as presumed, in the queue as that of a live session.
 //!
 //! An example. A login ends one of ann's sessions, and all of them take no touch until its sync is
 //! over. An extension of another one waits in the queue, announced. A reader that comes meanwhile
@@ -20,13 +20,23 @@ use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
+use crate::time::timeouts::OwnTimeouts;
 
-/// A touch, kept if the session is live at `moment` and has the given revision, if any.
+/// A touch, kept if the session is live at `moment`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine::redb) struct Extension {
     pub(in crate::engine::redb) moment: Moment,
     pub(in crate::engine::redb) at: Timestamp,
-    pub(in crate::engine::redb) revision: Option<u64>,
+    /// The save that the touch comes with, if any.
+    pub(in crate::engine::redb) save: Option<Save>,
+}
+
+/// What others must know of a save of a session.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine::redb) struct Save {
+    pub(in crate::engine::redb) expected_revision: u64,
+    /// The session's own timeouts from now on.
+    pub(in crate::engine::redb) own_timeouts: OwnTimeouts,
 }
 
 /// The result of an extension.
@@ -98,7 +108,7 @@ impl View {
                 }
             };
             let looked = match QUEUES {
-                true => self.touches.announce_if(key, look),
+                true => self.touches.announce_if(key, extension, look),
                 false => self.touches.touch_if(key, look),
             };
             match looked {
@@ -111,7 +121,7 @@ impl View {
                 Touched::Done(Judged::Missing, _) => return Ok(Extended::Missing),
                 Touched::Done(Judged::Stale, _) => return Ok(Extended::Stale),
                 Touched::Done(Judged::Unknown, _) => {
-                    presumed.get_or_insert_with(|| self.touches.presume(key, extension.at));
+                    presumed.get_or_insert_with(|| self.touches.presume(key, extension));
                     from_file = Some(self.load_from_snapshot(key)?);
                 }
                 Touched::Full | Touched::Condemned if QUEUES => {
@@ -141,15 +151,17 @@ impl Extension {
     /// Checks a record, and touches it if its session is live. Returns the touch to keep, if any.
     fn judge(self, record: &mut Record, activity: &Activity) -> (Option<Timestamp>, Judged) {
         let stored = record.last_active();
-        activity.touch(record, || self.moment.timeouts);
+        activity.touch(record, || self.moment);
         if record.is_expired(self.moment) {
             return (None, Judged::Missing);
         }
-        if self.revision.is_some_and(|revision| revision != record.revision()) {
+        if self.save.is_some_and(|save| save.expected_revision != record.revision()) {
             return (None, Judged::Stale);
         }
         record.touch(self.at);
-        // A touch that is not later than the stored activity need not be written.
-        ((self.at > stored).then_some(self.at), Judged::Live)
+        // A touch that is not later than the stored activity need not be written. A save may let
+        // the session live longer all the same.
+        let counts = self.save.is_some() || self.at > stored;
+        (counts.then_some(self.at), Judged::Live)
     }
 }

@@ -24,11 +24,14 @@ use crate::engine::redb::view::cache::RecordCache;
 use crate::engine::redb::view::filter::KeyFilter;
 use crate::engine::redb::view::overlay::Overlay;
 use crate::engine::redb::view::touches::TouchBuffer;
+use crate::engine::redb::view::touches::activity::lengthen;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{ArcSwapOption, RwLock};
+use crate::time::clock::Timestamp;
+use crate::time::moment::Moment;
 use crate::time::timeouts::Timeouts;
 
 /// An open file, as readers see it.
@@ -128,7 +131,7 @@ impl View {
     pub(in crate::engine::redb) fn load(
         &self,
         key: &SessionKey,
-        timeouts: impl FnOnce() -> Timeouts,
+        moment: impl FnOnce() -> Moment,
     ) -> Result<Option<Record>> {
         let activity = self.touches.activity(key);
         let mut found = self.in_one_opening(|| match self.get_in_memory(key) {
@@ -136,7 +139,7 @@ impl View {
             None => self.load_from_snapshot(key).map(|(record, _)| record),
         });
         if let Ok(Some(record)) = &mut found {
-            activity.touch(record, timeouts);
+            activity.touch(record, moment);
         }
         found
     }
@@ -193,7 +196,8 @@ impl View {
         Ok((record, commit))
     }
 
-    /// Brings a listing's record, whose snapshot may be old, to the session's latest activity.
+    /// Brings a listing's record, whose snapshot may be old, to the session's latest activity, and
+    /// to later own timeouts if it lives longer by them.
     ///
     /// An example. A listing takes snapshot 7 at 10:00; it shows a session last active at 9:58. At
     /// 10:01 the session is touched: the touch is in the buffer, and is found here. At 10:02 a
@@ -208,17 +212,20 @@ impl View {
         record: &mut Record,
         timeouts: impl Fn() -> Timeouts,
     ) -> Result<()> {
+        // A listing has no moment: a save counts if it lets the session live longer.
+        let moment = || Moment { now: Timestamp::from_millis(u64::MAX), timeouts: timeouts() };
         let activity = self.touches.activity(key);
         // The overlay is checked before the snapshot: a change that left the overlay is in a
         // snapshot.
         let is_latest = || self.overlay.contains(key).is_none() && self.is_last(commit);
         if activity.pending.is_none()
             && !is_latest()
-            && let Some(latest) = self.load(key, &timeouts)?
+            && let Some(latest) = self.load(key, moment)?
         {
             record.touch(latest.last_active());
+            lengthen(record, &[latest.own_timeouts()], moment());
         }
-        activity.touch(record, timeouts);
+        activity.touch(record, moment);
         Ok(())
     }
 

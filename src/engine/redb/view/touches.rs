@@ -7,8 +7,9 @@
 //! every touch once the engine closes.
 //!
 //! No caller may be told that a session is gone which then is extended or saved. So a call that
-//! waits, in the queue of an open engine or for the file, announces its activity for as long.
-//! Readers see that; a flush does not write it, since the call may still be refused.
+//! waits, in the queue of an open engine or for the file, announces its activity for as long, and a
+//! save also the session's own timeouts. Readers see that; nothing writes it, since the call may
+//! still be refused.
 
 pub(in crate::engine::redb) mod activity;
 
@@ -16,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::engine::redb::keyed::{BuildKeyHasher, shard_of};
+use crate::engine::redb::view::extend::Extension;
 use crate::engine::redb::view::touches::activity::{Activity, Announced};
 use crate::engine::redb::view::waiting::{Lateness, Tick, Waiting};
 use crate::key::SessionKey;
@@ -173,11 +175,12 @@ impl TouchBuffer {
         Touched::Done(answer, None)
     }
 
-    /// As [`touch_if`](Self::touch_if), but announces the touch instead of keeping it. It needs no
+    /// As [`touch_if`](Self::touch_if), but announces the extension, and keeps no touch. It needs no
     /// room, and a condemned session takes it, too. A closed buffer does not.
     pub(in crate::engine::redb) fn announce_if<T>(
         &self,
         key: &SessionKey,
+        extension: Extension,
         look: impl FnOnce(&Activity) -> (Option<Timestamp>, T),
     ) -> Touched<'_, T> {
         let mut shard = self.shard(key).lock();
@@ -185,28 +188,28 @@ impl TouchBuffer {
             return Touched::Condemned;
         }
         let (touch, answer) = look(&shard.activity(key));
-        Touched::Done(answer, touch.map(|at| self.announce(&mut shard, key, at, true)))
+        Touched::Done(answer, touch.map(|_| self.announce(&mut shard, key, extension, true)))
     }
 
     /// Announces the activity of a session whose record has to be read from the file.
     pub(in crate::engine::redb) fn presume(
         &self,
         key: &SessionKey,
-        at: Timestamp,
+        extension: Extension,
     ) -> Announcement<'_> {
-        self.announce(&mut self.shard(key).lock(), key, at, false)
+        self.announce(&mut self.shard(key).lock(), key, extension, false)
     }
 
     fn announce(
         &self,
         shard: &mut Shard,
         key: &SessionKey,
-        at: Timestamp,
+        extension: Extension,
         is_live: bool,
     ) -> Announcement<'_> {
         shard.announcements += 1;
         let number = shard.announcements;
-        shard.announced.push(Announced { key: *key, at, number, is_live });
+        shard.announced.push(Announced { key: *key, extension, number, is_live });
         self.len.fetch_add(1, Ordering::AcqRel);
         Announcement { buffer: self, key: *key, number }
     }

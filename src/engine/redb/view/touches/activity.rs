@@ -1,20 +1,21 @@
 //! What readers must see of a session's activity beyond its record: the touch that is not on the
 //! disk yet, and what calls that wait have announced.
 
+use crate::engine::redb::view::extend::Extension;
 use crate::key::SessionKey;
-use crate::record::Record;
+use crate::record::{Parts, Record};
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
-use crate::time::timeouts::Timeouts;
+use crate::time::timeouts::OwnTimeouts;
 
 /// The activity of a call that waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announced {
     pub(super) key: SessionKey,
-    pub(super) at: Timestamp,
+    pub(super) extension: Extension,
     pub(super) number: u64,
-    /// Whether the session was found live at that moment. Otherwise only the file has its record,
-    /// and is being read.
+    /// Whether the session was found live at the call's moment. Otherwise only the file has its
+    /// record, and is being read.
     pub(super) is_live: bool,
 }
 
@@ -46,7 +47,8 @@ impl Activity {
     fn add(&mut self, key: &SessionKey, announced: &[Announced]) {
         let of_session = announced.iter().filter(|announced| announced.key == *key);
         let mut announced: Vec<_> = of_session.copied().collect();
-        announced.sort_unstable_by_key(|announced| (!announced.is_live, announced.at));
+        announced
+            .sort_unstable_by_key(|announced| (!announced.is_live, announced.extension.moment.now));
         self.announced = Some(announced.into());
     }
 
@@ -59,25 +61,63 @@ impl Activity {
     }
 
     /// Brings a record to this activity. Presumed activity counts only if the session is live at
-    /// its moment, by the `timeouts` of sessions without their own.
+    /// its moment. If the record is expired at the caller's `moment`, and a save that waits lets it
+    /// live longer, it gets the own timeouts of that save.
     #[inline]
     pub(in crate::engine::redb) fn touch(
         &self,
         record: &mut Record,
-        timeouts: impl FnOnce() -> Timeouts,
+        moment: impl FnOnce() -> Moment,
     ) {
         self.touch_decided(record);
         if let Some(announced) = &self.announced {
-            touch_while_live(record, announced, timeouts());
+            touch_announced(record, announced, moment());
         }
     }
 }
 
 #[cold]
-fn touch_while_live(record: &mut Record, announced: &[Announced], timeouts: Timeouts) {
-    for Announced { at: now, is_live, .. } in announced.iter().copied() {
-        if is_live || !record.is_expired(Moment { now, timeouts }) {
-            record.touch(now);
+fn touch_announced(record: &mut Record, announced: &[Announced], moment: Moment) {
+    let mut saved = Vec::new();
+    for Announced { extension, is_live, .. } in announced {
+        if !is_live {
+            lengthen(record, &saved, extension.moment);
+        }
+        if *is_live || !record.is_expired(extension.moment) {
+            record.touch(extension.at);
+            saved.extend(extension.save.map(|save| save.own_timeouts));
+        }
+    }
+    lengthen(record, &saved, moment);
+}
+
+/// Gives a record that is expired at `moment` those of the `saved` own timeouts by which it ends
+/// latest, unless it ends later by its present ones.
+#[cold]
+pub(in crate::engine::redb) fn lengthen(
+    record: &mut Record,
+    saved: &[OwnTimeouts],
+    moment: Moment,
+) {
+    for own_timeouts in saved.iter().copied() {
+        let (created_at, last_active) = (record.created_at(), record.last_active());
+        let deadline = own_timeouts.deadline(created_at, last_active, &moment.timeouts);
+        if !record.is_expired(moment) || deadline <= record.deadline(&moment.timeouts) {
+            continue;
+        }
+        let (user, csrf_token) = (record.user(), record.csrf_token());
+        let parts = Parts {
+            user: user.as_ref(),
+            csrf_token: csrf_token.as_ref(),
+            own_timeouts,
+            revision: record.revision(),
+            created_at,
+            last_active,
+            content_version: record.stored_content().version(),
+            content: record.content(),
+        };
+        if let Ok(longer) = Record::new(&parts, &moment.timeouts) {
+            *record = longer.indexed_under(record.index_deadline());
         }
     }
 }

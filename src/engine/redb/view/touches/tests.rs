@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::{Parts, Record};
+use crate::time::moment::Moment;
 use crate::time::timeouts::{OwnTimeouts, Timeouts};
 
 fn key(number: u128) -> SessionKey {
@@ -18,7 +19,7 @@ fn touch(buffer: &TouchBuffer, number: u128, millis: u64) -> bool {
 }
 
 fn announce(buffer: &TouchBuffer, number: u128, millis: u64) -> Option<Announcement<'_>> {
-    match buffer.announce_if(&key(number), |_| (Some(at(millis)), ())) {
+    match buffer.announce_if(&key(number), extension(millis), |_| (Some(at(millis)), ())) {
         Touched::Done((), announced) => announced,
         _ => None,
     }
@@ -43,9 +44,17 @@ fn timeouts() -> Timeouts {
     Timeouts::from_seconds(1, 1_000).unwrap()
 }
 
+fn moment(millis: u64) -> Moment {
+    Moment { now: at(millis), timeouts: timeouts() }
+}
+
+fn extension(millis: u64) -> Extension {
+    Extension { moment: moment(millis), at: at(millis), save: None }
+}
+
 fn last_active(activity: &Activity) -> Timestamp {
     let mut record = record();
-    activity.touch(&mut record, timeouts);
+    activity.touch(&mut record, || moment(0));
     record.last_active()
 }
 
@@ -114,7 +123,7 @@ fn what_was_announced_ends_with_its_call_and_leaves_what_other_threads_told() {
 fn a_flush_takes_along_no_activity_that_is_only_announced() {
     let buffer = TouchBuffer::new();
     let _mine = announce(&buffer, 1, 5).unwrap();
-    let _presumed = buffer.presume(&key(1), at(6));
+    let _presumed = buffer.presume(&key(1), extension(6));
     assert_eq!((seen(&buffer, 1), buffer.take_along()), (Some(at(6)), vec![]));
     assert!(touch(&buffer, 1, 3));
     assert_eq!(buffer.take_along(), [(key(1), at(3))]);
@@ -124,10 +133,10 @@ fn a_flush_takes_along_no_activity_that_is_only_announced() {
 #[test]
 fn presumed_activity_counts_if_the_session_is_live_at_its_moment() {
     let buffer = TouchBuffer::new();
-    let late = buffer.presume(&key(1), at(1_000));
+    let late = buffer.presume(&key(1), extension(1_000));
     assert_eq!(last_active(&buffer.activity(&key(1))), at(0), "it had expired");
     // With this one before it, the session lives for the other, too.
-    let early = buffer.presume(&key(1), at(999));
+    let early = buffer.presume(&key(1), extension(999));
     assert_eq!(last_active(&buffer.activity(&key(1))), at(1_000));
     assert_eq!(last_active(&buffer.activity(&key(2))), at(0), "it is another's");
     drop(early);

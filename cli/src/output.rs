@@ -143,8 +143,18 @@ pub(crate) fn user(user: Option<&UserId>) -> String {
     }
 }
 
+/// Adds a user to a JSON object: as it is, which a reader of JSON may round, and as `--user` takes
+/// it. Without a user the second field is missing, so that no script names the user `null`.
+pub(crate) fn add_user(user: Option<&UserId>, object: &mut serde_json::Value) {
+    let Some(object) = object.as_object_mut() else { return };
+    object.insert("user".into(), user_as_json(user));
+    if user.is_some() {
+        object.insert("user_argument".into(), self::user(user).into());
+    }
+}
+
 /// A user as a JSON number or text; null for no user.
-pub(crate) fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
+fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
     match user.map(|user| (user.as_text(), user)) {
         None => serde_json::Value::Null,
         Some((Some(text), _)) => text.into(),
@@ -154,7 +164,7 @@ pub(crate) fn user_as_json(user: Option<&UserId>) -> serde_json::Value {
 
 /// A number of up to 64 bits as a JSON number, a larger one as a text of its digits, since readers
 /// of JSON would round it.
-pub(crate) fn number_as_json(digits: &str) -> serde_json::Value {
+fn number_as_json(digits: &str) -> serde_json::Value {
     match (digits.parse::<u64>(), digits.parse::<i64>()) {
         (Ok(number), _) => number.into(),
         (_, Ok(number)) => number.into(),
@@ -190,8 +200,9 @@ pub(crate) fn plain_json(document: &str) -> String {
     shown
 }
 
+/// A path as the tool shows it, without session ids, with which a mistyped argument may be named.
 pub(crate) fn path(path: &Path) -> String {
-    plain(&path.display().to_string())
+    secrets::without_ids(&plain(&path.display().to_string()))
 }
 
 /// Whether a character makes a terminal reorder the text around it.

@@ -123,8 +123,9 @@ fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Resul
             break;
         }
         if out.json {
-            let user = output::user_as_json(Some(user));
-            out.document(&json!({ "user": user, "sessions": sessions }))?;
+            let mut document = json!({ "sessions": sessions });
+            output::add_user(Some(user), &mut document);
+            out.document(&document)?;
         } else {
             rows.add(vec![output::user(Some(user)), sessions.to_string()], out)?;
         }
@@ -214,9 +215,8 @@ struct Content {
 
 pub(super) fn as_json(session: &StoredSession, with_content: bool, out: &Output) -> Listed {
     let own = |it: Option<std::time::Duration>| it.map(|it| it.as_millis() as u64);
-    let fields = json!({
+    let mut fields = json!({
         "key": session.key().to_string(),
-        "user": output::user_as_json(session.user().as_ref()),
         "created_at": out.time_as_json(session.created_at()),
         "last_active": out.time_as_json(session.last_active()),
         "last_active_ms": when::millis(session.last_active()),
@@ -229,6 +229,7 @@ pub(super) fn as_json(session: &StoredSession, with_content: bool, out: &Output)
         "content_version": session.content_version(),
         "content_bytes": session.content().len(),
     });
+    output::add_user(session.user().as_ref(), &mut fields);
     let content = with_content.then(|| Content {
         content: content_as_json(session),
         content_hex: content_as_hex(session),

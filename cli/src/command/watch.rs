@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use sessile::UserId;
 
+use crate::arguments::number;
 use crate::command::{DONE, Done};
 use crate::output::{self, Output};
 use crate::progress::{ensure_not_interrupted, is_interrupted};
@@ -36,20 +38,21 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
 fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
     let mut event: Value = serde_json::from_str(event)?;
     let now = SystemTime::now();
-    // A number as text for the protocol, a number for people.
+    // The protocol has the digits of a number.
     let told = |name: &str| event.get("user")?.get(name)?.as_str().map(ToOwned::to_owned);
-    let (text, number) = (told("text"), told("number"));
+    let user: Option<UserId> = match (told("text"), told("number")) {
+        (Some(text), _) => Some(text.into()),
+        (None, digits) => digits.and_then(|digits| number(&digits)),
+    };
     if out.json {
         if let Some(fields) = event.as_object_mut() {
             fields.insert("at".into(), out.time_as_json(now).into());
-            let number = number.map(|digits| output::number_as_json(&digits));
-            if let Some(user) = text.map(Value::String).or(number) {
-                fields.insert("user".into(), user);
-            }
+        }
+        if user.is_some() {
+            output::add_user(user.as_ref(), &mut event);
         }
         return out.document(&event);
     }
-    let user = text.map(|text| output::user(Some(&text.into()))).or(number);
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
     let told = match (text("event"), text("key")) {
         ("missed", _) => {
@@ -57,7 +60,7 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
         }
         ("note" | "cleared", _) => text("text").to_owned(),
         (name, key) => {
-            let user = user.unwrap_or_else(|| "-".into());
+            let user = output::user(user.as_ref());
             let more = match name {
                 "regenerated" => format!(" was {}", text("old")),
                 _ => text("reason").to_owned(),

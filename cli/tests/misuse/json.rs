@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sessile::admin::AdminSocket;
-use sessile::{Json, SessionOptions, SessionStore};
+use sessile::{Json, SessionOptions, SessionStore, UserId};
 
 use crate::Store;
 use crate::refusals::damage;
@@ -155,4 +155,36 @@ fn watched(store: &Store, open: &sessile::SessionStore<u64>) -> Fields {
     watching.kill().unwrap();
     watching.wait().unwrap();
     seen
+}
+
+#[test]
+fn a_user_goes_from_a_list_to_a_flag_and_stays_the_same_user() {
+    let store = Store::of(0);
+    let open = store.opened();
+    // A reader of JSON that rounds takes the first two for one.
+    let texts = ["9007199254740993", "null", "-", "a\nb", r#""x""#];
+    let users = [9_007_199_254_740_992_i64, 9_007_199_254_740_993, -9_007_199_254_740_993];
+    let users = users.into_iter().map(UserId::from).chain(texts.map(UserId::from));
+    let users: Vec<_> = users.chain([u128::MAX.into(), u128::MAX.to_string().into()]).collect();
+    for user in &users {
+        open.create_for_user(user.clone(), 1).unwrap();
+    }
+    let nobodys = open.create(1).unwrap().key().to_string();
+    open.close().unwrap();
+    for arguments in
+        [&["list", "sessions.redb", "--json", "--users"][..], &["list", "sessions.redb", "--json"]]
+    {
+        let (out, _) = store.prints(0, arguments);
+        let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let listed: Vec<_> = lines.filter(|line| line["user"] != Value::Null).collect();
+        assert_eq!(listed.len(), users.len(), "{out}");
+        for line in listed {
+            let user = line["user_argument"].as_str().unwrap();
+            let (out, _) = store.prints(0, &["list", "sessions.redb", "--json", "--user", user]);
+            let found: Value = serde_json::from_str(&out).unwrap();
+            assert_eq!((&found["user"], &found["user_argument"]), (&line["user"], &user.into()));
+        }
+    }
+    let shown = store.json(0, &["show", "sessions.redb", &nobodys, "--json"]);
+    assert_eq!((&shown["user"], shown.get("user_argument")), (&Value::Null, None));
 }

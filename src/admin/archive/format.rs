@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::contract::Engine;
 use crate::error::Result;
 use crate::key::SessionKey;
+use crate::record::content::{HEAD_LEN, MAX_LEN};
 use crate::record::{Parts, Record};
 use crate::session::csrf::CsrfToken;
 use crate::session::user::{UserId, UserKey};
@@ -220,6 +221,9 @@ impl SessionLine {
         let content = STANDARD.decode(content).map_err(|_| "has content that is no base64")?;
         if content.len() as u64 != self.content_len {
             return Err("has content of another length than it says");
+        }
+        if content.len() > HEAD_LEN + MAX_LEN {
+            return Err("has more content than a session may have");
         }
         if self.revision == 0 {
             return Err("has revision 0, and the first save is revision 1");

@@ -198,8 +198,18 @@ fn a_session_that_no_store_can_make_is_refused() {
         let fault = fault_of(&line);
         assert!(fault.contains(reason), "{line}: {fault}");
     }
+    // In base64, 4 letters are 3 bytes. A content has 17 bytes of head.
+    let of_len = |len: usize, padding: &str| {
+        let letters = "A".repeat((len * 4).div_ceil(3));
+        let filled = format!(r#""content_len":{len},"content":"{letters}{padding}""#);
+        line(1, "").replace(r#""content_len":0,"content":"""#, &filled)
+    };
+    let largest = (16 << 20) + 17;
+    let fault = fault_of(&of_len(largest + 1, "=="));
+    assert!(fault.contains("more content than a session may have"), "{fault}");
     // These end in time, so only the trailer is missing.
-    for line in [line(1, &format!(r#""absolute":{},"#, last - 1)), line(last - 1, "")] {
+    let least = [line(1, &format!(r#""absolute":{},"#, last - 1)), line(last - 1, "")];
+    for line in least.into_iter().chain([of_len(largest, "")]) {
         let header = r#"{"sessile_archive":1,"with_content":true,"exported_at":0}"#;
         let archive = format!("{header}\n{line}\n");
         let refused = imported(&Memory::default(), &ManualClock::new(), archive.as_bytes());

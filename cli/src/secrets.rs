@@ -15,10 +15,14 @@ pub(crate) fn hidden(message: &str) -> (String, bool) {
     without(message, &arguments().collect::<Vec<_>>())
 }
 
-/// Any other message, which may name files, without the arguments that are session ids.
+/// Any other message, which may name files, without what is a session id in the arguments.
 pub(crate) fn without_ids(message: &str) -> String {
-    let ids = arguments().filter(|argument| SessionId::parse(value(argument)).is_ok());
-    ids.fold(message.to_owned(), |message, id| message.replace(value(&id), ID))
+    arguments().fold(message.to_owned(), |message, argument| without_ids_of(&argument, message))
+}
+
+fn without_ids_of(argument: &str, message: String) -> String {
+    let ids = runs(argument).filter(|run| SessionId::parse(run).is_ok());
+    ids.fold(message, |message, id| message.replace(id, ID))
 }
 
 fn arguments() -> impl Iterator<Item = String> {
@@ -85,6 +89,13 @@ mod tests {
         ] {
             assert_eq!(shown(&argument), (expected.into(), true), "{argument}");
         }
+        for argument in [id.into(), format!("--user={id}"), format!("__Host-id={id}; Path=/")] {
+            let expected = argument.replace(id, "ID");
+            assert_eq!(without_ids_of(&argument, argument.clone()), expected);
+        }
+        // A file may have a name of an id's letters and of another length.
+        let file = format!("{id}x.redb");
+        assert_eq!(without_ids_of(&file, file.clone()), file);
         let url = "redis://ann:hidden@127.0.0.1/IDS";
         assert_eq!(shown(url), ("of 'URL'".into(), false));
         let key = SessionId::parse(id).unwrap().key().to_string();

@@ -386,6 +386,28 @@ fn a_copy_that_leaves_nothing_out_says_so_and_names_each_user_without_a_session(
 }
 
 #[test]
+fn an_id_in_a_part_of_an_argument_is_shown_by_no_message() {
+    let store = Store::new();
+    for cookie in [format!("__Host-session={}", store.ids[0]), format!("{}; Path=/", store.ids[0])]
+    {
+        // `run` looks for the ids.
+        let whom = ["revoke", "sessions.redb", "--user", &cookie, "--yes"];
+        let told = store.run(&whom);
+        assert!(text(&told.stderr).contains("ID"), "{told:?}");
+        for arguments in [
+            &["list", &cookie][..],
+            &["watch", &cookie],
+            &["import", &cookie, "sessions.redb"],
+            &["export", "sessions.redb", &cookie, "--without-user", &cookie],
+            &["check", &cookie],
+        ] {
+            let told = store.run(arguments);
+            assert!(format!("{told:?}").contains("ID"), "{arguments:?}: {told:?}");
+        }
+    }
+}
+
+#[test]
 fn an_archive_goes_out_and_comes_back_and_a_cut_one_is_refused() {
     let store = Store::new();
     let plain = store.prints(0, &["export", "sessions.redb"]);

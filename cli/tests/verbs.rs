@@ -382,7 +382,13 @@ fn a_copy_that_leaves_nothing_out_says_so_and_names_each_user_without_a_session(
         assert_eq!((text(&none.stderr), none.status.code()), (String::new(), Some(0)));
     }
     let told = store.run(&[&["export", "sessions.redb"], &left_out[..]].concat());
-    assert!(text(&told.stderr).contains("anne has no session"), "{told:?}");
+    let err = text(&told.stderr);
+    assert!(
+        err.contains("anne has no session") && err.contains("2 sessions; 3 left out\n"),
+        "{err}"
+    );
+    let told = store.run(&[&["export", "sessions.redb"], &old[..]].concat());
+    assert_eq!(text(&told.stderr), "sessile: 5 sessions; 0 left out\n");
 }
 
 #[test]

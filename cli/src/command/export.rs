@@ -38,6 +38,10 @@ pub(super) fn run(
             })?;
             // A reader that has gone away has not got the whole archive.
             Write::flush(out).map_err(cut_off)?;
+            if leave_out.is_given() {
+                let sessions = output::sessions(report.sessions);
+                output::warn(sessions + &left_out(report.left_out));
+            }
             report
         }
         Some(archive) => {

@@ -65,6 +65,18 @@ impl Output {
         self.is_closed
     }
 
+    /// Notices that the reader has closed the output, also while there is nothing to print.
+    pub(crate) fn look_for_reader(&mut self) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut asked = [PollFd::new(self.out.get_ref(), PollFlags::empty())];
+            let has_told = poll(&mut asked, Some(&Timespec::default())).is_ok();
+            let gone = PollFlags::ERR | PollFlags::HUP;
+            self.is_closed |= has_told && asked.iter().any(|it| it.revents().intersects(gone));
+        }
+    }
+
     fn unless_closed(
         &mut self,
         print: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>,

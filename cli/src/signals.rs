@@ -1,15 +1,21 @@
-//! The signals that end the tool: Ctrl-C, and the system's requests to end.
+//! The signals that end the tool: Ctrl-C, and the system's requests to end; and the one that would
+//! end it where a write fails, and does not.
 //!
 //! Invariant: a signal that was ignored when the tool began stays ignored. `nohup` and a script's
 //! `&` rely on that.
 
 use std::io;
+#[cfg(unix)]
+use std::sync::{Arc, atomic::AtomicBool};
 
-/// Calls `act` on another thread for each such signal.
+/// Calls `act` on another thread for each such signal. From now on the tool survives a write beyond
+/// the limit on the size of files: the write fails, which the tool tells of as of any failure.
 #[cfg(unix)]
 pub(crate) fn on_each(act: impl Fn() + Send + 'static) -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
+    // Nobody reads the flag: a signal with a handler does not end the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::<AtomicBool>::default())?;
     let heeded = [SIGHUP, SIGTERM, SIGINT].into_iter().filter(|signal| !is_ignored(*signal));
     let mut signals = signal_hook::iterator::Signals::new(heeded)?;
     let heed = move || signals.forever().for_each(|_| act());

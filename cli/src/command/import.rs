@@ -1,7 +1,6 @@
 //! Reading an archive into a store.
 
 use std::fs::File;
-use std::io::Seek;
 use std::path::Path;
 
 use serde_json::json;
@@ -21,13 +20,7 @@ pub(super) fn run(
     partial: bool,
     out: &mut Output,
 ) -> Done {
-    let mut file = File::open(archive).map_err(|error| {
-        Failure::of_file(format!("could not open {}", archive.display()), &error)
-    })?;
-    // A pipe is refused before anything is created: the archive is read twice.
-    file.rewind().map_err(|error| {
-        Failure::of_file(format!("could not read {} twice", archive.display()), &error)
-    })?;
+    let mut file = opened(archive)?;
     let mut meter = Meter::new("import: lines verified", out.quiet);
     let options = ImportOptions::default();
     let options = match verify_archive(&mut file, &mut |it| meter.step(it)) {
@@ -75,6 +68,18 @@ pub(super) fn run(
         output::warn(format!("sessions that differ: {}", differing.join(" ")));
     }
     Ok(if report.fault.is_none() && differing.is_empty() { DONE } else { LOOK })
+}
+
+/// Opens the archive. What is no file is refused first: the archive is read twice, and to open a
+/// pipe is to wait for its writer.
+fn opened(archive: &Path) -> Result<File, Failure> {
+    let name = archive.display();
+    let failed = |error| Failure::of_file(format!("could not open {name}"), &error);
+    if !archive.metadata().map_err(failed)?.is_file() {
+        return Err(Failure::new(format!("{name} is not a regular file"))
+            .hint("an import reads its archive twice: put it into a file first"));
+    }
+    File::open(archive).map_err(failed)
 }
 
 /// The failure of the verification. No session stands before a fault of the header.

@@ -185,7 +185,7 @@ fn new_table() -> Table {
 
 fn row(session: &StoredSession, with_content: bool, out: &Output) -> Vec<String> {
     let content = match with_content {
-        true => content_as_text(session),
+        true => shortened(content_as_text(session)),
         false => output::bytes(session.content().len() as u64),
     };
     vec![
@@ -196,6 +196,17 @@ fn row(session: &StoredSession, with_content: bool, out: &Output) -> Vec<String>
         out.time(session.expires_at()),
         content,
     ]
+}
+
+/// How many characters of a content a row has. The table's work grows with the square of a cell.
+const LONGEST: usize = 4_096;
+
+fn shortened(mut content: String) -> String {
+    if let Some((end, _)) = content.char_indices().nth(LONGEST) {
+        content.truncate(end);
+        content.push_str("… (shortened: `sessile show` prints all)");
+    }
+    content
 }
 
 /// A session as `list --json` and `show --json` print it.

@@ -19,7 +19,10 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
     running.watch(&mut |event| {
         let written = match event {
             Some(event) => line(event, out).and_then(|()| out.flush()),
-            None => Ok(()),
+            None => {
+                out.look_for_reader();
+                Ok(())
+            }
         };
         failed = written.err();
         match failed.is_some() || out.is_closed() || is_interrupted() {
@@ -48,7 +51,7 @@ fn line(event: &str, out: &mut Output) -> std::io::Result<()> {
         if let Some(fields) = event.as_object_mut() {
             fields.insert("at".into(), out.time_as_json(now).into());
         }
-        if user.is_some() {
+        if event.get("user").is_some() {
             output::add_user(user.as_ref(), &mut event);
         }
         return out.document(&event);

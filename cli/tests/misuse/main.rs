@@ -15,6 +15,8 @@ mod idle;
 #[cfg(target_os = "linux")]
 mod interrupts;
 mod json;
+#[cfg(target_os = "linux")]
+mod limits;
 #[cfg(unix)]
 mod owners;
 #[cfg(target_os = "linux")]

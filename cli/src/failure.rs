@@ -13,7 +13,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What helps after an import that has left a part in the store.
 pub(crate) const REPEAT: &str = "what was imported stays; repeat the import with an archive that no \
-                                 program writes to: sessions that are there are only counted";
+                                 program writes to: sessions that are there are only counted, and \
+                                 those that have ended there meanwhile come back";
 
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -89,6 +89,10 @@ impl Inspector {
     /// gets the later last activity of the two; nothing else changes. It is counted, so an
     /// interrupted import can be repeated.
     ///
+    /// A repeated import brings back what ended in the store since the one before, as long as it
+    /// has not expired: an archive does not know of a logout. So repeat an import before the
+    /// store's users log out, and before sessions are revoked.
+    ///
     /// The archive is read twice: once to verify it, and once to import it. A new store takes its
     /// time of creation and its timeouts on record from the archive. A store without a content name
     /// takes the archive's.

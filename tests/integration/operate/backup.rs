@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sessile::admin::{LeaveOut, restore};
 use sessile::testing::ManualClock;
@@ -238,6 +238,37 @@ fn a_restore_in_whose_place_a_program_came_leaves_nothing_and_can_be_repeated() 
     let report = restore(&backup, &path, true, &LeaveOut::nothing(), &mut go_on).unwrap();
     assert_eq!(report.sessions, 20);
     assert_eq!(names(&path), ["backup.redb", "sessions.redb"]);
+}
+
+#[test]
+fn of_two_restores_to_a_new_path_that_may_replace_a_store_the_later_one_stays() {
+    let (folder, _, backup) = closed_store_and_backup();
+    let new = folder.path().join("new.redb");
+    let all = LeaveOut::nothing();
+    for replace in [true, false] {
+        let mut other = None;
+        let restored = restore(&backup, &new, replace, &all, &mut |progress| {
+            other.get_or_insert_with(|| {
+                let none =
+                    LeaveOut::nothing().created_before(SystemTime::now() + Duration::from_secs(1));
+                restore(&backup, &new, false, &none, &mut go_on).unwrap()
+            });
+            go_on(progress)
+        });
+        assert_eq!(other.unwrap().sessions, 0);
+        assert_eq!(names(&new), ["backup.redb", "new.redb", "sessions.redb"]);
+        let store = store_at(&new);
+        match restored {
+            Ok(report) => assert!(replace && report.sessions == 20),
+            Err(error) => {
+                let taken = matches!(&error, Error::Io { source, .. } if source.to_string().contains("exists"));
+                assert!(taken && !replace, "{error:?}");
+            }
+        }
+        assert_eq!(store.len().unwrap(), if replace { 20 } else { 0 });
+        store.close().unwrap();
+        fs::remove_file(&new).unwrap();
+    }
 }
 
 #[test]

@@ -57,12 +57,12 @@ impl NewFile {
         Self { storage }
     }
 
-    /// A new file that replaces the store at a path once it is complete. If there is no store, this
-    /// is [`at`](Self::at).
+    /// A new file that replaces the store at a path once it is complete. A store that is not there
+    /// yet may come meanwhile, and is replaced as well.
     pub(crate) fn in_place_of(path: &Path) -> Result<Self> {
         let place = storage(path)?;
         match place.found()? {
-            Existing::Nothing => Self::at(path),
+            Existing::Nothing => Ok(Self { storage: Box::new(Replacing { place, owner: None }) }),
             Existing::File => {
                 let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
                 let old = locked_store(&*place)?.ok_or_else(missing)?;

@@ -4,6 +4,7 @@
 //! record. It tells live sessions from expired ones by the timeouts on record, and by the clock of
 //! the store.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -282,7 +283,8 @@ impl Inspector {
     /// the number deleted so far; its `Break` ends the sweep.
     ///
     /// It goes by the timeouts on record. With others, from [`with_timeouts`](Self::with_timeouts),
-    /// it makes a pass over all sessions before and after. Longer ones are on record while it runs.
+    /// it makes a pass over all sessions before and after. `progress` gets 0 after each step of the
+    /// first, and is not asked in the second. Longer timeouts are on record while the sweep runs.
     /// If it is killed they stay there: the next program that opens the store replaces them, as it
     /// does when its own timeouts have become shorter.
     ///
@@ -293,7 +295,11 @@ impl Inspector {
         if Some(self.timeouts) == self.in_use {
             return self.sweep_by_index(progress);
         }
-        self.engine.reindex(&self.timeouts, &|| true)?;
+        let told = RefCell::new(&mut *progress);
+        // What was moved stays: an entry may be earlier than its record's deadline.
+        if !self.engine.reindex(&self.timeouts, &|| (told.borrow_mut())(0).is_continue())? {
+            return Ok(0);
+        }
         let Some(before) = on_record(&*self.engine)? else { return self.sweep_by_index(progress) };
         // The sweep moves index entries to its own deadlines, which may be later than the store's.
         // Meanwhile the longer timeouts are on record. If this process dies, the next opening of

@@ -175,7 +175,9 @@ fn a_server_is_looked_into_by_its_own_clock() {
 
 #[test]
 fn a_sweep_by_longer_timeouts_leaves_the_index_as_those_on_record_need_it() {
-    for (fails, ends) in [(false, false), (false, true), (true, false)] {
+    // It ends in its first pass, or later, when the longer timeouts are on record.
+    let (first, later) = (Some(days(1, 2)), Some(days(5, 30)));
+    for (fails, ends) in [(false, None), (false, first), (false, later), (true, None)] {
         let engine = OnServer::new();
         let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
         let store = builder.manual_maintenance().timeouts(days(1, 2)).build().unwrap();
@@ -183,15 +185,37 @@ fn a_sweep_by_longer_timeouts_leaves_the_index_as_those_on_record_need_it() {
         engine.clock.advance(Duration::from_secs(90_000));
         let inspector = Inspector::on(Arc::clone(&engine)).unwrap().with_timeouts(days(5, 30));
         engine.fails.store(fails, Ordering::SeqCst);
-        let swept = inspector.sweep(&mut |_| match ends {
+        let on_record = || Inspector::on(Arc::clone(&engine)).unwrap().timeouts_on_record();
+        let swept = inspector.sweep(&mut |_| match ends.is_some() && on_record() == ends {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         });
         engine.fails.store(false, Ordering::SeqCst);
         assert_eq!(swept.ok(), if fails { None } else { Some(0) });
-        assert!(store.check().unwrap().is_sound(), "{fails} {ends}");
+        assert!(store.check().unwrap().is_sound(), "{fails} {ends:?}");
         assert_eq!(store.clean_up_expired().unwrap(), 2_000, "by its own timeouts");
     }
+}
+
+#[test]
+fn a_sweep_by_shorter_timeouts_can_be_ended_in_its_first_pass() {
+    let (clock, engine) = (ManualClock::new(), Arc::new(MemoryEngine::new()));
+    let builder = SessionStore::<u32>::builder().engine(Arc::clone(&engine));
+    let builder = builder.manual_maintenance().clock(clock.clone());
+    let store = builder.timeouts(days(10, 20)).build().unwrap();
+    (0..3_000).for_each(|number| drop(store.create(number).unwrap()));
+    clock.advance(Duration::from_secs(2 * 86_400));
+    let inspector = Inspector::on(Arc::clone(&engine)).unwrap().with_clock(clock);
+    let inspector = inspector.with_timeouts(days(1, 1));
+    let mut told = Vec::new();
+    let swept = inspector.sweep(&mut |swept| {
+        told.push(swept);
+        ControlFlow::Break(())
+    });
+    assert_eq!((swept.unwrap(), told), (0, vec![0]));
+    assert!(store.check().unwrap().is_sound());
+    assert_eq!((store.clean_up_expired().unwrap(), store.len().unwrap()), (0, 3_000));
+    assert_eq!(inspector.sweep(&mut |_| ControlFlow::Continue(())).unwrap(), 3_000);
 }
 
 #[test]
@@ -209,10 +233,15 @@ fn a_sweep_by_longer_timeouts_that_is_killed_leaves_no_entry_late_once_the_store
     // The engine outlives its store.
     let inspector = Inspector::on(Arc::clone(&engine)).unwrap().with_clock(clock.clone());
     let inspector = inspector.with_timeouts(days(5, 30));
+    let on_record = || Inspector::on(Arc::clone(&engine)).unwrap().timeouts_on_record();
     let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = inspector.sweep(&mut |_| panic!("killed"));
+        let _ = inspector.sweep(&mut |_| match on_record() == Some(days(1, 2)) {
+            true => ControlFlow::Continue(()),
+            false => panic!("killed"),
+        });
     }));
     assert!(killed.is_err());
+    assert_eq!(on_record(), Some(days(5, 30)));
     assert!(Inspector::on(Arc::clone(&engine)).unwrap().check().unwrap().is_sound());
     let store = open();
     assert!(store.check().unwrap().is_sound());

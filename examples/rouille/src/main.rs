@@ -51,7 +51,9 @@ impl Site {
     }
 
     fn handle(&self, request: &Request) -> Response {
-        let answer = match (request.method(), request.url().as_str()) {
+        // The server sends no page in an answer to HEAD.
+        let method = if request.method() == "HEAD" { "GET" } else { request.method() };
+        let answer = match (method, request.url().as_str()) {
             ("GET", "/") => self.home(request),
             ("GET", "/login") => self.login_page(request),
             ("POST", _) if !is_short(request) => {
@@ -281,6 +283,15 @@ mod tests {
         let store = site.store.clone();
         clock.at_the_second_reading(move || assert!(store.destroy(&id).unwrap()));
         assert_eq!(send(&site, "GET", "/", &cookie, "").0, 303);
+    }
+
+    #[test]
+    fn a_head_is_answered_as_a_get_is() {
+        let (site, _, cookie, _) = logged_in();
+        assert_eq!(send(&site, "HEAD", "/", &cookie, "").0, 200);
+        assert_eq!(send(&site, "HEAD", "/", "", "").0, 303);
+        assert_eq!(send(&site, "HEAD", "/login", "", "").0, 200);
+        assert_eq!(send(&site, "HEAD", "/logout", "", "").0, 404);
     }
 
     #[test]

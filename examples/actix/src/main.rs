@@ -24,7 +24,7 @@ use std::{fmt, io};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::web::{Data, Form, ServiceConfig, get, post};
+use actix_web::web::{Data, Form, ServiceConfig, get, head, post};
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use serde::{Deserialize, Serialize};
 use sessile::web::cookie::SessionCookie;
@@ -235,7 +235,9 @@ fn no_store() -> DefaultHeaders {
 fn routes(config: &mut ServiceConfig) {
     config
         .route("/", get().to(home))
+        .route("/", head().to(home))
         .route("/login", get().to(login_page))
+        .route("/login", head().to(login_page))
         .route("/login", post().to(log_in))
         .route("/logout", post().to(log_out));
 }
@@ -261,6 +263,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::SystemTime;
 
+    use actix_web::http::Method;
     use actix_web::test::{self, TestRequest};
 
     use sessile::Clock;
@@ -346,6 +349,15 @@ mod tests {
             let id = SessionId::parse(cookie.split_once('=').unwrap().1).unwrap();
             (site, clock, cookie, id)
         }};
+    }
+
+    #[actix_web::test]
+    async fn a_head_is_answered_as_a_get_is() {
+        let (site, _, cookie, _) = logged_in!();
+        let head = |path: &str, cookie: &str| page(path, cookie).method(Method::HEAD);
+        assert_eq!(send!(site, head("/", &cookie)).0, 200);
+        assert_eq!(send!(site, head("/", "a=b")).0, 303);
+        assert_eq!(send!(site, head("/login", "a=b")).0, 200);
     }
 
     #[actix_web::test]

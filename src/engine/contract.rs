@@ -372,8 +372,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     fn run_background_work(&self) -> Result<()>;
 
     /// Flushes and releases every resource. Later calls fail with
-    /// [`Error::Closed`](crate::Error::Closed); calls in progress still get their answers. A scan or
-    /// a check in progress on a file ends with that error, too.
+    /// [`Error::Closed`](crate::Error::Closed); calls in progress still get their answers. A scan
+    /// or a check in progress on a file ends with that error, too.
     ///
     /// # Errors
     ///

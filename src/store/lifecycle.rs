@@ -130,8 +130,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     ///
     /// # Concurrency
     ///
-    /// Calls under way in other threads complete; later calls fail with [`Error::Closed`]. A listing
-    /// under way on a file ends with [`Error::Closed`], too.
+    /// Calls under way in other threads complete; later calls fail with [`Error::Closed`]. A
+    /// listing under way on a file ends with [`Error::Closed`], too.
     ///
     /// # Errors
     ///

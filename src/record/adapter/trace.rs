@@ -24,6 +24,8 @@ pub(in crate::record) enum Event {
 pub(in crate::record) struct Trace {
     to_skip: Cell<usize>,
     events: RefCell<Vec<Event>>,
+    /// The path to the last event that was skipped.
+    skipped: RefCell<Path>,
 }
 
 impl Trace {
@@ -35,7 +37,20 @@ impl Trace {
 
     /// Skips the first events.
     pub(in crate::record) fn after(skipped: usize) -> Self {
-        Self { to_skip: Cell::new(skipped), events: RefCell::default() }
+        Self {
+            to_skip: Cell::new(skipped),
+            events: RefCell::default(),
+            skipped: RefCell::default(),
+        }
+    }
+
+    /// Keeps no event, only the path to the last one.
+    pub(in crate::record) fn of_the_end() -> Self {
+        Self::after(usize::MAX)
+    }
+
+    pub(in crate::record) fn into_path(self) -> Path {
+        self.skipped.into_inner()
     }
 
     pub(in crate::record) fn into_events(self) -> Vec<Event> {
@@ -45,6 +60,7 @@ impl Trace {
     fn push(&self, event: Event) {
         if let Some(left) = self.to_skip.get().checked_sub(1) {
             self.to_skip.set(left);
+            self.skipped.borrow_mut().follow(event);
             return;
         }
         let mut events = self.events.borrow_mut();
@@ -202,44 +218,6 @@ impl Leaf {
             Self::Text => "a text",
             Self::Bytes => "bytes",
         }
-    }
-}
-
-/// Follows the calls to the place where they end.
-#[derive(Default)]
-pub(in crate::record) struct Follower {
-    path: RefCell<Path>,
-}
-
-impl Follower {
-    pub(in crate::record) fn into_path(self) -> Path {
-        self.path.into_inner()
-    }
-
-    fn follow(&self, event: Event) {
-        self.path.borrow_mut().follow(event);
-    }
-}
-
-impl Observer for Follower {
-    fn leaf(&self, _: Leaf) {}
-
-    fn option(&self, _: bool) {}
-
-    fn variant(&self, _: Variant) {}
-
-    fn kind(&self, _: ContentKind) {}
-
-    fn open(&self, opened: Opened) {
-        self.follow(Event::Open(opened));
-    }
-
-    fn item(&self, item: Item) {
-        self.follow(Event::Item(item));
-    }
-
-    fn close(&self, closed: Closed) {
-        self.follow(Event::Close(closed));
     }
 }
 

@@ -15,7 +15,7 @@ use super::canonical::Canonical;
 use super::{BoundedWriter, MAX_LEN, Misread, Written, read, refusal, write_watched};
 use crate::error::{Error, Result};
 use crate::record::adapter::shape::{Shape, ShapeDigest};
-use crate::record::adapter::trace::{Comparison, Event, Follower, Path, Trace};
+use crate::record::adapter::trace::{Comparison, Event, Path, Trace};
 use crate::record::adapter::{Budget, Watch};
 
 /// Decodes content that was just encoded, and returns the shape that every later decoding must
@@ -99,7 +99,7 @@ fn compared<C: Serialize + DeserializeOwned>(
 /// The path to where `Serialize` failed, with the limits that it had.
 #[cold]
 pub(super) fn end_of_writing<C: Serialize>(content: &C, max_len: usize) -> Path {
-    let watch = Watch::new(Budget::new(max_len), Follower::default());
+    let watch = Watch::new(Budget::new(max_len), Trace::of_the_end());
     let _ = write_watched(content, &mut BoundedWriter::keeping(0), &watch);
     watch.observer.into_path()
 }

@@ -47,12 +47,14 @@ use crate::time::timeouts::Timeouts;
 /// thread tells its beginning, that thread tells the end. Several threads may call the observer at
 /// once. The caller waits only for the observer itself.
 ///
-/// An observer must not wait for [`close`](crate::SessionStore::close), nor for anything that waits
-/// for it: `close` waits for the maintenance threads, which call observers. While an observer
-/// blocks the thread that flushes, that thread writes no touch and no deferred commit.
+/// An observer must not wait for [`close`](crate::SessionStore::close) or for the drop of the last
+/// handle, nor for a lock that is held meanwhile: both wait for the maintenance threads, which call
+/// observers. While an observer blocks the thread that flushes, that thread writes no touch and no
+/// deferred commit.
 ///
-/// For one session, `Created` is reported before `Regenerated` and that before `Ended`, also if
-/// other threads renew and end it. Other events have no order to these.
+/// For one session, a store reports `Created` before `Regenerated` and that before `Ended`, also if
+/// other threads renew and end it. Other events have no order to these, nor have those that two
+/// stores on one engine report to a shared observer.
 ///
 /// A panic of the observer is caught and counted in
 /// [`Stats::observer_panics`](crate::Stats::observer_panics); the call that caused the event

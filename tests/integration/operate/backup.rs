@@ -249,8 +249,8 @@ fn of_two_restores_to_a_new_path_that_may_replace_a_store_the_later_one_stays() 
         let mut other = None;
         let restored = restore(&backup, &new, replace, &all, &mut |progress| {
             other.get_or_insert_with(|| {
-                let none =
-                    LeaveOut::nothing().created_before(SystemTime::now() + Duration::from_secs(1));
+                let none = LeaveOut::nothing()
+                    .created_before(SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000));
                 restore(&backup, &new, false, &none, &mut go_on).unwrap()
             });
             go_on(progress)

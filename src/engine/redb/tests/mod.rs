@@ -1,7 +1,6 @@
 //! Tests of the engine's internals: a forked process, the state after closing, the warm-up in the
 //! background, and which call waits for which.
 
-mod announced;
 mod flushing;
 mod found;
 #[cfg(shuttle)]

@@ -175,8 +175,8 @@ impl TouchBuffer {
         Touched::Done(answer, None)
     }
 
-    /// As [`touch_if`](Self::touch_if), but announces the extension, and keeps no touch. It needs no
-    /// room, and a condemned session takes it, too. A closed buffer does not.
+    /// As [`touch_if`](Self::touch_if), but announces the extension, and keeps no touch. It needs
+    /// no room, and a condemned session takes it, too. A closed buffer does not.
     pub(in crate::engine::redb) fn announce_if<T>(
         &self,
         key: &SessionKey,

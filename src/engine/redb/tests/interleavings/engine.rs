@@ -382,11 +382,9 @@ fn an_extension_hands_out_no_older_record_than_was_seen_and_loses_no_touch() {
 
 #[test]
 fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
-    const EXTENSIONS: u64 = 12;
     explore(EXECUTIONS, || {
-        // Nothing is kept in memory, so the extension reads the file.
-        let options = options().durability(Durability::Immediate).record_cache(false);
-        let scene = Scene::with(&options);
+        // Nothing is kept in memory, so each extension reads the file.
+        let scene = Scene::with(&options().durability(Durability::Immediate).record_cache(false));
         scene.engine.snapshot().unwrap();
         let remove = scene.spawn(|engine| {
             assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
@@ -394,13 +392,9 @@ fn a_session_that_is_removed_while_its_record_is_read_keeps_no_touch() {
             engine.snapshot().unwrap();
         });
         let extend = scene.spawn(|engine| {
-            // Each reads the file.
-            for millis in 1..=EXTENSIONS {
-                touched(engine, &key(1), at(START + millis));
-            }
+            (1..=12).for_each(|millis| drop(touched(engine, &key(1), at(START + millis))));
         });
-        remove.join().unwrap();
-        extend.join().unwrap();
+        remove.join().and_then(|()| extend.join()).unwrap();
         assert_eq!(scene.engine.view.touches.len(), 0);
     });
 }

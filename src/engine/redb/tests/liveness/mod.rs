@@ -1,6 +1,8 @@
 //! What others see of a session while a change of it is being written to the disk, or while its
 //! record is read.
 
+mod announced;
+
 use std::ops::ControlFlow;
 
 use super::*;

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use super::*;
+use super::super::*;
 use crate::engine::outcome::{Rekey, Saved};
 use crate::engine::redb::view::extend::{Extended, Extension, Save};
 use crate::engine::redb::view::touches::{Announcement, Touched};

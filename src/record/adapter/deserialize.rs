@@ -20,7 +20,7 @@ use serde::de::{
 use super::compound::{Compound, List, Map, Struct, Tuple};
 use super::observer::{Item, Leaf, Observer, Opened};
 use super::variants::Variants;
-use super::{Place, Refusal, WatchedSeed, Within};
+use super::{Place, Recorded, Refusal, WatchedSeed, Within};
 use crate::record::content::ContentKind;
 
 impl<'de, T: Deserialize<'de>, O: Observer> DeserializeSeed<'de> for WatchedSeed<'_, T, O> {
@@ -136,10 +136,17 @@ impl<'de, D: Deserializer<'de>, O: Observer> Deserializer<'de> for Within<'_, D,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        if let Some(kind) = ContentKind::marked_by(name) {
-            self.place.observer().kind(kind);
+        let visitor = Within::new(visitor, self.place);
+        let Some(kind) = ContentKind::marked_by(name) else {
+            return self.inner.deserialize_newtype_struct(name, visitor);
+        };
+        self.place.observer().kind(kind);
+        match kind {
+            ContentKind::Attributes => {
+                self.inner.deserialize_newtype_struct(name, Recorded(visitor))
+            }
+            _ => self.inner.deserialize_newtype_struct(name, visitor),
         }
-        self.inner.deserialize_newtype_struct(name, Within::new(visitor, self.place))
     }
 
     #[inline]

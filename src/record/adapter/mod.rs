@@ -34,6 +34,10 @@ mod variants;
 
 use std::marker::PhantomData;
 
+use std::fmt;
+
+use serde::de::{Deserializer, Error, Visitor};
+
 pub(super) use self::budget::{Budget, Refusal, elements_allowed};
 use self::budget::{MAX_DEPTH, Refused};
 use self::observer::Observer;
@@ -143,5 +147,23 @@ impl<'a, T, O> Within<'a, T, O> {
     #[inline]
     fn new(inner: T, place: Place<'a, O>) -> Self {
         Self { inner, place }
+    }
+}
+
+/// The visitor of attributes. It visits them as `Some`, which shows them that they come from a
+/// record.
+struct Recorded<'a, V, O>(Within<'a, V, O>);
+
+impl<'de, V: Visitor<'de>, O: observer::Observer> Visitor<'de> for Recorded<'_, V, O> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.inner.expecting(f)
+    }
+
+    #[inline]
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        let inside = self.0.place.enter(D::Error::custom)?;
+        self.0.inner.visit_some(Within::new(from, inside))
     }
 }

@@ -1,7 +1,8 @@
 //! Serializes attributes: a map from names to JSON texts.
 //!
-//! Invariant: a text from a record was checked when it was written. A text from a human-readable
-//! format is checked here.
+//! Invariant: a text from a record was checked when it was written. A text from any other format is
+//! checked here. The adapter that decodes records shows that it is one: it visits the attributes as
+//! `Some`, which no format does with a newtype.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,13 +31,12 @@ impl Serialize for Texts<'_> {
 
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let is_checked = deserializer.is_human_readable();
-        deserializer.deserialize_newtype_struct(ATTRIBUTES, TextsVisitor { is_checked })
+        deserializer.deserialize_newtype_struct(ATTRIBUTES, TextsVisitor { is_of_a_record: false })
     }
 }
 
 struct TextsVisitor {
-    is_checked: bool,
+    is_of_a_record: bool,
 }
 
 impl<'de> Visitor<'de> for TextsVisitor {
@@ -50,12 +50,16 @@ impl<'de> Visitor<'de> for TextsVisitor {
         texts.deserialize_map(self)
     }
 
+    fn visit_some<D: Deserializer<'de>>(self, texts: D) -> Result<Attributes, D::Error> {
+        texts.deserialize_map(Self { is_of_a_record: true })
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
         let mut values = BTreeMap::new();
         while let Some((name, text)) = map.next_entry::<String, String>()? {
-            let value = match self.is_checked {
-                true => AttributeValue::from_stored(text).map_err(A::Error::custom)?,
-                false => AttributeValue::stored(text),
+            let value = match self.is_of_a_record {
+                true => AttributeValue::stored(text),
+                false => AttributeValue::from_stored(text).map_err(A::Error::custom)?,
             };
             values.insert(name, value);
         }

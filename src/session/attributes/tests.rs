@@ -67,3 +67,18 @@ fn an_object_is_taken_as_text_only_if_it_is_taken_as_a_value() {
     assert_eq!(attributes.set_json("a", text).is_ok(), attributes.set("a", &value).is_ok());
     assert_eq!(attributes.is_empty(), value.is_object());
 }
+
+/// A cookie or a cache may hold a map that another program wrote.
+#[test]
+fn attributes_from_another_binary_format_are_checked() {
+    let decode = |texts: &BTreeMap<&str, &str>| {
+        let bytes = bincode::serde::encode_to_vec(texts, bincode::config::standard()).unwrap();
+        bincode::serde::decode_from_slice::<Attributes, _>(&bytes, bincode::config::standard())
+            .map(|(attributes, _)| attributes)
+    };
+    let attributes = decode(&BTreeMap::from([("theme", "1")])).unwrap();
+    assert_eq!(attributes.get::<u8>("theme").unwrap(), Some(1));
+    for text in ["1,\"admin\":true", "{\"a\":1,\"a\":2}", "nothing"] {
+        assert!(decode(&BTreeMap::from([("theme", text)])).is_err(), "{text}");
+    }
+}

@@ -146,6 +146,9 @@ impl Canonical {
         // Stable, so that equal parts keep their order.
         parts.sort_by_key(|(_, bytes)| *bytes);
         if self.sorting == Sorting::All {
+            if !may_have_order {
+                self.sort_equal(begin, &mut parts);
+            }
             let moves = parts.iter().scan(begin, |at, (start, bytes)| {
                 let to = *at;
                 *at += bytes.len();
@@ -163,6 +166,25 @@ impl Canonical {
         // Marks inside are removed, because the bytes at their positions have moved. Marks stand in
         // order, so the others are not looked at.
         self.marks.truncate(self.marks.partition_point(|mark| mark.at <= begin));
+    }
+
+    /// Sorts parts that are equal by the orders of the lists in them. Two such elements of a
+    /// `HashSet` differ only by these, and no position tells which is which.
+    fn sort_equal(&self, begin: usize, parts: &mut [(usize, &[u8])]) {
+        let inside = self.ordered.iter().rev().take_while(|list| list.at >= begin);
+        let mut lists: Vec<_> = inside.map(|list| (list.at, list.order)).collect();
+        lists.sort_unstable();
+        let orders = |(start, bytes): &(usize, &[u8])| {
+            let (start, end) = (*start, start + bytes.len());
+            let first = lists.partition_point(|(at, _)| *at < start);
+            let after = lists.partition_point(|(at, _)| *at < end);
+            let lists = lists.get(first..after).unwrap_or_default();
+            lists.iter().map(move |(at, order)| (at - start, *order))
+        };
+        let equal = parts.chunk_by_mut(|(_, one), (_, other)| one == other);
+        for equal in equal.filter(|equal| equal.len() > 1 && !lists.is_empty()) {
+            equal.sort_by(|one, other| orders(one).cmp(orders(other)));
+        }
     }
 
     /// The parts from `begin` on were moved, each from the first to the second place of its pair.

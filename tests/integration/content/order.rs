@@ -12,7 +12,7 @@ use sessile::Json;
 use super::{comes_back, is_refused};
 
 /// A stack that is written from its top, and read as if it had been written from its bottom.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Reversed(Vec<u8>);
 
 impl Serialize for Reversed {
@@ -122,6 +122,20 @@ fn a_list_that_is_turned_round_is_told_from_a_hash_table_with_the_same_elements(
         let lists = [("a".to_owned(), Reversed(vec![1, 2])), ("b".into(), Reversed(vec![2, 1]))];
         is_refused(HashMap::from(lists.clone()), &["another value", "order"]);
         is_refused(Json(HashMap::from(lists)), &["another value", "order"]);
+    }
+}
+
+/// Without their order such lists are equal, and in a hash table no place tells them apart.
+#[test]
+fn lists_of_the_same_elements_in_a_hash_table_keep_their_orders() {
+    for _ in 0..10 {
+        let lists = [vec![1, 2, 3], vec![2, 1, 3]];
+        comes_back(HashSet::from(lists.clone()));
+        comes_back(HashSet::from(lists.clone().map(|list| vec![list.clone(), list])));
+        let set = HashSet::from(lists.map(Reversed));
+        is_refused(set.clone(), &["another value", "order"]);
+        is_refused(Json(set.clone()), &["another value", "order"]);
+        is_refused(HashMap::from([(7, set)]), &["another value", "order"]);
     }
 }
 

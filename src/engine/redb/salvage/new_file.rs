@@ -281,7 +281,16 @@ mod tests {
     fn while_held(path: &Path, act: impl FnOnce()) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", THIS_TEST, "--nocapture"]).env(HELD, path);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // On a busy machine Wine may fail to start a process, with its ERROR_INTERNAL_ERROR.
+        let mut spawned = command.spawn();
+        for _ in 0..50 {
+            if spawned.as_ref().is_err_and(|error| error.raw_os_error() == Some(1359)) {
+                std::thread::sleep(Duration::from_millis(100));
+                spawned = command.spawn();
+            }
+        }
+        let mut child = spawned.unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(said.any(|line| line.unwrap() == "held"));
         let refused = fs::File::open(path).unwrap_err();

@@ -37,7 +37,8 @@ fn whoever_is_told_of_a_failure_in_the_background_finds_it_in_the_statistics() {
     let (own, finds) = (Arc::clone(&handle), Arc::clone(&found));
     let looking = move |event: &Event| {
         if matches!(event, Event::MaintenanceFailed { .. }) {
-            let stats = own.lock().unwrap().as_ref().unwrap().stats().unwrap();
+            let Some(store) = own.lock().unwrap().clone() else { return };
+            let stats = store.stats().unwrap();
             let is_there = stats.last_maintenance_failure.is_some();
             finds.lock().unwrap().push(is_there && stats.maintenance_failures > 0);
         }
@@ -52,7 +53,9 @@ fn whoever_is_told_of_a_failure_in_the_background_finds_it_in_the_statistics() {
     wait_for(&told, |event| matches!(event, Event::MaintenanceFailed { .. }));
     assert_eq!(found.lock().unwrap().first(), Some(&true));
     engine.1.store(false, Ordering::SeqCst);
-    *handle.lock().unwrap() = None;
+    // The drop waits for the thread that tells, which may wait for this lock.
+    let store = handle.lock().unwrap().take();
+    drop(store);
 }
 
 #[test]

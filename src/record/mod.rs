@@ -247,6 +247,11 @@ impl Record {
         self.header.own_timeouts
     }
 
+    /// Gives the session other timeouts of its own. The index entry stays.
+    pub(crate) fn set_own_timeouts(&mut self, own_timeouts: OwnTimeouts) {
+        self.header.own_timeouts = own_timeouts;
+    }
+
     /// The kind of the content; `None` for a kind that this version of the library does not know.
     #[must_use]
     pub fn content_kind(&self) -> Option<ContentKind> {

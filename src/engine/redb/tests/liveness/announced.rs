@@ -1,34 +1,8 @@
 //! What calls that wait have announced: it decides who is live, and leaves no trace if it is
 //! refused. And what waits when the engine closes.
 
-use std::ops::ControlFlow;
-
-use super::super::*;
-use crate::engine::outcome::{Rekey, Saved};
-use crate::engine::redb::view::extend::{Extended, Extension, Save};
+use super::*;
 use crate::engine::redb::view::touches::{Announcement, Touched};
-use crate::session::user::UserId;
-
-fn at(millis: u64) -> Timestamp {
-    Timestamp::from_millis(millis)
-}
-
-/// Sessions live for a second after their last activity.
-fn moment(millis: u64) -> Moment {
-    Moment { now: at(millis), timeouts: Timeouts::from_seconds(1, 1_000).unwrap() }
-}
-
-fn insert(engine: &RedbEngine, number: u64) {
-    let record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
-    let inserted = engine.insert(&key(number), record, moment(1), Limits::NONE);
-    assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
-}
-
-fn engine_with_a_session(disk: &SimulatedDisk) -> RedbEngine {
-    let engine = RedbEngine::open_on(disk, &RedbOptions::new()).unwrap();
-    insert(&engine, 1);
-    engine
-}
 
 fn wait_until_waiting(engine: &RedbEngine, threads: usize) {
     while engine.queue.waiting() < threads {
@@ -218,7 +192,7 @@ fn longer_record() -> Record {
     Record::new(&parts, &moment(0).timeouts).unwrap()
 }
 
-fn is_live(engine: &RedbEngine, number: u64, millis: u64) -> bool {
+fn lives(engine: &RedbEngine, number: u64, millis: u64) -> bool {
     engine.load(&key(number), moment(millis)).unwrap().is_some()
 }
 
@@ -227,13 +201,13 @@ fn who_reads_while_a_save_with_longer_timeouts_waits_finds_the_session_live() {
     let replace = |engine: &RedbEngine| {
         let saved = engine.replace(&key(1), 1, longer_record(), moment(900), Limits::NONE);
         assert!(matches!(saved.unwrap(), Replace::Done(_)));
-        assert!(is_live(engine, 1, 10_000) && !is_live(engine, 1, 20_000));
+        assert!(lives(engine, 1, 10_000) && !lives(engine, 1, 20_000));
     };
     let rekey = |engine: &RedbEngine| {
         let (old, new, next) = (key(1), key(3), longer_record());
         let moved = engine.rekey(&old, &new, 1, next, moment(900), Limits::NONE);
         assert!(matches!(moved.unwrap(), Rekey::Done(_)));
-        assert!(is_live(engine, 3, 10_000));
+        assert!(lives(engine, 3, 10_000));
     };
     for save in [&replace as &(dyn Fn(&RedbEngine) + Sync), &rekey] {
         let disk = SimulatedDisk::new();
@@ -244,7 +218,7 @@ fn who_reads_while_a_save_with_longer_timeouts_waits_finds_the_session_live() {
             disk.wait_for_held_sync();
             scope.spawn(|| save(&engine));
             wait_until_waiting(&engine, 1);
-            let live = is_live(&engine, 1, 5_000);
+            let live = lives(&engine, 1, 5_000);
             let extended = engine.extend(&key(1), moment(5_000), Duration::ZERO);
             disk.release_syncs();
             (live, extended)
@@ -304,12 +278,12 @@ fn no_call_finds_a_session_gone_that_a_waiting_save_lets_live_longer() {
 fn a_save_with_longer_timeouts_revives_no_session_that_had_expired_before() {
     let engine = engine_with_a_session(&SimulatedDisk::new());
     let late = engine.view.touches.presume(&key(1), lengthening(1_001));
-    assert!(!is_live(&engine, 1, 1_001));
+    assert!(!lives(&engine, 1, 1_001));
     // With this one before it, the session lives for the other, too.
     let early = engine.view.touches.presume(&key(1), lengthening(1_000));
-    assert!(is_live(&engine, 1, 10_000) && !is_live(&engine, 1, 10_001));
+    assert!(lives(&engine, 1, 10_000) && !lives(&engine, 1, 10_001));
     drop((late, early));
-    assert!(!is_live(&engine, 1, 1_001));
+    assert!(!lives(&engine, 1, 1_001));
 }
 
 #[test]

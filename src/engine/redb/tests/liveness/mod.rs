@@ -28,11 +28,15 @@ fn saved_at(millis: u64) -> Record {
     Record::new(&parts, &moment(0).timeouts).unwrap()
 }
 
+fn insert(engine: &RedbEngine, number: u64) {
+    let record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
+    let inserted = engine.insert(&key(number), record, moment(1), Limits::NONE);
+    assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+}
+
 fn engine_with_a_session(disk: &SimulatedDisk) -> RedbEngine {
     let engine = RedbEngine::open_on(disk, &RedbOptions::new()).unwrap();
-    let record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
-    let inserted = engine.insert(&key(1), record, moment(1), Limits::NONE);
-    assert_eq!(inserted.unwrap(), Insert::Done(vec![]));
+    insert(&engine, 1);
     engine
 }
 

@@ -3,7 +3,7 @@
 
 use crate::engine::redb::view::extend::Extension;
 use crate::key::SessionKey;
-use crate::record::{Parts, Record};
+use crate::record::Record;
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
 use crate::time::timeouts::OwnTimeouts;
@@ -102,22 +102,8 @@ pub(in crate::engine::redb) fn lengthen(
     for own_timeouts in saved.iter().copied() {
         let (created_at, last_active) = (record.created_at(), record.last_active());
         let deadline = own_timeouts.deadline(created_at, last_active, &moment.timeouts);
-        if !record.is_expired(moment) || deadline <= record.deadline(&moment.timeouts) {
-            continue;
-        }
-        let (user, csrf_token) = (record.user(), record.csrf_token());
-        let parts = Parts {
-            user: user.as_ref(),
-            csrf_token: csrf_token.as_ref(),
-            own_timeouts,
-            revision: record.revision(),
-            created_at,
-            last_active,
-            content_version: record.stored_content().version(),
-            content: record.content(),
-        };
-        if let Ok(longer) = Record::new(&parts, &moment.timeouts) {
-            *record = longer.indexed_under(record.index_deadline());
+        if record.is_expired(moment) && deadline > record.deadline(&moment.timeouts) {
+            record.set_own_timeouts(own_timeouts);
         }
     }
 }

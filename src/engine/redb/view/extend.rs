@@ -137,7 +137,7 @@ impl View {
     /// The record last committed under a key; the outer `None` if `from_file` is missing or a newer
     /// snapshot has been published.
     fn latest(&self, key: &SessionKey, from_file: Option<&FromFile>) -> Option<Option<Record>> {
-        if let Some(found) = self.in_one_opening(|| self.get_in_memory(key)) {
+        if let Some(found) = self.get_in_memory(key) {
             return Some(found);
         }
         // The overlay is checked before the snapshot: a change that left the overlay is in a

@@ -28,7 +28,7 @@ use crate::engine::redb::view::touches::activity::lengthen;
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
 use crate::record::Record;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{ArcSwapOption, RwLock};
 use crate::time::clock::Timestamp;
 use crate::time::moment::Moment;
@@ -49,9 +49,6 @@ pub(in crate::engine::redb) struct View {
     /// Overlay, snapshot and this value change together under the lock, so its holder sees all of a
     /// commit or nothing. No I/O happens under it.
     shown: RwLock<Shown>,
-    /// How often the file was reopened. A reopened file's snapshot may hold less than the one
-    /// before.
-    reopenings: AtomicU64,
     /// Whether an error has ended redb's handle, so that the snapshot reads nothing more from the
     /// file.
     pub(in crate::engine::redb) handle_lost: AtomicBool,
@@ -93,7 +90,6 @@ impl View {
             overlay,
             snapshot: ArcSwapOption::from_pointee(snapshot),
             shown: RwLock::new(Shown { stored, times: 0 }),
-            reopenings: AtomicU64::new(0),
             handle_lost: AtomicBool::new(false),
         }
     }
@@ -134,10 +130,10 @@ impl View {
         moment: impl FnOnce() -> Moment,
     ) -> Result<Option<Record>> {
         let activity = self.touches.activity(key);
-        let mut found = self.in_one_opening(|| match self.get_in_memory(key) {
+        let mut found = match self.get_in_memory(key) {
             Some(found) => Ok(found),
             None => self.load_from_snapshot(key).map(|(record, _)| record),
-        });
+        };
         if let Ok(Some(record)) = &mut found {
             activity.touch(record, moment);
         }
@@ -165,19 +161,6 @@ impl View {
             Some(there) => Some(there),
             None if self.cache.contains(key) => Some(true),
             None => (!self.filter.may_contain(key)).then_some(false),
-        }
-    }
-
-    /// Runs a look-up of the overlay and the layers under it. A reopened file has an older
-    /// snapshot, and the overlay gets back the changes that this snapshot lacks. So a look-up is
-    /// repeated if the file was reopened meanwhile.
-    fn in_one_opening<T>(&self, look: impl Fn() -> T) -> T {
-        loop {
-            let before = self.reopenings.load(Ordering::Acquire);
-            let found = look();
-            if self.reopenings.load(Ordering::Acquire) == before {
-                return found;
-            }
         }
     }
 

@@ -13,7 +13,6 @@ use crate::engine::redb::view::View;
 use crate::engine::redb::view::listing::Listing;
 use crate::error::{Error, Result};
 use crate::session::user::UserKey;
-use crate::sync::atomic::Ordering;
 
 /// How often a user's sessions are looked up again because a new snapshot was published meanwhile.
 const READS: u32 = 4;
@@ -127,10 +126,10 @@ impl View {
         same: bool,
     ) {
         let mut shown = self.shown.write();
-        // The overlay is changed before the snapshot, which may hold less than the last one. So a
-        // look-up in between finds each change in at least one of them.
+        // Every published snapshot is durable, so the reopened file holds at least what the last
+        // one held. A change of the log stays in the overlay, or enters it before the snapshot is
+        // replaced. So a look-up at any moment finds each change in at least one of them.
         self.overlay.add_logged(logged);
-        self.reopenings.fetch_add(1, Ordering::AcqRel);
         self.filter.forget();
         self.cache.invalidate_all(snapshot.commit());
         self.snapshot.store(Some(Arc::new(snapshot)));

@@ -240,8 +240,7 @@ fn a_listing_sees_all_of_a_commit_or_nothing_of_it_and_the_count_that_goes_with_
     });
 }
 
-/// The tables have the session, and the log its removal. A snapshot published in memory hides the
-/// session, but no reopened file has that snapshot.
+/// The tables have the session, and the log its removal. Only the overlay hides the session.
 #[test]
 fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
     explore(EXECUTIONS, || {
@@ -252,7 +251,6 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         engine.close().unwrap();
         let engine = Arc::new(open());
         assert!(engine.remove(&key(1), None, Moment::BEGINNING).unwrap().is_some());
-        drop(engine.snapshot().unwrap());
         let looking = {
             let engine = Arc::clone(&engine);
             thread::spawn(move || {
@@ -263,7 +261,6 @@ fn what_was_removed_stays_gone_while_the_file_is_opened_again() {
         let reopening = {
             let engine = Arc::clone(&engine);
             thread::spawn(move || {
-                // redb writes nothing of the published removal when it closes the lost handle.
                 engine.view.handle_lost.store(true, Ordering::Release);
                 engine.reopen_if_lost().unwrap();
             })

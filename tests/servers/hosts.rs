@@ -18,6 +18,7 @@ macro_rules! tests {
             hosts_that_sweep_at_once_share_the_work_and_count_each_session_once
             no_number_of_hosts_gets_a_user_past_their_limit
             no_number_of_hosts_gets_past_the_limit_of_the_store
+            the_number_of_sessions_is_right_at_every_moment_of_many_changes
             a_server_keeps_nothing_of_a_user_whose_sessions_have_ended
             hosts_that_open_a_new_store_at_once_all_open_it
             hosts_with_other_timeouts_go_by_their_own
@@ -78,6 +79,31 @@ pub(crate) fn a_touch_on_one_host_is_seen_on_the_other_and_spares_the_session_fr
     assert_eq!(two.clean_up_expired().unwrap(), 0);
     let seen = two.read(&id).unwrap().unwrap();
     assert_eq!(seen.last_active(), seen.created_at() + Duration::from_secs(59));
+}
+
+pub(crate) fn the_number_of_sessions_is_right_at_every_moment_of_many_changes<P: Place>() {
+    const HOSTS: usize = 4;
+    let hosts = Hosts::<P>::new();
+    let looking = hosts.host();
+    looking.create(0).unwrap();
+    let changing = AtomicU64::new(HOSTS as u64);
+    thread::scope(|scope| {
+        for _ in 0..HOSTS {
+            scope.spawn(|| {
+                let host = hosts.host();
+                for number in 0..P::MANY_CHANGES / HOSTS {
+                    let session = host.create(number as u64).unwrap();
+                    assert!(host.destroy(session.id()).unwrap());
+                }
+                changing.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while changing.load(Ordering::Relaxed) > 0 {
+            let there = looking.len().unwrap();
+            assert!((1..=1 + HOSTS as u64).contains(&there), "{there}");
+        }
+    });
+    assert_eq!(looking.len().unwrap(), 1);
 }
 
 pub(crate) fn a_touch_within_the_touch_interval_is_not_written<P: Place>() {

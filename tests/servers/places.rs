@@ -16,6 +16,8 @@ pub(crate) trait Place: 'static {
     const OTHERS: u64 = 1;
     /// The number of callers whose connections may be cut at the same time.
     const CUT_AT_ONCE: usize = 4;
+    /// How many sessions come and go in a test of many.
+    const MANY_CHANGES: usize = 4_000;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine>;
 
@@ -260,6 +262,7 @@ impl Place for Mongodb {
     const OTHERS: u64 = 2;
     // On the stand-in, the requests of cut connections block the others.
     const CUT_AT_ONCE: usize = 1;
+    const MANY_CHANGES: usize = 200;
 
     fn connect(url: &str) -> sessile::Result<Self::Engine> {
         Self::Engine::connect(url)

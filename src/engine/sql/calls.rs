@@ -65,6 +65,7 @@ impl<D: Dialect> Backend for Sql<D> {
         moment: Moment,
         limits: Limits,
     ) -> Attempt<Insert> {
+        self.sum_if_due(on)?;
         self.insert_record(on, key, record, moment, limits)
     }
 
@@ -139,6 +140,7 @@ impl<D: Dialect> Backend for Sql<D> {
         owner: Option<&UserKey>,
         moment: Moment,
     ) -> Attempt<Option<Ended>> {
+        self.sum_if_due(on)?;
         let rows = D::remove(self, on, key, owner, moment)?;
         let Some(row) = rows.first() else { return Ok(None) };
         let user = row.bytes(0).and_then(user_key);
@@ -152,6 +154,7 @@ impl<D: Dialect> Backend for Sql<D> {
         user: &UserKey,
         moment: Moment,
     ) -> Attempt<Vec<Ended>> {
+        self.sum_if_due(on)?;
         let rows = D::remove_user(self, on, user, moment)?;
         rows.iter().map(|row| ended(row, 0, Some(user.clone()))).collect()
     }
@@ -162,6 +165,7 @@ impl<D: Dialect> Backend for Sql<D> {
         keep: &SessionKey,
         moment: Moment,
     ) -> Attempt<Option<Vec<Ended>>> {
+        self.sum_if_due(on)?;
         D::remove_others(self, on, keep, moment)
     }
 
@@ -236,6 +240,7 @@ impl<D: Dialect> Backend for Sql<D> {
         moment: Moment,
         limit: usize,
     ) -> Attempt<Sweep> {
+        self.sum_if_due(on)?;
         D::remove_expired(self, on, moment, limit)
     }
 

@@ -45,8 +45,12 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     const EXTEND: &'static [Self::Text];
 
     /// The statement that stores a new record and counts it; `None` if that takes two statements.
-    /// It takes the columns, and the shard of the counts.
+    /// It takes the columns.
     const INSERT_COUNTED: Option<Self::Text>;
+
+    /// The statements of a transaction that puts the sum of all changes of the counts in their
+    /// place; none if the counts are changed in place.
+    const SUM: &'static [Self::Text];
 
     /// The statement that limits how long the transaction around it may be idle. It takes the
     /// milliseconds as text. `None` if the connection has the limit for every transaction that

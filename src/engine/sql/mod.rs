@@ -6,6 +6,7 @@
 //! are sent, and the calls that take one statement in one dialect and several in another.
 
 mod calls;
+mod counts;
 mod dialect;
 mod listing;
 #[cfg(feature = "mysql")]
@@ -28,6 +29,7 @@ use crate::engine::sql::dialect::{Answer, Dialect, Step};
 use crate::engine::sql::rows::{Outcome, garbled, named_value, rows_of};
 use crate::engine::sql::statements::{Common, DROPPING, Texts};
 use crate::engine::sql::value::Value;
+use crate::sync::atomic::AtomicU64;
 
 /// The time limit for clearing a store, as a multiple of a call's: it may delete row by row.
 const CLEARING: u32 = 12;
@@ -42,6 +44,8 @@ struct Sql<D> {
     texts: Vec<String>,
     name: String,
     last_count: LastCount,
+    /// How often this host has changed the number of records.
+    changes: AtomicU64,
     /// The time limit for clearing the store.
     clearing: Duration,
     /// How long a transaction that writes may be idle, in milliseconds.
@@ -51,9 +55,16 @@ struct Sql<D> {
 impl<D: Dialect> Sql<D> {
     fn new(server: String, dialect: D, name: String, limits: Limits) -> Self {
         let texts = D::Text::ALL.iter().map(|text| text.replace("{}", &name)).collect();
-        let (last_count, clearing) = (LastCount::default(), limits.timeout * CLEARING);
-        let idle_limit = limits.idle().as_millis().to_string();
-        Self { server, dialect, texts, name, last_count, clearing, idle_limit }
+        Self {
+            server,
+            dialect,
+            texts,
+            name,
+            last_count: LastCount::default(),
+            changes: AtomicU64::new(0),
+            clearing: limits.timeout * CLEARING,
+            idle_limit: limits.idle().as_millis().to_string(),
+        }
     }
 
     fn text(&self, text: D::Text) -> Attempt<&str> {

@@ -14,19 +14,14 @@ use crate::engine::network::stored::last_count::{NEAR, is_near};
 use crate::engine::network::stored::{lock_of, session_key};
 use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
+use crate::engine::sql::counts::shard_of;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{Outcome, Row as _, garbled};
-use crate::engine::sql::statements::{Common, LIMIT_LOCK, SHARDS};
+use crate::engine::sql::statements::{Common, LIMIT_LOCK};
 use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 use crate::record::Record;
 use crate::time::moment::Moment;
-
-/// The row of the counts that counts a key.
-pub(super) fn shard_of(key: &SessionKey) -> i64 {
-    let [.., last] = key.as_bytes();
-    i64::from(last % SHARDS)
-}
 
 /// A save, under the old key or a new one.
 pub(super) struct Save<'a> {
@@ -87,12 +82,11 @@ impl<D: Dialect> Sql<D> {
         key: &SessionKey,
         columns: &Columns,
     ) -> Attempt<Insert> {
-        let (mut values, shard) = (inserted(key, columns), Value::Number(shard_of(key)));
+        let values = inserted(key, columns);
         if let Some(statement) = D::INSERT_COUNTED {
-            values.push(shard);
             return self.inserted_by(on, &[(statement, &values[..])]);
         }
-        let counted = [shard, Value::Number(1)];
+        let counted = [Value::Number(shard_of(key)), Value::Number(1)];
         let steps: [Step<'_>; 4] = [
             (Common::Begin, &[]),
             (Common::Insert, &values),
@@ -235,6 +229,7 @@ impl<D: Dialect> Sql<D> {
             (Common::Exists, &new),
             (Common::Others, &name),
         ];
+        self.sum_if_due(on)?;
         let looked = self.begin(on, &steps)?;
         let user_before = match judged(looked.get(1), save)? {
             Looked::Not(outcome) => return self.give_up(on, outcome),

@@ -340,6 +340,20 @@ fn a_store_that_is_cleared_says_so_whatever_fails_behind_its_commit() {
 }
 
 #[test]
+fn the_changes_of_the_number_of_sessions_are_added_up() {
+    const MANY: usize = 1_024;
+    let server = instances::postgres(&[]);
+    let store = store(&url(&server));
+    for _ in 0..MANY {
+        let session = store.create(1).unwrap();
+        assert!(store.destroy(session.id()).unwrap());
+    }
+    let rows = psql(&server, "select count(*) from sessile_counts").unwrap();
+    assert!(rows.trim().parse::<usize>().unwrap() <= MANY + 1, "{rows}");
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
 fn the_servers_clock_decides_where_it_shows_another_time() {
     let server = instances::postgres(&[]);
     // An hour ahead of this machine's clock.

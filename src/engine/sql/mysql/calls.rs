@@ -11,6 +11,7 @@ use crate::engine::network::stored::last_count::Asked;
 use crate::engine::network::stored::{session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
+use crate::engine::sql::counts::shard_of;
 use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
 use crate::engine::sql::mysql::statements::Text;
@@ -18,7 +19,7 @@ use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
 use crate::engine::sql::rows::{Row as _, ended, garbled, into_rows_of, key_of, rows_of};
-use crate::engine::sql::saving::{inserted, number_stored, shard_of};
+use crate::engine::sql::saving::{inserted, number_stored};
 use crate::engine::sql::value::Value;
 use crate::error::Error;
 use crate::key::SessionKey;
@@ -38,6 +39,7 @@ impl Dialect for Mysql {
     const EXTEND: &'static [Text] = &[Text::Touch, Text::ShowLive];
 
     const INSERT_COUNTED: Option<Text> = None;
+    const SUM: &'static [Text] = &[];
     // MySQL has no such limit.
     const IDLE_LIMIT: Option<Text> = None;
 

@@ -18,7 +18,7 @@ use crate::engine::sql::postgres::{Postgres, Step};
 use crate::engine::sql::rows::{
     Row as _, ended, garbled, into_rows_of, key_of, one_count, rows_of,
 };
-use crate::engine::sql::saving::{inserted, shard_of};
+use crate::engine::sql::saving::inserted;
 use crate::engine::sql::statements::Texts as _;
 use crate::engine::sql::value::Value;
 use crate::error::Error;
@@ -38,6 +38,8 @@ impl Dialect for Postgres {
     const EXTEND: &'static [Text] = &[Text::Extend];
 
     const INSERT_COUNTED: Option<Text> = Some(Text::InsertCounted);
+    const SUM: &'static [Text] =
+        &[Text::BeginSum, Text::LockTimeout, Text::InsertSum, Text::DeleteSummed, Text::Commit];
     const IDLE_LIMIT: Option<Text> = Some(Text::IdleLimit);
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
@@ -77,7 +79,7 @@ impl Dialect for Postgres {
         far: i64,
     ) -> Attempt<Option<Insert>> {
         let mut values = inserted(key, columns);
-        values.extend([Value::Number(far), Value::Number(shard_of(key))]);
+        values.push(Value::Number(far));
         let asked = Asked::now();
         let rows = sql.rows(on, Text::InsertFar, &values)?;
         let row = rows.first().ok_or_else(garbled)?;
@@ -98,8 +100,7 @@ impl Dialect for Postgres {
     ) -> Attempt<Vec<Row>> {
         let [now, inactivity, absolute] = Value::of(moment);
         let owner = Value::MaybeBytes(owner.map(UserKey::as_bytes));
-        let shard = Value::Number(shard_of(key));
-        let values = [Value::Key(key), owner, now, inactivity, absolute, shard];
+        let values = [Value::Key(key), owner, now, inactivity, absolute];
         sql.rows(on, Text::Remove, &values)
     }
 
@@ -111,7 +112,7 @@ impl Dialect for Postgres {
     ) -> Attempt<Vec<Row>> {
         let [now, inactivity, absolute] = Value::of(moment);
         let name = Value::Bytes(user.as_bytes());
-        let removing = [name, now, inactivity, absolute, Value::Number(0)];
+        let removing = [name, now, inactivity, absolute];
         let steps: [Step<'_>; 4] = [
             (Text::Begin, &[]),
             (Text::LockRows, &[name]),
@@ -128,8 +129,7 @@ impl Dialect for Postgres {
         moment: Moment,
     ) -> Attempt<Option<Vec<Ended>>> {
         let [now, inactivity, absolute] = Value::of(moment);
-        let shard = Value::Number(shard_of(keep));
-        let removing = [Value::Key(keep), now, inactivity, absolute, shard];
+        let removing = [Value::Key(keep), now, inactivity, absolute];
         let steps: [Step<'_>; 4] = [
             (Text::Begin, &[]),
             (Text::LockWithOthers, &[Value::Key(keep)]),
@@ -173,12 +173,11 @@ impl Dialect for Postgres {
     ) -> Attempt<Sweep> {
         let [now, inactivity, absolute] = Value::of(moment);
         let most = Value::Number(limit as i64);
-        let sweeping = [now, inactivity, absolute, most, Value::Number(0)];
-        let moving = [now, inactivity, absolute, most];
+        let values = [now, inactivity, absolute, most];
         let steps: [Step<'_>; 4] = [
             (Text::Begin, &[]),
-            (Text::Sweep, &sweeping),
-            (Text::MoveEarly, &moving),
+            (Text::Sweep, &values),
+            (Text::MoveEarly, &values),
             (Text::Commit, &[]),
         ];
         let outcomes = sql.carry_out(on, &steps)?;

@@ -15,9 +15,8 @@ pub(super) const TABLES: &[&str] = &[
     "create index if not exists {}_sessions_user on {}_sessions (user_key, key) \
      where user_key is not null",
     "create table if not exists {}_users (user_key bytea primary key, logins bigint not null)",
-    "create table if not exists {}_counts (shard bigint primary key, n bigint not null)",
-    "insert into {}_counts select shard, 0 from generate_series(-1, 63) as shard \
-     on conflict (shard) do nothing",
+    "create table if not exists {}_counts (shard bigint not null, n bigint not null)",
+    "insert into {}_counts select -1, 0 where not exists (select 1 from {}_counts)",
     "create table if not exists {}_meta (name varchar(255) primary key, value bytea not null)",
 ];
 
@@ -25,7 +24,6 @@ pub(super) const TABLES: &[&str] = &[
 /// the next version of a row, and uncompressed content.
 pub(super) const TUNING: &[&str] = &[
     "alter table {}_sessions set (fillfactor = 80)",
-    "alter table {}_counts set (fillfactor = 10)",
     "alter table {}_sessions alter record set storage external",
 ];
 
@@ -62,6 +60,13 @@ macro_rules! locked {
     };
 }
 
+/// Counts the rows that are `gone`.
+macro_rules! counted {
+    () => {
+        "insert into {}_counts (shard, n) select 0, -count(*) from gone having count(*) > 0"
+    };
+}
+
 statements! {
     @Begin = "begin isolation level read committed";
     BeginSnapshot = "begin isolation level repeatable read read only";
@@ -79,24 +84,29 @@ statements! {
          union all select revision, last_active, index_deadline, user_key, record, ", due!("/"),
         " from {}_sessions where key = $1 and ", live!("$2", "$4", "$5"),
         " and not exists (select 1 from touched)");
-    // the columns; the most records that this statement may count; the shard
+    // the columns; the most records that this statement may count
     InsertFar = "with added as (insert into {}_sessions \
          (key, revision, last_active, index_deadline, created_at, inactivity, absolute, user_key, \
          record) select $1, $2, $3, $4, $5, $6, $7, $8, $9 \
          where $10 > (select sum(n)::bigint from {}_counts) \
          on conflict (key) do nothing returning 1), \
-         counted as (update {}_counts set n = n + 1 \
-         where shard = $11 and exists (select 1 from added) returning 1) \
+         counted as (insert into {}_counts (shard, n) select 0, 1 from added) \
          select (select count(*) from added), (select sum(n)::bigint from {}_counts)";
-    // the columns, shard
-    InsertCounted = "with added as (insert into {}_sessions \
+    // the columns
+    InsertCounted = "with counted as (insert into {}_counts (shard, n) values (0, 1)) \
+         insert into {}_sessions \
          (key, revision, last_active, index_deadline, created_at, inactivity, absolute, user_key, \
-         record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning 1) \
-         update {}_counts set n = n + 1 where shard = $10";
+         record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     @Insert = "insert into {}_sessions (key, revision, last_active, index_deadline, created_at, \
          inactivity, absolute, user_key, record) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     // shard, how many
-    @Count = "update {}_counts set n = n + $2 where shard = $1";
+    @Count = "insert into {}_counts (shard, n) values ($1, $2)";
+    // In a snapshot: a sum of all changes takes their place. It has the highest shard.
+    BeginSum = "begin isolation level repeatable read";
+    InsertSum = "insert into {}_counts (shard, n) select max(shard) + 1, sum(n)::bigint \
+         from {}_counts where shard >= 0 having count(*) > 1";
+    DeleteSummed = "delete from {}_counts where shard >= 0 \
+         and shard < (select max(shard) from {}_counts)";
     @LockLimit = "select n from {}_counts where shard = $1 for update";
     // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
@@ -124,33 +134,30 @@ statements! {
         " from {}_sessions where key = $1");
     @LookAndLock = concat!("select revision, user_key, ", live!("$2", "$3", "$4"),
         " from {}_sessions where key = $1 for update");
-    // key, owner, now, inactivity, absolute, shard
+    // key, owner, now, inactivity, absolute
     Remove = concat!(
         "with gone as (delete from {}_sessions where key = $1 and ($2 is null or user_key = $2) \
          returning user_key, ", live!("$3", "$4", "$5"), " as live), \
-         counted as (update {}_counts set n = n - 1 \
-         where shard = $6 and exists (select 1 from gone) returning 1) \
+         counted as (insert into {}_counts (shard, n) select 0, -1 from gone) \
          select user_key, live from gone");
     // user. After a wait for a lock, a statement looks the row up by its old key, which a rekey may
     // have changed. So this one only locks; the next one changes.
     LockRows = locked!("where user_key = $1");
-    // user, now, inactivity, absolute, shard
+    // user, now, inactivity, absolute
     RemoveUser = concat!(
         "with gone as (delete from {}_sessions where user_key = $1 \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
-         counted as (update {}_counts set n = n - (select count(*) from gone) \
-         where shard = $5 returning 1) select key, live from gone");
+         counted as (", counted!(), ") select key, live from gone");
     // the key to keep
     LockWithOthers = locked!("where user_key = (select user_key from {}_sessions where key = $1)");
-    // the key to keep, now, inactivity, absolute, shard
+    // the key to keep, now, inactivity, absolute
     RemoveOthers = concat!(
         "with kept as (select user_key from {}_sessions where key = $1 and ",
         live!("$2", "$3", "$4"), " for update), \
          gone as (delete from {}_sessions \
          where user_key = (select user_key from kept) and key <> $1 \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
-         counted as (update {}_counts set n = n - (select count(*) from gone) \
-         where shard = $5 returning 1) \
+         counted as (", counted!(), ") \
          select kept.user_key, gone.key, gone.live from kept left join gone on true");
     // old, new, now, inactivity, absolute
     Rename = concat!(
@@ -164,14 +171,13 @@ statements! {
         live!("$2", "$3", "$4"), " group by user_key order by user_key limit $5");
     // from, limit, bytes
     @Page = page!("key >= $1", "$2", "$3");
-    // now, inactivity, absolute, limit, shard
+    // now, inactivity, absolute, limit
     Sweep = concat!(
         "with due as (select key, ", deadline!("$2", "$3"), " as ends from {}_sessions \
          where index_deadline <= $1 order by index_deadline limit $4 for update skip locked), \
          gone as (delete from {}_sessions where key in (select key from due where ends <= $1) \
          returning key, user_key), \
-         counted as (update {}_counts set n = n - (select count(*) from gone) \
-         where shard = $5 returning 1) \
+         counted as (", counted!(), ") \
          select seen.n, gone.key, gone.user_key from (select count(*) as n from due) as seen \
          left join gone on true");
     // now, inactivity, absolute, limit
@@ -198,9 +204,8 @@ statements! {
     IdleLimit = "select set_config('idle_in_transaction_session_timeout', $1, true)";
     Truncate = "truncate {}_sessions";
     LockAll = locked!("");
-    ClearRows = "with gone as (delete from {}_sessions returning 1) \
-         update {}_counts set n = n - (select count(*) from gone) where shard = 0";
-    ResetCounts = "update {}_counts set n = 0";
+    ClearRows = concat!("with gone as (delete from {}_sessions returning 1) ", counted!());
+    ResetCounts = "delete from {}_counts where shard >= 0";
     @LoadMeta = "select value from {}_meta where name = $1";
     @StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on conflict (name) do update set value = excluded.value";

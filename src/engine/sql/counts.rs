@@ -1,0 +1,38 @@
+//! The number of records, which many hosts change at once.
+//!
+//! MySQL spreads it over rows that are changed in place. PostgreSQL appends a row for each change,
+//! which costs a call less than to change a row, and makes nobody wait. There the sum of all changes
+//! takes their place from time to time.
+//!
+//! Invariant: the rows of the counts add up to the number of records in every snapshot.
+
+use crate::engine::network::backend::Attempt;
+use crate::engine::network::failure::Failure;
+use crate::engine::sql::Sql;
+use crate::engine::sql::dialect::{Dialect, Step};
+use crate::engine::sql::statements::SHARDS;
+use crate::key::SessionKey;
+use crate::sync::atomic::Ordering;
+
+/// After so many changes of the number of records, a host puts their sum in their place.
+const MANY: u64 = 1_024;
+
+/// The row of the counts that counts a key.
+pub(super) fn shard_of(key: &SessionKey) -> i64 {
+    let [.., last] = key.as_bytes();
+    i64::from(last % SHARDS)
+}
+
+impl<D: Dialect> Sql<D> {
+    /// Comes before each change of the number of records. Every so often it puts the sum of all
+    /// changes in their place, in a transaction of its own. If the server refuses that, as it does
+    /// to the slower of two hosts, the changes stay until the next time.
+    pub(super) fn sum_if_due(&self, on: &mut D::Connection) -> Attempt<()> {
+        let changes = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        if D::SUM.is_empty() || !changes.is_multiple_of(MANY) {
+            return Ok(());
+        }
+        let steps: Vec<Step<'_, D::Text>> = D::SUM.iter().map(|text| (*text, &[][..])).collect();
+        self.batch(on, &steps).map(drop).map_err(Failure::harmless)
+    }
+}

@@ -74,8 +74,8 @@ impl<D: Dialect> Sql<D> {
 
     /// Inserts while the store's limit is out of reach, which needs no look at the counts.
     ///
-    /// From 32 threads, inserts are 1.3 times as fast on PostgreSQL and 1.1 to 1.3 times on MariaDB
-    /// as with a sum of the counts in each (`bash tests/servers/run --bench`).
+    /// From 32 threads, inserts are 1.1 to 1.3 times as fast on MariaDB as with a sum of the counts
+    /// in each (`bash tests/servers/run --bench mysql`).
     fn insert_in_room(
         &self,
         on: &mut D::Connection,

@@ -22,7 +22,7 @@ pub use crate::random::RandomSource;
 pub use crate::testing::checked::CheckedRedbEngine;
 pub use crate::testing::clock::ManualClock;
 pub use crate::testing::counting::CountingEngine;
-pub use crate::testing::disk::{DiskFault, SimulatedDisk};
+pub use crate::testing::disk::{DiskFault, HeldSyncs, SimulatedDisk};
 pub use crate::testing::fixture::{EngineFixture, MemoryFixture};
 pub use crate::testing::proxy::{NetworkFault, Proxy, Way};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sessile::engine::{Engine, Moment, RedbOptions, Timestamp, Waker};
-use sessile::testing::{DiskFault, SimulatedDisk};
+use sessile::testing::{DiskFault, HeldSyncs, SimulatedDisk};
 use sessile::{Durability, Error, RedbEngine, SessionId, SessionStore, Timeouts};
 
 type Store = SessionStore<u32>;
@@ -25,6 +25,7 @@ fn open(disk: &SimulatedDisk, durability: Durability) -> Store {
 /// write.
 fn look_while<C: Serialize + DeserializeOwned + Send + Sync>(
     disk: &SimulatedDisk,
+    held: HeldSyncs<'_>,
     store: &SessionStore<C>,
     id: &SessionId,
     write: impl FnOnce() + Send,
@@ -51,7 +52,7 @@ fn look_while<C: Serialize + DeserializeOwned + Send + Sync>(
             looked.send(()).unwrap();
         });
         let in_time = has_looked.recv_timeout(Duration::from_secs(60));
-        disk.release_syncs();
+        drop(held);
         looker.join().unwrap();
         writer.join().unwrap();
         assert!(in_time.is_ok(), "it waited for the sync");
@@ -64,8 +65,9 @@ fn a_listing_waits_for_no_sync() {
         let disk = SimulatedDisk::new();
         let store = open(&disk, durability);
         let id = store.create_for_user("ann", 1).unwrap().id().clone();
-        disk.hold_syncs();
-        look_while(&disk, &store, &id, || drop(store.create_for_user("ann", 2).unwrap()));
+        look_while(&disk, disk.hold_syncs(), &store, &id, || {
+            drop(store.create_for_user("ann", 2).unwrap())
+        });
         assert_eq!((store.len().unwrap(), store.sessions_of("ann").unwrap().len()), (2, 2));
         store.close().unwrap();
     }
@@ -78,8 +80,7 @@ fn a_listing_waits_for_no_durable_commit_of_the_tables() {
     let store = open(&disk, Durability::TwoPhase);
     let create = |number| store.create_for_user("ann", number).unwrap().id().clone();
     let ids: Vec<_> = (0..20).map(create).collect();
-    disk.hold_file_syncs();
-    look_while(&disk, &store, &ids[7], || store.clear().unwrap());
+    look_while(&disk, disk.hold_file_syncs(), &store, &ids[7], || store.clear().unwrap());
     assert_eq!((store.len().unwrap(), store.for_each(|_, _| ()).unwrap()), (0, 0));
 }
 
@@ -102,8 +103,9 @@ fn an_entry_that_is_written_over_the_last_one_is_taken_for_nobody_elses() {
             // The file grows with the first ones, and the log moves.
             1..5 => store.update(&mut session).unwrap(),
             _ => {
-                disk.hold_syncs();
-                look_while(&disk, &store, &id, || store.update(&mut session).unwrap());
+                look_while(&disk, disk.hold_syncs(), &store, &id, || {
+                    store.update(&mut session).unwrap()
+                });
             }
         }
     }

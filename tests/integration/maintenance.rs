@@ -392,8 +392,8 @@ fn touches_leave_the_log_to_others_while_a_checkpoint_runs_and_they_are_not_late
     // The touches are later than every write.
     clock.advance(Duration::from_secs(1));
     ids.iter().for_each(|id| assert!(store.extend_lifetime(id).unwrap()));
-    disk.hold_file_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         let checkpoint = scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
         let flush = scope.spawn(|| store.flush().unwrap());
@@ -401,7 +401,7 @@ fn touches_leave_the_log_to_others_while_a_checkpoint_runs_and_they_are_not_late
         thread::sleep(50 * MS);
         let pending = store.stats().unwrap().pending_touches;
         let created = store.create(1);
-        disk.release_syncs();
+        drop(held);
         flush.join().unwrap();
         checkpoint.join().unwrap();
         assert_eq!(pending, ids.len() as u64);

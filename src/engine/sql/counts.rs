@@ -1,8 +1,8 @@
 //! The number of records, which many hosts change at once.
 //!
 //! MySQL spreads it over rows that are changed in place. PostgreSQL appends a row for each change,
-//! which costs a call less than to change a row, and makes nobody wait. There the sum of all changes
-//! takes their place from time to time.
+//! which costs a call less than changing a row, and makes nobody wait. From time to time the sum of
+//! all changes takes their place.
 //!
 //! Invariant: the rows of the counts add up to the number of records in every snapshot.
 

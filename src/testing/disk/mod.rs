@@ -99,6 +99,17 @@ enum Holds {
     All,
 }
 
+/// The syncs of a disk wait until this is dropped.
+#[derive(Debug)]
+#[must_use = "the syncs wait until this is dropped"]
+pub struct HeldSyncs<'a>(&'a SimulatedDisk);
+
+impl Drop for HeldSyncs<'_> {
+    fn drop(&mut self) {
+        self.0.release_syncs();
+    }
+}
+
 impl SimulatedDisk {
     /// An empty disk.
     #[must_use]
@@ -210,15 +221,18 @@ impl SimulatedDisk {
         self.state.lock().fault = Some(Planned { fault, from: operations, lasting: true });
     }
 
-    /// Makes every sync wait until [`release_syncs`](Self::release_syncs), as on a slow disk.
-    pub fn hold_syncs(&self) {
+    /// Makes every sync wait, as on a slow disk, until the answer is dropped: also by a test that
+    /// fails, whose threads then end.
+    pub fn hold_syncs(&self) -> HeldSyncs<'_> {
         self.state.lock().holds = Holds::All;
+        HeldSyncs(self)
     }
 
     /// As [`hold_syncs`](Self::hold_syncs), but a write that syncs only itself does not wait. So a
     /// store can be held while it makes room in its log, and commits to the log continue.
-    pub fn hold_file_syncs(&self) {
+    pub fn hold_file_syncs(&self) -> HeldSyncs<'_> {
         self.state.lock().holds = Holds::Files;
+        HeldSyncs(self)
     }
 
     /// Waits until a sync is waiting.
@@ -229,7 +243,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// Releases the held syncs.
+    /// Releases the held syncs earlier than [`HeldSyncs`] does.
     pub fn release_syncs(&self) {
         self.state.lock().holds = Holds::None;
         self.syncs_changed.notify_all();

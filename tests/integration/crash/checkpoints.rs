@@ -66,15 +66,6 @@ fn create(disk: &SimulatedDisk, store: &Store, notes: &Notes, content: &str) -> 
     session
 }
 
-/// Releases the held syncs when dropped, also if a test fails.
-struct Released<'a>(&'a SimulatedDisk);
-
-impl Drop for Released<'_> {
-    fn drop(&mut self) {
-        self.0.release_syncs();
-    }
-}
-
 /// Runs `meanwhile` while another thread's checkpoint of the log waits for its sync.
 fn during_a_checkpoint<T>(
     disk: &SimulatedDisk,
@@ -83,7 +74,7 @@ fn during_a_checkpoint<T>(
     meanwhile: impl FnOnce() -> T,
 ) -> T {
     let over = AtomicBool::new(false);
-    disk.hold_file_syncs();
+    let held = disk.hold_file_syncs();
     thread::scope(|scope| {
         scope.spawn(|| {
             // With such a small cache a checkpoint is due after 64 changes at the latest. The call
@@ -97,10 +88,10 @@ fn during_a_checkpoint<T>(
                 number += 1;
             }
         });
-        let _released = Released(disk);
         disk.wait_for_held_sync();
         let result = meanwhile();
         over.store(true, Ordering::Release);
+        drop(held);
         result
     })
 }

@@ -73,11 +73,11 @@ fn after_a_slow_flush(
     thread::sleep(Duration::from_millis(5));
     taken(&told);
     let before = store.stats().unwrap();
-    disk.hold_syncs();
+    let held = disk.hold_syncs();
     change(&store, session.id());
     disk.wait_for_held_sync();
     thread::sleep(2 * INTERVAL);
-    disk.release_syncs();
+    drop(held);
     wait_for(
         &told,
         |event| matches!(event, Event::PromiseMissed { promised, waited } if *promised == INTERVAL && waited > promised),
@@ -137,7 +137,7 @@ fn a_flush_that_hangs_is_told_while_it_hangs() {
         store.flush().unwrap();
         // So that a touch is later than the creation.
         thread::sleep(Duration::from_millis(5));
-        disk.hold_syncs();
+        let held = disk.hold_syncs();
         taken(&told);
         assert!(store.extend_lifetime(session.id()).unwrap());
         disk.wait_for_held_sync();
@@ -149,7 +149,7 @@ fn a_flush_that_hangs_is_told_while_it_hangs() {
         let in_time = (0..30_000).any(|_| is_told());
         engine.waits.store(false, Ordering::SeqCst);
         let hanging = store.stats().unwrap();
-        disk.release_syncs();
+        drop(held);
         assert!(in_time, "{durability:?}");
         let (touches, commits) = (hanging.touches_late_by, hanging.commits_late_by);
         assert!(touches.max(commits) > Duration::ZERO, "{durability:?}");

@@ -168,14 +168,14 @@ fn touches_are_written_while_a_checkpoint_waits_for_the_disk() {
         engine.run_background_work().unwrap();
     }
     half_a_log(4);
-    disk.hold_file_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
         assert!(touched(&engine, &key(1), Timestamp::from_millis(2)));
         let flushing = scope.spawn(|| engine.flush().unwrap());
         let flushed = soon(|| engine.stats().unwrap().pending_touches == 0);
-        disk.release_syncs();
+        drop(held);
         flushing.join().unwrap();
         checkpointing.join().unwrap();
         assert!(flushed, "the touch waited for the checkpoint");
@@ -199,8 +199,8 @@ fn a_flush_beside_a_checkpoint_with_a_full_log_ends_with_the_checkpoint() {
             engine.run_background_work().unwrap();
         }
     }
-    disk.hold_file_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
         let logged = Arc::new(AtomicU64::new(0));
@@ -229,7 +229,7 @@ fn a_flush_beside_a_checkpoint_with_a_full_log_ends_with_the_checkpoint() {
         let waiting = engine.stats().unwrap();
         assert_eq!((waiting.pending_touches, waiting.late_touches), (1, 0));
         assert_eq!(waiting.checkpoints, 4);
-        disk.release_syncs();
+        drop(held);
         flushing.join().unwrap();
     });
     let written = engine.stats().unwrap();

@@ -65,8 +65,8 @@ fn touches_that_are_late_leave_other_commits_room_while_a_checkpoint_runs() {
         number += 1;
     }
     touch_all_large(&engine, 3);
-    disk.hold_file_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
         let flushing = scope.spawn(|| engine.flush().unwrap());
@@ -80,7 +80,7 @@ fn touches_that_are_late_leave_other_commits_room_while_a_checkpoint_runs() {
         });
         let inserting = scope.spawn(|| insert_large(&engine, number));
         let inserted = soon(|| inserting.is_finished());
-        disk.release_syncs();
+        drop(held);
         assert!(go_on && waits, "the touches are late, and do not go on");
         assert!(inserted, "the commit waited for the checkpoint");
         checkpointing.join().unwrap();

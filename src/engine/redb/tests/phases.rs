@@ -25,12 +25,12 @@ fn slots_of_a_commit(durability: Durability) -> [u8; 3] {
     let options = RedbOptions::new().durability(durability);
     let engine = RedbEngine::open_on(&disk, &options).unwrap();
     let before = slot_that_counts(&disk);
-    disk.hold_syncs();
     let at_first_sync = thread::scope(|scope| {
+        let held = disk.hold_syncs();
         let committing = scope.spawn(|| engine.store_meta("durable", b""));
         disk.wait_for_held_sync();
         let slot = slot_that_counts(&disk);
-        disk.release_syncs();
+        drop(held);
         committing.join().unwrap().unwrap();
         slot
     });

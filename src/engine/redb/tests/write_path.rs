@@ -57,9 +57,9 @@ fn a_commit_that_waits_for_a_checkpoint_encodes_its_entry_once() {
     for number in 0..80 {
         insert(&engine, number, 10);
     }
-    disk.hold_file_syncs();
     let (done, waits) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         let checkpointing = scope.spawn(|| engine.run_background_work().unwrap());
         disk.wait_for_held_sync();
         let (engine, done, waits) = (&engine, &done, &waits);
@@ -78,7 +78,7 @@ fn a_commit_that_waits_for_a_checkpoint_encodes_its_entry_once() {
         }
         thread::sleep(Duration::from_millis(200));
         assert!(!done.load(Ordering::Acquire), "the log was never full");
-        disk.release_syncs();
+        drop(held);
         assert_eq!(writing.join().unwrap(), 1);
         checkpointing.join().unwrap();
     });
@@ -143,8 +143,8 @@ fn writers_that_wait_while_the_file_cannot_be_reopened_do_not_try_again() {
     let failed = engine.insert(&key(1), record_of(10), Moment::BEGINNING, Limits::NONE);
     assert!(failed.is_err() && disk.repair());
     // From here on the old handle is gone, and an attempt only opens the file.
-    disk.hold_file_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_file_syncs();
         let engine = &engine;
         let write = |number| {
             move || {
@@ -159,7 +159,7 @@ fn writers_that_wait_while_the_file_cannot_be_reopened_do_not_try_again() {
         }
         let before = disk.reads();
         disk.fail_from(DiskFault::Read, 0);
-        disk.release_syncs();
+        drop(held);
         assert!(leading.join().unwrap());
         assert!(waiting.into_iter().all(|writing| writing.join().unwrap()));
         assert!(disk.reads() - before < 4, "each has tried");

@@ -14,8 +14,8 @@ fn wait_until_waiting(engine: &RedbEngine, threads: usize) {
 fn what_is_queued_before_a_close_is_answered_and_stored() {
     let disk = SimulatedDisk::new();
     let engine = engine_with_a_session(&disk);
-    disk.hold_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_syncs();
         scope.spawn(|| insert(&engine, 2));
         disk.wait_for_held_sync();
         for number in 3..6 {
@@ -33,7 +33,7 @@ fn what_is_queued_before_a_close_is_answered_and_stored() {
         }
         // The close goes as far as it can.
         thread::sleep(Duration::from_millis(50));
-        disk.release_syncs();
+        drop(held);
         close.join().unwrap().unwrap();
     });
     drop(engine);
@@ -212,15 +212,15 @@ fn who_reads_while_a_save_with_longer_timeouts_waits_finds_the_session_live() {
     for save in [&replace as &(dyn Fn(&RedbEngine) + Sync), &rekey] {
         let disk = SimulatedDisk::new();
         let engine = engine_with_a_session(&disk);
-        disk.hold_syncs();
         let (live, extended) = thread::scope(|scope| {
+            let held = disk.hold_syncs();
             scope.spawn(|| insert(&engine, 2));
             disk.wait_for_held_sync();
             scope.spawn(|| save(&engine));
             wait_until_waiting(&engine, 1);
             let live = lives(&engine, 1, 5_000);
             let extended = engine.extend(&key(1), moment(5_000), Duration::ZERO);
-            disk.release_syncs();
+            drop(held);
             (live, extended)
         });
         assert!(live, "told that it is gone, and it is there again");

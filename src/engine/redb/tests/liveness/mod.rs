@@ -63,8 +63,8 @@ fn look_while_a_save_waits_on(
     save: impl Fn(&RedbEngine) + Sync,
 ) {
     let engine = engine_with_a_session(disk);
-    disk.hold_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_syncs();
         if behind_another {
             scope.spawn(|| engine.insert(&key(2), record(), moment(1), Limits::NONE).unwrap());
             disk.wait_for_held_sync();
@@ -80,7 +80,7 @@ fn look_while_a_save_waits_on(
         }
         assert!(is_live(&engine, 1_500), "told that it is gone, and it will be there again");
         let extended = engine.extend(&key(1), moment(1_500), Duration::ZERO).unwrap();
-        disk.release_syncs();
+        drop(held);
         // An extension waits for a running removal, but there is none here.
         assert_eq!(extended.unwrap().last_active(), at(1_500));
     });
@@ -117,15 +117,15 @@ fn whoever_looks_while_an_id_is_changed_behind_another_commit_finds_the_session_
 fn a_save_that_would_come_too_late_is_refused_before_it_waits_for_anything() {
     let disk = SimulatedDisk::new();
     let engine = engine_with_a_session(&disk);
-    disk.hold_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_syncs();
         scope.spawn(|| engine.insert(&key(2), record(), moment(1), Limits::NONE).unwrap());
         disk.wait_for_held_sync();
         let (end, next) = (moment(1_001), saved_at(1_001));
         let replaced = engine.replace(&key(1), 1, next.clone(), end, Limits::NONE);
         let rekeyed = engine.rekey(&key(1), &key(3), 1, next.clone(), end, Limits::NONE);
         let stale = engine.replace(&key(1), 7, next, moment(1_000), Limits::NONE);
-        disk.release_syncs();
+        drop(held);
         assert_eq!(replaced.unwrap(), Replace::Missing);
         assert_eq!(rekeyed.unwrap(), Rekey::Missing);
         assert_eq!(stale.unwrap(), Replace::Conflict);
@@ -244,13 +244,13 @@ fn whoever_waits_for_a_reopening_is_seen_as_active() {
         let engine = engine_that_reads_the_disk(&disk);
         disk.fail_once(DiskFault::Read, 0);
         assert!(engine.load(&key(1), moment(1)).is_err());
-        disk.hold_file_syncs();
         thread::scope(|scope| {
+            let held = disk.hold_file_syncs();
             scope.spawn(|| call(&engine));
             disk.wait_for_held_sync();
             let mut record = Record::new(&parts_at(1), &moment(0).timeouts).unwrap();
             engine.view.touches.activity(&key(1)).touch(&mut record, || moment(1_500));
-            disk.release_syncs();
+            drop(held);
             assert_eq!(record.last_active(), at(1_000));
         });
         assert!(is_live(&engine, 1_500));
@@ -284,8 +284,8 @@ fn look_while_it_waits(
     first: fn(&RedbEngine),
     act: impl Fn() + Sync,
 ) -> bool {
-    disk.hold_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_syncs();
         scope.spawn(|| first(engine));
         disk.wait_for_held_sync();
         scope.spawn(&act);
@@ -293,7 +293,7 @@ fn look_while_it_waits(
             thread::yield_now();
         }
         let live = is_live(engine, 1_500);
-        disk.release_syncs();
+        drop(held);
         live
     })
 }
@@ -361,15 +361,15 @@ fn a_save_of_a_session_that_takes_no_touch_revives_none_that_a_reader_found_gone
 fn a_session_that_ends_while_its_extension_waits_keeps_no_touch() {
     let disk = SimulatedDisk::new();
     let engine = engine_with_sessions_of_ann(&disk);
-    disk.hold_syncs();
     thread::scope(|scope| {
+        let held = disk.hold_syncs();
         scope.spawn(|| log_in_at_the_limit(&engine));
         disk.wait_for_held_sync();
         let extend = scope.spawn(|| engine.extend(&key(2), moment(950), Duration::ZERO));
         while engine.queue.waiting() == 0 {
             thread::yield_now();
         }
-        disk.release_syncs();
+        drop(held);
         assert_eq!(extend.join().unwrap().unwrap(), None);
     });
     assert_eq!(engine.view.touches.len(), 0);

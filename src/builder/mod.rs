@@ -24,6 +24,7 @@ use crate::engine::redb::options::RedbOptions;
 use crate::error::{Error, Result};
 use crate::random::{RandomSource, SystemRandom};
 use crate::record::content;
+use crate::record::content::Same;
 use crate::record::content::StoredContent;
 use crate::session::attributes::Attributes;
 use crate::store::codec::Migrate;
@@ -62,6 +63,8 @@ pub struct Builder<C = Attributes> {
     renamed_content: Vec<String>,
     content_version: u32,
     migrate: Option<Migrate<C>>,
+    /// Compares content with its decoded copy.
+    same: Option<Same<C>>,
     /// `None`: the clock of the server that holds the sessions, if there is one, else the system's.
     clock: Option<Arc<dyn Clock>>,
     random: Arc<dyn RandomSource>,
@@ -89,6 +92,7 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             renamed_content: Vec::new(),
             content_version: 0,
             migrate: None,
+            same: None,
             clock: None,
             random: Arc::new(SystemRandom),
             redb: RedbOptions::new(),
@@ -273,6 +277,43 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
         migrate: impl Fn(StoredContent<'_>) -> Result<C> + Send + Sync + 'static,
     ) -> Self {
         Self { content_version: version, migrate: Some(Arc::new(migrate)), ..self }
+    }
+
+    /// Also compares content by `PartialEq` with what is decoded from it, before it is stored.
+    /// Default: off.
+    ///
+    /// Without it, a write compares what `Serialize` writes for the two. So it misses a difference
+    /// that `Serialize` does not write, such as a skipped field that is not empty, or a
+    /// `flatten`ed `None` that comes back as a `Some` of empty fields:
+    /// [`guide::content`](crate::guide::content) lists these. With it, such content is refused with
+    /// [`Error::Encode`]. So is a `NaN`, and every other value that is not equal to itself. Each
+    /// write of content costs one comparison more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use sessile::{Error, Json, SessionStore};
+    ///
+    /// #[derive(PartialEq, Serialize, Deserialize)]
+    /// struct Profile {
+    ///     name: String,
+    ///     #[serde(skip)]
+    ///     is_admin: bool,
+    /// }
+    ///
+    /// let store = SessionStore::<Json<Profile>>::builder().compare_content().in_memory()?;
+    /// let guest = Profile { name: "ann".into(), is_admin: false };
+    /// store.create(Json(guest))?;
+    /// let admin = Profile { name: "bob".into(), is_admin: true };
+    /// assert!(matches!(store.create(Json(admin)), Err(Error::Encode { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn compare_content(self) -> Self
+    where
+        C: PartialEq,
+    {
+        Self { same: Some(C::eq), ..self }
     }
 
     /// Sets the clock. Default: the clock of the server that holds the sessions, if there is one,

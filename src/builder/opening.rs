@@ -214,7 +214,8 @@ impl<C: Serialize + DeserializeOwned> Builder<C> {
             true => None,
             false => Some(Maintenance::start(&core, intervals)?),
         };
-        let codec = Codec { version: self.content_version, migrate: self.migrate };
+        let (version, migrate, same) = (self.content_version, self.migrate, self.same);
+        let codec = Codec { version, migrate, same };
         Ok(SessionStore::assemble(core, codec, maintenance))
     }
 }

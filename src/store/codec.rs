@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::key::SessionKey;
-use crate::record::content::{ContentKind, Misread, StoredContent};
+use crate::record::content::{ContentKind, Misread, Same, StoredContent};
 use crate::record::{Record, content};
 use crate::session::id::SessionId;
 use crate::session::info::SessionInfo;
@@ -22,12 +22,13 @@ pub(crate) type Migrate<C> = Arc<dyn Fn(StoredContent<'_>) -> Result<C> + Send +
 pub(crate) struct Codec<C> {
     pub(crate) version: u32,
     pub(crate) migrate: Option<Migrate<C>>,
+    pub(crate) same: Option<Same<C>>,
 }
 
 impl<C: Serialize + DeserializeOwned> Codec<C> {
     /// Encodes the content, and decodes it once as a check.
     pub(crate) fn encode(&self, content: &C, max_len: usize) -> Result<Vec<u8>> {
-        content::encode(content, max_len)
+        content::encode(content, max_len, self.same)
     }
 }
 

@@ -68,5 +68,5 @@ pub fn encode_content(content: &impl serde::Serialize) -> crate::error::Result<V
 pub fn encode_and_read_back<C: serde::Serialize + serde::de::DeserializeOwned>(
     content: &C,
 ) -> crate::error::Result<Vec<u8>> {
-    crate::record::content::encode(content, crate::record::content::MAX_LEN)
+    crate::record::content::encode(content, crate::record::content::MAX_LEN, None)
 }

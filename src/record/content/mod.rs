@@ -36,16 +36,21 @@ pub(crate) const MAX_LEN: usize = MAX_TEXT_LEN;
 /// The length of the head before bincode's bytes: the kind, and the shape.
 pub(crate) const HEAD_LEN: usize = 1 + SHAPE_LEN;
 
+/// Whether two values are equal.
+pub(crate) type Same<C> = fn(&C, &C) -> bool;
+
 /// Encodes content of at most `max_len` bytes, without the head, and verifies that it can be
 /// decoded. Encoding keeps `max_len` bytes, whatever the content's size; the text of a
 /// [`Json`](crate::Json) is made first, up to [`MAX_LEN`]. The verification takes a decoded copy in
-/// addition, and the canonical forms of both if the copy is encoded to other bytes.
+/// addition, and the canonical forms of both if the copy is encoded to other bytes. The copy must
+/// also be the `same`, if that is to be looked at.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     content: &C,
     max_len: usize,
+    same: Option<Same<C>>,
 ) -> Result<Vec<u8>> {
     let written = write(content, max_len)?;
-    let shape = verification::shape_as_read(content, &written)?;
+    let shape = verification::shape_as_read(content, &written, same)?;
     let Written { mut bytes, kind, .. } = written;
     if let Some((head, _)) = bytes.split_first_chunk_mut::<HEAD_LEN>() {
         let (kind_byte, shape_bytes) = head.split_at_mut(1);

@@ -82,6 +82,14 @@ pub(super) fn another_value<C>(place: &str) -> Error {
     refused::<C>(place, text, None)
 }
 
+/// The decoded content is not equal to it by `PartialEq`, though `Serialize` writes the same.
+#[cold]
+pub(super) fn not_equal<C>() -> Error {
+    let text = "it comes back as a value that is not equal to it, though `Serialize` writes the same \
+                for both; let `Serialize` write what tells them apart, or leave such values out";
+    refused::<C>("", text, None)
+}
+
 /// A list or a map was decoded in another order.
 #[cold]
 pub(super) fn another_order<C>(place: &str) -> Error {

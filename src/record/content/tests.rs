@@ -76,10 +76,10 @@ fn bincode_next_reads_and_writes_the_same_bytes() {
 #[test]
 fn content_at_the_limit_is_taken_and_one_byte_more_is_refused() {
     // The length of the text takes one byte.
-    assert_eq!(encode(&"x".repeat(99), 100).unwrap().len(), HEAD_LEN + 100);
-    let error = encode(&"x".repeat(100), 100).unwrap_err();
+    assert_eq!(encode(&"x".repeat(99), 100, None).unwrap().len(), HEAD_LEN + 100);
+    let error = encode(&"x".repeat(100), 100, None).unwrap_err();
     assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }));
-    assert_eq!(encode(&(), 0).unwrap().len(), HEAD_LEN);
+    assert_eq!(encode(&(), 0, None).unwrap().len(), HEAD_LEN);
     assert!(decode::<()>(&[], None).is_ok());
 }
 
@@ -92,7 +92,7 @@ fn of_content_over_the_limit_no_more_than_the_limit_is_kept_in_memory() {
 
 #[test]
 fn stored_content_gives_its_bytes_and_prints_only_how_many() {
-    let bytes = encode(&"secret".to_owned(), 100).unwrap();
+    let bytes = encode(&"secret".to_owned(), 100, None).unwrap();
     let stored = StoredContent::new(3, &bytes);
     assert_eq!((stored.version(), stored.bytes()), (3, &bytes[HEAD_LEN..]));
     let text = format!("{stored:?}");
@@ -110,10 +110,10 @@ fn bytes_left_over_are_an_error() {
 fn the_head_is_the_documented_one() {
     let shape = "4fa87360b2747f053a7159a93002ab59";
     let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(hex(encode(&(), 0).unwrap()), format!("00{shape}"));
-    let attributes = hex(encode(&crate::session::attributes::Attributes::new(), 1).unwrap());
+    assert_eq!(hex(encode(&(), 0, None).unwrap()), format!("00{shape}"));
+    let attributes = hex(encode(&crate::session::attributes::Attributes::new(), 1, None).unwrap());
     assert!(attributes.starts_with("01") && attributes.ends_with("00"), "{attributes}");
-    let json = hex(encode(&crate::session::json::Json(7), 2).unwrap());
+    let json = hex(encode(&crate::session::json::Json(7), 2, None).unwrap());
     assert!(json.starts_with("02") && json.ends_with("0137"), "{json}");
 }
 
@@ -129,7 +129,7 @@ fn content_without_a_head_or_of_an_unknown_kind_is_read_as_nothing() {
 
 #[test]
 fn a_flipped_bit_of_the_shape_is_another_shape() {
-    let stored = encode(&rich(), 1_000).unwrap();
+    let stored = encode(&rich(), 1_000, None).unwrap();
     assert_eq!(StoredContent::new(0, &stored).decode::<Rich>().unwrap(), rich());
     for bit in 8..HEAD_LEN * 8 {
         let mut flipped = stored.clone();
@@ -150,11 +150,11 @@ fn a_length_that_is_only_claimed_is_refused() {
 
 #[test]
 fn elements_of_no_bytes_are_allowed_up_to_their_budget() {
-    assert!(encode(&vec![(); 65_536], 100).is_ok());
+    assert!(encode(&vec![(); 65_536], 100, None).is_ok());
     // The length prefix takes bytes too, and each of them allows one more element.
-    assert!(encode(&vec![(); 65_539], 100).is_ok());
+    assert!(encode(&vec![(); 65_539], 100, None).is_ok());
     for max_len in [100, MAX_LEN] {
-        let refused = encode(&vec![(); 65_542], max_len).unwrap_err();
+        let refused = encode(&vec![(); 65_542], max_len, None).unwrap_err();
         assert!(matches!(&refused, Error::Encode { .. }));
         assert!(refused.to_string().contains("more than 65541 elements"), "{refused}");
     }
@@ -174,7 +174,7 @@ fn a_serializer_that_fails_is_an_encoding_error_in_its_words() {
             Err(serde::de::Error::custom("it holds 4111 1111"))
         }
     }
-    let error = encode(&(1, Refuses), 100).unwrap_err();
+    let error = encode(&(1, Refuses), 100, None).unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("Refuses") && text.ends_with("on principle; nothing was written"),
@@ -219,12 +219,12 @@ fn content_that_is_refused_takes_few_passes_however_long_it_is() {
     // As long as two and as eight parts of a trace.
     for units in [500_000, 2_000_000_usize] {
         let content = (Counted, vec![(); units]);
-        let (count, refused) = passes(&|| encode(&content, 65_536).unwrap_err());
+        let (count, refused) = passes(&|| encode(&content, 65_536, None).unwrap_err());
         assert!(refused.contains("[131071]") || refused.contains("elements"), "{refused}");
         assert!(count <= 2, "{count} passes over {units} elements");
 
         let content = (vec![0_u8; units], Counted);
-        let (count, refused) = passes(&|| encode(&content, units + 100).unwrap_err());
+        let (count, refused) = passes(&|| encode(&content, units + 100, None).unwrap_err());
         assert!(refused.contains("`Deserialize` does not take"), "{refused}");
         assert!(count <= 2 + 2 * 4, "{count} passes over {units} elements");
     }
@@ -235,11 +235,11 @@ fn content_that_is_refused_takes_few_passes_however_long_it_is() {
 fn the_length_of_content_that_is_too_large_is_all_of_its_length() {
     for bytes in [70_000, 1 << 18, 1 << 22] {
         let content = vec![7_u8; bytes];
-        let Err(Error::TooLarge { len, max: 65_536 }) = encode(&content, 65_536) else {
+        let Err(Error::TooLarge { len, max: 65_536 }) = encode(&content, 65_536, None) else {
             panic!("it is larger");
         };
         assert_eq!(len, bytes + 5);
-        assert!(matches!(encode(&content, len - 1), Err(Error::TooLarge { .. })));
-        assert!(encode(&content, len).is_ok());
+        assert!(matches!(encode(&content, len - 1, None), Err(Error::TooLarge { .. })));
+        assert!(encode(&content, len, None).is_ok());
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::canonical::Canonical;
-use super::{BoundedWriter, MAX_LEN, Misread, Written, read, refusal, write_watched};
+use super::{BoundedWriter, MAX_LEN, Misread, Same, Written, read, refusal, write_watched};
 use crate::error::{Error, Result};
 use crate::record::adapter::shape::{Shape, ShapeDigest};
 use crate::record::adapter::trace::{Comparison, Event, Path, Trace};
@@ -23,6 +23,7 @@ use crate::record::adapter::{Budget, Watch};
 pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     content: &C,
     written: &Written,
+    same: Option<Same<C>>,
 ) -> Result<Shape> {
     let watch = Watch::new(Budget::new(written.body().len()), ShapeDigest::new());
     let back: C = match read(written.body(), &watch) {
@@ -37,7 +38,10 @@ pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     if written.has_json || !is_written_the_same(&back, written) {
         same_value(content, &back, written)?;
     }
-    Ok(shape)
+    match same {
+        Some(same) if !same(content, &back) => Err(refusal::not_equal::<C>()),
+        _ => Ok(shape),
+    }
 }
 
 fn is_written_the_same<C: Serialize>(content: &C, written: &Written) -> bool {

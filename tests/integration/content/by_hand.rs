@@ -1,14 +1,18 @@
-//! Types whose `Serialize` and `Deserialize` were written by hand, soundly or not.
+//! Types whose `Serialize` and `Deserialize` were written by hand, soundly or not, and values that
+//! are written alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::{Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, Serializer};
 use serde::{Deserialize, Serialize};
+use sessile::engine::MemoryEngine;
+use sessile::{Json, Session, SessionStore};
 
-use super::{comes_back, is_refused};
+use super::{comes_back, is_refused, refusal, store_on};
 
 /// Writes a number as one type and reads it as another, which bincode does not notice for small
 /// numbers.
@@ -295,4 +299,63 @@ impl Serialize for Stamped {
 #[test]
 fn a_value_that_has_another_shape_after_reading_is_refused() {
     is_refused(Stamped { number: 1, is_new: true }, &["another value", "Stamped.number"]);
+}
+
+/// An option whose `None` comes back as a `Some`, because JSON shows neither.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Profile {
+    name: String,
+    #[serde(flatten)]
+    extra: Option<Extra>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Extra {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[test]
+fn a_store_that_compares_content_takes_no_value_that_comes_back_as_another() {
+    let engine = Arc::new(MemoryEngine::new());
+    let builder = SessionStore::<Json<Profile>>::builder().engine(Arc::clone(&engine));
+    let store = builder.compare_content().manual_maintenance().build().unwrap();
+    let sound = Profile { name: "ann".into(), extra: Some(Extra { note: Some("n".into()) }) };
+    let lost = Json(Profile { name: "ann".into(), extra: None });
+    let mut session = store.create_for_user("ann", Json(sound.clone())).unwrap();
+    let id = session.id().clone();
+    let mut other = store.create_for_user("ann", Json(sound.clone())).unwrap();
+    let change = |session: &mut Session<Json<Profile>>| *session.content_mut() = lost.clone();
+
+    assert!(refusal(store.create(lost.clone()).unwrap_err()).contains("not equal"));
+    refusal(store.create_for_user("ann", lost.clone()).unwrap_err());
+    refusal(store.modify(&id, change).unwrap_err());
+    let others = store.update_others(&other, |other| *other.content_mut() = lost.clone());
+    refusal(others.unwrap_err());
+    change(&mut session);
+    refusal(store.update(&mut session).unwrap_err());
+    change(&mut other);
+    refusal(store.regenerate_id(&mut other).unwrap_err());
+    let mut contents = Vec::new();
+    store.for_each(|_, content| contents.push(content.into_inner())).unwrap();
+    assert_eq!(contents, [sound.clone(), sound], "nothing was changed");
+
+    // Without the comparison it is taken, as another value.
+    let trusting = store_on::<Json<Profile>>(&engine);
+    let session = trusting.create(lost.clone()).unwrap();
+    assert_ne!(trusting.read(session.id()).unwrap().unwrap().content(), &lost);
+}
+
+#[test]
+fn a_store_that_compares_content_takes_what_is_equal_to_itself_alone() {
+    let store = SessionStore::<f64>::builder().compare_content().in_memory().unwrap();
+    for number in [0.1 + 0.2, -0.0, f64::MAX, f64::NEG_INFINITY] {
+        let session = store.create(number).unwrap();
+        assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), number);
+    }
+    refusal(store.create(f64::NAN).unwrap_err());
+    let words: HashSet<String> = (0..50).map(|number| number.to_string()).collect();
+    let store = SessionStore::<HashSet<String>>::builder().compare_content().in_memory().unwrap();
+    let session = store.create(words.clone()).unwrap();
+    assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), words);
 }

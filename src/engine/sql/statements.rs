@@ -3,8 +3,8 @@
 //! Invariant: all hosts on a store use the same values, whatever their version. It knows no
 //! dialect.
 
-/// The number of rows over which the number of records is spread, so that inserts do not wait for
-/// one another.
+/// The number of rows over which the number of records is spread where they are changed in place,
+/// so that inserts do not wait for one another.
 pub(super) const SHARDS: u8 = 64;
 
 /// The row to lock near the limit on the number of sessions.

@@ -6,7 +6,9 @@
 use crate::engine::sql::statements::statements;
 use crate::engine::sql::terms::{deadline, due, live, next_revision};
 
-/// The statements that create the tables, each sent alone. `{}` is the store's name.
+/// The statements that create the tables, each sent alone. `{}` is the store's name. A row of the
+/// counts is a change of the number of records, or the sum of earlier changes; the one with the
+/// shard -1 is the lock near the limit.
 pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_sessions (key uuid primary key, revision bigint not null, \
      last_active bigint not null, index_deadline bigint not null, created_at bigint not null, \

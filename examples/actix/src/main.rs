@@ -20,9 +20,11 @@
 #[cfg(test)]
 mod tests;
 
+use std::error::Error as StdError;
 use std::future::{Ready, ready};
 use std::path::Path;
-use std::{fmt, io};
+use std::process::ExitCode;
+use std::{fmt, iter};
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
@@ -101,7 +103,7 @@ impl ResponseError for Failure {
     fn error_response(&self) -> HttpResponse {
         if let Self::Store(error) = self {
             // No error text contains a session id.
-            eprintln!("the store: {error}");
+            eprintln!("the store: {}", with_causes(error));
         }
         let mut response = HttpResponse::build(self.status_code());
         if self.status_code() == StatusCode::SEE_OTHER {
@@ -115,6 +117,13 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Store(error)
     }
+}
+
+/// An error and its causes, in one line. No message repeats its cause.
+fn with_causes(error: &dyn StdError) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    // A foreign error may name itself as its cause, without end.
+    causes.take(16).fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// Runs a write, which waits for the disk, on a blocking thread.
@@ -245,10 +254,21 @@ fn routes(config: &mut ServiceConfig) {
         .route("/logout", post().to(log_out));
 }
 
+/// `main` would print the error's `Debug`, which does not say what to do.
 #[actix_web::main]
-async fn main() -> io::Result<()> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("actix: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn StdError>> {
     let port = std::env::args().nth(1).unwrap_or("8082".into());
-    let site = Site::open("actix.redb").map_err(io::Error::other)?;
+    let site = Site::open("actix.redb")?;
     let server = HttpServer::new(move || {
         App::new().wrap(no_store()).app_data(site.clone()).configure(routes)
     })
@@ -256,5 +276,5 @@ async fn main() -> io::Result<()> {
     for address in server.addrs() {
         println!("http://{address}");
     }
-    server.run().await
+    Ok(server.run().await?)
 }

@@ -188,3 +188,12 @@ async fn a_login_on_top_of_another_ends_that_one() {
     assert_eq!(send!(site, page("/", &ann)).0, 303);
     assert_eq!(site.store.len().unwrap(), 1);
 }
+
+#[actix_web::test]
+async fn a_line_of_the_log_has_the_causes_of_its_error() {
+    let error = SessionStore::<u32>::open("/dev/null/sessions.redb").unwrap_err();
+    let line = with_causes(&error);
+    let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+    assert!(!causes.is_empty());
+    assert_eq!(line, format!("{error}: {}", causes.join(": ")));
+}

@@ -1,7 +1,8 @@
 //! Failures and the answers to the client. Details go to the log. No answer and no log line
 //! contains a session id.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
+use std::iter;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -55,8 +56,14 @@ impl IntoResponse for Failure {
 }
 
 fn log(error: &Error) {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    eprintln!("the store: {error}{cause}");
+    eprintln!("the store: {}", with_causes(error));
+}
+
+/// An error and its causes, in one line. No message repeats its cause.
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    // A foreign error may name itself as its cause, without end.
+    causes.take(16).fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// Refuses a form that does not have the session's own token.

@@ -33,6 +33,7 @@ mod tests;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
@@ -218,8 +219,19 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
+/// `main` would print the error's `Debug`, which does not say what to do.
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("axum: {}", failure::with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).unwrap_or("8081".into());
     let routes = routes(Site::open("axum.redb")?);
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;

@@ -199,3 +199,12 @@ async fn after_the_logout_the_cookie_is_worth_nothing() {
     ann.cookie = before;
     assert!(!ann.is_logged_in().await);
 }
+
+#[test]
+fn a_line_of_the_log_has_the_causes_of_its_error() {
+    let error = SessionStore::<u32>::open("/dev/null/sessions.redb").unwrap_err();
+    let line = failure::with_causes(&error);
+    let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+    assert!(!causes.is_empty());
+    assert_eq!(line, format!("{error}: {}", causes.join(": ")));
+}

@@ -20,7 +20,9 @@
 mod tests;
 
 use std::error::Error;
+use std::iter;
 use std::path::Path;
+use std::process::ExitCode;
 
 use rouille::{Request, Response, Server, post_input};
 use serde::{Deserialize, Serialize};
@@ -72,7 +74,7 @@ impl Site {
             }
             error => {
                 // No error text contains a session id.
-                eprintln!("the store: {error}");
+                eprintln!("the store: {}", with_causes(&error));
                 Response::text("try again later").with_status_code(503)
             }
         });
@@ -88,7 +90,7 @@ impl Site {
             Err(
                 error @ (StoreError::ContentMismatch { .. } | StoreError::DamagedRecord { .. }),
             ) => {
-                eprintln!("the store: {error}");
+                eprintln!("the store: {}", with_causes(&error));
                 Ok(None)
             }
             outcome => outcome,
@@ -174,7 +176,25 @@ fn is_short(request: &Request) -> bool {
         && request.header("transfer-encoding").is_none()
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// An error and its causes, in one line. No message repeats its cause.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    // A foreign error may name itself as its cause, without end.
+    causes.take(16).fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+/// `main` would print the error's `Debug`, which does not say what to do.
+fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rouille: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).unwrap_or("8083".into());
     let site = Site::open("rouille.redb")?;
     let address = format!("127.0.0.1:{port}");

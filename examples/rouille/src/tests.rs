@@ -183,3 +183,12 @@ fn a_login_on_top_of_another_ends_that_one() {
     assert_eq!(send(&site, "GET", "/", &ann, "").0, 303);
     assert_eq!(site.store.len().unwrap(), 1);
 }
+
+#[test]
+fn a_line_of_the_log_has_the_causes_of_its_error() {
+    let error = SessionStore::<u32>::open("/dev/null/sessions.redb").unwrap_err();
+    let line = with_causes(&error);
+    let causes: Vec<_> = error.causes().map(ToString::to_string).collect();
+    assert!(!causes.is_empty());
+    assert_eq!(line, format!("{error}: {}", causes.join(": ")));
+}

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | axum | `cookie.read(headers.get_all("cookie"))` | `AppendHeaders([("set-cookie", cookie.set(&session))])` |
 //! | actix-web | `cookie.read(request.headers().get_all("cookie"))` | `.append_header(("set-cookie", cookie.set(&session)))` |
-//! | rouille | `cookie.read(request.header("cookie"))` | `.with_additional_header("set-cookie", cookie.set(&session))` |
+//! | rouille | `cookie.read(request.headers().filter(\|h\| h.0.eq_ignore_ascii_case("cookie")).map(\|h\| h.1))` | `.with_additional_header("set-cookie", cookie.set(&session))` |
 //! | tiny_http | `cookie.read(request.headers().iter().filter(\|h\| h.field.equiv("cookie")).map(\|h\| h.value.as_str()))` | `Header::from_bytes("set-cookie", cookie.set(&session))` |
 //!
 //! Each of these adds a header and keeps the headers of other cookies.

@@ -82,9 +82,15 @@ impl Site {
         answer.with_unique_header("cache-control", "no-store")
     }
 
+    /// The id in the cookies of a request. `request.header` would return the first header alone.
+    fn id(&self, request: &Request) -> Option<SessionId> {
+        let cookies = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+        self.cookie.read(cookies.map(|(_, value)| value))
+    }
+
     /// The session of a request, with its lifetime extended.
     fn session(&self, request: &Request) -> sessile::Result<Option<Session<Json<Visits>>>> {
-        let Some(id) = self.cookie.read(request.header("cookie")) else { return Ok(None) };
+        let Some(id) = self.id(request) else { return Ok(None) };
         match self.store.read_and_extend(&id) {
             // A login gives the client a new session, and ends this one.
             Err(
@@ -115,7 +121,7 @@ impl Site {
     }
 
     fn login_page(&self, request: &Request) -> sessile::Result<Response> {
-        let (id, set_cookie) = match self.cookie.read(request.header("cookie")) {
+        let (id, set_cookie) = match self.id(request) {
             Some(id) => (id, None),
             None => {
                 let id = SessionId::generate()?;
@@ -139,7 +145,7 @@ impl Site {
         let Ok(form) = post_input!(request, { token: String, name: String }) else {
             return Ok(Response::empty_400());
         };
-        let before = match self.cookie.read(request.header("cookie")) {
+        let before = match self.id(request) {
             Some(id) if self.csrf.verify(&id, &form.token) => id,
             _ => return Ok(Response::text("load the form again").with_status_code(403)),
         };

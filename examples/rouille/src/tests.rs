@@ -192,3 +192,16 @@ fn a_line_of_the_log_has_the_causes_of_its_error() {
     assert!(!causes.is_empty());
     assert_eq!(line, format!("{error}: {}", causes.join(": ")));
 }
+
+#[test]
+fn the_cookie_is_read_from_all_headers() {
+    let (site, _, cookie, _) = logged_in();
+    let status = |cookies: [&str; 2]| {
+        let headers = cookies.map(|value| ("Cookie".to_owned(), value.to_owned())).to_vec();
+        site.handle(&Request::fake_http("GET", "/", headers, Vec::new())).status_code
+    };
+    assert_eq!(status(["theme=dark", &cookie]), 200);
+    let other = format!("__Host-session={}", SessionId::generate().unwrap().encode());
+    assert_eq!(status([&cookie, &other]), 303, "two ids are no id");
+    assert_eq!(status([&other, &cookie]), 303);
+}

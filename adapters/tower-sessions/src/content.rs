@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// The values of a session by name, as tower-sessions has them.
 pub type Data = HashMap<String, Value>;
@@ -47,10 +47,15 @@ impl Content {
         &self.data
     }
 
-    /// The moment that the session expires; `None` if the stored moment is out of range.
+    /// The moment that the session expires; `None` if the stored moment is out of range. The last
+    /// hours of the calendar in the west are beyond its end in UTC, and count as that end.
     #[must_use]
     pub fn expiry_date(&self) -> Option<OffsetDateTime> {
         let (seconds, nanoseconds) = self.expires;
+        let last = PrimitiveDateTime::MAX.assume_utc();
+        if seconds > last.unix_timestamp() {
+            return Some(last);
+        }
         OffsetDateTime::from_unix_timestamp(seconds).ok()?.replace_nanosecond(nanoseconds).ok()
     }
 
@@ -61,7 +66,7 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
+    use time::{Duration, UtcOffset};
 
     use super::*;
 
@@ -75,6 +80,16 @@ mod tests {
         ];
         for end in ends {
             assert_eq!(Content::new(Data::new(), end).expiry_date(), Some(end));
+        }
+    }
+
+    #[test]
+    fn an_end_that_utc_does_not_have_is_the_last_moment_that_it_has() {
+        let last = PrimitiveDateTime::MAX;
+        for (hours, minutes) in [(0, -1), (-5, -30), (-23, -59)] {
+            let west = UtcOffset::from_hms(hours, minutes, 0);
+            let content = west.map(|west| Content::new(Data::new(), last.assume_offset(west)));
+            assert_eq!(content.map(|it| it.expiry_date()), Ok(Some(last.assume_utc())));
         }
     }
 }

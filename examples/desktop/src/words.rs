@@ -2,7 +2,6 @@
 //!
 //! Invariant: every error of the store has a sentence here, and keeps its own text for support.
 
-use std::error::Error as _;
 use std::io;
 use std::time::SystemTime;
 

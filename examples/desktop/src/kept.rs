@@ -110,6 +110,17 @@ impl Keeper {
         Ok(id.map(|id| (Place::Keyring, id)))
     }
 
+    /// The id in a file that others may read, as in a folder that was copied or restored without
+    /// its modes. Whoever has read it has the login, so the caller ends that session.
+    #[must_use]
+    pub fn exposed(&self) -> Option<SessionId> {
+        let file = File::open(self.file()).ok()?;
+        refuse_if_shared(&file).err().filter(is_denied)?;
+        let mut text = Zeroizing::new(String::new());
+        file.take(MAX_LEN).read_to_string(&mut text).ok()?;
+        SessionId::parse(&text).ok()
+    }
+
     /// Removes the kept id from wherever it is.
     ///
     /// # Errors
@@ -168,6 +179,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn still_kept(error: io::Error, place: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{error}, and an id is still kept {place}"))
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn is_gone(error: io::Error) -> io::Result<()> {

@@ -163,3 +163,32 @@ fn what_a_killed_program_left_half_written_is_in_nobodys_way() {
     keeper.keep(Place::File, &id).unwrap();
     assert_eq!(keeper.find().unwrap(), Some((Place::File, id)));
 }
+
+/// A folder that was copied or restored may have lost the mode of its files.
+#[cfg(unix)]
+#[test]
+fn a_login_whose_id_others_may_have_read_has_ended() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::accounts::Password;
+    use crate::state::{Job, Outcome};
+    use crate::worker::Worker;
+
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Worker::new(folder.path(), "attic".into(), Arc::new(drop));
+    let open = Job::Open { wait: false };
+    let mut worker = start();
+    worker.run(open.clone()).unwrap();
+    let password = Password::new("correct horse".into());
+    worker.run(Job::LogIn { name: "ann".into(), password, place: Place::File }).unwrap();
+    worker.close().unwrap();
+    let (file, mode) = (folder.path().join(FILE), fs::Permissions::from_mode(0o644));
+    fs::set_permissions(file, mode).unwrap();
+
+    let mut worker = start();
+    let notice = "Log in again: other users may have read the id of your login, so it has ended.";
+    assert_eq!(worker.run(open), Ok(Outcome::Login(Some(notice.into()))));
+    worker.close().unwrap();
+    let store = crate::content::settings().unwrap().open(folder.path().join("sessions.redb"));
+    assert!(store.unwrap().is_empty().unwrap());
+}

@@ -25,6 +25,9 @@ const ONE_WAIT: Duration = Duration::from_millis(500);
 /// How long a start waits for a program that is just closing, before the user is told.
 const JUST_CLOSING: Duration = Duration::from_millis(300);
 
+const EXPOSED: &str =
+    "Log in again: other users may have read the id of your login, so it has ended.";
+
 /// The callback by which the worker reports to the window.
 pub type Tell = Arc<dyn Fn(Report) + Send + Sync>;
 
@@ -99,6 +102,10 @@ impl Worker {
             .on_recovery(move |recovery| tell(Report::Recovering(recovery.progress())));
         self.store = Some(settings.open(&self.file)?);
         if self.login.is_none() {
+            if let Some(id) = self.keeper.exposed() {
+                self.store()?.destroy(&id)?;
+                return Ok(Outcome::Login(Some(EXPOSED.into())));
+            }
             self.login = match self.keeper.find() {
                 Ok(found) => found.map(|(place, id)| (id, place)),
                 Err(error) => return Ok(Outcome::Login(Some(format!("Log in again: {error}.")))),

@@ -51,7 +51,9 @@ class Display(Process):
     def __init__(self, screenshots):
         self._screenshots = pathlib.Path(screenshots)
         read, write = os.pipe()
-        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "560x680x24", "-nolisten", "tcp"]
+        # By default the server begins anew once its last window is killed, and refuses the next one meanwhile.
+        options = ["-noreset", "-screen", "0", "560x680x24", "-nolisten", "tcp"]
+        command = ["Xvfb", "-displayfd", str(write), *options]
         super().__init__(command, pass_fds=[write], stderr=subprocess.DEVNULL)
         os.close(write)
         with os.fdopen(read) as answer:

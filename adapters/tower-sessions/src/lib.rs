@@ -22,6 +22,14 @@
 //! Of two concurrent saves the last wins: tower-sessions' `Session` cannot report a conflict. If no
 //! update may be lost, use `sessile` itself.
 //!
+//! # Without a cache
+//!
+//! Use the store alone, not with a `CachingSessionStore`: a logout is not final there. A cache in
+//! front of the store does not learn of sessions that [`sessions`](SessileStore::sessions) ends.
+//! It takes in again what a request in flight saves after a logout. As the cache of another store,
+//! this one gives a session another id than the store behind it has. That store then neither loads
+//! the session nor deletes it. A read of a file takes about a microsecond without a cache.
+//!
 //! # Threads
 //!
 //! Writes run on a thread of tokio's blocking pool, so they need a tokio runtime. A write that has

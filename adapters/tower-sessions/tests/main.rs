@@ -10,6 +10,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod caches;
 mod dependency;
 mod login;
 mod routes;

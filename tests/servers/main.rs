@@ -32,6 +32,7 @@ mod races;
 mod round_trips;
 #[cfg(feature = "tls")]
 mod secured;
+mod settings;
 
 macro_rules! tests_on {
     ($place:ty) => {

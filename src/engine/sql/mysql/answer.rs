@@ -188,7 +188,10 @@ impl Refusal {
             }
             // The node is currently not a part of its cluster.
             1047 => Some(Failure::not_now("the server takes no statements now")),
-            1290 | 1792 | 1836 | 3100 => {
+            1792 => Some(Failure::not_now(
+                "the server's `transaction_read_only` is on, so it takes no writes",
+            )),
+            1290 | 1836 | 3100 => {
                 Some(Failure::not_now("the server is a replica, which takes no writes"))
             }
             _ => None,

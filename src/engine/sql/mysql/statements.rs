@@ -38,14 +38,18 @@ const TABLES: [&str; 4] = [
 ];
 
 /// The settings of a new connection: the isolation level with the fewest locks, an error for a
-/// value that does not fit, the time limit for a lock of a row or of a table as `$1` seconds, and
-/// on MySQL the time limit for a statement that only reads as `$2` milliseconds. MariaDB skips this
-/// comment; the other one is for MariaDB alone, with the time limit for a pause in a transaction
-/// that has written as `$3` seconds.
+/// value that does not fit and for a server without the tables' engine, the time limit for a lock
+/// of a row or of a table as `$1` seconds, and on MySQL the time limit for a statement that only
+/// reads as `$2` milliseconds. MariaDB skips this comment; the other one is for MariaDB alone, with
+/// the time limit for a pause in a transaction that has written as `$3` seconds.
+///
+/// The rest undoes defaults that a server may have: a commit that begins another transaction or
+/// ends the connection, results that are cut short, queries refused by an estimate.
 pub(super) const SETTINGS: [&str; 2] = [
-    "set session sql_mode = 'STRICT_ALL_TABLES', session autocommit = 1, \
-     session sql_safe_updates = 0, session innodb_lock_wait_timeout = $1, \
-     session lock_wait_timeout = $1 \
+    "set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', session autocommit = 1, \
+     session completion_type = 0, session sql_select_limit = 18446744073709551615, \
+     session sql_big_selects = 1, session sql_safe_updates = 0, \
+     session innodb_lock_wait_timeout = $1, session lock_wait_timeout = $1 \
      /*!50708 , session max_execution_time = $2 */ \
      /*M!100300 , session idle_write_transaction_timeout = $3 */",
     "set session transaction isolation level read committed",

@@ -1,0 +1,55 @@
+//! MariaDB with other defaults for its connections.
+
+use sessile::{Error, SessionStore};
+
+use crate::instances::{self, Instance, mariadb_said};
+use crate::settings::two_hosts_agree;
+
+fn does(server: &Instance, text: &str) {
+    mariadb_said(server, text).unwrap();
+}
+
+fn url(server: &Instance, login: &str) -> String {
+    format!("mysql://{login}@127.0.0.1:{}/shop", server.port)
+}
+
+#[test]
+fn a_default_of_the_server_for_connections_changes_no_call() {
+    let server = instances::mariadb(&[]);
+    for (name, value) in [
+        // A commit begins the next transaction, or ends the connection.
+        ("completion_type", "1"),
+        ("completion_type", "2"),
+        ("sql_select_limit", "2"),
+        ("max_join_size", "1"),
+        ("autocommit", "0"),
+        ("tx_isolation", "'SERIALIZABLE'"),
+        ("sql_mode", "'ANSI,PAD_CHAR_TO_FULL_LENGTH,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'"),
+    ] {
+        does(&server, &format!("set global {name} = {value}"));
+        two_hosts_agree(&url(&server, "root"), &format!("{name} = {value}"));
+        does(&server, &format!("set global {name} = default"));
+    }
+}
+
+/// Its tables would know no transactions.
+#[test]
+fn a_server_that_puts_another_engine_in_the_place_of_the_tables_own_makes_none() {
+    let server = instances::mariadb(&[]);
+    does(&server, "create user shop; grant all on shop.* to shop");
+    does(&server, "set global enforce_storage_engine = Aria");
+    let refused = SessionStore::<u64>::connect(&url(&server, "shop")).map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    assert_eq!(mariadb_said(&server, "use shop; show tables").unwrap(), "");
+}
+
+#[test]
+fn a_server_whose_transactions_only_read_is_not_called_a_replica() {
+    let server = instances::mariadb(&[]);
+    does(&server, "set global tx_read_only = 1");
+    let url = format!("{}?timeout_ms=1000", url(&server, "root"));
+    let error = SessionStore::<u64>::connect(&url).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("`transaction_read_only`"), "{said}");
+}

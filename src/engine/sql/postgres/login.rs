@@ -73,9 +73,7 @@ impl Login {
         on.send(&request)?;
         self.authenticate(&mut on, self.is_secured() || address.is_loopback())?;
         match on.simple(&self.settings())? {
-            Ok(Some(answer)) if answer == b"on" => {
-                Err(Failure::not_now("the server is a standby, which takes no writes"))
-            }
+            Ok(Some(answer)) if answer == b"on" => Err(takes_no_writes(&mut on)?),
             Ok(_) => Ok(on),
             Err(refusal) => Err(self.refused(&refusal)),
         }
@@ -86,9 +84,11 @@ impl Login {
     fn settings(&self) -> String {
         const ROLE: &str = "show transaction_read_only";
         match self.keeps_statements {
-            // A warning tells of standbys that were given up.
+            // A warning tells of standbys that were given up. A statement outside of a transaction
+            // that is declared has the default level.
             true => format!(
                 "set lock_timeout = {}; set statement_timeout = {}; \
+                 set default_transaction_isolation = 'read committed'; \
                  set client_min_messages = warning; {ROLE}",
                 self.lock_timeout.as_millis().max(1),
                 self.statement_timeout.as_millis().max(1)
@@ -192,6 +192,10 @@ impl Login {
         match refusal.code.as_str() {
             "57P03" => Failure::not_now("the server is starting or stopping"),
             "53300" => Failure::not_now("the server has as many clients as it may"),
+            // No rule of the server matches the connection, or there is no such user.
+            "28000" => {
+                self.unavailable("the server refuses the user or the password, or asks for TLS")
+            }
             code if code.starts_with("28") => {
                 self.unavailable("the server refuses the user or the password")
             }
@@ -199,6 +203,17 @@ impl Login {
             code => self.unavailable(&format!("the server refuses the login (SQLSTATE {code})")),
         }
     }
+}
+
+/// Why a server whose transactions only read takes no writes.
+fn takes_no_writes(on: &mut PostgresConnection) -> Attempt<Failure> {
+    let is_standby = on.simple("select pg_is_in_recovery()")?;
+    Ok(Failure::not_now(match is_standby {
+        Ok(Some(answer)) if answer == b"f" => {
+            "the server's `default_transaction_read_only` is on, so it takes no writes"
+        }
+        _ => "the server is a standby, which takes no writes",
+    }))
 }
 
 /// Asks the server to switch to TLS.

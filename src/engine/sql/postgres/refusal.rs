@@ -40,7 +40,11 @@ pub(super) fn fatal(refusal: &Refusal) -> Failure {
     match refusal.code.as_str() {
         // Starting up, shutting down, or too many clients: nothing was begun.
         "57P03" | "53300" => Failure::not_now("the server takes no connections now"),
-        _ => Failure::lost("the server ended the connection"),
+        "25P03" => Failure::lost(
+            "the server ended the connection, since a transaction had nothing to do for its \
+             `idle_in_transaction_session_timeout`",
+        ),
+        code => Failure::lost(format!("the server ended the connection (SQLSTATE {code})")),
     }
 }
 
@@ -53,6 +57,17 @@ mod tests {
         let notice = b"SWARNUNG\0VWARNING\0C01000\0Mtext\0Fsyncrep.c\0L276\0RSyncRepWaitForLSN\0\0";
         assert!(gives_up_standbys(notice));
         assert!(!gives_up_standbys(b"SNOTICE\0C00000\0MRSyncRepWaitForLSN\0RDefineRelation\0\0"));
+    }
+
+    #[test]
+    fn a_connection_that_the_server_ended_says_why() {
+        for (code, words) in
+            [("25P03", "`idle_in_transaction_session_timeout`"), ("57P01", "(SQLSTATE 57P01)")]
+        {
+            let failure = fatal(&Refusal { code: code.into(), ..Refusal::default() });
+            let Failure::Lost(reason) = failure else { panic!("{failure:?}") };
+            assert!(reason.to_string().contains(words), "{reason}");
+        }
     }
 
     #[test]

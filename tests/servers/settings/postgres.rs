@@ -1,0 +1,73 @@
+//! PostgreSQL roles with other defaults for their connections.
+
+use sessile::{Error, SessionStore};
+
+use crate::instances::{self, Instance, psql};
+use crate::settings::two_hosts_agree;
+
+fn does(server: &Instance, text: &str) {
+    psql(server, text).unwrap();
+}
+
+/// A server with the role `shop`, and its URL.
+fn with_a_role() -> (Instance, String) {
+    let server = instances::postgres(&[]);
+    does(&server, "create role shop login; create schema shop authorization shop");
+    let url = format!("postgres://shop@127.0.0.1:{}/postgres", server.port);
+    (server, url)
+}
+
+#[test]
+fn a_default_of_the_server_for_connections_changes_no_call() {
+    let (server, url) = with_a_role();
+    drop(SessionStore::<u64>::connect(&url).unwrap());
+    // Higher levels refuse what a lock would only hold up.
+    does(
+        &server,
+        "create function shop.is_committed() returns trigger language plpgsql as $$ begin \
+         if current_setting('transaction_isolation') <> 'read committed' then \
+         raise exception 'another level'; end if; return null; end $$; \
+         create trigger level after insert or update or delete on shop.sessile_sessions \
+         for each statement execute function shop.is_committed()",
+    );
+    for setting in [
+        "default_transaction_isolation = serializable",
+        "default_transaction_isolation = 'repeatable read'",
+        "standard_conforming_strings = off",
+        "bytea_output = escape",
+        "client_min_messages = debug5",
+        "statement_timeout = 1000",
+        "lock_timeout = 1",
+    ] {
+        does(&server, &format!("alter role shop set {setting}"));
+        two_hosts_agree(&url, setting);
+        does(&server, "alter role shop reset all");
+    }
+}
+
+#[test]
+fn a_server_whose_transactions_only_read_is_not_called_a_standby() {
+    let (server, url) = with_a_role();
+    does(&server, "alter role shop set default_transaction_read_only = on");
+    let error = SessionStore::<u64>::connect(&format!("{url}?timeout_ms=1000")).map(drop);
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("`default_transaction_read_only`"), "{said}");
+}
+
+#[test]
+fn a_server_that_takes_only_connections_in_tls_says_so() {
+    let (server, url) = with_a_role();
+    let rules = psql(&server, "show hba_file").unwrap();
+    std::fs::write(rules.trim(), "hostssl all shop all trust\nhost all postgres all trust\n")
+        .unwrap();
+    does(&server, "select pg_reload_conf()");
+    crate::instances::wait_until("the rule", || {
+        let error = SessionStore::<u64>::connect(&url).map(drop);
+        error.is_err_and(|error| {
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            said.contains("asks for TLS") && matches!(error, Error::Unavailable { .. })
+        })
+    });
+}

@@ -3,6 +3,7 @@
 //! Invariant: a request that the server refused never counts as lost. A server's message that may
 //! repeat arguments is not passed on.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::network::backend::{Attempt, Connection};
@@ -11,7 +12,7 @@ use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::pool::Pooled;
 use crate::engine::redis::Redis;
 use crate::engine::redis::nodes::primary_of;
-use crate::engine::redis::scripts::{ALL, Script};
+use crate::engine::redis::scripts::{ALL, RIGHTS, Script};
 use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
 use crate::error::Error;
 
@@ -99,15 +100,8 @@ impl Redis {
         keys: &[&[u8]],
         arguments: &[&[u8]],
     ) -> Attempt<Reply> {
-        let by = |command: &[u8], script: &[u8]| {
-            let words = 3 + keys.len() + arguments.len();
-            let count = keys.len().to_string();
-            let request = Request::default().command(words).word(command).word(script);
-            let request = request.word(count.as_bytes());
-            keys.iter().chain(arguments).fold(request, |request, word| request.word(word))
-        };
-        let digest = self.digests.get().and_then(|digests| digests.get(script.number));
-        let reply = match digest {
+        let by = |command: &[u8], script: &[u8]| evaluation(command, script, keys, arguments);
+        let reply = match self.digest(script) {
             Some(digest) => self.carry_out(on, effect, by(b"EVALSHA", digest.as_bytes()))?,
             None => Reply::Refused(UNKNOWN_SCRIPT.into()),
         };
@@ -118,8 +112,47 @@ impl Redis {
             reply => reply,
         };
         match reply {
+            // The user had every right when the engine was opened. A script stops where it is
+            // denied a command, and what it did before that stays.
+            Reply::Refused(said) if effect == Effect::Writes && is_denied_in_a_script(&said) => {
+                Err(Failure::Answered(Error::OutcomeUnknown {
+                    source: source(format!("perhaps in the middle of the change, {NOT_ALLOWED}")),
+                }))
+            }
             Reply::Refused(said) => Err(self.refused(&said)),
             reply => Ok(reply),
+        }
+    }
+
+    fn digest(&self, script: Script) -> Option<&str> {
+        self.digests.get()?.get(script.number).map(String::as_str)
+    }
+
+    /// Learns whether the user may use every command that changes something. If not, no change is
+    /// begun: a script that is denied its second command has carried out the first.
+    pub(super) fn learn_rights(&self, on: &mut RedisConnection) -> Attempt<()> {
+        let keys = [self.keys.expiry(), &self.keys.meta];
+        let mut request = match self.digest(RIGHTS) {
+            Some(digest) => evaluation(b"EVALSHA", digest.as_bytes(), &keys, &[]),
+            None => evaluation(b"EVAL", RIGHTS.text.as_bytes(), &keys, &[]),
+        };
+        if self.replicas > 0 {
+            request = request.with(&[b"WAIT", b"0", b"1"]);
+        }
+        let is_denied = |reply: &Reply| match reply {
+            Reply::Refused(said) => said.starts_with("NOPERM") || is_denied_in_a_script(said),
+            _ => false,
+        };
+        let only_reads = on.wire.ask(&request)?.iter().any(is_denied);
+        self.only_reads.store(only_reads, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Refuses a user who may not change what a store changes.
+    pub(super) fn ensure_writes(&self) -> Attempt<()> {
+        match self.only_reads.load(Ordering::Relaxed) {
+            true => Err(self.refused("NOPERM")),
+            false => Ok(()),
         }
     }
 
@@ -143,6 +176,9 @@ impl Redis {
         effect: Effect,
         request: Request,
     ) -> Attempt<Reply> {
+        if effect == Effect::Writes {
+            self.ensure_writes()?;
+        }
         let waits = effect == Effect::Writes && self.replicas > 0;
         let request = match waits {
             false => request,
@@ -193,13 +229,27 @@ impl Redis {
         }
         let reason = match kind {
             "NOAUTH" | "NOPERM" | "WRONGPASS" => NOT_ALLOWED.into(),
-            _ if DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words)) => NOT_ALLOWED.into(),
+            _ if is_denied_in_a_script(said) => NOT_ALLOWED.into(),
             "MISCONF" => "the server refuses writes since it could not save its data".into(),
             _ => format!("the server refuses: {}", without_arguments(said)),
         };
         let source = source(reason);
         Error::Unavailable { server: self.server.clone(), source }.into()
     }
+}
+
+/// One script, by its text or its digest.
+fn evaluation(command: &[u8], script: &[u8], keys: &[&[u8]], arguments: &[&[u8]]) -> Request {
+    let words = 3 + keys.len() + arguments.len();
+    let count = keys.len().to_string();
+    let request = Request::default().command(words).word(command).word(script);
+    let request = request.word(count.as_bytes());
+    keys.iter().chain(arguments).fold(request, |request, word| request.word(word))
+}
+
+/// Whether a script ended at a command that the user may not use.
+fn is_denied_in_a_script(said: &str) -> bool {
+    DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words))
 }
 
 /// How long the server waits for its replicas.
@@ -234,6 +284,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
     use std::sync::OnceLock;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::engine::network::transport::listening::connected;
@@ -253,6 +304,7 @@ mod tests {
             nodes: Nodes::new("a server".into(), login, Vec::new(), "tag"),
             keys: Keys::new("tag"),
             digests: OnceLock::new(),
+            only_reads: AtomicBool::new(false),
             replicas: 0,
             longest_wait: WAIT,
         }

@@ -14,6 +14,7 @@ mod value;
 mod wire;
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::engine::contract::Engine;
@@ -83,15 +84,18 @@ impl RedisEngine {
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
-    /// [`Error::Unavailable`] if no primary is reached, or it refuses the login.
+    /// [`Error::Unavailable`] if no primary is reached, or it refuses the login, or the user may
+    /// not use every command that a store needs.
     /// [`Error::UnsupportedServer`] if it is too old or may evict sessions.
     /// [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
-        Ok(Self { server: Self::server(url)?.open()? })
+        let server = Self::server(url)?;
+        server.read(|redis, _| redis.ensure_writes())?;
+        Ok(Self { server: server.open()? })
     }
 
     /// As [`connect`](Self::connect), but only if there is a store; `None` if there is none. It
-    /// stores nothing.
+    /// stores nothing. For a user who may only read, each change fails.
     ///
     /// # Errors
     ///
@@ -140,6 +144,7 @@ impl RedisEngine {
             server,
             keys: Keys::new(&options.name),
             digests: OnceLock::new(),
+            only_reads: AtomicBool::new(false),
             replicas,
             // Half of the time that an answer may take.
             longest_wait: options.limits.timeout.mul_f32(0.2),
@@ -152,7 +157,8 @@ impl RedisEngine {
             let info: String =
                 replies.into_iter().filter_map(|reply| reply.ok().flatten()).collect();
             redis.check_server(&info, may_evict)?;
-            redis.load_scripts(on)
+            redis.load_scripts(on)?;
+            redis.learn_rights(on)
         })?;
         Ok(server)
     }
@@ -171,6 +177,8 @@ pub(crate) struct Redis {
     keys: Keys,
     /// The digests of the scripts, once a node has loaded them.
     digests: OnceLock<Vec<String>>,
+    /// Whether the user lacks the right to a command that changes something.
+    only_reads: AtomicBool,
     replicas: u32,
     /// The time that the server may wait for its replicas.
     longest_wait: Duration,

@@ -27,7 +27,7 @@ fn assert_unavailable<T: std::fmt::Debug>(result: sessile::Result<T>, what: &str
 }
 
 /// Checks for the error that names a missing permission in this crate's own words.
-fn assert_not_allowed(error: &Error) {
+pub(crate) fn assert_not_allowed(error: &Error) {
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     let words = std::error::Error::source(error).unwrap().to_string();
     assert_eq!(words, "the server does not let this user do what a store needs");

@@ -9,7 +9,7 @@ use sessile::testing::{ManualClock, NetworkFault, Proxy, Way};
 use sessile::{Error, SessionOptions, SessionStore, Timeouts};
 
 use crate::instances::{self, Instance, ends, redis_cli, wait_until};
-use crate::outages::{assert_not_allowed, is_killed_and_started_again, stands_still, store};
+use crate::outages::{is_killed_and_started_again, stands_still, store};
 
 fn url(server: &Instance) -> String {
     format!("redis://127.0.0.1:{}/0?", server.port)
@@ -199,23 +199,6 @@ fn a_login_that_is_refused_shows_neither_user_nor_password() {
     let store = SessionStore::<u64>::connect(&url(":right@")).unwrap();
     store.create(1).unwrap();
     assert!(!format!("{store:?}").contains("right"));
-}
-
-#[test]
-fn a_user_that_may_not_do_what_a_store_needs_is_not_named() {
-    let server = instances::redis(&[]);
-    let store = store(&url(&server));
-    let session = store.create(1).unwrap();
-    // In the first case the script is refused, in the second a command inside it.
-    for denied in ["-evalsha", "-hset"] {
-        let rules = ["acl", "setuser", "nobody", "reset", "on", ">hidden", "~*", "+@all"];
-        redis_cli(&server, &[&rules[..], &[denied]].concat()).unwrap();
-        let url = format!("redis://nobody:hidden@127.0.0.1:{}", server.port);
-        let limited = SessionStore::<u64>::connect(&url).unwrap();
-        assert_not_allowed(&limited.create(2).map(drop).unwrap_err());
-        drop(limited);
-    }
-    assert!(store.read(session.id()).unwrap().is_some());
 }
 
 #[test]

@@ -33,6 +33,15 @@ macro_rules! scripts {
 }
 
 scripts! {
+    /// The index by deadline, and the metadata. Uses every command by which scripts change
+    /// something, and changes nothing.
+    RIGHTS = r"
+redis.call('ZREM', KEYS[1], '')
+redis.call('ZADD', KEYS[1], 'XX', 0, '')
+redis.call('HSET', KEYS[2], '', '')
+redis.call('HDEL', KEYS[2], '')
+return 'granted'
+";
     /// One bucket. `key, now, now - inactivity, now - absolute, now - resolution, inactivity,
     /// absolute, resolution`. A difference below zero is empty, and so less than any number. If a
     /// session has its own inactivity timeout, the resolution is at most a tenth of that timeout.

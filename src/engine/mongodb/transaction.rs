@@ -53,7 +53,7 @@ impl Mongodb {
         on: &mut MongodbConnection,
         mut body: impl FnMut(&mut Transaction<'_>) -> Attempt<T>,
     ) -> Attempt<T> {
-        let backoff = Backoff::new();
+        let mut backoff = Backoff::new();
         for _ in 1..MOST_BEGUN {
             match self.transact_once(on, &mut body) {
                 Err(Failure::RolledBack(reason)) => {

@@ -62,18 +62,21 @@ impl Since {
 }
 
 /// The pause between tries: 20 ms, doubling up to half a second, with a random part so that many
-/// callers do not return at once.
+/// callers do not return at once. After transactions that met, it is shorter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pause: Duration,
+    step: Duration,
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(20);
     const LONGEST: Duration = Duration::from_millis(500);
+    const FIRST_STEP: Duration = Duration::from_millis(8);
+    const LONGEST_STEP: Duration = Duration::from_millis(128);
 
     pub(crate) const fn new() -> Self {
-        Self { pause: Self::FIRST }
+        Self { pause: Self::FIRST, step: Self::FIRST_STEP }
     }
 
     /// Sleeps for the next pause; returns `false` at once if the deadline would pass meanwhile.
@@ -84,9 +87,11 @@ impl Backoff {
     }
 
     /// Sleeps for a short, random time after the server rolled back a transaction because of
-    /// another.
-    pub(crate) fn step_aside(&self, deadline: Deadline) -> bool {
-        self.sleep(Duration::from_millis(8).mul_f32(fraction()), deadline)
+    /// another. The more transactions meet, the further apart they have to begin.
+    pub(crate) fn step_aside(&mut self, deadline: Deadline) -> bool {
+        let pause = self.step.mul_f32(fraction());
+        self.step = self.step.saturating_mul(2).min(Self::LONGEST_STEP);
+        self.sleep(pause, deadline)
     }
 
     fn sleep(&self, pause: Duration, deadline: Deadline) -> bool {
@@ -124,5 +129,7 @@ mod tests {
         let passed = Deadline::after(Duration::ZERO);
         (0..20).for_each(|_| assert!(!backoff.wait(passed)));
         assert_eq!(backoff.pause, Backoff::LONGEST);
+        (0..20).for_each(|_| assert!(!backoff.step_aside(passed)));
+        assert_eq!(backoff.step, Backoff::LONGEST_STEP);
     }
 }

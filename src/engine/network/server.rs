@@ -17,8 +17,7 @@ use crate::engine::network::stored::recent::Recent;
 use crate::error::{Error, Result, Source};
 use crate::process::Process;
 
-/// The most times that a call sends a request that gets no answer, or tries a transaction that
-/// others make the server roll back.
+/// The most times that a call sends a request that gets no answer.
 const MOST_ATTEMPTS: u32 = 5;
 
 /// The effect of a request that the server carries out a second time, or late.
@@ -168,7 +167,6 @@ impl<B: Backend> Server<B> {
                 }
                 Failure::NotNow(reason) => (reason, backoff.wait(deadline)),
                 Failure::RolledBack(reason) => {
-                    quick_attempts += 1;
                     // Without time for a whole answer, the retry could lose its answer while it
                     // waits for locks.
                     let whole = self.limits.answer();

@@ -203,6 +203,36 @@ fn a_host_that_loses_power_in_a_login_keeps_nobody_from_logging_in() {
     }
 }
 
+#[test]
+fn calls_that_the_server_rolls_back_for_one_another_are_made_again_until_they_succeed() {
+    let server = instances::mariadb(&[]);
+    let store = store(&url(&server));
+    let user = |number: u64| format!("user {}", number % 3);
+    std::thread::scope(|scope| {
+        for thread in 0..24 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..100 {
+                    let number = thread + round;
+                    store.create_for_user(user(number), 1).unwrap();
+                    let session = store.create_for_user(user(number), 2).unwrap();
+                    match number % 4 {
+                        0 => drop(store.destroy_all_of(user(number)).unwrap()),
+                        1 => drop(store.rename_user(user(number), user(number + 1)).unwrap()),
+                        // Another thread may have ended the session.
+                        2 => match store.destroy_others(&session) {
+                            Ok(_) | Err(Error::Gone { .. }) => {}
+                            Err(error) => panic!("{error:?}"),
+                        },
+                        _ => drop(store.clean_up_expired().unwrap()),
+                    }
+                }
+            });
+        }
+    });
+    assert!(store.check().unwrap().is_sound());
+}
+
 /// The slow host waits for the answer about what is due. It must hold no lock meanwhile.
 #[test]
 fn a_host_that_stands_still_in_a_sweep_keeps_nobody_from_ending_a_session() {

@@ -13,13 +13,22 @@
 //! | `{NAME}:h:00` to `{NAME}:h:ff` | hashes: session key to value, by the first byte of the key |
 //! | `{NAME}:m` | hash: values about the store as a whole |
 
+use std::fmt;
+
 use crate::key::SessionKey;
 
-#[derive(Debug)]
 pub(super) struct Keys {
     pub(super) meta: Vec<u8>,
     /// The index by deadline, the index by user, and the 256 buckets.
     names: Vec<Vec<u8>>,
+}
+
+/// One of the names stands for all.
+impl fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meta = String::from_utf8_lossy(&self.meta);
+        formatter.debug_struct("Keys").field("meta", &meta).finish_non_exhaustive()
+    }
 }
 
 impl Keys {

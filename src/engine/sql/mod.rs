@@ -19,6 +19,7 @@ mod statements;
 mod terms;
 mod value;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::engine::network::backend::Attempt;
@@ -35,7 +36,6 @@ use crate::sync::atomic::AtomicU64;
 const CLEARING: u32 = 12;
 
 /// A store on one server.
-#[derive(Debug)]
 struct Sql<D> {
     /// The server in words.
     server: String,
@@ -50,6 +50,15 @@ struct Sql<D> {
     clearing: Duration,
     /// How long a transaction that writes may be idle, in milliseconds.
     idle_limit: String,
+}
+
+/// Without the texts of the statements.
+impl<D: fmt::Debug> fmt::Debug for Sql<D> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = formatter.debug_struct("Sql");
+        fields.field("server", &self.server).field("dialect", &self.dialect);
+        fields.field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl<D: Dialect> Sql<D> {

@@ -51,6 +51,7 @@ pub fn nothing_that_is_printed_shows_an_id_or_a_token<F: EngineFixture>() {
     assert!(store.extend_lifetime(id).unwrap());
     let (shown, timeouts) = (format!("{store:?}"), format!("{:?}", store.timeouts()));
     assert!(shown.contains(&timeouts), "{shown}");
+    assert!(shown.len() < 10_000, "a line of a log has no room for {} bytes", shown.len());
     printed += &format!("{shown} {:?} {timeouts}", store.stats().unwrap());
     printed += &format!("{session:?} {session:#?} {id:?} {id:#?} {key} {key:?} {token:?}");
     printed += &format!("{:?} {:?}", listed(&store, "ann"), options().user("ann").csrf_token());

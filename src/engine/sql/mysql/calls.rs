@@ -67,7 +67,10 @@ impl Dialect for Mysql {
         }
         match on.query(&text)? {
             Err(refusal) if refusal.code == Refusal::PACKET_TOO_LARGE => {
-                Err(too_large(steps, text.len(), on.longest_request()).into())
+                Err(match too_large(steps, text.len(), on.longest_request()) {
+                    Some(error) => error.into(),
+                    None => sql.refused(&refusal),
+                })
             }
             answer => Ok(answer),
         }
@@ -296,14 +299,15 @@ impl Dialect for Mysql {
 }
 
 /// The error for a request that is longer than the server takes: its longest value is a record, and
-/// has two digits for each byte.
-fn too_large(steps: &[Step<'_>], request: usize, most: usize) -> Error {
+/// has two digits for each byte. `None` if it would be too long without the record, too.
+fn too_large(steps: &[Step<'_>], request: usize, most: usize) -> Option<Error> {
     let values = steps.iter().flat_map(|(_, values)| values.iter());
     let len = values.map(|value| if let Value::Bytes(bytes) = value { bytes.len() } else { 0 });
     let len = len.max().unwrap_or(0);
     let others = request.saturating_sub(len * 2);
     // The command itself takes a byte.
-    Error::TooLarge { len, max: most.saturating_sub(others + 1) / 2 }
+    let max = most.checked_sub(others + 1)? / 2;
+    Some(Error::TooLarge { len, max })
 }
 
 #[cfg(test)]
@@ -353,6 +357,10 @@ mod tests {
         assert!(matches!(refusal(&mut on, max + 1), Failure::Answered(Error::TooLarge { .. })));
         on.set_deadline(Deadline::after(Duration::ZERO));
         assert!(matches!(refusal(&mut on, max), Failure::NotDone(_)), "it is sent");
+        on.limit_requests(10);
+        let refused = refusal(&mut on, 1);
+        assert!(matches!(refused, Failure::Answered(Error::Unavailable { .. })), "{refused:?}");
+        assert!(format!("{refused:?}").contains("`max_allowed_packet`"), "{refused:?}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
+use crate::engine::sql::dialect::Dialect as _;
+use crate::engine::sql::mysql::Mysql;
 use crate::engine::sql::mysql::answer::Refusal;
 use crate::engine::sql::mysql::login::greeting::{Greeting, login_request, until_zero};
 use crate::engine::sql::mysql::login::proof::{Method, encrypted, in_clear};
@@ -174,7 +176,8 @@ impl Login {
             text.push(';');
         }
         text.push_str(ROLE);
-        let outcomes = on.query(&text)?.map_err(|refusal| self.refused(&refusal))?;
+        let outcomes =
+            on.query(&text)?.map_err(|refusal| Mysql::refused(&self.server, &refusal))?;
         let row = outcomes.last().and_then(|outcome| outcome.rows.first()).ok_or_else(garbled)?;
         let longest = row.number(0).and_then(|most| usize::try_from(most).ok());
         on.limit_requests(longest.ok_or_else(garbled)?);

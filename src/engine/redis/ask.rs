@@ -3,7 +3,6 @@
 //! Invariant: a request that the server refused never counts as lost. A server's message that may
 //! repeat arguments is not passed on.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::network::backend::{Attempt, Connection};
@@ -112,15 +111,25 @@ impl Redis {
             reply => reply,
         };
         match reply {
-            // The user had every right when the engine was opened. A script stops where it is
-            // denied a command, and what it did before that stays.
-            Reply::Refused(said) if effect == Effect::Writes && is_denied_in_a_script(&said) => {
-                Err(Failure::Answered(Error::OutcomeUnknown {
-                    source: source(format!("perhaps in the middle of the change, {NOT_ALLOWED}")),
-                }))
-            }
+            Reply::Refused(said) if effect == Effect::Writes => Err(self.stopped(&said)),
             Reply::Refused(said) => Err(self.refused(&said)),
             reply => Ok(reply),
+        }
+    }
+
+    /// The failure of a script that changes something. What a script did before an error stays.
+    /// Full memory, a failed save or too few replicas stop it at its first change, and nobody can
+    /// kill it after that.
+    fn stopped(&self, said: &str) -> Failure {
+        let before_all = said.starts_with("MISCONF") || said.contains("SCRIPT KILL");
+        match self.refused(said) {
+            Failure::Answered(Error::Unavailable { source: reason, .. })
+                if said.contains(INSIDE) && !before_all =>
+            {
+                let reason = format!("perhaps in the middle of the change, {reason}");
+                Failure::Answered(Error::OutcomeUnknown { source: source(reason) })
+            }
+            other => other,
         }
     }
 
@@ -128,10 +137,11 @@ impl Redis {
         self.digests.get()?.get(script.number).map(String::as_str)
     }
 
-    /// Learns whether the user may use every command that changes something. If not, no change is
-    /// begun: a script that is denied its second command has carried out the first.
+    /// Learns whether anything keeps the user from the commands by which scripts change something:
+    /// a right, a command that was taken away, a key of somebody else. If so, no change is begun,
+    /// since a script that fails at its second command has carried out the first.
     pub(super) fn learn_rights(&self, on: &mut RedisConnection) -> Attempt<()> {
-        let keys = [self.keys.expiry(), &self.keys.meta];
+        let keys = [self.keys.expiry(), self.keys.users(), &self.keys.meta];
         let mut request = match self.digest(RIGHTS) {
             Some(digest) => evaluation(b"EVALSHA", digest.as_bytes(), &keys, &[]),
             None => evaluation(b"EVAL", RIGHTS.text.as_bytes(), &keys, &[]),
@@ -139,21 +149,22 @@ impl Redis {
         if self.replicas > 0 {
             request = request.with(&[b"WAIT", b"0", b"1"]);
         }
-        let is_denied = |reply: &Reply| match reply {
-            Reply::Refused(said) => said.starts_with("NOPERM") || is_denied_in_a_script(said),
-            _ => false,
-        };
-        let only_reads = on.wire.ask(&request)?.iter().any(is_denied);
-        self.only_reads.store(only_reads, Ordering::Relaxed);
+        let refusal = on.wire.ask(&request)?.into_iter().find_map(|reply| match reply {
+            Reply::Refused(said) => Some(said),
+            _ => None,
+        });
+        *self.hindrance.lock() = refusal.filter(|said| {
+            let may_pass = ["MISCONF", UNKNOWN_SCRIPT].iter().any(|kind| said.starts_with(kind));
+            let failure = self.refused(said);
+            !may_pass && matches!(failure, Failure::Answered(Error::Unavailable { .. }))
+        });
         Ok(())
     }
 
-    /// Refuses a user who may not change what a store changes.
+    /// Refuses a user who cannot change what a store changes.
     pub(super) fn ensure_writes(&self) -> Attempt<()> {
-        match self.only_reads.load(Ordering::Relaxed) {
-            true => Err(self.refused("NOPERM")),
-            false => Ok(()),
-        }
+        let hindrance = self.hindrance.lock();
+        hindrance.as_ref().map_or(Ok(()), |said| Err(self.refused(said)))
     }
 
     /// Loads all scripts on the server, and learns their digests.
@@ -229,7 +240,7 @@ impl Redis {
         }
         let reason = match kind {
             "NOAUTH" | "NOPERM" | "WRONGPASS" => NOT_ALLOWED.into(),
-            _ if is_denied_in_a_script(said) => NOT_ALLOWED.into(),
+            _ if DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words)) => NOT_ALLOWED.into(),
             "MISCONF" => "the server refuses writes since it could not save its data".into(),
             _ => format!("the server refuses: {}", without_arguments(said)),
         };
@@ -247,13 +258,11 @@ fn evaluation(command: &[u8], script: &[u8], keys: &[&[u8]], arguments: &[&[u8]]
     keys.iter().chain(arguments).fold(request, |request, word| request.word(word))
 }
 
-/// Whether a script ended at a command that the user may not use.
-fn is_denied_in_a_script(said: &str) -> bool {
-    DENIED_IN_SCRIPTS.iter().any(|words| said.contains(words))
-}
-
 /// How long the server waits for its replicas.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// A part of each error from inside a script: the place in its text.
+const INSIDE: &str = "@user_script";
 
 /// The beginning of the error of a node that does not know a script's digest.
 const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
@@ -284,7 +293,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
     use std::sync::OnceLock;
-    use std::sync::atomic::AtomicBool;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::engine::network::transport::listening::connected;
@@ -304,7 +314,7 @@ mod tests {
             nodes: Nodes::new("a server".into(), login, Vec::new(), "tag"),
             keys: Keys::new("tag"),
             digests: OnceLock::new(),
-            only_reads: AtomicBool::new(false),
+            hindrance: Mutex::new(None),
             replicas: 0,
             longest_wait: WAIT,
         }
@@ -335,6 +345,28 @@ mod tests {
         let unsaved = redis().refused("MISCONF Redis is configured to save RDB snapshots");
         assert!(matches!(unsaved, Failure::Answered(Error::Unavailable { .. })), "{unsaved:?}");
         assert!(format!("{unsaved:?}").contains("could not save its data"), "{unsaved:?}");
+    }
+
+    #[test]
+    fn an_error_from_inside_a_script_leaves_the_change_in_doubt_unless_it_stops_the_first_one() {
+        for (said, is_in_doubt) in [
+            ("ERR Unknown Redis command called from script script: 53, on @user_script:49.", true),
+            ("ERR Error running script (call to f_5): @user_script:9: WRONGTYPE Operation", true),
+            (
+                "NOPERM ACL failure in script: User u has no rights script: 53, on @user_script:4.",
+                true,
+            ),
+            ("MISCONF Errors writing to the AOF file script: 53, on @user_script:4.", false),
+            ("ERR Script killed by user with SCRIPT KILL. script: 5, on @user_script:4.", false),
+            ("NOPERM User u has no permissions to run the 'evalsha' command", false),
+        ] {
+            let failure = redis().stopped(said);
+            let found = matches!(failure, Failure::Answered(Error::OutcomeUnknown { .. }));
+            assert_eq!(found, is_in_doubt, "{said}: {failure:?}");
+            assert!(!format!("{failure:?}").contains("User u"), "{failure:?}");
+        }
+        let full = redis().stopped("OOM command not allowed script: 53, on @user_script:4.");
+        assert!(matches!(full, Failure::Answered(Error::StorageFull { .. })), "{full:?}");
     }
 
     #[test]

@@ -14,8 +14,9 @@ mod value;
 mod wire;
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::engine::contract::Engine;
 use crate::engine::network::backend::Backend as _;
@@ -84,8 +85,8 @@ impl RedisEngine {
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
-    /// [`Error::Unavailable`] if no primary is reached, or it refuses the login, or the user may
-    /// not use every command that a store needs.
+    /// [`Error::Unavailable`] if no primary is reached, or it refuses the login, or the user
+    /// cannot use every command that a store needs.
     /// [`Error::UnsupportedServer`] if it is too old or may evict sessions.
     /// [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
@@ -144,7 +145,7 @@ impl RedisEngine {
             server,
             keys: Keys::new(&options.name),
             digests: OnceLock::new(),
-            only_reads: AtomicBool::new(false),
+            hindrance: Mutex::new(None),
             replicas,
             // Half of the time that an answer may take.
             longest_wait: options.limits.timeout.mul_f32(0.2),
@@ -177,8 +178,8 @@ pub(crate) struct Redis {
     keys: Keys,
     /// The digests of the scripts, once a node has loaded them.
     digests: OnceLock<Vec<String>>,
-    /// Whether the user lacks the right to a command that changes something.
-    only_reads: AtomicBool,
+    /// The server's refusal, if the user cannot change what a store changes.
+    hindrance: Mutex<Option<String>>,
     replicas: u32,
     /// The time that the server may wait for its replicas.
     longest_wait: Duration,

@@ -40,6 +40,24 @@ fn a_user_without_one_of_the_commands_that_change_sessions_changes_none() {
     store.update(&mut session).unwrap();
 }
 
+#[test]
+fn a_command_that_was_taken_away_or_a_key_of_somebody_else_lets_no_change_begin() {
+    let server = instances::redis(&["--rename-command", "zrem", "taken"]);
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let refused = SessionStore::<u64>::connect(&url).map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    let server = instances::redis(&[]);
+    let store = open(&server);
+    store.create(1).unwrap();
+    redis_cli(&server, &["set", "{sessile}:u", "of somebody else"]).unwrap();
+    let unknown = store.create_for_user("ann", 2);
+    assert!(matches!(unknown, Err(Error::OutcomeUnknown { .. })), "{unknown:?}");
+    assert_eq!(store.len().unwrap(), 2, "half of it was done");
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let refused = SessionStore::<u64>::connect(&url).map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+}
+
 /// Scripts are not undone.
 #[test]
 fn a_user_who_loses_a_right_is_not_told_that_nothing_was_changed() {

@@ -33,13 +33,14 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// The index by deadline, and the metadata. Uses every command by which scripts change
-    /// something, and changes nothing.
+    /// The two indexes, and the metadata. Uses every command by which scripts change something,
+    /// and changes nothing.
     RIGHTS = r"
 redis.call('ZREM', KEYS[1], '')
 redis.call('ZADD', KEYS[1], 'XX', 0, '')
-redis.call('HSET', KEYS[2], '', '')
-redis.call('HDEL', KEYS[2], '')
+redis.call('ZREM', KEYS[2], '')
+redis.call('HSET', KEYS[3], '', '')
+redis.call('HDEL', KEYS[3], '')
 return 'granted'
 ";
     /// One bucket. `key, now, now - inactivity, now - absolute, now - resolution, inactivity,

@@ -121,7 +121,7 @@ impl Redis {
     /// Full memory, a failed save or too few replicas stop it at its first change, and nobody can
     /// kill it after that.
     fn stopped(&self, said: &str) -> Failure {
-        let before_all = said.starts_with("MISCONF") || said.contains("SCRIPT KILL");
+        let before_all = ["MISCONF", "SCRIPT KILL"].iter().any(|words| said.contains(words));
         match self.refused(said) {
             Failure::Answered(Error::Unavailable { source: reason, .. })
                 if said.contains(INSIDE) && !before_all =>
@@ -154,7 +154,7 @@ impl Redis {
             _ => None,
         });
         *self.hindrance.lock() = refusal.filter(|said| {
-            let may_pass = ["MISCONF", UNKNOWN_SCRIPT].iter().any(|kind| said.starts_with(kind));
+            let may_pass = ["MISCONF", UNKNOWN_SCRIPT].iter().any(|kind| said.contains(kind));
             let failure = self.refused(said);
             !may_pass && matches!(failure, Failure::Answered(Error::Unavailable { .. }))
         });
@@ -357,6 +357,7 @@ mod tests {
                 true,
             ),
             ("MISCONF Errors writing to the AOF file script: 53, on @user_script:4.", false),
+            ("ERR Error running script (call to f_5): @user_script:9: -MISCONF Errors", false),
             ("ERR Script killed by user with SCRIPT KILL. script: 5, on @user_script:4.", false),
             ("NOPERM User u has no permissions to run the 'evalsha' command", false),
         ] {

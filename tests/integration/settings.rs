@@ -48,6 +48,7 @@ const SETTINGS: &[(&str, Means, Set)] = &[
     ("content_name", Means::Everywhere, |it| it.content_name("shop.cart")),
     ("rename_content", Means::Everywhere, |it| it.rename_content("shop.crat")),
     ("content_version", Means::Everywhere, |it| it.content_version(1, |old| old.decode())),
+    ("compare_content", Means::Everywhere, |it| it.compare_content()),
     ("clock", Means::Everywhere, |it| it.clock(ManualClock::new())),
     ("random_source", Means::Everywhere, |it| it.random_source(Counted(1.into()))),
     ("observer", Means::Everywhere, |it| it.observer(|_: &Event| ())),

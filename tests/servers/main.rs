@@ -21,6 +21,10 @@ macro_rules! each {
 pub(crate) use each;
 
 mod deadlines;
+#[cfg(feature = "postgres")]
+mod deadlocks {
+    mod postgres;
+}
 mod faults;
 mod hosts;
 mod instances;

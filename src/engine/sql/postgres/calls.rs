@@ -1,13 +1,15 @@
 //! The calls that differ on PostgreSQL: fewer statements than other dialects need.
 //!
-//! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all.
+//! Invariant: a call makes its changes in one transaction, so they happen wholly or not at all. A
+//! call that changes all of a user's rows takes the lock of their logins first: two that lock many
+//! rows would be a deadlock if one of the rows got a new key in between.
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, NOT_ALLOWED, source};
 use crate::engine::network::stored::columns::{Columns, clamped};
 use crate::engine::network::stored::last_count::Asked;
-use crate::engine::network::stored::{session_key, user_key};
+use crate::engine::network::stored::{lock_of, session_key, user_key};
 use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::Dialect;
@@ -113,13 +115,15 @@ impl Dialect for Postgres {
         let [now, inactivity, absolute] = Value::of(moment);
         let name = Value::Bytes(user.as_bytes());
         let removing = [name, now, inactivity, absolute];
-        let steps: [Step<'_>; 4] = [
+        let lock = lock_of(user);
+        let steps: [Step<'_>; 5] = [
             (Text::Begin, &[]),
+            (Text::LockUser, &[Value::Bytes(&lock)]),
             (Text::LockRows, &[name]),
             (Text::RemoveUser, &removing),
             (Text::Commit, &[]),
         ];
-        Ok(into_rows_of(sql.carry_out(on, &steps)?, 2))
+        Ok(into_rows_of(sql.carry_out(on, &steps)?, 3))
     }
 
     fn remove_others(
@@ -154,15 +158,17 @@ impl Dialect for Postgres {
         moment: Moment,
     ) -> Attempt<Vec<Row>> {
         let [now, inactivity, absolute] = Value::of(moment);
+        let lock = lock_of(old);
         let (old, new) = (Value::Bytes(old.as_bytes()), Value::Bytes(new.as_bytes()));
         let renaming = [old, new, now, inactivity, absolute];
-        let steps: [Step<'_>; 4] = [
+        let steps: [Step<'_>; 5] = [
             (Text::Begin, &[]),
+            (Text::LockUser, &[Value::Bytes(&lock)]),
             (Text::LockRows, &[old]),
             (Text::Rename, &renaming),
             (Text::Commit, &[]),
         ];
-        Ok(into_rows_of(sql.carry_out(on, &steps)?, 2))
+        Ok(into_rows_of(sql.carry_out(on, &steps)?, 3))
     }
 
     fn remove_expired(
@@ -250,7 +256,9 @@ impl Dialect for Postgres {
             }
             // CockroachDB does not know whether it committed.
             "40003" => return Failure::lost("the server does not know whether it committed"),
-            "25006" => return Failure::not_now("the server is a standby, which takes no writes"),
+            "25006" => {
+                return Failure::not_now("the server is a standby, or its transactions only read");
+            }
             "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
             "42501" => NOT_ALLOWED.into(),
             "57014" => {

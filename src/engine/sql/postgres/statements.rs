@@ -62,6 +62,13 @@ macro_rules! locked {
     };
 }
 
+/// The keys of rows that this transaction has locked, or locks without a wait.
+macro_rules! not_locked {
+    ($which:literal) => {
+        concat!("select key from {}_sessions where ", $which, " for update skip locked")
+    };
+}
+
 /// Counts the rows that are `gone`.
 macro_rules! counted {
     () => {
@@ -143,11 +150,12 @@ statements! {
          counted as (insert into {}_counts (shard, n) select 0, -1 from gone) \
          select user_key, live from gone");
     // user. After a wait for a lock, a statement looks the row up by its old key, which a rekey may
-    // have changed. So this one only locks; the next one changes.
+    // have changed. So this one only locks; the next one changes what is locked, and the rows that
+    // came meanwhile, unless a login has locked them: to wait for it could be a deadlock.
     LockRows = locked!("where user_key = $1");
     // user, now, inactivity, absolute
     RemoveUser = concat!(
-        "with gone as (delete from {}_sessions where user_key = $1 \
+        "with gone as (delete from {}_sessions where key in (", not_locked!("user_key = $1"), ") \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (", counted!(), ") select key, live from gone");
     // the key to keep
@@ -156,15 +164,16 @@ statements! {
     RemoveOthers = concat!(
         "with kept as (select user_key from {}_sessions where key = $1 and ",
         live!("$2", "$3", "$4"), " for update), \
-         gone as (delete from {}_sessions \
-         where user_key = (select user_key from kept) and key <> $1 \
+         gone as (delete from {}_sessions where key in (",
+        not_locked!("user_key = (select user_key from kept) and key <> $1"), ") \
          returning key, ", live!("$2", "$3", "$4"), " as live), \
          counted as (", counted!(), ") \
          select kept.user_key, gone.key, gone.live from kept left join gone on true");
     // old, new, now, inactivity, absolute
     Rename = concat!(
         "with renamed as (update {}_sessions set user_key = $2, revision = ", next_revision!(),
-        " where user_key = $1 returning ", live!("$3", "$4", "$5"), " as live) \
+        " where key in (", not_locked!("user_key = $1"), ") \
+         returning ", live!("$3", "$4", "$5"), " as live) \
          select count(*) from renamed where live");
     // user, from, limit, bytes
     @OfUser = page!("user_key = $1 and key >= $2", "$3", "$4");
@@ -190,8 +199,10 @@ statements! {
     // from, inactivity, absolute, limit
     Reindex = concat!(
         "with page as (select key from {}_sessions where key >= $1 order by key limit $4), \
+         late as (select key from {}_sessions where key in (select key from page) and ",
+        deadline!("$2", "$3"), " < index_deadline order by key for update), \
          moved as (update {}_sessions set index_deadline = ", deadline!("$2", "$3"),
-        " where key in (select key from page) and ", deadline!("$2", "$3"), " < index_deadline \
+        " where key in (select key from late) and ", deadline!("$2", "$3"), " < index_deadline \
          returning 1) \
          select key, (select count(*) from page), (select count(*) from moved) \
          from page order by key desc limit 1");

@@ -30,9 +30,9 @@ const OLDEST: u32 = 11;
 
 /// Stores sessions on a PostgreSQL server, or on a server with its protocol and SQL.
 ///
-/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, looked up by
-/// the user's search path; missing tables are created in its first schema. Every call is one
-/// statement or one short transaction.
+/// The store's tables are `NAME_sessions`, `NAME_users`, `NAME_counts` and `NAME_meta`, in the
+/// schemas of the user's search path; missing tables are created in its first schema. Every call is
+/// one statement or one short transaction.
 ///
 /// # Durability
 ///

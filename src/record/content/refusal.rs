@@ -86,7 +86,8 @@ pub(super) fn another_value<C>(place: &str) -> Error {
 #[cold]
 pub(super) fn not_equal<C>() -> Error {
     let text = "it comes back as a value that is not equal to it, though `Serialize` writes the same \
-                for both; let `Serialize` write what tells them apart, or leave such values out";
+                for both; let `Serialize` write what tells them apart, or leave such values out, and \
+                a `NaN`, which equals nothing";
     refused::<C>("", text, None)
 }
 

@@ -109,6 +109,15 @@ fn next() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// A random id, as a session's is: neighbours in time are no neighbours in an index.
+type Id = [u8; 16];
+
+fn new_id() -> Outcome<Id> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
+    Ok(id)
+}
+
 /// The prefix of every name that the bare clients store.
 fn prefix() -> String {
     format!("bench_{}_plain", std::process::id())

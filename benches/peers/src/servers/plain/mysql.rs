@@ -4,7 +4,7 @@ use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 
 use crate::servers::Outcome;
-use crate::servers::plain::{Address, PlainCall, VALUE, next, prefix};
+use crate::servers::plain::{Address, PlainCall, VALUE, new_id, next, prefix};
 
 /// The login names a database; the protocol of 4.1, its login, and a named login method.
 const CAPABILITIES: u32 = 0x0008 | 0x0200 | 0x8000 | 0x0008_0000;
@@ -15,13 +15,14 @@ pub(super) struct Client {
     socket: BufReader<TcpStream>,
     table: String,
     value: String,
-    id: u64,
+    /// The id as a literal of SQL.
+    id: String,
 }
 
 impl Client {
     pub(super) fn connect(address: &Address) -> Outcome<Self> {
         let value = "x".repeat(VALUE);
-        let mut client = Self { socket: address.socket()?, table: prefix(), value, id: 0 };
+        let mut client = Self { socket: address.socket()?, table: prefix(), value, id: String::new() };
         client.packet()?;
         let mut login = CAPABILITIES.to_le_bytes().to_vec();
         login.extend_from_slice(&(1_u32 << 24).to_le_bytes());
@@ -38,14 +39,14 @@ impl Client {
             client.packet()?;
         }
         let table = &client.table;
-        let make = format!("create table if not exists {table} (id bigint primary key, value text)");
+        let make = format!("create table if not exists {table} (id binary(16) primary key, value text)");
         client.query(&make)?;
         client.insert()?;
         Ok(client)
     }
 
     fn insert(&mut self) -> Outcome<u64> {
-        self.id = next();
+        self.id = format!("0x{:032x}", u128::from_be_bytes(new_id()?));
         let statement =
             format!("insert into {} (id, value) values ({}, '{}')", self.table, self.id, self.value);
         self.query(&statement)

@@ -4,19 +4,19 @@ use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 
 use crate::servers::Outcome;
-use crate::servers::plain::{Address, PlainCall, VALUE, next, prefix};
+use crate::servers::plain::{Address, Id, PlainCall, VALUE, new_id, prefix};
 
 /// The version of the protocol.
 const VERSION: u32 = 3 << 16;
 
 pub(super) struct Client {
     socket: BufReader<TcpStream>,
-    id: String,
+    id: Id,
 }
 
 impl Client {
     pub(super) fn connect(address: &Address) -> Outcome<Self> {
-        let mut client = Self { socket: address.socket()?, id: next().to_string() };
+        let mut client = Self { socket: address.socket()?, id: new_id()? };
         let mut start = VERSION.to_be_bytes().to_vec();
         for word in ["user", &address.user, "database", &address.database, ""] {
             start.extend_from_slice(word.as_bytes());
@@ -27,7 +27,7 @@ impl Client {
         client.answer()?;
 
         let table = prefix();
-        client.query(&format!("create table if not exists {table} (id bigint primary key, value text)"))?;
+        client.query(&format!("create table if not exists {table} (id bytea primary key, value bytea)"))?;
         for (name, text) in [
             ("trip", "select 1".into()),
             ("read", format!("select value from {table} where id = $1")),
@@ -43,9 +43,9 @@ impl Client {
     }
 
     fn insert(&mut self) -> Outcome<u64> {
-        self.id = next().to_string();
-        let id = self.id.clone();
-        self.run("insert", &[id.as_bytes(), &[b'x'; VALUE]])
+        self.id = new_id()?;
+        let id = self.id;
+        self.run("insert", &[&id, &[b'x'; VALUE]])
     }
 
     fn query(&mut self, text: &str) -> Outcome<u64> {
@@ -88,7 +88,8 @@ impl Client {
 
     /// Runs a prepared statement.
     fn run(&mut self, name: &str, parameters: &[&[u8]]) -> Outcome<u64> {
-        let mut bind = [&[0], name.as_bytes(), &[0, 0, 0]].concat();
+        // The parameters are bytes and no text.
+        let mut bind = [&[0], name.as_bytes(), &[0, 0, 1, 0, 1]].concat();
         bind.extend_from_slice(&(parameters.len() as u16).to_be_bytes());
         for parameter in parameters {
             bind.extend_from_slice(&(parameter.len() as u32).to_be_bytes());
@@ -102,12 +103,12 @@ impl Client {
 
 impl super::Client for Client {
     fn call(&mut self, call: PlainCall) -> Outcome<()> {
-        let id = self.id.clone();
+        let id = self.id;
         let rows = match call {
             PlainCall::RoundTrip => self.run("trip", &[])?,
-            PlainCall::Read => self.run("read", &[id.as_bytes()])?,
+            PlainCall::Read => self.run("read", &[&id])?,
             PlainCall::Insert => self.insert()?,
-            PlainCall::Update => self.run("update", &[id.as_bytes(), &[b'y'; VALUE]])?,
+            PlainCall::Update => self.run("update", &[&id, &[b'y'; VALUE]])?,
         };
         if rows == 1 { Ok(()) } else { Err(format!("a bare client got {rows} rows").into()) }
     }

@@ -82,7 +82,8 @@ pub(crate) fn run(is_quick: bool) -> Outcome<()> {
     Ok(())
 }
 
-/// Measures all calls on one engine, one after the other in each round.
+/// Measures all calls on one engine: in each round one after the other from one thread, then from
+/// many.
 fn measure(kind: Kind, url: &str, scale: Scale) -> Outcome<Vec<Measured>> {
     let place = Place::new(kind, url)?;
     let stores = place.open()?;
@@ -105,11 +106,18 @@ fn measure(kind: Kind, url: &str, scale: Scale) -> Outcome<Vec<Measured>> {
         .chain(tower.iter().flat_map(|_| TowerCall::ALL).map(Call::Tower));
     let mut rows: Vec<Measured> = calls.map(Measured::new).collect();
     for round in 0..scale.rounds {
-        for place in 0..rows.len() {
-            // The first call of a round is the last of the next round.
-            let place = if round % 2 == 0 { place } else { rows.len() - 1 - place };
-            let row = &mut rows[place];
+        // The first call of a round is the last of the next round.
+        let turns: Vec<usize> = match round % 2 {
+            0 => (0..rows.len()).collect(),
+            _ => (0..rows.len()).rev().collect(),
+        };
+        // Apart, so that no call of one thread follows what 32 threads left to the server to write.
+        for &turn in &turns {
+            let row = &mut rows[turn];
             row.alone.push(slice::run(&mut workers[..1], row.call, scale.slice)?);
+        }
+        for &turn in &turns {
+            let row = &mut rows[turn];
             row.together.push(slice::run(&mut workers, row.call, scale.slice)?);
         }
     }

@@ -67,7 +67,8 @@ impl<C: Serialize + DeserializeOwned> Default for Builder<C> {
 impl<C: Serialize + DeserializeOwned> Builder<C> {
     /// Opens the store in a file; a missing or empty one is created, on Unix with mode 0600. On
     /// Windows it gets its folder's permissions, so the folder should be private to this user, as
-    /// those below `%LOCALAPPDATA%` are.
+    /// those below `%LOCALAPPDATA%` are. On a file system without permissions, as exFAT on a USB
+    /// stick, whoever may read the file system may read the file.
     ///
     /// # Errors
     ///

@@ -52,8 +52,10 @@ impl AdminSocket {
         Self { at: None }
     }
 
-    /// At another path: use this if the program may not write to the file's folder, or the absolute
-    /// path is too long for a socket (108 bytes on Linux, 104 on other Unix systems).
+    /// At another path: use this if the program may not write to the file's folder, if its file
+    /// system has no sockets, as those of USB sticks (exFAT, NTFS) and some folders that a virtual
+    /// machine shares, or if the absolute path is too long for a socket (108 bytes on Linux, 104 on
+    /// other Unix systems).
     ///
     /// Give each program its own path. Of several that start at one path, one gets the socket, and
     /// the others an error.
@@ -105,7 +107,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
     /// [`Error::InvalidSetting`] if the store has no file and no path is given, or if the store
     /// already has an admin socket. [`Error::Io`] if another program's socket or another file is at
     /// the path, if a killed program's socket is there and another program keeps the folder locked
-    /// for 5 seconds, or if the system refuses.
+    /// for 5 seconds, if the file system has no sockets that clients can reach, or if the system
+    /// refuses.
     ///
     /// # Examples
     ///

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::admin::socket::transport::unix::{Identity, identity};
-use crate::engine::redb::storage::platform::move_to_nothing;
+use crate::engine::redb::storage::platform::move_socket_to_nothing;
 use crate::random::{RandomSource, SystemRandom};
 
 /// Identifies the dead socket at the path, if one is there. Anything else at the path is an error.
@@ -56,12 +58,40 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Option<Identity>)> 
                 fs::remove_file(path)?;
             }
         }
-        move_to_nothing(&private, path)?;
+        move_socket_to_nothing(&private, path)?;
+        ensure_reachable(path, own)?;
         Ok((listener, own))
     });
     let _ = fs::remove_file(&private);
     let _ = fs::remove_dir(&folder);
-    bound
+    bound.map_err(advised)
+}
+
+/// Removes a socket to which no client can connect, because its file system does not find the
+/// listener.
+fn ensure_reachable(path: &Path, own: Option<Identity>) -> io::Result<()> {
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            if own.is_some() && identity(path) == own {
+                let _ = fs::remove_file(path);
+            }
+            Err(io::Error::from(ErrorKind::Unsupported))
+        }
+        // A full queue of clients is as good.
+        _ => Ok(()),
+    }
+}
+
+/// Adds what to do, to the error of a file system that has no sockets.
+fn advised(error: io::Error) -> io::Error {
+    let of_a_file_system = [Errno::PERM, Errno::IO, Errno::INVAL, Errno::NODEV, Errno::NXIO];
+    let is_one = of_a_file_system.iter().any(|it| error.raw_os_error() == Some(it.raw_os_error()));
+    if !is_one && error.kind() != ErrorKind::Unsupported {
+        return error;
+    }
+    let advice = "the file system may have no sockets; name a path on another one with \
+                  `AdminSocket::at`";
+    io::Error::new(error.kind(), format!("{error}: {advice}"))
 }
 
 /// Locks the folder of a path against other programs that open a socket there. `None` if the system
@@ -112,6 +142,32 @@ mod tests {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_socket_that_no_client_can_reach_is_removed_and_somebody_elses_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        let listener = UnixListener::bind(&path).unwrap();
+        ensure_reachable(&path, identity(&path)).unwrap();
+        // As on a file system that does not find the listener again.
+        drop(listener);
+        let error = ensure_reachable(&path, Some((0, 0))).unwrap_err();
+        assert!(path.exists());
+        assert!(advised(error).to_string().contains("`AdminSocket::at`"));
+        assert!(ensure_reachable(&path, identity(&path)).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_error_of_a_file_system_without_sockets_tells_what_to_do_and_no_other_does() {
+        let told = |error: Errno| advised(error.into()).to_string();
+        for error in [Errno::PERM, Errno::IO, Errno::OPNOTSUPP, Errno::NOSYS] {
+            assert!(told(error).contains("`AdminSocket::at`"), "{error}");
+        }
+        for error in [Errno::ACCESS, Errno::NOSPC, Errno::ROFS, Errno::ADDRINUSE] {
+            assert!(!told(error).contains("AdminSocket"), "{error}");
+        }
     }
 
     #[test]

@@ -72,11 +72,20 @@ pub(in crate::engine::redb) fn refused(
 
 /// Gives a file another name, which must not exist.
 pub(crate) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
-    let moved = rename_to_nothing(from, to);
-    if !matches!(&moved, Err(error) if error.kind() == io::ErrorKind::Unsupported) {
-        return moved;
-    }
-    link_to_nothing(from, to)
+    rename_to_nothing(from, to).or_else(|error| match error.kind() {
+        io::ErrorKind::Unsupported => link_to_nothing(from, to),
+        _ => Err(error),
+    })
+}
+
+/// As [`move_to_nothing`], for a socket: on some file systems a second name would not lead to its
+/// listener.
+#[cfg(unix)]
+pub(crate) fn move_socket_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    rename_to_nothing(from, to).or_else(|error| match error.kind() {
+        io::ErrorKind::Unsupported => rename_over_own(from, to),
+        _ => Err(error),
+    })
 }
 
 /// As [`move_to_nothing`], through a second name.
@@ -84,20 +93,23 @@ fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     match patiently(|| fs::hard_link(from, to)) {
         Ok(()) => patiently(|| fs::remove_file(from)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // Links are unsupported too: the file replaces an empty file that this call has created.
-        Err(_) => {
-            let mut open = OpenOptions::new();
-            let empty = private(open.write(true).create_new(true)).open(to)?;
-            let created = Identity::of(&empty);
-            drop(empty);
-            let moved = patiently(|| fs::rename(from, to));
-            // Removes our empty file, which `open` would take for a new store.
-            if moved.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
-                let _ = patiently(|| fs::remove_file(to));
-            }
-            moved
-        }
+        // Links are unsupported too.
+        Err(_) => rename_over_own(from, to),
     }
+}
+
+/// As [`move_to_nothing`]: the file replaces an empty file that this call has created.
+fn rename_over_own(from: &Path, to: &Path) -> io::Result<()> {
+    let mut open = OpenOptions::new();
+    let empty = private(open.write(true).create_new(true)).open(to)?;
+    let created = Identity::of(&empty);
+    drop(empty);
+    let moved = patiently(|| fs::rename(from, to));
+    // Removes our empty file, which `open` would take for a new store.
+    if moved.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
+        let _ = patiently(|| fs::remove_file(to));
+    }
+    moved
 }
 
 #[cfg(test)]
@@ -108,7 +120,7 @@ mod tests {
     fn a_file_is_moved_to_a_free_name_and_to_no_other_with_and_without_the_call_for_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for rename in [move_to_nothing, link_to_nothing] {
+        for rename in [move_to_nothing, link_to_nothing, rename_over_own] {
             fs::write(path("from"), b"new").unwrap();
             fs::write(path("taken"), b"old").unwrap();
             let refused = rename(&path("from"), &path("taken")).unwrap_err();
@@ -126,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         // A missing file can neither be linked nor renamed.
-        for rename in [move_to_nothing, link_to_nothing] {
+        for rename in [move_to_nothing, link_to_nothing, rename_over_own] {
             assert!(rename(&path("missing"), &path("free")).is_err());
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }

@@ -53,7 +53,7 @@ impl AdminSocket {
     }
 
     /// At another path: use this if the program may not write to the file's folder, if its file
-    /// system has no sockets, as those of USB sticks (exFAT, NTFS) and some folders that a virtual
+    /// system has no sockets, as those of USB sticks (FAT, exFAT) and some folders that a virtual
     /// machine shares, or if the absolute path is too long for a socket (108 bytes on Linux, 104 on
     /// other Unix systems).
     ///

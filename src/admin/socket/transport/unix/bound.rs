@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::admin::socket::transport::unix::{Identity, identity};
-use crate::engine::redb::storage::platform::move_socket_to_nothing;
+use crate::engine::redb::storage::platform::move_to_nothing;
 use crate::random::{RandomSource, SystemRandom};
 
 /// Identifies the dead socket at the path, if one is there. Anything else at the path is an error.
@@ -58,7 +58,7 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Option<Identity>)> 
                 fs::remove_file(path)?;
             }
         }
-        move_socket_to_nothing(&private, path)?;
+        move_to_nothing(&private, path)?;
         ensure_reachable(path, own)?;
         Ok((listener, own))
     });

@@ -40,6 +40,14 @@ pub(in crate::engine::redb) fn has_name(file: &File) -> bool {
     }
 }
 
+/// Whether two names of one file may be two files to the kernel, each with a length, cached pages
+/// and locks of its own, as on a file system that a program serves.
+pub(in crate::engine::redb::storage) fn gives_names_apart(path: &Path) -> bool {
+    /// `FUSE_SUPER_MAGIC`.
+    const SERVED: rustix::fs::FsWord = 0x6573_5546;
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == SERVED)
+}
+
 /// The same file, opened again: the new handle has its own position, and the system reports errors
 /// to it separately.
 pub(in crate::engine::redb) fn open_apart(file: &File) -> Option<File> {

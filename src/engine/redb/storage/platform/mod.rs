@@ -73,17 +73,8 @@ pub(in crate::engine::redb) fn refused(
 /// Gives a file another name, which must not exist.
 pub(crate) fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     rename_to_nothing(from, to).or_else(|error| match error.kind() {
+        io::ErrorKind::Unsupported if gives_names_apart(from) => rename_over_own(from, to),
         io::ErrorKind::Unsupported => link_to_nothing(from, to),
-        _ => Err(error),
-    })
-}
-
-/// As [`move_to_nothing`], for a socket: on some file systems a second name would not lead to its
-/// listener.
-#[cfg(unix)]
-pub(crate) fn move_socket_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
-    rename_to_nothing(from, to).or_else(|error| match error.kind() {
-        io::ErrorKind::Unsupported => rename_over_own(from, to),
         _ => Err(error),
     })
 }
@@ -100,16 +91,26 @@ fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
 
 /// As [`move_to_nothing`]: the file replaces an empty file that this call has created.
 fn rename_over_own(from: &Path, to: &Path) -> io::Result<()> {
+    replace_own(to, || patiently(|| fs::rename(from, to)))
+}
+
+/// Creates an empty file, and replaces it. It is locked meanwhile: `open` would take it for a new
+/// store.
+fn replace_own(to: &Path, replace: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let mut open = OpenOptions::new();
     let empty = private(open.write(true).create_new(true)).open(to)?;
+    if matches!(try_lock(to, &empty), Ok(false)) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let created = Identity::of(&empty);
-    drop(empty);
-    let moved = patiently(|| fs::rename(from, to));
-    // Removes our empty file, which `open` would take for a new store.
-    if moved.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
+    // Windows replaces no file that is open.
+    let locked = cfg!(unix).then_some(empty);
+    let replaced = replace();
+    if replaced.is_err() && created.is_ok_and(|it| Identity::at(to).is_ok_and(|at| at == it)) {
         let _ = patiently(|| fs::remove_file(to));
     }
-    moved
+    drop(locked);
+    replaced
 }
 
 #[cfg(test)]
@@ -131,6 +132,24 @@ mod tests {
             assert_eq!(fs::read(path("free")).unwrap(), b"new");
             fs::remove_file(path("free")).unwrap();
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_empty_file_that_is_replaced_becomes_nobodys_store_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        let lock = || {
+            let opened = OpenOptions::new().read(true).write(true).open(&to).unwrap();
+            try_lock(&to, &opened).unwrap()
+        };
+        let replace = || {
+            assert!(!lock());
+            fs::write(&from, b"new").and_then(|()| fs::rename(&from, &to))
+        };
+        replace_own(&to, replace).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        assert!(lock());
     }
 
     #[test]

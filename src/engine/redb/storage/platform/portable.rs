@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io;
 #[cfg(unix)]
-use std::{os::fd::AsFd, path::Path};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 #[cfg(unix)]
 use rustix::fs::{AtFlags, CWD, fstat, statat};
@@ -15,6 +16,11 @@ use crate::engine::redb::storage::identity::Identity;
 /// No call is known that drops cached pages.
 pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+/// The system does not say whether two names of one file may be two files to it.
+pub(in crate::engine::redb::storage) const fn gives_names_apart(_: &Path) -> bool {
+    false
 }
 
 /// The system syncs no range, so no second handle is needed.

@@ -3,10 +3,10 @@
 mod buffered;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Debug;
+use std::fmt::{Debug, Formatter};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sessile::{AttributeValue, Attributes, SessionStore};
 
 /// Checks that a value is read back, from memory and from a store, or returns the reason for its
@@ -318,4 +318,49 @@ fn no_error_shows_a_value() {
         assert!(!text.contains("4111") && !text.contains("4222"), "{text}");
         assert!(text.contains("it has"), "it says what is there instead: {text}");
     }
+}
+
+/// Reads nothing but a text that it may borrow, as `serde_json` lends it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Borrows(String);
+
+impl<'de> Deserialize<'de> for Borrows {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <&str>::deserialize(from).map(|text| Self(text.to_owned()))
+    }
+}
+
+/// Writes a text, and reads nothing but bytes.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct AsBytes(String);
+
+impl<'de> Deserialize<'de> for AsBytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = AsBytes;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<AsBytes, E> {
+                String::from_utf8(bytes.to_vec()).map(AsBytes).map_err(E::custom)
+            }
+        }
+
+        from.deserialize_byte_buf(Bytes)
+    }
+}
+
+#[test]
+fn a_type_that_borrows_its_text_comes_back_beside_number_keys() {
+    comes_back(Borrows("tea".into()));
+    comes_back(AsBytes("tea".into()));
+    comes_back(BTreeMap::from([(7, Borrows("tea".into())), (8, Borrows("7".into()))]));
+    comes_back(BTreeMap::from([(7, AsBytes("tea".into()))]));
+    comes_back((BTreeMap::from([(Borrows("tea".into()), 1)]), BTreeMap::from([(7, 1)])));
+    comes_back((BTreeMap::from([(AsBytes("tea".into()), 1)]), BTreeMap::from([(7, 1)])));
+    comes_back(BTreeMap::from([(7, Some(vec![serde_bytes::ByteBuf::from(*b"tea")]))]));
 }

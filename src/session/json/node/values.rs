@@ -28,7 +28,7 @@ impl<'a> Reading<'a> {
         Self { node, ..self }
     }
 
-    fn map<'de, V: Visitor<'de>>(
+    fn map<V: Visitor<'a>>(
         self,
         entries: &'a [(String, Node)],
         has_fields: bool,
@@ -57,7 +57,7 @@ macro_rules! numbers {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Reading<'_> {
+impl<'de> Deserializer<'de> for Reading<'de> {
     type Error = NodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
@@ -67,7 +67,7 @@ impl<'de> Deserializer<'de> for Reading<'_> {
             Node::U64(value) => visitor.visit_u64(*value),
             Node::I64(value) => visitor.visit_i64(*value),
             Node::F64(value) => visitor.visit_f64(*value),
-            Node::Text(text) => visitor.visit_str(text),
+            Node::Text(text) => visitor.visit_borrowed_str(text),
             Node::List(list) => {
                 let mut seq = SeqDeserializer::new(list.iter().map(|node| self.of(node)));
                 let value = visitor.visit_seq(&mut seq)?;
@@ -124,9 +124,21 @@ impl<'de> Deserializer<'de> for Reading<'_> {
     /// A tag would take a number for the position of a variant.
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match self.node {
-            Node::Text(name) => visitor.visit_str(name),
+            Node::Text(name) => visitor.visit_borrowed_str(name),
             node => Err(NodeError::invalid_type(node.unexpected(), &visitor)),
         }
+    }
+
+    /// A list of numbers is one for a type that asks for bytes, too.
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        match self.node {
+            Node::Text(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        self.deserialize_bytes(visitor)
     }
 
     numbers! {
@@ -137,12 +149,12 @@ impl<'de> Deserializer<'de> for Reading<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map ignored_any
+        bool i8 i16 i32 i64 u8 u16 u32 u64 char str string unit unit_struct seq tuple tuple_struct map
+        ignored_any
     }
 }
 
-impl<'de> IntoDeserializer<'de, NodeError> for Reading<'_> {
+impl<'de> IntoDeserializer<'de, NodeError> for Reading<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -161,7 +173,7 @@ struct Key<'a> {
     is_field: bool,
 }
 
-impl<'de> IntoDeserializer<'de, NodeError> for Key<'_> {
+impl<'de> IntoDeserializer<'de, NodeError> for Key<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -174,21 +186,21 @@ macro_rules! asked_for {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
             match TypedKey::parse(self.text) {
-                None => visitor.visit_str(self.text),
+                None => visitor.visit_borrowed_str(self.text),
                 Some(key) => key.visit(visitor),
             }
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Key<'_> {
+impl<'de> Deserializer<'de> for Key<'de> {
     type Error = NodeError;
 
     /// A type that buffers its data does not say yet what the key is for. It would later take an
     /// unsigned number for the position of a field or a variant; a signed one can only be a number.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match TypedKey::parse(self.text).filter(|_| self.is_typed) {
-            None => visitor.visit_str(self.text),
+            None => visitor.visit_borrowed_str(self.text),
             Some(key) => key.signed().visit(visitor),
         }
     }
@@ -210,21 +222,29 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        visitor.visit_str(self.text)
+        visitor.visit_borrowed_str(self.text)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        visitor.visit_str(self.text)
+        visitor.visit_borrowed_str(self.text)
     }
 
     fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
-        visitor.visit_str(self.text)
+        visitor.visit_borrowed_str(self.text)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        visitor.visit_borrowed_bytes(self.text.as_bytes())
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        self.deserialize_bytes(visitor)
     }
 
     /// A struct would take a number for the position of a field.
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
         match self.is_field {
-            true => visitor.visit_str(self.text),
+            true => visitor.visit_borrowed_str(self.text),
             false => self.deserialize_any(visitor),
         }
     }
@@ -251,7 +271,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     forward_to_deserialize_any! {
-        bytes byte_buf unit unit_struct seq tuple tuple_struct map struct ignored_any
+        unit unit_struct seq tuple tuple_struct map struct ignored_any
     }
 }
 
@@ -261,14 +281,14 @@ struct Choice<'a> {
     carried: Option<Reading<'a>>,
 }
 
-impl<'de, 'a> EnumAccess<'de> for Choice<'a> {
+impl<'de> EnumAccess<'de> for Choice<'de> {
     type Error = NodeError;
-    type Variant = Carried<'a>;
+    type Variant = Carried<'de>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
-    ) -> Result<(S::Value, Carried<'a>), NodeError> {
+    ) -> Result<(S::Value, Carried<'de>), NodeError> {
         let name = Key { text: self.name, is_typed: false, is_field: true };
         Ok((seed.deserialize(name)?, Carried(self.carried)))
     }
@@ -282,7 +302,7 @@ impl<'a> Carried<'a> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Carried<'_> {
+impl<'de> VariantAccess<'de> for Carried<'de> {
     type Error = NodeError;
 
     fn unit_variant(self) -> Result<(), NodeError> {

@@ -56,8 +56,8 @@ impl AttributeValue {
     /// # Errors
     ///
     /// [`Error::Attribute`] if the text is not JSON (RFC 8259), is nested more than 127 levels
-    /// deep, has the same key twice in one map, or a key that begins with
-    /// `$serde_json::private::`.
+    /// deep, has the same key twice in one map, a key that begins with `$serde_json::private::`, a
+    /// number too large for an `f64`, or half a surrogate pair.
     pub fn from_json(text: &str) -> Result<Self> {
         Self::checked(text).map_err(|detail| Error::attribute(NAMELESS, detail))
     }

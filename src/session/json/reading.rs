@@ -30,9 +30,16 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 /// Decodes a value.
+///
+/// From a `str` that is not ASCII, serde_json makes invalid text: asked for a boolean as a key, it
+/// takes the first byte off before it reads the rest as text. From bytes, it checks the text.
 #[inline]
 pub(in crate::session) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
-    serde_json::from_str(text).map_err(|error| told::<T>(text, &error))
+    let read = match text.is_ascii() {
+        true => serde_json::from_str(text),
+        false => serde_json::from_slice(text.as_bytes()),
+    };
+    read.map_err(|error| told::<T>(text, &error))
 }
 
 /// Decodes a value whose keys were written as numbers or booleans wherever they look so.
@@ -46,14 +53,18 @@ pub(in crate::session) fn from_text_with_typed_keys<T: DeserializeOwned>(
 #[cold]
 fn told<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Unreadable {
     let (line, column) = (error.line(), error.column());
-    let what = match error.classify() {
-        Category::Syntax => "it is not JSON, or nested more than 127 levels deep".into(),
-        Category::Eof => "it is not JSON: it ends too early".into(),
-        Category::Io => "it could not be read".into(),
-        Category::Data => match Node::parse(text).map(|node| node.read::<T>(TypedKeys::No)) {
-            Ok(Err(error)) => error.to_string(),
-            _ => "a value in it is of another type".into(),
-        },
+    let otherwise = match error.classify() {
+        Category::Eof => "it is not JSON: it ends too early",
+        Category::Io => "it could not be read",
+        Category::Data => "a value in it is of another type, or is an escaped text to be borrowed",
+        Category::Syntax => {
+            "it is not JSON, it is nested more than 127 levels deep, or it has a number that is too \
+             large or half a surrogate pair"
+        }
+    };
+    let what = match Node::parse(text).map(|node| node.read::<T>(TypedKeys::No)) {
+        Ok(Err(error)) => error.to_string(),
+        _ => otherwise.into(),
     };
     match line {
         0 => Unreadable(what),

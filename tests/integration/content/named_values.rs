@@ -364,3 +364,15 @@ fn a_type_that_borrows_its_text_comes_back_beside_number_keys() {
     comes_back((BTreeMap::from([(AsBytes("tea".into()), 1)]), BTreeMap::from([(7, 1)])));
     comes_back(BTreeMap::from([(7, Some(vec![serde_bytes::ByteBuf::from(*b"tea")]))]));
 }
+
+#[test]
+fn a_float_that_is_too_large_for_an_f32_is_an_error_and_no_infinity() {
+    let mut attributes = Attributes::new();
+    attributes.set("by day", BTreeMap::from([(7, 1e300)])).unwrap();
+    attributes.set("by name", BTreeMap::from([("7", 1e300)])).unwrap();
+    for name in ["by day", "by name"] {
+        let read = attributes.get::<BTreeMap<i64, f32>>(name).unwrap_err().to_string();
+        assert!(read.contains(name) && read.contains("too large for an `f32`"), "{read}");
+        assert_eq!(attributes.get(name).unwrap(), Some(BTreeMap::from([(7, 1e300)])));
+    }
+}

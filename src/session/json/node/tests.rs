@@ -144,3 +144,24 @@ fn a_number_is_no_position_of_a_variant() {
     let node = Node::parse(r#"{"t":"Unit"}"#).unwrap();
     assert!(matches!(node.read(TypedKeys::Yes).unwrap(), Tagged::Unit));
 }
+
+/// serde's own `f32` takes it for infinity.
+#[test]
+fn a_float_that_is_too_large_for_an_f32_is_no_infinity() {
+    use ordered_float::OrderedFloat;
+
+    for large in ["1e300", "-3.5e38"] {
+        assert!(refused::<f32>(large).contains("too large for an `f32`"));
+        assert!(refused::<Vec<Option<f32>>>(&format!("[{large}]")).contains("too large"));
+        let keyed = format!(r#"{{"{large}":1}}"#);
+        assert!(refused::<BTreeMap<OrderedFloat<f32>, u8>>(&keyed).contains("too large"));
+    }
+    for large in ["1e300", "1.0e300", "1e400"] {
+        let number = format!(r#"{{"$serde_json::private::Number":"{large}"}}"#);
+        assert!(Node::parse(&number).unwrap().read::<f32>(TypedKeys::Yes).is_err(), "{large}");
+    }
+    for fits in ["3.4e38", "-0.1", "7", "1e-300"] {
+        let read: f32 = Node::parse(fits).unwrap().read(TypedKeys::Yes).unwrap();
+        assert_eq!(read, serde_json::from_str::<f32>(fits).unwrap());
+    }
+}

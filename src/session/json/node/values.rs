@@ -45,6 +45,14 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Refuses what an `f32` would take for infinity, as serde_json does.
+fn check_f32(value: f64) -> Result<(), NodeError> {
+    match (value as f32).is_finite() {
+        true => Ok(()),
+        false => Err(NodeError::custom("it has a float that is too large for an `f32`")),
+    }
+}
+
 /// A number that may be one which only its text tells.
 macro_rules! numbers {
     ($($method:ident is $visit:ident($kind:ty))*) => {$(
@@ -144,8 +152,16 @@ impl<'de> Deserializer<'de> for Reading<'de> {
     numbers! {
         deserialize_i128 is visit_i128(i128)
         deserialize_u128 is visit_u128(u128)
-        deserialize_f32 is visit_f64(f64)
         deserialize_f64 is visit_f64(f64)
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        let float = match self.node {
+            Node::F64(value) => Some(*value),
+            node => node.number().and_then(|text| text.parse().ok()),
+        };
+        float.map_or(Ok(()), check_f32)?;
+        self.deserialize_f64(visitor)
     }
 
     forward_to_deserialize_any! {
@@ -217,8 +233,14 @@ impl<'de> Deserializer<'de> for Key<'de> {
         deserialize_u32
         deserialize_u64
         deserialize_u128
-        deserialize_f32
         deserialize_f64
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {
+        if let Some(TypedKey::F64(value)) = TypedKey::parse(self.text) {
+            check_f32(value)?;
+        }
+        self.deserialize_f64(visitor)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NodeError> {

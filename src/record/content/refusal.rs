@@ -53,10 +53,13 @@ pub(super) fn told<C>(refusal: &Refusal, place: Option<&str>) -> Error {
     }
 }
 
-/// `Serialize` and `Deserialize` disagree.
+/// `Serialize` and `Deserialize` disagree. A type that takes a default after a refusal keeps the
+/// refusal to itself.
 #[cold]
-pub(super) fn parted<C>(text: &str) -> Error {
-    let text = format_args!("{text}; it could come back as another value: {USE_JSON}");
+pub(super) fn parted<C>(text: &str, kept: Option<Refusal>) -> Error {
+    let kept = kept.map(|kept| format!(", after an error that it kept to itself ({kept})"));
+    let kept = kept.unwrap_or_default();
+    let text = format_args!("{text}{kept}; it could come back as another value: {USE_JSON}");
     refused::<C>("", text, None)
 }
 

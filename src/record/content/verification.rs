@@ -16,7 +16,7 @@ use super::{BoundedWriter, MAX_LEN, Misread, Same, Written, read, refusal, write
 use crate::error::{Error, Result};
 use crate::record::adapter::shape::{Shape, ShapeDigest};
 use crate::record::adapter::trace::{Comparison, Event, Path, Trace};
-use crate::record::adapter::{Budget, Watch};
+use crate::record::adapter::{Budget, Refusal, Watch};
 
 /// Decodes content that was just encoded, and returns the shape that every later decoding must
 /// have.
@@ -28,11 +28,13 @@ pub(super) fn shape_as_read<C: Serialize + DeserializeOwned>(
     let watch = Watch::new(Budget::new(written.body().len()), ShapeDigest::new());
     let back: C = match read(written.body(), &watch) {
         Ok(back) => back,
-        Err(misread) => return Err(unreadable(content, written, misread)),
+        Err(misread) => {
+            return Err(unreadable(content, written, misread, watch.budget.take_refusal()));
+        }
     };
     let shape = watch.observer.shape();
     if shape != written.shape {
-        return Err(parted(content, written));
+        return Err(parted(content, written, watch.budget.take_refusal()));
     }
     // Two values can have the same JSON text: a `None`, and a `Some(None)`.
     if written.has_json || !is_written_the_same(&back, written) {
@@ -59,23 +61,28 @@ fn unreadable<C: Serialize + DeserializeOwned>(
     content: &C,
     written: &Written,
     misread: Misread,
+    kept: Option<Refusal>,
 ) -> Error {
     // A failed decoding has requested less than was written; that is no disagreement.
     let compared = compared::<C>(content, written.body(), |events, asked| {
         events.get(..asked.len()).unwrap_or(events)
     });
     match compared {
-        Err(text) => refusal::parted::<C>(&text),
+        Err(text) => refusal::parted::<C>(&text, kept),
         Ok(place) => refusal::unreadable::<C>(misread, &place),
     }
 }
 
 /// The error for content whose shape in writing is not the one in reading.
 #[cold]
-fn parted<C: Serialize + DeserializeOwned>(content: &C, written: &Written) -> Error {
+fn parted<C: Serialize + DeserializeOwned>(
+    content: &C,
+    written: &Written,
+    kept: Option<Refusal>,
+) -> Error {
     match compared::<C>(content, written.body(), |events, _| events) {
         Ok(place) => refusal::unstable::<C>(&place),
-        Err(text) => refusal::parted::<C>(&text),
+        Err(text) => refusal::parted::<C>(&text, kept),
     }
 }
 

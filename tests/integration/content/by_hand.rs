@@ -359,3 +359,24 @@ fn a_store_that_compares_content_takes_what_is_equal_to_itself_alone() {
     let session = store.create(words.clone()).unwrap();
     assert_eq!(*store.read(session.id()).unwrap().unwrap().content(), words);
 }
+
+/// Takes a default for what it cannot read, as `DefaultOnError` of serde_with does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Lenient(u8);
+
+impl<'de> Deserialize<'de> for Lenient {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let read = serde_json::Value::deserialize(from).unwrap_or_default();
+        Ok(Self(read.as_u64().and_then(|number| number.try_into().ok()).unwrap_or_default()))
+    }
+}
+
+#[test]
+fn a_type_that_keeps_an_error_to_itself_is_refused_for_that_error() {
+    for number in [0, 7] {
+        let says =
+            [".0", "writes a u8", "kept to itself (`Deserialize` asks what comes next", "Json<T>"];
+        is_refused((Lenient(number), 1), &says);
+        comes_back(Json((Lenient(number), 1)));
+    }
+}

@@ -261,6 +261,10 @@ impl Dialect for Postgres {
             }
             "57P03" | "53300" => return Failure::not_now("the server takes no connections now"),
             "42501" => NOT_ALLOWED.into(),
+            // A prepared statement is there already, or not any more.
+            "42P05" | "26000" => "a pooler shares the server's connections between clients: say \
+                                  `statements=unnamed` in the URL"
+                .into(),
             "57014" => {
                 "the server cancelled the statement, as its time-out or somebody asked".into()
             }
@@ -289,5 +293,10 @@ mod tests {
         assert!(matches!(of("40003"), Failure::Lost(_)));
         assert!(matches!(of("40001"), Failure::RolledBack(_)));
         assert!(matches!(of("57014"), Failure::Answered(Error::Unavailable { .. })));
+        for code in ["42P05", "26000"] {
+            let Failure::Answered(error) = of(code) else { panic!("{code}") };
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            assert!(said.contains("`statements=unnamed`"), "{said}");
+        }
     }
 }

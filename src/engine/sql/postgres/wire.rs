@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
+use twox_hash::XxHash3_128;
 
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
@@ -137,7 +138,7 @@ impl PostgresConnection {
             let known = self.keeps_statements
                 && self.prepared.get(statement.number).copied().unwrap_or(false);
             let name = match self.keeps_statements {
-                true => format!("sessile{}", statement.number),
+                true => name_of(statement.text),
                 false => String::new(),
             };
             if !known && !fresh.contains(&statement.number) {
@@ -284,6 +285,12 @@ impl PostgresConnection {
     }
 }
 
+/// The name of a prepared statement tells its text. A pooler may pass a connection to clients of
+/// other stores and versions: no name means one statement to them and another to this one.
+fn name_of(text: &str) -> String {
+    format!("sessile_{:032x}", XxHash3_128::oneshot(text.as_bytes()))
+}
+
 /// The number of rows that a command changed: the last word of its tag.
 fn changed(tag: &[u8]) -> u64 {
     let tag = tag.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -359,6 +366,25 @@ mod tests {
         on.set_deadline(Deadline::after(Duration::ZERO));
         drop(on);
         assert_eq!(said_by(peer), [b'X', 0, 0, 0, 4]);
+    }
+
+    #[test]
+    fn statements_with_other_texts_are_prepared_under_other_names() {
+        let prepared = |text| {
+            let (stream, peer) = connected();
+            let mut on = PostgresConnection::over(stream, true);
+            on.set_deadline(Deadline::after(Duration::from_millis(1)));
+            // The number is the same, as in stores of two names, or of two versions.
+            let _ = on.batch(&[(Statement { number: 7, text }, &[])]);
+            drop(on);
+            let said = said_by(peer);
+            // The name follows the tag and the length of the first message, `Parse`.
+            said[5..].split(|byte| *byte == 0).next().unwrap().to_vec()
+        };
+        let here = prepared("delete from shop_sessions");
+        assert!(here.starts_with(b"sessile_"), "{here:?}");
+        assert_eq!(here, prepared("delete from shop_sessions"));
+        assert_ne!(here, prepared("delete from blog_sessions"));
     }
 
     #[test]

@@ -53,3 +53,13 @@ fn a_server_whose_transactions_only_read_is_not_called_a_replica() {
     let said = std::error::Error::source(&error).unwrap().to_string();
     assert!(said.contains("`transaction_read_only`"), "{said}");
 }
+
+#[test]
+fn a_server_that_takes_only_connections_in_tls_says_so() {
+    let server = instances::mariadb(&[]);
+    does(&server, "set global require_secure_transport = 1");
+    let error = SessionStore::<u64>::connect(&url(&server, "root")).map(drop).unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("asks for TLS"), "{said}");
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}

@@ -141,8 +141,8 @@ impl Login {
             None => {
                 let name: String = String::from_utf8_lossy(name).chars().take(40).collect();
                 Err(self.unavailable(&format!(
-                    "the server asks for a login by `{name}`; `caching_sha2_password` and \
-                     `mysql_native_password` are supported"
+                    "the server asks for a login by `{name}`, perhaps since it does not know the \
+                     user; `caching_sha2_password` and `mysql_native_password` are supported"
                 )))
             }
         }
@@ -197,11 +197,17 @@ impl Login {
             return failure;
         }
         match refusal.code {
+            // Of the whole server, or of this user.
+            1045 if !self.is_secured() => {
+                self.unavailable("the server refuses the user or the password, or asks for TLS")
+            }
             1044 | 1045 | 1698 | 1862 | 3118 | 4151 => {
                 self.unavailable("the server refuses the user or the password")
             }
             1049 => self.unavailable("the server has no database of the name in the URL"),
             1129 => self.unavailable("the server has blocked this machine after failed logins"),
+            3955 => self.unavailable("the server has blocked this user after failed logins"),
+            3159 => self.unavailable("the server asks for TLS: say `tls=on` in the URL"),
             1130 => self.unavailable("the server takes no logins from this machine"),
             code => self.unavailable(&format!("the server refuses the login (error {code})")),
         }

@@ -44,6 +44,10 @@ pub(super) fn fatal(refusal: &Refusal) -> Failure {
             "the server ended the connection, since a transaction had nothing to do for its \
              `idle_in_transaction_session_timeout`",
         ),
+        "25P04" => Failure::lost(
+            "the server ended the connection, since a transaction took longer than its \
+             `transaction_timeout`",
+        ),
         code => Failure::lost(format!("the server ended the connection (SQLSTATE {code})")),
     }
 }
@@ -61,9 +65,11 @@ mod tests {
 
     #[test]
     fn a_connection_that_the_server_ended_says_why() {
-        for (code, words) in
-            [("25P03", "`idle_in_transaction_session_timeout`"), ("57P01", "(SQLSTATE 57P01)")]
-        {
+        for (code, words) in [
+            ("25P03", "`idle_in_transaction_session_timeout`"),
+            ("25P04", "`transaction_timeout`"),
+            ("57P01", "(SQLSTATE 57P01)"),
+        ] {
             let failure = fatal(&Refusal { code: code.into(), ..Refusal::default() });
             let Failure::Lost(reason) = failure else { panic!("{failure:?}") };
             assert!(reason.to_string().contains(words), "{reason}");

@@ -155,8 +155,8 @@
 //! The crate was run on Linux, x86-64, with the file on a local disk that supports locks; most of
 //! its tests were run under Wine, too. For macOS, Android and the BSDs, locks and syncs are written
 //! after each system's documentation; **none of them was run**, nor was Windows itself. The README
-//! has a table. The server engines were run on PostgreSQL, MariaDB and Redis; [`guide::engines`]
-//! lists the servers that were not run.
+//! has a table. The server engines were run on PostgreSQL, MySQL, MariaDB, Redis and Valkey;
+//! [`guide::engines`] lists the servers that were not run.
 //!
 //! # Features
 //!

@@ -130,6 +130,28 @@ fn what_is_a_device_a_pipe_or_a_link_of_the_system_is_refused() {
     assert!(matches!(refusal(&pipe), Error::NotARegularFile { what: "a device or a pipe", .. }));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_call_that_creates_nothing_refuses_a_pipe_and_a_device_as_what_they_are() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [&pipe, Path::new("/dev/null")] {
+        for refused in [
+            Store::builder().open_existing(path).map(drop),
+            sessile::Inspector::open(path).map(drop),
+            sessile::RedbEngine::compact(path).map(drop),
+        ] {
+            let what = "a device or a pipe";
+            assert!(
+                matches!(refused, Err(Error::NotARegularFile { what: found, .. }) if found == what),
+                "{}: {refused:?}",
+                path.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn a_missing_folder_is_an_error_that_names_the_path() {
     let folder = Folder::new();

@@ -59,6 +59,8 @@ impl StoreFile {
         options: &RedbOptions,
     ) -> Result<(Self, OpenFile)> {
         let missing = || Error::io("open", storage.path(), std::io::ErrorKind::NotFound.into());
+        // To open a pipe or a device may do something to it, and tells nothing of its kind.
+        storage.found()?;
         let opened = storage.open()?.ok_or_else(missing)?;
         match stage(&*storage, &opened)? {
             Stage::Other => Self::open_compact(storage, opened, options),

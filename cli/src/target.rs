@@ -258,16 +258,42 @@ pub(crate) fn refuse_urls(target: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses two names of one file.
+/// Refuses two names of one store: such a copy would bring back what ends in it meanwhile. A program
+/// has one door for a store, so its file and that door are the same. Two names of one server are not
+/// seen.
 pub(crate) fn ensure_different(one: &Path, other: &Path) -> Result<(), Failure> {
-    match identity(one).is_some_and(|found| identity(other) == Some(found)) {
+    let shown = |target: &Path| url(target).map_or(target.display().to_string(), |_| "URL".into());
+    match is_same(one, other) {
         true => {
-            let (one, other) = (one.display(), other.display());
+            let (one, other) = (shown(one), shown(other));
             Err(Failure::new(format!("{one} and {other} are the same store"))
                 .hint("name another store as the second one"))
         }
         false => Ok(()),
     }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (url(one), url(other)) {
+        (Some(one), Some(other)) => on_which_server(&one) == on_which_server(&other),
+        (None, None) => {
+            let door = AdminSocket::path_beside;
+            let names = [(one, other), (&door(one), other), (one, &door(other))];
+            names.iter().any(|(one, other)| {
+                identity(one).is_some_and(|found| identity(other) == Some(found))
+            })
+        }
+        _ => false,
+    }
+}
+
+/// The server of a URL, as it is written there, and the store's name on it.
+fn on_which_server(url: &str) -> (String, Option<&str>) {
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+    let (_login, server) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let server = format!("{scheme}://{}", server.trim_end_matches('/')).to_lowercase();
+    (server, query.split('&').find_map(|pair| pair.strip_prefix("name=")))
 }
 
 /// What the names of a file have in common.
@@ -336,6 +362,23 @@ mod tests {
         assert_eq!(forker(&[7, 900], parents(&[(7, 1), (900, 7)])), Some(7));
         assert_eq!(forker(&[7], parents(&[])), Some(7));
         assert_eq!(forker(&[], parents(&[])), None);
+    }
+
+    #[test]
+    fn two_urls_of_one_store_are_the_same_whoever_logs_in() {
+        let same = |one: &str, other: &str| is_same(Path::new(one), Path::new(other));
+        let shop = "redis://ann:hidden@localhost:6379/1?name=shop&timeout_ms=900";
+        assert!(same(shop, "redis://LOCALHOST:6379/1/?tls=off&name=shop"));
+        for other in [
+            "redis://localhost:6379/1",
+            "redis://localhost:6379/1?name=blog",
+            "redis://localhost:6379/2?name=shop",
+            "redis://other:6379/1?name=shop",
+            "postgres://localhost:6379/1?name=shop",
+            "sessions.redb",
+        ] {
+            assert!(!same(shop, other), "{other}");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct TransferReport {
 /// A later transfer brings back what ended in the target since, as long as the source has it. So
 /// stop the source's program before the target's users log out.
 ///
+/// The two must not be one store, under whatever names: what ends in it meanwhile may come back.
+///
 /// A session that expires in the target meanwhile, and is swept there, counts as ended: it is
 /// listed as differing, and a repeated transfer brings it.
 ///

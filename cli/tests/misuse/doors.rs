@@ -54,3 +54,20 @@ fn who_finds_no_room_behind_a_door_or_no_file_is_not_told_to_open_a_door() {
     let (_, err) = store.prints(2, &["watch", "nope.redb"]);
     assert!(err.contains("check the path") && !err.contains("serve_admin"), "{err}");
 }
+
+/// Such a copy would bring back what ends between its reading and its writing.
+#[test]
+fn a_store_is_not_copied_into_itself_through_its_programs_door() {
+    let store = Store::of(1);
+    let open = store.opened();
+    open.serve_admin(AdminSocket::beside_file()).unwrap();
+    let (file, door) = ("sessions.redb", "sessions.redb.admin");
+    for [from, to] in [[file, file], [door, door], [file, door], [door, file]] {
+        let (_, err) = store.prints(2, &["copy", from, to]);
+        assert!(err.contains("are the same store"), "{from} {to}: {err}");
+    }
+    let other = Store::of(2);
+    let other = other.path(file);
+    store.prints(1, &["copy", other.to_str().unwrap(), door]);
+    assert_eq!(open.len().unwrap(), 3);
+}

@@ -169,7 +169,11 @@ fn a_copy_and_an_archive_come_into_a_store_that_a_program_has_open() {
     }
     assert_eq!(open.len().unwrap(), 3);
     // The target may be of the same program as the source.
-    store.prints(0, &["copy", "sessions.redb", "sessions.redb.admin"]);
+    let builder = SessionStore::<u64>::builder().content_name("shop").manual_maintenance();
+    let other = builder.open(store.path("other.redb")).unwrap();
+    other.serve_admin(AdminSocket::beside_file()).unwrap();
+    store.prints(0, &["copy", "other.redb", "sessions.redb.admin"]);
+    other.close().unwrap();
     assert!(open.check().unwrap().is_sound());
     open.close().unwrap();
 }

@@ -43,13 +43,16 @@ fn main() -> ExitCode {
 }
 
 /// Reports a wrong command line without its URLs, which may hold passwords, and without session ids.
+/// A script may pass a stored user, so that this commands no terminal either: `clap` would print it
+/// as it is.
 fn refuse(error: &clap::Error) -> ExitCode {
     let told = error.render().to_string();
     let (shown, has_id) = secrets::hidden(&told);
-    if shown == told || !error.use_stderr() {
+    let is_plain = secrets::arguments().all(|argument| output::plain(&argument) == argument);
+    if is_plain && shown == told || !error.use_stderr() {
         error.exit();
     }
-    output::complain(shown.trim_end());
+    output::complain(output::plain_lines(shown.trim_end()));
     if has_id {
         output::complain("  hint: ID looks like a session id; `sessile list` shows the keys");
     }

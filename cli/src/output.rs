@@ -1,5 +1,5 @@
-//! What the tool prints: text for people, JSON for programs, and no control characters from
-//! stored data.
+//! What the tool prints: text for people, JSON for programs, and from stored data no character that
+//! a terminal obeys or does not show.
 
 use std::io;
 use std::io::{BufWriter, IsTerminal, Stdout, Write};
@@ -184,26 +184,29 @@ fn number_as_json(digits: &str) -> serde_json::Value {
     }
 }
 
-/// A text from outside the tool, such as a path or stored data, with control characters escaped.
+/// A text from outside the tool, such as a path or stored data, with what is unseen escaped.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
-        .flat_map(|letter| match letter.is_control() || is_direction(letter) {
+        .flat_map(|letter| match is_unseen(letter) {
             true => letter.escape_unicode().collect::<Vec<_>>(),
             false => vec![letter],
         })
         .collect()
 }
 
-/// A JSON document with the same meaning, whose texts have control characters escaped. The document
-/// is on one line: a line break between values becomes a space.
+/// A JSON document with the same meaning, whose texts have what is unseen escaped. The document is
+/// on one line: a line break between values becomes a space.
 pub(crate) fn plain_json(document: &str) -> String {
     let mut shown = String::with_capacity(document.len());
     let (mut in_text, mut is_escaped) = (false, false);
     for letter in document.chars() {
-        match letter.is_control() || is_direction(letter) {
+        match is_unseen(letter) {
             true if !in_text => shown.push(' '),
-            // None of these is above 16 bits.
-            true => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            true => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    shown.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
             false => shown.push(letter),
         }
         in_text ^= letter == '"' && !is_escaped;
@@ -212,17 +215,41 @@ pub(crate) fn plain_json(document: &str) -> String {
     shown
 }
 
+/// A text of several lines, each as [`plain`] shows it.
+pub(crate) fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// A path as the tool shows it, without session ids, with which a mistyped argument may be named.
 pub(crate) fn path(path: &Path) -> String {
     secrets::without_ids(&plain(&path.display().to_string()))
 }
 
-/// Whether a character makes a terminal reorder the text around it.
-const fn is_direction(letter: char) -> bool {
-    matches!(
-        letter,
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
+/// Whether a terminal obeys a character, or shows nothing for it: a control character, a separator
+/// of lines, or one that Unicode calls default ignorable. Such a one reorders the text around it,
+/// or makes two users look the same.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// `1 page`, `2 pages`.
@@ -288,6 +315,24 @@ mod tests {
         assert_eq!(user_as_json(Some(&below.into())), "-9223372036854775809");
         assert_eq!(user_as_json(Some(&u128::MAX.into())), u128::MAX.to_string());
         assert_eq!(shown(&"\u{61c}\u{202e}".into()), r#""\u061c\u202e""#);
+    }
+
+    #[test]
+    fn users_that_a_terminal_shows_alike_are_told_apart() {
+        let shown = |it: &str| user(Some(&it.into()));
+        for (text, expected) in [
+            ("ann\u{200b}", r#""ann\u200b""#),
+            ("\u{feff}ann", r#""\ufeffann""#),
+            ("a\u{ad}n\u{200d}n", r#""a\u00adn\u200dn""#),
+            ("ann\u{e0061}", r#""ann\udb40\udc61""#),
+            ("ann\u{2028}bob", r#""ann\u2028bob""#),
+        ] {
+            assert_eq!(shown(text), expected);
+            assert_eq!(serde_json::from_str::<String>(&shown(text)).unwrap(), text);
+        }
+        for text in ["änne", "安娜", "an\u{301}n", "\u{1f600}"] {
+            assert_eq!(shown(text), text);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn without_ids_of(argument: &str, message: String) -> String {
     ids.fold(message, |message, id| message.replace(id, ID))
 }
 
-fn arguments() -> impl Iterator<Item = String> {
+pub(crate) fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())
 }
 

@@ -64,13 +64,17 @@ pub(super) fn run(revoke: &Revoke, out: &mut Output) -> Done {
             let mut meter = Meter::new("revoke", out.quiet);
             let mut ended = 0;
             for (key, seen) in keys.iter().zip(0..) {
-                let some = |failure: Failure| {
-                    failure.because(format!("{} of {expected} ended", output::sessions(ended)))
-                };
+                let some = format!("{} of {expected} ended", output::sessions(ended));
                 if meter.at(seen, Some(expected)).is_break() {
-                    return Err(some(Failure::interrupted()));
+                    return Err(Failure::interrupted().because(some));
                 }
-                match end_unless_active(&inspector, key, until).map_err(some)? {
+                match end_unless_active(&inspector, key, until).map_err(|error| {
+                    // Nobody has waited for the answer, or none came.
+                    let in_doubt =
+                        matches!(error, Error::OutcomeUnknown { .. } | Error::CalledOff { .. });
+                    let more = if in_doubt { ", and perhaps one more" } else { "" };
+                    Failure::from(error).because(some + more)
+                })? {
                     Some(is_ended) => ended += u64::from(is_ended),
                     None => active_again += 1,
                 }
@@ -123,7 +127,7 @@ fn end_unless_active(
     inspector: &Inspector,
     key: &SessionKey,
     until: Option<SystemTime>,
-) -> Result<Option<bool>, Failure> {
+) -> sessile::Result<Option<bool>> {
     match until {
         Some(until) if is_active_since(inspector, key, until)? => Ok(None),
         _ => Ok(Some(inspector.revoke(key)?)),
@@ -135,11 +139,11 @@ fn is_active_since(
     inspector: &Inspector,
     key: &SessionKey,
     until: SystemTime,
-) -> Result<bool, Failure> {
+) -> sessile::Result<bool> {
     match inspector.session(key) {
         Ok(session) => Ok(session.is_some_and(|session| session.last_active() > until)),
         Err(Error::DamagedRecord { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

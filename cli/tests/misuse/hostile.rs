@@ -166,6 +166,33 @@ fn a_revoke_that_fails_says_how_many_sessions_it_has_ended() {
     assert!(err.contains("because 2 sessions of 4 ended"), "{err}");
 }
 
+/// A program that ends between a change and its answer, as in an observer of that change.
+#[test]
+fn a_change_that_no_program_answers_may_have_been_made() {
+    let store = Store::of(0);
+    let _program = Program::at(&store.path("door"), |call, out| match call {
+        "remove" | "remove_user" | "clear" => Err(std::io::ErrorKind::Other.into()),
+        "count" => writeln!(out, r#"{{"done":{{"count":0}}}}"#),
+        _ => {
+            writeln!(out, "{}", line_of(call))?;
+            writeln!(out, r#"{{"done":{{}}}}"#)
+        }
+    });
+    let key = "1".repeat(32);
+    for verb in [
+        &["revoke", "--yes", &key][..],
+        &["revoke", "--yes", "--user=ann"],
+        &["revoke", "--yes", "--all"],
+    ] {
+        let arguments = [&verb[..1], &["door"], &verb[1..]].concat();
+        let (_, err) = store.prints(2, &arguments);
+        assert!(err.contains("whether the change is stored is not known"), "{err}");
+        assert!(err.contains("because it has ended"), "{err}");
+        let one = err.contains("because 0 sessions of 1 ended, and perhaps one more");
+        assert_eq!(one, verb.contains(&key.as_str()), "{err}");
+    }
+}
+
 #[test]
 fn an_output_that_cannot_be_written_is_no_panic() {
     let store = Store::of(2);

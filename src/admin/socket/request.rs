@@ -5,12 +5,14 @@
 //! id. A line is read straight into its fields: no general JSON value is built.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::admin::archive::format::UserText;
+use crate::error::Error;
 
 /// The longest request without a record, in bytes: enough for a user of 255 escaped bytes.
 const MAX_PLAIN_REQUEST: usize = 8 * 1024;
@@ -67,6 +69,25 @@ pub(super) enum Request {
 }
 
 impl Request {
+    /// The failure of a request that was sent and has no answer: the program may have made the
+    /// change all the same.
+    pub(super) fn unanswered(&self, failure: Error) -> Error {
+        match (self, failure) {
+            (
+                Self::Insert { .. }
+                | Self::Replace { .. }
+                | Self::Extend { .. }
+                | Self::Remove { .. }
+                | Self::RemoveUser { .. }
+                | Self::RemoveOthers { .. }
+                | Self::Clear {}
+                | Self::Sweep {},
+                lost @ Error::Io { .. },
+            ) => Error::OutcomeUnknown { source: Arc::new(lost) },
+            (_, failure) => failure,
+        }
+    }
+
     pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
         // Serde would take a list for the fields in their order.
         if !line.trim_ascii_start().starts_with(b"{") {

@@ -96,9 +96,10 @@ impl Shared {
         }
         let Ok(to_end_it) = stream.try_clone() else { return };
         let mut clients = self.clients.lock();
-        if clients.there.len() >= MAX_CLIENTS || self.stop.load(Ordering::Acquire) {
+        let is_closing = self.stop.load(Ordering::Acquire);
+        if is_closing || clients.there.len() >= MAX_CLIENTS {
             drop(clients);
-            refuse(stream);
+            refuse(stream, is_closing);
             return;
         }
         let number = clients.next;
@@ -149,10 +150,13 @@ impl Shared {
     }
 }
 
-/// Tells a client that no place is free. Never waits for the client, since the accepting thread
-/// runs this.
-fn refuse(stream: Stream) {
-    let what = format!("{MAX_CLIENTS} clients are there already; try again");
+/// Tells a client that no place is free, or that the door is being closed. Never waits for the
+/// client, since the accepting thread runs this.
+fn refuse(stream: Stream, is_closing: bool) {
+    let what = match is_closing {
+        true => "the program is closing the store".into(),
+        false => format!("{MAX_CLIENTS} clients are there already; try again"),
+    };
     let reply = Reply::Error { what, because: Vec::new() };
     let _ = stream.never_wait();
     if let Ok(mut connection) = Connection::new(stream, 0, Patience::USUAL) {
@@ -258,6 +262,20 @@ mod tests {
             assert!(page.contains(words), "{limit:?}");
         }
         assert_eq!([idle, write, answer].map(|limit| limit.as_secs()), [30, 60, 3_600]);
+    }
+
+    #[test]
+    fn a_client_that_comes_while_the_door_is_being_closed_is_told_so() {
+        let world = World::new(PATIENT);
+        for (stop, told) in [(true, "closing the store"), (false, "hello")] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            world.door.shared.stop.store(stop, Ordering::Release);
+            world.door.shared.admit(Stream::of(theirs));
+            let mut line = String::new();
+            BufReader::new(ours).read_line(&mut line).unwrap();
+            assert!(line.contains(told), "{line}");
+        }
+        world.wait_until_alone();
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Backups whose process is killed in the middle: nothing half-written has their name, and the next
-//! backup to that place removes what they left.
+//! backup to that place removes what they left. Programs that end before their client has its answer.
 
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use sessile::admin::{AdminSocket, LeaveOut, RunningStore};
-use sessile::{Inspector, SessionStore};
+use sessile::{Error, Event, Inspector, SessionStore};
 
 use super::{folder, keys, names, store_at};
 use crate::child;
@@ -115,4 +116,33 @@ fn a_client_of_the_door_that_is_killed_during_its_backup_leaves_nothing_that_the
     assert_eq!(names(&file), ["backup.redb", "sessions.redb", "sessions.redb.admin"]);
     assert_whole(&backup_beside(&file));
     assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn a_change_whose_program_ends_before_the_answer_may_have_been_made() {
+    let (_folder, file) = folder();
+    let slot: Arc<Mutex<Option<SessionStore<String>>>> = Arc::default();
+    let last_handle = Arc::clone(&slot);
+    // The program ends once the change is made, and before its thread answers.
+    let observer = move |event: &Event| {
+        if matches!(event, Event::Ended { .. }) {
+            drop(last_handle.lock().unwrap().take());
+        }
+    };
+    let builder = || SessionStore::<String>::builder().manual_maintenance();
+    let store = builder().observer(observer).open(&file).unwrap();
+    let key = store.create("x".into()).unwrap().key();
+    store.serve_admin(AdminSocket::beside_file()).unwrap();
+    *slot.lock().unwrap() = Some(store);
+
+    let inspector = Inspector::on(RunningStore::beside(&file).unwrap()).unwrap();
+    let unanswered = inspector.revoke(&key).unwrap_err();
+    assert!(matches!(unanswered, Error::OutcomeUnknown { .. }), "{unanswered:?}");
+    // This one reaches nobody.
+    let unsent = inspector.revoke(&key).unwrap_err();
+    assert!(matches!(unsent, Error::Io { .. }), "{unsent:?}");
+    let causes: Vec<_> = unsent.causes().map(ToString::to_string).collect();
+    assert!(causes.concat().contains("closed the store since"), "{causes:?}");
+    let store = builder().open_timeout(Duration::from_secs(60)).open(&file).unwrap();
+    assert!(store.is_empty().unwrap());
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use crate::admin::archive::format::UserText;
 use crate::admin::socket::AdminSocket;
-use crate::admin::socket::client::wire::{POLL, Wire, is_late};
+use crate::admin::socket::client::wire::{CLOSED_SINCE, POLL, Wire, is_gone, is_late};
 use crate::admin::socket::protocol::{Answer, Reply, VERSION, record_text};
 use crate::admin::socket::request::Request;
 use crate::engine::outcome::{Ended, Visit};
@@ -42,6 +42,9 @@ type OnSilence = dyn Fn(Duration) -> ControlFlow<()> + Send + Sync;
 /// A call that the protocol lacks is an error: sessions come in as records, by
 /// [`transfer`](crate::admin::transfer) and [`import`](crate::Inspector::import), and cannot be
 /// regenerated or renamed. The program's own clock and timeouts decide which sessions are live.
+///
+/// If the connection is lost before a change is answered, its call returns
+/// [`Error::OutcomeUnknown`].
 ///
 /// # Security
 ///
@@ -249,7 +252,15 @@ impl RunningStore {
 
     fn wire(&self) -> Result<Wire> {
         let idle = self.idle.lock().take();
-        idle.map_or_else(|| self.connect(), Ok)
+        idle.map_or_else(|| self.connect_again(), Ok)
+    }
+
+    /// A door that was open before is closed by now, and not missing.
+    fn connect_again(&self) -> Result<Wire> {
+        self.connect().map_err(|error| match is_gone(&error) {
+            true => self.failed(io::Error::new(ErrorKind::ConnectionReset, CLOSED_SINCE)),
+            false => error,
+        })
     }
 
     /// Sends a request, and passes each line of the answer except the last to `line`. `Break`
@@ -262,13 +273,13 @@ impl RunningStore {
         let mut wire = self.wire()?;
         if !self.send(&mut wire, request)? {
             // The program closed the connection because it was idle for too long.
-            wire = self.connect()?;
+            wire = self.connect_again()?;
             if !self.send(&mut wire, request)? {
                 return Err(self.failed(ErrorKind::BrokenPipe.into()));
             }
         }
         loop {
-            match self.reply(&mut wire, None)? {
+            match self.reply(&mut wire, None).map_err(|error| request.unanswered(error))? {
                 Reply::Done(answer) => {
                     *self.idle.lock() = Some(wire);
                     return Ok(answer);

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::admin::socket::transport::Stream;
+use crate::error::Error;
 
 /// The longest line is a record: 16 MiB of content in base64, and its user.
 const MAX_LINE: u64 = 24 * 1024 * 1024;
 const CLOSED: &str =
     "it has ended, or closed the connection because the client had read nothing for 60 s";
+pub(super) const CLOSED_SINCE: &str = "it has closed the store since, or ended";
 /// The interval between two calls about a program that does not answer.
 pub(super) const POLL: Duration = Duration::from_secs(1);
 
@@ -52,4 +54,11 @@ impl Wire {
 
 pub(super) fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Whether nobody listens at the door.
+pub(super) fn is_gone(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(kind, Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused))
 }

@@ -71,6 +71,11 @@ impl Listening {
 pub(in crate::admin::socket) struct Stream(UnixStream);
 
 impl Stream {
+    #[cfg(test)]
+    pub(in crate::admin::socket) const fn of(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+
     /// Connects to the socket at a path, and follows no symbolic link: whoever may write to the
     /// folder could lead a more powerful user to another store with one.
     pub(in crate::admin::socket) fn connect(path: &Path) -> io::Result<Self> {

@@ -31,21 +31,37 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
         inspector.close()?;
         return Ok(DONE);
     }
-    let (places, damaged) = chosen(&inspector, list, out.quiet)?;
+    let wanted = wanted(list, inspector.now()?);
+    let mut after = after(&inspector, list)?;
+    let (mut printed, mut damaged) = (0, None);
     let header = ["KEY", "USER", "CREATED", "LAST ACTIVE", "EXPIRES", "CONTENT"];
     let mut rows = Rows::under(&header);
-    for (_, key) in &places {
-        ensure_not_interrupted()?;
-        if out.is_closed() {
-            break;
+    loop {
+        let found = chosen(&inspector, list, after, &wanted, out.quiet)?;
+        damaged.get_or_insert(found.damaged);
+        let is_enough = |printed| list.limit.is_some_and(|limit| printed >= limit);
+        for (_, key) in &found.places {
+            ensure_not_interrupted()?;
+            if out.is_closed() || is_enough(printed) {
+                break;
+            }
+            // The program that has the store open may have ended or used the session since.
+            let Some(session) = inspector.session(key)?.filter(&wanted) else { continue };
+            match out.json {
+                true => out.document(&as_json(&session, list.content, out))?,
+                false => rows.add(row(&session, list.content, out), out)?,
+            }
+            printed += 1;
         }
-        // The program that has the store open may have ended the session since.
-        let Some(session) = inspector.session(key)? else { continue };
-        match out.json {
-            true => out.document(&as_json(&session, list.content, out))?,
-            false => rows.add(row(&session, list.content, out), out)?,
+        // Fewer than the limit are printed only if there are no more.
+        match found.places.last() {
+            Some(last) if found.is_cut && !is_enough(printed) && !out.is_closed() => {
+                after = Some(*last);
+            }
+            _ => break,
         }
     }
+    let damaged = damaged.unwrap_or(0);
     inspector.close()?;
     if !out.json {
         rows.end(out)?;
@@ -60,27 +76,50 @@ pub(super) fn run(list: &List, out: &mut Output) -> Done {
     }
 }
 
-/// The sessions to list, in their order, and the number of damaged records. Memory holds no more
-/// sessions than the list has.
-fn chosen(inspector: &Inspector, list: &List, quiet: bool) -> Result<(Vec<Place>, u64), Failure> {
-    let after = match &list.after {
-        Some(key) => match inspector.session(key)? {
-            Some(session) => Some((Reverse(session.last_active()), *key)),
-            None => return Err(Failure::new(format!("`--after`: there is no session {key}"))),
-        },
-        None => None,
-    };
-    let now = inspector.now()?;
-    let wanted = |session: &StoredSession| {
+/// The place that `--after` names.
+fn after(inspector: &Inspector, list: &List) -> Result<Option<Place>, Failure> {
+    let Some(key) = &list.after else { return Ok(None) };
+    match inspector.session(key)? {
+        Some(session) => Ok(Some((Reverse(session.last_active()), *key))),
+        None => Err(Failure::new(format!("`--after`: there is no session {key}"))),
+    }
+}
+
+/// Whether the list has a session, by what it is now.
+fn wanted(list: &List, now: SystemTime) -> impl Fn(&StoredSession) -> bool {
+    move |session| {
         let idle = |least| session.last_active().checked_add(least).is_some_and(|at| at <= now);
         let ends = |most| now.checked_add(most).is_some_and(|at| session.expires_at() <= at);
         (list.expired || !session.is_expired())
             && list.idle_for.is_none_or(idle)
             && list.expires_within.is_none_or(ends)
-    };
+    }
+}
+
+/// The places of sessions to list, in their order.
+struct Chosen {
+    places: Vec<Place>,
+    /// Whether there are more behind these.
+    is_cut: bool,
+    damaged: u64,
+}
+
+/// How many places more than the limit are noted: some of the sessions may end before they are
+/// printed, and the latest are the likeliest to.
+const SPARE: usize = 1_000;
+
+/// Passes over the sessions. Memory holds little more than the list has, and of each its place.
+fn chosen(
+    inspector: &Inspector,
+    list: &List,
+    after: Option<Place>,
+    wanted: &impl Fn(&StoredSession) -> bool,
+    quiet: bool,
+) -> Result<Chosen, Failure> {
     let mut heap = BinaryHeap::new();
-    let mut damaged = 0;
+    let (mut damaged, mut is_cut) = (0, false);
     let mut meter = Meter::new("list", quiet);
+    let most = list.limit.map_or(usize::MAX, |limit| limit.saturating_add(SPARE));
     let mut visit = |session: sessile::Result<StoredSession>| {
         match session {
             Ok(session) if wanted(&session) => {
@@ -88,8 +127,9 @@ fn chosen(inspector: &Inspector, list: &List, quiet: bool) -> Result<(Vec<Place>
                 if after.is_none_or(|after| place > after) {
                     heap.push(place);
                 }
-                if list.limit.is_some_and(|limit| heap.len() > limit) {
+                if heap.len() > most {
                     heap.pop();
+                    is_cut = true;
                 }
             }
             Ok(_) => {}
@@ -103,7 +143,7 @@ fn chosen(inspector: &Inspector, list: &List, quiet: bool) -> Result<(Vec<Place>
         None => inspector.sessions(None, &mut visit)?,
     }
     ensure_not_interrupted()?;
-    Ok((heap.into_sorted_vec(), damaged))
+    Ok(Chosen { places: heap.into_sorted_vec(), is_cut, damaged })
 }
 
 fn users(inspector: &Inspector, limit: Option<usize>, out: &mut Output) -> Result<(), Failure> {

@@ -4,8 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use sessile::admin::AdminSocket;
+use sessile::engine::{Engine, MemoryEngine, Moment, Record};
+use sessile::{SessionKey, SessionStore};
 
 use crate::Store;
 
@@ -70,4 +74,44 @@ fn a_store_is_not_copied_into_itself_through_its_programs_door() {
     let other = other.path(file);
     store.prints(1, &["copy", other.to_str().unwrap(), door]);
     assert_eq!(open.len().unwrap(), 3);
+}
+
+/// An engine in which these sessions end as soon as one is looked at by its key.
+#[derive(Debug, Default)]
+struct Ending {
+    inner: MemoryEngine,
+    next: Mutex<Vec<SessionKey>>,
+}
+
+impl Engine for Ending {
+    fn load(&self, key: &SessionKey, moment: Moment) -> sessile::Result<Option<Record>> {
+        for next in std::mem::take(&mut *self.next.lock().unwrap()) {
+            self.inner.remove(&next, None, moment)?;
+        }
+        self.inner.load(key, moment)
+    }
+
+    sessile::forward_engine!(inner, but load);
+}
+
+/// As in a busy store, whose latest sessions come first and are short.
+#[test]
+fn a_list_has_as_many_sessions_as_there_are_though_the_first_end_before_they_are_printed() {
+    let engine = Arc::new(Ending::default());
+    let open = SessionStore::<u32>::builder().engine(Arc::clone(&engine)).manual_maintenance();
+    let open = open.build().unwrap();
+    (0..1_010).for_each(|number| drop(open.create(number).unwrap()));
+    let store = Store::of(0);
+    open.serve_admin(AdminSocket::at(store.path("door"))).unwrap();
+    let listed = |limit: &str| -> Vec<SessionKey> {
+        let (out, _) = store.prints(0, &["list", "door", "--json", "--limit", limit]);
+        let sessions = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        sessions.map(|session| session["key"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    let all = listed("2000");
+    assert_eq!(all.len(), 1_010);
+    for (ended, expected) in [(..3, 3..6), (..1_007, 1_007..1_010), (..1_009, 1_009..1_010)] {
+        *engine.next.lock().unwrap() = all[ended].to_vec();
+        assert_eq!(listed("3"), all[expected]);
+    }
 }

@@ -44,6 +44,28 @@ impl Failure {
         Self { hint: hint_by(error.kind()).map(Into::into), ..failure }
     }
 
+    /// The failure of a verb that makes one change after the other. The error tells of the last one
+    /// alone, for example that nothing was changed; `stays` tells of those before.
+    pub(crate) fn in_between(error: Error, stays: &str) -> Self {
+        let of_one_change = matches!(
+            error,
+            Error::Unavailable { .. }
+                | Error::OutcomeUnknown { .. }
+                | Error::StorageFull { .. }
+                | Error::Io { .. }
+                | Error::CalledOff { .. }
+        );
+        let failure = Self::from(error);
+        match (of_one_change, &failure.hint) {
+            (false, _) => failure,
+            (true, None) => failure.hint(stays),
+            (true, Some(hint)) => {
+                let hint = format!("{hint}; {stays}");
+                failure.hint(hint)
+            }
+        }
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self { code: INTERRUPTED, ..Self::new("interrupted") }
     }
@@ -142,6 +164,16 @@ mod tests {
         assert!(full.hint.is_some_and(|hint| hint.contains("make room")));
         let written = Failure::from(io::Error::from(io::ErrorKind::StorageFull));
         assert!(written.hint.is_some_and(|hint| hint.contains("make room")));
+    }
+
+    #[test]
+    fn a_failure_between_many_changes_does_not_hide_those_before() {
+        let lost = Error::OutcomeUnknown { source: Arc::new(std::fmt::Error) };
+        assert_eq!(Failure::in_between(lost, "it stays").hint.as_deref(), Some("it stays"));
+        let called_off = Failure::in_between(Error::CalledOff { action: "copy" }, "it stays");
+        assert_eq!((called_off.hint.as_deref(), called_off.code), (Some("it stays"), INTERRUPTED));
+        let before = Error::ContentMismatch { detail: "another".into(), source: None };
+        assert_eq!(Failure::in_between(before, "it stays").hint, None);
     }
 
     #[test]

@@ -6,9 +6,13 @@ use serde_json::json;
 use sessile::admin::transfer;
 
 use crate::command::{DONE, Done, LOOK};
+use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
+
+const STAYS: &str = "what was copied before stays; repeat the copy to finish it, with `--exact` if \
+                     the second store holds nothing else";
 
 pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut Output) -> Done {
     target::ensure_different(from, to)?;
@@ -16,7 +20,8 @@ pub(super) fn run(from: &Path, to: &Path, create: bool, exact: bool, out: &mut O
     let is_new = target::is_missing(to);
     let sink = target::open_to_fill(to, create)?;
     let mut meter = Meter::new("copy", out.quiet);
-    let report = transfer(&source, &sink, exact, &mut |it| meter.step(it))?;
+    let report = transfer(&source, &sink, exact, &mut |it| meter.step(it))
+        .map_err(|error| Failure::in_between(error, STAYS))?;
     drop(meter);
     sink.close()?;
     source.close()?;

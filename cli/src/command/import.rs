@@ -13,6 +13,9 @@ use crate::output::{self, Output};
 use crate::progress::Meter;
 use crate::target;
 
+const STAYS: &str = "what was imported before stays; repeat the import to finish it: sessions that \
+                     have ended there meanwhile come back";
+
 pub(super) fn run(
     archive: &Path,
     path: &Path,
@@ -37,7 +40,7 @@ pub(super) fn run(
     let report = report.map_err(|error| match error {
         // The header was changed since it was verified, and there may be a new store by now.
         Error::InvalidArchive { .. } => Failure::from(error).hint(REPEAT),
-        error => Failure::from(error),
+        error => Failure::in_between(error, STAYS),
     })?;
     drop(meter);
     inspector.close()?;

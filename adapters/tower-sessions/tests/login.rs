@@ -76,6 +76,7 @@ fn app(store: &SessileStore) -> Router {
         .route("/wrong", routing::post(async |auth: AuthSession<Accounts>| log_in(auth, "x").await))
         .route("/tea", routing::post(add_tea))
         .route("/logout", routing::post(log_out))
+        .route("/out_and_in", routing::post(log_out_and_in))
         .layer(auth.build())
 }
 
@@ -162,4 +163,30 @@ async fn a_user_is_logged_out_on_every_device_at_once() {
         let response = send(&app, "GET", "/cart", Some(&cookie)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     }
+}
+
+async fn log_out_and_in(mut auth: AuthSession<Accounts>) -> StatusCode {
+    auth.logout().await.unwrap();
+    log_in(auth, "tea").await
+}
+
+/// axum-login gives a new id to a session that nobody is logged in to, and to no other: who planted
+/// the id of a login of his own has the login that replaces it.
+#[tokio::test]
+async fn a_login_over_a_login_gets_a_new_id_only_after_a_logout() {
+    let store = store();
+    let app = app(&store);
+    let planted = cookie_of_a_login(&app, None).await;
+    let kept = send(&app, "POST", "/right", Some(&planted)).await;
+    assert_eq!(kept.status(), StatusCode::OK);
+    assert!(!kept.headers().contains_key(header::SET_COOKIE), "axum-login keeps the id");
+    assert_eq!(send(&app, "GET", "/cart", Some(&planted)).await.status(), StatusCode::OK);
+
+    let after = cookie_of(&app, "/out_and_in", Some(&planted)).await;
+    assert_ne!(after, planted);
+    let response = send(&app, "GET", "/cart", Some(&planted)).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let response = send(&app, "GET", "/cart", Some(&after)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(store.sessions().sessions_of("ann").unwrap().len(), 1);
 }

@@ -19,8 +19,10 @@
 //! [`SessionStore::destroy`](sessile::SessionStore::destroy), or goes back to the release that wrote
 //! it.
 //!
-//! Of two concurrent saves the last wins: tower-sessions' `Session` cannot report a conflict. If no
-//! update may be lost, use `sessile` itself.
+//! Of two concurrent saves the last wins, whichever values they changed: tower-sessions' `Session`
+//! saves all values, and cannot report a conflict. With `with_always_save` each request saves: one
+//! that only reads undoes what another has saved meanwhile. If no update may be lost, use `sessile`
+//! itself.
 //!
 //! # Without a cache
 //!
@@ -46,7 +48,9 @@
 //! A session expires at its record's `expiry_date`, to the nanosecond, by this machine's clock. The
 //! store's own [`Timeouts`](sessile::Timeouts) do not end it earlier. A store with another clock,
 //! such as a server's, counts the lifetime from each save. The two clocks are never compared. A
-//! `save` moves the expiry date in either direction. A date in the past ends the session.
+//! `save` moves the expiry date in either direction. A date in the past ends the session. Without
+//! `with_always_save`, a request that changes no value saves nothing: it extends no session, also
+//! under `OnInactivity`.
 //!
 //! # Features
 //!

@@ -384,6 +384,23 @@ async fn a_session_with_a_new_expiry_is_saved_under_it() {
     assert_eq!((renewed.expiry_date, &renewed.data["key"]), (end, &json!(1)));
 }
 
+/// With `with_always_save` the middleware saves after a request that only reads, too.
+#[tokio::test]
+async fn a_save_of_what_was_only_read_undoes_what_another_request_has_saved() {
+    let store = Arc::new(SessileStore::in_memory().unwrap());
+    let session = |id| Session::new(id, store.clone(), None);
+    let first = session(None);
+    first.insert("key", "old").await.unwrap();
+    first.save().await.unwrap();
+
+    let [reads, writes] = [(); 2].map(|()| session(first.id()));
+    assert_eq!(reads.get("key").await.unwrap(), Some("old".to_owned()));
+    writes.insert("key", "new").await.unwrap();
+    writes.save().await.unwrap();
+    reads.save().await.unwrap();
+    assert_eq!(session(first.id()).get("key").await.unwrap(), Some("old".to_owned()));
+}
+
 #[test]
 fn a_handle_shows_nothing_of_its_sessions() {
     let store = SessileStore::in_memory().unwrap().with_user(|_| Some(UserId::from("ann")));

@@ -239,9 +239,11 @@ async fn log_out(
         .finish())
 }
 
-/// A page is its user's alone: no proxy or browser may keep it.
-fn no_store() -> DefaultHeaders {
-    DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store"))
+/// A page is its user's alone: no proxy or browser may keep it, and no other page may frame it.
+fn of_a_page() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::CACHE_CONTROL, "no-store"))
+        .add((header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"))
 }
 
 fn routes(config: &mut ServiceConfig) {
@@ -270,7 +272,7 @@ async fn serve() -> Result<(), Box<dyn StdError>> {
     let port = std::env::args().nth(1).unwrap_or("8082".into());
     let site = Site::open("actix.redb")?;
     let server = HttpServer::new(move || {
-        App::new().wrap(no_store()).app_data(site.clone()).configure(routes)
+        App::new().wrap(of_a_page()).app_data(site.clone()).configure(routes)
     })
     .bind(format!("127.0.0.1:{port}"))?;
     for address in server.addrs() {

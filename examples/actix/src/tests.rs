@@ -18,10 +18,12 @@ fn site() -> Data<Site> {
 
 macro_rules! send {
     ($site:expr, $request:expr) => {{
-        let app = App::new().wrap(no_store()).app_data($site.clone()).configure(routes);
+        let app = App::new().wrap(of_a_page()).app_data($site.clone()).configure(routes);
         let app = test::init_service(app).await;
         let response = test::call_service(&app, $request.to_request()).await;
         assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
+        let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).unwrap();
+        assert_eq!(policy, "frame-ancestors 'none'");
         let set = response.headers().get(header::SET_COOKIE);
         let set = set.map(|set| set.to_str().unwrap().split(';').next().unwrap().to_owned());
         let status = response.status().as_u16();

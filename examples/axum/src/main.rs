@@ -212,9 +212,10 @@ fn routes(app: App) -> Router {
         .route("/devices", get(devices))
         .route("/devices/end", post(end_device))
         .route("/logout", post(log_out))
-        // A page is its user's alone: no proxy or browser may keep it.
+        // A page is its user's alone: no proxy or browser may keep it, and no other page frame it.
         .layer(map_response(async |response: Response| {
-            ([(header::CACHE_CONTROL, "no-store")], response)
+            let unframed = (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'");
+            ([(header::CACHE_CONTROL, "no-store"), unframed], response)
         }))
         .with_state(app)
 }

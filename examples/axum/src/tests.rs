@@ -30,6 +30,9 @@ impl Browser {
             .body(Body::from(form.to_owned()))
             .unwrap();
         let response = self.app.clone().oneshot(request).await.unwrap();
+        let headers = response.headers();
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::CONTENT_SECURITY_POLICY], "frame-ancestors 'none'");
         if let Some(set) = response.headers().get(header::SET_COOKIE) {
             self.cookie = set.to_str().unwrap().split(';').next().unwrap().to_owned();
         }

@@ -78,8 +78,10 @@ impl Site {
                 Response::text("try again later").with_status_code(503)
             }
         });
-        // A page is its user's alone: no proxy or browser may keep it.
-        answer.with_unique_header("cache-control", "no-store")
+        // A page is its user's alone: no proxy or browser may keep it, and no other page frame it.
+        answer
+            .with_unique_header("cache-control", "no-store")
+            .with_unique_header("content-security-policy", "frame-ancestors 'none'")
     }
 
     /// The id in the cookies of a request. `request.header` would return the first header alone.

@@ -19,6 +19,8 @@ fn send(site: &Site, method: &str, path: &str, cookie: &str, form: &str) -> (u16
     let request = Request::fake_http(method, path, headers, form.as_bytes().to_vec());
     let response = site.handle(&request);
     assert!(response.headers.contains(&("cache-control".into(), "no-store".into())));
+    let unframed = ("content-security-policy".into(), "frame-ancestors 'none'".into());
+    assert!(response.headers.contains(&unframed));
     let set = response.headers.iter().find(|(name, _)| name == "set-cookie");
     let set = set.map(|(_, value)| value.split(';').next().unwrap().to_owned());
     let (mut reader, _) = response.data.into_reader_and_size();

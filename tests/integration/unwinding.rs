@@ -1,5 +1,5 @@
 //! Calls made while a thread unwinds, by a panic unrelated to the store: a guard's `Drop` that ends
-//! a session, or the drop of the last handle.
+//! a session, or the drop of the last handle. And an exit that drops no handle.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -86,5 +86,35 @@ fn a_panic_that_drops_the_last_handle_leaves_everything_on_the_disk_and_the_file
             let store = open(&disk, durability);
             assert!(ids.iter().all(|id| store.read(id).unwrap().is_some()), "{durability:?}");
         }
+    }
+}
+
+/// Set in a child process: the file, and whether the child closes the store before it exits.
+const EXITS: &str = "SESSILE_TEST_EXITS";
+const CLOSES: &str = "SESSILE_TEST_CLOSES";
+
+#[test]
+fn an_exit_that_drops_no_handle_is_a_kill_unless_the_store_was_closed() {
+    let deferred = || SessionStore::<u32>::builder().durability(DURABILITIES[2]);
+    if let Some(path) = std::env::var_os(EXITS) {
+        let store = deferred().open(path).unwrap();
+        store.create(7).unwrap();
+        if std::env::var_os(CLOSES).is_some() {
+            store.clone().close().unwrap();
+        }
+        std::process::exit(0);
+    }
+    for (closes, sessions) in [(false, 0), (true, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let name = "unwinding::an_exit_that_drops_no_handle_is_a_kill_unless_the_store_was_closed";
+        let mut child = crate::child::running(name);
+        child.env(EXITS, &path);
+        if closes {
+            child.env(CLOSES, "1");
+        }
+        assert!(child.output().unwrap().status.success());
+        let store = deferred().open_existing(&path).unwrap();
+        assert_eq!(store.len().unwrap(), sessions, "closed: {closes}");
     }
 }

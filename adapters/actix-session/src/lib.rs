@@ -37,6 +37,10 @@
 //! # Expiry
 //!
 //! Expired sessions are absent at once. The store deletes them by itself, once a minute.
+//!
+//! With `TtlExtensionPolicy::OnStateChanges`, actix-session's default, a request that changes no
+//! value extends no session, and is no activity. So `last_active` is the last save, and a limit of
+//! sessions per user ends the session that was saved the longest ago, perhaps one in use.
 
 mod content;
 mod session_store;

@@ -187,6 +187,22 @@ async fn the_same_life_again_costs_no_commit() {
 }
 
 #[actix_web::test]
+async fn a_load_is_no_activity_and_an_extension_is() {
+    let (store, clock) = with_clock();
+    let key = store.save(state("ann"), &HOUR).await.unwrap();
+    let last_active = || {
+        let session = store.sessions().read(&id_of(&key)).unwrap().unwrap();
+        session.last_active()
+    };
+    let saved = last_active();
+    clock.advance(Std::from_secs(60));
+    assert!(store.load(&key).await.unwrap().is_some());
+    assert_eq!(last_active(), saved);
+    store.update_ttl(&key, &HOUR).await.unwrap();
+    assert_eq!(last_active(), saved + Std::from_secs(60));
+}
+
+#[actix_web::test]
 async fn a_session_is_listed_under_the_user_that_its_values_name() {
     let store = SessileStore::in_memory().unwrap().with_user(|state| {
         serde_json::from_str::<String>(state.get("user_id")?).ok().map(Into::into)

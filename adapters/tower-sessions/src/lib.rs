@@ -50,7 +50,8 @@
 //! such as a server's, counts the lifetime from each save. The two clocks are never compared. A
 //! `save` moves the expiry date in either direction. A date in the past ends the session. Without
 //! `with_always_save`, a request that changes no value saves nothing: it extends no session, also
-//! under `OnInactivity`.
+//! under `OnInactivity`, and is no activity. So `last_active` is the last save, and a limit of
+//! sessions per user ends the session that was saved the longest ago, perhaps one in use.
 //!
 //! # Features
 //!

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use sessile::testing::ManualClock;
-use sessile::{Clock, Json, SessionId, SessionStore as Sessile, UserId};
+use sessile::{Clock, Json, SessionId, SessionStore as Sessile, UserId, UserLimit};
 use sessile_tower_sessions::{Content, Data, SessileStore};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
@@ -399,6 +399,23 @@ async fn a_save_of_what_was_only_read_undoes_what_another_request_has_saved() {
     writes.save().await.unwrap();
     reads.save().await.unwrap();
     assert_eq!(session(first.id()).get("key").await.unwrap(), Some("old".to_owned()));
+}
+
+#[tokio::test]
+async fn a_load_is_no_activity_so_a_limit_ends_the_session_that_was_saved_the_longest_ago() {
+    let clock = ManualClock::new();
+    let sessions = Sessile::builder().clock(clock.clone()).manual_maintenance();
+    let sessions = sessions.max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive);
+    let store = SessileStore::new(sessions.in_memory().unwrap()).with_user(|_| Some("ann".into()));
+    let [mut used, mut idle, mut new] = [(); 3].map(|()| record(HOUR));
+    store.create(&mut used).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(60));
+    store.create(&mut idle).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(60));
+    assert!(store.load(&used.id).await.unwrap().is_some());
+    store.create(&mut new).await.unwrap();
+    assert_eq!(store.load(&used.id).await.unwrap(), None);
+    assert!(store.load(&idle.id).await.unwrap().is_some());
 }
 
 #[test]

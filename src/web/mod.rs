@@ -19,6 +19,10 @@
 //!
 //! Each of these adds a header and keeps the headers of other cookies.
 //!
+//! tiny_http 0.12, and rouille over it, close a connection without an answer if a header has a byte
+//! beyond ASCII. So another host of the domain can keep a browser out by a cookie with such a byte:
+//! let a proxy in front remove such cookies.
+//!
 //! # A login page
 //!
 //! Everybody sees the page, crawlers included, so it stores nothing. Its form carries a token that

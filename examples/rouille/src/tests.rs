@@ -207,3 +207,23 @@ fn the_cookie_is_read_from_all_headers() {
     assert_eq!(status([&cookie, &other]), 303, "two ids are no id");
     assert_eq!(status([&other, &cookie]), 303);
 }
+
+/// tiny_http, under rouille, closes the connection; `sessile::web` says so.
+#[test]
+fn a_cookie_beyond_ascii_gets_no_answer() {
+    let server = Server::new("127.0.0.1:0", |_| Response::text("an answer")).unwrap();
+    let address = server.server_addr();
+    let (thread, stop) = server.stoppable();
+    let answer_to = |cookie: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!("GET / HTTP/1.1\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
+    };
+    assert!(answer_to("theme=gray").ends_with("an answer"));
+    assert_eq!(answer_to("theme=größe"), "");
+    stop.send(()).unwrap();
+    thread.join().unwrap();
+}

@@ -134,6 +134,15 @@ impl SessileStore {
     /// A page of a user's devices and "log out everywhere" then need no scan:
     /// [`sessions`](Self::sessions) finds sessions by user.
     ///
+    /// # Security
+    ///
+    /// A session that was last saved without this function has no user until its next save, so
+    /// "log out everywhere" does not end it. When you add the function to a program in use, or
+    /// change it, end the earlier sessions once: all by
+    /// [`clear`](SessionStore::clear), or those that
+    /// [`for_each`](SessionStore::for_each) shows without a user, by
+    /// [`destroy_key`](SessionStore::destroy_key).
+    ///
     /// # Examples
     ///
     /// ```

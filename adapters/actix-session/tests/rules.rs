@@ -187,6 +187,20 @@ async fn the_same_life_again_costs_no_commit() {
 }
 
 #[actix_web::test]
+async fn a_session_from_before_with_user_has_no_user_until_its_next_update() {
+    let before = SessileStore::in_memory().unwrap();
+    let key = before.save(state("ann"), &HOUR).await.unwrap();
+    let store = SessileStore::new(before.sessions().clone());
+    let store = store.with_user(|state| {
+        serde_json::from_str::<String>(state.get("user_id")?).ok().map(Into::into)
+    });
+    assert_eq!(store.load(&key).await.unwrap(), Some(state("ann")));
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 0);
+    store.update(copy(&key), state("ann"), &HOUR).await.unwrap();
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 1);
+}
+
+#[actix_web::test]
 async fn a_load_is_no_activity_and_an_extension_is() {
     let (store, clock) = with_clock();
     let key = store.save(state("ann"), &HOUR).await.unwrap();

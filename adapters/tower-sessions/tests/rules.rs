@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use sessile::testing::ManualClock;
-use sessile::{Clock, Json, SessionId, SessionStore as Sessile, UserId, UserLimit};
+use sessile::{Clock, Json, SessionId, SessionInfo, SessionStore as Sessile, UserId, UserLimit};
 use sessile_tower_sessions::{Content, Data, SessileStore};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
@@ -399,6 +399,29 @@ async fn a_save_of_what_was_only_read_undoes_what_another_request_has_saved() {
     writes.save().await.unwrap();
     reads.save().await.unwrap();
     assert_eq!(session(first.id()).get("key").await.unwrap(), Some("old".to_owned()));
+}
+
+#[tokio::test]
+async fn a_session_from_before_with_user_has_no_user_until_its_next_save() {
+    let before = SessileStore::in_memory().unwrap();
+    let mut record = record(HOUR);
+    record.data = named("ann");
+    before.create(&mut record).await.unwrap();
+    let store = SessileStore::new(before.sessions().clone());
+    let store = store.with_user(|data| Some(data.get("user")?.as_str()?.into()));
+    assert_eq!(store.load(&record.id).await.unwrap().as_ref(), Some(&record));
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 0);
+
+    let mut without_user = Vec::new();
+    let look = |info: SessionInfo, _| {
+        if info.user().is_none() {
+            without_user.push(info.key());
+        }
+    };
+    store.sessions().for_each(look).unwrap();
+    assert_eq!(without_user.len(), 1);
+    store.save(&record).await.unwrap();
+    assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 1);
 }
 
 #[tokio::test]

@@ -258,7 +258,13 @@ impl SessileStore {
         let store = self.clone();
         match tokio::task::spawn_blocking(move || act(&store)).await {
             Ok(outcome) => Ok(outcome?),
-            Err(error) => Err(Failure::Backend(format!("the blocking thread ended: {error}"))),
+            // The error's own text has the panic's message, and so perhaps a session's values.
+            Err(error) if error.is_panic() => Err(Failure::Backend(
+                "the blocking thread panicked, perhaps in the function of `with_user`".into(),
+            )),
+            Err(_) => Err(Failure::Backend(
+                "the runtime is shutting down; the call was not begun, and changed nothing".into(),
+            )),
         }
     }
 }

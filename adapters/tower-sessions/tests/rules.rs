@@ -1,6 +1,7 @@
 //! The guarantees beyond tower-sessions' trait: exact expiry, final logouts, threads.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::SystemTime;
 
@@ -422,6 +423,32 @@ async fn a_session_from_before_with_user_has_no_user_until_its_next_save() {
     assert_eq!(without_user.len(), 1);
     store.save(&record).await.unwrap();
     assert_eq!(store.sessions().destroy_all_of("ann").unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_of_with_user_is_an_error_without_the_values_that_its_message_has() {
+    let store = SessileStore::in_memory().unwrap();
+    let store = store.with_user(|data| panic!("no user is named {}", data["user"]));
+    let mut record = record(HOUR);
+    record.data = named("ann");
+    let Err(Error::Backend(text)) = store.create(&mut record).await else { panic!("no error") };
+    assert!(text.contains("panicked") && !text.contains("ann"), "{text}");
+    assert!(store.sessions().is_empty().unwrap());
+}
+
+#[test]
+fn a_write_on_a_runtime_that_has_ended_is_an_error_that_says_so() {
+    let store = SessileStore::in_memory().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let ended = runtime.handle().clone();
+    drop(runtime);
+    let _entered = ended.enter();
+    let mut record = record(HOUR);
+    let mut write = store.create(&mut record);
+    let polled = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Err(Error::Backend(text))) = polled else { panic!("{polled:?}") };
+    assert!(text.contains("shutting down"), "{text}");
+    assert!(store.sessions().is_empty().unwrap());
 }
 
 #[tokio::test]

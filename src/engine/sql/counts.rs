@@ -9,7 +9,7 @@
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::failure::Failure;
 use crate::engine::sql::Sql;
-use crate::engine::sql::dialect::{Dialect, Step};
+use crate::engine::sql::dialect::{Answer, Dialect, Step};
 use crate::engine::sql::statements::SHARDS;
 use crate::key::SessionKey;
 use crate::sync::atomic::Ordering;
@@ -26,13 +26,28 @@ pub(super) fn shard_of(key: &SessionKey) -> i64 {
 impl<D: Dialect> Sql<D> {
     /// Comes before each change of the number of records. Every so often it puts the sum of all
     /// changes in their place, in a transaction of its own. If the server refuses that, as it does
-    /// to the slower of two hosts, the changes stay until the next time.
+    /// to the slower of two hosts, the changes stay until the next time. So they do if the server
+    /// refuses the remedy, to which only the tables' owner has a right.
     pub(super) fn sum_if_due(&self, on: &mut D::Connection) -> Attempt<()> {
         let changes = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
         if D::SUM.is_empty() || !changes.is_multiple_of(MANY) {
             return Ok(());
         }
-        let steps: Vec<Step<'_, D::Text>> = D::SUM.iter().map(|text| (*text, &[][..])).collect();
-        self.batch(on, &steps).map(drop).map_err(Failure::harmless)
+        match self.batch_of(on, D::SUM)? {
+            Ok(_) => Ok(()),
+            Err(refusal) => self.remedy(on, &refusal).map(drop),
+        }
+    }
+
+    /// Removes what the server refused a change of the counts for; returns whether it is removed.
+    pub(super) fn remedy(&self, on: &mut D::Connection, refusal: &D::Refusal) -> Attempt<bool> {
+        let steps = D::remedy(refusal);
+        Ok(!steps.is_empty() && self.batch_of(on, steps)?.is_ok())
+    }
+
+    /// Runs statements without values, which change no record.
+    fn batch_of(&self, on: &mut D::Connection, texts: &[D::Text]) -> Attempt<Answer<D>> {
+        let steps: Vec<Step<'_, D::Text>> = texts.iter().map(|text| (*text, &[][..])).collect();
+        self.batch(on, &steps).map_err(Failure::harmless)
     }
 }

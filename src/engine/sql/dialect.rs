@@ -144,6 +144,12 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
 
     fn clear(sql: &Sql<Self>, on: &mut Self::Connection) -> Attempt<()>;
 
+    /// The statements of a transaction that may remove what a server refused [`SUM`](Self::SUM)
+    /// for; none if nothing is to be removed.
+    fn remedy(_refusal: &Self::Refusal) -> &'static [Self::Text] {
+        &[]
+    }
+
     /// The failure that a server's error means.
     fn refused(server: &str, refusal: &Self::Refusal) -> Failure;
 }

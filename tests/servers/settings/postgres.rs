@@ -71,3 +71,47 @@ fn a_server_that_takes_only_connections_in_tls_says_so() {
         })
     });
 }
+
+/// As for logical replication, for a copy by change data capture, for an upgrade by a second server.
+#[test]
+fn the_number_of_sessions_stays_small_and_is_cleared_while_all_tables_are_published() {
+    let (server, url) = with_a_role();
+    does(&server, "create publication everything for all tables");
+    let open = || -> SessionStore<u64> {
+        SessionStore::builder().manual_maintenance().connect(&url).unwrap()
+    };
+    let rows = || -> u64 {
+        let counted = psql(&server, "select count(*) from shop.sessile_counts").unwrap();
+        counted.trim().parse().unwrap()
+    };
+    let work = |store: &SessionStore<u64>| {
+        for number in 0..600 {
+            let session = store.create(number).unwrap();
+            store.destroy(session.id()).unwrap();
+        }
+        store.create(1).unwrap();
+    };
+    let store = open();
+    work(&store);
+    assert!(rows() < 400, "{}", rows());
+    store.clear().unwrap();
+    // Tables of an earlier version lack the setting.
+    let forget = "alter table shop.sessile_counts replica identity default";
+    does(&server, forget);
+    work(&store);
+    work(&store);
+    assert!(rows() < 1_500, "{}", rows());
+    assert_eq!(store.len().unwrap(), 2);
+    does(&server, forget);
+    store.clear().unwrap();
+    assert_eq!((store.len().unwrap(), rows()), (0, 1));
+    // Whoever does not own the table is told.
+    does(&server, forget);
+    does(&server, "alter table shop.sessile_counts owner to postgres");
+    does(&server, "grant all on shop.sessile_counts to shop");
+    store.create(1).unwrap();
+    let error = store.clear().unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("replica identity"), "{said}");
+    assert_eq!(store.len().unwrap(), 1);
+}

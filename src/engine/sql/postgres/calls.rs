@@ -231,7 +231,13 @@ impl Dialect for Postgres {
             (Text::ResetCounts, &[]),
             (Text::Commit, &[]),
         ];
-        match sql.batch(on, &at_once)? {
+        let mut cleared = sql.batch(on, &at_once)?;
+        if let Err(refusal) = &cleared
+            && sql.remedy(on, refusal)?
+        {
+            cleared = sql.batch(on, &at_once)?;
+        }
+        match cleared {
             Ok(_) => return Ok(()),
             Err(refusal)
                 if [LOCK_NOT_AVAILABLE, DEADLOCK, INSUFFICIENT_PRIVILEGE]
@@ -247,6 +253,14 @@ impl Dialect for Postgres {
             (Text::Commit, &[]),
         ];
         sql.carry_out(on, &one_by_one).map(drop)
+    }
+
+    /// A table without a key whose deletions are published needs a setting.
+    fn remedy(refusal: &Refusal) -> &'static [Text] {
+        const NOT_IN_THE_STATE_FOR_IT: &str = "55000";
+        const IDENTIFYING: &[Text] =
+            &[Text::Begin, Text::LockTimeout, Text::Identify, Text::Commit];
+        if refusal.code == NOT_IN_THE_STATE_FOR_IT { IDENTIFYING } else { &[] }
     }
 
     fn refused(server: &str, refusal: &Refusal) -> Failure {

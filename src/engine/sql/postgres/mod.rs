@@ -19,7 +19,7 @@ use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{TABLES, TUNING, Text};
+use crate::engine::sql::postgres::statements::{META, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
 
@@ -206,10 +206,10 @@ impl Sql<Postgres> {
             self.make(on, &text.replace("{}", &self.name))?;
         }
         for text in TUNING {
-            // The setting only makes the server faster, and not every server knows it.
+            // Most calls do without the setting, and not every server knows it.
             let _ = on.simple(&text.replace("{}", &self.name))?;
         }
-        Ok(())
+        self.make(on, &META.replace("{}", &self.name))
     }
 }
 

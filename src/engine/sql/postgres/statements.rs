@@ -19,15 +19,23 @@ pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_users (user_key bytea primary key, logins bigint not null)",
     "create table if not exists {}_counts (shard bigint not null, n bigint not null)",
     "insert into {}_counts select -1, 0 where not exists (select 1 from {}_counts)",
-    "create table if not exists {}_meta (name varchar(255) primary key, value bytea not null)",
 ];
 
-/// Settings that make PostgreSQL faster, and that other servers may refuse: room in each page for
-/// the next version of a row, and uncompressed content.
+/// Creates the last table: if it exists, all exist.
+pub(super) const META: &str =
+    "create table if not exists {}_meta (name varchar(255) primary key, value bytea not null)";
+
+/// Settings that other servers may refuse. Two make PostgreSQL faster: room in each page for the
+/// next version of a row, and uncompressed content. Without the third it would delete no row of the
+/// counts while they are published, as all tables are for some replicas and copies.
 pub(super) const TUNING: &[&str] = &[
     "alter table {}_sessions set (fillfactor = 80)",
     "alter table {}_sessions alter record set storage external",
+    IDENTIFY,
 ];
+
+/// Lets the server delete rows of the counts that it publishes.
+const IDENTIFY: &str = "alter table {}_counts replica identity full";
 
 /// A page of records in the order of their keys, up to a number of rows, and until the records
 /// before a row exceed a number of bytes. Each row also has the number of rows without the limit of
@@ -116,6 +124,7 @@ statements! {
          from {}_counts where shard >= 0 having count(*) > 1";
     DeleteSummed = "delete from {}_counts where shard >= 0 \
          and shard < (select max(shard) from {}_counts)";
+    Identify = IDENTIFY;
     @LockLimit = "select n from {}_counts where shard = $1 for update";
     // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \

@@ -43,6 +43,34 @@ fn a_server_that_puts_another_engine_in_the_place_of_the_tables_own_makes_none()
     assert_eq!(mariadb_said(&server, "use shop; show tables").unwrap(), "");
 }
 
+/// A crash could leave half a change in them.
+#[test]
+fn tables_that_were_given_an_engine_without_transactions_are_refused() {
+    let server = instances::mariadb(&[]);
+    does(&server, "create user shop; grant all on shop.* to shop");
+    let url = url(&server, "shop");
+    let store = SessionStore::<u64>::connect(&url).unwrap();
+    let session = store.create(1).unwrap();
+    drop(store);
+    // Neither another store's table nor another database's is one of this store.
+    does(&server, "create table shop.other_sessions (n int) engine=MyISAM");
+    does(&server, "create database other; create table other.sessile_users (n int) engine=MyISAM");
+    drop(SessionStore::<u64>::connect(&url).unwrap());
+    does(&server, "alter table shop.sessile_counts engine=MyISAM");
+    does(&server, "alter table shop.sessile_sessions engine=Aria");
+    let existing = || SessionStore::<u64>::builder().connect_existing(&url).map(drop);
+    for refused in [SessionStore::<u64>::connect(&url).map(drop), existing()] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedServer { .. }), "{refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains("`sessile_counts` in MyISAM, `sessile_sessions` in Aria"), "{said}");
+    }
+    does(&server, "alter table shop.sessile_counts engine=InnoDB");
+    does(&server, "alter table shop.sessile_sessions engine=InnoDB");
+    let store = SessionStore::<u64>::connect(&url).unwrap();
+    assert!(store.read(session.id()).unwrap().is_some());
+}
+
 #[test]
 fn a_server_whose_transactions_only_read_is_not_called_a_replica() {
     let server = instances::mariadb(&[]);

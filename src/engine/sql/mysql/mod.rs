@@ -21,7 +21,7 @@ use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::mysql::login::Login;
-use crate::engine::sql::mysql::statements::{LOAD, Text, tables};
+use crate::engine::sql::mysql::statements::{LOAD, SERVER, Text, tables};
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
 use crate::error::{Error, Result};
@@ -84,12 +84,13 @@ impl MysqlEngine {
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
     /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
-    /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
-    /// newer version of this library stored the sessions there.
+    /// the tables. [`Error::UnsupportedServer`] if it is too old, or a table of the store is in an
+    /// engine without transactions. [`Error::UnsupportedFormat`] if a newer version of this library
+    /// stored the sessions there.
     pub fn connect(url: &str) -> Result<Self> {
         let server = Self::server(url)?;
         server.write(Repeat::Idempotent, |sql, on, _| {
-            sql.check_version(on)?;
+            sql.check_server(on)?;
             sql.make_tables(on)
         })?;
         Ok(Self { server: server.open()? })
@@ -103,7 +104,7 @@ impl MysqlEngine {
     /// As for [`connect`](Self::connect).
     pub fn connect_existing(url: &str) -> Result<Option<Self>> {
         let found = Self::server(url)?.open_existing(|sql, on| {
-            sql.check_version(on)?;
+            sql.check_server(on)?;
             Ok(sql.format_in_tables(on)?.flatten())
         })?;
         Ok(found.map(|server| Self { server }))
@@ -178,23 +179,27 @@ pub(crate) struct Mysql {
 type Step<'a> = dialect::Step<'a, Text>;
 
 impl Sql<Mysql> {
-    fn check_version(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        let outcomes = on.query("select version()")?.map_err(|refusal| self.refused(&refusal))?;
+    /// Refuses a server that is too old, and tables that somebody gave an engine without
+    /// transactions.
+    fn check_server(&self, on: &mut MysqlConnection) -> Attempt<()> {
+        let text = SERVER.replace("{}", &self.name);
+        let outcomes = on.query(&text)?.map_err(|refusal| self.refused(&refusal))?;
         let row = outcomes.first().and_then(|outcome| outcome.rows.first());
-        let version = row.and_then(|row| row.bytes(0)).unwrap_or_default();
-        let version = String::from_utf8_lossy(version).into_owned();
-        match is_too_old(&version) {
-            false => Ok(()),
-            true => Err(Error::UnsupportedServer {
-                server: self.server.clone(),
-                found: format!("version {version}"),
-                needed: OLDEST
-                    .map(|(kind, (major, minor))| format!("{kind} {major}.{minor}"))
-                    .join(" or ")
-                    + ", or newer",
-            }
-            .into()),
-        }
+        let text = |column| {
+            let bytes = row.and_then(|row| row.bytes(column)).unwrap_or_default();
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        let (version, unsafe_tables) = (text(0), text(1));
+        let (found, needed) = if is_too_old(&version) {
+            let oldest = OLDEST.map(|(kind, (major, minor))| format!("{kind} {major}.{minor}"));
+            (format!("version {version}"), oldest.join(" or ") + ", or newer")
+        } else if !unsafe_tables.is_empty() {
+            let found = format!("tables in an engine without transactions: {unsafe_tables}");
+            (found, "`alter table ... engine=InnoDB` for each of them".into())
+        } else {
+            return Ok(());
+        };
+        Err(Error::UnsupportedServer { server: self.server.clone(), found, needed }.into())
     }
 
     /// Creates the tables, unless they exist. Several hosts may do so at once.

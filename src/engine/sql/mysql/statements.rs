@@ -59,6 +59,16 @@ pub(super) const SETTINGS: [&str; 2] = [
 pub(super) const ROLE: &str =
     "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
+/// The query that a store sends when it is opened: the server's version, and those of the store's
+/// tables whose engine has no transactions.
+pub(super) const SERVER: &str = "select version(), (select \
+     group_concat('`', found.table_name, '` in ', found.engine order by found.table_name \
+     separator ', ') \
+     from information_schema.tables as found join information_schema.engines as known \
+     on known.engine = found.engine and known.transactions <> 'YES' \
+     where found.table_schema = database() and found.table_name in \
+     ('{}_sessions', '{}_users', '{}_counts', '{}_meta'))";
+
 /// Loads the record under a key.
 pub(super) const LOAD: &str = "select revision, last_active, index_deadline, user_key, record \
      from {}_sessions where session_key = $1";

@@ -115,3 +115,24 @@ fn the_number_of_sessions_stays_small_and_is_cleared_while_all_tables_are_publis
     assert!(said.contains("replica identity"), "{said}");
     assert_eq!(store.len().unwrap(), 1);
 }
+
+#[test]
+fn tables_that_a_crash_would_empty_are_refused() {
+    let (server, url) = with_a_role();
+    drop(SessionStore::<u64>::connect(&url).unwrap());
+    // Another schema's table is not one of this store.
+    does(&server, "create unlogged table public.sessile_users (n int)");
+    drop(SessionStore::<u64>::connect(&url).unwrap());
+    does(&server, "alter table shop.sessile_sessions set unlogged");
+    does(&server, "alter table shop.sessile_counts set unlogged");
+    let existing = || SessionStore::<u64>::builder().connect_existing(&url).map(drop);
+    for refused in [SessionStore::<u64>::connect(&url).map(drop), existing()] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedServer { .. }), "{refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains("`sessile_counts`, `sessile_sessions`; needed"), "{said}");
+    }
+    does(&server, "alter table shop.sessile_sessions set logged");
+    does(&server, "alter table shop.sessile_counts set logged");
+    SessionStore::<u64>::connect(&url).unwrap().create(1).unwrap();
+}

@@ -19,7 +19,7 @@ use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{META, TABLES, TUNING, Text};
+use crate::engine::sql::postgres::statements::{META, SERVER, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
 
@@ -82,12 +82,13 @@ impl PostgresEngine {
     ///
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
     /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
-    /// the tables. [`Error::UnsupportedServer`] if it is too old. [`Error::UnsupportedFormat`] if a
-    /// newer version of this library stored the sessions there.
+    /// the tables. [`Error::UnsupportedServer`] if it is too old, or a table of the store is
+    /// unlogged. [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions
+    /// there.
     pub fn connect(url: &str) -> Result<Self> {
         let server = Self::server(url)?;
         server.write(Repeat::Idempotent, |sql, on, _| {
-            sql.check_version(on)?;
+            sql.check_server(on)?;
             sql.make_tables(on)
         })?;
         Ok(Self { server: server.open()? })
@@ -101,7 +102,7 @@ impl PostgresEngine {
     /// As for [`connect`](Self::connect).
     pub fn connect_existing(url: &str) -> Result<Option<Self>> {
         let found = Self::server(url)?.open_existing(|sql, on| {
-            sql.check_version(on)?;
+            sql.check_server(on)?;
             Ok(sql.format_in_tables(on)?.flatten())
         })?;
         Ok(found.map(|server| Self { server }))
@@ -167,19 +168,22 @@ pub(crate) struct Postgres {
 type Step<'a> = dialect::Step<'a, Text>;
 
 impl Sql<Postgres> {
-    fn check_version(&self, on: &mut PostgresConnection) -> Attempt<()> {
-        let version =
-            on.simple("show server_version")?.map_err(|refusal| self.refused(&refusal))?;
-        let version = String::from_utf8_lossy(&version.unwrap_or_default()).into_owned();
-        match is_too_old(&version) {
-            false => Ok(()),
-            true => Err(Error::UnsupportedServer {
-                server: self.server.clone(),
-                found: format!("version {version}"),
-                needed: format!("PostgreSQL {OLDEST} or newer"),
-            }
-            .into()),
-        }
+    /// Refuses a server that is too old, and tables that a crash would empty: the number of
+    /// sessions would not fit the rest.
+    fn check_server(&self, on: &mut PostgresConnection) -> Attempt<()> {
+        let text = SERVER.replace("{}", &self.name);
+        let said = on.simple(&text)?.map_err(|refusal| self.refused(&refusal))?;
+        let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+        let (version, unlogged) = said.split_once('\n').unwrap_or((&said, ""));
+        let (found, needed) = if is_too_old(version) {
+            (format!("version {version}"), format!("PostgreSQL {OLDEST} or newer"))
+        } else if !unlogged.is_empty() {
+            let found = format!("tables that a crash empties: {unlogged}");
+            (found, "`alter table ... set logged` for each of them".into())
+        } else {
+            return Ok(());
+        };
+        Err(Error::UnsupportedServer { server: self.server.clone(), found, needed }.into())
     }
 
     /// Creates a table or an index. If two connections create the same one at once, the slower one

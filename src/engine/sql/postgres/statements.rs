@@ -37,6 +37,13 @@ pub(super) const TUNING: &[&str] = &[
 /// Lets the server delete rows of the counts that it publishes.
 const IDENTIFY: &str = "alter table {}_counts replica identity full";
 
+/// The query that a store sends when it is opened: the server's version, and in the next line those
+/// of the store's tables that are unlogged.
+pub(super) const SERVER: &str = "select current_setting('server_version') || chr(10) || coalesce(\
+     (select string_agg('`' || relname || '`', ', ' order by relname) from pg_class \
+     where relpersistence <> 'p' and oid in (to_regclass('{}_sessions'), to_regclass('{}_users'), \
+     to_regclass('{}_counts'), to_regclass('{}_meta'))), '')";
+
 /// A page of records in the order of their keys, up to a number of rows, and until the records
 /// before a row exceed a number of bytes. Each row also has the number of rows without the limit of
 /// bytes. Inside the query, a long record is only a reference to its storage.

@@ -16,8 +16,8 @@ use crate::engine::outcome::{Ended, Insert, Listing, Rekey, Replace, Sweep, Visi
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Dialect, Step};
 use crate::engine::sql::rows::{
-    Outcome as _, Row as _, ended, found, garbled, more_after, named_value, one_count, rows_of,
-    shown,
+    Outcome as _, Row as _, ended, found, garbled, more_after, named_value, number_stored,
+    one_count, rows_of, shown,
 };
 use crate::engine::sql::saving::Save;
 use crate::engine::sql::statements::{Common, PAGE_BYTES};
@@ -258,7 +258,10 @@ impl<D: Dialect> Backend for Sql<D> {
     }
 
     fn count(&self, server: &Server<Self>, moment: Moment) -> Result<u64> {
-        server.read(|sql, on| one_count(&sql.rows(on, Common::CountLive, &Value::of(moment))?))
+        server.read(|sql, on| {
+            let outcomes = sql.carry_out(on, &[(Common::CountLive, &Value::of(moment))])?;
+            number_stored(outcomes.first())
+        })
     }
 
     fn clear(&self, on: &mut D::Connection) -> Attempt<()> {
@@ -284,6 +287,6 @@ impl<D: Dialect> Backend for Sql<D> {
     }
 
     fn stored(&self, on: &mut D::Connection) -> Attempt<u64> {
-        one_count(&self.rows(on, Common::Stored, &[])?)
+        number_stored(self.carry_out(on, &[(Common::Stored, &[])])?.first())
     }
 }

@@ -27,7 +27,7 @@ use crate::engine::network::failure::Failure;
 use crate::engine::network::options::{FORMAT_NAME, Limits};
 use crate::engine::network::stored::last_count::LastCount;
 use crate::engine::sql::dialect::{Answer, Dialect, Step};
-use crate::engine::sql::rows::{Outcome, garbled, named_value, rows_of};
+use crate::engine::sql::rows::{Outcome, Row as _, garbled, named_value, rows_of};
 use crate::engine::sql::statements::{Common, DROPPING, Texts};
 use crate::engine::sql::value::Value;
 use crate::sync::atomic::AtomicU64;
@@ -114,6 +114,20 @@ impl<D: Dialect> Sql<D> {
     fn format_in_tables(&self, on: &mut D::Connection) -> Attempt<Option<Option<Vec<u8>>>> {
         match self.batch(on, &[(Common::LoadMeta, &[Value::Text(FORMAT_NAME)])])? {
             Ok(outcomes) => Ok(Some(named_value(rows_of(&outcomes, 0)))),
+            Err(refusal) if D::is_without_tables(&refusal) => Ok(None),
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    /// Whether the counts have rows; `None` if there are no tables.
+    fn has_counts(&self, on: &mut D::Connection) -> Attempt<Option<bool>> {
+        let steps: [Step<'_>; 2] =
+            [(Common::LoadMeta, &[Value::Text(FORMAT_NAME)]), (Common::Stored, &[])];
+        match self.batch(on, &steps)? {
+            Ok(outcomes) => {
+                let stored = rows_of(&outcomes, 1).first();
+                Ok(Some(stored.is_some_and(|row| row.number(0).is_some())))
+            }
             Err(refusal) if D::is_without_tables(&refusal) => Ok(None),
             Err(refusal) => Err(self.refused(&refusal)),
         }

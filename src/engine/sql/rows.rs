@@ -63,6 +63,21 @@ pub(super) fn one_count(rows: &[impl Row]) -> Attempt<u64> {
     one_number(rows).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
+/// The number of records that the counts add up to. Without rows they add up to nothing.
+pub(super) fn number_stored(outcome: Option<&impl Outcome>) -> Attempt<u64> {
+    let row = outcome.and_then(|outcome| outcome.rows().first()).ok_or_else(garbled)?;
+    // A manual repair may have made the number negative.
+    row.number(0).map(|stored| u64::try_from(stored).unwrap_or(0)).ok_or_else(not_counted)
+}
+
+/// The failure for counts without rows.
+pub(super) fn not_counted() -> Failure {
+    Failure::not_done(
+        "somebody removed the rows of the table that counts the sessions; \
+         open the store again, which counts them",
+    )
+}
+
 pub(super) fn key_of(row: &impl Row, column: usize) -> Attempt<SessionKey> {
     row.bytes(column).and_then(session_key).ok_or_else(garbled)
 }

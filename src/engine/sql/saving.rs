@@ -16,7 +16,7 @@ use crate::engine::outcome::{Ended, Insert, Rekey, Saved};
 use crate::engine::sql::Sql;
 use crate::engine::sql::counts::shard_of;
 use crate::engine::sql::dialect::{Dialect, Step};
-use crate::engine::sql::rows::{Outcome, Row as _, garbled};
+use crate::engine::sql::rows::{Outcome, Row as _, garbled, number_stored};
 use crate::engine::sql::statements::{Common, LIMIT_LOCK};
 use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
@@ -353,12 +353,6 @@ fn saving<'a>(save: &Save<'a>, columns: &'a Columns, user_stays: bool) -> (Commo
             (Common::Rekey, values)
         }
     }
-}
-
-/// The number of records that the counts add up to.
-pub(super) fn number_stored(outcome: Option<&impl Outcome>) -> Attempt<u64> {
-    let stored = outcome.and_then(|outcome| outcome.rows().first()?.number(0));
-    Ok(u64::try_from(stored.ok_or_else(garbled)?).unwrap_or(0))
 }
 
 /// The user's other records, with the columns that a limit needs.

@@ -9,7 +9,7 @@ mod redis;
 
 use std::time::Duration;
 
-use sessile::{SessionOptions, SessionStore, UserLimit};
+use sessile::{Error, SessionOptions, SessionStore, UserLimit};
 
 use crate::instances::wait_until;
 
@@ -44,4 +44,40 @@ fn two_hosts_agree(url: &str, setting: &str) {
     assert!(other.destroy(session.id()).unwrap(), "{setting}");
     assert_eq!(one.for_each(|_, _| {}).unwrap(), 0, "{setting}");
     one.clear().unwrap();
+}
+
+/// After somebody emptied tables by hand, new sessions fail by an error that says what to do; whoever
+/// opens the store after that has the right number of sessions.
+fn emptied_tables_are_filled_when_a_store_is_opened(url: &str, empty: impl Fn(&str)) {
+    let open = || -> SessionStore<u64> {
+        SessionStore::builder().max_sessions(5).manual_maintenance().connect(url).unwrap()
+    };
+    let all = ["sessile_sessions", "sessile_users", "sessile_counts", "sessile_meta"];
+    for (tables, kept) in [(&all[2..3], 2), (&all[..], 0)] {
+        let store = open();
+        store.clear().unwrap();
+        let existing = SessionStore::<u64>::builder().manual_maintenance().connect_existing(url);
+        let before = [store.create(1).unwrap(), store.create_for_user("ann", 2).unwrap()];
+        tables.iter().copied().for_each(&empty);
+        for error in [
+            existing.as_ref().unwrap().create(3).map(drop).unwrap_err(),
+            store.len().map(drop).unwrap_err(),
+            store.create_for_user("ann", 3).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            assert!(said.contains("open the store again"), "{said}");
+        }
+        let again = open();
+        assert_eq!(again.len().unwrap(), kept);
+        for session in &before {
+            assert_eq!(store.read(session.id()).unwrap().is_some(), kept > 0);
+        }
+        for number in kept..5 {
+            again.create(number).unwrap();
+        }
+        assert!(matches!(again.create(6), Err(Error::Full { .. })));
+        assert_eq!(store.len().unwrap(), 5);
+        assert!(again.check().unwrap().is_sound());
+    }
 }

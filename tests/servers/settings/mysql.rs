@@ -3,7 +3,7 @@
 use sessile::{Error, SessionStore};
 
 use crate::instances::{self, Instance, mariadb_said};
-use crate::settings::two_hosts_agree;
+use crate::settings::{emptied_tables_are_filled_when_a_store_is_opened, two_hosts_agree};
 
 fn does(server: &Instance, text: &str) {
     mariadb_said(server, text).unwrap();
@@ -90,4 +90,13 @@ fn a_server_that_takes_only_connections_in_tls_says_so() {
     let said = std::error::Error::source(&error).unwrap().to_string();
     assert!(said.contains("asks for TLS"), "{said}");
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+#[test]
+fn tables_that_somebody_emptied_count_right_again_when_a_store_is_opened() {
+    let server = instances::mariadb(&[]);
+    let url = url(&server, "root");
+    emptied_tables_are_filled_when_a_store_is_opened(&url, |table| {
+        does(&server, &format!("truncate shop.{table}"));
+    });
 }

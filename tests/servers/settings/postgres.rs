@@ -3,7 +3,7 @@
 use sessile::{Error, SessionStore};
 
 use crate::instances::{self, Instance, psql};
-use crate::settings::two_hosts_agree;
+use crate::settings::{emptied_tables_are_filled_when_a_store_is_opened, two_hosts_agree};
 
 fn does(server: &Instance, text: &str) {
     psql(server, text).unwrap();
@@ -135,4 +135,12 @@ fn tables_that_a_crash_would_empty_are_refused() {
     does(&server, "alter table shop.sessile_sessions set logged");
     does(&server, "alter table shop.sessile_counts set logged");
     SessionStore::<u64>::connect(&url).unwrap().create(1).unwrap();
+}
+
+#[test]
+fn tables_that_somebody_emptied_count_right_again_when_a_store_is_opened() {
+    let (server, url) = with_a_role();
+    emptied_tables_are_filled_when_a_store_is_opened(&url, |table| {
+        does(&server, &format!("truncate shop.{table}"));
+    });
 }

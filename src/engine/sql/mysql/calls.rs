@@ -18,8 +18,10 @@ use crate::engine::sql::mysql::statements::Text;
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
-use crate::engine::sql::rows::{Row as _, ended, garbled, into_rows_of, key_of, rows_of};
-use crate::engine::sql::saving::{inserted, number_stored};
+use crate::engine::sql::rows::{
+    Row as _, ended, garbled, into_rows_of, key_of, number_stored, rows_of,
+};
+use crate::engine::sql::saving::inserted;
 use crate::engine::sql::value::Value;
 use crate::error::Error;
 use crate::key::SessionKey;

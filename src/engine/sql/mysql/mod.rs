@@ -21,7 +21,7 @@ use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::mysql::login::Login;
-use crate::engine::sql::mysql::statements::{LOAD, SERVER, Text, tables};
+use crate::engine::sql::mysql::statements::{LOAD, SERVER, Text, first_counts, tables};
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
 use crate::error::{Error, Result};
@@ -202,12 +202,15 @@ impl Sql<Mysql> {
         Err(Error::UnsupportedServer { server: self.server.clone(), found, needed }.into())
     }
 
-    /// Creates the tables, unless they exist. Several hosts may do so at once.
+    /// Creates the tables, unless they exist, and counts the sessions again if somebody emptied the
+    /// counts. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        if self.format_in_tables(on)?.is_some() {
-            return Ok(());
-        }
-        for text in tables() {
+        let texts = match self.has_counts(on)? {
+            Some(true) => return Ok(()),
+            Some(false) => vec![first_counts()],
+            None => tables(),
+        };
+        for text in texts {
             let made = on.query(&text.replace("{}", &self.name))?;
             made.map_err(|refusal| self.refused(&refusal))?;
         }

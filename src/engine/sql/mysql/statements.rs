@@ -14,12 +14,18 @@ use crate::engine::sql::terms::{deadline, due, live, next_revision};
 /// The statements that create the tables, each sent alone, in this order: if the last table exists,
 /// all exist. `{}` is the store's name.
 pub(super) fn tables() -> Vec<String> {
-    let rows: Vec<_> =
-        (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| format!("({shard}, 0)")).collect();
-    let counts =
-        format!("insert into {{}}_counts values {} on duplicate key update n = n", rows.join(", "));
     let [first @ .., meta] = TABLES.map(str::to_owned);
-    first.into_iter().chain([counts, meta]).collect()
+    first.into_iter().chain([first_counts(), meta]).collect()
+}
+
+/// The statement that fills the counts if they are empty.
+pub(super) fn first_counts() -> String {
+    let rows = (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| match shard {
+        0 => "(0, (select count(*) from {}_sessions))".to_owned(),
+        _ => format!("({shard}, 0)"),
+    });
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    format!("insert into {{}}_counts values {rows} on duplicate key update n = n")
 }
 
 const TABLES: [&str; 4] = [

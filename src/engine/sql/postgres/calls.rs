@@ -18,7 +18,7 @@ use crate::engine::sql::postgres::statements::Text;
 use crate::engine::sql::postgres::wire::{Answer, Outcome, PostgresConnection, Row, Statement};
 use crate::engine::sql::postgres::{Postgres, Step};
 use crate::engine::sql::rows::{
-    Row as _, ended, garbled, into_rows_of, key_of, one_count, rows_of,
+    Row as _, ended, garbled, into_rows_of, key_of, not_counted, one_count, rows_of,
 };
 use crate::engine::sql::saving::inserted;
 use crate::engine::sql::statements::Texts as _;
@@ -85,7 +85,8 @@ impl Dialect for Postgres {
         let asked = Asked::now();
         let rows = sql.rows(on, Text::InsertFar, &values)?;
         let row = rows.first().ok_or_else(garbled)?;
-        let (added, stored) = row.number(0).zip(row.number(1)).ok_or_else(garbled)?;
+        let added = row.number(0).ok_or_else(garbled)?;
+        let stored = row.number(1).ok_or_else(not_counted)?;
         sql.last_count.note(u64::try_from(stored).unwrap_or(0), asked);
         Ok(match added == 1 {
             true => Some(Insert::Done(Vec::new())),

@@ -19,7 +19,7 @@ use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{META, SERVER, TABLES, TUNING, Text};
+use crate::engine::sql::postgres::statements::{FIRST_COUNTS, META, SERVER, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
 
@@ -201,10 +201,13 @@ impl Sql<Postgres> {
         }
     }
 
-    /// Creates the tables, unless they exist. Several hosts may do so at once.
+    /// Creates the tables, unless they exist, and counts the sessions again if somebody emptied the
+    /// counts. Several hosts may do so at once.
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
-        if self.format_in_tables(on)?.is_some() {
-            return Ok(());
+        match self.has_counts(on)? {
+            Some(true) => return Ok(()),
+            Some(false) => return self.make(on, &FIRST_COUNTS.replace("{}", &self.name)),
+            None => {}
         }
         for text in TABLES {
             self.make(on, &text.replace("{}", &self.name))?;

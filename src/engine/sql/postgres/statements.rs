@@ -18,8 +18,13 @@ pub(super) const TABLES: &[&str] = &[
      where user_key is not null",
     "create table if not exists {}_users (user_key bytea primary key, logins bigint not null)",
     "create table if not exists {}_counts (shard bigint not null, n bigint not null)",
-    "insert into {}_counts select -1, 0 where not exists (select 1 from {}_counts)",
+    FIRST_COUNTS,
 ];
+
+/// Fills the counts if they are empty.
+pub(super) const FIRST_COUNTS: &str = "insert into {}_counts select shard, n from \
+     (select -1 as shard, 0 as n union all select 0, count(*) from {}_sessions) as first \
+     where not exists (select 1 from {}_counts)";
 
 /// Creates the last table: if it exists, all exist.
 pub(super) const META: &str =

@@ -178,8 +178,8 @@ impl Refusal {
     /// The failure for an error that a retry may avoid.
     pub(super) fn of_the_moment(&self) -> Option<Failure> {
         match self.code {
-            // Deadlock, lock time-out, a changed row, a conflict in a cluster.
-            1213 | 1205 | 1020 | 3101 => {
+            // Deadlock, lock time-out, a changed row or table, a conflict in a cluster.
+            1213 | 1205 | 1020 | 1412 | 3101 => {
                 Some(Failure::RolledBack(source("another transaction came in the way")))
             }
             // Too many clients, of the server, of the user, or within an hour.
@@ -255,5 +255,13 @@ mod tests {
         assert_eq!(read(b"\x10\x04Too many"), expected);
         assert_eq!(read(b"\x10").code, 0);
         assert!(matches!(expected.of_the_moment(), Some(Failure::NotNow(_))));
+    }
+
+    #[test]
+    fn a_statement_that_another_change_came_before_is_made_again() {
+        for code in [1213, 1205, 1020, 1412, 3101] {
+            let refusal = Refusal { code, message: String::new() };
+            assert!(matches!(refusal.of_the_moment(), Some(Failure::RolledBack(_))), "{code}");
+        }
     }
 }

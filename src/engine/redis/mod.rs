@@ -77,7 +77,7 @@ impl RedisEngine {
     /// | `timeout_ms` | 5000 | the time limit of a call, retries included |
     /// | `connections` | 16 | the most connections that are open at once |
     /// | `replicas` | 0 | how many replicas must acknowledge a change before the call returns |
-    /// | `eviction` | `refuse` | `allow` accepts a server that may evict sessions at any time |
+    /// | `eviction` | `refuse` | `allow` accepts a server that may evict many sessions at any time, and the users' index, without which a logout of all of a user's sessions ends none |
     /// | `tls_ca` | | a file of certificates, in PEM, to trust instead of the system's |
     /// | `tls_cert`, `tls_key` | | files of this client's own certificate and of its key, in PEM |
     /// | `tls_name` | the host | the name that the server's certificate is for |
@@ -208,7 +208,9 @@ impl Redis {
         match field("maxmemory_policy") {
             Some(policy) if policy.starts_with("allkeys") && !may_evict => Err(unsupported(
                 format!("`maxmemory-policy {policy}`, which evicts sessions without a word"),
-                "`noeviction`, or `eviction=allow` in the URL".into(),
+                "`noeviction`, or `eviction=allow` in the URL, where a logout of all of a user's \
+                 sessions may then end none"
+                    .into(),
             )),
             _ => Ok(()),
         }

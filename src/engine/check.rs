@@ -33,7 +33,10 @@ pub struct Checked {
 ///
 /// No problem makes a store unusable, and none can show a session that does not exist: a read uses
 /// the record alone. To repair the indexes of a file, use [`salvage`](crate::salvage()), which
-/// copies the records and rebuilds the indexes.
+/// copies the records and rebuilds the indexes. On a server, [`admin::transfer`] does so into a
+/// store of another name.
+///
+/// [`admin::transfer`]: crate::admin::transfer()
 ///
 /// # Examples
 ///

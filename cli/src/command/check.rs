@@ -37,9 +37,33 @@ pub(super) fn run(path: &Path, out: &mut Output) -> Done {
             0 => out.line(format!("sound: {sessions}, {} expired", report.expired))?,
             count => {
                 out.line(format!("{} in {sessions}", output::counted(count, "problem")))?;
-                out.line("`revoke KEY` removes a damaged record; `salvage` rebuilds the indexes")?;
+                out.line(remedy(path))?;
             }
         }
     }
     Ok(if report.is_sound() { DONE } else { LOOK })
+}
+
+/// What to do about problems. Only a file can be salvaged.
+fn remedy(target: &Path) -> &'static str {
+    match target::is_url(&target.to_string_lossy()) {
+        false => "`revoke KEY` removes a damaged record; `salvage` rebuilds the indexes",
+        true => {
+            "`revoke KEY` removes a damaged record; `copy --create` to the same URL with another \
+             `name` rebuilds the indexes there"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_indexes_of_a_store_on_a_server_are_rebuilt_by_a_copy() {
+        for (target, verb) in [("sessions.redb", "`salvage`"), ("redis://cache/?name=a", "`copy ")]
+        {
+            assert!(remedy(Path::new(target)).contains(verb), "{target}");
+        }
+    }
 }

@@ -2,11 +2,12 @@
 //! primaries end.
 
 use std::net::TcpStream;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use sessile::engine::RedisEngine;
 use sessile::testing::{ManualClock, NetworkFault, Proxy, Way};
-use sessile::{Error, SessionOptions, SessionStore, Timeouts};
+use sessile::{Error, Inspector, SessionOptions, SessionStore, Timeouts, admin};
 
 use crate::instances::{self, Instance, ends, redis_cli, wait_until};
 use crate::outages::{is_killed_and_started_again, stands_still, store};
@@ -174,6 +175,26 @@ fn a_server_that_evicts_is_refused_unless_the_url_allows_it() {
         assert!(refused.to_string().contains(words), "{refused}");
     }
     store(&format!("{}eviction=allow", url(&server))).create(1).unwrap();
+}
+
+/// As a server with a policy `allkeys-*` evicts them.
+#[test]
+fn indexes_that_are_evicted_end_no_session_and_are_whole_in_a_copy() {
+    let server = instances::redis(&[]);
+    let store = store(&url(&server));
+    let sessions = [1, 2, 3].map(|number| store.create_for_user("ann", number).unwrap());
+    redis_cli(&server, &["del", "{sessile}:x", "{sessile}:u"]).unwrap();
+    assert!(sessions.iter().all(|one| store.read(one.id()).unwrap().is_some()));
+    assert_eq!((store.len().unwrap(), store.destroy_all_of("ann").unwrap()), (0, 0));
+    assert_eq!(store.check().unwrap().problem_count, 6);
+    let other = format!("{}name=other", url(&server));
+    let inspect = |url: &str| Inspector::on(RedisEngine::connect(url).unwrap()).unwrap();
+    let (from, to) = (inspect(&url(&server)), inspect(&other));
+    let report = admin::transfer(&from, &to, false, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((report.copied, report.equal), (3, 3));
+    let copy = crate::outages::store(&other);
+    assert!(copy.check().unwrap().is_sound());
+    assert_eq!((copy.len().unwrap(), copy.destroy_all_of("ann").unwrap()), (3, 3));
 }
 
 #[test]

@@ -83,8 +83,8 @@ impl PostgresEngine {
     /// [`Error::InvalidSetting`] for a malformed URL or an unknown parameter.
     /// [`Error::Unavailable`] if no server that takes writes is reached, or it refuses the login or
     /// the tables. [`Error::UnsupportedServer`] if it is too old, or a table of the store is
-    /// unlogged. [`Error::UnsupportedFormat`] if a newer version of this library stored the sessions
-    /// there.
+    /// unlogged. [`Error::UnsupportedFormat`] if a newer version of this library stored the
+    /// sessions there.
     pub fn connect(url: &str) -> Result<Self> {
         let server = Self::server(url)?;
         server.write(Repeat::Idempotent, |sql, on, _| {

@@ -91,7 +91,7 @@ impl Shared {
 
     /// Serves a client if its user is allowed and a place is free; otherwise ends the connection.
     fn admit(self: &Arc<Self>, stream: Stream) {
-        if !stream.is_allowed() {
+        if !stream.is_allowed() || stream.has_left() {
             return;
         }
         let Ok(to_end_it) = stream.try_clone() else { return };
@@ -262,6 +262,17 @@ mod tests {
             assert!(page.contains(words), "{limit:?}");
         }
         assert_eq!([idle, write, answer].map(|limit| limit.as_secs()), [30, 60, 3_600]);
+    }
+
+    #[test]
+    fn a_client_that_has_left_takes_no_place() {
+        let world = World::new(PATIENT);
+        for _ in 0..2 * MAX_CLIENTS {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            drop(ours);
+            world.door.shared.admit(Stream::of(theirs));
+        }
+        assert_eq!(world.door.shared.clients.lock().next, 0);
     }
 
     #[test]

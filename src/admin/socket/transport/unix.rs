@@ -144,6 +144,14 @@ impl Stream {
         true
     }
 
+    /// Whether the client has closed the connection and asked nothing, as this process does when it
+    /// looks whether its own socket can be reached.
+    pub(in crate::admin::socket) fn has_left(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let seen = recv(&self.0, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(seen, Ok((_, 0)))
+    }
+
     pub(in crate::admin::socket) fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }

@@ -92,6 +92,11 @@ impl Stream {
         true
     }
 
+    /// A pipe does not tell before it is read.
+    pub(in crate::admin::socket) const fn has_left(&self) -> bool {
+        false
+    }
+
     /// Another handle of the same connection.
     pub(in crate::admin::socket) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self(Arc::clone(&self.0)))

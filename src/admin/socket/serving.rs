@@ -273,6 +273,14 @@ mod tests {
             world.door.shared.admit(Stream::of(theirs));
         }
         assert_eq!(world.door.shared.clients.lock().next, 0);
+        // One that sends no more is greeted.
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        world.door.shared.admit(Stream::of(theirs));
+        let mut line = String::new();
+        BufReader::new(ours).read_line(&mut line).unwrap();
+        assert!(line.contains("hello"), "{line}");
+        world.wait_until_alone();
     }
 
     #[test]

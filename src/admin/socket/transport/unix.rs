@@ -145,11 +145,15 @@ impl Stream {
     }
 
     /// Whether the client has closed the connection and asked nothing, as this process does when it
-    /// looks whether its own socket can be reached.
+    /// looks whether its own socket can be reached. One that only sends no more is still there.
     pub(in crate::admin::socket) fn has_left(&self) -> bool {
         use rustix::net::{RecvFlags, recv};
+        let mut sockets = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let looked = poll(&mut sockets, Some(&now)).is_ok();
+        let is_closed = looked && sockets[0].revents().contains(PollFlags::HUP);
         let seen = recv(&self.0, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        matches!(seen, Ok((_, 0)))
+        is_closed && matches!(seen, Ok((_, 0)))
     }
 
     pub(in crate::admin::socket) fn try_clone(&self) -> io::Result<Self> {

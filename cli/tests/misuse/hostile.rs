@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::program::{Answer, Program, ended, line_of};
-use crate::{Store, ends};
+use crate::{Store, ends, on_a_terminal};
 
 const HOSTILE: Answer = |_, out| {
     let esc = r"\u001b[2J\u202e";
@@ -70,29 +69,13 @@ fn json_of_a_session_commands_no_terminal_and_means_what_is_stored() {
     assert_eq!(store.json(0, &["list", "sessions.redb", "--json"])["user"], user);
 }
 
-/// Runs the tool on a terminal, and prints what that shows and the exit code.
-const ON_A_TERMINAL: &str = r#"
-import os, pty, sys
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-seen = b""
-try:
-    while part := os.read(terminal, 1000):
-        seen += part
-except OSError:
-    pass
-print(ascii(seen.decode()), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
-
 /// As of a script that passes the field `user`, against the advice.
 #[test]
 fn a_refused_argument_commands_no_terminal() {
     let store = Store::of(0);
     let user = "\"\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
     for arguments in [&["list", "sessions.redb", "--user", user][..], &[user]] {
-        let mut python = Command::new("python3");
-        python.args(["-c", ON_A_TERMINAL, env!("CARGO_BIN_EXE_sessile")]).args(arguments);
+        let mut python = on_a_terminal(arguments);
         let output = python.current_dir(store.path("")).output().unwrap();
         let shown = String::from_utf8(output.stdout).unwrap();
         for obeyed in [r"\x1b]", r"\x07", r"\x9b", r"\u202e"] {

@@ -3,12 +3,14 @@
 #[cfg(target_os = "linux")]
 use std::io::{BufRead, BufReader, Read, Write};
 #[cfg(target_os = "linux")]
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 #[cfg(target_os = "linux")]
 use sessile::admin::AdminSocket;
 use sessile::{SessionStore, Timeouts};
 
+#[cfg(target_os = "linux")]
+use crate::on_a_terminal;
 use crate::{Store, TwoHoursAgo};
 
 #[test]
@@ -51,28 +53,6 @@ fn idle_sessions_are_listed_and_end_and_others_stay() {
     assert_eq!(store.json(0, &["stats", "both.redb", "--json"])["sessions"], 1);
 }
 
-/// Says when a question is asked on a terminal, answers yes once told to, and prints the rest.
-#[cfg(target_os = "linux")]
-const ANSWER: &str = r#"
-import os, pty, sys
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-seen = b""
-while b"[y/N]" not in seen:
-    seen += os.read(terminal, 1000)
-print("asked", flush=True)
-sys.stdin.readline()
-os.write(terminal, b"y\n")
-seen = b""
-try:
-    while part := os.read(terminal, 1000):
-        seen += part
-except OSError:
-    pass
-print(seen.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_session_that_becomes_active_at_the_question_is_left() {
@@ -86,9 +66,8 @@ fn a_session_that_becomes_active_at_the_question_is_left() {
     let running = builder().open(&path).unwrap();
     running.serve_admin(AdminSocket::beside_file()).unwrap();
 
-    let mut python = Command::new("python3");
-    python.args(["-c", ANSWER, env!("CARGO_BIN_EXE_sessile"), "revoke"]).arg(&path);
-    python.args(["--idle-for", "1h", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut python = on_a_terminal(&["revoke", "idle.redb", "--idle-for", "1h", "--json"]);
+    python.current_dir(store.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = python.spawn().unwrap();
     let mut told = BufReader::new(child.stdout.take().unwrap());
     let mut asked = String::new();

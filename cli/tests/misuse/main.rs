@@ -88,6 +88,35 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs the tool on a terminal, and prints what that shows and the exit code. Says when a question
+/// is asked, and answers yes once it is told to; what was shown before is not printed.
+#[cfg(target_os = "linux")]
+const ON_A_TERMINAL: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+try:
+    while part := os.read(terminal, 1000):
+        seen += part
+        if b"[y/N]" in seen:
+            print("asked", flush=True)
+            sys.stdin.readline()
+            os.write(terminal, b"y\n")
+            seen = b""
+except OSError:
+    pass
+print(ascii(seen.decode()), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[cfg(target_os = "linux")]
+fn on_a_terminal(arguments: &[&str]) -> Command {
+    let mut python = Command::new("python3");
+    python.args(["-c", ON_A_TERMINAL, env!("CARGO_BIN_EXE_sessile")]).args(arguments);
+    python
+}
+
 /// What a command printed on both outputs. It must have ended with this exit code.
 fn ends(output: &Output, code: i32, arguments: &[&str]) -> (String, String) {
     let [out, err] =

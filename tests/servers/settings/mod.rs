@@ -46,6 +46,17 @@ fn two_hosts_agree(url: &str, setting: &str) {
     one.clear().unwrap();
 }
 
+/// Neither a new store nor one that must be there opens on these tables, and the error says so.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn is_unsupported(url: &str, expected: &str) {
+    let existing = SessionStore::<u64>::builder().connect_existing(url).map(drop);
+    for refused in [SessionStore::<u64>::connect(url).map(drop), existing] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, Error::UnsupportedServer { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(expected), "{refused}");
+    }
+}
+
 /// After somebody emptied tables by hand, new sessions fail by an error that says what to do; whoever
 /// opens the store after that has the right number of sessions.
 fn emptied_tables_are_filled_when_a_store_is_opened(url: &str, empty: impl Fn(&str)) {

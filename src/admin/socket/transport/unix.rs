@@ -150,8 +150,8 @@ impl Stream {
         use rustix::net::{RecvFlags, recv};
         let mut sockets = [PollFd::new(&self.0, PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let looked = poll(&mut sockets, Some(&now)).is_ok();
-        let is_closed = looked && sockets[0].revents().contains(PollFlags::HUP);
+        let is_closed = poll(&mut sockets, Some(&now)).is_ok()
+            && sockets.iter().any(|socket| socket.revents().contains(PollFlags::HUP));
         let seen = recv(&self.0, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         is_closed && matches!(seen, Ok((_, 0)))
     }

@@ -4,13 +4,17 @@
 //! which costs a call less than changing a row, and makes nobody wait. From time to time the sum of
 //! all changes takes their place.
 //!
-//! Invariant: the rows of the counts add up to the number of records in every snapshot.
+//! Invariant: the rows of the counts add up to the number of records in every snapshot, unless
+//! somebody changes tables by hand.
 
-use crate::engine::network::backend::Attempt;
+use crate::engine::network::backend::{Attempt, Connection as _};
+use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
+use crate::engine::network::options::FORMAT_NAME;
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::{Answer, Dialect, Step};
-use crate::engine::sql::statements::SHARDS;
+use crate::engine::sql::statements::{Common, SHARDS};
+use crate::engine::sql::value::Value;
 use crate::key::SessionKey;
 use crate::sync::atomic::Ordering;
 
@@ -37,6 +41,22 @@ impl<D: Dialect> Sql<D> {
             Ok(_) => Ok(()),
             Err(refusal) => self.remedy(on, &refusal).map(drop),
         }
+    }
+
+    /// Puts the counts right, whatever somebody did to their rows. Other hosts may do so at the
+    /// same time, so it waits for them, and it adds only the difference in a snapshot to what they
+    /// count meanwhile.
+    pub(super) fn count_again(&self, on: &mut D::Connection) -> Attempt<()> {
+        on.set_deadline(Deadline::after(self.clearing));
+        self.begin(on, &[(Common::LockFormat, &[Value::Text(FORMAT_NAME)])])?;
+        let filled = D::say(on, &D::filling().replace("{}", &self.name))?;
+        filled.map_err(|refusal| self.refused(&refusal))?;
+        let limit = self.clearing.as_millis().to_string();
+        let limit = [Value::Text(&limit)];
+        let mut steps: Vec<Step<'_, D::Text>> = Vec::new();
+        steps.extend(D::STATEMENT_LIMIT.map(|text| (text, &limit[..])));
+        steps.extend([(Common::CorrectCounts.into(), &[][..]), (Common::Commit.into(), &[][..])]);
+        self.carry_out(on, &steps).map(drop)
     }
 
     /// Removes what the server refused a change of the counts for; returns whether it is removed.

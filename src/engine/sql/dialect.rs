@@ -57,6 +57,10 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// writes.
     const IDLE_LIMIT: Option<Self::Text>;
 
+    /// The statement that sets how long each later statement of the transaction may take. It takes
+    /// the milliseconds as text. `None` if no statement that writes has such a limit.
+    const STATEMENT_LIMIT: Option<Self::Text>;
+
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 
@@ -143,6 +147,10 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     ) -> Attempt<Option<(SessionKey, bool)>>;
 
     fn clear(sql: &Sql<Self>, on: &mut Self::Connection) -> Attempt<()>;
+
+    /// The statement that adds the rows that the counts must have, where they are missing. `{}` is
+    /// the store's name.
+    fn filling() -> String;
 
     /// The statements of a transaction that may remove what a server refused [`SUM`](Self::SUM)
     /// for; none if nothing is to be removed.

@@ -119,14 +119,14 @@ impl<D: Dialect> Sql<D> {
         }
     }
 
-    /// Whether the counts have rows; `None` if there are no tables.
+    /// Whether the counts have all rows that they must have; `None` if there are no tables.
     fn has_counts(&self, on: &mut D::Connection) -> Attempt<Option<bool>> {
         let steps: [Step<'_>; 2] =
-            [(Common::LoadMeta, &[Value::Text(FORMAT_NAME)]), (Common::Stored, &[])];
+            [(Common::LoadMeta, &[Value::Text(FORMAT_NAME)]), (Common::IsCounted, &[])];
         match self.batch(on, &steps)? {
             Ok(outcomes) => {
-                let stored = rows_of(&outcomes, 1).first();
-                Ok(Some(stored.is_some_and(|row| row.number(0).is_some())))
+                let rows = rows_of(&outcomes, 1).first().and_then(|row| row.number(0));
+                Ok(Some(rows.is_some_and(|rows| rows > 0)))
             }
             Err(refusal) if D::is_without_tables(&refusal) => Ok(None),
             Err(refusal) => Err(self.refused(&refusal)),

@@ -278,7 +278,11 @@ impl<D: Dialect> Sql<D> {
 
     /// Begins a transaction that writes, with its first steps; returns the outcome of each. The
     /// server ends it if the next ones do not come: this host may lose power.
-    fn begin(&self, on: &mut D::Connection, steps: &[Step<'_>]) -> Attempt<Vec<D::Outcome>> {
+    pub(super) fn begin(
+        &self,
+        on: &mut D::Connection,
+        steps: &[Step<'_>],
+    ) -> Attempt<Vec<D::Outcome>> {
         let limit = [Value::Text(&self.idle_limit)];
         let mut all: Vec<Step<'_, D::Text>> = vec![(Common::Begin.into(), &[])];
         all.extend(D::IDLE_LIMIT.map(|text| (text, &limit[..])));

@@ -14,7 +14,7 @@ use crate::engine::sql::Sql;
 use crate::engine::sql::counts::shard_of;
 use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
-use crate::engine::sql::mysql::statements::Text;
+use crate::engine::sql::mysql::statements::{Text, filling};
 use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
@@ -44,6 +44,7 @@ impl Dialect for Mysql {
     const SUM: &'static [Text] = &[];
     // MySQL has no such limit.
     const IDLE_LIMIT: Option<Text> = None;
+    const STATEMENT_LIMIT: Option<Text> = None;
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
         let mut on = self.login.connect(deadline)?;
@@ -80,6 +81,10 @@ impl Dialect for Mysql {
 
     fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
         Ok(on.query(text)?.map(drop))
+    }
+
+    fn filling() -> String {
+        filling()
     }
 
     fn is_without_tables(refusal: &Refusal) -> bool {

@@ -21,7 +21,7 @@ use crate::engine::network::transport::location::{Location, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::mysql::login::Login;
-use crate::engine::sql::mysql::statements::{LOAD, SERVER, Text, first_counts, tables};
+use crate::engine::sql::mysql::statements::{LOAD, SERVER, TABLES, Text};
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::rows::Row as _;
 use crate::error::{Error, Result};
@@ -205,15 +205,16 @@ impl Sql<Mysql> {
     /// Creates the tables, unless they exist, and counts the sessions again if somebody emptied the
     /// counts. Several hosts may do so at once.
     fn make_tables(&self, on: &mut MysqlConnection) -> Attempt<()> {
-        let texts = match self.has_counts(on)? {
+        match self.has_counts(on)? {
             Some(true) => return Ok(()),
-            Some(false) => vec![first_counts()],
-            None => tables(),
-        };
-        for text in texts {
+            Some(false) => return self.count_again(on),
+            None => {}
+        }
+        for text in TABLES {
             let made = on.query(&text.replace("{}", &self.name))?;
             made.map_err(|refusal| self.refused(&refusal))?;
         }
+        self.count_again(on)?;
         // The connection was made before the tables.
         on.prepare_load(&self.dialect.load)
     }

@@ -13,22 +13,7 @@ use crate::engine::sql::terms::{deadline, due, live, next_revision};
 
 /// The statements that create the tables, each sent alone, in this order: if the last table exists,
 /// all exist. `{}` is the store's name.
-pub(super) fn tables() -> Vec<String> {
-    let [first @ .., meta] = TABLES.map(str::to_owned);
-    first.into_iter().chain([first_counts(), meta]).collect()
-}
-
-/// The statement that fills the counts if they are empty.
-pub(super) fn first_counts() -> String {
-    let rows = (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| match shard {
-        0 => "(0, (select count(*) from {}_sessions))".to_owned(),
-        _ => format!("({shard}, 0)"),
-    });
-    let rows = rows.collect::<Vec<_>>().join(", ");
-    format!("insert into {{}}_counts values {rows} on duplicate key update n = n")
-}
-
-const TABLES: [&str; 4] = [
+pub(super) const TABLES: &[&str] = &[
     "create table if not exists {}_sessions (session_key binary(16) not null primary key, \
      revision bigint not null, last_active bigint not null, index_deadline bigint not null, \
      created_at bigint not null, inactivity bigint, absolute bigint, ending tinyint, \
@@ -42,6 +27,13 @@ const TABLES: [&str; 4] = [
     "create table if not exists {}_meta (name varbinary(255) not null primary key, \
      value longblob not null) engine=InnoDB row_format=dynamic",
 ];
+
+/// The statement that adds the rows that the counts must have, where they are missing.
+pub(super) fn filling() -> String {
+    let rows = (LIMIT_LOCK..i64::from(SHARDS)).map(|shard| format!("({shard}, 0)"));
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    format!("insert into {{}}_counts values {rows} on duplicate key update n = n")
+}
 
 /// The settings of a new connection: the isolation level with the fewest locks, an error for a
 /// value that does not fit and for a server without the tables' engine, the time limit for a lock
@@ -135,6 +127,12 @@ statements! {
     @Count = "update {}_counts set n = n + $2 where shard = $1";
     // A write, so that MariaDB limits the pause after it, too.
     @LockLimit = "insert into {}_counts (shard, n) values ($1, 0) on duplicate key update n = n";
+    @IsCounted = "select count(*) >= 65 from {}_counts";
+    // name
+    @LockFormat = "update {}_meta set value = value where name = $1";
+    @CorrectCounts = "insert into {}_counts (shard, n) select 0, difference.missing from \
+         (select (select count(*) from {}_sessions) - (select sum(n) from {}_counts) as missing) \
+         as difference on duplicate key update n = {}_counts.n + difference.missing";
     // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on duplicate key update logins = logins + 1";
@@ -264,6 +262,13 @@ mod tests {
             }
         }
         assert_eq!(compared, 2);
+    }
+
+    #[test]
+    fn the_counts_are_complete_with_the_rows_that_fill_them() {
+        let rows = filling().matches(", 0)").count();
+        let text = Text::ALL[Text::IsCounted.number()];
+        assert!(text.contains(&format!("count(*) >= {rows} ")), "{text}");
     }
 
     /// MySQL merges a derived table into the statement unless it is `distinct`, and then refuses

@@ -14,7 +14,7 @@ use crate::engine::outcome::{Ended, Insert, Sweep};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::postgres::refusal::Refusal;
-use crate::engine::sql::postgres::statements::Text;
+use crate::engine::sql::postgres::statements::{FILLING, Text};
 use crate::engine::sql::postgres::wire::{Answer, Outcome, PostgresConnection, Row, Statement};
 use crate::engine::sql::postgres::{Postgres, Step};
 use crate::engine::sql::rows::{
@@ -43,6 +43,7 @@ impl Dialect for Postgres {
     const SUM: &'static [Text] =
         &[Text::BeginSum, Text::LockTimeout, Text::InsertSum, Text::DeleteSummed, Text::Commit];
     const IDLE_LIMIT: Option<Text> = Some(Text::IdleLimit);
+    const STATEMENT_LIMIT: Option<Text> = Some(Text::StatementTimeout);
 
     fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
         self.login.connect(deadline)
@@ -57,6 +58,10 @@ impl Dialect for Postgres {
 
     fn say(on: &mut PostgresConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
         Ok(on.simple(text)?.map(drop))
+    }
+
+    fn filling() -> String {
+        FILLING.to_owned()
     }
 
     fn is_without_tables(refusal: &Refusal) -> bool {

@@ -19,7 +19,7 @@ use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
-use crate::engine::sql::postgres::statements::{FIRST_COUNTS, META, SERVER, TABLES, TUNING, Text};
+use crate::engine::sql::postgres::statements::{META, SERVER, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
 
@@ -206,7 +206,7 @@ impl Sql<Postgres> {
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
         match self.has_counts(on)? {
             Some(true) => return Ok(()),
-            Some(false) => return self.make(on, &FIRST_COUNTS.replace("{}", &self.name)),
+            Some(false) => return self.count_again(on),
             None => {}
         }
         for text in TABLES {
@@ -216,7 +216,8 @@ impl Sql<Postgres> {
             // Most calls do without the setting, and not every server knows it.
             let _ = on.simple(&text.replace("{}", &self.name))?;
         }
-        self.make(on, &META.replace("{}", &self.name))
+        self.make(on, &META.replace("{}", &self.name))?;
+        self.count_again(on)
     }
 }
 

@@ -18,13 +18,11 @@ pub(super) const TABLES: &[&str] = &[
      where user_key is not null",
     "create table if not exists {}_users (user_key bytea primary key, logins bigint not null)",
     "create table if not exists {}_counts (shard bigint not null, n bigint not null)",
-    FIRST_COUNTS,
 ];
 
-/// Fills the counts if they are empty.
-pub(super) const FIRST_COUNTS: &str = "insert into {}_counts select shard, n from \
-     (select -1 as shard, 0 as n union all select 0, count(*) from {}_sessions) as first \
-     where not exists (select 1 from {}_counts)";
+/// Adds the row that the counts must have.
+pub(super) const FILLING: &str = "insert into {}_counts (shard, n) select -1, 0 \
+     where not exists (select 1 from {}_counts where shard = -1)";
 
 /// Creates the last table: if it exists, all exist.
 pub(super) const META: &str =
@@ -138,6 +136,13 @@ statements! {
          and shard < (select max(shard) from {}_counts)";
     Identify = IDENTIFY;
     @LockLimit = "select n from {}_counts where shard = $1 for update";
+    @IsCounted = "select count(*) from {}_counts where shard = -1";
+    // name
+    @LockFormat = "update {}_meta set value = value where name = $1";
+    @CorrectCounts = "insert into {}_counts (shard, n) select 0, missing from \
+         (select (select count(*) from {}_sessions) \
+         - (select coalesce(sum(n), 0)::bigint from {}_counts) as missing) as difference \
+         where missing <> 0";
     // the lock
     @LockUser = "insert into {}_users (user_key, logins) values ($1, 1) \
          on conflict (user_key) do update set logins = {}_users.logins + 1";

@@ -3,14 +3,16 @@
 use std::error::Error as StdError;
 use std::iter;
 
-use crate::error::Error;
+use crate::error::{Error, Source};
 
 /// The most causes that are shown. A foreign error may name itself as its cause, without end.
 const MOST: usize = 16;
 
 impl Error {
     /// Returns the causes, each the source of the one before, for a log. At most 16: an error of
-    /// another crate may name itself as its cause.
+    /// another crate may name itself as its cause. `downcast_ref` finds the type of each, such as
+    /// [`std::io::Error`]; [`Error::source`](StdError::source) gives the first one as the shared
+    /// [`Source`].
     ///
     /// A cause may show content, if the content's own `Serialize` or `Deserialize` does.
     ///
@@ -25,13 +27,21 @@ impl Error {
     /// assert_ne!(causes.collect::<Vec<_>>().join(": "), "");
     /// ```
     pub fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        iter::successors(self.source(), |&cause| cause.source()).take(MOST)
+        iter::successors(self.source(), |&cause| cause.source()).take(MOST).map(itself)
+    }
+}
+
+/// The error behind a shared pointer, which counts as an error of its own.
+fn itself<'a>(cause: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    match cause.downcast_ref::<Source>() {
+        Some(shared) => &**shared,
+        None => cause,
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::fmt;
+    use std::{fmt, io};
 
     use super::*;
 
@@ -54,5 +64,19 @@ pub(crate) mod tests {
     fn an_error_that_is_its_own_cause_ends_after_some() {
         assert_eq!(Error::engine(ItsOwnCause).causes().count(), MOST);
         assert_eq!(Error::Closed.causes().count(), 0);
+    }
+
+    #[test]
+    fn the_type_of_each_cause_is_found() {
+        let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for error in [
+            Error::io("open", "sessions.redb", refused()),
+            Error::engine(Error::io("open", "sessions.redb", refused())),
+        ] {
+            let kind = error.causes().find_map(|cause| cause.downcast_ref().map(io::Error::kind));
+            assert_eq!(kind, Some(io::ErrorKind::PermissionDenied), "{error:?}");
+        }
+        let found = Error::engine(Error::Closed).causes().any(|cause| cause.is::<Error>());
+        assert!(found);
     }
 }

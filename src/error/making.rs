@@ -7,6 +7,19 @@ use std::{fmt, io};
 use crate::error::{Error, Source};
 
 impl Error {
+    /// Nothing is at the path of a file to open. The standard library's own words for this kind of
+    /// error, "entity not found", say nothing of a file.
+    pub(crate) fn missing_file(path: impl Into<PathBuf>) -> Self {
+        let nothing = io::Error::new(io::ErrorKind::NotFound, "there is no such file");
+        Self::io("open", path, nothing)
+    }
+
+    /// Something is at the path of a file to create.
+    pub(crate) fn occupied(path: impl Into<PathBuf>) -> Self {
+        let something = io::Error::new(io::ErrorKind::AlreadyExists, "there is something already");
+        Self::io("create", path, something)
+    }
+
     pub(crate) fn attribute(name: &str, detail: String) -> Self {
         Self::Attribute { name: name.into(), detail }
     }

@@ -1,6 +1,5 @@
 //! The path of the store on the disk, and the name of a file under creation.
 
-use std::io;
 use std::path::Path;
 
 use crate::engine::redb::storage::identity::Identity;
@@ -109,7 +108,7 @@ impl Draft for New {
 
     fn move_in_place(mut self: Box<Self>) -> Result<()> {
         if self.disk.found()? == Existing::File {
-            return Err(Error::io("create", NAME, io::ErrorKind::AlreadyExists.into()));
+            return Err(Error::occupied(NAME));
         }
         self.disk.step("create", Event::MoveInPlace, OLD_NAME)?;
         self.moved = true;

@@ -58,7 +58,7 @@ impl StoreFile {
         storage: Box<dyn Storage>,
         options: &RedbOptions,
     ) -> Result<(Self, OpenFile)> {
-        let missing = || Error::io("open", storage.path(), std::io::ErrorKind::NotFound.into());
+        let missing = || Error::missing_file(storage.path());
         // To open a pipe or a device may do something to it, and tells nothing of its kind.
         storage.found()?;
         let opened = storage.open()?.ok_or_else(missing)?;

@@ -205,8 +205,7 @@ impl Salvage {
 
     fn rescue(&self, damaged: &Path, new: &Path, teller: &mut Teller<'_>) -> Result<SalvageReport> {
         if InFolder::at(new)?.found()? == Existing::File {
-            let cause = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Error::io("create", new, cause));
+            return Err(Error::occupied(new));
         }
         let mut source = Source::open(damaged)?;
         if source.is_empty() {

@@ -46,7 +46,7 @@ impl NewFile {
     /// A new file at a path where nothing exists.
     pub(crate) fn at(path: &Path) -> Result<Self> {
         match path.symlink_metadata() {
-            Ok(_) => Err(Error::io("create", path, io::ErrorKind::AlreadyExists.into())),
+            Ok(_) => Err(Error::occupied(path)),
             Err(_) => Ok(Self { storage: storage(path)? }),
         }
     }
@@ -64,7 +64,7 @@ impl NewFile {
         match place.found()? {
             Existing::Nothing => Ok(Self { storage: Box::new(Replacing { place, owner: None }) }),
             Existing::File => {
-                let missing = || Error::io("open", path, io::ErrorKind::NotFound.into());
+                let missing = || Error::missing_file(path);
                 let old = locked_store(&*place)?.ok_or_else(missing)?;
                 let owner = owner_of(path, &old);
                 release(&old);

@@ -126,8 +126,8 @@ fn through(running: RunningStore) -> Result<Target, Failure> {
     Ok(Target { inspector, running: Some(running) })
 }
 
-const DOOR: &str = "a program opens a door for this tool with \
-                    `store.serve_admin(AdminSocket::beside_file())`; name its socket where it is elsewhere";
+const DOOR: &str = "a program opens its admin socket with \
+                    `store.serve_admin(AdminSocket::beside_file())`; if it is elsewhere, name it";
 
 /// Whether no program listens. One that does may refuse the caller all the same.
 fn is_closed(error: &Error) -> bool {
@@ -137,7 +137,7 @@ fn is_closed(error: &Error) -> bool {
 fn without_door(error: Error, closed: &Error) -> Failure {
     let failure = explained(error).hint(DOOR);
     match std::error::Error::source(closed) {
-        Some(cause) => failure.because(format!("its door beside the file is closed: {cause}")),
+        Some(cause) => failure.because(format!("it has no admin socket beside the file: {cause}")),
         None => failure,
     }
 }

@@ -27,16 +27,19 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The heading of the options of every verb, which clap would mix with those of the verb.
+const EVERY_VERB: &str = "Options of every verb";
+
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Print JSON for other programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY_VERB)]
     pub(crate) json: bool,
     /// Print no progress
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERY_VERB)]
     pub(crate) quiet: bool,
     /// Print times in UTC instead of local time
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY_VERB)]
     pub(crate) utc: bool,
 }
 
@@ -58,21 +61,27 @@ pub(crate) enum Command {
         key: SessionKey,
     },
     /// End sessions
+    // clap would write the target, which comes first, behind the keys.
+    #[command(override_usage = "sessile revoke [OPTIONS] <TARGET> \
+        <KEY...|--user <USER>|--all-but <KEY>|--idle-for <DURATION>|--all>")]
     Revoke(Revoke),
     /// Delete expired sessions, by the timeouts on record
     Sweep {
         /// The store's file, a program's socket, or a URL
         target: PathBuf,
         /// Use this inactivity timeout instead, for example `15m`
-        #[arg(long, value_parser = when::duration, requires = "absolute")]
+        #[arg(long, requires = "absolute")]
+        #[arg(value_name = "DURATION", value_parser = when::duration)]
         inactivity: Option<Duration>,
         /// Use this absolute timeout instead, for example `7d`
-        #[arg(long, value_parser = when::duration, requires = "inactivity")]
+        #[arg(long, requires = "inactivity")]
+        #[arg(value_name = "DURATION", value_parser = when::duration)]
         absolute: Option<Duration>,
     },
     /// Give back the free space of a store's file
     Compact {
         /// The store's file
+        #[arg(value_name = "FILE")]
         target: PathBuf,
     },
     /// Check records and indexes: exit code 0 if sound, 1 with problems, 2 if it cannot be opened
@@ -83,6 +92,7 @@ pub(crate) enum Command {
     /// Copy the readable sessions of a damaged file to a new file
     Salvage {
         /// The damaged file, which is not changed
+        #[arg(value_name = "FILE")]
         damaged: PathBuf,
         /// The new file
         new: PathBuf,
@@ -95,6 +105,7 @@ pub(crate) enum Command {
         /// The store's file, a program's socket, or a URL
         target: PathBuf,
         /// The new file
+        #[arg(value_name = "NEW")]
         file: PathBuf,
     },
     /// Make a store from a backup
@@ -175,19 +186,19 @@ pub(crate) struct List {
     #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) user: Option<UserId>,
     /// Only sessions inactive for at least this long, for example `15m` or `2d`
-    #[arg(long, value_parser = when::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub(crate) idle_for: Option<Duration>,
     /// Only sessions that expire within this time
-    #[arg(long, value_parser = when::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub(crate) expires_within: Option<Duration>,
     /// Also expired sessions, which are stored until a sweep
     #[arg(long)]
     pub(crate) expired: bool,
     /// At most this many
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
     /// Only sessions after this one in the list
-    #[arg(long, value_parser = key)]
+    #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) after: Option<SessionKey>,
     /// Show contents as JSON, and those that only the program can decode as bytes
     #[arg(long)]
@@ -216,16 +227,16 @@ pub(crate) struct Revoke {
 #[group(required = true, multiple = false)]
 pub(crate) struct Whom {
     /// The sessions with these keys
-    #[arg(value_parser = key)]
+    #[arg(value_name = "KEY", value_parser = key)]
     pub(crate) keys: Vec<SessionKey>,
-    /// Every session of this user
+    /// Every session of this user, spelt as `sessile list` shows them
     #[arg(long, value_parser = user, allow_hyphen_values = true)]
     pub(crate) user: Option<UserId>,
     /// Every session of this session's user, except this one
-    #[arg(long, value_parser = key)]
+    #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) all_but: Option<SessionKey>,
-    /// Every session inactive for at least this long
-    #[arg(long, value_parser = when::duration)]
+    /// Every session inactive for at least this long, for example `15m` or `2d`
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     pub(crate) idle_for: Option<Duration>,
     /// Every session of every user
     #[arg(long)]
@@ -235,10 +246,10 @@ pub(crate) struct Whom {
 #[derive(Debug, Args)]
 pub(crate) struct LeaveOutArguments {
     /// Leave out the sessions of this user, spelt as `sessile list` shows them; may be repeated
-    #[arg(long, value_parser = user, allow_hyphen_values = true)]
+    #[arg(long, value_name = "USER", value_parser = user, allow_hyphen_values = true)]
     pub(crate) without_user: Vec<UserId>,
     /// Leave out sessions created before this time: in RFC 3339, or `2d` for two days ago
-    #[arg(long, value_parser = when::moment)]
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
     pub(crate) created_before: Option<SystemTime>,
 }
 
@@ -293,6 +304,21 @@ mod tests {
     #[test]
     fn the_command_line_is_what_clap_asks_for() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_usage_of_revoke_names_the_target_before_the_keys_and_every_choice() {
+        let mut command = Arguments::command();
+        let revoke = command.find_subcommand_mut("revoke").unwrap();
+        let usage = revoke.render_usage().to_string();
+        assert!(usage.contains("revoke [OPTIONS] <TARGET> <KEY...|--user <USER>|"), "{usage}");
+        let whom = revoke.get_groups().find(|group| group.get_id() == "Whom").unwrap();
+        for choice in whom.get_args().filter(|choice| *choice != "keys") {
+            assert!(usage.contains(&format!("--{}", choice.as_str().replace('_', "-"))), "{usage}");
+        }
+        let key = "0".repeat(32);
+        assert!(Arguments::try_parse_from(["sessile", "revoke", "sessions.redb", &key]).is_ok());
+        assert!(Arguments::try_parse_from(["sessile", "revoke", &key, "sessions.redb"]).is_err());
     }
 
     #[test]

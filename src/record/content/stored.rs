@@ -19,16 +19,27 @@ use crate::session::json::JsonText;
 /// use serde::{Deserialize, Serialize};
 /// use sessile::SessionStore;
 ///
+/// /// Version 0: the first release set none.
 /// #[derive(Deserialize)]
-/// struct CartV1 { items: u32 }
+/// struct First { items: u32 }
+///
+/// /// Version 1.
+/// #[derive(Deserialize)]
+/// struct Second { items: u32, currency: String }
 ///
 /// #[derive(Serialize, Deserialize)]
-/// struct Cart { items: u32, currency: String }
+/// struct Cart { items: u64, currency: String }
 ///
 /// let store = SessionStore::<Cart>::builder()
-///     .content_version(2, |old| {
-///         let CartV1 { items } = old.decode()?;
-///         Ok(Cart { items, currency: "EUR".into() })
+///     .content_version(2, |old| match old.version() {
+///         0 => {
+///             let First { items } = old.decode()?;
+///             Ok(Cart { items: items.into(), currency: "EUR".into() })
+///         }
+///         _ => {
+///             let Second { items, currency } = old.decode()?;
+///             Ok(Cart { items: items.into(), currency })
+///         }
 ///     })
 ///     .in_memory()?;
 /// # Ok::<(), sessile::Error>(())

@@ -280,6 +280,10 @@ impl SessionCookie {
     /// has the attributes of [`set`](Self::set), because a browser treats cookies with another path
     /// or domain as different cookies (5.7), and `Max-Age=0`.
     ///
+    /// Send it in the answer to a logout alone, not whenever a request finds no session. A request
+    /// that was under way while another one got a new id finds none under the old id, and its
+    /// answer would take the new cookie from the browser.
+    ///
     /// # Examples
     ///
     /// ```

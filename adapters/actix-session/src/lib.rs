@@ -34,6 +34,13 @@
 //! [`connect`](SessileStore::connect) to a server, or from
 //! [`on_server`](SessileStore::on_server).
 //!
+//! # Sessions by user
+//!
+//! actix-session tells a handler no key of its session. So a list of a user's sessions does not
+//! show which one is the request's own. Insert a random value into the state at the login, and
+//! compare it with the [`state`](Content::state) of each session that
+//! [`sessions_of_with`](sessile::SessionStore::sessions_of_with) lists.
+//!
 //! # Expiry
 //!
 //! Expired sessions are absent at once. The store deletes them by itself, once a minute.

@@ -43,6 +43,64 @@
 //! on a blocking thread if the store is from [`connect`](SessileStore::connect) to a server, or
 //! from [`on_server`](SessileStore::on_server).
 //!
+//! # Sessions by user
+//!
+//! With [`with_user`](SessileStore::with_user), [`sessions`](SessileStore::sessions) lists and ends
+//! a user's sessions. A handler finds its own session among them by the id, which both crates write
+//! alike:
+//!
+//! ```
+//! use sessile::{SessionId, SessionKey};
+//! use sessile_tower_sessions::SessileStore;
+//! use tower_sessions::Session;
+//!
+//! /// The session of a request; none before its first save.
+//! fn own_id(session: &Session) -> Option<SessionId> {
+//!     SessionId::parse(&session.id()?.to_string()).ok()
+//! }
+//!
+//! /// GET /devices: the keys of the user's sessions; the request's own is marked.
+//! fn devices(
+//!     store: &SessileStore,
+//!     user: &str,
+//!     session: &Session,
+//! ) -> sessile::Result<Vec<(SessionKey, bool)>> {
+//!     let own = own_id(session).map(|id| id.key());
+//!     let listed = store.sessions().sessions_of(user)?.into_iter();
+//!     Ok(listed.map(|info| (info.key(), Some(info.key()) == own)).collect())
+//! }
+//!
+//! /// POST /devices/end-others. This waits for the disk: call it in `spawn_blocking`.
+//! fn end_others(store: &SessileStore, session: &Session) -> sessile::Result<u64> {
+//!     let Some(id) = own_id(session) else { return Ok(0) };
+//!     match store.sessions().read(&id)? {
+//!         Some(own) => store.sessions().destroy_others(&own),
+//!         None => Ok(0),
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let user = |data: &sessile_tower_sessions::Data| data.get("user")?.as_str().map(Into::into);
+//! # let store = SessileStore::in_memory()?.with_user(user);
+//! # let mut logins = Vec::new();
+//! # for _ in 0..2 {
+//! #     let session = Session::new(None, std::sync::Arc::new(store.clone()), None);
+//! #     session.insert("user", "ann").await?;
+//! #     assert_eq!(end_others(&store, &session)?, 0);
+//! #     session.save().await?;
+//! #     logins.push(session);
+//! # }
+//! # let mut marked: Vec<bool> = Vec::new();
+//! # marked.extend(devices(&store, "ann", &logins[0])?.iter().map(|(_, own)| *own));
+//! # marked.sort();
+//! # assert_eq!(marked, [false, true]);
+//! # assert_eq!(end_others(&store, &logins[0])?, 1);
+//! # assert_eq!(devices(&store, "ann", &logins[0])?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Expiry
 //!
 //! A session expires at its record's `expiry_date`, to the nanosecond, by this machine's clock. The

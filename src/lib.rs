@@ -177,8 +177,11 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod admin;
+// First, since rustdoc shows the methods of a type in the order of the modules.
 mod builder;
+mod store;
+
+pub mod admin;
 mod caught;
 pub mod engine;
 mod error;
@@ -189,7 +192,6 @@ mod process;
 mod random;
 mod record;
 mod session;
-mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,13 +1,15 @@
 //! Every setting of a store: its default, its range, its effect and the reason for it.
 
+// rustdoc shows the methods of `Builder` in this order, and those of this file after them.
+mod opening;
+mod url;
+
 #[cfg(feature = "app-dir")]
 pub(crate) mod app_dir;
 mod content_name;
 mod file_settings;
 mod observing;
-mod opening;
 mod server_clock;
-mod url;
 
 use std::fmt;
 use std::path::PathBuf;

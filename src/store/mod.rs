@@ -4,18 +4,23 @@
 //! Invariant: only creating creates. Every other method changes a live record that is still the one
 //! that was read, or changes nothing.
 
+// rustdoc shows the methods of `SessionStore` in this order, and those of this file after them.
+pub(crate) mod save;
+
+pub(crate) mod modify;
+pub(crate) mod revoke;
+pub(crate) mod users;
+
 pub(crate) mod by_key;
+pub(crate) mod listing;
+
 pub(crate) mod check;
+pub(crate) mod lifecycle;
+
 pub(crate) mod codec;
 pub(crate) mod core;
 pub(crate) mod events;
-pub(crate) mod lifecycle;
-pub(crate) mod listing;
 pub(crate) mod maintenance;
-pub(crate) mod modify;
-pub(crate) mod revoke;
-pub(crate) mod save;
-pub(crate) mod users;
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

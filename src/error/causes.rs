@@ -26,6 +26,21 @@ impl Error {
     /// let causes = error.iter().flat_map(|error| error.causes()).map(ToString::to_string);
     /// assert_ne!(causes.collect::<Vec<_>>().join(": "), "");
     /// ```
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use sessile::SessionStore;
+    ///
+    /// // Whether the operating system found no file.
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.redb");
+    /// let error = SessionStore::<u32>::builder().open_existing(&path).err();
+    /// let mut causes = error.iter().flat_map(|error| error.causes());
+    /// let kind = causes.find_map(|cause| cause.downcast_ref().map(io::Error::kind));
+    /// assert_eq!(kind, Some(io::ErrorKind::NotFound));
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         iter::successors(self.source(), |&cause| cause.source()).take(MOST).map(itself)
     }

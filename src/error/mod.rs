@@ -20,7 +20,7 @@ use crate::key::SessionKey;
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The cause of an [`Error`], shared by every caller that gets the error.
+/// The cause of an [`Error`], shared by every caller that gets the error: see [`Error::causes`].
 pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Every error of this crate.

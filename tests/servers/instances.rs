@@ -228,9 +228,26 @@ pub(crate) fn mariadb(options: &[&str]) -> Instance {
     start.arg(format!("--socket={}", folder.path().join("socket").display()));
     start.arg(format!("--pid-file={}", folder.path().join("pid").display())).args(options);
     let instance = Instance::new(port, folder, start);
-    wait_until("MariaDB", || mariadb_said(&instance, "select 1").is_ok());
+    wait_until("MariaDB", || mariadb_said(&instance, "do 0").is_ok());
     mariadb_said(&instance, "create database shop").unwrap();
     instance
+}
+
+/// The only node of a Galera cluster. `SESSILE_TEST_GALERA` names the cluster's library; by default
+/// it is Debian's.
+pub(crate) fn galera() -> Instance {
+    let library = std::env::var("SESSILE_TEST_GALERA");
+    let library = library.unwrap_or_else(|_| "/usr/lib/galera/libgalera_smm.so".into());
+    let address = format!("127.0.0.1:{}", free_port());
+    mariadb(&[
+        "--binlog-format=ROW",
+        "--innodb-autoinc-lock-mode=2",
+        "--wsrep-on=ON",
+        &format!("--wsrep-provider={library}"),
+        "--wsrep-cluster-address=gcomm://",
+        &format!("--wsrep-node-address={address}"),
+        &format!("--wsrep-provider-options=gmcast.listen_addr=tcp://{address};gcache.size=16M"),
+    ])
 }
 
 /// The output of statements of the superuser.

@@ -1,6 +1,8 @@
 //! Servers that are killed, stall, take no writes, are full, or are replaced by another; and
 //! refused logins.
 
+#[cfg(feature = "mysql")]
+mod galera;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 #[cfg(feature = "mysql")]

@@ -53,9 +53,10 @@ pub(super) const SETTINGS: [&str; 2] = [
     "set session transaction isolation level read committed",
 ];
 
-/// The query that a new connection sends to learn the server's role.
-pub(super) const ROLE: &str =
-    "select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
+/// The statements by which a new connection learns the server's role. A node that has lost its
+/// Galera cluster refuses the first one, and answers the other all the same.
+pub(super) const ROLE: &str = "do 0; \
+    select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
 /// The query that a store sends when it is opened: the server's version, and those of the store's
 /// tables whose engine has no transactions.

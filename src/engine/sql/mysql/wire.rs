@@ -88,7 +88,10 @@ impl MysqlConnection {
         self.packets.command(COM_QUERY, b"rollback")?;
         match self.outcomes(Form::Text).map_err(Failure::harmless)? {
             Ok(_) => Ok(()),
-            Err(_) => Err(Failure::not_done("the server could not roll a transaction back")),
+            Err(refusal) => Err(match refusal.of_the_moment() {
+                Some(failure @ Failure::NotNow(_)) => failure,
+                _ => Failure::not_done("the server could not roll a transaction back"),
+            }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A node of a Galera cluster.
 
-use sessile::SessionStore;
+use sessile::{SessionStore, UserLimit};
 
 use crate::instances::{self, Instance, mariadb_said};
 use crate::outages::assert_unavailable;
@@ -31,4 +31,30 @@ fn a_node_that_is_no_part_of_its_cluster_is_passed_over() {
     let refused = SessionStore::<u64>::connect(&url(&[&node])).map(drop);
     assert!(format!("{refused:?}").contains("takes no statements now"), "{refused:?}");
     assert_unavailable(refused, "no other host");
+}
+
+/// The node makes the rest of a text, each statement by itself, if it undoes the transaction in the
+/// middle of the text.
+#[test]
+fn a_node_of_a_cluster_gets_one_statement_at_a_time() {
+    let node = instances::galera();
+    let store = SessionStore::<u64>::builder().manual_maintenance();
+    let store = store.max_sessions_per_user(2, UserLimit::EndLeastRecentlyActive);
+    let store = store.connect(&url(&[&node])).unwrap();
+    does(&node, "set global log_output = 'TABLE'; set global general_log = 1");
+    let mut session = store.create(1).unwrap();
+    for number in 0..3 {
+        store.create_for_user("ann", number).unwrap();
+    }
+    session.set_user("ann");
+    store.update(&mut session).unwrap();
+    assert_eq!(store.destroy_others(&session).unwrap(), 1);
+    store.regenerate_id(&mut session).unwrap();
+    assert!(store.destroy(session.id()).unwrap());
+    assert_eq!((store.len().unwrap(), store.clean_up_expired().unwrap()), (0, 0));
+    let logged = "from mysql.general_log where command_type = 'Query' and argument like";
+    assert_ne!(does(&node, &format!("select count(*) {logged} 'commit'")).trim(), "0");
+    let several = does(&node, &format!("select argument {logged} concat('%sess', 'ile%;%')"));
+    assert_eq!(several, "");
+    assert_eq!(does(&node, "select sum(n) from shop.sessile_counts").trim(), "0");
 }

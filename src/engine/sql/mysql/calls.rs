@@ -14,8 +14,8 @@ use crate::engine::sql::Sql;
 use crate::engine::sql::counts::shard_of;
 use crate::engine::sql::dialect::Dialect;
 use crate::engine::sql::mysql::answer::{Answer, Outcome, Refusal, Row};
+use crate::engine::sql::mysql::requests::send;
 use crate::engine::sql::mysql::statements::{Text, filling};
-use crate::engine::sql::mysql::value::write_statement;
 use crate::engine::sql::mysql::wire::MysqlConnection;
 use crate::engine::sql::mysql::{Mysql, Step};
 use crate::engine::sql::rows::{
@@ -58,25 +58,7 @@ impl Dialect for Mysql {
         {
             return Ok(answer);
         }
-        let mut text = String::new();
-        if let [(Text::OfUser | Text::Users | Text::Page | Text::CountLive, _)] = steps {
-            text.push_str(&sql.dialect.read_limit);
-        }
-        for (at, (statement, values)) in steps.iter().enumerate() {
-            if at > 0 {
-                text.push(';');
-            }
-            write_statement(sql.text(*statement)?, values, &mut text);
-        }
-        match on.query(&text)? {
-            Err(refusal) if refusal.code == Refusal::PACKET_TOO_LARGE => {
-                Err(match too_large(steps, text.len(), on.longest_request()) {
-                    Some(error) => error.into(),
-                    None => sql.refused(&refusal),
-                })
-            }
-            answer => Ok(answer),
-        }
+        send(sql, on, steps)
     }
 
     fn say(on: &mut MysqlConnection, text: &str) -> Attempt<std::result::Result<(), Refusal>> {
@@ -303,18 +285,6 @@ impl Dialect for Mysql {
         };
         Error::Unavailable { server: server.into(), source: source(reason) }.into()
     }
-}
-
-/// The error for a request that is longer than the server takes: its longest value is a record, and
-/// has two digits for each byte. `None` if it would be too long without the record, too.
-fn too_large(steps: &[Step<'_>], request: usize, most: usize) -> Option<Error> {
-    let values = steps.iter().flat_map(|(_, values)| values.iter());
-    let len = values.map(|value| if let Value::Bytes(bytes) = value { bytes.len() } else { 0 });
-    let len = len.max().unwrap_or(0);
-    let others = request.saturating_sub(len * 2);
-    // The command itself takes a byte.
-    let max = most.checked_sub(others + 1)? / 2;
-    Some(Error::TooLarge { len, max })
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! The engine on MySQL and MariaDB.
 //!
-//! Invariant: each call is one statement or one transaction, sent as one text; the statement that
-//! loads a record is prepared on each connection. The engine speaks the protocol itself: so a call
-//! has one deadline, whatever the server does, and the engine knows whether a request was sent.
+//! Invariant: each call is one statement or one transaction, sent as one text, on a cluster as a
+//! text for each statement; the statement that loads a record is prepared on each connection. The
+//! engine speaks the protocol itself: so a call has one deadline, whatever the server does, and the
+//! engine knows whether a request was sent.
 
 mod answer;
 mod calls;
 mod login;
 mod packets;
 mod prepared;
+mod requests;
 mod statements;
 mod value;
 mod wire;

@@ -53,9 +53,10 @@ pub(super) const SETTINGS: [&str; 2] = [
     "set session transaction isolation level read committed",
 ];
 
-/// The statements by which a new connection learns the server's role. A node that has lost its
-/// Galera cluster refuses the first one, and answers the other all the same.
-pub(super) const ROLE: &str = "do 0; \
+/// The statements by which a new connection learns the server's role: whether it is a node of a
+/// Galera cluster, and whether it takes writes. A node that is not a part of its cluster refuses
+/// the first one, and answers the others all the same.
+pub(super) const ROLE: &str = "do 0; show variables like 'wsrep_on'; \
     select @@max_allowed_packet, @@global.read_only, @@global.innodb_read_only, version()";
 
 /// The query that a store sends when it is opened: the server's version, and those of the store's

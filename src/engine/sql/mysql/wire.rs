@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
-use crate::engine::network::failure::Failure;
+use crate::engine::network::failure::{Failure, source};
 use crate::engine::network::pool::Pooled;
 use crate::engine::sql::mysql::answer::{Answer, Ending, Outcome, Refusal, Row, ending, length};
 use crate::engine::sql::mysql::packets::{LONGEST, Packets};
@@ -27,6 +27,8 @@ pub(crate) struct MysqlConnection {
     /// The longest request that the server accepts, as it reports.
     longest_request: usize,
     is_in_transaction: bool,
+    /// Whether the server is a node of a Galera cluster.
+    is_clustered: bool,
     /// The statement that loads a record.
     load: Option<Prepared>,
     process: Process,
@@ -42,7 +44,8 @@ enum Form {
 impl MysqlConnection {
     pub(super) fn over(packets: Packets) -> Self {
         let (longest_request, process) = (LONGEST, Process::this());
-        Self { packets, longest_request, is_in_transaction: false, load: None, process }
+        let (is_in_transaction, is_clustered) = (false, false);
+        Self { packets, longest_request, is_in_transaction, is_clustered, load: None, process }
     }
 
     pub(super) const fn limit_requests(&mut self, longest: usize) {
@@ -52,6 +55,25 @@ impl MysqlConnection {
     /// The longest request that the server accepts.
     pub(super) const fn longest_request(&self) -> usize {
         self.longest_request
+    }
+
+    pub(super) const fn note_cluster(&mut self) {
+        self.is_clustered = true;
+    }
+
+    pub(super) const fn is_clustered(&self) -> bool {
+        self.is_clustered
+    }
+
+    /// Sends one statement of a transaction. Unless it `ends` the transaction, the transaction must
+    /// go on: a node of a cluster may undo it and report that only by its status.
+    pub(super) fn step(&mut self, text: &str, ends: bool) -> Attempt<Answer> {
+        let was_in_transaction = self.is_in_transaction;
+        let answer = self.query(text)?;
+        if answer.is_ok() && was_in_transaction && !self.is_in_transaction && !ends {
+            return Err(undone());
+        }
+        Ok(answer)
     }
 
     /// Sends statements, and reads the outcome of each. The first error ends them; a transaction
@@ -188,6 +210,12 @@ impl MysqlConnection {
     }
 }
 
+/// The failure for a transaction that a node of a cluster has undone, because another node was
+/// first.
+fn undone() -> Failure {
+    Failure::RolledBack(source("a node of the cluster undid the transaction"))
+}
+
 impl Pooled for MysqlConnection {
     fn is_quiet(&self) -> bool {
         self.packets.is_quiet()
@@ -284,6 +312,26 @@ mod tests {
         let ended = [&[0xff][..], &1053_u16.to_le_bytes(), b"#08S01no"].concat();
         peer.write_all(&packets(&[(1, &ended)])).unwrap();
         assert!(on.prepare_load("select n from t where k = $1").is_err());
+    }
+
+    #[test]
+    fn a_transaction_that_is_over_before_its_end_was_undone() {
+        let (stream, mut peer) = connected();
+        let mut on = MysqlConnection::over(Packets::over(stream));
+        let ok = |status: u8| packets(&[(1, &[0, 1, 0, status, 0, 0, 0])]);
+        let (inside, outside) = (ok(3), ok(2));
+        for (answers, ends, is_undone) in [
+            ([&inside, &inside], false, false),
+            ([&inside, &outside], true, false),
+            ([&inside, &outside], false, true),
+            ([&outside, &outside], false, false),
+        ] {
+            peer.write_all(&answers.map(|one| &one[..]).concat()).unwrap();
+            on.step("begin", false).unwrap().unwrap();
+            let answer = on.step("update t set n = 1", ends);
+            assert_eq!(matches!(answer, Err(Failure::RolledBack(_))), is_undone, "{answer:?}");
+            on.is_in_transaction = false;
+        }
     }
 
     #[test]

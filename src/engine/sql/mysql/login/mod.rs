@@ -178,7 +178,11 @@ impl Login {
         text.push_str(ROLE);
         let outcomes =
             on.query(&text)?.map_err(|refusal| Mysql::refused(&self.server, &refusal))?;
-        let row = outcomes.last().and_then(|outcome| outcome.rows.first()).ok_or_else(garbled)?;
+        let [.., cluster, role] = &outcomes[..] else { return Err(garbled()) };
+        if cluster.rows.first().is_some_and(|row| row.bytes(1) == Some(b"ON")) {
+            on.note_cluster();
+        }
+        let row = role.rows.first().ok_or_else(garbled)?;
         let longest = row.number(0).and_then(|most| usize::try_from(most).ok());
         on.limit_requests(longest.ok_or_else(garbled)?);
         let is_off = |column| matches!(row.bytes(column), Some(b"0" | b"OFF"));

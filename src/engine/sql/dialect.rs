@@ -61,6 +61,11 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// the milliseconds as text. `None` if no statement that writes has such a limit.
     const STATEMENT_LIMIT: Option<Self::Text>;
 
+    /// Whether the row to lock near the limit on the number of sessions also counts the sessions
+    /// that are stored under the lock. The nodes of a Galera cluster know nothing of each other's
+    /// locks, and refuse the second of two transactions that change one row.
+    const COUNTS_UNDER_LOCK: bool = false;
+
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 

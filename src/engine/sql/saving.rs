@@ -139,7 +139,8 @@ impl<D: Dialect> Sql<D> {
             return self.give_up(on, Insert::Occupied);
         }
         let Some(victims) = victims else { return self.give_up(on, Insert::UserFull) };
-        if is_near(stored, limits.max_sessions) {
+        let is_near = is_near(stored, limits.max_sessions);
+        if is_near {
             let lock = [Value::Number(LIMIT_LOCK)];
             let steps: [Step<'_>; 2] = [(Common::LockLimit, &lock), (Common::Stored, &[])];
             let counted = self.carry_out(on, &steps).map_err(Failure::harmless)?;
@@ -148,8 +149,9 @@ impl<D: Dialect> Sql<D> {
         if stored.saturating_sub(victims.len() as u64) >= limits.max_sessions {
             return self.give_up(on, Insert::Full);
         }
+        let shard = if is_near && D::COUNTS_UNDER_LOCK { LIMIT_LOCK } else { shard_of(key) };
         let counted = [
-            Value::Number(shard_of(key)),
+            Value::Number(shard),
             Value::Number(1 - i64::try_from(victims.len()).unwrap_or(i64::MAX)),
         ];
         let (ending, values) = ([Value::Keys(&victims)], inserted(key, columns));

@@ -1,4 +1,5 @@
-//! A node of a Galera cluster.
+//! A node of a Galera cluster. The nodes know nothing of each other's locks: of two transactions
+//! that change one row, the slower one is undone when it commits, or before.
 
 use sessile::{SessionStore, UserLimit};
 
@@ -57,4 +58,21 @@ fn a_node_of_a_cluster_gets_one_statement_at_a_time() {
     let several = does(&node, &format!("select argument {logged} concat('%sess', 'ile%;%')"));
     assert_eq!(several, "");
     assert_eq!(does(&node, "select sum(n) from shop.sessile_counts").trim(), "0");
+}
+
+/// A row that both change: of two inserts on two nodes, the slower one is undone, and looks again.
+#[test]
+fn inserts_near_the_limit_of_the_store_change_one_row() {
+    let server = instances::mariadb(&[]);
+    let limited = |most| SessionStore::<u64>::builder().manual_maintenance().max_sessions(most);
+    let store = limited(3).connect(&url(&[&server])).unwrap();
+    let sessions: Vec<_> = (0..3).map(|number| store.create(number).unwrap()).collect();
+    store.create(4).unwrap_err();
+    let counted = "select n from shop.sessile_counts where shard = -1";
+    assert_eq!(does(&server, counted).trim(), "3");
+    let far = limited(10_000).connect(&url(&[&server])).unwrap();
+    far.create(5).unwrap();
+    assert_eq!(does(&server, counted).trim(), "3", "far from a limit, nobody waits for that row");
+    assert!(store.destroy(sessions[0].id()).unwrap());
+    assert_eq!(store.len().unwrap(), 3);
 }

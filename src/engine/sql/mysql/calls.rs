@@ -45,6 +45,7 @@ impl Dialect for Mysql {
     // MySQL has no such limit.
     const IDLE_LIMIT: Option<Text> = None;
     const STATEMENT_LIMIT: Option<Text> = None;
+    const COUNTS_UNDER_LOCK: bool = true;
 
     fn connect(&self, deadline: Deadline) -> Attempt<MysqlConnection> {
         let mut on = self.login.connect(deadline)?;

@@ -96,3 +96,26 @@ fn emptied_tables_are_filled_when_a_store_is_opened(url: &str, empty: impl Fn(&s
         assert!(again.check().unwrap().is_sound());
     }
 }
+
+/// After a dump was restored in part, whoever opens the store makes the missing tables and has the
+/// right number of sessions.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn missing_tables_are_made_when_a_store_is_opened(url: &str, remove: impl Fn(&str)) {
+    for table in ["sessile_users", "sessile_counts", "sessile_meta", "sessile_sessions"] {
+        let open = || -> SessionStore<u64> {
+            let limit = UserLimit::EndLeastRecentlyActive;
+            let store = SessionStore::builder().max_sessions_per_user(3, limit);
+            store.manual_maintenance().connect(url).unwrap()
+        };
+        let store = open();
+        store.clear().unwrap();
+        store.create_for_user("ann", 1).unwrap();
+        remove(table);
+        let kept = if table == "sessile_sessions" { 0 } else { 1 };
+        let again = open();
+        assert_eq!(again.len().unwrap(), kept, "{table}");
+        again.create_for_user("ann", 2).unwrap();
+        assert_eq!(again.sessions_of("ann").unwrap().len() as u64, kept + 1, "{table}");
+        assert!(again.check().unwrap().is_sound(), "{table}");
+    }
+}

@@ -4,7 +4,8 @@ use sessile::{Error, SessionStore};
 
 use crate::instances::{self, Instance, psql};
 use crate::settings::{
-    emptied_tables_are_filled_when_a_store_is_opened, is_unsupported, two_hosts_agree,
+    emptied_tables_are_filled_when_a_store_is_opened, is_unsupported,
+    missing_tables_are_made_when_a_store_is_opened, two_hosts_agree,
 };
 
 fn does(server: &Instance, text: &str) {
@@ -138,5 +139,13 @@ fn tables_that_somebody_emptied_count_right_again_when_a_store_is_opened() {
     let (server, url) = with_a_role();
     emptied_tables_are_filled_when_a_store_is_opened(&url, |table| {
         does(&server, &format!("truncate shop.{table}"));
+    });
+}
+
+#[test]
+fn tables_that_are_missing_are_made_when_a_store_is_opened() {
+    let (server, url) = with_a_role();
+    missing_tables_are_made_when_a_store_is_opened(&url, |table| {
+        does(&server, &format!("drop table shop.{table}"));
     });
 }

@@ -12,7 +12,7 @@ use crate::engine::network::pool::Pooled;
 use crate::engine::redis::Redis;
 use crate::engine::redis::nodes::primary_of;
 use crate::engine::redis::scripts::{ALL, RIGHTS, Script};
-use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
+use crate::engine::redis::wire::{Reply, Request, Wire, garbled, holds, passing};
 use crate::error::Error;
 
 /// A connection to the primary.
@@ -220,20 +220,16 @@ impl Redis {
     pub(super) fn refused(&self, said: &str) -> Failure {
         let mut words = said.split_whitespace();
         let kind = words.next().unwrap_or_default();
-        // Some versions wrap an error from inside a script.
-        let holds = |kind: &str| said.starts_with(kind) || said.contains(&format!("-{kind} "));
         if kind == "MOVED" {
             if let Some(address) = words.nth(1) {
                 self.nodes.redirect(address);
             }
             return Failure::not_now("the store's slot has moved to another node");
         }
-        for (kind, reason) in TRANSIENT {
-            if holds(kind) {
-                return Failure::not_now(*reason);
-            }
+        if let Some(failure) = passing(said) {
+            return failure;
         }
-        if holds("OOM") {
+        if holds(said, "OOM") {
             let reason = "the server is at its `maxmemory`";
             return Error::StorageFull { path: self.server.clone().into(), source: source(reason) }
                 .into();
@@ -269,18 +265,6 @@ const UNKNOWN_SCRIPT: &str = "NOSCRIPT";
 
 /// Messages of several versions for a script without a permission; they contain the user's name.
 const DENIED_IN_SCRIPTS: [&str; 3] = ["ACL failure", "The user executing the script", "-NOPERM "];
-
-/// Errors after which nothing was carried out, and which may pass.
-const TRANSIENT: &[(&str, &str)] = &[
-    ("ASK", "the store's slot is moving to another node"),
-    ("TRYAGAIN", "the store's slot is moving to another node"),
-    ("CLUSTERDOWN", "the cluster does not serve the store's slot"),
-    ("LOADING", "the server is loading its data"),
-    ("MASTERDOWN", "the server has no primary"),
-    ("READONLY", "the server is a replica, which takes no writes"),
-    ("NOREPLICAS", "the server has fewer replicas than it needs to take writes"),
-    ("BUSY", "the server is busy with a script"),
-];
 
 /// The server's message, without the arguments that some errors repeat.
 fn without_arguments(said: &str) -> String {

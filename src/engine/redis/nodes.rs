@@ -13,7 +13,7 @@ use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
-use crate::engine::redis::wire::{Reply, Request, Wire, garbled};
+use crate::engine::redis::wire::{Reply, Request, Wire, garbled, passing};
 use crate::error::Error;
 
 /// The login and settings of a connection to a node.
@@ -84,13 +84,14 @@ impl Nodes {
             }
         }
         match role {
+            Some(Reply::List(role)) if kind_of(&role) == Some(b"sentinel") => {
+                Err(self.unavailable(SENTINEL))
+            }
             Some(Reply::List(role)) => match primary_of(role) {
                 Some(primary) => Ok(Host::Elsewhere(primary)),
                 None => Ok(self.is_primary(address, wire)),
             },
-            Some(Reply::Refused(said)) if said.starts_with("LOADING") => {
-                Err(Failure::not_now("the server is loading its data"))
-            }
+            Some(Reply::Refused(said)) if keeps_out(&said) => Err(self.login_refused(&said)),
             // A user who may not ask for the role learns it from the first write.
             _ => Ok(self.is_primary(address, wire)),
         }
@@ -131,17 +132,22 @@ impl Nodes {
     /// The failure of a login. The server's message may contain the login, so only its kind is
     /// reported.
     fn login_refused(&self, said: &str) -> Failure {
-        let reason = match said.split_whitespace().next().unwrap_or_default() {
-            "LOADING" => return Failure::not_now("the server is loading its data"),
-            "MASTERDOWN" => return Failure::not_now("the server has no primary"),
+        if let Some(failure) = passing(said) {
+            return failure;
+        }
+        self.unavailable(match said.split_whitespace().next().unwrap_or_default() {
             "WRONGPASS" | "NOAUTH" | "NOPERM" => "the server refuses the user or the password",
+            "DENIED" => PROTECTED,
             _ if said.contains("DB index") || said.contains("cluster mode") => {
                 "the server has no database of the number that the URL names"
             }
             _ => {
                 "the server refuses the login; if it needs none, leave the password out of the URL"
             }
-        };
+        })
+    }
+
+    fn unavailable(&self, reason: &str) -> Failure {
         Error::Unavailable { server: self.server.clone(), source: source(reason) }.into()
     }
 
@@ -167,6 +173,25 @@ impl Nodes {
         }
         self.learned.lock().others = others;
         primary.ok_or_else(|| Failure::not_now("no node of the cluster serves the store's slot"))
+    }
+}
+
+/// Whether the server refuses every command of this client, for now or without another login.
+fn keeps_out(said: &str) -> bool {
+    ["NOAUTH", "DENIED"].iter().any(|kind| said.starts_with(kind)) || passing(said).is_some()
+}
+
+const SENTINEL: &str =
+    "a host of the URL is a Sentinel, which keeps no sessions; name the servers that it watches";
+
+const PROTECTED: &str = "the server has no password, and so takes clients of its own machine \
+    only: give it one by `requirepass` and say it in the URL, or set `protected-mode` to `no`";
+
+/// The kind of node that answered `ROLE`.
+fn kind_of(role: &[Reply]) -> Option<&[u8]> {
+    match role.first()? {
+        Reply::Bytes(kind) => Some(kind),
+        _ => None,
     }
 }
 
@@ -223,5 +248,13 @@ mod tests {
         let nodes = Nodes::new("a server".into(), login, Vec::new(), "tag");
         let shown = format!("{:?}", nodes.login_refused(said));
         assert!(!shown.contains("hidden"), "{shown}");
+        for (said, expected) in [
+            ("DENIED Redis is running in protected mode", "`protected-mode`"),
+            ("WRONGPASS invalid username-password pair", "the user or the password"),
+        ] {
+            let failure = nodes.login_refused(said);
+            assert!(matches!(failure, Failure::Answered(_)), "{failure:?}");
+            assert!(format!("{failure:?}").contains(expected), "{failure:?}");
+        }
     }
 }

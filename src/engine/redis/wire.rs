@@ -106,14 +106,20 @@ impl Wire {
     /// Sends the commands, and returns the reply to each.
     pub(super) fn ask(&mut self, request: &Request) -> Attempt<Vec<Reply>> {
         self.stream.send(&request.bytes)?;
-        let replies = (0..request.commands).map(|_| match self.reply(DEEPEST)? {
-            // The server says it once, whatever the number of commands, and ends the connection.
-            Reply::Refused(said) if said.contains("max number of clients") => {
-                Err(Failure::not_now("the server has as many clients as it may"))
+        let mut replies = Vec::new();
+        while replies.len() < request.commands {
+            match self.reply(DEEPEST)? {
+                Reply::Refused(said) if said.contains("max number of clients") => {
+                    return Err(Failure::not_now("the server has as many clients as it may"));
+                }
+                // It is the answer to all that was not carried out.
+                Reply::Refused(said) if LAST.iter().any(|kind| said.starts_with(kind)) => {
+                    replies.resize(request.commands, Reply::Refused(said));
+                }
+                reply => replies.push(reply),
             }
-            reply => Ok(reply),
-        });
-        replies.collect()
+        }
+        Ok(replies)
     }
 
     fn reply(&mut self, deepest: usize) -> Attempt<Reply> {
@@ -185,7 +191,58 @@ impl fmt::Debug for Wire {
     }
 }
 
+/// Errors that the server says once, whatever the number of commands, before it ends the
+/// connection; so does a server with as many clients as it may have.
+const LAST: [&str; 2] = ["DENIED", "ERR Protocol error"];
+
+/// Errors after which nothing was carried out, and which may pass.
+const TRANSIENT: &[(&str, &str)] = &[
+    ("ASK", "the store's slot is moving to another node"),
+    ("TRYAGAIN", "the store's slot is moving to another node"),
+    ("CLUSTERDOWN", "the cluster does not serve the store's slot"),
+    ("LOADING", "the server is loading its data"),
+    ("MASTERDOWN", "the server has no primary"),
+    ("READONLY", "the server is a replica, which takes no writes"),
+    ("NOREPLICAS", "the server has fewer replicas than it needs to take writes"),
+    ("BUSY", "the server is busy with a script"),
+];
+
+/// The failure of a command that may succeed later, if the server's error says so.
+pub(super) fn passing(said: &str) -> Option<Failure> {
+    let found = TRANSIENT.iter().find(|(kind, _)| holds(said, kind));
+    found.map(|(_, reason)| Failure::not_now(*reason))
+}
+
+/// Whether an error is of this kind. Some versions wrap an error from inside a script.
+pub(super) fn holds(said: &str, kind: &str) -> bool {
+    said.starts_with(kind) || said.contains(&format!("-{kind} "))
+}
+
 /// The failure for a reply that breaks the protocol.
 pub(super) fn garbled() -> Failure {
     Failure::lost("the server's answer is not what the protocol allows")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::Shutdown;
+
+    use super::*;
+    use crate::engine::network::transport::listening::connected;
+
+    #[test]
+    fn a_server_that_ends_the_connection_by_an_error_says_it_of_all_commands() {
+        for said in ["DENIED Redis is running in protected mode", "ERR Protocol error: too big"] {
+            let (stream, mut peer) = connected();
+            peer.write_all(format!("+PONG\r\n-{said}\r\n").as_bytes()).unwrap();
+            peer.shutdown(Shutdown::Write).unwrap();
+            let request = [b"PING", b"ROLE", b"TIME"]
+                .into_iter()
+                .fold(Request::default(), |request, word| request.with(&[word]));
+            let replies = Wire::over(stream).ask(&request).unwrap();
+            let refused = Reply::Refused(said.into());
+            assert_eq!(replies, [Reply::Bytes("PONG".into()), refused.clone(), refused]);
+        }
+    }
 }

@@ -11,6 +11,8 @@ mod mysql;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod redis_hosts;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! Invariant: remembered hosts only decide where to look first; each host is asked for its own
 //! role. This file knows no kind of server.
 
+use std::time::Duration;
+
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
@@ -49,8 +51,9 @@ impl Learned {
 }
 
 /// Connects to the primary: the first host that reports this role, or that another host names and
-/// that confirms it. A host that does not answer gets only its share, one of `shares`, of the time.
-/// A host that refuses is asked once; its refusal counts if no host is the primary.
+/// that confirms it. A host that does not answer gets only its share, one of `shares`, of the time,
+/// also if it is named. A host that fails is asked once; if it refuses, its refusal counts if no
+/// host is the primary.
 pub(crate) fn find_primary<C>(
     candidates: &[Address],
     shares: usize,
@@ -60,21 +63,23 @@ pub(crate) fn find_primary<C>(
     let mut last = Failure::not_done("the URL names no host");
     let mut was_reached = false;
     let mut refusal = None;
-    let mut refusing = Vec::new();
+    let mut failed = Vec::new();
     for (at, address) in candidates.iter().enumerate() {
         let Some(left) = deadline.remaining() else { break };
-        if refusing.contains(address) {
+        if failed.contains(address) {
             continue;
         }
         let mut asked = address.clone();
         let shares = u32::try_from(shares.min(candidates.len() - at)).unwrap_or(u32::MAX);
-        let mut host = visit(address, deadline.within(left / shares.max(1)));
+        let share = |left: Duration| deadline.within(left / shares.max(1));
+        let mut host = visit(address, share(left));
         if let Ok(Host::Elsewhere(primary)) = host {
             was_reached = true;
-            if refusing.contains(&primary) {
+            if failed.contains(&primary) {
                 continue;
             }
-            host = visit(&primary, deadline);
+            let Some(left) = deadline.remaining() else { break };
+            host = visit(&primary, share(left));
             asked = primary;
         }
         match host {
@@ -83,11 +88,12 @@ pub(crate) fn find_primary<C>(
                 last = Failure::not_now("the hosts disagree about which of them is the primary");
             }
             Err(refused @ Failure::Answered(_)) => {
-                refusing.push(asked);
+                failed.push(asked);
                 refusal.get_or_insert(refused);
             }
             Err(failure) => {
                 was_reached |= matches!(failure, Failure::NotNow(_));
+                failed.push(asked);
                 last = failure;
             }
         }
@@ -104,7 +110,6 @@ pub(crate) fn find_primary<C>(
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::time::Duration;
 
     use super::*;
     use crate::engine::network::failure::source;
@@ -158,6 +163,25 @@ mod tests {
         assert!(matches!(electing.0, Err(Failure::NotNow(_))));
         let circle = look(|_| Ok(Host::Elsewhere(address("d"))));
         assert!(matches!(circle.0, Err(Failure::NotNow(_))));
+    }
+
+    #[test]
+    fn a_named_primary_that_does_not_answer_leaves_time_for_the_other_hosts() {
+        let shares = RefCell::new(Vec::new());
+        let hosts = ["a", "b", "c"].map(address);
+        let all = Duration::from_secs(60);
+        let found = find_primary(&hosts, SHARES, Deadline::after(all), |host, deadline| {
+            shares.borrow_mut().push((host.host.clone(), deadline.remaining().unwrap()));
+            match host.host.as_str() {
+                "d" => dead(),
+                host @ "c" => Ok(Host::Primary(host.into())),
+                _ => Ok(Host::Elsewhere(address("d"))),
+            }
+        });
+        assert_eq!(found.unwrap(), "c");
+        let (visited, shares): (Vec<_>, Vec<_>) = shares.into_inner().into_iter().unzip();
+        assert_eq!(visited, ["a", "d", "b", "c"]);
+        assert!(shares[1] <= all / 3 && shares[3] > all / 2, "{shares:?}");
     }
 
     fn refusal(words: &str) -> Attempt<Host<String>> {

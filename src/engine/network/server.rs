@@ -212,6 +212,8 @@ impl<B: Backend> Server<B> {
             }
             Err(failure) => {
                 match failure {
+                    // A change that too few replicas have may be one of a former primary.
+                    Failure::Answered(Error::OutcomeUnknown { .. }) => self.pool.renew(),
                     Failure::Answered(_) | Failure::RolledBack(_) => self.keep(lease, on),
                     // The other connections are as old, and may have ended with this one.
                     Failure::NotDone(_) | Failure::Lost(_) | Failure::NotNow(_) => {

@@ -42,7 +42,7 @@ impl Backend for Redis {
     }
 
     fn connect(&self, deadline: Deadline) -> Attempt<RedisConnection> {
-        self.nodes.connect(deadline).map(RedisConnection::over)
+        self.nodes.connect(self.replicas, deadline).map(RedisConnection::over)
     }
 
     fn server_time(&self, on: &mut RedisConnection) -> Attempt<Timestamp> {

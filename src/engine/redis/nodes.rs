@@ -37,19 +37,60 @@ pub(super) struct Nodes {
     learned: Mutex<Learned>,
 }
 
+/// A node that takes writes, and a connection to it.
+struct Primary {
+    wire: Wire,
+    address: Address,
+    /// How many replicas follow it, outside a cluster: the nodes of a cluster agree on a primary.
+    replicas: Option<usize>,
+}
+
 impl Nodes {
     /// The nodes to ask for the slot of `tag`.
     pub(super) fn new(server: String, login: Login, seeds: Vec<Address>, tag: &str) -> Self {
         Self { server, login, slot: slot_of(tag), seeds, learned: Mutex::default() }
     }
 
-    /// Connects to the primary.
-    pub(super) fn connect(&self, deadline: Deadline) -> Attempt<Wire> {
+    /// Connects to the primary. One with fewer replicas than a store needs counts only where no
+    /// other host is a primary with more.
+    pub(super) fn connect(&self, needed: u32, deadline: Deadline) -> Attempt<Wire> {
         let candidates = self.learned.lock().candidates(&self.seeds);
-        find_primary(&candidates, SHARES, deadline, |node, deadline| {
+        let mut found = find_primary(&candidates, SHARES, deadline, |node, deadline| {
             let found = self.visit(node, deadline);
             found.inspect_err(|failure| self.learned.lock().forget_refusing(node, failure))
-        })
+        })?;
+        let needed = usize::try_from(needed.max(1)).unwrap_or(usize::MAX);
+        if found.replicas.is_some_and(|few| few < needed) {
+            found = self.with_more_replicas(found, &candidates, deadline);
+        }
+        self.learned.lock().primary = Some(found.address);
+        Ok(found.wire)
+    }
+
+    /// Looks for another primary, for at most half of the time. Outside a cluster, a former primary
+    /// that is back after a failover has no replicas, and takes itself for the primary until
+    /// somebody tells it.
+    fn with_more_replicas(
+        &self,
+        found: Primary,
+        candidates: &[Address],
+        deadline: Deadline,
+    ) -> Primary {
+        let others: Vec<_> = candidates.iter().filter(|host| **host != found.address).collect();
+        for (at, host) in others.iter().enumerate() {
+            let Some(left) = deadline.remaining() else { break };
+            let shares = u32::try_from(2 * (others.len() - at)).unwrap_or(u32::MAX);
+            let soon = deadline.within(left / shares);
+            let other = match self.visit(host, soon) {
+                Ok(Host::Elsewhere(named)) if named != found.address => self.visit(&named, soon),
+                other => other,
+            };
+            match other {
+                Ok(Host::Primary(other)) if other.replicas > found.replicas => return other,
+                _ => {}
+            }
+        }
+        found
     }
 
     /// Remembers the primary that another node named, as `host:port`.
@@ -65,7 +106,7 @@ impl Nodes {
         }
     }
 
-    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Host<Wire>> {
+    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Host<Primary>> {
         let stream = Stream::connect(address, deadline)?;
         #[cfg(feature = "tls")]
         let stream = match &self.login.tls {
@@ -77,29 +118,28 @@ impl Nodes {
         let request = Request::default().with(&[b"ROLE"]).with(&[b"CLUSTER", b"SLOTS"]);
         let mut replies = wire.ask(&request)?.into_iter();
         let (role, slots) = (replies.next(), replies.next());
+        let mut replicas = None;
         if let Some(Reply::List(slots)) = slots {
             let primary = self.learn_slots(slots, address)?;
             if primary != *address {
                 return Ok(Host::Elsewhere(primary));
             }
+        } else if let Some(Reply::List(role)) = &role {
+            replicas = replicas_of(role);
         }
+        let here = Primary { wire, address: address.clone(), replicas };
         match role {
             Some(Reply::List(role)) if kind_of(&role) == Some(b"sentinel") => {
                 Err(self.unavailable(SENTINEL))
             }
             Some(Reply::List(role)) => match primary_of(role) {
                 Some(primary) => Ok(Host::Elsewhere(primary)),
-                None => Ok(self.is_primary(address, wire)),
+                None => Ok(Host::Primary(here)),
             },
             Some(Reply::Refused(said)) if keeps_out(&said) => Err(self.login_refused(&said)),
             // A user who may not ask for the role learns it from the first write.
-            _ => Ok(self.is_primary(address, wire)),
+            _ => Ok(Host::Primary(here)),
         }
-    }
-
-    fn is_primary(&self, address: &Address, wire: Wire) -> Host<Wire> {
-        self.learned.lock().primary = Some(address.clone());
-        Host::Primary(wire)
     }
 
     fn log_in(&self, wire: &mut Wire) -> Attempt<()> {
@@ -212,6 +252,14 @@ pub(super) fn primary_of(role: Vec<Reply>) -> Option<Address> {
     let port = role.next()?.number();
     match kind.as_str() {
         "slave" => Some(Address { host: host?, port: u16::try_from(port?).ok()? }),
+        _ => None,
+    }
+}
+
+/// How many replicas follow the primary that answered `ROLE`.
+fn replicas_of(role: &[Reply]) -> Option<usize> {
+    match role.get(2)? {
+        Reply::List(replicas) => Some(replicas.len()),
         _ => None,
     }
 }

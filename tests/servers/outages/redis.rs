@@ -255,7 +255,11 @@ fn a_change_without_an_answer_that_no_replica_has_is_not_taken_for_done() {
     let mut session = store.create(1).unwrap();
     replica.signal("-STOP");
     // The change is carried out, and its answer is lost.
-    let lose_answer = || proxy.arm(Way::Answer, 0, NetworkFault::Cut);
+    let lose_answer = || {
+        // The change has a connection: the answer that is lost is its own.
+        store.len().unwrap();
+        proxy.arm(Way::Answer, 0, NetworkFault::Cut);
+    };
     let assert_unknown = |changed: sessile::Result<()>| {
         assert!(proxy.is_disarmed());
         assert!(matches!(changed, Err(Error::OutcomeUnknown { .. })), "{changed:?}");

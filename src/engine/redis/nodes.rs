@@ -211,7 +211,10 @@ impl Nodes {
                 }
             }
         }
-        self.learned.lock().others = others;
+        // A node that was removed from the cluster knows of no other one.
+        if !others.is_empty() {
+            self.learned.lock().others = others;
+        }
         primary.ok_or_else(|| Failure::not_now("no node of the cluster serves the store's slot"))
     }
 }
@@ -286,14 +289,29 @@ mod tests {
         assert_eq!(slot_of("foo"), 12_182);
     }
 
-    #[test]
-    fn what_a_server_says_of_a_login_is_not_repeated() {
-        let said = "ERR unknown command `AUTH`, with args beginning with: `hidden`";
+    fn nodes() -> Nodes {
         #[cfg(feature = "tls")]
         let login = Login { user: None, password: None, database: 0, tls: None };
         #[cfg(not(feature = "tls"))]
         let login = Login { user: None, password: None, database: 0 };
-        let nodes = Nodes::new("a server".into(), login, Vec::new(), "tag");
+        Nodes::new("a server".into(), login, Vec::new(), "tag")
+    }
+
+    #[test]
+    fn a_node_that_was_removed_from_its_cluster_makes_no_other_one_forgotten() {
+        let (nodes, asked) = (nodes(), Address { host: "a".into(), port: 1 });
+        let node = Reply::List(vec![Reply::Bytes(b"b".into()), Reply::Number(2)]);
+        let all = Reply::List(vec![Reply::Number(0), Reply::Number(16_383), node]);
+        let there = Address { host: "b".into(), port: 2 };
+        assert_eq!(nodes.learn_slots(vec![all], &asked).unwrap(), there);
+        assert!(matches!(nodes.learn_slots(Vec::new(), &asked), Err(Failure::NotNow(_))));
+        assert_eq!(nodes.learned.lock().candidates(&[asked.clone()]), [asked, there]);
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_login_is_not_repeated() {
+        let said = "ERR unknown command `AUTH`, with args beginning with: `hidden`";
+        let nodes = nodes();
         let shown = format!("{:?}", nodes.login_refused(said));
         assert!(!shown.contains("hidden"), "{shown}");
         for (said, expected) in [

@@ -19,11 +19,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::engine::contract::Engine;
-use crate::engine::network::backend::Backend as _;
-use crate::engine::network::options::{FORMAT_NAME, KNOWN, Options, Secured, server_in_words};
+use crate::engine::network::backend::{Attempt, Backend as _};
+use crate::engine::network::options::{
+    FORMAT_NAME, KNOWN, Options, Secured, format_text, server_in_words,
+};
 use crate::engine::network::server::Server;
 use crate::engine::network::transport::location::{Location, invalid};
-use crate::engine::redis::ask::Effect;
+use crate::engine::redis::ask::{Effect, RedisConnection};
 use crate::engine::redis::keys::Keys;
 use crate::engine::redis::nodes::{Login, Nodes};
 use crate::engine::redis::wire::Reply;
@@ -103,7 +105,7 @@ impl RedisEngine {
     /// As for [`connect`](Self::connect).
     pub fn connect_existing(url: &str) -> Result<Option<Self>> {
         let server = Self::server(url)?;
-        let found = server.open_existing(|redis, on| redis.load_meta(on, FORMAT_NAME))?;
+        let found = server.open_existing(|redis, on| redis.find_format(on))?;
         Ok(found.map(|server| Self { server }))
     }
 
@@ -186,6 +188,16 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
+    /// The format of the stored data; `None` if there is no store. Sessions without metadata are of
+    /// a program that is running: somebody removed all keys under it, as `FLUSHALL` does.
+    fn find_format(&self, on: &mut RedisConnection) -> Attempt<Option<Vec<u8>>> {
+        let found = self.load_meta(on, FORMAT_NAME)?;
+        if found.is_none() && self.stored(on)? > 0 {
+            return Ok(Some(format_text().into_bytes()));
+        }
+        Ok(found)
+    }
+
     /// Refuses a server that is too old, or that may evict sessions. A server that does not report
     /// its settings is accepted.
     fn check_server(&self, info: &str, may_evict: bool) -> Result<()> {

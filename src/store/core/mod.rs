@@ -324,8 +324,10 @@ impl StoreCore {
             return Ok(None);
         }
         let on_record = self.engine.load_meta(meta::TIMEOUTS)?;
-        let on_record = on_record.and_then(|bytes| Timeouts::from_bytes(&bytes));
-        let longer = on_record.map(|on_record| self.timeouts.longer_of_each(&on_record));
+        // If somebody removed it, a host that opens the store later has to find it.
+        let note = || self.engine.init_meta(meta::TIMEOUTS, &self.timeouts.to_bytes());
+        let on_record = on_record.map_or_else(note, Ok)?;
+        let longer = Timeouts::from_bytes(&on_record).map(|it| self.timeouts.longer_of_each(&it));
         Ok(longer.filter(|longer| *longer != self.timeouts))
     }
 

@@ -44,10 +44,10 @@ const OLDEST: (u32, u32) = (6, 2);
 ///
 /// # Durability
 ///
-/// When a call returns, its change is in the memory of one primary. `appendfsync` determines which
-/// changes survive a crash, and a failover may undo the last changes, logouts included. With
-/// `replicas=1` in the URL, a replica acknowledges each change except a touch before the call
-/// returns.
+/// When a call returns, its change is in the memory of one primary. `appendonly` and `appendfsync`
+/// determine which changes survive a crash; by default Redis loses all since its last snapshot. A
+/// failover may undo the last changes, too. Logouts are such changes. With `replicas=1` in the URL,
+/// a replica acknowledges each change except a touch before the call returns.
 ///
 /// # Security
 ///

@@ -305,7 +305,10 @@ mod tests {
         let there = Address { host: "b".into(), port: 2 };
         assert_eq!(nodes.learn_slots(vec![all], &asked).unwrap(), there);
         assert!(matches!(nodes.learn_slots(Vec::new(), &asked), Err(Failure::NotNow(_))));
-        assert_eq!(nodes.learned.lock().candidates(&[asked.clone()]), [asked, there]);
+        assert_eq!(
+            nodes.learned.lock().candidates(std::slice::from_ref(&asked)),
+            [asked.clone(), there]
+        );
     }
 
     #[test]

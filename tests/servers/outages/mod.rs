@@ -1,8 +1,6 @@
 //! Servers that are killed, stall, take no writes, are full, or are replaced by another; and
 //! refused logins.
 
-#[cfg(feature = "mysql")]
-mod galera;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 #[cfg(feature = "mysql")]
@@ -11,8 +9,6 @@ mod mysql;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "redis")]
-mod redis_hosts;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Redis that is killed, stalls, is full, has lost its scripts or its keys; and clusters whose
 //! primaries end.
 
+mod hosts;
+
 use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! MariaDB that is killed, stalls, takes no writes, or takes no requests of a length.
 
+mod galera;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 

@@ -183,6 +183,7 @@ mod store;
 
 pub mod admin;
 mod caught;
+mod descriptors;
 pub mod engine;
 mod error;
 pub mod guide;

@@ -39,6 +39,7 @@ const RULES: &[(&str, &[&str])] = &[
     // The base of all other modules.
     ("key.rs", &["crate::"]),
     ("caught.rs", &["crate::"]),
+    ("descriptors.rs", &["crate::"]),
     ("error", &[ABOVE_BASE, "crate::time"]),
     ("process.rs", &[ABOVE_BASE, "crate::time"]),
     ("random.rs", &[ABOVE_BASE, "crate::time"]),
@@ -95,6 +96,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("store/planted.rs", "use crate::testing::ManualClock;"),
     ("key.rs", "use crate::error::Error;"),
     ("caught.rs", "use crate::key::SessionKey;"),
+    ("descriptors.rs", "use crate::error::Error;"),
     ("error/planted.rs", "use crate::admin::backup::Backup;"),
     ("process.rs", "use crate::web::cookie::SessionCookie;"),
     ("random.rs", "fn planted(builder: crate::builder::Builder<u8>) {}"),

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod rights;
+#[cfg(target_os = "linux")]
+mod standard_streams;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::admin::socket::transport::unix::bound::bind;
 use crate::admin::socket::transport::unix::found::Found;
+use crate::descriptors::beside_standard_streams;
 use crate::error::{Error, Result};
 
 /// The longest wait for a client before the thread checks whether to stop.
@@ -38,6 +39,7 @@ impl Listening {
         // could connect.
         SocketAddr::from_pathname(path).map_err(failed)?;
         let (listener, identity) = bind(path).map_err(failed)?;
+        let listener = beside_standard_streams(listener);
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener, path: path.into(), identity })
     }
@@ -49,7 +51,10 @@ impl Listening {
             return Ok(None);
         }
         match self.listener.accept() {
-            Ok((stream, _)) => stream.set_nonblocking(false).map(|()| Some(Stream(stream))),
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                Ok(Some(Stream(beside_standard_streams(stream))))
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }

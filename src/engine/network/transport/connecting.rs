@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::descriptors::beside_standard_streams;
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::Failure;
@@ -42,7 +43,7 @@ pub(super) fn connect(address: &Address, deadline: Deadline) -> Attempt<TcpStrea
 /// [`Failure::NotDone`] with the last address's error.
 pub(super) fn connect_to(candidates: &[SocketAddr], deadline: Deadline) -> Attempt<TcpStream> {
     first_of(candidates, deadline, |candidate, left| {
-        let socket = TcpStream::connect_timeout(candidate, left)?;
+        let socket = beside_standard_streams(TcpStream::connect_timeout(candidate, left)?);
         socket.set_nodelay(true)?;
         Ok(socket)
     })

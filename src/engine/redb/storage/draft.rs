@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::descriptors::beside_standard_streams;
 use crate::engine::redb::digest::digest_of;
 use crate::engine::redb::storage::folder::{locked, opened};
 use crate::engine::redb::storage::identity::Identity;
@@ -43,7 +44,9 @@ impl Beside {
             let mut open = OpenOptions::new();
             open.read(true).write(true).create_new(true);
             let file = private(&mut open).open(&name);
-            let file = file.map_err(|error| Error::io("create", path, error))?;
+            let file = file
+                .map(beside_standard_streams)
+                .map_err(|error| Error::io("create", path, error))?;
             let created = Self { path: path.into(), name, token, file, is_ours: true };
             // Another process may hold the lock while it checks whether the draft was abandoned.
             if try_lock(path, &created.file)? {

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::descriptors::beside_standard_streams;
 use crate::engine::redb::storage::draft::draw_name;
 use crate::engine::redb::storage::folder::locked;
 use crate::engine::redb::storage::identity::Identity;
@@ -27,7 +28,8 @@ impl Nameless {
         let (name, _) = draw_name(path)?;
         let mut open = OpenOptions::new();
         open.read(true).write(true).create_new(true);
-        let file = unnamed(private(&mut open)).open(&name).map_err(failed)?;
+        let file = unnamed(private(&mut open)).open(&name);
+        let file = file.map(beside_standard_streams).map_err(failed)?;
         // The name is removed here if the system does not remove it.
         if !is_unnamed_by_system() {
             std::fs::remove_file(&name).map_err(failed)?;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
 
+use crate::descriptors::beside_standard_streams;
 use crate::engine::redb::storage::platform::{
     LOCKS_FOR_REDB, Owner, forget_cached, has_name, len_of, make_private, open_apart, owner_of,
     sync_data, unlock, write_synced,
@@ -32,7 +33,8 @@ pub(in crate::engine::redb) struct OsFile {
 
 impl OsFile {
     pub(in crate::engine::redb) fn new(file: File) -> Result<Self, DatabaseError> {
-        let log = open_apart(&file);
+        let file = beside_standard_streams(file);
+        let log = open_apart(&file).map(beside_standard_streams);
         let lock = file.try_clone()?;
         let redb = FileBackend::new(file)?;
         Ok(Self { redb, lock, log, syncs_no_range: AtomicBool::new(false) })

@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 
+use crate::descriptors::beside_standard_streams;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::sync::sync_all;
 use crate::engine::redb::storage::platform::{Kind, Owner};
@@ -221,6 +222,7 @@ impl OpenFolder {
         const ACCESS: OFlags = OFlags::RDONLY;
         let flags = ACCESS | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = path.parent().and_then(|folder| open(folder, flags, Mode::empty()).ok());
+        let folder = folder.map(beside_standard_streams);
         Self { folder, root: Identity::at(Path::new("/")).ok() }
     }
 

@@ -24,7 +24,11 @@ fn store_of_app() -> Option<Store> {
         return None;
     }
     store.prints(0, &["backup", "sessions.redb", "backup.redb"]);
-    fs::copy(env!("CARGO_BIN_EXE_sessile"), store.path(TOOL)).unwrap();
+    // By another process: one that a thread starts meanwhile would inherit the file that is written,
+    // and no program runs while its file is open for writing.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_sessile")).arg(store.path(TOOL));
+    assert!(copy.status().unwrap().success());
     fs::set_permissions(store.path(TOOL), Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(store.path("backup.redb"), Permissions::from_mode(0o666)).unwrap();
     for path in [store.path("sessions.redb"), PathBuf::from(store.folder.path())] {

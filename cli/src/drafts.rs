@@ -49,8 +49,21 @@ impl Draft {
             }
         }
         #[cfg(unix)]
-        File::open(folder_of(path))?.sync_all()?;
+        sync_folder_of(path)?;
         Ok(())
+    }
+}
+
+/// Syncs the folder of a file, on Linux with its whole file system if this user may not list it.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match File::open(folder_of(path)) {
+        Ok(folder) => folder.sync_all(),
+        #[cfg(target_os = "linux")]
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(rustix::fs::syncfs(File::open(path)?)?)
+        }
+        Err(error) => Err(error),
     }
 }
 

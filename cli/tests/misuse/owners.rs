@@ -129,3 +129,16 @@ fn a_new_store_of_root_in_another_users_folder_is_warned_of() {
         assert_eq!(store.prints(0, arguments).1, "", "{arguments:?}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_backup_and_an_archive_go_into_a_folder_that_their_user_may_not_list() {
+    let Some(store) = store_of_app() else { return };
+    fs::set_permissions(store.folder.path(), Permissions::from_mode(0o300)).unwrap();
+    for (verb, name) in [("backup", "new.redb"), ("export", "archive"), ("salvage", "kept.redb")] {
+        let arguments = [verb, "sessions.redb", name];
+        ends(&tool_as(&store, APP, &arguments).output().unwrap(), 0, &arguments);
+        assert_eq!(owned(&store, name), (APP, APP, 0o600));
+    }
+    ends(&tool_as(&store, APP, &RESTORE).output().unwrap(), 0, &RESTORE);
+}

@@ -1,6 +1,8 @@
 //! Files and folders that this process may not change, and a file that is mounted.
 
 use std::fs;
+#[cfg(all(target_os = "linux", not(portable)))]
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -8,8 +10,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(all(target_os = "linux", not(portable)))]
+use sessile::admin::{LeaveOut, restore};
 use sessile::{Attributes, SessionStore};
 
+#[cfg(all(target_os = "linux", not(portable)))]
+use super::SAYS;
 use super::{FILE, open_and_tell, told};
 use crate::child;
 
@@ -90,6 +96,41 @@ fn an_empty_file_in_a_folder_of_somebody_else_becomes_a_store() {
     assert!(fs::metadata(&path).unwrap().len() > 4_096);
     assert!(SessionStore::<Attributes>::open(&path).unwrap().check().unwrap().is_sound());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// The child's part: every way to a new name in the folder.
+#[cfg(all(target_os = "linux", not(portable)))]
+fn create_and_back_up(path: &Path) -> sessile::Result<()> {
+    let store = SessionStore::<Attributes>::open(path)?;
+    store.create(Attributes::new())?;
+    let backup = path.with_extension("backup");
+    store.backup(&backup)?;
+    store.close()?;
+    let nothing = LeaveOut::nothing();
+    restore(&backup, path, true, &nothing, &mut |_| ControlFlow::Continue(()))?;
+    sessile::salvage(path, path.with_extension("salvaged")).map(drop)
+}
+
+/// As a folder that takes what services put there, and shows none of them the others' files.
+#[cfg(all(target_os = "linux", not(portable)))]
+#[test]
+fn a_store_and_its_backups_can_be_in_a_folder_that_may_not_be_listed() {
+    if let Some(path) = std::env::var_os(FILE) {
+        return println!("{SAYS}{:?}", create_and_back_up(Path::new(&path)));
+    }
+    let test = "other_processes::rights::\
+                a_store_and_its_backups_can_be_in_a_folder_that_may_not_be_listed";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.redb");
+    let child = without_privileges(test, folder.path());
+    let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o300);
+    let told = told(child, &path);
+    set(0o700);
+    match told {
+        None => println!("not run: nobody may not run this binary where it is"),
+        Some(told) => assert_eq!(told, "Ok(())"),
+    }
 }
 
 /// A container mounts the file and not its folder.

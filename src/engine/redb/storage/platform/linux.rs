@@ -10,11 +10,20 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, fstat, makedev, statat, statx};
 
 use crate::engine::redb::storage::WriteFailure;
 use crate::engine::redb::storage::identity::Identity;
+use crate::engine::redb::storage::platform::no_follow;
 
 /// Drops the file's pages from memory, except those still to be written.
 pub(in crate::engine::redb) fn forget_cached(file: &File) -> io::Result<()> {
     use rustix::fs::{Advice, fadvise};
     Ok(fadvise(file, 0, None, Advice::DontNeed)?)
+}
+
+/// Syncs a file's name, with everything else on its file system: only a folder that is opened to be
+/// read can be synced by itself.
+pub(in crate::engine::redb) fn sync_unlisted(path: &Path) -> io::Result<()> {
+    use rustix::fs::syncfs;
+    let mut open = OpenOptions::new();
+    Ok(syncfs(no_follow(open.read(true)).open(path)?)?)
 }
 
 /// The errors for an unknown call: a kernel's, and a system call filter's. A container's filter may

@@ -18,6 +18,12 @@ pub(in crate::engine::redb) fn forget_cached(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// No call is known that syncs the name of a file in a folder that cannot be opened.
+#[cfg(unix)]
+pub(in crate::engine::redb) fn sync_unlisted(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The system does not say whether two names of one file may be two files to it.
 pub(in crate::engine::redb::storage) const fn gives_names_apart(_: &Path) -> bool {
     false

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, open, openat
 use crate::descriptors::beside_standard_streams;
 use crate::engine::redb::storage::identity::Identity;
 use crate::engine::redb::storage::platform::sync::sync_all;
-use crate::engine::redb::storage::platform::{Kind, Owner};
+use crate::engine::redb::storage::platform::{Kind, Owner, sync_unlisted};
 use crate::error::{Error, Result};
 
 /// Whether our lock stands in for redb's. redb must then not ask for it again, or it would meet its
@@ -175,9 +175,16 @@ pub(in crate::engine::redb) const fn is_unnamed_by_system() -> bool {
     false
 }
 
-/// Syncs the folder of a file whose path is absolute.
+/// Syncs the folder of a file whose path is absolute. A folder that the process may write to and
+/// not list cannot be opened for that.
 pub(in crate::engine::redb) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    sync_all(&File::open(path.parent().unwrap_or(path))?)
+    match File::open(path.parent().unwrap_or(path)) {
+        Ok(folder) => sync_all(&folder),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            sync_unlisted(path).map_err(|_| error)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Identity {

@@ -7,6 +7,8 @@ mod mongodb;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_counts;
 #[cfg(feature = "redis")]
 mod redis;
 

@@ -331,35 +331,6 @@ fn a_read_that_takes_too_long_is_stopped_on_the_server() {
 }
 
 #[test]
-fn a_store_that_is_cleared_says_so_whatever_fails_behind_its_commit() {
-    let server = instances::postgres(&[]);
-    let store = store(&url(&server));
-    store.create(1).unwrap();
-    // Their sum is no number of the server's.
-    psql(&server, &format!("update sessile_counts set n = {} where shard < 3", i64::MAX)).unwrap();
-    let mut cleared = None;
-    // The listing keeps the table from being truncated.
-    let listed = store.for_each(|_, _| cleared = Some(store.clear()));
-    assert!(matches!(cleared, Some(Ok(()))), "{cleared:?} {listed:?}");
-    let rows = psql(&server, "select count(*) from sessile_sessions").unwrap();
-    assert_eq!(rows.trim(), "0");
-}
-
-#[test]
-fn the_changes_of_the_number_of_sessions_are_added_up() {
-    const MANY: usize = 1_024;
-    let server = instances::postgres(&[]);
-    let store = store(&url(&server));
-    for _ in 0..MANY {
-        let session = store.create(1).unwrap();
-        assert!(store.destroy(session.id()).unwrap());
-    }
-    let rows = psql(&server, "select count(*) from sessile_counts").unwrap();
-    assert!(rows.trim().parse::<usize>().unwrap() <= MANY + 1, "{rows}");
-    assert_eq!(store.len().unwrap(), 0);
-}
-
-#[test]
 fn the_servers_clock_decides_where_it_shows_another_time() {
     let server = instances::postgres(&[]);
     // An hour ahead of this machine's clock.

@@ -247,7 +247,12 @@ statements! {
     Truncate = "truncate {}_sessions";
     LockAll = locked!("");
     ClearRows = concat!("with gone as (delete from {}_sessions returning 1) ", counted!());
-    ResetCounts = "delete from {}_counts where shard >= 0";
+    // A host that adds the changes up replaces the rows at that moment: then its sum stays, and the
+    // same number is taken off it.
+    ResetCounts = "with gone as (delete from {}_counts where shard >= 0 returning n), \
+         stays as (select (select coalesce(sum(n), 0)::bigint from {}_counts) \
+         - (select coalesce(sum(n), 0)::bigint from gone) as n) \
+         insert into {}_counts (shard, n) select 0, -n from stays where n <> 0";
     @LoadMeta = "select value from {}_meta where name = $1";
     @StoreMeta = "insert into {}_meta (name, value) values ($1, $2) \
          on conflict (name) do update set value = excluded.value";

@@ -28,15 +28,19 @@ pub(super) fn shard_of(key: &SessionKey) -> i64 {
 }
 
 impl<D: Dialect> Sql<D> {
-    /// Comes before each change of the number of records. Every so often it puts the sum of all
-    /// changes in their place, in a transaction of its own. If the server refuses that, as it does
-    /// to the slower of two hosts, the changes stay until the next time. So they do if the server
-    /// refuses the remedy, to which only the tables' owner has a right.
+    /// Comes before each change of the number of records. Every so often it adds the changes up.
     pub(super) fn sum_if_due(&self, on: &mut D::Connection) -> Attempt<()> {
         let changes = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
-        if D::SUM.is_empty() || !changes.is_multiple_of(MANY) {
-            return Ok(());
+        match D::SUM.is_empty() || !changes.is_multiple_of(MANY) {
+            true => Ok(()),
+            false => self.add_up(on),
         }
+    }
+
+    /// Puts the sum of all changes in their place, in a transaction of its own. If the server
+    /// refuses that, as it does to the slower of two hosts, the changes stay until the next time.
+    /// So they do if the server refuses the remedy, to which only the tables' owner has a right.
+    pub(super) fn add_up(&self, on: &mut D::Connection) -> Attempt<()> {
         match self.batch_of(on, D::SUM)? {
             Ok(_) => Ok(()),
             Err(refusal) => self.remedy(on, &refusal).map(drop),

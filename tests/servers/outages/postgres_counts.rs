@@ -45,6 +45,17 @@ fn the_changes_of_the_number_of_sessions_are_added_up() {
 }
 
 #[test]
+fn the_changes_of_programs_that_end_soon_are_added_up() {
+    let server = instances::postgres(&[]);
+    for number in 0..5 {
+        let store = store(&url(&server));
+        assert_eq!(store.len().unwrap(), 100 * number);
+        (0..100).for_each(|_| drop(store.create(1).unwrap()));
+    }
+    assert!(counts_of(&server) <= 102, "{}", counts_of(&server));
+}
+
+#[test]
 fn a_store_that_is_cleared_while_a_host_adds_up_the_changes_has_no_sessions() {
     let server = instances::postgres(&[]);
     let store: SessionStore<u64> = store(&url(&server));

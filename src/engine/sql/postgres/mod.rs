@@ -201,11 +201,12 @@ impl Sql<Postgres> {
         }
     }
 
-    /// Creates the tables, unless they exist, and counts the sessions again if somebody emptied the
-    /// counts. Several hosts may do so at once.
+    /// Creates the tables, unless they exist, adds the changes of the number of sessions up, and
+    /// counts the sessions again if somebody emptied the counts. Several hosts may do so at once.
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
         match self.has_counts(on)? {
-            Some(true) => return Ok(()),
+            // A program that ends soon never makes the changes after which it would add them up.
+            Some(true) => return self.add_up(on),
             Some(false) => return self.count_again(on),
             None => {}
         }

@@ -47,6 +47,12 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + Sized + 'static {
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 
+    /// Whether another host has become the primary, though the connections' server still takes
+    /// writes, and does not know it.
+    fn is_superseded(&self, _deadline: Deadline) -> bool {
+        false
+    }
+
     /// Returns the time of the server's clock.
     fn server_time(&self, on: &mut Self::Connection) -> Attempt<Timestamp>;
 

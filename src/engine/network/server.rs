@@ -308,11 +308,15 @@ impl<B: Backend> Server<B> {
         Error::Unavailable { server: self.backend.server().into(), source }
     }
 
-    /// Compares the clocks, unless a recent comparison exists and `anyway` is not set.
+    /// Compares the clocks, unless a recent comparison exists and `anyway` is not set. Before that,
+    /// it leaves a server that is not the primary any more, and whose clock decides nothing.
     pub(crate) fn compare_clocks(&self, anyway: bool) -> Result<()> {
         const COMPARISONS: usize = 3;
         if !anyway && !self.clock.is_due() {
             return Ok(());
+        }
+        if self.backend.is_superseded(Deadline::after(self.limits.connect())) {
+            self.pool.renew();
         }
         let comparisons = self.read(|backend, on| {
             (0..COMPARISONS)

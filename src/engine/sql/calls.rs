@@ -49,6 +49,10 @@ impl<D: Dialect> Backend for Sql<D> {
         self.dialect.connect(deadline)
     }
 
+    fn is_superseded(&self, deadline: Deadline) -> bool {
+        self.dialect.is_superseded(deadline)
+    }
+
     fn server_time(&self, on: &mut D::Connection) -> Attempt<Timestamp> {
         let rows = self.rows(on, Common::Now, &[])?;
         match rows.first().ok_or_else(garbled)?.number(0) {

@@ -69,6 +69,12 @@ pub(super) trait Dialect: fmt::Debug + Send + Sync + Sized + 'static {
     /// Connects to a server that takes writes.
     fn connect(&self, deadline: Deadline) -> Attempt<Self::Connection>;
 
+    /// Whether another host has become the primary, though the connections' server still takes
+    /// writes.
+    fn is_superseded(&self, _deadline: Deadline) -> bool {
+        false
+    }
+
     /// Runs statements in one round trip; returns the outcome of each.
     fn batch(
         sql: &Sql<Self>,

@@ -9,6 +9,8 @@ mod mysql;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_counts;
+#[cfg(feature = "postgres")]
+mod postgres_hosts;
 #[cfg(feature = "redis")]
 mod redis;
 

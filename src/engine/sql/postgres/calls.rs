@@ -49,6 +49,10 @@ impl Dialect for Postgres {
         self.login.connect(deadline)
     }
 
+    fn is_superseded(&self, deadline: Deadline) -> bool {
+        self.login.is_superseded(deadline)
+    }
+
     fn batch(sql: &Sql<Self>, on: &mut PostgresConnection, steps: &[Step<'_>]) -> Attempt<Answer> {
         let steps = steps.iter().map(|(text, values)| {
             Ok((Statement { number: text.number(), text: sql.text(*text)? }, *values))

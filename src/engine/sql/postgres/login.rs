@@ -18,6 +18,7 @@ use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::engine::network::transport::tls::Tls;
+use crate::engine::sql::postgres::newest::{Newest, Timeline};
 use crate::engine::sql::postgres::refusal::Refusal;
 use crate::engine::sql::postgres::wire::{Message, PostgresConnection};
 use crate::engine::sql::rows::garbled;
@@ -39,17 +40,81 @@ pub(super) struct Login {
     pub(super) lock_timeout: Duration,
     /// The time limit for a statement.
     pub(super) statement_timeout: Duration,
+    /// The newest primary that was seen, if there are several hosts.
+    pub(super) newest: Newest,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
 }
 
+/// A host that takes writes, and a connection to it.
+struct Primary {
+    on: PostgresConnection,
+    address: Address,
+    /// If the URL names several hosts, and the server tells it.
+    timeline: Option<Timeline>,
+}
+
+const FORMER: &str = "the server is a former primary, from which another one has taken over";
+
 impl Login {
-    /// Connects to the first host that takes writes.
+    /// Connects to the first host that takes writes, unless another host took over from it.
     pub(super) fn connect(&self, deadline: Deadline) -> Attempt<PostgresConnection> {
         let addresses = &self.addresses;
-        find_primary(addresses, addresses.len(), deadline, |address, deadline| {
-            self.connect_to(address, deadline).map(Host::Primary)
+        let found = find_primary(addresses, addresses.len(), deadline, |address, deadline| {
+            self.visit(address, deadline).map(Host::Primary)
+        })?;
+        match found.timeline.filter(|timeline| !self.newest.is_recent(*timeline)) {
+            Some(timeline) => {
+                let newer = self.newer(timeline, Some(&found.address), deadline);
+                Ok(newer.map_or(found.on, |newer| newer.on))
+            }
+            None => Ok(found.on),
+        }
+    }
+
+    /// Whether a host took over from the one that was the newest primary when a connection was
+    /// made: a former primary goes on by itself, and tells nobody.
+    pub(super) fn is_superseded(&self, deadline: Deadline) -> bool {
+        let timeline = self.newest.timeline();
+        timeline.is_some_and(|timeline| {
+            !self.newest.is_recent(timeline) && self.newer(timeline, None, deadline).is_some()
         })
+    }
+
+    /// Asks the hosts but one for a primary that took over from one with this timeline, for at most
+    /// half of the time, and notes which is the newest.
+    fn newer(
+        &self,
+        timeline: Timeline,
+        but: Option<&Address>,
+        deadline: Deadline,
+    ) -> Option<Primary> {
+        let others: Vec<_> = self.addresses.iter().filter(|host| Some(*host) != but).collect();
+        let (mut newest, mut found) = (timeline, None);
+        for (at, host) in others.iter().enumerate() {
+            let Some(left) = deadline.remaining() else { break };
+            let shares = u32::try_from(2 * (others.len() - at)).unwrap_or(u32::MAX);
+            let Ok(other) = self.visit(host, deadline.within(left / shares)) else { continue };
+            if let Some(other_timeline) = other.timeline.filter(|other| other.follows(newest)) {
+                newest = other_timeline;
+                found = Some(other);
+            }
+        }
+        self.newest.note(newest);
+        found
+    }
+
+    /// Connects to a host that takes writes, and that no host is known to have taken over from.
+    fn visit(&self, address: &Address, deadline: Deadline) -> Attempt<Primary> {
+        let mut on = self.connect_to(address, deadline)?;
+        let timeline = match self.addresses.len() {
+            0 | 1 => None,
+            _ => Timeline::of(&mut on)?,
+        };
+        match timeline.is_some_and(|timeline| self.newest.follows(timeline)) {
+            true => Err(Failure::not_now(FORMER)),
+            false => Ok(Primary { on, address: address.clone(), timeline }),
+        }
     }
 
     fn connect_to(&self, address: &Address, deadline: Deadline) -> Attempt<PostgresConnection> {
@@ -249,6 +314,7 @@ mod tests {
             keeps_statements: true,
             lock_timeout: Duration::ZERO,
             statement_timeout: Duration::ZERO,
+            newest: Newest::default(),
             #[cfg(feature = "tls")]
             tls: None,
         };

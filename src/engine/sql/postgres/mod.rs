@@ -6,6 +6,7 @@
 
 mod calls;
 mod login;
+mod newest;
 mod refusal;
 mod statements;
 mod value;
@@ -19,6 +20,7 @@ use crate::engine::network::transport::location::{Location, Secret, invalid};
 use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
+use crate::engine::sql::postgres::newest::Newest;
 use crate::engine::sql::postgres::statements::{META, SERVER, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
@@ -62,7 +64,8 @@ pub struct PostgresEngine {
 
 impl PostgresEngine {
     /// Connects to a URL: `postgres://user[:password]@host[:port][,host[:port]...][/database]`. Of
-    /// several hosts, the first that takes writes is used.
+    /// several hosts, the first that takes writes is used, unless another one has taken over from
+    /// it.
     ///
     /// | parameter | default | means |
     /// |---|---|---|
@@ -136,6 +139,7 @@ impl PostgresEngine {
             keeps_statements,
             lock_timeout: options.limits.lock(),
             statement_timeout: options.limits.statement(),
+            newest: Newest::default(),
             #[cfg(feature = "tls")]
             tls: options.tls,
         };

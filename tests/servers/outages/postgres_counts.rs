@@ -82,3 +82,16 @@ fn a_store_that_is_cleared_while_a_host_adds_up_the_changes_has_no_sessions() {
         assert_eq!(store.len().unwrap(), 0);
     }
 }
+
+#[test]
+fn a_dump_that_was_restored_over_the_tables_counts_no_session_twice() {
+    let server = instances::postgres(&[]);
+    let before = store(&url(&server));
+    (0..10).for_each(|_| drop(before.create(1).unwrap()));
+    // The other tables refuse what they have already.
+    psql(&server, "insert into sessile_counts select * from sessile_counts").unwrap();
+    assert_eq!(before.len().unwrap(), 20);
+    assert_eq!(store(&url(&server)).len().unwrap(), 10);
+    let locks = psql(&server, "select count(*) from sessile_counts where shard = -1").unwrap();
+    assert_eq!(locks.trim(), "1", "or each opening counts all sessions");
+}

@@ -21,7 +21,7 @@ use crate::engine::sql::Sql;
 use crate::engine::sql::dialect;
 use crate::engine::sql::postgres::login::Login;
 use crate::engine::sql::postgres::newest::Newest;
-use crate::engine::sql::postgres::statements::{META, SERVER, TABLES, TUNING, Text};
+use crate::engine::sql::postgres::statements::{META, ONE_LOCK, SERVER, TABLES, TUNING, Text};
 use crate::engine::sql::postgres::wire::PostgresConnection;
 use crate::error::{Error, Result};
 
@@ -206,12 +206,17 @@ impl Sql<Postgres> {
     }
 
     /// Creates the tables, unless they exist, adds the changes of the number of sessions up, and
-    /// counts the sessions again if somebody emptied the counts. Several hosts may do so at once.
+    /// counts the sessions again if somebody emptied the counts, or restored them over others.
+    /// Several hosts may do so at once.
     fn make_tables(&self, on: &mut PostgresConnection) -> Attempt<()> {
         match self.has_counts(on)? {
             // A program that ends soon never makes the changes after which it would add them up.
             Some(true) => return self.add_up(on),
-            Some(false) => return self.count_again(on),
+            Some(false) => {
+                self.count_again(on)?;
+                let _ = on.simple(&ONE_LOCK.replace("{}", &self.name))?;
+                return Ok(());
+            }
             None => {}
         }
         for text in TABLES {

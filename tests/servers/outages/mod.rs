@@ -7,10 +7,6 @@ mod mongodb;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "postgres")]
-mod postgres_counts;
-#[cfg(feature = "postgres")]
-mod postgres_hosts;
 #[cfg(feature = "redis")]
 mod redis;
 

@@ -1,6 +1,9 @@
 //! PostgreSQL that is killed, stalls, takes no writes, is replaced by a standby, loses its standby,
 //! or has locks that others hold.
 
+mod counts;
+mod hosts;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

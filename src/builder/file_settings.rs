@@ -21,9 +21,12 @@ impl<C> Builder<C> {
     /// Sets the memory for hot records and for pages of the file, in bytes; at least 1 MiB.
     ///
     /// Default: 1/32 of the memory of the machine or container, from 64 MiB to 512 MiB; 64 MiB if
-    /// the system does not report its memory (only Linux does). It is an upper bound, and a small
-    /// store stays far below it. Three quarters hold records: 64 MiB hold about 100,000 sessions of
-    /// 256 bytes, 512 MiB about 800,000. A read of any other session reads the file.
+    /// the system does not report its memory (only Linux does; in a container, by control groups
+    /// of version 2). It is an upper bound for the records and pages, and a small store stays far
+    /// below it. The process also has the filter of ids, the writes under way, and what its
+    /// allocator has not given back: leave room in a container for as much again. Three quarters
+    /// hold records: 64 MiB hold about 100,000 sessions of 256 bytes, 512 MiB about 800,000. A read
+    /// of any other session reads the file.
     pub fn cache_size(self, bytes: usize) -> Self {
         self.of_file("cache_size", |redb| redb.cache_size(bytes))
     }

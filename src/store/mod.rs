@@ -279,7 +279,8 @@ impl<C: Serialize + DeserializeOwned> SessionStore<C> {
         self.destroy_key(&id.key())
     }
 
-    /// Ends every session of every user. One durable commit; it needs no extra space.
+    /// Ends every session of every user. One durable commit; it needs no extra space. Other changes
+    /// wait for it, in a file with millions of sessions for seconds.
     ///
     /// # Errors
     ///

@@ -3,6 +3,7 @@
 //! Invariant: remembered hosts only decide where to look first; each host is asked for its own
 //! role. This file knows no kind of server.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::engine::network::backend::Attempt;
@@ -107,6 +108,22 @@ pub(crate) fn find_primary<C>(
     }
 }
 
+/// Looks at further hosts after a primary was found, until there is no more to look for. They take
+/// at most half of the time, and each host its share of that.
+pub(crate) fn look_at_others(
+    others: &[&Address],
+    deadline: Deadline,
+    mut look: impl FnMut(&Address, Deadline) -> ControlFlow<()>,
+) {
+    for (at, address) in others.iter().enumerate() {
+        let Some(left) = deadline.remaining() else { break };
+        let shares = u32::try_from(2 * (others.len() - at)).unwrap_or(u32::MAX);
+        if look(address, deadline.within(left / shares)).is_break() {
+            break;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -182,6 +199,20 @@ mod tests {
         let (visited, shares): (Vec<_>, Vec<_>) = shares.into_inner().into_iter().unzip();
         assert_eq!(visited, ["a", "d", "b", "c"]);
         assert!(shares[1] <= all / 3 && shares[3] > all / 2, "{shares:?}");
+    }
+
+    #[test]
+    fn further_hosts_take_half_of_the_time_until_one_of_them_is_enough() {
+        let hosts = ["a", "b", "c"].map(address);
+        let all = Duration::from_secs(60);
+        let mut shares = Vec::new();
+        look_at_others(&hosts.each_ref(), Deadline::after(all), |host, deadline| {
+            shares.push((host.host.clone(), deadline.remaining().unwrap()));
+            if host.host == "b" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let (visited, shares): (Vec<_>, Vec<_>) = shares.into_iter().unzip();
+        assert_eq!(visited, ["a", "b"]);
+        assert!(shares[0] <= all / 6 && shares[1] <= all / 4 && shares[1] > all / 5, "{shares:?}");
     }
 
     fn refusal(words: &str) -> Attempt<Host<String>> {

@@ -3,12 +3,16 @@
 //! Invariant: a new connection led to a primary a moment ago. Remembered nodes only decide where to
 //! look first; each node is asked for its own role.
 
+use std::ops::ControlFlow;
+
 use parking_lot::Mutex;
 
 use crate::engine::network::backend::Attempt;
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::hosts::{Host, Learned, MOST_KNOWN, SHARES, find_primary};
+use crate::engine::network::hosts::{
+    Host, Learned, MOST_KNOWN, SHARES, find_primary, look_at_others,
+};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -77,20 +81,21 @@ impl Nodes {
         deadline: Deadline,
     ) -> Primary {
         let others: Vec<_> = candidates.iter().filter(|host| **host != found.address).collect();
-        for (at, host) in others.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            let shares = u32::try_from(2 * (others.len() - at)).unwrap_or(u32::MAX);
-            let soon = deadline.within(left / shares);
+        let mut better = None;
+        look_at_others(&others, deadline, |host, soon| {
             let other = match self.visit(host, soon) {
                 Ok(Host::Elsewhere(named)) if named != found.address => self.visit(&named, soon),
                 other => other,
             };
             match other {
-                Ok(Host::Primary(other)) if other.replicas > found.replicas => return other,
-                _ => {}
+                Ok(Host::Primary(other)) if other.replicas > found.replicas => {
+                    better = Some(other);
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
             }
-        }
-        found
+        });
+        better.unwrap_or(found)
     }
 
     /// Remembers the primary that another node named, as `host:port`.

@@ -3,6 +3,7 @@
 //! Invariant: the server's message about a login is not passed on, because it contains the user's
 //! name. The password itself leaves this machine only in TLS.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,7 +14,7 @@ use postgres_protocol::message::frontend;
 use crate::engine::network::backend::{Attempt, Connection};
 use crate::engine::network::deadline::Deadline;
 use crate::engine::network::failure::{Failure, source};
-use crate::engine::network::hosts::{Host, find_primary};
+use crate::engine::network::hosts::{Host, find_primary, look_at_others};
 use crate::engine::network::transport::location::{Address, Secret};
 use crate::engine::network::transport::stream::Stream;
 #[cfg(feature = "tls")]
@@ -91,15 +92,15 @@ impl Login {
     ) -> Option<Primary> {
         let others: Vec<_> = self.addresses.iter().filter(|host| Some(*host) != but).collect();
         let (mut newest, mut found) = (timeline, None);
-        for (at, host) in others.iter().enumerate() {
-            let Some(left) = deadline.remaining() else { break };
-            let shares = u32::try_from(2 * (others.len() - at)).unwrap_or(u32::MAX);
-            let Ok(other) = self.visit(host, deadline.within(left / shares)) else { continue };
-            if let Some(other_timeline) = other.timeline.filter(|other| other.follows(newest)) {
-                newest = other_timeline;
+        look_at_others(&others, deadline, |host, soon| {
+            if let Ok(other) = self.visit(host, soon)
+                && let Some(timeline) = other.timeline.filter(|other| other.follows(newest))
+            {
+                newest = timeline;
                 found = Some(other);
             }
-        }
+            ControlFlow::Continue(())
+        });
         self.newest.note(newest);
         found
     }
